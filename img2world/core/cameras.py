@@ -1,0 +1,141 @@
+"""Pinhole cameras and their file form."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from jaxtyping import Float, Float32
+
+from img2world.core.checks import check_dtypes, check_finite, check_shapes
+from img2world.core.conventions import OPENCV_FROM_OPENGL, Z_UP_FROM_WORLD
+from img2world.core.errors import CameraError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cameras:
+    """Pinhole cameras, one per view, all of one picture size."""
+
+    world_from_cam: Float32[np.ndarray, "V 4 4"]
+    intrinsics: Float32[np.ndarray, "V 3 3"]
+    """In pixels, with the centre of the first pixel at (0.5, 0.5)."""
+    width: int
+    height: int
+
+    def __post_init__(self) -> None:
+        poses, intrinsics = self.world_from_cam, self.intrinsics
+        check_shapes(world_from_cam=(poses, "V 4 4"), intrinsics=(intrinsics, "V 3 3"))
+        check_dtypes(world_from_cam=(poses, np.float32), intrinsics=(intrinsics, np.float32))
+        check_finite(world_from_cam=poses, intrinsics=intrinsics)
+        rotation = poses[:, :3, :3]
+        if not np.allclose(rotation @ rotation.transpose(0, 2, 1), np.eye(3), atol=1e-3):
+            raise CameraError("a camera pose is not a rotation and a translation", hint="scaled poses are not allowed")
+        if self.width < 1 or self.height < 1 or (intrinsics[:, [0, 1], [0, 1]] <= 0).any():
+            raise CameraError(
+                f"cameras have size {self.width}x{self.height} and focal lengths {intrinsics[:, 0, 0].tolist()[:3]}",
+                hint="size and focal length must be above zero",
+            )
+
+    def __len__(self) -> int:
+        return len(self.world_from_cam)
+
+    @property
+    def cam_from_world(self) -> Float32[np.ndarray, "V 4 4"]:
+        """World to camera. Inverted as a rigid motion, so that no precision is lost."""
+        inverse = np.zeros_like(self.world_from_cam)
+        rotation = self.world_from_cam[:, :3, :3].transpose(0, 2, 1)
+        inverse[:, :3, :3] = rotation
+        inverse[:, :3, 3] = -np.einsum("vij,vj->vi", rotation, self.world_from_cam[:, :3, 3])
+        inverse[:, 3, 3] = 1
+        return inverse
+
+    @property
+    def centers_in_world(self) -> Float32[np.ndarray, "V 3"]:
+        """Where the cameras stand."""
+        return self.world_from_cam[:, :3, 3]
+
+    def select(self, index: slice | np.ndarray | list[int]) -> Self:
+        """Some of the cameras, in the order of the index."""
+        return replace(self, world_from_cam=self.world_from_cam[index], intrinsics=self.intrinsics[index])
+
+    def resized(self, width: int, height: int) -> Self:
+        """The same cameras on a picture that was scaled to another size."""
+        scale = np.array([width / self.width, height / self.height, 1.0], np.float32)
+        return replace(self, intrinsics=self.intrinsics * scale[:, None], width=width, height=height)
+
+
+def intrinsics_from_fov(fov_x: float, width: int, height: int) -> Float32[np.ndarray, "3 3"]:
+    """Intrinsics of a centred camera with square pixels and the given horizontal field of view."""
+    focal = 0.5 * width / np.tan(0.5 * fov_x)
+    return np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]], np.float32)
+
+
+def transforms_from_cameras(cameras: Cameras, image_paths: list[str]) -> dict:
+    """The cameras in nerfstudio's transforms.json form (OpenGL camera axes, +Z up world).
+
+    Source: docs.nerf.studio, "Data conventions".
+    """
+    # The axes are only swapped and negated, so writing and reading back is exact.
+    poses = Z_UP_FROM_WORLD @ cameras.world_from_cam.astype(np.float64) @ OPENCV_FROM_OPENGL
+    frames = [
+        {
+            "file_path": path,
+            "fl_x": float(intrinsics[0, 0]),
+            "fl_y": float(intrinsics[1, 1]),
+            "cx": float(intrinsics[0, 2]),
+            "cy": float(intrinsics[1, 2]),
+            "transform_matrix": pose.tolist(),
+        }
+        for path, intrinsics, pose in zip(image_paths, cameras.intrinsics, poses, strict=True)
+    ]
+    return {"camera_model": "PINHOLE", "w": cameras.width, "h": cameras.height, "frames": frames}
+
+
+def cameras_from_transforms(transforms: dict) -> Cameras:
+    """Read nerfstudio's transforms.json form, with per-frame or shared intrinsics.
+
+    Raises CameraError when a key is missing or the frames differ in size.
+    """
+    try:
+        frames = transforms["frames"]
+        shared = {key: transforms[key] for key in ("fl_x", "fl_y", "cx", "cy", "w", "h") if key in transforms}
+        rows = [{**shared, **frame} for frame in frames]
+        poses = np.array([row["transform_matrix"] for row in rows], np.float64).reshape(-1, 4, 4)
+        intrinsics = np.array(
+            [
+                [[row["fl_x"], 0, row["cx"]], [0, row.get("fl_y", row["fl_x"]), row["cy"]], [0, 0, 1]]
+                for row in rows
+            ],
+            np.float32,
+        )
+        sizes = {(int(row["w"]), int(row["h"])) for row in rows}
+    except (KeyError, TypeError, ValueError) as error:
+        raise CameraError(
+            f"the camera file cannot be used: {type(error).__name__} {error}",
+            hint="needs w, h, fl_x, cx, cy and frames with a 4x4 transform_matrix, as nerfstudio writes them",
+        ) from error
+    if len(sizes) != 1:
+        raise CameraError(
+            f"the camera file has {len(sizes)} picture sizes, needs one", hint="resize the pictures to one size"
+        )
+    width, height = sizes.pop()
+    world_from_cam = np.linalg.inv(Z_UP_FROM_WORLD) @ poses @ OPENCV_FROM_OPENGL
+    return Cameras(world_from_cam=world_from_cam.astype(np.float32), intrinsics=intrinsics, width=width, height=height)
+
+
+def save_cameras(cameras: Cameras, path: Path, image_paths: list[str] | None = None) -> None:
+    """Write the cameras as a transforms.json."""
+    names = image_paths or [f"{i:04d}.png" for i in range(len(cameras))]
+    path.write_text(json.dumps(transforms_from_cameras(cameras, names), indent=1) + "\n")
+
+
+def load_cameras(path: Path) -> Cameras:
+    """Read a transforms.json. Raises CameraError when it is not one."""
+    try:
+        transforms = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise CameraError(f"the camera file cannot be read: {error}", hint="needs a transforms.json") from error
+    if not isinstance(transforms, dict):
+        raise CameraError("the camera file holds no JSON object", hint="needs a transforms.json")
+    return cameras_from_transforms(transforms)

@@ -1,0 +1,63 @@
+"""What a video stage makes: pictures in time, with cameras and depth when it knows them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from jaxtyping import Float32, Float64, UInt8
+
+from img2world.core.cameras import Cameras, load_cameras, save_cameras
+from img2world.core.checks import check_dtypes, check_finite, check_shapes
+from img2world.core.pictures import load_arrays, load_pictures, save_arrays, save_pictures
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frames:
+    """Pictures in time order."""
+
+    rgb: UInt8[np.ndarray, "V H W 3"]
+    times: Float64[np.ndarray, "V"]
+    """Seconds, not falling."""
+    ordered: bool = True
+    """False for a folder of photos, whose neighbours need not see the same thing."""
+    cameras: Cameras | None = None
+    """The true cameras, when the backend was told or returns them."""
+    depth: Float32[np.ndarray, "V H W"] | None = None
+    """Along +Z in world units, 0 where nothing is known."""
+    alpha: UInt8[np.ndarray, "V H W"] | None = None
+    """255 where the object is; None when the frames show a whole scene."""
+    seen: UInt8[np.ndarray, "V H W"] | None = None
+    """How each pixel is known: 0 invented, 1 continued from what is beside it, 2 seen in the photo."""
+
+    def __post_init__(self) -> None:
+        check_shapes(rgb=(self.rgb, "V H W 3"), times=(self.times, "V"))
+        check_dtypes(rgb=(self.rgb, np.uint8), times=(self.times, np.float64))
+        check_finite(times=self.times)
+        for name in ("depth", "alpha", "seen"):
+            if (array := getattr(self, name)) is not None:
+                check_shapes(rgb=(self.rgb, "V H W 3"), **{name: (array, "V H W")})
+        if self.depth is not None:
+            check_finite(depth=self.depth)
+        if self.cameras is not None and (len(self.cameras), self.cameras.height, self.cameras.width) != self.rgb.shape[:3]:
+            raise ValueError(f"{len(self.cameras)} cameras do not fit frames of shape {self.rgb.shape}")
+
+    def __len__(self) -> int:
+        return len(self.rgb)
+
+    def save(self, folder: Path) -> None:
+        """Write PNGs, frames.safetensors and, where the cameras are known, cameras.json."""
+        names = save_pictures(self.rgb, folder)
+        maps = {"times": self.times, "depth": self.depth, "alpha": self.alpha, "seen": self.seen}
+        save_arrays({**maps, "ordered": np.array([self.ordered])}, folder / "frames.safetensors")
+        if self.cameras is not None:
+            save_cameras(self.cameras, folder / "cameras.json", names)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote, equal to the last bit."""
+        arrays = load_arrays(folder / "frames.safetensors")
+        ordered = bool(arrays.pop("ordered")[0])
+        rgb, _ = load_pictures(folder, [f"{i:04d}.png" for i in range(len(arrays["times"]))])
+        path = folder / "cameras.json"
+        return cls(rgb=rgb, ordered=ordered, cameras=load_cameras(path) if path.exists() else None, **arrays)

@@ -1,0 +1,75 @@
+"""Gaussians: what a splat scene is made of."""
+
+from dataclasses import dataclass, fields
+from typing import Self
+
+import numpy as np
+from jaxtyping import Float32
+
+from img2world.core.checks import check_dtypes, check_finite, check_shapes
+from img2world.core.rotation import multiply_quats, quat_from_matrix
+from img2world.core.sh import rotate_sh, sh_degree
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gaussians:
+    """Anisotropic Gaussians in the stored form of 3D Gaussian splatting (Kerbl et al. 2023)."""
+
+    means: Float32[np.ndarray, "N 3"]
+    quats: Float32[np.ndarray, "N 4"]
+    """wxyz; need not have unit length."""
+    log_scales: Float32[np.ndarray, "N 3"]
+    """Natural logarithm of the standard deviations, in world units."""
+    logit_opacities: Float32[np.ndarray, "N"]
+    sh: Float32[np.ndarray, "N K 3"]
+
+    def __post_init__(self) -> None:
+        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
+        check_shapes(
+            means=(self.means, "N 3"),
+            quats=(self.quats, "N 4"),
+            log_scales=(self.log_scales, "N 3"),
+            logit_opacities=(self.logit_opacities, "N"),
+            sh=(self.sh, "N K 3"),
+        )
+        check_dtypes(**{name: (array, np.float32) for name, array in arrays.items()})
+        check_finite(**arrays)
+        sh_degree(self.sh.shape[1])
+
+    def __len__(self) -> int:
+        return len(self.means)
+
+    @property
+    def opacities(self) -> Float32[np.ndarray, "N"]:
+        """0 to 1."""
+        # tanh does not overflow for large logits as exp does.
+        return 0.5 + 0.5 * np.tanh(0.5 * self.logit_opacities)
+
+    @property
+    def scales(self) -> Float32[np.ndarray, "N 3"]:
+        """Standard deviations in world units."""
+        return np.exp(self.log_scales)
+
+    def select(self, index: np.ndarray | slice) -> Self:
+        """Some of the Gaussians, by index or mask."""
+        return type(self)(**{field.name: getattr(self, field.name)[index] for field in fields(self)})
+
+    def transformed(self, target_from_source: Float32[np.ndarray, "4 4"]) -> Self:
+        """Turn, move and uniformly scale: positions, orientations, sizes and colours together.
+
+        The matrix must be a rotation times one positive scale, and a translation; raises ValueError
+        when it mirrors, since a mirrored Gaussian has no quaternion.
+        """
+        linear = target_from_source[:3, :3].astype(np.float64)
+        scale = np.cbrt(np.linalg.det(linear))
+        if scale <= 0 or not np.allclose(linear @ linear.T, scale**2 * np.eye(3), atol=1e-4 * scale**2):
+            raise ValueError("the transform mirrors, shears or scales unevenly; needs a rotation and one scale")
+        rotation = linear / scale
+        unit = self.quats / np.linalg.norm(self.quats, axis=1, keepdims=True)
+        return type(self)(
+            means=(self.means @ linear.T + target_from_source[:3, 3]).astype(np.float32),
+            quats=multiply_quats(quat_from_matrix(rotation)[None], unit).astype(np.float32),
+            log_scales=self.log_scales + np.float32(np.log(scale)),
+            logit_opacities=self.logit_opacities,
+            sh=rotate_sh(self.sh, rotation),
+        )

@@ -1,0 +1,33 @@
+"""The picture a world is made from."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import UInt8
+
+from img2world.core.checks import check_dtypes, check_shapes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """One picture, upright, in sRGB."""
+
+    rgb: UInt8[np.ndarray, "H W 3"]
+    alpha: UInt8[np.ndarray, "H W"] | None = None
+    """The file's own transparency, 255 opaque; None when it has none or is opaque everywhere."""
+    focal: float | None = None
+    """Focal length in pixels of this picture, when its EXIF data tell."""
+
+    def __post_init__(self) -> None:
+        check_shapes(rgb=(self.rgb, "H W 3"), **({} if self.alpha is None else {"alpha": (self.alpha, "H W")}))
+        check_dtypes(rgb=(self.rgb, np.uint8))
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+        return self.rgb.shape[0]
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return self.rgb.shape[1]

@@ -1,0 +1,55 @@
+"""Binary PLY files with one element, `vertex`: the container of splats and point clouds.
+
+Source: G. Turk, "The PLY polygon file format", 1994.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from img2world.core.errors import ExportError
+
+DTYPES = {
+    "char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1", "short": "<i2", "int16": "<i2", "ushort": "<u2",
+    "uint16": "<u2", "int": "<i4", "int32": "<i4", "uint": "<u4", "uint32": "<u4", "float": "<f4", "float32": "<f4",
+    "double": "<f8", "float64": "<f8",
+}  # fmt: skip
+NAMES = {"u1": "uchar", "f4": "float", "f8": "double", "i4": "int", "u4": "uint", "u2": "ushort", "i2": "short"}
+
+
+def write_ply(columns: dict[str, np.ndarray], path: Path, comments: tuple[str, ...] = ()) -> None:
+    """Write named columns of equal length as a little-endian PLY."""
+    count = len(next(iter(columns.values())))
+    dtype = np.dtype([(name, column.dtype.newbyteorder("<")) for name, column in columns.items()])
+    rows = np.empty(count, dtype)
+    for name, column in columns.items():
+        rows[name] = column
+    header = ["ply", "format binary_little_endian 1.0", *(f"comment {text}" for text in comments)]
+    header += [f"element vertex {count}"]
+    header += [f"property {NAMES[dtype[name].str[1:]]} {name}" for name in columns]
+    path.write_bytes(("\n".join([*header, "end_header"]) + "\n").encode("ascii") + rows.tobytes())
+
+
+def read_ply(path: Path) -> dict[str, np.ndarray]:
+    """Read the vertex columns of a little-endian PLY without lists. Raises ExportError when it is not one."""
+    data = path.read_bytes()
+    hint = "only little-endian binary PLY files with plain vertex properties are read"
+    end = data.find(b"end_header\n")
+    if not data.startswith(b"ply") or end < 0:
+        raise ExportError("the file is not a PLY file", hint=hint)
+    lines = [line.split() for line in data[:end].decode("ascii", "replace").splitlines()]
+    if ["format", "binary_little_endian", "1.0"] not in lines:
+        raise ExportError("the PLY file is not binary little-endian", hint=hint)
+    elements = [line for line in lines if line[:1] == ["element"]]
+    properties = [line for line in lines if line[:1] == ["property"]]
+    if not elements or elements[0][1] != "vertex" or any(line[1] not in DTYPES for line in properties):
+        raise ExportError("the PLY file has other things than plain vertices", hint=hint)
+    count = int(elements[0][2])
+    dtype = np.dtype([(line[2], DTYPES[line[1]]) for line in properties])
+    body = data[end + len(b"end_header\n") :]
+    if len(body) < count * dtype.itemsize:
+        raise ExportError(
+            f"the PLY file ends after {len(body)} of {count * dtype.itemsize} bytes", hint="it is truncated; write it again"
+        )
+    rows = np.frombuffer(body, dtype, count)
+    return {name: np.ascontiguousarray(rows[name]) for name in rows.dtype.names or ()}

@@ -1,0 +1,69 @@
+"""A reconstructed world: Gaussians, how they move, and where to look at them from."""
+
+import json
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from img2world.core.cameras import Cameras, cameras_from_transforms, transforms_from_cameras
+from img2world.core.errors import RunFolderError
+from img2world.core.gaussians import Gaussians
+from img2world.core.motion import Motion
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """Gaussians with the cameras they were made from."""
+
+    gaussians: Gaussians
+    cameras: Cameras
+    """The views' cameras: where the scene is known to look right."""
+    background: tuple[float, float, float]
+    """sRGB colour 0 to 1 behind the Gaussians."""
+    is_object: bool
+    """An object to orbit, or a scene to stand in."""
+    motion: Motion | None = None
+
+    def at(self, time: float) -> Gaussians:
+        """The Gaussians at a time in seconds."""
+        if self.motion is None:
+            return self.gaussians
+        means, quats = self.motion.move(self.gaussians.means, self.gaussians.quats, time)
+        return replace(self.gaussians, means=means, quats=quats)
+
+    def save(self, path: Path) -> None:
+        """Write one safetensors file, the same bytes for the same scene."""
+        arrays = {field.name: getattr(self.gaussians, field.name) for field in fields(Gaussians)}
+        if self.motion is not None:
+            arrays |= {f"motion.{field.name}": getattr(self.motion, field.name) for field in fields(Motion)}
+        names = [""] * len(self.cameras)
+        about = {"background": self.background, "is_object": self.is_object}
+        about["cameras"] = transforms_from_cameras(self.cameras, names)
+        # One metadata key only: the order of several is not fixed.
+        save_file(
+            {name: np.ascontiguousarray(array) for name, array in arrays.items()}, path, {"scene": json.dumps(about)}
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `save` wrote. Raises RunFolderError when the file is not a scene."""
+        try:
+            with safe_open(path, "numpy") as file:
+                about = json.loads(file.metadata()["scene"])
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise RunFolderError(
+                f"the scene file cannot be read: {error}", hint="make it again with `img2world splat RUN`"
+            ) from error
+        motion = {name.removeprefix("motion."): array for name, array in arrays.items() if name.startswith("motion.")}
+        return cls(
+            gaussians=Gaussians(**{field.name: arrays[field.name] for field in fields(Gaussians)}),
+            cameras=cameras_from_transforms(about["cameras"]),
+            background=tuple(about["background"]),
+            is_object=about["is_object"],
+            motion=Motion(**motion) if motion else None,
+        )

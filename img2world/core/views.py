@@ -1,0 +1,73 @@
+"""What a pose stage makes: pictures that know their cameras."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from img2world.core.cameras import Cameras, cameras_from_transforms, transforms_from_cameras
+from img2world.core.checks import check_finite, check_shapes
+from img2world.core.pictures import load_arrays, load_pictures, save_arrays, save_pictures
+from img2world.core.ply import read_ply, write_ply
+
+
+@dataclass(frozen=True, kw_only=True)
+class Views:
+    """Pictures with cameras, and the points they were found by."""
+
+    rgb: UInt8[np.ndarray, "V H W 3"]
+    cameras: Cameras
+    confidence: Float32[np.ndarray, "V"]
+    """Trust in each camera, 0 to 1."""
+    points: Float32[np.ndarray, "P 3"]
+    """Sparse points in the world; may be empty when there is depth."""
+    point_colors: UInt8[np.ndarray, "P 3"]
+    solver: str
+    """Which pose backend found the cameras."""
+    depth: Float32[np.ndarray, "V H W"] | None = None
+    """Along +Z in world units, 0 where nothing is known."""
+    alpha: UInt8[np.ndarray, "V H W"] | None = None
+    """255 where the object is; None when the views show a whole scene."""
+
+    def __post_init__(self) -> None:
+        check_shapes(rgb=(self.rgb, "V H W 3"), confidence=(self.confidence, "V"))
+        check_shapes(points=(self.points, "P 3"), point_colors=(self.point_colors, "P 3"))
+        check_finite(confidence=self.confidence, points=self.points)
+        for name in ("depth", "alpha"):
+            if (array := getattr(self, name)) is not None:
+                check_shapes(rgb=(self.rgb, "V H W 3"), **{name: (array, "V H W")})
+        if (len(self.cameras), self.cameras.height, self.cameras.width) != self.rgb.shape[:3]:
+            raise ValueError(f"{len(self.cameras)} cameras do not fit views of shape {self.rgb.shape}")
+
+    def __len__(self) -> int:
+        return len(self.rgb)
+
+    def save(self, folder: Path) -> None:
+        """Write a dataset that nerfstudio opens: transforms.json, images/, points.ply, and our own arrays."""
+        names = save_pictures(self.rgb, folder / "images", self.alpha)
+        transforms = transforms_from_cameras(self.cameras, [f"images/{name}" for name in names])
+        transforms["ply_file_path"] = "points.ply"
+        (folder / "transforms.json").write_text(json.dumps({**transforms, "solver": self.solver}, indent=1) + "\n")
+        save_arrays({"confidence": self.confidence, "depth": self.depth}, folder / "views.safetensors")
+        columns = {axis: self.points[:, i] for i, axis in enumerate("xyz")}
+        colors = {name: self.point_colors[:, i] for i, name in enumerate(["red", "green", "blue"])}
+        write_ply({**columns, **colors}, folder / "points.ply")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote, equal to the last bit."""
+        transforms = json.loads((folder / "transforms.json").read_text())
+        rgb, alpha = load_pictures(folder, [frame["file_path"] for frame in transforms["frames"]])
+        columns = read_ply(folder / "points.ply")
+        return cls(
+            rgb=rgb,
+            alpha=alpha,
+            cameras=cameras_from_transforms(transforms),
+            points=np.stack([columns[axis] for axis in "xyz"], -1),
+            point_colors=np.stack([columns[name] for name in ("red", "green", "blue")], -1),
+            solver=transforms["solver"],
+            **load_arrays(folder / "views.safetensors"),
+        )
