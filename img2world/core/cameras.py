@@ -3,7 +3,6 @@
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -55,11 +54,11 @@ class Cameras:
         """Where the cameras stand."""
         return self.world_from_cam[:, :3, 3]
 
-    def select(self, index: slice | np.ndarray | list[int]) -> Self:
+    def select(self, index: slice | np.ndarray | list[int]) -> "Cameras":
         """Some of the cameras, in the order of the index."""
         return replace(self, world_from_cam=self.world_from_cam[index], intrinsics=self.intrinsics[index])
 
-    def resized(self, width: int, height: int) -> Self:
+    def resized(self, width: int, height: int) -> "Cameras":
         """The same cameras on a picture that was scaled to another size."""
         scale = np.array([width / self.width, height / self.height, 1.0], np.float32)
         return replace(self, intrinsics=self.intrinsics * scale[:, None], width=width, height=height)

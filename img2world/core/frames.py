@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 from jaxtyping import Float32, Float64, UInt8
@@ -54,7 +53,7 @@ class Frames:
             save_cameras(self.cameras, folder / "cameras.json", names)
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path) -> "Frames":
         """Read what `save` wrote, equal to the last bit."""
         arrays = load_arrays(folder / "frames.safetensors")
         ordered = bool(arrays.pop("ordered")[0])

@@ -1,7 +1,6 @@
 """Gaussians: what a splat scene is made of."""
 
 from dataclasses import dataclass, fields
-from typing import Self
 
 import numpy as np
 from jaxtyping import Float32
@@ -50,11 +49,11 @@ class Gaussians:
         """Standard deviations in world units."""
         return np.exp(self.log_scales)
 
-    def select(self, index: np.ndarray | slice) -> Self:
+    def select(self, index: np.ndarray | slice) -> "Gaussians":
         """Some of the Gaussians, by index or mask."""
         return type(self)(**{field.name: getattr(self, field.name)[index] for field in fields(self)})
 
-    def transformed(self, target_from_source: Float32[np.ndarray, "4 4"]) -> Self:
+    def transformed(self, target_from_source: Float32[np.ndarray, "4 4"]) -> "Gaussians":
         """Turn, move and uniformly scale: positions, orientations, sizes and colours together.
 
         The matrix must be a rotation times one positive scale, and a translation; raises ValueError

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 from jaxtyping import Float32, Int32, UInt8
@@ -33,6 +32,6 @@ class Mesh:
         save_arrays({"vertices": self.vertices, "faces": self.faces, "colors": self.colors}, path)
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: Path) -> "Mesh":
         """Read what `save` wrote."""
         return cls(**load_arrays(path))

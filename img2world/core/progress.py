@@ -1,8 +1,9 @@
 """How a stage tells how far it is, without knowing who listens."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
+@runtime_checkable
 class Progress(Protocol):
     """Called by a stage after each step. It may raise KeyboardInterrupt to stop the stage."""
 

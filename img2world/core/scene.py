@@ -3,7 +3,6 @@
 import json
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -49,7 +48,7 @@ class Scene:
         )
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: Path) -> "Scene":
         """Read what `save` wrote. Raises RunFolderError when the file is not a scene."""
         try:
             with safe_open(path, "numpy") as file:

@@ -3,13 +3,13 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 
 from img2world.core.cameras import Cameras, cameras_from_transforms, transforms_from_cameras
 from img2world.core.checks import check_finite, check_shapes
+from img2world.core.conventions import Z_UP_FROM_WORLD
 from img2world.core.pictures import load_arrays, load_pictures, save_arrays, save_pictures
 from img2world.core.ply import read_ply, write_ply
 
@@ -52,12 +52,14 @@ class Views:
         transforms["ply_file_path"] = "points.ply"
         (folder / "transforms.json").write_text(json.dumps({**transforms, "solver": self.solver}, indent=1) + "\n")
         save_arrays({"confidence": self.confidence, "depth": self.depth}, folder / "views.safetensors")
-        columns = {axis: self.points[:, i] for i, axis in enumerate("xyz")}
+        # nerfstudio expects the points in the axes of transforms.json.
+        points = (self.points @ Z_UP_FROM_WORLD[:3, :3].T).astype(np.float32)
+        columns = {axis: points[:, i] for i, axis in enumerate("xyz")}
         colors = {name: self.point_colors[:, i] for i, name in enumerate(["red", "green", "blue"])}
         write_ply({**columns, **colors}, folder / "points.ply")
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path) -> "Views":
         """Read what `save` wrote, equal to the last bit."""
         transforms = json.loads((folder / "transforms.json").read_text())
         rgb, alpha = load_pictures(folder, [frame["file_path"] for frame in transforms["frames"]])
@@ -66,7 +68,7 @@ class Views:
             rgb=rgb,
             alpha=alpha,
             cameras=cameras_from_transforms(transforms),
-            points=np.stack([columns[axis] for axis in "xyz"], -1),
+            points=(np.stack([columns[axis] for axis in "xyz"], -1) @ Z_UP_FROM_WORLD[:3, :3]).astype(np.float32),
             point_colors=np.stack([columns[name] for name in ("red", "green", "blue")], -1),
             solver=transforms["solver"],
             **load_arrays(folder / "views.safetensors"),

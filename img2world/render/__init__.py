@@ -1,0 +1,111 @@
+"""Gaussians and meshes to pixels.
+
+`rasterize` draws torch tensors and is differentiable; `render` draws a finished scene with NumPy. Both
+take the name of a rasterizer, or "auto" for the fastest one this machine has.
+"""
+
+import warnings
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float32
+
+from img2world.core.cameras import Cameras
+from img2world.core.errors import Img2WorldError
+from img2world.core.gaussians import Gaussians
+from img2world.core.progress import Progress, silent
+
+if TYPE_CHECKING:
+    import img2world.render.splats
+
+RASTERIZERS = {
+    "reference": "img2world.render.reference:rasterize",
+    "native": "img2world.render.native:rasterize",
+    "gsplat": "img2world.render.gsplat:rasterize",
+}
+"""Name to "module:function" of a `rasterize(splats, camera, background) -> Rendering`."""
+
+Color = tuple[float, float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderedViews:
+    """A scene as its cameras see it."""
+
+    rgb: Float32[np.ndarray, "V H W 3"]
+    """sRGB clipped to 0 to 1, background included."""
+    alpha: Float32[np.ndarray, "V H W"]
+    """0 to 1, how much of the background is hidden."""
+    depth: Float32[np.ndarray, "V H W"]
+    """Expected distance along +Z in world units, 0 where alpha is 0."""
+
+
+def resolve_backend(backend: str) -> str:
+    """The rasterizer to use: the named one, or for "auto" gsplat on CUDA, else native, else reference.
+
+    Raises Img2WorldError when there is no rasterizer of that name. Warns when only the slow one is there.
+    """
+    if backend in RASTERIZERS:
+        return backend
+    if backend != "auto":
+        raise Img2WorldError(f"there is no rasterizer {backend!r}", hint=f"use auto, {', '.join(RASTERIZERS)}")
+    if find_spec("gsplat") is not None:
+        import torch
+
+        if torch.cuda.is_available():
+            return "gsplat"
+    if find_spec("img2world.render._native") is not None:
+        return "native"
+    warnings.warn(
+        "the native rasterizer was not built, rendering with plain torch, hundreds of times slower", stacklevel=2
+    )
+    return "reference"
+
+
+def rasterize(
+    splats: "img2world.render.splats.Splats",
+    camera: Cameras,
+    *,
+    background: Color = (0.0, 0.0, 0.0),
+    backend: str = "auto",
+) -> "img2world.render.splats.Rendering":
+    """Draw Gaussians as one camera sees them, differentiably for every tensor of the splats.
+
+    EWA splatting with a 0.3 px² low-pass, front to back by camera z; alpha is clipped at 0.999 and
+    contributions below 1/255 are skipped (Kerbl et al. 2023, "3D Gaussian Splatting"; Zwicker et al.
+    2001, "EWA Splatting"). Raises Img2WorldError when a value is not finite, MissingPackageError when
+    the backend cannot run here.
+    """
+    if len(camera) != 1:
+        raise ValueError(f"{len(camera)} cameras, rasterize draws one; use cameras.select([i])")
+    module, function = RASTERIZERS[resolve_backend(backend)].split(":")
+    return getattr(import_module(module), function)(splats, camera, background)
+
+
+def render(
+    gaussians: Gaussians,
+    cameras: Cameras,
+    *,
+    background: Color = (0.0, 0.0, 0.0),
+    backend: str = "auto",
+    progress: Progress = silent,
+) -> RenderedViews:
+    """Draw a scene as each camera sees it."""
+    import torch
+
+    from img2world.render.splats import splats_from_gaussians
+
+    backend = resolve_backend(backend)
+    splats = splats_from_gaussians(gaussians, device="cuda" if backend == "gsplat" else "cpu")
+    shape = (len(cameras), cameras.height, cameras.width)
+    rgb, alpha, depth = np.empty((*shape, 3), np.float32), np.empty(shape, np.float32), np.empty(shape, np.float32)
+    with torch.no_grad():
+        for i in range(len(cameras)):
+            view = rasterize(splats, cameras.select([i]), background=background, backend=backend)
+            rgb[i] = view.rgb.clamp(0, 1).cpu().numpy()
+            alpha[i], depth[i] = view.alpha.cpu().numpy(), view.depth.cpu().numpy()
+            progress(i + 1, len(cameras))
+    return RenderedViews(rgb=rgb, alpha=alpha, depth=depth)

@@ -1,7 +1,17 @@
 // The only file that knows Python. Shapes and values are checked in Python before anything is called here.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/unique_ptr.h>
+#include <nanobind/stl/vector.h>
 
+#include <memory>
+#include <stdexcept>
+#include <string>
+
+#include "loss.hpp"
+#include "rasterizer.hpp"
 #include "triangles.hpp"
 
 namespace nb = nanobind;
@@ -10,6 +20,141 @@ using namespace img2world;
 
 template <typename T, typename... Shape>
 using Array = nb::ndarray<T, nb::numpy, nb::device::cpu, nb::c_contig, Shape...>;
+using Rows = Array<float, nb::shape<-1>>;
+template <int WIDTH>
+using Table = Array<float, nb::shape<-1, WIDTH>>;
+using Coefficients = Array<float, nb::shape<-1, -1, 3>>;
+using Counts = Array<int32_t, nb::shape<-1>>;
+using Map = Array<float, nb::shape<-1, -1>>;
+using ColorMap = Array<float, nb::shape<-1, -1, 3>>;
+
+static Kernels find_kernels(const std::string& name) {
+    const AvailableKernels available = available_kernels();
+    for (int i = 0; i < available.count; i++) {
+        if (name == available.kernels[i].name) return available.kernels[i];
+    }
+    throw std::invalid_argument("no such instruction set here: " + name);
+}
+
+// Every array is bound noconvert: otherwise a wrong dtype is copied in silence, and results written to the copy are lost.
+
+static void bind_camera(nb::module_& m) {
+    nb::class_<Camera>(m, "Camera")
+        .def(
+            "__init__",
+            [](Camera* camera, Array<const float, nb::shape<4, 4>> cam_from_world, Array<const float, nb::shape<3>> center,
+               float fx, float fy, float cx, float cy, int width, int height) {
+                new (camera) Camera{{}, {}, fx, fy, cx, cy, width, height};
+                std::copy_n(cam_from_world.data(), 12, camera->cam_from_world);
+                std::copy_n(center.data(), 3, camera->center_in_world);
+            },
+            "cam_from_world"_a.noconvert(), "center_in_world"_a.noconvert(), "fx"_a, "fy"_a, "cx"_a, "cy"_a, "width"_a,
+            "height"_a);
+}
+
+static Gaussians as_gaussians(const Table<3>& means, const Table<4>& quats, const Table<3>& log_scales,
+                              const Rows& logit_opacities, const Coefficients& sh) {
+    return {means.data(), quats.data(), log_scales.data(), logit_opacities.data(), sh.data(),
+            static_cast<int64_t>(means.shape(0)), static_cast<int>(sh.shape(1))};
+}
+
+static void bind_project(nb::module_& m) {
+    m.def(
+        "project",
+        [](const std::string& simd, int threads, const Camera& camera, Table<3> means, Table<4> quats,
+           Table<3> log_scales, Rows logit_opacities, Coefficients sh, Table<2> screen_means, Table<3> whitenings,
+           Rows depths, Rows opacities, Table<3> rgb, Counts radii) {
+            const Kernels kernels = find_kernels(simd);
+            nb::gil_scoped_release release;
+            return project(kernels, threads, as_gaussians(means, quats, log_scales, logit_opacities, sh), camera,
+                           {screen_means.data(), whitenings.data(), depths.data(), opacities.data(), rgb.data(),
+                            radii.data()});
+        },
+        "simd"_a, "threads"_a, "camera"_a, "means"_a.noconvert(), "quats"_a.noconvert(), "log_scales"_a.noconvert(),
+        "logit_opacities"_a.noconvert(), "sh"_a.noconvert(), "screen_means"_a.noconvert(), "whitenings"_a.noconvert(),
+        "depths"_a.noconvert(), "opacities"_a.noconvert(), "rgb"_a.noconvert(), "radii"_a.noconvert());
+    m.def(
+        "project_backward",
+        [](const std::string& simd, int threads, const Camera& camera, Table<3> means, Table<4> quats,
+           Table<3> log_scales, Rows logit_opacities, Coefficients sh, Table<3> rgb, Counts radii,
+           Table<2> screen_means_gradient, Table<3> whitenings_gradient, Rows depths_gradient, Rows opacities_gradient,
+           Table<3> rgb_gradient, Table<3> means_gradient, Table<4> quats_gradient, Table<3> log_scales_gradient,
+           Rows logit_opacities_gradient, Coefficients sh_gradient) {
+            const Kernels kernels = find_kernels(simd);
+            nb::gil_scoped_release release;
+            const Projection forward{nullptr, nullptr, nullptr, nullptr, rgb.data(), radii.data()};
+            project_backward(kernels, threads, as_gaussians(means, quats, log_scales, logit_opacities, sh), camera,
+                             forward,
+                             {screen_means_gradient.data(), whitenings_gradient.data(), depths_gradient.data(),
+                              opacities_gradient.data(), rgb_gradient.data()},
+                             {means_gradient.data(), quats_gradient.data(), log_scales_gradient.data(),
+                              logit_opacities_gradient.data(), sh_gradient.data()});
+        },
+        "simd"_a, "threads"_a, "camera"_a, "means"_a.noconvert(), "quats"_a.noconvert(), "log_scales"_a.noconvert(),
+        "logit_opacities"_a.noconvert(), "sh"_a.noconvert(), "rgb"_a.noconvert(), "radii"_a.noconvert(),
+        "screen_means_gradient"_a.noconvert(), "whitenings_gradient"_a.noconvert(), "depths_gradient"_a.noconvert(),
+        "opacities_gradient"_a.noconvert(), "rgb_gradient"_a.noconvert(), "means_gradient"_a.noconvert(),
+        "quats_gradient"_a.noconvert(), "log_scales_gradient"_a.noconvert(), "logit_opacities_gradient"_a.noconvert(),
+        "sh_gradient"_a.noconvert());
+}
+
+static Picture as_picture(const ColorMap& rgb, const Map& alpha, const Map& depth) {
+    return {static_cast<int>(rgb.shape(1)), static_cast<int>(rgb.shape(0)), rgb.data(), alpha.data(), depth.data()};
+}
+
+static void bind_blend(nb::module_& m) {
+    nb::class_<Blended>(m, "Blended");
+    m.def(
+        "blend",
+        [](const std::string& simd, int threads, Table<2> screen_means, Table<3> whitenings, Rows depths, Rows opacities,
+           Table<3> colors, Counts radii, Array<const float, nb::shape<3>> background, ColorMap rgb, Map alpha,
+           Map depth) {
+            const Kernels kernels = find_kernels(simd);
+            nb::gil_scoped_release release;
+            const Projection in{screen_means.data(), whitenings.data(), depths.data(), opacities.data(), colors.data(),
+                                radii.data()};
+            return std::make_unique<Blended>(blend(kernels, threads, in, static_cast<int64_t>(radii.shape(0)),
+                                                   background.data(), as_picture(rgb, alpha, depth)));
+        },
+        "simd"_a, "threads"_a, "screen_means"_a.noconvert(), "whitenings"_a.noconvert(), "depths"_a.noconvert(),
+        "opacities"_a.noconvert(), "colors"_a.noconvert(), "radii"_a.noconvert(), "background"_a.noconvert(),
+        "rgb"_a.noconvert(), "alpha"_a.noconvert(), "depth"_a.noconvert());
+    m.def(
+        "blend_backward",
+        [](const std::string& simd, int threads, const Blended& blended, Table<3> whitenings, Rows opacities, ColorMap rgb,
+           Map alpha, Map depth, ColorMap rgb_gradient, std::optional<Map> alpha_gradient,
+           std::optional<Map> depth_gradient, Table<2> screen_means_gradient, Table<3> whitenings_gradient,
+           Rows depths_gradient, Rows opacities_gradient, Table<3> colors_gradient) {
+            const Kernels kernels = find_kernels(simd);
+            nb::gil_scoped_release release;
+            const Projection in{nullptr, whitenings.data(), nullptr, opacities.data(), nullptr, nullptr};
+            const Projection out{screen_means_gradient.data(), whitenings_gradient.data(), depths_gradient.data(),
+                                 opacities_gradient.data(),    colors_gradient.data(),     nullptr};
+            const PictureGradients upstream{rgb_gradient.data(), alpha_gradient ? alpha_gradient->data() : nullptr,
+                                            depth_gradient ? depth_gradient->data() : nullptr};
+            blend_backward(kernels, threads, blended, in, static_cast<int64_t>(opacities.shape(0)),
+                           as_picture(rgb, alpha, depth), upstream, out);
+        },
+        "simd"_a, "threads"_a, "blended"_a, "whitenings"_a.noconvert(), "opacities"_a.noconvert(), "rgb"_a.noconvert(),
+        "alpha"_a.noconvert(), "depth"_a.noconvert(), "rgb_gradient"_a.noconvert(),
+        "alpha_gradient"_a.noconvert().none(), "depth_gradient"_a.noconvert().none(),
+        "screen_means_gradient"_a.noconvert(), "whitenings_gradient"_a.noconvert(), "depths_gradient"_a.noconvert(),
+        "opacities_gradient"_a.noconvert(), "colors_gradient"_a.noconvert());
+}
+
+static void bind_loss(nb::module_& m) {
+    m.def(
+        "l1_dssim",
+        [](const std::string& simd, int threads, ColorMap image, ColorMap target, float weight,
+           std::optional<ColorMap> gradient) {
+            const Kernels kernels = find_kernels(simd);
+            nb::gil_scoped_release release;
+            return l1_dssim(kernels, threads, image.data(), target.data(), static_cast<int>(image.shape(1)),
+                            static_cast<int>(image.shape(0)), weight, gradient ? gradient->data() : nullptr);
+        },
+        "simd"_a, "threads"_a, "image"_a.noconvert(), "target"_a.noconvert(), "weight"_a,
+        "gradient"_a.noconvert().none());
+}
 
 static void bind_triangles(nb::module_& m) {
     m.def(
@@ -17,17 +162,39 @@ static void bind_triangles(nb::module_& m) {
         [](Array<const float, nb::shape<-1, 3>> vertices, Array<const float, nb::shape<-1>> alphas,
            Array<const int32_t, nb::shape<-1, 3>> faces, float fx, float fy, float cx, float cy, float near,
            int threads, Array<int32_t, nb::shape<-1, -1>> face, Array<float, nb::shape<-1, -1, 2>> barycentric,
-           Array<float, nb::shape<-1, -1>> depth) {
+           Map depth) {
             const TriangleMesh mesh{vertices.data(), alphas.data(), faces.data(), static_cast<int64_t>(faces.shape(0))};
             const Pinhole camera{fx, fy, cx, cy, near, static_cast<int>(face.shape(1)), static_cast<int>(face.shape(0))};
             nb::gil_scoped_release release;
             rasterize_triangles(mesh, camera, threads, {face.data(), barycentric.data(), depth.data()});
         },
-        // noconvert: otherwise a wrong dtype is copied in silence, and results written to the copy are lost.
         "vertices"_a.noconvert(), "alphas"_a.noconvert(), "faces"_a.noconvert(), "fx"_a, "fy"_a, "cx"_a, "cy"_a,
         "near"_a, "threads"_a, "face"_a.noconvert(), "barycentric"_a.noconvert(), "depth"_a.noconvert());
 }
 
 NB_MODULE(_native, m) {
+    // Pictures whose graph is alive when Python ends would be reported as leaks.
+    nb::set_leak_warnings(false);
+    bind_camera(m);
+    bind_project(m);
+    bind_blend(m);
+    bind_loss(m);
     bind_triangles(m);
+    m.def("simd_levels", [] {
+        const AvailableKernels available = available_kernels();
+        std::vector<std::string> names;
+        for (int i = 0; i < available.count; i++) names.emplace_back(available.kernels[i].name);
+        return names;
+    });
+    nb::dict constants;
+    constants["LOW_PASS"] = LOW_PASS;
+    constants["MIN_ALPHA"] = MIN_ALPHA;
+    constants["MAX_ALPHA"] = MAX_ALPHA;
+    constants["MIN_TRANSMITTANCE"] = MIN_TRANSMITTANCE;
+    constants["JACOBIAN_MARGIN"] = JACOBIAN_MARGIN;
+    constants["NEAR"] = NEAR;
+    constants["FAR"] = FAR;
+    constants["MAX_EXTENT"] = MAX_EXTENT;
+    constants["MIN_QUAT_NORM"] = MIN_QUAT_NORM;
+    m.attr("CONSTANTS") = constants;
 }

@@ -4,27 +4,81 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <thread>
 #include <vector>
 
 namespace img2world {
 
+// Threads that live as long as this object. Starting a thread costs more than many pieces of our work.
+class Team {
+   public:
+    explicit Team(int threads) {
+        for (int i = 1; i < threads; i++) helpers_.emplace_back([this] { help(); });
+    }
+    ~Team() {
+        work_ = nullptr;
+        announce();
+        for (auto& helper : helpers_) helper.join();
+    }
+    Team(const Team&) = delete;
+    Team& operator=(const Team&) = delete;
+
+    int threads() const { return static_cast<int>(helpers_.size()) + 1; }
+
+    // Calls work(i) for i in [0, count), in any order, and returns when all are done.
+    template <typename Work>
+    void run(int64_t count, const Work& work) {
+        if (helpers_.empty() || count < 2) {
+            for (int64_t i = 0; i < count; i++) work(i);
+            return;
+        }
+        const std::function<void(int64_t)> piece = std::cref(work);
+        work_ = &piece;
+        count_ = count;
+        next_ = 0;
+        busy_ = static_cast<int>(helpers_.size());
+        announce();
+        drain();
+        for (int busy = busy_; busy > 0; busy = busy_) busy_.wait(busy);
+    }
+
+    // Calls work(begin, end) for pieces of [0, count) of at most `size`.
+    template <typename Work>
+    void run_ranges(int64_t count, int64_t size, const Work& work) {
+        run((count + size - 1) / size, [&](int64_t i) { work(i * size, std::min(count, (i + 1) * size)); });
+    }
+
+   private:
+    void announce() {
+        round_++;
+        round_.notify_all();
+    }
+    void drain() {
+        for (int64_t i = next_++; i < count_; i = next_++) (*work_)(i);
+    }
+    void help() {
+        for (uint32_t seen = 0;; seen++) {
+            round_.wait(seen);
+            if (work_ == nullptr) return;
+            drain();
+            if (--busy_ == 0) busy_.notify_one();
+        }
+    }
+
+    std::vector<std::thread> helpers_;
+    const std::function<void(int64_t)>* work_ = nullptr;
+    int64_t count_ = 0;
+    std::atomic<int64_t> next_{0};
+    std::atomic<int> busy_{0};
+    std::atomic<uint32_t> round_{0};
+};
+
 // Calls work(i) for i in [0, count), on up to `threads` threads, in any order.
 template <typename Work>
 void parallel_for(int64_t count, int threads, const Work& work) {
-    const int used = static_cast<int>(std::min<int64_t>(std::max(threads, 1), count));
-    if (used <= 1) {
-        for (int64_t i = 0; i < count; i++) work(i);
-        return;
-    }
-    std::atomic<int64_t> next{0};
-    const auto drain = [&] {
-        for (int64_t i = next++; i < count; i = next++) work(i);
-    };
-    std::vector<std::thread> helpers;
-    for (int t = 1; t < used; t++) helpers.emplace_back(drain);
-    drain();
-    for (auto& helper : helpers) helper.join();
+    Team team(static_cast<int>(std::clamp<int64_t>(count, 1, std::max(threads, 1))));
+    team.run(count, work);
 }
 
 }  // namespace img2world

@@ -1,0 +1,68 @@
+# Everything lives in .venv, made by the first command that needs it. No other tool than Python 3.11+,
+# a C++20 compiler and make is needed.
+#
+#   make demo                      turn a sample picture into a world
+#   make demo PICTURE=photo.jpg    turn your own
+#   make test                      run the tests
+#   make bench                     measure speed
+#   make lint                      check style, types and layers
+
+PYTHON ?= python3
+PICTURE ?= assets/samples/coffee.png
+OUT ?= runs/demo
+TORCH ?= torch==2.13.0
+CPU_INDEX ?= https://download.pytorch.org/whl/cpu
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+NATIVE := CMakeLists.txt $(wildcard img2world/render/native/*)
+
+.PHONY: demo test bench lint clean
+
+demo: $(VENV)/ready
+	$(BIN)/img2world run $(PICTURE) --out $(OUT) $(ARGS)
+
+test: $(VENV)/ready-dev
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: $(VENV)/ready-dev
+	$(BIN)/python benchmarks/rasterizer.py
+	$(BIN)/python benchmarks/end_to_end.py
+
+lint: $(VENV)/ready-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) build
+
+$(VENV)/python:
+	@$(PYTHON) -c 'import sys; sys.exit("img2world needs Python 3.11 or newer, this is %d.%d: call make PYTHON=python3.12 …" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
+	@command -v c++ >/dev/null || command -v g++ >/dev/null || command -v clang++ >/dev/null || \
+	  { echo "A C++20 compiler is missing: apt install g++" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "Cannot make $(VENV): apt install python3-venv" >&2; exit 1; }
+	$(PIP) install --quiet --upgrade pip
+	touch $@
+
+# The torch that PyPI has for Linux brings gigabytes of CUDA, of no use without an NVIDIA GPU.
+$(VENV)/torch: $(VENV)/python
+	@if [ "$$(uname -s)" != Linux ] || command -v nvidia-smi >/dev/null; then \
+	  echo "Installing $(TORCH)"; $(PIP) install --quiet $(TORCH); \
+	elif $(PIP) install --quiet --timeout 10 --retries 0 --index-url $(CPU_INDEX) $(TORCH) 2>/dev/null; then \
+	  echo "Installed $(TORCH) for the CPU from $(CPU_INDEX)"; \
+	else \
+	  echo "$(CPU_INDEX) cannot be reached: installing $(TORCH) from the usual index"; $(PIP) install --quiet $(TORCH); \
+	fi
+	@echo "$(TORCH)" > $(VENV)/constraints.txt
+	touch $@
+
+$(VENV)/ready: $(VENV)/torch pyproject.toml $(NATIVE)
+	$(PIP) install --quiet --constraint $(VENV)/constraints.txt --editable .
+	touch $@
+
+$(VENV)/ready-dev: $(VENV)/torch pyproject.toml $(NATIVE)
+	$(PIP) install --quiet --constraint $(VENV)/constraints.txt --editable '.[dev]'
+	touch $@ $(VENV)/ready

@@ -1,0 +1,336 @@
+"""The command line. Only this file prints, exits or knows Typer.
+
+Everything heavy is imported inside the commands, so that `--help` answers at once.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from img2world.core.errors import Img2WorldError, RunFolderError
+
+if TYPE_CHECKING:
+    from img2world.run_folder import Listener
+    from img2world.source import Source
+
+app = typer.Typer(
+    name="img2world",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="SECTION.FIELD=VALUE", help="Change one option of the recipe; may be repeated."),
+]
+FreshOption = Annotated[bool, typer.Option("--fresh", help="Do it again although it is done.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per line, for programs.")]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A folder that `img2world run` made.")]
+
+
+@app.command()
+def run(
+    source: Annotated[Path, typer.Argument(metavar="IMAGE|VIDEO|FOLDER", help="A picture, a video or photos.")],
+    out: Annotated[Path | None, typer.Option(help="The run folder.  [default: runs/NAME]")] = None,
+    recipe: Annotated[str | None, typer.Option(help="A recipe's name or file, see `img2world recipes`.")] = None,
+    changes: SetOption = None,
+    seed: Annotated[int | None, typer.Option(help="Another seed invents other hidden sides.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh/--resume", help="Start again, or go on where it was.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Turn a picture, a video or a folder of photos into a world.
+
+    \b
+    img2world run photo.jpg
+    img2world run photo.jpg --recipe fast --out runs/first-look
+    img2world run chair.png --set splat.steps=150 --set export.formats=ply,mesh
+    img2world run walk.mp4
+    img2world run folder-of-photos/
+
+    A run that was stopped, even by a power cut, goes on with the same command.
+    """
+    with exit_codes(as_json):
+        from img2world.pipeline import STAGES
+        from img2world.recipe import load_recipe
+        from img2world.source import RECIPES, find_source
+
+        found = find_source(source)
+        changes = [*(changes or []), *([] if seed is None else [f"seed={seed}"])]
+        name = recipe or RECIPES[found.kind]
+        _run(
+            found, load_recipe(name, changes), out or Path("runs") / found.name, as_json, fresh=STAGES if fresh else ()
+        )
+
+
+@app.command()
+def generate(
+    run: RunArgument, changes: SetOption = None, fresh: FreshOption = False, as_json: JsonOption = False
+) -> None:
+    """Make only the video of a run: frames/ and video.mp4.
+
+    \b
+    img2world generate runs/photo --set trajectory.name=orbit
+    """
+    _run_stage(run, "video", changes, as_json, fresh=fresh)
+
+
+@app.command()
+def poses(run: RunArgument, changes: SetOption = None, fresh: FreshOption = False, as_json: JsonOption = False) -> None:
+    """Find only the cameras of a run's frames: views/.
+
+    \b
+    img2world poses runs/photo --set poses.name=colmap
+    """
+    _run_stage(run, "poses", changes, as_json, fresh=fresh)
+
+
+@app.command()
+def splat(run: RunArgument, changes: SetOption = None, fresh: FreshOption = False, as_json: JsonOption = False) -> None:
+    """Reconstruct only the scene of a run: scene/.
+
+    \b
+    img2world splat runs/photo --set splat.steps=3000
+    """
+    _run_stage(run, "splat", changes, as_json, fresh=fresh)
+
+
+@app.command()
+def export(
+    run: RunArgument,
+    formats: Annotated[list[str] | None, typer.Argument(metavar="[FORMAT]…", help="Formats to add.")] = None,
+    changes: SetOption = None,
+    fresh: FreshOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the files of a run: exports/.
+
+    \b
+    img2world export runs/photo
+    img2world export runs/photo ply mesh --set export.mesh.max_faces=5000
+    """
+    _run_stage(run, "export", changes, as_json, fresh=fresh, formats=formats or [])
+
+
+@app.command()
+def view(
+    run: Annotated[Path, typer.Argument(metavar="RUN|HTML", help="A run folder, or a world.html.")],
+    lan: Annotated[bool, typer.Option("--lan", help="Let phones and headsets in this network see it.")] = False,
+    port: Annotated[int, typer.Option(help="The port; 0 takes any.", min=0, max=65535)] = 0,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser.")] = True,
+) -> None:
+    """Walk through a world in the browser. Ctrl-C ends it.
+
+    \b
+    img2world view runs/photo
+    img2world view runs/photo --lan      then open the address on a phone
+    """
+    with exit_codes():
+        from img2world.viewer.serve import EVERYWHERE, serve
+
+        page = run / "exports" / "world.html" if run.is_dir() else run
+        host = EVERYWHERE if lan else "127.0.0.1"
+        serve(page, host=host, port=port, open_browser=browser, on_ready=lambda url: say(f"{url}  (Ctrl-C ends it)"))
+
+
+@app.command()
+def doctor(as_json: JsonOption = False) -> None:
+    """Look at this machine: what will be used, what is missing, and how to install it."""
+    with exit_codes(as_json):
+        from img2world.doctor.environment import examine_environment
+
+        for finding in examine_environment(Path.cwd()):
+            if as_json:
+                say_json(vars(finding))
+            else:
+                say(f"{finding.state:<8} {finding.name:<20} {finding.found}")
+                if finding.advice:
+                    say(f"{'':<30}{finding.advice}")
+
+
+@app.command()
+def recipes() -> None:
+    """List the recipes."""
+    with exit_codes():
+        from img2world.recipe import recipe_description, recipe_names
+
+        for name in recipe_names():
+            say(f"{name:<10} {recipe_description(name)}")
+
+
+@app.command()
+def models(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show the options of this backend.")] = None,
+) -> None:
+    """List the backends of every stage, or the options of one.
+
+    \b
+    img2world models
+    img2world models nano
+    """
+    with exit_codes():
+        from img2world.catalog import describe_backend, list_backends
+
+        for line in list_backends() if name is None else describe_backend(name):
+            say(line)
+
+
+@app.command()
+def formats() -> None:
+    """List the file formats that a scene can be exported to."""
+    with exit_codes():
+        from img2world.catalog import list_formats
+
+        for line in list_formats():
+            say(line)
+
+
+@app.command()
+def batch(
+    inputs: Annotated[Path, typer.Argument(metavar="FOLDER|LIST.csv", help="Pictures and videos, or a list.")],
+    out: Annotated[Path, typer.Option(help="A folder; each input gets a run folder in it.")],
+    jobs: Annotated[int, typer.Option(help="How many at the same time.", min=1, max=256)] = 1,
+    recipe: Annotated[str | None, typer.Option(help="A recipe's name or file for all.")] = None,
+    changes: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a world of each of many pictures; calling it again does only what is missing.
+
+    A list is a CSV file with a column `input` and, if wanted, `name` and `recipe`.
+
+    \b
+    img2world batch photos/ --out runs/holiday
+    img2world batch list.csv --out runs/many --jobs 4
+    """
+    with exit_codes(as_json):
+        from img2world.batch import read_inputs, run_batch
+
+        entries = read_inputs(inputs)
+        with _listening(as_json) as listen:
+            results = run_batch(entries, out, jobs=jobs, recipe=recipe or "", changes=changes or [], listen=listen)
+        failed = [result for result in results if result.state != "done"]
+        if as_json:
+            say_json({"event": "finished", "out": str(out), "done": len(results) - len(failed), "failed": len(failed)})
+        else:
+            for result in failed:
+                say(f"failed  {result.input}: {result.error}", err=True)
+            say(f"{len(results) - len(failed)} of {len(results)} done, see {out / 'summary.html'}")
+        if failed:
+            raise typer.Exit(1)
+
+
+@app.callback(invoke_without_command=True)
+def options(version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False) -> None:
+    """One picture in, a world out.
+
+    \b
+    img2world run photo.jpg           a world in runs/photo
+    img2world view runs/photo         walk through it in the browser
+    img2world run chair.png --recipe object
+    img2world run photos/             from many photos of one place
+    img2world doctor                  what this machine has and lacks
+    img2world models                  the backends; `img2world models nano` shows options
+
+    \b
+    Exit codes: 0 done, 1 the input, options or disk cannot be used (one line says why),
+    2 usage, 130 interrupted (the same command goes on).
+    """
+    if version:
+        from importlib.metadata import version as version_of
+
+        say(f"img2world {version_of('img2world')}")
+        raise typer.Exit
+
+
+@contextmanager
+def exit_codes(as_json: bool = False) -> Iterator[None]:
+    """Turn errors that a user can act on into one line, a hint and exit code 1, and Ctrl-C into 130."""
+    try:
+        yield
+    except Img2WorldError as error:
+        if as_json:
+            say_json({"event": "error", "message": str(error), "hint": error.hint})
+        say(f"img2world: {error}\n  hint: {error.hint}", err=True)
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt as error:
+        say("img2world: interrupted; the same command goes on where it was", err=True)
+        raise typer.Exit(130) from error
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print a line."""
+    print(text, file=sys.stderr if err else sys.stdout, flush=True)
+
+
+def say_json(value: Any) -> None:
+    """Print an object as one line of JSON."""
+    from img2world.listeners import json_text
+
+    say(json_text(value))
+
+
+def main() -> None:
+    """Run the command that was typed."""
+    import warnings
+
+    warnings.formatwarning = lambda message, *_args, **_kwargs: f"img2world: {message}\n"
+    app()
+
+
+@contextmanager
+def _listening(as_json: bool) -> "Iterator[Listener]":
+    """Show progress as bars in a terminal, as lines elsewhere, as JSON where asked."""
+    from img2world.listeners import bars, json_lines, plain_lines
+
+    if as_json:
+        yield json_lines(say)
+    elif sys.stderr.isatty():
+        from rich.console import Console
+
+        with bars(Console(stderr=True)) as listen:
+            yield listen
+    else:
+        yield plain_lines(lambda text: say(text, err=True))
+
+
+def _run(source: "Source", recipe: Any, out: Path, as_json: bool, **how: Any) -> None:
+    """Run the pipeline, show how it goes on, and say where to look."""
+    from img2world.pipeline import run as run_pipeline
+    from img2world.report import summary_lines
+
+    with _listening(as_json) as listen:
+        report = run_pipeline(source, recipe, out, listen=listen, **how)
+    if as_json:
+        say_json({"event": "finished", "out": str(out), **report})
+        return
+    for line in summary_lines(out, report):
+        say(line)
+
+
+def _run_stage(
+    run: Path, stage: str, changes: list[str] | None, as_json: bool, *, fresh: bool, formats: list[str] | None = None
+) -> None:
+    """Do one stage of a run folder, and those before it where they are missing."""
+    with exit_codes(as_json):
+        from img2world.recipe import load_recipe
+        from img2world.source import source_of_run
+
+        source = source_of_run(run)
+        saved = run / "recipe.toml"
+        if not saved.is_file():
+            raise RunFolderError(f"the run has no recipe.toml: {run}", hint="call `img2world run` again")
+        changes = list(changes or [])
+        if formats:
+            present = list(load_recipe(str(saved), changes).exports)
+            changes.append("export.formats=" + ",".join(dict.fromkeys([*present, *formats])))
+        _run(source, load_recipe(str(saved), changes), run, as_json, last=stage, fresh=(stage,) if fresh else ())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""Work in a child process: for libraries that may crash, hang or fill the memory on bad input.
+
+The parent calls `run_child`, and the child's module calls `answer` when it is run. They talk by JSON
+lines on the child's standard output: progress, and an error that the user can act on.
+"""
+
+import ctypes
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from img2world.core.errors import Img2WorldError
+from img2world.core.progress import Progress, silent
+
+MAX_MEMORY = 16 << 30
+"""Bytes of address space a child may take."""
+
+PR_SET_PDEATHSIG = 1
+"""Linux, prctl(2): the signal a process gets when its parent ends."""
+
+
+def run_child(
+    module: str, options: dict, *, time_limit: float, error: type[Img2WorldError], progress: Progress = silent
+) -> None:
+    """Run `python -m module` with options that JSON can hold, and wait until it has done its work.
+
+    Raises `error` when the child reports one, crashes, or takes longer than `time_limit` seconds. The child
+    ends with us: on Ctrl-C, on any exception that `progress` raises, and when we are killed.
+    """
+    command = [sys.executable, "-P", "-m", module, json.dumps(options)]
+    root = str(Path(__file__).parents[2])
+    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    # One thread for each linear algebra call: more make the sums, and so the last bits, depend on the machine.
+    threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    timed_out = threading.Event()
+    with (
+        tempfile.TemporaryFile() as log,
+        subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env={**os.environ, **threads, "PYTHONPATH": path},
+        ) as process,
+    ):
+        timer = threading.Timer(time_limit, lambda: (timed_out.set(), process.kill()))
+        timer.start()
+        try:
+            reported = _listen(process.stdout, error, progress)
+        finally:
+            timer.cancel()
+            if sys.exc_info()[0] is not None:
+                process.kill()
+        code = process.wait()
+        if reported is not None:
+            raise reported
+        if timed_out.is_set():
+            raise error(
+                f"{module} took longer than {time_limit:g} seconds and was stopped",
+                hint="use fewer or smaller pictures, or raise the backend's time_limit",
+            )
+        if code != 0:
+            log.seek(0)
+            said = log.read().decode("utf-8", "replace")
+            raise error(f"{module} {_cause(code, said)}", hint="the input may be damaged; try a part or a copy of it")
+
+
+def _listen(lines: Iterable[str] | None, error: type[Img2WorldError], progress: Progress) -> Img2WorldError | None:
+    """The error the child reports, if any; progress is passed on."""
+    for line in lines or ():
+        # Libraries print to the same place.
+        if not line.startswith('{"child"'):
+            continue
+        event = json.loads(line)
+        if event["child"] == "error":
+            return error(event["message"], hint=event["hint"])
+        progress(event["done"], event["total"], **event["quality"])
+    return None
+
+
+def _cause(code: int, said: str) -> str:
+    """How the child ended, with the last line of what it wrote to its standard error."""
+    last = next(
+        (" ".join(line.split())[:200] for line in reversed(said.split("\n")) if line.strip()), "it said nothing"
+    )
+    how = f"crashed ({signal.Signals(-code).name})" if code < 0 else f"failed (exit code {code})"
+    return f"{how}: {last}"
+
+
+def answer(work: Callable[[dict, Progress], None]) -> None:
+    """Do the child's work with the options that `run_child` was given; its Img2WorldError reaches the parent."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limit = MAX_MEMORY if hard == resource.RLIM_INFINITY else min(MAX_MEMORY, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+
+    def tell(done: int, total: int, **quality: float) -> None:
+        print(json.dumps({"child": "progress", "done": done, "total": total, "quality": quality}), flush=True)  # noqa: T201
+
+    try:
+        work(json.loads(sys.argv[1]), tell)
+    except Img2WorldError as error:
+        print(json.dumps({"child": "error", "message": str(error), "hint": error.hint}), flush=True)  # noqa: T201

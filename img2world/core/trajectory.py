@@ -1,0 +1,130 @@
+"""Camera paths: where the wanted cameras stand, and where they look.
+
+Angles are in radians. An azimuth of 0 is the input camera; a positive azimuth moves the camera to its
+own right. A positive elevation moves it up. All paths look at the origin unless said otherwise.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Float32
+
+from img2world.core.cameras import Cameras, cameras_from_transforms
+from img2world.core.conventions import INPUT_DISTANCE
+from img2world.core.errors import CameraError
+from img2world.core.rotation import matrix_from_quat, quat_from_matrix, slerp
+
+UP_IN_WORLD = np.array([0.0, -1.0, 0.0])
+
+
+def look_at(
+    center: Float[np.ndarray, "3"], target: Float[np.ndarray, "3"], up: Float[np.ndarray, "3"] = UP_IN_WORLD
+) -> Float[np.ndarray, "4 4"]:
+    """Pose of a camera at `center` whose +Z axis points at `target` and whose picture is upright.
+
+    Raises CameraError when the direction is undefined: no distance, or looking along `up`.
+    """
+    forward = np.asarray(target, np.float64) - center
+    right = np.cross(forward, up)
+    if np.linalg.norm(forward) < 1e-9 or np.linalg.norm(right) < 1e-6 * np.linalg.norm(forward):
+        raise CameraError(
+            f"a camera at {np.round(center, 3).tolist()} cannot look at {np.round(target, 3).tolist()}",
+            hint="keep the target away from the camera and not straight above or below it",
+        )
+    forward, right = forward / np.linalg.norm(forward), right / np.linalg.norm(right)
+    world_from_cam = np.eye(4)
+    world_from_cam[:3, :3] = np.stack([right, np.cross(forward, right), forward], -1)
+    world_from_cam[:3, 3] = center
+    return world_from_cam
+
+
+def orbit_center(azimuth: float, elevation: float, radius: float = INPUT_DISTANCE) -> Float[np.ndarray, "3"]:
+    """A place on the sphere about the origin."""
+    flat = np.cos(elevation)
+    return radius * np.array([flat * np.sin(azimuth), -np.sin(elevation), -flat * np.cos(azimuth)])
+
+
+def on_sphere(
+    azimuths: Float[np.ndarray, "V"], elevations: Float[np.ndarray, "V"], radius: float = INPUT_DISTANCE
+) -> Float32[np.ndarray, "V 4 4"]:
+    """Poses on the sphere about the origin, looking at it."""
+    poses = [
+        look_at(orbit_center(float(azimuth), float(elevation), radius), np.zeros(3))
+        for azimuth, elevation in zip(azimuths, elevations, strict=True)
+    ]
+    return np.stack(poses).astype(np.float32)
+
+
+def orbit(num_views: int, *, elevation: float = 0.0, radius: float = INPUT_DISTANCE) -> Float32[np.ndarray, "V 4 4"]:
+    """A closed circle at one elevation; the view after the last would be the first."""
+    azimuths = np.arange(num_views) * (2 * np.pi / num_views)
+    return on_sphere(azimuths, np.full(num_views, elevation), radius)
+
+
+def dynamic_orbit(num_views: int, *, amplitude: float, elevation: float = 0.0) -> Float32[np.ndarray, "V 4 4"]:
+    """A closed circle whose elevation rises and falls twice, so that top and underside are seen too."""
+    azimuths = np.arange(num_views) * (2 * np.pi / num_views)
+    return on_sphere(azimuths, elevation + amplitude * np.sin(2 * azimuths))
+
+
+def arc(num_views: int, *, half_azimuth: float, half_elevation: float = 0.0) -> Float32[np.ndarray, "V 4 4"]:
+    """A figure of eight before the scene: right, left and back to where it began, with a slight rise and fall."""
+    phase = np.arange(num_views) * (2 * np.pi / num_views)
+    return on_sphere(half_azimuth * np.sin(phase), half_elevation * np.sin(2 * phase))
+
+
+def spiral(
+    num_views: int, *, half_azimuth: float, half_elevation: float, turns: int = 2
+) -> Float32[np.ndarray, "V 4 4"]:
+    """A growing spiral before the scene, starting at the input camera."""
+    share = np.linspace(0, 1, num_views)
+    phase = 2 * np.pi * turns * share
+    return on_sphere(half_azimuth * share * np.sin(phase), half_elevation * share * (np.cos(phase)))
+
+
+def dolly(num_views: int, *, distance: float) -> Float32[np.ndarray, "V 4 4"]:
+    """Straight forward along the input camera's view (backward where `distance` is negative)."""
+    poses = np.tile(np.eye(4, dtype=np.float32), (num_views, 1, 1))
+    poses[:, 2, 3] = -INPUT_DISTANCE + np.linspace(0, distance, num_views)
+    return poses
+
+
+def interpolate(cameras: Cameras, num_views: int) -> Cameras:
+    """A smooth path of `num_views` through the cameras in their order, with spherical interpolation."""
+    quats = quat_from_matrix(cameras.world_from_cam[:, :3, :3].astype(np.float64))
+    poses = np.tile(np.eye(4, dtype=np.float32), (num_views, 1, 1))
+    intrinsics = np.empty((num_views, 3, 3), np.float32)
+    for i, place in enumerate(np.linspace(0, len(cameras) - 1, num_views)):
+        low = min(int(place), max(len(cameras) - 2, 0))
+        high, share = min(low + 1, len(cameras) - 1), place - low
+        poses[i, :3, :3] = matrix_from_quat(slerp(quats[low], quats[high], share))
+        centers = cameras.centers_in_world
+        poses[i, :3, 3] = (1 - share) * centers[low] + share * centers[high]
+        intrinsics[i] = (1 - share) * cameras.intrinsics[low] + share * cameras.intrinsics[high]
+    return Cameras(world_from_cam=poses, intrinsics=intrinsics, width=cameras.width, height=cameras.height)
+
+
+def load_trajectory(path: Path) -> Cameras:
+    """Cameras from a transforms.json, a JSON list of poses or an npz file.
+
+    The npz and the list form hold `world_from_cam` [V, 4, 4], `intrinsics` [V, 3, 3] or [3, 3] in
+    pixels, `width` and `height`, in our conventions (OpenCV axes). Raises CameraError.
+    """
+    hint = "needs a transforms.json, or world_from_cam, intrinsics, width and height in a .json or .npz file"
+    try:
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as file:
+                data = {name: file[name] for name in file.files}
+        else:
+            data = json.loads(path.read_text())
+        if "frames" in data:
+            return cameras_from_transforms(data)
+        poses = np.asarray(data["world_from_cam"], np.float32)
+        intrinsics = np.asarray(data["intrinsics"], np.float32)
+        intrinsics = np.ascontiguousarray(np.broadcast_to(intrinsics, (len(poses), 3, 3)))
+        return Cameras(
+            world_from_cam=poses, intrinsics=intrinsics, width=int(data["width"]), height=int(data["height"])
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CameraError(f"the camera path cannot be used: {error} ({path})", hint=hint) from error

@@ -1,0 +1,171 @@
+"""What this machine has for img2world, what it lacks, and how to get it."""
+
+import os
+import platform
+import shutil
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+from img2world.core.errors import Img2WorldError
+from img2world.render import resolve_backend
+
+State = Literal["ok", "note", "missing"]
+
+NEEDED_GB = 4.0
+"""Memory of a run with the default recipe, and room for its folder."""
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "firefox", "brave-browser")
+SIMD_FLAGS = ("avx512f", "avx2", "fma", "avx", "sse4_2", "neon", "asimd", "sve")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that was looked at."""
+
+    name: str
+    state: State
+    found: str
+    advice: str = ""
+    """What to do about it; empty when nothing needs to be done."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Package:
+    """A package that some part uses."""
+
+    install: str
+    """What pip is told."""
+    distribution: str
+    licence: str
+    purpose: str
+
+
+PACKAGES = {
+    "av": Package(install="av", distribution="av", licence="BSD-3-Clause", purpose="video in and out"),
+    "pycolmap": Package(
+        install="pycolmap", distribution="pycolmap", licence="BSD-3-Clause", purpose="cameras of photos"
+    ),
+    "trimesh": Package(install="trimesh", distribution="trimesh", licence="MIT", purpose="mesh.glb"),
+    "fast_simplification": Package(
+        install="fast-simplification", distribution="fast-simplification", licence="MIT", purpose="smaller meshes"
+    ),
+    "gsplat": Package(
+        install="'img2world[cuda]'", distribution="gsplat", licence="Apache-2.0", purpose="rasterizer for NVIDIA GPUs"
+    ),
+    "diffusers": Package(
+        install="'img2world[diffusers]'",
+        distribution="diffusers",
+        licence="Apache-2.0",
+        purpose="large open video models",
+    ),
+    "xatlas": Package(install="'img2world[mesh]'", distribution="xatlas", licence="MIT", purpose="textured meshes"),
+    "coacd": Package(install="'img2world[mesh]'", distribution="coacd", licence="MIT", purpose="collision shapes"),
+    "pxr": Package(install="'img2world[usd]'", distribution="usd-core", licence="TOST-1.0", purpose="USD files"),
+    "ray": Package(install="'img2world[ray]'", distribution="ray", licence="Apache-2.0", purpose="many machines"),
+}
+"""Module to package."""
+
+
+def examine_environment(folder: Path) -> Iterator[Finding]:
+    """Look at the machine; `folder` is where runs would be written."""
+    yield Finding(name="python", state="ok", found=f"{platform.python_version()} on {platform.platform()}")
+    yield _rasterizer()
+    yield from _torch()
+    yield _memory()
+    free = shutil.disk_usage(folder).free / 1e9
+    advice = "" if free > NEEDED_GB else "a run takes 0.1 to 0.5 GB; free some space or use --out on another disk"
+    yield Finding(name="disk", state="ok" if free > NEEDED_GB else "note", found=f"{free:.1f} GB free", advice=advice)
+    yield _browser()
+    yield from (_package(module) for module in PACKAGES)
+
+
+def simd_flags() -> list[str]:
+    """The vector instructions of this processor that matter to us, as Linux names them; empty elsewhere."""
+    try:
+        words = set(Path("/proc/cpuinfo").read_text().split())
+    except OSError:
+        return []
+    return [flag for flag in SIMD_FLAGS if flag in words]
+
+
+def memory_gb() -> float:
+    """The memory this process may use, in 10^9 bytes: the machine's, or less in a container."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            total = min(total, int(Path(limit).read_text()))
+        except (OSError, ValueError):
+            # No such control group, or "max".
+            continue
+    return total / 1e9
+
+
+def _rasterizer() -> Finding:
+    """Which rasterizer will draw."""
+    with warnings.catch_warnings(record=True):
+        warnings.simplefilter("always")
+        backend = resolve_backend("auto")
+    processor = " ".join(simd_flags()) or platform.machine()
+    if backend == "native":
+        from img2world.render.native import describe
+
+        try:
+            facts = describe()
+        except Img2WorldError as error:
+            return Finding(name="rasterizer", state="missing", found=str(error), advice=error.hint)
+        found = f"native, {facts['threads']} threads, {facts['simd']} (the processor has {processor})"
+        return Finding(name="rasterizer", state="ok", found=found)
+    if backend == "gsplat":
+        return Finding(name="rasterizer", state="ok", found="gsplat, on the GPU")
+    advice = "the native module was not built: install a C++20 compiler (apt install g++), then img2world again"
+    return Finding(name="rasterizer", state="missing", found=f"{backend}, slow ({processor})", advice=advice)
+
+
+def _torch() -> Iterator[Finding]:
+    """Which torch is there, and whether it has a GPU."""
+    import torch
+
+    yield Finding(name="torch", state="ok", found=f"{torch.__version__}, {torch.get_num_threads()} threads")
+    if torch.cuda.is_available():
+        yield Finding(name="gpu", state="ok", found=f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}")
+    else:
+        advice = "" if shutil.which("nvidia-smi") is None else "a GPU is there but torch has no CUDA: see pytorch.org"
+        yield Finding(
+            name="gpu", state="note", found="none that torch can use; everything runs on the CPU", advice=advice
+        )
+
+
+def _memory() -> Finding:
+    """How much memory there is."""
+    total = memory_gb()
+    enough = total >= NEEDED_GB
+    advice = "" if enough else "use --recipe fast, or smaller pictures"
+    return Finding(name="memory", state="ok" if enough else "note", found=f"{total:.1f} GB", advice=advice)
+
+
+def _browser() -> Finding:
+    """Which browser can show a world here."""
+    found = [name for name in BROWSERS if shutil.which(name)]
+    if found:
+        return Finding(name="browser", state="ok", found=", ".join(found))
+    advice = "`img2world view RUN --lan` shows it on another device; world.html opens anywhere"
+    return Finding(name="browser", state="note", found="none found here", advice=advice)
+
+
+def _package(module: str) -> Finding:
+    """Whether a package is there."""
+    package = PACKAGES[module]
+    if find_spec(module) is None:
+        optional = package.install.startswith("'img2world[")
+        found, advice = f"not installed: {package.purpose}", f"pip install {package.install}"
+        return Finding(name=module, state="note" if optional else "missing", found=found, advice=advice)
+    try:
+        found = version(package.distribution)
+    except PackageNotFoundError:
+        found = "of unknown version"
+    return Finding(name=module, state="ok", found=f"{found}: {package.purpose}")

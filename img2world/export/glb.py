@@ -1,0 +1,109 @@
+"""Meshes as binary glTF 2.0: one file that engines, browsers and Blender open.
+
+Source: Khronos, "glTF 2.0 Specification", sections 3.6 to 3.9 and 4.4; KHR_materials_unlit.
+"""
+
+import json
+import struct
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from img2world.core.conventions import Y_UP_FROM_WORLD
+from img2world.core.errors import ExportError
+from img2world.core.mesh import Mesh
+from img2world.export.surface import vertex_normals
+
+FLOAT, UNSIGNED_INT = 5126, 5125
+ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER = 34962, 34963
+
+
+def write_glb(mesh: Mesh, path: Path, *, unlit: bool, double_sided: bool) -> None:
+    """Write the mesh with +Y up, normals and vertex colours; `unlit` shows them as they are in the photo."""
+    arrays = attributes_in_gltf(mesh)
+    accessors, views, chunks = [], [], []
+    for name, array in [*arrays.items(), ("indices", mesh.faces.reshape(-1).astype(np.uint32))]:
+        indices = name == "indices"
+        accessor = {"bufferView": len(views), "componentType": UNSIGNED_INT if indices else FLOAT, "count": len(array)}
+        accessor["type"] = "SCALAR" if indices else "VEC3"
+        if name == "POSITION":
+            accessor |= {"min": array.min(0).tolist(), "max": array.max(0).tolist()}
+        target = ELEMENT_ARRAY_BUFFER if indices else ARRAY_BUFFER
+        offset = sum(map(len, chunks))
+        chunks.append(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
+        views.append({"buffer": 0, "byteOffset": offset, "byteLength": len(chunks[-1]), "target": target})
+        accessors.append(accessor)
+    material = {"doubleSided": double_sided, "pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 1.0}}
+    if unlit:
+        material["extensions"] = {"KHR_materials_unlit": {}}
+    primitive = {"attributes": {name: i for i, name in enumerate(arrays)}, "indices": len(arrays), "material": 0}
+    document = {
+        "asset": {"version": "2.0", "generator": "img2world"},
+        **({"extensionsUsed": ["KHR_materials_unlit"]} if unlit else {}),
+        "scene": 0,
+        "scenes": [{"nodes": [0]}],
+        "nodes": [{"mesh": 0, "name": "world"}],
+        "meshes": [{"name": "world", "primitives": [primitive]}],
+        "materials": [material],
+        "accessors": accessors,
+        "bufferViews": views,
+        "buffers": [{"byteLength": sum(map(len, chunks))}],
+    }
+    path.write_bytes(_container(json.dumps(document, separators=(",", ":")).encode(), b"".join(chunks)))
+
+
+def _container(text: bytes, binary: bytes) -> bytes:
+    """The two chunks of a GLB, padded to four bytes (section 4.4.3)."""
+    text += b" " * (-len(text) % 4)
+    binary += b"\0" * (-len(binary) % 4)
+    header = struct.pack("<4sII", b"glTF", 2, 28 + len(text) + len(binary))
+    return b"".join(
+        [header, struct.pack("<I4s", len(text), b"JSON"), text, struct.pack("<I4s", len(binary), b"BIN\0"), binary]
+    )
+
+
+def attributes_in_gltf(mesh: Mesh) -> dict[str, Float32[np.ndarray, "M 3"]]:
+    """The vertices' attributes by glTF's names, with +Y up."""
+    turn = Y_UP_FROM_WORLD[:3, :3].astype(np.float32)
+    return {
+        # Adding zero turns -0.0, which half a turn leaves, into 0.0.
+        "POSITION": mesh.vertices @ turn + np.float32(0),
+        "NORMAL": vertex_normals(mesh.vertices, mesh.faces) @ turn + np.float32(0),
+        # Vertex colours are linear in glTF (3.7.2.1). Written as sRGB they look pale.
+        "COLOR_0": linear_from_srgb(mesh.colors),
+    }
+
+
+def linear_from_srgb(srgb: UInt8[np.ndarray, "M 3"]) -> Float32[np.ndarray, "M 3"]:
+    """Linear light 0 to 1 of 8-bit sRGB (IEC 61966-2-1)."""
+    value = srgb.astype(np.float64) / 255
+    return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4).astype(np.float32)
+
+
+def check_glb(mesh: Mesh, path: Path) -> None:
+    """Compare what trimesh reads with the mesh. Raises ExportError when they differ."""
+    import trimesh
+
+    with path.open("rb") as file:
+        scene = trimesh.load_scene(file, file_type="glb", process=False)
+    (read,) = scene.geometry.values()
+    arrays = attributes_in_gltf(mesh)
+    # trimesh keeps colours beside a material as a plain attribute, as they are in the file.
+    found = {
+        "POSITION": read.vertices,
+        "NORMAL": read.vertex_normals,
+        "COLOR_0": read.visual.vertex_attributes.get("color", np.empty(0)),
+    }
+    wrong = [name for name in arrays if not _equal(found[name], arrays[name])]
+    if wrong or not np.array_equal(read.faces, mesh.faces):
+        raise ExportError(
+            f"the GLB file reads back as {len(read.faces)} faces, written were {len(mesh.faces)}, "
+            f"with {', '.join(wrong) or 'no attribute'} wrong",
+            hint=f"check the disk and write it again ({path})",
+        )
+
+
+def _equal(found: np.ndarray, wanted: Float32[np.ndarray, "M 3"]) -> bool:
+    """Whether an attribute came back; trimesh normalises normals again, which moves their last bits."""
+    return found.shape == wanted.shape and float(np.abs(found - wanted).max()) < 1e-6 * max(1.0, np.abs(wanted).max())

@@ -1,0 +1,118 @@
+"""Gaussians as the PLY file of the 3D Gaussian splatting reference code, which nearly every viewer opens.
+
+The file keeps our world axes (+Y down): they are those of COLMAP, which the reference code trains in,
+and viewers of this format turn it upright themselves. Source of the layout: Kerbl et al. 2023,
+github.com/graphdeco-inria/gaussian-splatting, `GaussianModel.save_ply`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from img2world.core.errors import ExportError
+from img2world.core.gaussians import Gaussians
+from img2world.core.ply import read_ply, write_ply
+from img2world.core.progress import Progress, silent
+from img2world.core.scene import Scene
+from img2world.core.views import Views
+
+FULL_BASES = 16
+REST_COUNTS = (0, 9, 24, 45)
+"""Numbers of f_rest columns of degree 0 to 3."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlyExport:
+    """scene.ply: every number of every Gaussian, as 3DGS viewers and engines read it."""
+
+    full_sh: bool = True
+    """Always write 45 f_rest columns, zero where the scene has fewer: some engines read only rows of 62 floats."""
+
+    filename: ClassVar[str] = "scene.ply"
+
+    def write(self, scene: Scene, views: Views, path: Path, *, progress: Progress = silent) -> dict[str, float]:
+        """Write a PLY of the scene at time 0 and compare each column with what trimesh reads.
+
+        Raises ExportError when the scene is empty or the file does not hold it.
+        """
+        columns = columns_from_gaussians(scene.at(0.0), bases=FULL_BASES if self.full_sh else None)
+        write_ply(columns, path)
+        progress(1, 2)
+        check_columns(columns, path)
+        progress(2, 2)
+        return {"gaussians": float(len(scene.gaussians)), "bytes": float(path.stat().st_size)}
+
+
+def columns_from_gaussians(gaussians: Gaussians, *, bases: int | None = None) -> dict[str, np.ndarray]:
+    """Columns of the PLY in the order of the reference code, with SH filled up by zeros to `bases`.
+
+    Raises ExportError when there are none or a quaternion has no direction.
+    """
+    count, own_bases = gaussians.sh.shape[:2]
+    norms = np.linalg.norm(gaussians.quats, axis=1, keepdims=True)
+    if count == 0 or norms.min() < 1e-12:
+        raise ExportError(
+            f"the scene has {count} Gaussians, {int((norms < 1e-12).sum())} of them without an orientation",
+            hint="make the scene again with `img2world splat RUN`",
+        )
+    # Not every viewer normalises, so the file holds unit quaternions.
+    quats = gaussians.quats / norms
+    rest = np.zeros((count, 3, max(own_bases, bases or 0) - 1), np.float32)
+    rest[:, :, : own_bases - 1] = gaussians.sh[:, 1:].transpose(0, 2, 1)
+    rest = rest.reshape(count, -1)  # channel-major: all of red, all of green, all of blue
+    columns = {axis: gaussians.means[:, i] for i, axis in enumerate("xyz")}
+    columns |= {axis: np.zeros(count, np.float32) for axis in ("nx", "ny", "nz")}
+    columns |= {f"f_dc_{i}": gaussians.sh[:, 0, i] for i in range(3)}
+    columns |= {f"f_rest_{i}": rest[:, i] for i in range(rest.shape[1])}
+    columns |= {"opacity": gaussians.logit_opacities}
+    columns |= {f"scale_{i}": gaussians.log_scales[:, i] for i in range(3)}
+    columns |= {f"rot_{i}": quats[:, i] for i in range(4)}
+    return columns
+
+
+def gaussians_from_columns(columns: dict[str, np.ndarray]) -> Gaussians:
+    """Gaussians of a PLY's columns, in any order, with or without normals, f_rest and others.
+
+    Raises ExportError when columns are missing, Img2WorldError when a number is not finite.
+    """
+    needed = ["x", "y", "z", *(f"f_dc_{i}" for i in range(3)), "opacity"]
+    needed += [*(f"scale_{i}" for i in range(3)), *(f"rot_{i}" for i in range(4))]
+    rest = sum(name.startswith("f_rest_") for name in columns)
+    missing = [name for name in needed + [f"f_rest_{i}" for i in range(rest)] if name not in columns]
+    if missing or rest not in REST_COUNTS:
+        found = f"lacks {', '.join(missing)}" if missing else f"has {rest} f_rest columns, needs 0, 9, 24 or 45"
+        raise ExportError(f"the PLY file {found}", hint="needs the splat PLY layout of 3D Gaussian splatting")
+
+    def stack(*names: str) -> np.ndarray:
+        return np.stack([columns[name].astype(np.float32) for name in names], -1)
+
+    dc = stack(*(f"f_dc_{i}" for i in range(3)))[:, None]
+    higher = [stack(*(f"f_rest_{i}" for i in range(rest))).reshape(len(dc), 3, -1).transpose(0, 2, 1)] if rest else []
+    return Gaussians(
+        means=stack("x", "y", "z"),
+        quats=stack(*(f"rot_{i}" for i in range(4))),
+        log_scales=stack(*(f"scale_{i}" for i in range(3))),
+        logit_opacities=columns["opacity"].astype(np.float32),
+        sh=np.ascontiguousarray(np.concatenate([dc, *higher], 1)),
+    )
+
+
+def read_gaussians(path: Path) -> Gaussians:
+    """Read a splat PLY in one of its common dialects. Raises ExportError when it is not one."""
+    return gaussians_from_columns(read_ply(path))
+
+
+def check_columns(columns: dict[str, np.ndarray], path: Path) -> None:
+    """Compare a written PLY with trimesh's reading of it, bit for bit. Raises ExportError when they differ."""
+    from trimesh.exchange.ply import load_ply
+
+    with path.open("rb") as file:
+        rows = load_ply(file)["metadata"]["_ply_raw"]["vertex"]["data"]
+    wrong = [name for name in columns if name not in rows.dtype.names or not np.array_equal(rows[name], columns[name])]
+    if wrong or len(rows.dtype.names) != len(columns):
+        raise ExportError(
+            f"the PLY file reads back wrong in {len(wrong)} of {len(columns)} columns: {', '.join(wrong[:5])}",
+            hint=f"check the disk and write it again ({path})",
+        )

@@ -1,0 +1,131 @@
+"""A raw surface made fit for use: without crumbs, light enough, and coloured."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float32, Float64, Int32
+
+from img2world.core.mesh import Mesh
+from img2world.export.volume import DepthViews, project_to_pixels
+
+MIN_PART = 0.01
+"""Share of the whole area below which a separate part is taken for a floater."""
+
+SHARPNESS = 4
+"""Power of the cosine of incidence in the mean of colours: the view that looks straight on decides."""
+
+
+class Surface(NamedTuple):
+    """Triangles without colours."""
+
+    vertices: Float64[np.ndarray, "M 3"]
+    faces: Int32[np.ndarray, "F 3"]
+
+
+def clean_surface(surface: Surface, *, solid: bool) -> Surface:
+    """Leave out faces without area and separate parts that are small; of a solid, also the cavities inside it."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    vertices, faces = surface
+    faces = faces[(faces[:, [0, 1, 2]] != faces[:, [1, 2, 0]]).all(1)]
+    if len(faces) == 0:
+        return Surface(vertices[:0], faces)
+    edges = (np.ones(2 * len(faces), bool), (faces[:, [0, 1]].T.reshape(-1), faces[:, [1, 2]].T.reshape(-1)))
+    count, labels = connected_components(coo_matrix(edges, shape=(len(vertices),) * 2), directed=False)
+    part = labels[faces[:, 0]]
+    a, b, c = (vertices[faces[:, corner]] for corner in range(3))
+    areas = np.bincount(part, np.linalg.norm(np.cross(b - a, c - a), axis=1), count)
+    kept = areas > MIN_PART * areas.sum()
+    if solid:
+        # The faces of a cavity look inwards, so its volume is negative.
+        kept &= np.bincount(part, np.einsum("fi,fi->f", a, np.cross(b, c)), count) > 0
+    return without_unused(Surface(vertices, faces[kept[part]]))
+
+
+def without_unused(surface: Surface) -> Surface:
+    """The surface without vertices that no face has."""
+    used, faces = np.unique(surface.faces, return_inverse=True)
+    return Surface(surface.vertices[used], faces.reshape(-1, 3).astype(np.int32))
+
+
+def decimate(surface: Surface, max_faces: int) -> Surface:
+    """At most about `max_faces` faces of nearly the same shape (Garland and Heckbert 1997, quadric error)."""
+    import fast_simplification
+
+    if len(surface.faces) <= max_faces:
+        return surface
+    # Centred and unit-sized: the library's thresholds are absolute.
+    center, size = surface.vertices.mean(0), np.ptp(surface.vertices, axis=0).max()
+    points, faces = fast_simplification.simplify(
+        (surface.vertices - center) / size, surface.faces, target_count=max_faces, agg=5
+    )
+    return Surface(points * size + center, faces.astype(np.int32))
+
+
+def face_normals(surface: Surface) -> Float64[np.ndarray, "F 3"]:
+    """Unit normals, zero where a face has no area."""
+    a, b, c = (surface.vertices[surface.faces[:, corner]] for corner in range(3))
+    normals = np.cross(b - a, c - a)
+    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)
+
+
+def vertex_normals(vertices: Float32[np.ndarray, "M 3"], faces: Int32[np.ndarray, "F 3"]) -> Float32[np.ndarray, "M 3"]:
+    """Unit normals in the world, the mean of the faces' weighted by their areas; +Y where there is no face."""
+    corners = vertices.astype(np.float64)[faces]  # [F, 3, 3]
+    scaled = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    sums = np.zeros((len(vertices), 3))
+    for axis in range(3):
+        for corner in range(3):
+            sums[:, axis] += np.bincount(faces[:, corner], scaled[:, axis], len(sums))
+    lengths = np.linalg.norm(sums, axis=1, keepdims=True)
+    return np.where(lengths > 1e-20, sums / np.maximum(lengths, 1e-20), [0, 1, 0]).astype(np.float32)
+
+
+def color_surface(surface: Surface, views: DepthViews, tolerance: Float32[np.ndarray, "M"]) -> Mesh:
+    """The surface with colours from the views that see a vertex, within `tolerance` of its depth.
+
+    The views that look at it most straight on decide. A vertex that none sees is as the nearest that one does.
+    """
+    vertices = surface.vertices.astype(np.float32)
+    normals = vertex_normals(vertices, surface.faces)
+    axes = np.ascontiguousarray(surface.vertices.T, np.float32)
+    sums, weights = np.zeros((len(normals), 3), np.float32), np.zeros(len(normals), np.float32)
+    for i in range(len(views)):
+        pixels, z = project_to_pixels(axes, views.cameras, i)
+        padded = np.pad(views.rgb[i], ((1, 1), (1, 1), (0, 0))).reshape(-1, 3)
+        seen = np.abs(views.maps[0][i].take(pixels) - z) < tolerance
+        rays = views.cameras.centers_in_world[i] - surface.vertices
+        cosines = np.einsum("mi,mi->m", rays, normals) / np.linalg.norm(rays, axis=1)
+        weight = views.weights[i] * seen * cosines.clip(0, 1).astype(np.float32) ** SHARPNESS
+        sums += weight[:, None] * padded[pixels]
+        weights += weight
+    known = weights > 1e-4
+    colors = _spread(sums / np.maximum(weights, 1e-9)[:, None], known, surface)
+    return Mesh(vertices=vertices, faces=surface.faces, colors=np.round(255 * colors.clip(0, 1)).astype(np.uint8))
+
+
+def _spread(
+    colors: Float32[np.ndarray, "M 3"], known: Bool[np.ndarray, "M"], surface: Surface
+) -> Float32[np.ndarray, "M 3"]:
+    """Known colours, and elsewhere that of the nearest known vertex."""
+    from scipy.spatial import cKDTree
+
+    if known.all() or not known.any():
+        return colors
+    _, nearest = cKDTree(surface.vertices[known]).query(surface.vertices[~known])
+    colors = colors.copy()
+    colors[~known] = colors[known][nearest]
+    return colors
+
+
+def surface_facts(mesh: Mesh) -> dict[str, float]:
+    """Counts, and whether every edge has exactly two faces that agree on the outside."""
+    import trimesh
+
+    solid = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+    return {
+        "vertices": float(len(mesh.vertices)),
+        "faces": float(len(mesh.faces)),
+        "watertight": float(solid.is_watertight and solid.is_winding_consistent),
+    }

@@ -1,0 +1,114 @@
+"""A short film of the scene: once around an object, or there and back along a scene's own path."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Float64, UInt8
+
+from img2world.core.cameras import Cameras
+from img2world.core.errors import ExportError
+from img2world.core.progress import Progress, silent
+from img2world.core.rotation import matrix_from_quat, quat_from_matrix
+from img2world.core.scene import Scene
+from img2world.core.trajectory import interpolate, orbit
+from img2world.core.views import Views
+from img2world.export.mp4 import write_mp4
+from img2world.export.viewpoints import opaque_extent
+from img2world.render import render
+
+DENSITY = 16
+"""Places on the path per frame, from which the eased frames are taken."""
+
+SMOOTHING = 0.03
+"""Standard deviation, as a share of the path, over which estimated cameras are smoothed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TurntableExport:
+    """turntable.mp4: a loop that shows the scene from where it is known to look right."""
+
+    seconds: float = 5.0
+    fps: float = 24.0
+    size: int = 512
+    """Pixels on the long side."""
+    elevation_deg: float = 12.0
+    """How high above an object the camera goes around it."""
+    crf: int = 18
+    """Quality of H.264, 0 (lossless) to 51."""
+
+    filename: ClassVar[str] = "turntable.mp4"
+
+    def write(self, scene: Scene, views: Views, path: Path, *, progress: Progress = silent) -> dict[str, float]:
+        """Render and write the film, and check what it decodes to. Raises ExportError when that is wrong."""
+        num_frames = round(self.seconds * self.fps)
+        if num_frames < 2 or self.size < 16 or not -80 <= self.elevation_deg <= 80:
+            raise ExportError(
+                f"a turntable of {num_frames} frames of {self.size} pixels at {self.elevation_deg:g}° cannot be made",
+                hint="needs two or more frames of 16 or more pixels, and an elevation of -80 to 80 degrees",
+            )
+        cameras = self.object_path(scene, num_frames) if scene.is_object else self.scene_path(scene, num_frames)
+        return write_mp4(draw(scene, cameras, self.fps, progress=progress), path, self.fps, crf=self.crf)
+
+    def object_path(self, scene: Scene, num_frames: int) -> Cameras:
+        """A closed circle around the middle of the object, as far away as shows all of it."""
+        extent = opaque_extent(scene.at(0.0))
+        first = _resized(scene.cameras.select([0]), self.size)
+        focal, half = first.intrinsics[0, 0, 0], min(first.width, first.height) / 2
+        distance = 1.1 * extent.radius / np.sin(np.arctan(half / focal))
+        poses = orbit(num_frames, elevation=float(np.radians(self.elevation_deg)), radius=float(distance))
+        poses[:, :3, 3] += extent.center.astype(np.float32)
+        intrinsics = np.tile(first.intrinsics, (num_frames, 1, 1))
+        intrinsics[:, :2, 2] = first.width / 2, first.height / 2
+        return replace(first, world_from_cam=poses, intrinsics=intrinsics)
+
+    def scene_path(self, scene: Scene, num_frames: int) -> Cameras:
+        """A smooth way through the scene's cameras: a round if they close one, else there and back."""
+        cameras = _resized(scene.cameras, self.size)
+        lengths = np.linalg.norm(np.diff(cameras.centers_in_world, axis=0), axis=1)
+        gap = np.linalg.norm(cameras.centers_in_world[-1] - cameras.centers_in_world[0])
+        closed = len(cameras) > 3 and gap < 2 * lengths.max()
+        if closed:
+            cameras = cameras.select([*range(len(cameras)), 0])
+        path = smoothed(interpolate(cameras, DENSITY * num_frames), closed=closed)
+        share = np.arange(num_frames) / num_frames
+        # Cosine easing stands still for a moment at both ends, so that the turn is not a jolt.
+        share = share if closed else 0.5 - 0.5 * np.cos(2 * np.pi * share)
+        return path.select(np.round(share * (len(path) - 1)).astype(int))
+
+
+def smoothed(path: Cameras, *, closed: bool) -> Cameras:
+    """The path without the kinks and tremble of the cameras it was laid through."""
+    from scipy.ndimage import gaussian_filter1d
+
+    sigma, mode = SMOOTHING * len(path), "wrap" if closed else "nearest"
+    quats = _continuous(quat_from_matrix(path.world_from_cam[:, :3, :3].astype(np.float64)))
+    poses = path.world_from_cam.copy()
+    poses[:, :3, :3] = matrix_from_quat(gaussian_filter1d(quats, sigma, axis=0, mode=mode))
+    poses[:, :3, 3] = gaussian_filter1d(path.centers_in_world.astype(np.float64), sigma, axis=0, mode=mode)
+    return replace(path, world_from_cam=poses)
+
+
+def _continuous(quats: Float64[np.ndarray, "V 4"]) -> Float64[np.ndarray, "V 4"]:
+    """The same rotations with signs that do not jump from one to the next."""
+    flips = np.einsum("vi,vi->v", quats[1:], quats[:-1]) < 0
+    return quats * np.where(np.concatenate([[0], np.cumsum(flips)]) % 2, -1, 1)[:, None]
+
+
+def _resized(cameras: Cameras, size: int) -> Cameras:
+    """The cameras with pictures of even sides, the longer of about `size` pixels."""
+    scale = size / max(cameras.width, cameras.height)
+    return cameras.resized(*(max(2 * round(side * scale / 2), 2) for side in (cameras.width, cameras.height)))
+
+
+def draw(scene: Scene, cameras: Cameras, fps: float, *, progress: Progress = silent) -> UInt8[np.ndarray, "V H W 3"]:
+    """What the cameras see one after another; a moving scene moves, over and over."""
+    pictures = np.empty((len(cameras), cameras.height, cameras.width, 3), np.uint8)
+    duration = scene.motion.key_times[-1] if scene.motion is not None else 0.0
+    for i in range(len(cameras)):
+        time = float((i / fps) % duration) if duration > 0 else 0.0
+        view = render(scene.at(time), cameras.select([i]), background=scene.background)
+        pictures[i] = np.round(255 * view.rgb[0])
+        progress(i + 1, len(cameras))
+    return pictures

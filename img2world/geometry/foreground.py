@@ -1,0 +1,160 @@
+"""Which pixels belong to one object that stands free, if any."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float32, UInt8
+
+from img2world.core.checks import check_shapes
+from img2world.core.errors import ImageError
+from img2world.core.image import Image
+
+WORK_SIZE = 512
+"""Long side at which a background is told from an object; finer detail does not change the answer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Foreground:
+    """The object of a picture, or the reason why it is taken as a scene."""
+
+    alpha: Float32[np.ndarray, "H W"]
+    """0 to 1; all ones for a scene."""
+    is_object: bool
+    reason: str
+    """One phrase for the report."""
+
+    def __post_init__(self) -> None:
+        check_shapes(alpha=(self.alpha, "H W"))
+
+
+def find_foreground(image: Image) -> Foreground:
+    """Take the picture's alpha where it cuts something out, otherwise look for a plain background.
+
+    Raises ImageError when the picture is transparent everywhere.
+    """
+    if image.alpha is not None:
+        alpha = image.alpha.astype(np.float32) / 255
+        opaque = float((alpha > 0.5).mean())
+        if opaque < 0.002:
+            raise ImageError(
+                f"the picture is transparent: {opaque:.1%} of it is opaque, needs something to see",
+                hint="export it with its subject opaque",
+            )
+        if opaque < 0.98:
+            return Foreground(alpha=alpha, is_object=True, reason="the picture's alpha cuts out an object")
+    alpha = cut_from_plain_background(image.rgb)
+    if alpha is not None:
+        return Foreground(alpha=alpha, is_object=True, reason="an object before a plain background")
+    whole = np.ones((image.height, image.width), np.float32)
+    return Foreground(alpha=whole, is_object=False, reason="no alpha and no plain background around one object")
+
+
+def cut_from_plain_background(rgb: UInt8[np.ndarray, "H W 3"]) -> Float32[np.ndarray, "H W"] | None:
+    """Alpha of what differs from a smooth background, or None when the border is not smooth.
+
+    A quadratic in x and y is fitted to the border's Lab colours, which allows studio gradients and
+    vignettes. GrabCut (Rother et al. 2004) settles the pixels in doubt.
+    """
+    import cv2
+
+    height, width = rgb.shape[:2]
+    scale = min(1.0, WORK_SIZE / max(height, width))
+    small = cv2.resize(rgb, (max(round(width * scale), 8), max(round(height * scale), 8)), interpolation=cv2.INTER_AREA)
+    lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    backdrop = fit_backdrop(lab)
+    if backdrop is None:
+        return None
+    lightness = lab[..., 0] - backdrop[..., 0]
+    chroma = np.linalg.norm(lab[..., 1:] - backdrop[..., 1:], axis=-1)
+    difference = np.hypot(lightness, chroma)
+    # A soft shadow is darker than the backdrop, has its colour, and begins without an edge.
+    shadow = (lightness < 0) & (lightness > -30) & (chroma < 6) & reached_smoothly(lab[..., 0], difference < 6)
+    sure = (difference > 18) & ~shadow
+    mask = settle_with_grabcut(small, sure=sure, possible=(difference > 6) & ~shadow)
+    mask = one_object(mask, difference)
+    if mask is None:
+        return None
+    alpha = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.7)
+    return cv2.resize(alpha, (width, height), interpolation=cv2.INTER_CUBIC).clip(0, 1)
+
+
+def reached_smoothly(lightness: Float32[np.ndarray, "H W"], start: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
+    """Pixels that can be walked to from the border's `start` pixels without a step in lightness."""
+    import cv2
+
+    tones = np.round(2 * lightness).clip(0, 255).astype(np.uint8)
+    height, width = tones.shape
+    reached = np.zeros((height + 2, width + 2), np.uint8)
+    rim = [(x, y) for y in (0, height - 1) for x in range(0, width, 8)]
+    rim += [(x, y) for x in (0, width - 1) for y in range(0, height, 8)]
+    for x, y in rim:
+        if start[y, x] and not reached[y + 1, x + 1]:
+            cv2.floodFill(tones, reached, (x, y), 0, 2, 2, 4 | (255 << 8) | cv2.FLOODFILL_MASK_ONLY)
+    return reached[1:-1, 1:-1] > 0
+
+
+def fit_backdrop(lab: Float32[np.ndarray, "H W 3"]) -> Float32[np.ndarray, "H W 3"] | None:
+    """The smooth background that explains nearly all of the border, or None when there is none."""
+    height, width = lab.shape[:2]
+    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], -1)  # [H, W, 6]
+    band = max(2, round(0.025 * min(height, width)))
+    border = np.ones((height, width), bool)
+    border[band:-band, band:-band] = False
+    rows, colors = terms[border], lab[border].astype(np.float64)
+    kept = np.ones(len(rows), bool)
+    fit = np.zeros((6, 3))
+    for _ in range(5):  # what the object covers of the border is left out step by step
+        fit = np.linalg.lstsq(rows[kept], colors[kept], rcond=None)[0]
+        errors = np.linalg.norm(colors - rows @ fit, axis=1)
+        kept = errors < max(6.0, 2.5 * float(np.median(errors)))
+    if float((errors < 6.0).mean()) < 0.82:
+        return None
+    return (terms @ fit).astype(np.float32)
+
+
+def settle_with_grabcut(
+    rgb: UInt8[np.ndarray, "H W 3"], *, sure: Bool[np.ndarray, "H W"], possible: Bool[np.ndarray, "H W"]
+) -> Bool[np.ndarray, "H W"]:
+    """The foreground: all that is sure, and of what is possible that which looks like it."""
+    import cv2
+
+    kernel = np.ones((3, 3), np.uint8)
+    labels = np.full(sure.shape, cv2.GC_BGD, np.uint8)
+    labels[cv2.dilate(possible.astype(np.uint8), kernel) > 0] = cv2.GC_PR_BGD
+    labels[sure | possible] = cv2.GC_PR_FGD
+    labels[cv2.erode(sure.astype(np.uint8), kernel) > 0] = cv2.GC_FGD
+    if (labels == cv2.GC_FGD).sum() < 20 or (labels == cv2.GC_BGD).sum() < 20:
+        return sure
+    cv2.setRNGSeed(0)  # GrabCut starts its colour models at random
+    cv2.grabCut(rgb, labels, None, np.zeros((1, 65)), np.zeros((1, 65)), 3, cv2.GC_INIT_WITH_MASK)
+    return np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
+
+
+def one_object(
+    mask: Bool[np.ndarray, "H W"], difference: Float32[np.ndarray, "H W"]
+) -> Bool[np.ndarray, "H W"] | None:
+    """The mask without crumbs and false holes, or None when it is not one object that stands free."""
+    import cv2
+
+    # Stripes of the backdrop's own colour may cut an object in pieces that are close together.
+    close = max(3, round(0.03 * max(mask.shape)))
+    joined = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((close, close), np.uint8))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
+    areas = stats[1:count, cv2.CC_STAT_AREA]
+    # A drawing or a sky of stars differs from its background, too, but in many pieces.
+    if not len(areas) or areas.max() < 0.5 * areas.sum() or areas.max() < 0.01 * mask.size:
+        return None
+    # Ink lines vanish when they are thinned; a body does not.
+    if cv2.erode(mask.astype(np.uint8), np.ones((5, 5), np.uint8)).sum() < 0.1 * mask.sum():
+        return None
+    mask = (mask | ((joined > 0) & (difference > 7))) & np.isin(labels, 1 + np.flatnonzero(areas >= 0.03 * areas.max()))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats((~mask).astype(np.uint8), connectivity=4)
+    for label in range(1, count):
+        hole = labels == label
+        open_to_border = hole[0].any() or hole[-1].any() or hole[:, 0].any() or hole[:, -1].any()
+        # A true hole, as in a handle, shows the background; what shows something else is the object.
+        if not open_to_border and (float(difference[hole].mean()) > 4 or hole.sum() < 0.0005 * mask.size):
+            mask |= hole
+    rim = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+    return mask if mask.mean() < 0.85 and rim.mean() < 0.25 else None

@@ -1,0 +1,116 @@
+"""A picture as textured surfaces in the world: what is warped to each wanted camera."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int32, UInt8
+
+from img2world.core.cameras import Cameras
+from img2world.core.checks import check_finite, check_shapes
+
+INVENTED, CONTINUED, SEEN = 0, 1, 2
+"""How a pixel is known; see `Frames.seen`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """One surface: a grid of vertices over a texture, cut at its outline."""
+
+    vertices_in_world: Float32[np.ndarray, "M 3"]
+    faces: Int32[np.ndarray, "F 3"]
+    alphas: Float32[np.ndarray, "M"]
+    """The surface is there where the interpolated value is at least one half."""
+    texture_xy: Float32[np.ndarray, "M 2"]
+    """Texture position in pixels, the first pixel's centre at (0.5, 0.5)."""
+    blur: Float32[np.ndarray, "M"]
+    """Standard deviation in texture pixels with which the texture is read; large where it is stretched."""
+    texture: Float32[np.ndarray, "h w 3"]
+    """sRGB 0 to 1, filled beyond the edges of what it shows."""
+    seen: UInt8[np.ndarray, "h w"]
+
+    def __post_init__(self) -> None:
+        check_shapes(
+            vertices_in_world=(self.vertices_in_world, "M 3"),
+            faces=(self.faces, "F 3"),
+            alphas=(self.alphas, "M"),
+            texture_xy=(self.texture_xy, "M 2"),
+            blur=(self.blur, "M"),
+            texture=(self.texture, "h w 3"),
+            seen=(self.seen, "h w"),
+        )
+        check_finite(vertices_in_world=self.vertices_in_world)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayeredWorld:
+    """All that one picture lets us see or guess."""
+
+    layers: tuple[Layer, ...]
+    is_object: bool
+
+
+def rays_in_cam(camera: Cameras, margin: int = 0) -> Float32[np.ndarray, "h w 3"]:
+    """Directions with z = 1 through the pixel centres of one camera, `margin` pixels beyond its picture too."""
+    (fx, _, cx), (_, fy, cy), _ = camera.intrinsics[0].astype(np.float64)
+    x = np.arange(-margin, camera.width + margin) + 0.5
+    y = np.arange(-margin, camera.height + margin) + 0.5
+    grid_x, grid_y = np.meshgrid((x - cx) / fx, (y - cy) / fy)
+    return np.stack([grid_x, grid_y, np.ones_like(grid_x)], -1).astype(np.float32)
+
+
+def grid_faces(used: Bool[np.ndarray, "h w"]) -> Int32[np.ndarray, "F 3"]:
+    """Two triangles for each cell of a grid whose four corners are used."""
+    height, width = used.shape
+    index = np.arange(height * width, dtype=np.int32).reshape(height, width)
+    cell = used[:-1, :-1] & used[1:, :-1] & used[:-1, 1:] & used[1:, 1:]
+    a, b = index[:-1, :-1][cell], index[:-1, 1:][cell]
+    c, d = index[1:, :-1][cell], index[1:, 1:][cell]
+    return np.concatenate([np.stack([a, c, b], -1), np.stack([b, c, d], -1)])
+
+
+def layer_from_depth(
+    camera: Cameras,
+    depth: Float32[np.ndarray, "h w"],
+    texture: Float32[np.ndarray, "h w 3"],
+    seen: UInt8[np.ndarray, "h w"],
+    *,
+    alpha: Float32[np.ndarray, "h w"],
+) -> Layer:
+    """Lift a depth map, which may reach beyond the camera's picture on all sides, to a surface.
+
+    Depth is along +Z of the one camera. The surface ends where `alpha` crosses one half, between pixels.
+    """
+    import cv2
+
+    height, width = depth.shape
+    margin = (width - camera.width) // 2
+    points_in_cam = rays_in_cam(camera, margin) * depth[..., None]  # [h, w, 3]
+    world_from_cam = camera.world_from_cam[0]
+    points = points_in_cam.reshape(-1, 3) @ world_from_cam[:3, :3].T + world_from_cam[:3, 3]
+    # Cells reach one pixel beyond the outline, where the alpha test then cuts them.
+    used = cv2.dilate((alpha >= 0.5).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+    return Layer(
+        vertices_in_world=points.astype(np.float32),
+        faces=grid_faces(used),
+        alphas=alpha.reshape(-1).astype(np.float32),
+        texture_xy=np.stack([x, y], -1).reshape(-1, 2).astype(np.float32),
+        blur=stretch(points_in_cam, camera).reshape(-1),
+        texture=texture,
+        seen=seen,
+    )
+
+
+def stretch(points_in_cam: Float32[np.ndarray, "h w 3"], camera: Cameras) -> Float32[np.ndarray, "h w"]:
+    """Blur in texture pixels that hides how far each cell is stretched compared with its neighbours.
+
+    A texture pixel that is drawn ten times longer than wide looks like a streak; read from a texture
+    that is as smooth across as the cell is long, it looks like a plain surface.
+    """
+    import cv2
+
+    pixel = points_in_cam[..., 2] / camera.intrinsics[0, 0, 0]
+    down = np.linalg.norm(np.diff(points_in_cam, axis=0, append=points_in_cam[-1:]), axis=-1)
+    right = np.linalg.norm(np.diff(points_in_cam, axis=1, append=points_in_cam[:, -1:]), axis=-1)
+    longest = cv2.dilate((np.maximum(down, right) / pixel).astype(np.float32), np.ones((3, 3), np.uint8))
+    return np.maximum(0.5 * longest - 1.5, 0).astype(np.float32)

@@ -1,0 +1,121 @@
+"""An object cut out of its picture as a closed shape: the photo in front, a plainer guess behind."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float32
+
+from img2world.core.cameras import Cameras, intrinsics_from_fov
+from img2world.core.conventions import INPUT_DISTANCE
+from img2world.core.image import Image
+from img2world.geometry.fill import nearest_known
+from img2world.geometry.foreground import Foreground
+from img2world.geometry.inflate import inflate
+from img2world.geometry.layers import INVENTED, SEEN, Layer, LayeredWorld, layer_from_depth
+
+OBJECT_FOV = np.radians(30.0)
+"""A long lens, as product photos use: an unknown object's outline is then nearly its section."""
+
+OBJECT_SHARE = 0.74
+"""Longer side of the object's box relative to the frame. More would be cut off when it turns."""
+
+RIM_SLOPE = 3.0
+"""Steepest rise of the shape's half thickness from its outline."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CutOut:
+    """The object centred in a square frame."""
+
+    rgb: Float32[np.ndarray, "S S 3"]
+    """0 to 1, continued beyond the outline with the object's own colours."""
+    alpha: Float32[np.ndarray, "S S"]
+
+
+def object_camera(size: int) -> Cameras:
+    """The input camera of an object's square frame: `size` pixels, 1 unit before the origin."""
+    world_from_cam = np.eye(4, dtype=np.float32)
+    world_from_cam[2, 3] = -INPUT_DISTANCE
+    intrinsics = intrinsics_from_fov(OBJECT_FOV, size, size)
+    return Cameras(world_from_cam=world_from_cam[None], intrinsics=intrinsics[None], width=size, height=size)
+
+
+def cut_out(image: Image, foreground: Foreground, size: int) -> CutOut:
+    """Crop the object to a square frame in which it fills OBJECT_SHARE."""
+    import cv2
+
+    solid = foreground.alpha > 0.5
+    rows, columns = np.flatnonzero(solid.any(1)), np.flatnonzero(solid.any(0))
+    side = max(np.ptp(rows), np.ptp(columns), 1) / OBJECT_SHARE
+    left = (columns[0] + columns[-1] + 1) / 2 - side / 2
+    top = (rows[0] + rows[-1] + 1) / 2 - side / 2
+    # Colours at the outline are mixed with the background; those a little inside are the object's.
+    inner = cv2.erode(solid.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    inner = inner if inner.any() else solid
+    _, nearest_row, nearest_column = nearest_known(inner)
+    own = image.rgb[nearest_row, nearest_column].astype(np.float32) / 255
+    scale = size / side
+    # Averaging before shrinking keeps thin parts from flickering (cv2.warpAffine samples points only).
+    blur = max(0.0, 0.5 * (1 / scale - 1))
+    alpha = foreground.alpha
+    if blur > 0.3:
+        own, alpha = cv2.GaussianBlur(own, (0, 0), blur), cv2.GaussianBlur(alpha, (0, 0), blur)
+    shift = np.array([[scale, 0, -left * scale + 0.5 * scale - 0.5], [0, scale, -top * scale + 0.5 * scale - 0.5]])
+    rgb = cv2.warpAffine(own, shift, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    framed = cv2.warpAffine(alpha, shift, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    return CutOut(rgb=rgb.clip(0, 1), alpha=framed.clip(0, 1))
+
+
+def object_world(image: Image, foreground: Foreground, size: int) -> LayeredWorld:
+    """The closed shape of an object, centred on the origin, seen by `object_camera(size)`."""
+    cut = cut_out(image, foreground, size)
+    camera = object_camera(size)
+    inside = cut.alpha >= 0.5
+    half = bevelled(inflate(inside), inside) / camera.intrinsics[0, 0, 0]
+    front = shell(camera, INPUT_DISTANCE - half, cut.alpha, cut.rgb, SEEN)
+    back = shell(camera, INPUT_DISTANCE + half, cut.alpha, plain_back(cut), INVENTED)
+    return LayeredWorld(layers=(front, back), is_object=True)
+
+
+def shell(
+    camera: Cameras, depth: Float32[np.ndarray, "S S"], alpha: Float32[np.ndarray, "S S"], texture: np.ndarray, seen: int
+) -> Layer:
+    """One half of the closed shape."""
+    known = np.full(depth.shape, seen, np.uint8)
+    return layer_from_depth(camera, depth.astype(np.float32), texture, known, alpha=alpha)
+
+
+def bevelled(half: Float32[np.ndarray, "S S"], inside: Bool[np.ndarray, "S S"]) -> Float32[np.ndarray, "S S"]:
+    """Half thickness that rises from the outline with a bounded slope, and goes on below zero outside of it.
+
+    A round rim would be infinitely steep there and stretch one pixel of the photo over the whole side.
+    Below zero front and back have crossed, so that no slit shows the inside.
+    """
+    import cv2
+
+    kind = inside.astype(np.uint8)
+    inward = cv2.distanceTransform(kind, cv2.DIST_L2, 5) - 1.0
+    outward = cv2.distanceTransform(1 - kind, cv2.DIST_L2, 5)
+    bevel = RIM_SLOPE * np.maximum(inward, 0)
+    # A smooth minimum of the bevel and the round shape.
+    rounded = half * bevel / np.maximum(np.hypot(half, bevel), 1e-6)
+    rounded = cv2.GaussianBlur(rounded.astype(np.float32), (0, 0), 1.0)
+    return np.where(inward > 0, rounded, np.where(inside, 0, -RIM_SLOPE * outward)).astype(np.float32)
+
+
+def plain_back(cut: CutOut) -> Float32[np.ndarray, "S S 3"]:
+    """The picture seen from behind: its large colour areas without its features.
+
+    A mirrored photo would give a face a second face; medians keep where colours change and forget
+    eyes, letters and buttons.
+    """
+    import cv2
+
+    size = cut.alpha.shape[0]
+    window = max(3, 2 * round(size / 64) + 1)
+    plain = (cut.rgb * 255).astype(np.uint8)
+    for _ in range(3):
+        plain = cv2.medianBlur(plain, window)
+    return cv2.GaussianBlur(plain.astype(np.float32) / 255, (0, 0), size / 400)
+
+

@@ -1,0 +1,75 @@
+"""A scene as layers: sky, ground with backdrop, subject; each continued behind the one before it."""
+
+import numpy as np
+from jaxtyping import Float32
+
+from img2world.core.cameras import Cameras, intrinsics_from_fov
+from img2world.core.conventions import INPUT_DISTANCE
+from img2world.core.image import Image
+from img2world.geometry.fill import fill_mirrored
+from img2world.geometry.layers import CONTINUED, SEEN, Layer, LayeredWorld, layer_from_depth
+from img2world.geometry.layout import SKY_DEPTH, layout_of
+
+SCENE_FOV = np.radians(55.0)
+"""Along the longer side when the picture does not tell: between a phone's main camera and a 35 mm lens."""
+
+MARGIN = 0.2
+"""How far the world is continued beyond the picture on each side, relative to its longer side."""
+
+
+def scene_camera(image: Image, size: int) -> Cameras:
+    """The input camera of a scene: `size` pixels along the longer side, 1 unit before the origin."""
+    scale = size / max(image.width, image.height)
+    width, height = (max(16, 2 * round(side * scale / 2)) for side in (image.width, image.height))
+    focal = 0.5 * size / np.tan(SCENE_FOV / 2) if image.focal is None else image.focal * scale
+    world_from_cam = np.eye(4, dtype=np.float32)
+    world_from_cam[2, 3] = -INPUT_DISTANCE
+    intrinsics = intrinsics_from_fov(2 * np.arctan(0.5 * width / focal), width, height)
+    return Cameras(world_from_cam=world_from_cam[None], intrinsics=intrinsics[None], width=width, height=height)
+
+
+def scene_world(image: Image, size: int) -> LayeredWorld:
+    """The layers of a scene, seen by `scene_camera(image, size)`."""
+    import cv2
+
+    camera = scene_camera(image, size)
+    rgb = cv2.resize(image.rgb, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
+    layout = layout_of(rgb)
+    color = rgb.astype(np.float32) / 255
+    nothing = np.zeros(rgb.shape[:2], np.float32)
+    sky = nothing if layout.sky is None else layout.sky
+    subject = nothing if layout.subject is None else layout.subject
+    layers = []
+    if layout.sky is not None:
+        far = np.full_like(layout.ground, 1 / SKY_DEPTH)
+        layers.append(continued(camera, color, far, shown=sky - subject, reach=nothing + 1))
+    layers.append(continued(camera, color, layout.ground, shown=1 - np.maximum(sky, subject), reach=1 - sky))
+    if layout.subject is not None:
+        layers.append(continued(camera, color, layout.subject_inverse_depth, shown=subject, reach=subject))
+    return LayeredWorld(layers=tuple(layers), is_object=False)
+
+
+def continued(
+    camera: Cameras,
+    color: Float32[np.ndarray, "H W 3"],
+    inverse_depth: Float32[np.ndarray, "H W"],
+    *,
+    shown: Float32[np.ndarray, "H W"],
+    reach: Float32[np.ndarray, "H W"],
+) -> Layer:
+    """One part of the scene: taken from the picture where it is `shown`, continued as far as its `reach`."""
+    import cv2
+
+    margin = round(MARGIN * max(shown.shape))
+    # Pixels at an outline are mixed with what is beside it; those a little inside are pure.
+    pure = cv2.erode((shown > 0.5).astype(np.uint8), np.ones((5, 5), np.uint8), borderValue=1) > 0
+    known = np.pad(pure if pure.any() else shown > 0.5, margin)
+    wide = np.pad(color, ((margin, margin), (margin, margin), (0, 0)), mode="edge")
+    depth = 1 / np.pad(inverse_depth, margin, mode="edge")
+    return layer_from_depth(
+        camera,
+        depth,
+        texture=fill_mirrored(wide, known, reach=1.5 * margin),
+        seen=np.where(np.pad(shown > 0.5, margin), SEEN, CONTINUED).astype(np.uint8),
+        alpha=np.pad(reach, margin, mode="edge"),
+    )

@@ -1,0 +1,48 @@
+"""From a picture to the layered world that a wanted camera path is drawn from."""
+
+import numpy as np
+
+from img2world.core.cameras import Cameras
+from img2world.core.image import Image
+from img2world.geometry.foreground import Foreground, find_foreground
+from img2world.geometry.layers import SEEN, LayeredWorld
+from img2world.geometry.object_world import object_camera, object_world
+from img2world.geometry.scene_world import scene_camera, scene_world
+
+
+def as_asked(image: Image, kind: str) -> Foreground:
+    """The foreground of the picture; `kind` is "auto", or "object" or "scene" to overrule what is found."""
+    whole = np.ones((image.height, image.width), np.float32)
+    if kind == "scene":
+        return Foreground(alpha=whole, is_object=False, reason="taken as a scene because the options say so")
+    found = find_foreground(image)
+    if kind == "object" and not found.is_object:
+        return Foreground(alpha=whole, is_object=True, reason="taken as an object because the options say so")
+    return found
+
+
+def input_camera(image: Image, foreground: Foreground, size: int) -> Cameras:
+    """The camera of the picture itself; `size` is the longer side of its frame in pixels."""
+    return object_camera(size) if foreground.is_object else scene_camera(image, size)
+
+
+def world_from_picture(image: Image, foreground: Foreground, size: int) -> LayeredWorld:
+    """The layered world as `input_camera` sees it."""
+    return object_world(image, foreground, size) if foreground.is_object else scene_world(image, size)
+
+
+def supported(image: Image, foreground: Foreground, poses: np.ndarray, *, size: int = 128) -> tuple[float, float]:
+    """Worst share of a frame over the poses [V, 4, 4] that is empty, and that the photo does not show."""
+    from img2world.geometry.warp import Warper
+
+    warper = Warper(world_from_picture(image, foreground, size))
+    camera = input_camera(image, foreground, size)
+    empty, unseen = 0.0, 0.0
+    for pose in poses:
+        here = Cameras(
+            world_from_cam=pose[None], intrinsics=camera.intrinsics, width=camera.width, height=camera.height
+        )
+        warped = warper.draw(here, supersample=1)
+        empty = max(empty, float((warped.alpha == 0).mean()))
+        unseen = max(unseen, float((warped.seen < SEEN).mean()))
+    return empty, unseen

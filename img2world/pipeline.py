@@ -1,0 +1,244 @@
+"""The whole program on a page: what becomes of a picture, a video or a folder of photos.
+
+    Source ──► Image ──► wanted Cameras ──► Frames ──► Views ──► Scene ──► files, report
+
+Each step is a stage: it reads what the steps before it left in the run folder, has a backend of the
+recipe do the work, and leaves its own product there. A product that the same code has made with the
+same options from the same input is kept, so a run that was stopped goes on where it was.
+"""
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from img2world.core.cameras import Cameras, load_cameras, save_cameras
+from img2world.core.errors import RecipeError, RunFolderError
+from img2world.core.frames import Frames
+from img2world.core.image import Image
+from img2world.core.image_file import load_image
+from img2world.core.pictures import load_pictures, save_pictures
+from img2world.core.progress import Progress
+from img2world.core.scene import Scene
+from img2world.core.views import Views
+from img2world.disk import code_digest, path_digest, write_text
+from img2world.recipe import Recipe, options_of, recipe_text, with_options
+from img2world.report import write_report
+from img2world.run_folder import Listener, RunFolder, nobody
+from img2world.source import Source
+
+STAGES = ("input", "trajectory", "video", "poses", "splat", "export")
+SHARED_CODE = ("img2world.geometry", "img2world.render", "img2world.core", __name__)
+"""What every stage may call: a change in it makes all products out of date."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Product(Generic[T]):
+    """What a stage has left in the run folder: known by its digest, loaded by whoever needs it."""
+
+    digest: str
+    load: Callable[[], T]
+
+
+def run(
+    source: Source,
+    recipe: Recipe,
+    out: Path,
+    *,
+    last: str = STAGES[-1],
+    fresh: Collection[str] = (),
+    listen: Listener = nobody,
+) -> dict[str, Any]:
+    """Turn a source into a world in the folder `out`, up to the stage `last`, and give the report.
+
+    What is done already is kept, except for the stages in `fresh`. Raises an Img2WorldError when the
+    source, the recipe or the folder cannot be used.
+    """
+    with RunFolder.open(out, listen) as folder:
+        recipe = begin(folder, source, recipe, fresh)
+        for stage in make_world(folder, source, recipe):
+            if stage == last:
+                break
+        return write_report(folder)
+
+
+def make_world(folder: RunFolder, source: Source, recipe: Recipe) -> Iterator[str]:
+    """Do the stages one after the other; gives the name of each when it is done."""
+    image = take_input(folder, source)
+    yield "input"
+    trajectory = plan_cameras(folder, recipe, image)
+    yield "trajectory"
+    frames = generate(folder, recipe, image, trajectory)
+    yield "video"
+    views = estimate(folder, recipe, frames, trajectory)
+    yield "poses"
+    scene = optimize(folder, recipe, views)
+    yield "splat"
+    export(folder, recipe, scene, views)
+    yield "export"
+
+
+def begin(folder: RunFolder, source: Source, recipe: Recipe, fresh: Collection[str]) -> Recipe:
+    """Check that source, recipe and folder belong together; gives the recipe that knows the source."""
+    known = folder.manifest.get("source")
+    if known and known["sha256"] != source.digest and set(fresh) != set(STAGES):
+        raise RunFolderError(
+            f"the folder holds a run of another source, {Path(known['path']).name}: {folder.path}",
+            hint="give another folder with --out, or replace that run with --fresh",
+        )
+    if source.kind != "picture":
+        if "path" not in options_of(recipe.video):
+            raise RecipeError(
+                f"the recipe makes its video from one picture, this source is a {source.kind}: {source.path}",
+                hint="use --recipe video or --recipe photos, or give one picture",
+            )
+        recipe = replace(recipe, video=with_options(recipe.video, path=str(source.path)))
+    folder.manifest["source"] = {"kind": source.kind, "path": str(source.path), "sha256": source.digest}
+    folder.manifest["seed"] = recipe.seed
+    folder.forget(fresh)
+    write_text(folder.path / "recipe.toml", recipe_text(recipe))
+    return recipe
+
+
+def take_input(folder: RunFolder, source: Source) -> Product[Image] | None:
+    """input.png: the picture, upright and in sRGB. Videos and photos are read by their backend instead."""
+    if source.kind != "picture":
+        return None
+
+    def make(path: Path, progress: Progress) -> dict[str, float]:
+        image = load_image(source.path)
+        save_input(image, path)
+        size = {"width": image.width, "height": image.height}
+        return size if image.focal is None else {**size, "focal": image.focal}
+
+    record = folder.stage("input", options=code_of(), reads={"source": source.digest}, make=make)
+    return Product(digest=record.digest, load=lambda: load_input(folder.path, record.metrics.get("focal")))
+
+
+def plan_cameras(folder: RunFolder, recipe: Recipe, image: Product[Image] | None) -> Product[Cameras] | None:
+    """trajectory.json: where the cameras of the video shall stand, if there is a picture to make it from."""
+    if image is None:
+        return None
+
+    def make(path: Path, progress: Progress) -> dict[str, float]:
+        cameras = recipe.trajectory.cameras(image.load())
+        save_cameras(cameras, path / "trajectory.json")
+        return {"cameras": len(cameras)}
+
+    options, reads = code_of(recipe.trajectory), digests(image=image)
+    record = folder.stage("trajectory", options=options, reads=reads, make=make)
+    return Product(digest=record.digest, load=lambda: load_cameras(folder.path / "trajectory.json"))
+
+
+def generate(
+    folder: RunFolder, recipe: Recipe, image: Product[Image] | None, trajectory: Product[Cameras] | None
+) -> Product[Frames]:
+    """frames/ and video.mp4: pictures of the world from many sides."""
+    from img2world.export.mp4 import write_mp4
+
+    def make(path: Path, progress: Progress) -> dict[str, float]:
+        frames = recipe.video.generate(value(image), value(trajectory), seed=recipe.seed, progress=progress)
+        frames.save(path / "frames")
+        write_mp4(frames.rgb, path / "video.mp4", frames_per_second(frames))
+        if image is None:
+            save_input(Image(rgb=frames.rgb[0]), path)
+        return {"frames": len(frames), **seen_shares(frames)}
+
+    options, reads = code_of(recipe.video, recipe.seed), digests(image=image, trajectory=trajectory)
+    record = folder.stage("video", options=options, reads=reads, make=make)
+    return Product(digest=record.digest, load=lambda: Frames.load(folder.path / "frames"))
+
+
+def estimate(
+    folder: RunFolder, recipe: Recipe, frames: Product[Frames], trajectory: Product[Cameras] | None
+) -> Product[Views]:
+    """views/: the pictures that know their cameras."""
+
+    def make(path: Path, progress: Progress) -> dict[str, float]:
+        views = recipe.poses.estimate(frames.load(), value(trajectory), seed=recipe.seed, progress=progress)
+        views.save(path / "views")
+        return {"views": len(views), "points": len(views.points), "confidence": float(views.confidence.mean())}
+
+    options, reads = code_of(recipe.poses, recipe.seed), digests(frames=frames, trajectory=trajectory)
+    record = folder.stage("poses", options=options, reads=reads, make=make)
+    return Product(digest=record.digest, load=lambda: Views.load(folder.path / "views"))
+
+
+def optimize(folder: RunFolder, recipe: Recipe, views: Product[Views]) -> Product[Scene]:
+    """scene/scene.safetensors: Gaussians that look like the views, and how well on views never trained on."""
+    from img2world.splat.metrics import evaluate
+
+    def make(path: Path, progress: Progress) -> dict[str, float]:
+        given = views.load()
+        scene = recipe.splat.optimize(given, seed=recipe.seed, progress=progress)
+        (path / "scene").mkdir()
+        scene.save(path / "scene" / "scene.safetensors")
+        return evaluate(scene, given, recipe.splat.held_out(len(given)))
+
+    record = folder.stage("splat", options=code_of(recipe.splat, recipe.seed), reads=digests(views=views), make=make)
+    return Product(digest=record.digest, load=lambda: Scene.load(folder.path / "scene" / "scene.safetensors"))
+
+
+def export(folder: RunFolder, recipe: Recipe, scene: Product[Scene], views: Product[Views]) -> None:
+    """exports/: one file per format, each read back and checked by its exporter."""
+    load_scene, load_views = cache(scene.load), cache(views.load)
+    reads = digests(scene=scene, views=views)
+    for name, exporter in recipe.exports.items():
+
+        def make(path: Path, progress: Progress, exporter: Any = exporter) -> dict[str, float]:
+            (path / "exports").mkdir()
+            target = path / "exports" / exporter.filename
+            return exporter.write(load_scene(), load_views(), target, progress=progress)
+
+        folder.stage(f"export.{name}", options=code_of(exporter), reads=reads, make=make)
+    folder.discard_outdated("export.", reads)
+
+
+def value(product: Product[T] | None) -> T | None:
+    """What a stage has made, where it was done."""
+    return product.load() if product else None
+
+
+def digests(**products: Product[Any] | None) -> dict[str, str]:
+    """What a stage reads, for its key."""
+    return {name: product.digest for name, product in products.items() if product}
+
+
+def code_of(backend: object = None, seed: int = 0) -> dict[str, Any]:
+    """What decides a stage's result beside its input: code, options and seed, for its key."""
+    if backend is None:
+        return {"code": code_digest(*SHARED_CODE)}
+    package = type(backend).__module__.rpartition(".")[0]
+    # A file counts by what is in it, wherever it lies.
+    options = options_of(backend)
+    if options.get("path"):
+        options["path"] = path_digest(Path(options["path"]))
+    return {"backend": type(backend).__name__, "code": code_digest(package, *SHARED_CODE), "seed": seed, **options}
+
+
+def save_input(image: Image, folder: Path) -> None:
+    """Write input.png."""
+    (name,) = save_pictures(image.rgb[None], folder, None if image.alpha is None else image.alpha[None])
+    (folder / name).rename(folder / "input.png")
+
+
+def load_input(folder: Path, focal: float | None) -> Image:
+    """Read input.png."""
+    rgb, alpha = load_pictures(folder, ["input.png"])
+    return Image(rgb=rgb[0], alpha=None if alpha is None else alpha[0], focal=focal)
+
+
+def frames_per_second(frames: Frames) -> float:
+    """The mean rate of the frames; one per second where they have no time, as photos."""
+    seconds = float(frames.times[-1] - frames.times[0])
+    return min((len(frames) - 1) / seconds, 60.0) if seconds > 0 else 1.0
+
+
+def seen_shares(frames: Frames) -> dict[str, float]:
+    """Which share of the pixels is seen in the photo, continued from what is beside it, or invented."""
+    if frames.seen is None:
+        return {}
+    return {name: float((frames.seen == i).mean()) for i, name in enumerate(["invented", "continued", "seen"])}

@@ -1,0 +1,201 @@
+"""Runs COLMAP in a child process: `python -m img2world.poses.colmap_process`, started by `poses.colmap`.
+
+It runs apart because it may crash on bad input, prints to the terminal, and corrupts the memory of a
+process that also writes PNG files with Pillow.
+"""
+
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float32, Float64
+
+from img2world.core.child import answer
+from img2world.core.errors import PoseError
+from img2world.core.progress import Progress
+
+if TYPE_CHECKING:
+    from pycolmap import Camera, IncrementalPipelineOptions, Reconstruction
+
+NEIGHBOURS = 8
+"""Frames of a video are matched with so many after them,"""
+
+KEY_STEP = 6
+"""and every so many-th frame with all others of these, so that a path that comes back is closed."""
+
+FEATURES_SHARE, MATCHES_SHARE = 0.15, 0.6
+"""Parts of the time that go by until features are found and until they are matched."""
+
+
+def find_cameras(options: dict, progress: Progress) -> None:
+    """Write found.npz: what `poses.colmap.Found` holds, for the largest model of the images in images/.
+
+    Options: folder, num_frames, ordered, camera_model, seed, scale (of the images to the frames), width and
+    height of the frames, max_features, exhaustive_up_to.
+    """
+    import pycolmap
+
+    pycolmap.logging.minloglevel = pycolmap.logging.Level.ERROR.value
+    pycolmap.set_random_seed(options["seed"])
+    folder = Path(options["folder"])
+    total = options["num_frames"]
+    _extract(folder, options)
+    progress(round(total * FEATURES_SHARE), total)
+    _match(folder, options)
+    progress(round(total * MATCHES_SHARE), total)
+    model = _map(folder, options, progress)
+    camera = _camera_of_frames(model, options)
+    pinhole = pycolmap.undistort_camera(pycolmap.UndistortCameraOptions(), camera)
+    # Where the undistorted picture has no wider view than the stored one, its size may differ: take one size.
+    pinhole.rescale(options["width"], options["height"])
+    np.savez(folder / "found.npz", **_found(model, options["scale"]), **_lens(camera, pinhole))
+    progress(total, total)
+
+
+def _extract(folder: Path, options: dict) -> None:
+    """Features of all images in the database, all of one camera."""
+    import pycolmap
+
+    reader = pycolmap.ImageReaderOptions()
+    reader.camera_model = options["camera_model"]
+    if (folder / "masks").exists():
+        reader.mask_path = folder / "masks"
+    extraction = pycolmap.FeatureExtractionOptions()
+    extraction.num_threads = 1
+    extraction.use_gpu = False
+    extraction.sift.max_num_features = options["max_features"]
+    # A third of COLMAP's own threshold: small, smooth, generated frames have few strong features.
+    extraction.sift.peak_threshold = 0.002
+    pycolmap.extract_features(
+        folder / "database.db",
+        folder / "images",
+        camera_mode=pycolmap.CameraMode.SINGLE,
+        reader_options=reader,
+        extraction_options=extraction,
+        device=pycolmap.Device.cpu,
+    )
+
+
+def image_pairs(num_frames: int, ordered: bool, exhaustive_up_to: int) -> list[tuple[int, int]]:
+    """Which frames are compared: all with all, or for long videos neighbours and key frames."""
+    pairs = combinations(range(num_frames), 2)
+    if not ordered or num_frames <= exhaustive_up_to:
+        return list(pairs)
+    return [(i, j) for i, j in pairs if j - i <= NEIGHBOURS or (i % KEY_STEP == 0 and j % KEY_STEP == 0)]
+
+
+def _match(folder: Path, options: dict) -> None:
+    """Matches of the image pairs in the database, verified by two-view geometry."""
+    import pycolmap
+
+    pairs = image_pairs(options["num_frames"], options["ordered"], options["exhaustive_up_to"])
+    (folder / "pairs.txt").write_text("".join(f"{i:04d}.png {j:04d}.png\n" for i, j in pairs))
+    pairing = pycolmap.ImportedPairingOptions()
+    pairing.match_list_path = folder / "pairs.txt"
+    matching = pycolmap.FeatureMatchingOptions()
+    matching.num_threads = 1
+    matching.use_gpu = False
+    verification = pycolmap.TwoViewGeometryOptions()
+    verification.ransac.random_seed = options["seed"]
+    pycolmap.match_image_pairs(
+        folder / "database.db",
+        matching_options=matching,
+        pairing_options=pairing,
+        verification_options=verification,
+        device=pycolmap.Device.cpu,
+    )
+
+
+def _map(folder: Path, options: dict, progress: Progress) -> "Reconstruction":
+    """The model with the most frames; a second, more lenient try is made when the first leaves frames out."""
+    import pycolmap
+
+    total = options["num_frames"]
+    first = round(total * MATCHES_SHARE)
+    models = []
+    for attempt, settings in enumerate(
+        [_mapping(options["seed"], lenient=False), _mapping(options["seed"], lenient=True)]
+    ):
+        output = folder / f"models{attempt}"
+        output.mkdir()
+        placed = iter(range(first, total))
+        found = pycolmap.incremental_mapping(
+            folder / "database.db",
+            folder / "images",
+            output,
+            settings,
+            next_image_callback=lambda placed=placed: progress(next(placed, total), total),
+        )
+        models += [found[key] for key in sorted(found)]
+        if any(model.num_reg_images() == total for model in models):
+            break
+    if not models:
+        raise PoseError(
+            f"COLMAP placed none of {total} frames",
+            hint="the frames need texture, overlap and a camera that moves sideways; "
+            "use a camera-controlled video backend with commanded poses",
+        )
+    return max(models, key=lambda model: (model.num_reg_images(), model.num_points3D()))
+
+
+def _mapping(seed: int, *, lenient: bool) -> "IncrementalPipelineOptions":
+    """COLMAP's own settings, or for few weak matches and a small baseline."""
+    import pycolmap
+
+    settings = pycolmap.IncrementalPipelineOptions()
+    settings.num_threads = 1
+    settings.random_seed = seed
+    settings.min_model_size = 3
+    settings.mapper.random_seed = seed
+    settings.triangulation.random_seed = seed
+    if lenient:
+        settings.min_num_matches = 10
+        settings.mapper.init_min_num_inliers = 40
+        settings.mapper.init_min_tri_angle = 4.0
+        settings.mapper.abs_pose_min_num_inliers = 15
+        settings.mapper.abs_pose_min_inlier_ratio = 0.15
+    return settings
+
+
+def _camera_of_frames(model: "Reconstruction", options: dict) -> "Camera":
+    """The one camera, for pictures of the frames' size."""
+    camera = model.cameras[min(model.cameras)]
+    camera.rescale(options["width"], options["height"])
+    return camera
+
+
+def _found(model: "Reconstruction", scale: float) -> dict[str, np.ndarray]:
+    """Poses, points and how well they agree, in COLMAP's world; errors in pixels of the frames."""
+    images = sorted((model.image(i) for i in model.reg_image_ids()), key=lambda image: image.name)
+    points = [model.point3D(i) for i in sorted(model.point3D_ids())]
+    errors = {i: model.point3D(i).error / scale for i in model.point3D_ids()}
+    seen = [[point.point3D_id for point in image.points2D if point.has_point3D()] for image in images]
+    in_first = set(seen[0])
+    return {
+        "placed": np.array([int(Path(image.name).stem) for image in images]),
+        "cam_from_world": np.stack([image.cam_from_world().matrix() for image in images]),
+        "observations": np.array([len(ids) for ids in seen]),
+        "view_errors": np.array([np.mean([errors[i] for i in ids]) if ids else np.inf for ids in seen]),
+        "points": np.array([point.xyz for point in points]).reshape(-1, 3),
+        "point_colors": np.array([point.color for point in points], np.uint8).reshape(-1, 3),
+        "point_errors": np.array([point.error / scale for point in points]),
+        "track_lengths": np.array([point.track.length() for point in points]),
+        "in_first": np.array([i in in_first for i in sorted(model.point3D_ids())]),
+    }
+
+
+def _lens(camera: "Camera", pinhole: "Camera") -> dict[str, np.ndarray]:
+    """The pinhole's intrinsics, and for each of its pixels the place in the stored picture (none when equal)."""
+    intrinsics: Float64[np.ndarray, "3 3"] = pinhole.calibration_matrix()
+    places: Float32[np.ndarray, "H W 2"] = np.zeros((0, 0, 2), np.float32)
+    if not camera.is_undistorted():
+        row, column = np.mgrid[: pinhole.height, : pinhole.width].reshape(2, -1)
+        rays = pinhole.cam_from_img(np.stack([column + 0.5, row + 0.5], -1).astype(np.float64))  # [H * W, 2]
+        stored = camera.img_from_cam(np.column_stack([rays, np.ones(len(rays))]))
+        places = stored.astype(np.float32).reshape(pinhole.height, pinhole.width, 2)
+    return {"intrinsics": intrinsics, "places": places}
+
+
+if __name__ == "__main__":
+    answer(find_cameras)

@@ -1,0 +1,41 @@
+// Finds the best instruction set at run time.
+#include "kernels.hpp"
+
+namespace img2world {
+
+#define DECLARE_KERNELS(simd)                                                                                      \
+    namespace simd {                                                                                               \
+    bool project(const Gaussians&, const Camera&, int64_t, int64_t, const Projection&);                            \
+    void project_backward(const Gaussians&, const Camera&, int64_t, int64_t, const Projection&,                    \
+                          const ProjectionGradients&, const GaussianGradients&);                                   \
+    void blend_tile(const BlendTask&, int);                                                                        \
+    void blend_tile_backward(const BlendBackwardTask&, int);                                                       \
+    int64_t loss_scratch(const LossTask&);                                                                         \
+    double similarity_rows(const LossTask&, int, int, float*);                                                     \
+    double absolute_rows(const LossTask&, int, int);                                                               \
+    void loss_gradient_rows(const LossTask&, int, int);                                                            \
+    constexpr Kernels kernels{#simd,        project,         project_backward, blend_tile,        blend_tile_backward,\
+                              loss_scratch, similarity_rows, absolute_rows,    loss_gradient_rows};                \
+    }
+
+DECLARE_KERNELS(baseline)
+#if defined(__x86_64__)
+DECLARE_KERNELS(avx2)
+DECLARE_KERNELS(avx512)
+#endif
+
+AvailableKernels available_kernels() {
+    AvailableKernels found{};
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512bw")) {
+        found.kernels[found.count++] = avx512::kernels;
+    }
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found.kernels[found.count++] = avx2::kernels;
+#endif
+    found.kernels[found.count++] = baseline::kernels;
+    return found;
+}
+
+}  // namespace img2world

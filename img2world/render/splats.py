@@ -1,0 +1,84 @@
+"""What rasterizers take and give: torch tensors on one device."""
+
+from dataclasses import dataclass, fields
+
+import torch
+from jaxtyping import Float, Int32
+from torch import Tensor
+
+from img2world.core.errors import Img2WorldError
+from img2world.core.gaussians import Gaussians
+from img2world.core.sh import sh_degree
+
+
+@dataclass(frozen=True, kw_only=True)
+class Splats:
+    """Gaussians as tensors, in the same stored form as `core.Gaussians`."""
+
+    means: Float[Tensor, "N 3"]
+    quats: Float[Tensor, "N 4"]
+    """wxyz; need not have unit length."""
+    log_scales: Float[Tensor, "N 3"]
+    logit_opacities: Float[Tensor, "N"]
+    sh: Float[Tensor, "N K 3"]
+
+    def __post_init__(self) -> None:
+        count, bases = len(self.means), self.sh.shape[1] if self.sh.ndim == 3 else 0
+        shapes = {"means": (3,), "quats": (4,), "log_scales": (3,), "logit_opacities": (), "sh": (bases, 3)}
+        for name, rest in shapes.items():
+            if tuple(getattr(self, name).shape) != (count, *rest):
+                raise ValueError(f"{name} has shape {tuple(getattr(self, name).shape)}, needs {(count, *rest)}")
+        sh_degree(bases)
+        if len(kinds := {(tensor.dtype, tensor.device) for tensor in self.tensors()}) > 1:
+            raise TypeError(f"the tensors differ in type or device: {sorted(map(str, kinds))}")
+
+    def __len__(self) -> int:
+        return len(self.means)
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Means, quats, log_scales, logit_opacities, sh."""
+        return tuple(getattr(self, field.name) for field in fields(self))
+
+    def check_finite(self) -> None:
+        """Raise Img2WorldError naming the first value that is NaN or infinite."""
+        for field, tensor in zip(fields(self), self.tensors(), strict=True):
+            if not torch.isfinite(tensor).all():
+                raise not_finite_error(field.name, tensor)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rendering:
+    """What one camera sees."""
+
+    rgb: Float[Tensor, "H W 3"]
+    """sRGB with the background, not clipped."""
+    alpha: Float[Tensor, "H W"]
+    depth: Float[Tensor, "H W"]
+    """Alpha-weighted mean of camera z, divided by alpha; 0 where alpha is 0."""
+    screen_means: Float[Tensor, "N 2"]
+    """Projected centres in pixels. After `backward()` its `.grad` holds the gradient with respect to
+    them, which densification needs; no other use of it is differentiable in every backend."""
+    radii: Int32[Tensor, "N"]
+    """Half the larger side in pixels of the box where alpha >= 1/255, rounded up; 0 if not drawn."""
+
+
+def not_finite_error(name: str, tensor: Tensor) -> Img2WorldError:
+    """The error that names the first NaN or infinite value of a tensor."""
+    index = tuple(torch.nonzero(~torch.isfinite(tensor))[0].tolist())
+    return Img2WorldError(
+        f"{name} holds {tensor[index].item()} at index {index}, needs finite numbers",
+        hint="lower the learning rates, or check the step that made the Gaussians",
+    )
+
+
+def splats_from_gaussians(gaussians: Gaussians, *, device: str = "cpu") -> Splats:
+    """Tensors that hold a copy of the Gaussians."""
+    return Splats(
+        **{field.name: torch.tensor(getattr(gaussians, field.name), device=device) for field in fields(Gaussians)}
+    )
+
+
+def gaussians_from_splats(splats: Splats) -> Gaussians:
+    """NumPy copies of the tensors, detached."""
+    arrays = zip(fields(Splats), splats.tensors(), strict=True)
+    return Gaussians(**{field.name: tensor.detach().float().cpu().numpy().copy() for field, tensor in arrays})

@@ -1,0 +1,79 @@
+"""The tensors that are trained, with their Adam state: rows can be added and removed in between."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from img2world.core.gaussians import Gaussians
+from img2world.render.splats import Splats, gaussians_from_splats
+
+EPSILON = 1e-15
+"""Of Adam, as in 3DGS: the gradients of one Gaussian are far below the usual 1e-8."""
+
+Rows = dict[str, Tensor]
+"""Tensors by name, one row for each Gaussian: means, quats, log_scales, logit_opacities, dc and rest."""
+
+
+class Parameters:
+    """Gaussians under training. The constant colour `dc` and the `rest` of SH learn at different rates."""
+
+    def __init__(self, gaussians: Gaussians, device: str) -> None:
+        arrays = {name: getattr(gaussians, name) for name in ("means", "quats", "log_scales", "logit_opacities")}
+        arrays |= {"dc": gaussians.sh[:, :1], "rest": gaussians.sh[:, 1:]}
+        self.values: Rows = {name: torch.tensor(array, device=device) for name, array in arrays.items()}
+        groups = [{"params": [value.requires_grad_()], "name": name} for name, value in self.values.items()]
+        self._adam = torch.optim.Adam(groups, lr=0.0, eps=EPSILON, fused=True)
+
+    def __len__(self) -> int:
+        return len(self.values["means"])
+
+    @property
+    def sh_degree(self) -> int:
+        """Degree 0 to 3 of the colours."""
+        return int((1 + self.values["rest"].shape[1]) ** 0.5) - 1
+
+    def splats(self) -> Splats:
+        """The Gaussians to rasterize, differentiable back to these parameters."""
+        values = self.values
+        sh = torch.cat([values["dc"], values["rest"]], 1) if self.sh_degree else values["dc"]
+        names = ("means", "quats", "log_scales", "logit_opacities")
+        return Splats(**{name: values[name] for name in names}, sh=sh)
+
+    def gaussians(self) -> Gaussians:
+        """A copy as plain arrays, with unit quaternions."""
+        gaussians = gaussians_from_splats(self.splats())
+        gaussians.quats[:] /= (gaussians.quats**2).sum(1, keepdims=True) ** 0.5
+        return gaussians
+
+    def step(self, rates: Mapping[str, float]) -> None:
+        """One step of Adam down the gradients that `backward` left, which are cleared."""
+        for group in self._adam.param_groups:
+            group["lr"] = rates[group["name"]]
+        self._adam.step()
+        self._adam.zero_grad()
+
+    def raise_sh_degree(self) -> None:
+        """Give the colours one more band, zero at first."""
+        zeros = torch.zeros(len(self), 2 * self.sh_degree + 3, 3, device=self.values["dc"].device)
+        self._replace("rest", lambda old: torch.cat([old, zeros], 1), lambda old: torch.cat([old, zeros], 1))
+
+    def edit(self, keep: Bool[Tensor, "N"], added: Rows) -> None:
+        """Drop the rows that are not kept, then append new ones, which start with empty Adam state."""
+        for name, rows in added.items():
+            self._replace(
+                name,
+                lambda old, rows=rows: torch.cat([old[keep], rows]),
+                lambda old, rows=rows: torch.cat([old[keep], torch.zeros_like(rows)]),
+            )
+
+    def _replace(self, name: str, change: Callable[[Tensor], Tensor], change_state: Callable[[Tensor], Tensor]) -> None:
+        """Put a changed tensor in the place of one, and change its moments with it."""
+        old = self.values[name]
+        self.values[name] = new = change(old.detach()).requires_grad_()
+        (group,) = (group for group in self._adam.param_groups if group["name"] == name)
+        group["params"] = [new]
+        if state := self._adam.state.pop(old, None):
+            moments = {key: change_state(state[key]) for key in ("exp_avg", "exp_avg_sq")}
+            self._adam.state[new] = {**state, **moments}

@@ -1,0 +1,123 @@
+"""Frames from a video made elsewhere, a folder of its frames, or a folder of photos."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from img2world.core.cameras import Cameras
+from img2world.core.child import run_child
+from img2world.core.errors import VideoError
+from img2world.core.frames import Frames
+from img2world.core.image import Image
+from img2world.core.progress import Progress, silent
+from img2world.video.photos import frames_from_folder
+
+SIGNATURES = {
+    "mov": ((4, b"ftyp"), (4, b"moov"), (4, b"mdat"), (4, b"wide"), (4, b"free"), (4, b"skip")),
+    "matroska": ((0, b"\x1a\x45\xdf\xa3"),),
+    "gif": ((0, b"GIF87a"), (0, b"GIF89a")),
+    "avi": ((8, b"AVI "),),
+    "ogg": ((0, b"OggS"),),
+    "mpegts": ((0, b"\x47"),),
+}
+"""FFmpeg's name of a format, and where which bytes show it. The file's name is never asked."""
+
+PICTURES = ((0, b"\xff\xd8\xff"), (0, b"\x89PNG"), (8, b"WEBP"), (0, b"BM"), (0, b"II*\0"), (0, b"MM\0*"))
+PICTURE_BRANDS = (b"avif", b"heic", b"heix", b"mif1", b"msf1", b"avis")
+"""Still pictures; the brands are of files that begin as mp4 does (ISO/IEC 23008-12)."""
+
+MPEGTS_PACKET = 188
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileVideo:
+    """Any video (mp4, mov, webm, mkv, gif, avi, ogv, ts), folder of frames or folder of photos.
+
+    Videos are turned upright, and frames are chosen evenly in time, the sharper ones where that is close
+    enough. A folder counts as the frames of a video when it holds many equally large pictures with running
+    numbers; otherwise as photos without order.
+    """
+
+    path: str = ""
+    """The video file or the folder."""
+    num_frames: int = 48
+    """At most so many frames of a video or a folder of frames; photos are all taken."""
+    size: int = 640
+    """Longest side of the frames in pixels; smaller ones are not enlarged."""
+    max_seconds: float = 300.0
+    """Longest video that is accepted."""
+    max_photos: int = 200
+    """Largest folder of photos that is accepted."""
+    time_limit: float = 300.0
+    """Seconds after which decoding is stopped."""
+
+    def generate(
+        self, image: Image | None, trajectory: Cameras | None, *, seed: int = 0, progress: Progress = silent
+    ) -> Frames:
+        """The frames of the file; the picture and the wanted cameras play no part.
+
+        Raises VideoError when there is nothing to read, or it is broken, too long, too large or too short.
+        """
+        if not self.path:
+            raise VideoError(
+                "no video is given, video.path is empty", hint="set video.path to a video file or a folder"
+            )
+        if self.num_frames < 2 or self.size < 16:
+            raise VideoError(
+                f"video.num_frames is {self.num_frames} and video.size {self.size}, need at least 2 and 16",
+                hint="raise them",
+            )
+        path = Path(self.path)
+        if path.is_dir():
+            return frames_from_folder(
+                path, num_frames=self.num_frames, size=self.size, max_photos=self.max_photos, progress=progress
+            )
+        return self._from_video(path, progress)
+
+    def _from_video(self, path: Path, progress: Progress) -> Frames:
+        """The frames of a video file, decoded in a child process."""
+        with tempfile.TemporaryDirectory(prefix="img2world-") as folder:
+            options = {
+                "path": str(path.resolve()),
+                "format": _format(path),
+                "folder": folder,
+                "num_frames": self.num_frames,
+                "size": self.size,
+                "max_seconds": self.max_seconds,
+            }
+            run_child(
+                "img2world.video.decode", options, time_limit=self.time_limit, error=VideoError, progress=progress
+            )
+            return Frames(rgb=np.load(Path(folder) / "rgb.npy"), times=np.load(Path(folder) / "times.npy"))
+
+
+def _format(path: Path) -> str:
+    """FFmpeg's name of the file's format. Raises VideoError when it is not a video."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(2 * MPEGTS_PACKET + 1)
+    except OSError as error:
+        raise VideoError(
+            f"the video cannot be read ({error.strerror}): {path}", hint="check the path and its permissions"
+        ) from error
+    if not start:
+        raise VideoError(f"the video file is empty (0 bytes): {path}", hint="copy or download it again")
+
+    def shows(signatures: tuple[tuple[int, bytes], ...]) -> bool:
+        return any(start[offset : offset + len(magic)] == magic for offset, magic in signatures)
+
+    if shows(PICTURES) or (start[4:8] == b"ftyp" and start[8:12] in PICTURE_BRANDS):
+        raise VideoError(
+            f"the file is a picture, a video is needed: {path}",
+            hint="choose another video backend to animate a picture",
+        )
+    for name, signatures in SIGNATURES.items():
+        steady = name != "mpegts" or start[::MPEGTS_PACKET] == b"\x47" * 3
+        if steady and shows(signatures):
+            return name
+    raise VideoError(
+        f"the file is not a video that can be read, whatever its name says: {path}",
+        hint="give mp4, mov, webm, mkv, gif, avi, ogv or ts, or a folder of pictures",
+    )

@@ -1,0 +1,71 @@
+"""The embedded generator: geometry guessed from one photo, warped to each wanted camera.
+
+Version 0 has no network. Shapes come from outlines and layout (see `geometry`), what is hidden from
+mirrored or plainer texture; every frame says which of its pixels were seen, continued or invented.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from img2world.core.cameras import Cameras
+from img2world.core.errors import CameraError, VideoError
+from img2world.core.frames import Frames
+from img2world.core.image import Image
+from img2world.core.progress import Progress, silent
+
+
+@dataclass(frozen=True, kw_only=True)
+class NanoVideo:
+    """Runs anywhere, downloads nothing. Objects are closed all around, scenes go as far as the photo carries."""
+
+    kind: str = "auto"
+    """"object" or "scene" overrules what the picture looks like."""
+    fps: float = 12.0
+    supersample: int = 2
+    """Samples per pixel along each axis."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("auto", "object", "scene"):
+            raise VideoError(f"video.kind is {self.kind!r}, needs auto, object or scene", hint="leave it at auto")
+
+    def generate(
+        self, image: Image | None, trajectory: Cameras | None, *, seed: int = 0, progress: Progress = silent
+    ) -> Frames:
+        """Draw the photo's world from each camera. The result does not depend on the seed.
+
+        Raises VideoError without a picture or a path, CameraError when a camera sees nothing.
+        """
+        from img2world.geometry.warp import Warper
+        from img2world.geometry.worlds import as_asked, world_from_picture
+
+        if image is None or trajectory is None:
+            raise VideoError(
+                "nano needs one picture and a camera path", hint="give a picture, or use the photos or video recipe"
+            )
+        foreground = as_asked(image, self.kind)
+        world = world_from_picture(image, foreground, max(trajectory.width, trajectory.height))
+        warper = Warper(world)
+        shape = (len(trajectory), trajectory.height, trajectory.width)
+        rgb, depth = np.empty((*shape, 3), np.uint8), np.empty(shape, np.float32)
+        alpha, seen = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
+        for i in range(len(trajectory)):
+            warped = warper.draw(trajectory.select([i]), supersample=self.supersample)
+            if not warped.alpha.any():
+                raise CameraError(
+                    f"camera {i} of {len(trajectory)} sees nothing of the picture's world",
+                    hint="keep the cameras about 1 unit from the origin and looking at it",
+                )
+            cover = warped.alpha[..., None]
+            empty = 1.0 if world.is_object else warped.rgb[warped.alpha > 0].mean(0)
+            rgb[i] = np.round(255 * (warped.rgb * cover + empty * (1 - cover)))
+            depth[i], seen[i], alpha[i] = warped.depth, warped.seen, np.round(255 * warped.alpha)
+            progress(i + 1, len(trajectory))
+        return Frames(
+            rgb=rgb,
+            times=np.arange(len(trajectory)) / self.fps,
+            cameras=trajectory,
+            depth=depth,
+            alpha=alpha if world.is_object else None,
+            seen=seen,
+        )

@@ -1,0 +1,130 @@
+"""A folder of pictures as frames: those of a video, or photos of one place or thing."""
+
+import re
+from itertools import pairwise
+from pathlib import Path
+from statistics import median_low
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image as PillowImage
+
+from img2world.core.errors import VideoError
+from img2world.core.frames import Frames
+from img2world.core.image import Image
+from img2world.core.image_file import load_image
+from img2world.core.progress import Progress
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".ppm", ".pgm")
+
+MIN_SEQUENCE = 20
+"""Fewer numbered pictures may as well be photos, which a camera numbers too."""
+
+FRAME_SECONDS = 1 / 24
+"""Time between frames that were stored as pictures: the rate of film, since nothing tells."""
+
+SAME_SHAPE = 0.01
+"""Ratios of width to height that differ by less count as equal."""
+
+
+def frames_from_folder(folder: Path, *, num_frames: int, size: int, max_photos: int, progress: Progress) -> Frames:
+    """The pictures of a folder in the natural order of their names, all of one size.
+
+    They are the frames of a video (`ordered`) when there are at least 20, named alike but for a number that
+    rises in equal steps, and equally large. Then at most `num_frames` are taken, evenly. Otherwise
+    they are photos without order, all taken. Transparent pictures are laid on white; `alpha` is kept when
+    every picture has it.
+
+    Raises VideoError when there are fewer than 2 or too many pictures, or they differ in shape.
+    """
+    paths = picture_paths(folder)
+    if len(paths) < 2:
+        raise VideoError(
+            f"the folder holds {len(paths)} picture(s), needs at least 2: {folder}",
+            hint=f"give a folder of frames or photos ({' '.join(SUFFIXES)})",
+        )
+    ordered = is_sequence(paths)
+    if ordered:
+        paths = [paths[int(i)] for i in np.unique(np.linspace(0, len(paths) - 1, num_frames).round())]
+    elif len(paths) > max_photos:
+        raise VideoError(
+            f"the folder holds {len(paths)} photos, needs at most {max_photos}: {folder}",
+            hint="take some out, or raise video.max_photos",
+        )
+    images = []
+    for i, path in enumerate(paths):
+        images.append(load_image(path, max_side=size))
+        progress(i + 1, len(paths))
+    rgb, alpha = _stack(images, paths)
+    return Frames(rgb=rgb, alpha=alpha, times=np.arange(len(rgb)) * FRAME_SECONDS, ordered=ordered)
+
+
+def picture_paths(folder: Path) -> list[Path]:
+    """Picture files of a folder by name, in natural order (2 before 10), without hidden ones."""
+    try:
+        paths = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file()]
+    except OSError as error:
+        raise VideoError(
+            f"the folder cannot be read ({error.strerror}): {folder}", hint="check its permissions"
+        ) from error
+    return sorted((path for path in paths if not path.name.startswith(".")), key=_natural)
+
+
+def _natural(path: Path) -> list[tuple[int, int, str]]:
+    """Sorts digits by their value and the rest by letter, then by exact name."""
+    parts = re.split(r"([0-9]+)", path.name.lower())
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts] + [(2, 0, path.name)]
+
+
+def is_sequence(paths: list[Path]) -> bool:
+    """Whether the files are named and sized like the frames of one video."""
+    names = [re.fullmatch(r"(.*?)([0-9]+)(\D*)", path.name) for path in paths]
+    if len(paths) < MIN_SEQUENCE or not all(names):
+        return False
+    if len({(name[1], name[3]) for name in names if name}) > 1:
+        return False
+    steps = {int(b[2]) - int(a[2]) for a, b in pairwise(names) if a and b}
+    return len(steps) == 1 and len({_stored_size(path) for path in paths}) == 1
+
+
+def _stored_size(path: Path) -> tuple[int, int] | None:
+    """Width and height in the header of a picture; None when it has none, which loading it will report."""
+    try:
+        with PillowImage.open(path) as picture:
+            return picture.size
+    except (OSError, ValueError, SyntaxError, PillowImage.DecompressionBombError):
+        return None
+
+
+def _stack(
+    images: list[Image], paths: list[Path]
+) -> tuple[UInt8[np.ndarray, "V H W 3"], UInt8[np.ndarray, "V H W"] | None]:
+    """The pictures at the size of the smallest, on white where they are transparent."""
+    shapes = [image.width / image.height for image in images]
+    usual = median_low(shapes)
+    odd = [path.name for path, shape in zip(paths, shapes, strict=True) if abs(shape / usual - 1) > SAME_SHAPE]
+    if odd:
+        names = ", ".join(odd[:3]) + (", …" if len(odd) > 3 else "")
+        raise VideoError(
+            f"{len(odd)} of {len(paths)} pictures ({names}) have another shape than the rest, "
+            f"{usual:.2f} to 1; needs all alike: {paths[0].parent}",
+            hint="take them out, or crop them to the same shape; portrait and landscape cannot be mixed",
+        )
+    smallest = min(images, key=lambda image: image.width * image.height)
+    size = (smallest.width, smallest.height)
+    layers = [_on_white(image, size) for image in images]
+    alphas = [alpha for _, alpha in layers if alpha is not None]
+    return np.stack([rgb for rgb, _ in layers]), np.stack(alphas) if len(alphas) == len(images) else None
+
+
+def _on_white(image: Image, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray | None]:
+    """Colours on white, and the transparency, at a size."""
+    picture = PillowImage.fromarray(image.rgb)
+    if image.alpha is not None:
+        picture.putalpha(PillowImage.fromarray(image.alpha))
+    if picture.size != size:
+        picture = picture.resize(size, PillowImage.Resampling.LANCZOS)
+    if image.alpha is None:
+        return np.asarray(picture), None
+    white = PillowImage.new("RGBA", size, (255, 255, 255, 255))
+    return np.asarray(PillowImage.alpha_composite(white, picture).convert("RGB")), np.asarray(picture.getchannel("A"))

@@ -1,0 +1,119 @@
+"""Shows a world page in a browser, on this computer or to others in the same network."""
+
+import socket
+import webbrowser
+from collections.abc import Callable
+from functools import partial
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from img2world.core.errors import Img2WorldError
+
+EVERYWHERE = "0.0.0.0"
+"""The host that lets other computers and phones in the network see the page."""
+
+
+def serve(
+    page: Path | str,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    open_browser: bool = True,
+    on_ready: Callable[[str], object] = lambda url: None,
+) -> None:
+    """Serve one page until Ctrl-C. `page` is the file, or the html text itself.
+
+    Port 0 takes any free one. `on_ready` is called with the address once the page can be opened.
+    Raises Img2WorldError when there is no such file or the port is taken.
+    """
+    with page_server(page, host=host, port=port) as server:
+        url = page_url(server)
+        on_ready(url)
+        if open_browser:
+            webbrowser.open(url)
+        try:
+            server.serve_forever(poll_interval=0.2)
+        except KeyboardInterrupt:
+            # Ctrl-C is how a person ends the command; nothing has gone wrong.
+            return
+
+
+def page_server(page: Path | str, *, host: str = "127.0.0.1", port: int = 0) -> ThreadingHTTPServer:
+    """A server that is bound but not yet running. Raises as `serve` does."""
+    content = _read(page)
+    try:
+        server = ThreadingHTTPServer((host, port), partial(_PageHandler, content))
+    except (OSError, OverflowError) as error:
+        raise Img2WorldError(
+            f"the page cannot be served on {host} port {port}: {error}", hint="choose another --port, or none"
+        ) from error
+    # A browser that keeps its connection open must not keep Ctrl-C waiting.
+    server.daemon_threads = True
+    return server
+
+
+def page_url(server: ThreadingHTTPServer) -> str:
+    """The address to type: this computer's own in the network when the server listens everywhere."""
+    host, port = server.server_address[:2]
+    return f"http://{_lan_address() if host == EVERYWHERE else host}:{port}/"
+
+
+class _PageHandler(BaseHTTPRequestHandler):
+    """Answers with the one page, and with nothing else."""
+
+    protocol_version = "HTTP/1.1"
+
+    def __init__(self, content: bytes, *args, **kwargs) -> None:  # noqa: ANN002, ANN003 - the standard library's own
+        self.content = content
+        super().__init__(*args, **kwargs)
+
+    def do_GET(self) -> None:
+        """Send the page."""
+        if self._send_head():
+            self.wfile.write(self.content)
+
+    def do_HEAD(self) -> None:
+        """Send what the page would come with."""
+        self._send_head()
+
+    def _send_head(self) -> bool:
+        """True when the page may follow."""
+        if urlsplit(self.path).path not in ("/", "/index.html", "/world.html"):
+            self.send_error(HTTPStatus.NOT_FOUND)
+            return False
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(self.content)))
+        # The next run serves another world at the same address.
+        self.send_header("Cache-Control", "no-cache, no-store")
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.end_headers()
+        return True
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - named by http.server
+        """Only the command line prints."""
+
+
+def _read(page: Path | str) -> bytes:
+    """The page's bytes."""
+    if isinstance(page, str):
+        return page.encode("utf-8")
+    try:
+        return page.read_bytes()
+    except OSError as error:
+        raise Img2WorldError(
+            f"the page cannot be read: {error.strerror}, {page}", hint="make it with `img2world export RUN`"
+        ) from error
+
+
+def _lan_address() -> str:
+    """The address of this computer in its network, or the loopback address when it has none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            # Connecting a datagram socket sends nothing; it only chooses the way out.
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return "127.0.0.1"
+        return probe.getsockname()[0]

@@ -1,0 +1,260 @@
+// Puts the page together: reads the world, keeps the picture and the controls going, and offers
+// window.img2world to programs that want to set a camera and read pixels.
+
+const MAX_PIXEL_RATIO = 2;
+const MAX_PIXELS = 5e6;
+const SLOW_FRAME_MS = 45;
+const FAST_FRAME_MS = 24;
+const MIN_QUALITY = 0.5;
+
+const element = (id) => document.getElementById(id);
+
+/** Runs the sorter and hands each order to the renderer. At most one request is under way. */
+class Sorter {
+  constructor(means) {
+    const url = URL.createObjectURL(new Blob([element("sort-worker").textContent], { type: "text/javascript" }));
+    this.worker = new Worker(url);
+    URL.revokeObjectURL(url);
+    this.order = new Uint32Array(means.length / 3);
+    this.worker.postMessage({ means }, [means.buffer]);
+    this.busy = null;
+  }
+
+  /** Resolves to {order, drawn}, or at once to null when the sorter is busy. */
+  sort(camera) {
+    if (this.busy) return null;
+    const [m, c] = [camera.rotation, camera.center];
+    const axis = [m[2], m[5], m[8]];
+    this.busy = new Promise((resolve) => {
+      this.worker.onmessage = ({ data }) => {
+        this.busy = null;
+        this.order = data.order;
+        resolve(data);
+      };
+    });
+    const request = { axis, offset: -dot(axis, c), near: NEAR, order: this.order };
+    this.worker.postMessage(request, [this.order.buffer]);
+    return this.busy;
+  }
+}
+
+class Viewer {
+  constructor(canvas, world, splats) {
+    this.canvas = canvas;
+    this.world = world;
+    this.splats = splats;
+    this.sorter = new Sorter(splats.means);
+    const { rotation, center } = world.camera;
+    this.navigation = new Navigation(poseFromCamera(rotation, center, [0, 0, 0]), { isObject: world.is_object, sway: world.sway });
+    this.keys = new Set();
+    this.fixedCamera = null;
+    this.sortedFor = null;
+    this.needsDraw = true;
+    this.quality = 1;
+    this.frameMs = 0;
+    this.stillMs = 0;
+    this.connect();
+  }
+
+  /** Sets up the graphics card; again after it was lost. */
+  connect() {
+    this.renderer = new Renderer(createContext(this.canvas), this.splats, this.world.background);
+    this.sortedFor = null;
+    this.needsDraw = true;
+  }
+
+  /** The input camera's picture fills the window for a scene, and fits into it for an object. */
+  camera() {
+    if (this.fixedCamera) return this.fixedCamera;
+    const source = this.world.camera;
+    const [acrossInCss, downInCss] = [window.innerWidth, window.innerHeight];
+    const affordable = Math.sqrt(MAX_PIXELS / Math.max(1, acrossInCss * downInCss));
+    const ratio = Math.min(window.devicePixelRatio, MAX_PIXEL_RATIO, affordable) * this.quality;
+    const width = Math.max(1, Math.round(acrossInCss * ratio));
+    const height = Math.max(1, Math.round(downInCss * ratio));
+    const [across, down] = [width / source.width, height / source.height];
+    const scale = this.world.is_object ? Math.min(across, down) : Math.max(across, down);
+    const pose = this.navigation.now;
+    return {
+      rotation: rotationOf(pose),
+      center: centerOf(pose),
+      fx: source.fx * scale,
+      fy: source.fy * scale,
+      cx: width / 2 + (source.cx - source.width / 2) * scale,
+      cy: height / 2 + (source.cy - source.height / 2) * scale,
+      width,
+      height,
+    };
+  }
+
+  /** Sorts for a camera when it has moved since the last time; the order is drawn as soon as it comes. */
+  requestSort(camera) {
+    const key = [...camera.rotation, ...camera.center].join();
+    if (this.sortedFor === key) return;
+    const sorting = this.sorter.sort(camera);
+    if (!sorting) return;
+    this.sortedFor = key;
+    sorting.then((sorted) => this.take(sorted));
+  }
+
+  take({ order, drawn }) {
+    this.renderer.setOrder(order, drawn);
+    this.needsDraw = true;
+  }
+
+  frame(milliseconds) {
+    if (this.fixedCamera || this.renderer.gl.isContextLost()) return;
+    const moved = this.navigation.step(Math.min(milliseconds, 100) / 1000, this.keys);
+    this.adaptQuality(milliseconds, moved);
+    const camera = this.camera();
+    this.requestSort(camera);
+    if (!moved && !this.needsDraw) return;
+    this.renderer.draw(camera);
+    this.needsDraw = false;
+  }
+
+  /** Coarser pixels while a slow graphics card has to follow a motion; full ones when it is over. */
+  adaptQuality(milliseconds, moved) {
+    this.stillMs = moved ? 0 : this.stillMs + milliseconds;
+    let quality = this.quality;
+    if (moved) {
+      this.frameMs += 0.1 * (Math.min(milliseconds, 400) - this.frameMs);
+      if (this.frameMs > SLOW_FRAME_MS) quality = Math.max(MIN_QUALITY, quality * 0.93);
+      if (this.frameMs < FAST_FRAME_MS) quality = Math.min(1, quality * 1.02);
+    } else if (this.stillMs > 250) {
+      quality = 1;
+    }
+    this.needsDraw ||= quality !== this.quality;
+    this.quality = quality;
+  }
+
+  /** Turns to what is seen at a place of the window and orbits it from now on. */
+  pick(clientX, clientY) {
+    const camera = this.camera();
+    const x = (clientX / window.innerWidth) * camera.width;
+    const y = (clientY / window.innerHeight) * camera.height;
+    const depth = this.renderer.pickDepth(camera, clamp(x, 0, camera.width - 1), clamp(y, 0, camera.height - 1));
+    this.needsDraw = true;
+    if (depth === null) return;
+    const inCam = [((x - camera.cx) / camera.fx) * depth, ((y - camera.cy) / camera.fy) * depth, depth];
+    this.navigation.setPivot(add(camera.center, rotate(camera.rotation, inCam)));
+  }
+
+  /** Sorts and draws exactly this camera. */
+  async show(camera) {
+    while (this.sorter.busy) await this.sorter.busy;
+    const sorted = await this.sorter.sort(camera);
+    this.sortedFor = null;
+    this.take(sorted);
+    this.renderer.draw(camera);
+  }
+}
+
+function connectControls(viewer) {
+  const { navigation, canvas } = viewer;
+  const setIdle = (idle) => {
+    navigation.setIdle(idle);
+    element("idle").setAttribute("aria-pressed", String(idle));
+  };
+  const use = () => {
+    document.body.dataset.used = "";
+    if (navigation.idle) setIdle(false);
+    release(viewer);
+  };
+  const reset = () => {
+    use();
+    navigation.reset();
+  };
+  const toggleIdle = () => {
+    release(viewer);
+    setIdle(!navigation.idle);
+  };
+  const toggleFullscreen = () => {
+    if (document.fullscreenElement) document.exitFullscreen();
+    else if (document.fullscreenEnabled) document.documentElement.requestFullscreen();
+  };
+  const keys = new Map([["KeyR", reset], ["KeyF", toggleFullscreen], ["Space", toggleIdle]]);
+  viewer.keys = listen(canvas, navigation, {
+    focalInCss: () => (viewer.camera().fx * window.innerWidth) / viewer.camera().width,
+    onUse: use,
+    onPick: (x, y) => viewer.pick(x, y),
+    // Space on a button presses that button, by the browser.
+    onKey: (code) => { if (code !== "Space" || document.activeElement?.tagName !== "BUTTON") keys.get(code)?.(); },
+  });
+  element("reset").onclick = reset;
+  element("idle").onclick = toggleIdle;
+  element("fullscreen").onclick = toggleFullscreen;
+  element("fullscreen").hidden = !document.fullscreenEnabled;
+  window.addEventListener("resize", () => { viewer.needsDraw = true; });
+  canvas.addEventListener("webglcontextlost", (event) => event.preventDefault());
+  canvas.addEventListener("webglcontextrestored", () => viewer.connect());
+  setIdle(!window.matchMedia("(prefers-reduced-motion: reduce)").matches);
+}
+
+/** Gives the camera back to the person at the controls. */
+function release(viewer) {
+  if (!viewer.fixedCamera) return;
+  viewer.fixedCamera = null;
+  viewer.needsDraw = true;
+}
+
+/** What tests and other programs use. Matrices are 16 numbers, row-major, OpenCV axes, in world units. */
+function offerHooks(viewer) {
+  Object.assign(window.img2world, {
+    /** Draws exactly this camera, as large as told, until someone touches the controls. */
+    async setCamera(worldFromCam, fx, fy, cx, cy, width, height) {
+      const m = worldFromCam;
+      const rotation = [m[0], m[1], m[2], m[4], m[5], m[6], m[8], m[9], m[10]];
+      viewer.fixedCamera = { rotation, center: [m[3], m[7], m[11]], fx, fy, cx, cy, width, height };
+      await viewer.show(viewer.fixedCamera);
+    },
+    getCamera() {
+      const { rotation: r, center: c, ...rest } = viewer.camera();
+      return { worldFromCam: [r[0], r[1], r[2], c[0], r[3], r[4], r[5], c[1], r[6], r[7], r[8], c[2], 0, 0, 0, 1], ...rest };
+    },
+    /** Whether the view still moves: on its own, or on its way to where it was steered. */
+    isMoving: () => !viewer.navigation.isAtRest(),
+    /** {width, height, data}: RGBA bytes, first row at the top. */
+    readPixels: () => viewer.renderer.readPixels(viewer.camera()),
+  });
+}
+
+function tellFailure(error) {
+  window.img2world.state = "failed";
+  document.body.dataset.state = "failed";
+  element("headline").textContent = error instanceof ViewerError ? error.message : "The world could not be shown";
+  element("detail").textContent = error.hint ?? String(error);
+}
+
+const nextPaint = () => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
+
+async function start() {
+  const canvas = element("canvas");
+  if (!createContext(canvas)) {
+    throw new ViewerError("This page needs WebGL 2", "Turn on hardware acceleration, or open it in another browser.");
+  }
+  const world = JSON.parse(element("world").textContent);
+  const tell = (share) => { element("done").style.width = `${4 + 96 * share}%`; };
+  await nextPaint();
+  const payload = await inflate(bytesFromBase64(element("splats").textContent), world.splats.bytes, (share) => tell(0.8 * share));
+  element("splats").remove();
+  await nextPaint();
+  const viewer = new Viewer(canvas, world, decodeSplats(world.splats, payload));
+  await viewer.show(viewer.camera());
+  tell(1);
+  connectControls(viewer);
+  offerHooks(viewer);
+  document.body.dataset.state = "ready";
+  window.img2world.state = "ready";
+  let last = performance.now();
+  const loop = (now) => {
+    viewer.frame(now - last);
+    last = now;
+    requestAnimationFrame(loop);
+  };
+  requestAnimationFrame(loop);
+}
+
+window.img2world = { state: "loading" };
+window.img2world.ready = start();
+window.img2world.ready.catch(tellFailure);

@@ -1,0 +1,183 @@
+// Draws sorted Gaussians with WebGL 2. A camera is {rotation (world from camera, 9 numbers), center,
+// fx, fy, cx, cy, width, height}.
+
+const QUAD = new Float32Array([-1, -1, 1, -1, -1, 1, 1, 1]);
+
+function createProgram(gl, vertexSource, fragmentSource) {
+  const program = gl.createProgram();
+  for (const [type, source] of [[gl.VERTEX_SHADER, vertexSource], [gl.FRAGMENT_SHADER, fragmentSource]]) {
+    const shader = gl.createShader(type);
+    gl.shaderSource(shader, source);
+    gl.compileShader(shader);
+    gl.attachShader(program, shader);
+    if (!gl.getShaderParameter(shader, gl.COMPILE_STATUS) && !gl.isContextLost()) throw new Error(gl.getShaderInfoLog(shader));
+  }
+  gl.bindAttribLocation(program, 0, "corner");
+  gl.bindAttribLocation(program, 1, "index");
+  gl.linkProgram(program);
+  if (!gl.getProgramParameter(program, gl.LINK_STATUS) && !gl.isContextLost()) throw new Error(gl.getProgramInfoLog(program));
+  return program;
+}
+
+/** A texture that shaders read by place, four numbers a texel, filled row by row. */
+function createDataTexture(gl, internalFormat, numbers) {
+  const height = Math.max(1, Math.ceil(numbers.length / 4 / TEXTURE_WIDTH));
+  if (height > gl.getParameter(gl.MAX_TEXTURE_SIZE)) {
+    throw new ViewerError("This scene is too large for this graphics card", "Export it again with fewer Gaussians.");
+  }
+  const texture = createTexture(gl);
+  const whole = new Float32Array(4 * TEXTURE_WIDTH * height);
+  whole.set(numbers);
+  gl.texImage2D(gl.TEXTURE_2D, 0, internalFormat, TEXTURE_WIDTH, height, 0, gl.RGBA, gl.FLOAT, whole);
+  return texture;
+}
+
+function createTexture(gl) {
+  const texture = gl.createTexture();
+  gl.bindTexture(gl.TEXTURE_2D, texture);
+  for (const filter of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) gl.texParameteri(gl.TEXTURE_2D, filter, gl.NEAREST);
+  for (const wrap of [gl.TEXTURE_WRAP_S, gl.TEXTURE_WRAP_T]) gl.texParameteri(gl.TEXTURE_2D, wrap, gl.CLAMP_TO_EDGE);
+  return texture;
+}
+
+/** Null where the browser has no WebGL 2. */
+function createContext(canvas) {
+  return canvas.getContext("webgl2", { alpha: false, antialias: false, depth: false, powerPreference: "high-performance" });
+}
+
+class Renderer {
+  constructor(gl, splats, background) {
+    this.gl = gl;
+    this.background = background;
+    this.drawn = 0;
+    this.hasHalfFloats = Boolean(gl.getExtension("EXT_color_buffer_float") || gl.getExtension("EXT_color_buffer_half_float"));
+    this.splatProgram = createProgram(gl, splatVertexShader(splats.bases), SPLAT_FRAGMENT_SHADER);
+    this.copyProgram = createProgram(gl, COPY_VERTEX_SHADER, COPY_FRAGMENT_SHADER);
+    this.geometry = createDataTexture(gl, gl.RGBA32F, splats.geometry);
+    this.colors = createDataTexture(gl, gl.RGBA16F, splats.colors);
+    this.#createAttributes(splats.count);
+    this.#createTarget();
+    this.uniforms = {};
+    const count = gl.getProgramParameter(this.splatProgram, gl.ACTIVE_UNIFORMS);
+    for (let i = 0; i < count; i++) {
+      const { name } = gl.getActiveUniform(this.splatProgram, i);
+      this.uniforms[name] = gl.getUniformLocation(this.splatProgram, name);
+    }
+  }
+
+  #createAttributes(count) {
+    const { gl } = this;
+    gl.bindBuffer(gl.ARRAY_BUFFER, gl.createBuffer());
+    gl.bufferData(gl.ARRAY_BUFFER, QUAD, gl.STATIC_DRAW);
+    gl.enableVertexAttribArray(0);
+    gl.vertexAttribPointer(0, 2, gl.FLOAT, false, 0, 0);
+    this.order = gl.createBuffer();
+    gl.bindBuffer(gl.ARRAY_BUFFER, this.order);
+    gl.bufferData(gl.ARRAY_BUFFER, 4 * Math.max(1, count), gl.DYNAMIC_DRAW);
+    gl.enableVertexAttribArray(1);
+    gl.vertexAttribIPointer(1, 1, gl.UNSIGNED_INT, 0, 0);
+    gl.vertexAttribDivisor(1, 1);
+  }
+
+  #createTarget() {
+    const { gl } = this;
+    this.picture = createTexture(gl);
+    this.target = gl.createFramebuffer();
+    this.targetSize = [0, 0];
+  }
+
+  /** Takes the Gaussians to draw, back to front. */
+  setOrder(order, drawn) {
+    const { gl } = this;
+    gl.bindBuffer(gl.ARRAY_BUFFER, this.order);
+    gl.bufferSubData(gl.ARRAY_BUFFER, 0, order, 0, drawn);
+    this.drawn = drawn;
+  }
+
+  draw(camera) {
+    const { gl } = this;
+    const { width, height } = camera;
+    if (gl.canvas.width !== width) gl.canvas.width = width;
+    if (gl.canvas.height !== height) gl.canvas.height = height;
+    if (!this.hasHalfFloats) {
+      this.#drawSplats(camera, null, [...this.background, 1], false);
+      return;
+    }
+    this.#resizeTarget(width, height);
+    this.#drawSplats(camera, this.target, [...this.background, 1], false);
+    gl.bindFramebuffer(gl.FRAMEBUFFER, null);
+    gl.useProgram(this.copyProgram);
+    gl.disable(gl.BLEND);
+    gl.activeTexture(gl.TEXTURE0);
+    gl.bindTexture(gl.TEXTURE_2D, this.picture);
+    gl.uniform1i(gl.getUniformLocation(this.copyProgram, "picture"), 0);
+    gl.drawArrays(gl.TRIANGLE_STRIP, 0, 4);
+  }
+
+  #resizeTarget(width, height) {
+    const { gl } = this;
+    if (this.targetSize[0] === width && this.targetSize[1] === height) return;
+    this.targetSize = [width, height];
+    gl.activeTexture(gl.TEXTURE0);
+    gl.bindTexture(gl.TEXTURE_2D, this.picture);
+    gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA16F, width, height, 0, gl.RGBA, gl.HALF_FLOAT, null);
+    gl.bindFramebuffer(gl.FRAMEBUFFER, this.target);
+    gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D, this.picture, 0);
+  }
+
+  #drawSplats(camera, target, clearColor, drawDepth) {
+    const { gl, uniforms } = this;
+    gl.bindFramebuffer(gl.FRAMEBUFFER, target);
+    gl.viewport(0, 0, camera.width, camera.height);
+    gl.clearColor(...clearColor);
+    gl.clear(gl.COLOR_BUFFER_BIT);
+    gl.useProgram(this.splatProgram);
+    gl.activeTexture(gl.TEXTURE0);
+    gl.bindTexture(gl.TEXTURE_2D, this.geometry);
+    gl.activeTexture(gl.TEXTURE1);
+    gl.bindTexture(gl.TEXTURE_2D, this.colors);
+    gl.uniform1i(uniforms.geometry, 0);
+    gl.uniform1i(uniforms.colors, 1);
+    // Row-major world-from-camera, read as columns, is its transpose: camera-from-world.
+    gl.uniformMatrix3fv(uniforms.camFromWorld, false, camera.rotation);
+    gl.uniform3fv(uniforms.center, camera.center);
+    gl.uniform2f(uniforms.focal, camera.fx, camera.fy);
+    gl.uniform2f(uniforms.principal, camera.cx, camera.cy);
+    gl.uniform2f(uniforms.size, camera.width, camera.height);
+    gl.uniform1i(uniforms.drawDepth, drawDepth ? 1 : 0);
+    gl.enable(gl.BLEND);
+    gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
+    gl.drawArraysInstanced(gl.TRIANGLE_STRIP, 0, 4, this.drawn);
+  }
+
+  /** Depth along +Z of what is seen at a pixel, or null where there is nothing or it cannot be known. */
+  pickDepth(camera, x, y) {
+    if (!this.hasHalfFloats) return null;
+    const { gl } = this;
+    this.#resizeTarget(camera.width, camera.height);
+    const column = Math.floor(x);
+    const row = camera.height - 1 - Math.floor(y);
+    gl.enable(gl.SCISSOR_TEST);
+    gl.scissor(column, row, 1, 1);
+    this.#drawSplats(camera, this.target, [0, 0, 0, 0], true);
+    gl.disable(gl.SCISSOR_TEST);
+    const texel = new Float32Array(4);
+    gl.readPixels(column, row, 1, 1, gl.RGBA, gl.FLOAT, texel);
+    return texel[3] > 0.1 ? texel[0] / texel[3] : null;
+  }
+
+  /** The pixels of a freshly drawn picture as RGBA bytes, first row at the top. */
+  readPixels(camera) {
+    const { gl } = this;
+    const { width, height } = camera;
+    this.draw(camera);
+    gl.bindFramebuffer(gl.FRAMEBUFFER, null);
+    const upsideDown = new Uint8Array(4 * width * height);
+    gl.readPixels(0, 0, width, height, gl.RGBA, gl.UNSIGNED_BYTE, upsideDown);
+    const data = new Uint8Array(upsideDown.length);
+    for (let row = 0; row < height; row++) {
+      data.set(upsideDown.subarray(4 * width * (height - 1 - row), 4 * width * (height - row)), 4 * width * row);
+    }
+    return { width, height, data };
+  }
+}

@@ -1,0 +1,54 @@
+// Sorts the Gaussians back to front, beside the page's own thread. Messages in: {means} once, then
+// {axis, offset, near, order}; out: {order, drawn}, whose buffer comes back with the next request.
+
+let means;
+let depths;
+let bits;
+let keys;
+let swap;
+const starts = new Uint32Array(65536);
+
+function prepare(values) {
+  means = values;
+  const count = values.length / 3;
+  depths = new Float32Array(count);
+  // The bits of positive floats rise with their value, so they sort as integers, without rounding.
+  bits = new Uint32Array(depths.buffer);
+  keys = new Uint32Array(count);
+  swap = new Uint32Array(count);
+}
+
+/** One stable counting-sort pass over 16 bits of the depths, far before near. */
+function pass(from, to, drawn, shift) {
+  starts.fill(0);
+  for (let i = 0; i < drawn; i++) starts[(bits[from[i]] >>> shift) & 65535]++;
+  let place = 0;
+  for (let digit = 65535; digit >= 0; digit--) {
+    const size = starts[digit];
+    starts[digit] = place;
+    place += size;
+  }
+  for (let i = 0; i < drawn; i++) to[starts[(bits[from[i]] >>> shift) & 65535]++] = from[i];
+}
+
+function sort({ axis, offset, near, order }) {
+  let drawn = 0;
+  // Of two at the same depth the later is drawn first, as the rasterizers take the earlier as nearer.
+  for (let i = depths.length - 1; i >= 0; i--) {
+    const depth = axis[0] * means[3 * i] + axis[1] * means[3 * i + 1] + axis[2] * means[3 * i + 2] + offset;
+    depths[i] = depth;
+    if (depth > near) keys[drawn++] = i;
+  }
+  pass(keys, swap, drawn, 0);
+  pass(swap, order, drawn, 16);
+  return drawn;
+}
+
+onmessage = ({ data }) => {
+  if (data.means) {
+    prepare(data.means);
+    return;
+  }
+  const drawn = sort(data);
+  postMessage({ order: data.order, drawn }, [data.order.buffer]);
+};

@@ -1,0 +1,84 @@
+"""Cameras that are told, and points from depth, against a scene of known planes."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from img2world.core.cameras import Cameras, intrinsics_from_fov
+from img2world.core.errors import PoseError
+from img2world.core.frames import Frames
+from img2world.core.trajectory import orbit
+from img2world.poses.commanded import CommandedPoses
+
+
+def cameras_on_circle(num_views: int = 6, width: int = 30, height: int = 20) -> Cameras:
+    return Cameras(
+        world_from_cam=orbit(num_views),
+        intrinsics=np.repeat(intrinsics_from_fov(1.0, width, height)[None], num_views, 0),
+        width=width,
+        height=height,
+    )
+
+
+@pytest.fixture
+def frames() -> Frames:
+    """Each camera sees a plane through the origin that faces it; the colour tells the view and the column."""
+    cameras = cameras_on_circle()
+    rgb = np.zeros((6, 20, 30, 3), np.uint8)
+    rgb[..., 0] = np.arange(6)[:, None, None]
+    rgb[..., 1] = np.arange(30)
+    depth = np.ones((6, 20, 30), np.float32)
+    depth[:, :5] = 0
+    return Frames(rgb=rgb, cameras=cameras, depth=depth, times=np.arange(6.0))
+
+
+def test_views_are_the_frames(frames):
+    views = CommandedPoses().estimate(frames, None)
+    assert views.cameras is frames.cameras
+    assert np.array_equal(views.rgb, frames.rgb)
+    assert np.array_equal(views.depth, frames.depth)
+    assert (views.confidence == 1).all()
+    assert views.solver == "commanded"
+
+
+def test_points_lie_on_the_planes_with_their_colours(frames):
+    views = CommandedPoses(max_points=300).estimate(frames, None)
+    assert len(views.points) == 300
+    for point, (view, column, _) in zip(views.points, views.point_colors, strict=True):
+        pose = frames.cameras.world_from_cam[view].astype(np.float64)
+        assert abs(pose[:3, 2] @ point) < 1e-5  # Through the origin, across the line of sight.
+        # 15 columns are tan(half the field of view) at distance 1.
+        assert pose[:3, 0] @ point == pytest.approx((column - 14.5) / 15 * np.tan(0.5), abs=1e-5)
+    again = CommandedPoses(max_points=300).estimate(frames, None)
+    assert np.array_equal(views.points, again.points)
+
+
+def test_all_points_are_taken_when_there_are_few(frames):
+    assert len(CommandedPoses(max_points=10**6).estimate(frames, None).points) == 6 * 15 * 30
+
+
+def test_frames_without_depth_give_no_points(frames):
+    views = CommandedPoses().estimate(replace(frames, depth=None), None)
+    assert views.points.shape == (0, 3)
+
+
+def test_wanted_cameras_are_scaled_to_the_frames(frames):
+    views = CommandedPoses().estimate(replace(frames, cameras=None), cameras_on_circle(6, 60, 40))
+    assert views.cameras.width == 30
+    assert np.allclose(views.cameras.intrinsics, frames.cameras.intrinsics)
+    assert np.array_equal(views.cameras.world_from_cam, frames.cameras.world_from_cam)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        (None, "no cameras and no trajectory"),
+        (cameras_on_circle(5), "6 frames came for 5 wanted cameras"),
+        (cameras_on_circle(6, 30, 30), "frames are 30x20, the wanted cameras 30x30"),
+    ],
+)
+def test_refused_when_nothing_is_told(frames, wanted, message):
+    with pytest.raises(PoseError, match=message) as caught:
+        CommandedPoses().estimate(replace(frames, cameras=None), wanted)
+    assert "colmap" in caught.value.hint

@@ -1,0 +1,267 @@
+import hashlib
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+
+from img2world.core.errors import ImageError, RecipeError, RunFolderError, VideoError
+from img2world.core.frames import Frames
+from img2world.core.image import Image
+from img2world.core.scene import Scene
+from img2world.core.views import Views
+from img2world.pipeline import STAGES, load_input, run, save_input
+from img2world.recipe import load_recipe
+from img2world.source import find_source, source_of_run
+
+
+def product_hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file that a run makes, without those that hold times."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+        if path.name not in ("run.json", "report.json", ".lock")
+    }
+
+
+@pytest.fixture
+def go(picture, tiny, tmp_path):
+    """Runs the tiny recipe in this process; gives the report and what the stages did."""
+
+    def call(*changes, out="run", source=picture, recipe="auto", **how):
+        told = []
+        report = run(
+            find_source(source), load_recipe(recipe, [*tiny, *changes]), tmp_path / out, listen=told.append, **how
+        )
+        return report, {event.stage: event.kind for event in told if event.kind in ("done", "skip")}
+
+    return call
+
+
+def test_run_makes_every_product(go, tmp_path):
+    report, stages = go()
+    folder = tmp_path / "run"
+    assert list(stages) == ["input", "trajectory", "video", "poses", "splat", "export.ply", "export.html"]
+    frames, views = Frames.load(folder / "frames"), Views.load(folder / "views")
+    scene = Scene.load(folder / "scene" / "scene.safetensors")
+    np.testing.assert_array_equal(frames.rgb, views.rgb)
+    assert len(frames) == len(scene.cameras) == 8
+    for name in ("video.mp4", "input.png", "recipe.toml", "exports/scene.ply", "exports/world.html"):
+        assert (folder / name).stat().st_size > 0
+    metrics = report["metrics"]
+    wanted = ("train_psnr", "heldout_psnr", "heldout_ssim", "seconds", "peak_rss_gb", "seconds_video")
+    assert all(np.isfinite(metrics[name]) for name in wanted)
+    parts = [value for name, value in metrics.items() if name.startswith("seconds_")]
+    assert metrics["seconds"] == pytest.approx(sum(parts), abs=0.01)
+    assert json.loads((folder / "report.json").read_text()) == report
+
+
+def test_second_run_does_nothing_and_changes_nothing(go, tmp_path):
+    first, _ = go()
+    before = product_hashes(tmp_path / "run")
+    again, stages = go()
+    assert set(stages.values()) == {"skip"}
+    assert again["metrics"] == first["metrics"]
+    assert product_hashes(tmp_path / "run") == before
+
+
+def test_same_input_and_seed_give_the_same_bytes_elsewhere(go, picture, tmp_path):
+    go()
+    go(out="other", source=Path(shutil.copy(picture, tmp_path / "other name.png")))
+    assert product_hashes(tmp_path / "run") == product_hashes(tmp_path / "other")
+
+
+def test_changed_option_redoes_only_what_depends_on_it(go, tmp_path):
+    go()
+    _, stages = go("splat.steps=20")
+    assert {name for name, kind in stages.items() if kind == "done"} == {"splat", "export.ply", "export.html"}
+    _, stages = go("splat.steps=20", "export.ply.full_sh=false")
+    assert {name for name, kind in stages.items() if kind == "done"} == {"export.ply"}
+
+
+def test_saved_recipe_repeats_the_run(go, picture, tmp_path):
+    go()
+    run(find_source(picture), load_recipe(str(tmp_path / "run" / "recipe.toml")), tmp_path / "again")
+    assert product_hashes(tmp_path / "run") == product_hashes(tmp_path / "again")
+
+
+def test_seed_changes_the_result(go, tmp_path):
+    go(last="video")
+    go("seed=1", out="other", last="video")
+    assert product_hashes(tmp_path / "run")["frames/0000.png"] != product_hashes(tmp_path / "other")["frames/0000.png"]
+
+
+def test_fresh_redoes_everything_the_same(go, tmp_path):
+    go()
+    before = product_hashes(tmp_path / "run")
+    _, stages = go(fresh=STAGES)
+    assert set(stages.values()) == {"done"}
+    assert product_hashes(tmp_path / "run") == before
+
+
+def test_stops_after_the_last_stage_and_goes_on_from_there(go, tmp_path):
+    report, _ = go(last="poses")
+    assert not (tmp_path / "run" / "scene").exists()
+    assert "heldout_psnr" not in report["metrics"]
+    _, stages = go()
+    assert {name for name, kind in stages.items() if kind == "skip"} == {"input", "trajectory", "video", "poses"}
+
+
+def test_outdated_exports_go_and_others_stay(go, tmp_path):
+    go()
+    go("export.formats=ply")
+    assert (tmp_path / "run" / "exports" / "world.html").exists()
+    go("export.formats=ply", "splat.steps=20")
+    assert not (tmp_path / "run" / "exports" / "world.html").exists()
+
+
+def test_damaged_product_is_repaired(go, tmp_path):
+    go()
+    before = product_hashes(tmp_path / "run")
+    (tmp_path / "run" / "frames" / "0003.png").write_bytes(b"")
+    (tmp_path / "run" / "exports" / "scene.ply").unlink()
+    _, stages = go()
+    assert {name for name, kind in stages.items() if kind == "done"} == {"video", "export.ply"}
+    assert product_hashes(tmp_path / "run") == before
+
+
+def test_another_picture_is_refused_unless_fresh(go, picture, tmp_path):
+    go(last="input")
+    other = tmp_path / "other.png"
+    PillowImage.open(picture).rotate(180).save(other)
+    before = product_hashes(tmp_path / "run")
+    with pytest.raises(RunFolderError, match=r"another source, photo\.png"):
+        go(source=other, last="input")
+    assert product_hashes(tmp_path / "run") == before
+    go(source=other, last="input", fresh=STAGES)
+    assert product_hashes(tmp_path / "run") != before
+
+
+def test_stage_of_a_run_needs_no_source_any_more(go, picture, tmp_path):
+    go(last="video")
+    picture.unlink()
+    source = source_of_run(tmp_path / "run")
+    run(source, load_recipe(str(tmp_path / "run" / "recipe.toml")), tmp_path / "run")
+    assert (tmp_path / "run" / "exports" / "scene.ply").exists()
+
+
+def test_video_made_by_a_run_can_be_the_source_of_another(go, tmp_path):
+    go(last="video")
+    report, stages = go(source=tmp_path / "run" / "video.mp4", out="second", recipe="video", last="video")
+    assert list(stages) == []
+    assert report == {}
+
+
+@pytest.mark.parametrize("alpha", [None, "some"])
+def test_input_keeps_every_bit(tmp_path, alpha):
+    rng = np.random.default_rng(0)
+    mask = rng.integers(0, 256, (20, 30), np.uint8) if alpha else None
+    image = Image(rgb=rng.integers(0, 256, (20, 30, 3), np.uint8), alpha=mask, focal=12.5)
+    save_input(image, tmp_path)
+    read = load_input(tmp_path, 12.5)
+    np.testing.assert_array_equal(read.rgb, image.rgb)
+    assert (read.alpha is None) == (mask is None)
+    if mask is not None:
+        np.testing.assert_array_equal(read.alpha, mask)
+
+
+def test_sources_are_told_apart_by_content(go, picture, tmp_path):
+    go(last="video")
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    shutil.copy(picture, photos)
+    still, moving = tmp_path / "still.gif", tmp_path / "moving.gif"
+    frames = [PillowImage.new("P", (32, 32), i) for i in range(3)]
+    frames[0].save(still)
+    frames[0].save(moving, save_all=True, append_images=frames[1:])
+    disguised = Path(shutil.copy(tmp_path / "run" / "video.mp4", tmp_path / "holiday.jpg"))
+    kinds = {path: find_source(path).kind for path in (picture, photos, still, moving, disguised)}
+    assert list(kinds.values()) == ["picture", "photos", "picture", "video", "video"]
+    with pytest.raises(ImageError, match="folder of a run"):
+        find_source(tmp_path / "run")
+
+
+def test_unusable_sources_are_refused(tmp_path, tiny):
+    with pytest.raises(ImageError, match="cannot be read"):
+        find_source(tmp_path / "none.png")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ImageError, match="no files"):
+        find_source(tmp_path / "empty")
+    text = tmp_path / "text.png"
+    text.write_text("not a picture")
+    with pytest.raises(ImageError, match="not a picture"):
+        run(find_source(text), load_recipe("auto", tiny), tmp_path / "run")
+    assert "input.png" not in product_hashes(tmp_path / "run")
+
+
+def test_folder_needs_a_recipe_that_reads_it(go, picture, tmp_path):
+    (tmp_path / "photos").mkdir()
+    shutil.copy(picture, tmp_path / "photos")
+    with pytest.raises(RecipeError, match="makes its video from one picture"):
+        go(source=tmp_path / "photos")
+    with pytest.raises(VideoError, match="needs at least 2"):
+        run(find_source(tmp_path / "photos"), load_recipe("photos"), tmp_path / "second")
+
+
+def test_run_folder_command_refuses_a_folder_without_run(tmp_path):
+    with pytest.raises(RunFolderError, match="no run folder"):
+        source_of_run(tmp_path)
+    (tmp_path / "run.json").write_text('{"stages": {}}')
+    with pytest.raises(RunFolderError, match="never began"):
+        source_of_run(tmp_path)
+
+
+def killed_at(wait: float, words: list[str]) -> bool:
+    """Start a run and kill it after some seconds; gives whether it was still running."""
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(wait)
+    process.kill()
+    return process.wait() == -signal.SIGKILL
+
+
+def test_killed_at_random_moments_ends_with_the_same_hashes(tiny_run, tiny, picture, tmp_path):
+    start = time.perf_counter()
+    assert tiny_run(out="calm").returncode == 0
+    seconds = time.perf_counter() - start
+    sets = [word for change in tiny for word in ("--set", change)]
+    words = [sys.executable, "-m", "img2world.cli", "run", str(picture), "--out", str(tmp_path / "run"), *sets]
+    moments = np.random.default_rng(0).uniform(0.3, 0.9, 4) * seconds
+    kills = sum(killed_at(float(moment), words) for moment in moments)
+    assert kills >= 1
+    assert tiny_run().returncode == 0
+    assert product_hashes(tmp_path / "run") == product_hashes(tmp_path / "calm")
+
+
+def test_full_disk_in_any_stage_is_one_line_and_the_run_goes_on_later(tiny_run, command, tiny, picture, tmp_path):
+    assert tiny_run(out="calm").returncode == 0
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=160k", "tmpfs", str(disk)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small disk needs root")
+    try:
+        sets = [word for change in tiny for word in ("--set", change)]
+        failed = 0
+        for size in ("200k", "320k", "420k", "2m"):
+            done = command("run", picture, "--out", disk / "run", *sets)
+            if done.returncode:
+                failed += 1
+                assert done.returncode == 1
+                lines = [line for line in done.stderr.splitlines() if line.startswith("img2world:")]
+                assert len(lines) == 1
+                assert "the disk is full" in lines[0]
+                assert "Traceback" not in done.stderr
+                assert not list((disk / "run").glob(".partial-*"))
+            subprocess.run(["mount", "-o", f"remount,size={size}", str(disk)], check=True)
+        assert failed >= 2
+        assert command("run", picture, "--out", disk / "run", *sets).returncode == 0
+        assert product_hashes(disk / "run") == product_hashes(tmp_path / "calm")
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
