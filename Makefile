@@ -51,11 +51,12 @@ $(VENV)/python:
 $(VENV)/torch: $(VENV)/python
 	@if [ "$$(uname -s)" != Linux ] || command -v nvidia-smi >/dev/null; then \
 	  echo "Installing $(TORCH)"; $(PIP) install --quiet $(TORCH); \
-	elif $(PIP) install --quiet --timeout 10 --retries 0 --index-url $(CPU_INDEX) $(TORCH) 2>/dev/null; then \
-	  echo "Installed $(TORCH) for the CPU from $(CPU_INDEX)"; \
+	elif echo "Installing $(TORCH) for the CPU"; \
+	  $(PIP) install --quiet --timeout 10 --retries 0 --index-url $(CPU_INDEX) $(TORCH) 2>/dev/null; then :; \
 	else \
 	  echo "$(CPU_INDEX) cannot be reached: installing $(TORCH) from the usual index"; $(PIP) install --quiet $(TORCH); \
 	fi
+	@$(BIN)/python -c 'import importlib.metadata as m; print("Installed torch", m.version("torch"))'
 	@echo "$(TORCH)" > $(VENV)/constraints.txt
 	touch $@
 

@@ -60,7 +60,7 @@ def measure(picture: Path, scratch: Path, recipe: str, changes: list[str]) -> st
     seconds = [f"{metrics[f'seconds_{stage}']:.1f}" for stage in STAGES]
     quality = [f"{metrics[name]:.2f}" for name in ("train_psnr", "heldout_psnr")] + [f"{metrics['heldout_ssim']:.3f}"]
     cells = [picture.name, *seconds, f"{metrics['seconds']:.1f}", f"{metrics['peak_rss_gb']:.2f}", *quality]
-    return f"| {' | '.join([*cells, f'{metrics["num_gaussians"]:.0f}'])} |"
+    return f"| {' | '.join(cells)} | {metrics['num_gaussians']:.0f} |"
 
 
 def heading(recipe: str, changes: list[str]) -> list[str]:
@@ -76,7 +76,7 @@ def heading(recipe: str, changes: list[str]) -> list[str]:
 
 
 def machine() -> str:
-    """This machine in a few words."""
+    """The processor, cores, memory and GPU in a few words."""
     import os
 
     import torch

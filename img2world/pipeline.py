@@ -111,8 +111,8 @@ def take_input(folder: RunFolder, source: Source) -> Product[Image] | None:
     def make(path: Path, progress: Progress) -> dict[str, float]:
         image = load_image(source.path)
         save_input(image, path)
-        size = {"width": image.width, "height": image.height}
-        return size if image.focal is None else {**size, "focal": image.focal}
+        focal = {} if image.focal is None else {"focal": image.focal}
+        return {"width": image.width, "height": image.height, **focal}
 
     record = folder.stage("input", options=code_of(), reads={"source": source.digest}, make=make)
     return Product(digest=record.digest, load=lambda: load_input(folder.path, record.metrics.get("focal")))

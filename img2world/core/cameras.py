@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float32
 
 from img2world.core.checks import check_dtypes, check_finite, check_shapes
 from img2world.core.conventions import OPENCV_FROM_OPENGL, Z_UP_FROM_WORLD
@@ -102,10 +102,7 @@ def cameras_from_transforms(transforms: dict) -> Cameras:
         rows = [{**shared, **frame} for frame in frames]
         poses = np.array([row["transform_matrix"] for row in rows], np.float64).reshape(-1, 4, 4)
         intrinsics = np.array(
-            [
-                [[row["fl_x"], 0, row["cx"]], [0, row.get("fl_y", row["fl_x"]), row["cy"]], [0, 0, 1]]
-                for row in rows
-            ],
+            [[[row["fl_x"], 0, row["cx"]], [0, row.get("fl_y", row["fl_x"]), row["cy"]], [0, 0, 1]] for row in rows],
             np.float32,
         )
         sizes = {(int(row["w"]), int(row["h"])) for row in rows}

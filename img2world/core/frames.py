@@ -38,7 +38,10 @@ class Frames:
                 check_shapes(rgb=(self.rgb, "V H W 3"), **{name: (array, "V H W")})
         if self.depth is not None:
             check_finite(depth=self.depth)
-        if self.cameras is not None and (len(self.cameras), self.cameras.height, self.cameras.width) != self.rgb.shape[:3]:
+        if (
+            self.cameras is not None
+            and (len(self.cameras), self.cameras.height, self.cameras.width) != self.rgb.shape[:3]
+        ):
             raise ValueError(f"{len(self.cameras)} cameras do not fit frames of shape {self.rgb.shape}")
 
     def __len__(self) -> int:

@@ -49,7 +49,8 @@ def read_ply(path: Path) -> dict[str, np.ndarray]:
     body = data[end + len(b"end_header\n") :]
     if len(body) < count * dtype.itemsize:
         raise ExportError(
-            f"the PLY file ends after {len(body)} of {count * dtype.itemsize} bytes", hint="it is truncated; write it again"
+            f"the PLY file ends after {len(body)} of {count * dtype.itemsize} bytes",
+            hint="it is truncated; write it again",
         )
     rows = np.frombuffer(body, dtype, count)
     return {name: np.ascontiguousarray(rows[name]) for name in rows.dtype.names or ()}

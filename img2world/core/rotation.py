@@ -40,7 +40,7 @@ def quat_from_matrix(rotation: Float[np.ndarray, "*B 3 3"]) -> Float[np.ndarray,
     return np.where(quats[..., :1] < 0, -quats, quats)
 
 
-def multiply_quats(a: Float[np.ndarray, "*B 4"], b: Float[np.ndarray, "*#B 4"]) -> Float[np.ndarray, "*B 4"]:
+def multiply_quats(a: Float[np.ndarray, "*#B 4"], b: Float[np.ndarray, "*#B 4"]) -> Float[np.ndarray, "*B 4"]:
     """Hamilton product: the rotation b, then the rotation a."""
     aw, ax, ay, az = np.moveaxis(a, -1, 0)
     bw, bx, by, bz = np.moveaxis(b, -1, 0)

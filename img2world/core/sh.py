@@ -33,7 +33,13 @@ def sh_basis(directions: Float[np.ndarray, "N 3"], degree: int) -> Float[np.ndar
     if degree > 0:
         bases += [-C1 * y, C1 * z, -C1 * x]
     if degree > 1:
-        bases += [C2[0] * x * y, C2[1] * y * z, C2[2] * (2 * z * z - x * x - y * y), C2[3] * x * z, C2[4] * (x * x - y * y)]
+        bases += [
+            C2[0] * x * y,
+            C2[1] * y * z,
+            C2[2] * (2 * z * z - x * x - y * y),
+            C2[3] * x * z,
+            C2[4] * (x * x - y * y),
+        ]
     if degree > 2:
         bases += [
             C3[0] * y * (3 * x * x - y * y),

@@ -26,10 +26,10 @@ from img2world.export.surface import (
     without_unused,
 )
 from img2world.export.viewpoints import Extent, Viewpoints, object_viewpoints, opaque_extent, scene_viewpoints
-from img2world.export.volume import BoxGrid, DepthViews, FrustumGrid, Grid, depth_views, extract_surface, fuse
+from img2world.export.volume import BoxGrid, DepthViews, FrustumGrid, Grid, depth_views, extract_surface, fuse, smoothed
 from img2world.render import render
 
-FAR_QUANTILE = 0.98
+FAR_QUANTILE = 0.998
 MAX_DEPTH_RATIO = 12.0
 """Farther than this times the near part of a scene is sky, or too far to have a shape."""
 
@@ -48,6 +48,8 @@ class MeshExport:
     """Grid points along the longest side. Time and memory grow with its square to cube."""
     truncation: float = 4.0
     """Grid steps over which surfaces seen at different depths are averaged."""
+    smoothing: float = 0.8
+    """Grid steps over which the surface's noise is averaged out."""
     max_faces: int = 80_000
     picture_size: int = 384
     """Pixels on the long side of the views that are measured."""
@@ -77,6 +79,7 @@ class MeshExport:
         views = measure(gaussians, points, limit_depth=not solid, progress=progress)
         grid = object_grid(extent, self.resolution) if solid else scene_grid(views, self.resolution)
         volume, seen = fuse(views, grid, truncation=self.truncation, solid=solid)
+        volume = smoothed(volume, seen, self.smoothing, solid=solid)
         surface = clean_surface(Surface(*extract_surface(volume, seen, solid=solid)), solid=solid)
         if not solid:
             surface = clean_surface(without_glancing_faces(surface, grid, views.cameras), solid=False)
@@ -137,8 +140,8 @@ def frustum_grid(
 ) -> FrustumGrid:
     """The frustum from `center` that holds nearly all of the points."""
     ahead = points_in_ref[points_in_ref[:, 2] > NEAR]
-    near, far = np.quantile(ahead[:, 2], [0.002, 1.0])
-    low, high = np.quantile(ahead[:, :2] / ahead[:, 2:], [0.003, 0.997], axis=0)
+    near, far = np.quantile(ahead[:, 2], [0.0005, 1.0])
+    low, high = np.quantile(ahead[:, :2] / ahead[:, 2:], [0.0005, 0.9995], axis=0)
     step = float((high - low).max()) / (resolution - 1)
     # Depth is known less well than direction, so twice the step is fine enough.
     ratio = 1 + 2 * step

@@ -50,7 +50,10 @@ def without_unused(surface: Surface) -> Surface:
 
 
 def decimate(surface: Surface, max_faces: int) -> Surface:
-    """At most about `max_faces` faces of nearly the same shape (Garland and Heckbert 1997, quadric error)."""
+    """At most about `max_faces` faces of nearly the same shape (Garland and Heckbert 1997, quadric error).
+
+    A closed surface stays closed.
+    """
     import fast_simplification
 
     if len(surface.faces) <= max_faces:
@@ -60,7 +63,37 @@ def decimate(surface: Surface, max_faces: int) -> Surface:
     points, faces = fast_simplification.simplify(
         (surface.vertices - center) / size, surface.faces, target_count=max_faces, agg=5
     )
-    return Surface(points * size + center, faces.astype(np.int32))
+    return with_separate_sheets(without_fins(Surface(points * size + center, faces.astype(np.int32))))
+
+
+def without_fins(surface: Surface) -> Surface:
+    """The surface without faces that lie back to back on the same three vertices, as edge collapses leave them."""
+    _, group, sizes = np.unique(np.sort(surface.faces, axis=1), axis=0, return_inverse=True, return_counts=True)
+    return Surface(surface.vertices, surface.faces[sizes[group.reshape(-1)] == 1])
+
+
+def with_separate_sheets(surface: Surface) -> Surface:
+    """The surface with a vertex of its own for each sheet, where several meet in an edge or a vertex."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    faces = surface.faces
+    corners = np.arange(faces.size).reshape(-1, 3)
+    # The two ends of all edges as vertices and as corners, [3F, 2], the lower vertex first.
+    ends = np.stack([faces, np.roll(faces, -1, 1)], -1).reshape(-1, 2)
+    end_corners = np.stack([corners, np.roll(corners, -1, 1)], -1).reshape(-1, 2)
+    order = np.argsort(ends, axis=1)
+    ends, end_corners = np.take_along_axis(ends, order, 1), np.take_along_axis(end_corners, order, 1)
+    by_edge = np.lexsort(ends.T[::-1])
+    ends, end_corners = ends[by_edge], end_corners[by_edge]
+    _, starts, sizes = np.unique(ends, axis=0, return_index=True, return_counts=True)
+    pairs = starts[sizes == 2]  # an edge of more faces joins nothing, so the sheets come apart there
+    first, second = end_corners[pairs].reshape(-1), end_corners[pairs + 1].reshape(-1)
+    links = coo_matrix((np.ones(len(first), bool), (first, second)), shape=(faces.size,) * 2)
+    count, labels = connected_components(links, directed=False)
+    vertices = np.empty((count, 3), surface.vertices.dtype)
+    vertices[labels] = surface.vertices[faces.reshape(-1)]
+    return Surface(vertices, labels.reshape(-1, 3).astype(np.int32))
 
 
 def face_normals(surface: Surface) -> Float64[np.ndarray, "F 3"]:

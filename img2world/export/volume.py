@@ -23,7 +23,7 @@ COARSE = 4
 MAX_BEND = 0.02
 """Second difference of inverse depth, relative to it, above which a pixel mixes two surfaces."""
 
-EMPTY_TRUST = 0.5
+EMPTY_TRUST = 0.2
 """Weight of a pixel that sees nothing, against one that sees a surface frontally."""
 
 
@@ -237,6 +237,21 @@ def project_to_pixels(
     column = np.floor(x * inverse * intrinsics[0, 0] + (intrinsics[0, 2] + 1)).clip(0, cameras.width + 1)
     row = np.floor(y * inverse * intrinsics[1, 1] + (intrinsics[1, 2] + 1)).clip(0, cameras.height + 1)
     return (row * (cameras.width + 2) + column).astype(np.int32), z
+
+
+def smoothed(
+    volume: Float32[np.ndarray, "X Y Z"], seen: Bool[np.ndarray, "X Y Z"], sigma: float, *, solid: bool
+) -> Float32[np.ndarray, "X Y Z"]:
+    """The volume without noise finer than `sigma` grid steps; what is not known takes no part, unless solid."""
+    from scipy.ndimage import gaussian_filter
+
+    if sigma <= 0:
+        return volume
+    if solid:
+        return gaussian_filter(volume, sigma, truncate=3)
+    share = gaussian_filter(seen.astype(np.float32), sigma, truncate=3)
+    mean = gaussian_filter(np.where(seen, volume, np.float32(0)), sigma, truncate=3) / np.maximum(share, 1e-6)
+    return np.where(seen, mean, volume)
 
 
 def fuse(

@@ -1,0 +1,1 @@
+"""From a picture to surfaces that can be seen from elsewhere."""

@@ -131,9 +131,7 @@ def settle_with_grabcut(
     return np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
 
 
-def one_object(
-    mask: Bool[np.ndarray, "H W"], difference: Float32[np.ndarray, "H W"]
-) -> Bool[np.ndarray, "H W"] | None:
+def one_object(mask: Bool[np.ndarray, "H W"], difference: Float32[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"] | None:
     """The mask without crumbs and false holes, or None when it is not one object that stands free."""
     import cv2
 

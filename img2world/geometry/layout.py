@@ -38,7 +38,9 @@ def layout_of(rgb: UInt8[np.ndarray, "H W 3"]) -> Layout:
 
     height, width = rgb.shape[:2]
     scale = WORK_SIZE / max(height, width)
-    small = cv2.resize(rgb, (max(round(width * scale), 16), max(round(height * scale), 16)), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(
+        rgb, (max(round(width * scale), 16), max(round(height * scale), 16)), interpolation=cv2.INTER_AREA
+    )
     sky, subject = sky_mask(small), subject_mask(small)
     if sky is not None and subject is not None:
         sky &= ~subject
@@ -140,7 +142,9 @@ def ground_inverse_depth(
     # Bright and colourful things tend to be nearer than dull ones; smoothed along the picture's edges.
     hsv = cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2HSV)
     pop = 0.5 * hsv[..., 1] + 0.5 * hsv[..., 2]
-    pop = guided(pop, cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255, radius=round(height / 16), eps=0.02)
+    pop = guided(
+        pop, cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255, radius=round(height / 16), eps=0.02
+    )
     pop = cv2.GaussianBlur(pop, (0, 0), height / 40)
     return (layout * (1 + 0.25 * (pop - pop.mean()))).astype(np.float32)
 

@@ -78,7 +78,11 @@ def object_world(image: Image, foreground: Foreground, size: int) -> LayeredWorl
 
 
 def shell(
-    camera: Cameras, depth: Float32[np.ndarray, "S S"], alpha: Float32[np.ndarray, "S S"], texture: np.ndarray, seen: int
+    camera: Cameras,
+    depth: Float32[np.ndarray, "S S"],
+    alpha: Float32[np.ndarray, "S S"],
+    texture: np.ndarray,
+    seen: int,
 ) -> Layer:
     """One half of the closed shape."""
     known = np.full(depth.shape, seen, np.uint8)
@@ -117,5 +121,3 @@ def plain_back(cut: CutOut) -> Float32[np.ndarray, "S S 3"]:
     for _ in range(3):
         plain = cv2.medianBlur(plain, window)
     return cv2.GaussianBlur(plain.astype(np.float32) / 255, (0, 0), size / 400)
-
-

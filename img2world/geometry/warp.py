@@ -64,30 +64,22 @@ class Warper:
         return average(covered, colors, known, hits.depth, supersample)
 
 
-def average(
-    covered: np.ndarray, colors: np.ndarray, known: np.ndarray, depth: np.ndarray, supersample: int
-) -> Warped:
+def average(covered: np.ndarray, colors: np.ndarray, known: np.ndarray, depth: np.ndarray, supersample: int) -> Warped:
     """Bring the samples together to pixels."""
     height, width = (size // supersample for size in covered.shape)
-
-    def blocks(samples: np.ndarray) -> np.ndarray:
-        """Samples of each pixel along the last axis."""
-        grid = samples.reshape(height, supersample, width, supersample, -1)
-        return grid.transpose(0, 2, 1, 3, 4).reshape(height, width, supersample**2, -1)
-
+    blocks = (height, supersample, width, supersample)
     rgb = np.zeros((*covered.shape, 3), np.float32)
     rgb[covered] = colors
     seen = np.full(covered.shape, 255, np.uint8)
     seen[covered] = known
-    count = blocks(covered)[..., 0].sum(-1)
-    depth_blocks = np.where(blocks(covered)[..., 0], blocks(depth)[..., 0], np.inf)
-    nearest_depth = depth_blocks.min(-1)
-    worst = blocks(seen)[..., 0].min(-1)
+    count = covered.reshape(blocks).sum((1, 3), dtype=np.float32)
+    nearest_depth = np.where(covered, depth, np.inf).reshape(blocks).min((1, 3))
+    some = count > 0
     return Warped(
-        rgb=blocks(rgb).sum(2) / np.maximum(count, 1)[..., None],
-        alpha=(count / supersample**2).astype(np.float32),
-        depth=np.where(count > 0, nearest_depth, 0).astype(np.float32),
-        seen=np.where(count > 0, worst, 0).astype(np.uint8),
+        rgb=rgb.reshape(*blocks, 3).sum((1, 3)) / np.maximum(count, 1)[..., None],
+        alpha=count / np.float32(supersample**2),
+        depth=np.where(some, nearest_depth, 0).astype(np.float32),
+        seen=np.where(some, seen.reshape(blocks).min((1, 3)), 0).astype(np.uint8),
     )
 
 

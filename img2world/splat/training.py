@@ -14,7 +14,7 @@ from img2world.core.gaussians import Gaussians
 from img2world.core.progress import Progress
 from img2world.core.views import Views
 from img2world.render import rasterize, resolve_backend
-from img2world.render.loss import l1_dssim_loss
+from img2world.render.loss import l1_dssim
 from img2world.render.splats import Rendering
 from img2world.splat.densify import Limits, Need, densify
 from img2world.splat.initialize import depth_of_scene
@@ -114,7 +114,7 @@ def _loss(
     rendering: Rendering, target: Target, options: "img2world.splat.optimize.GaussianSplat", share: float
 ) -> Float[Tensor, ""]:
     """What is to be made small: errors of colour, outline and depth, weighted by the trust in the camera."""
-    loss = l1_dssim_loss(rendering.rgb, target.rgb, options.dssim_share)
+    loss = l1_dssim(rendering.rgb, target.rgb, options.dssim_share)
     if options.alpha_weight > 0:
         loss = loss + options.alpha_weight * (rendering.alpha - target.alpha).abs().mean()
     if options.depth_weight > 0 and target.depth is not None:

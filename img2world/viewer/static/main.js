@@ -5,7 +5,7 @@ const MAX_PIXEL_RATIO = 2;
 const MAX_PIXELS = 5e6;
 const SLOW_FRAME_MS = 45;
 const FAST_FRAME_MS = 24;
-const MIN_QUALITY = 0.5;
+const MIN_QUALITY = 0.4;
 
 const element = (id) => document.getElementById(id);
 
@@ -15,7 +15,8 @@ class Sorter {
     const url = URL.createObjectURL(new Blob([element("sort-worker").textContent], { type: "text/javascript" }));
     this.worker = new Worker(url);
     URL.revokeObjectURL(url);
-    this.order = new Uint32Array(means.length / 3);
+    const rows = Math.ceil(means.length / 3 / TEXTURE_WIDTH);
+    this.order = new Uint32Array(rows * TEXTURE_WIDTH);
     this.worker.postMessage({ means }, [means.buffer]);
     this.busy = null;
   }
@@ -119,7 +120,7 @@ class Viewer {
     let quality = this.quality;
     if (moved) {
       this.frameMs += 0.1 * (Math.min(milliseconds, 400) - this.frameMs);
-      if (this.frameMs > SLOW_FRAME_MS) quality = Math.max(MIN_QUALITY, quality * 0.93);
+      if (this.frameMs > SLOW_FRAME_MS) quality = Math.max(MIN_QUALITY, quality * clamp(SLOW_FRAME_MS / this.frameMs, 0.7, 0.95));
       if (this.frameMs < FAST_FRAME_MS) quality = Math.min(1, quality * 1.02);
     } else if (this.stillMs > 250) {
       quality = 1;

@@ -1,8 +1,6 @@
 // Draws sorted Gaussians with WebGL 2. A camera is {rotation (world from camera, 9 numbers), center,
 // fx, fy, cx, cy, width, height}.
 
-const QUAD = new Float32Array([-1, -1, 1, -1, -1, 1, 1, 1]);
-
 function createProgram(gl, vertexSource, fragmentSource) {
   const program = gl.createProgram();
   for (const [type, source] of [[gl.VERTEX_SHADER, vertexSource], [gl.FRAGMENT_SHADER, fragmentSource]]) {
@@ -12,8 +10,6 @@ function createProgram(gl, vertexSource, fragmentSource) {
     gl.attachShader(program, shader);
     if (!gl.getShaderParameter(shader, gl.COMPILE_STATUS) && !gl.isContextLost()) throw new Error(gl.getShaderInfoLog(shader));
   }
-  gl.bindAttribLocation(program, 0, "corner");
-  gl.bindAttribLocation(program, 1, "index");
   gl.linkProgram(program);
   if (!gl.getProgramParameter(program, gl.LINK_STATUS) && !gl.isContextLost()) throw new Error(gl.getProgramInfoLog(program));
   return program;
@@ -55,7 +51,8 @@ class Renderer {
     this.copyProgram = createProgram(gl, COPY_VERTEX_SHADER, COPY_FRAGMENT_SHADER);
     this.geometry = createDataTexture(gl, gl.RGBA32F, splats.geometry);
     this.colors = createDataTexture(gl, gl.RGBA16F, splats.colors);
-    this.#createAttributes(splats.count);
+    this.#createBatch();
+    this.#createOrder(splats.count);
     this.#createTarget();
     this.uniforms = {};
     const count = gl.getProgramParameter(this.splatProgram, gl.ACTIVE_UNIFORMS);
@@ -65,18 +62,18 @@ class Renderer {
     }
   }
 
-  #createAttributes(count) {
+  /** Two triangles for each quad of a batch; the shader makes the corners from the vertex numbers. */
+  #createBatch() {
     const { gl } = this;
-    gl.bindBuffer(gl.ARRAY_BUFFER, gl.createBuffer());
-    gl.bufferData(gl.ARRAY_BUFFER, QUAD, gl.STATIC_DRAW);
-    gl.enableVertexAttribArray(0);
-    gl.vertexAttribPointer(0, 2, gl.FLOAT, false, 0, 0);
-    this.order = gl.createBuffer();
-    gl.bindBuffer(gl.ARRAY_BUFFER, this.order);
-    gl.bufferData(gl.ARRAY_BUFFER, 4 * Math.max(1, count), gl.DYNAMIC_DRAW);
-    gl.enableVertexAttribArray(1);
-    gl.vertexAttribIPointer(1, 1, gl.UNSIGNED_INT, 0, 0);
-    gl.vertexAttribDivisor(1, 1);
+    const corners = Uint16Array.from({ length: 6 * BATCH }, (_, i) => 4 * Math.floor(i / 6) + [0, 1, 2, 2, 1, 3][i % 6]);
+    gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, gl.createBuffer());
+    gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, corners, gl.STATIC_DRAW);
+  }
+
+  #createOrder(count) {
+    const { gl } = this;
+    this.order = createTexture(gl);
+    gl.texStorage2D(gl.TEXTURE_2D, 1, gl.R32UI, TEXTURE_WIDTH, Math.max(1, Math.ceil(count / TEXTURE_WIDTH)));
   }
 
   #createTarget() {
@@ -86,11 +83,13 @@ class Renderer {
     this.targetSize = [0, 0];
   }
 
-  /** Takes the Gaussians to draw, back to front. */
+  /** Takes the Gaussians to draw, back to front, in an array that fills whole rows of the texture. */
   setOrder(order, drawn) {
     const { gl } = this;
-    gl.bindBuffer(gl.ARRAY_BUFFER, this.order);
-    gl.bufferSubData(gl.ARRAY_BUFFER, 0, order, 0, drawn);
+    const rows = Math.ceil(drawn / TEXTURE_WIDTH);
+    gl.activeTexture(gl.TEXTURE0);
+    gl.bindTexture(gl.TEXTURE_2D, this.order);
+    gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, TEXTURE_WIDTH, rows, gl.RED_INTEGER, gl.UNSIGNED_INT, order);
     this.drawn = drawn;
   }
 
@@ -111,7 +110,7 @@ class Renderer {
     gl.activeTexture(gl.TEXTURE0);
     gl.bindTexture(gl.TEXTURE_2D, this.picture);
     gl.uniform1i(gl.getUniformLocation(this.copyProgram, "picture"), 0);
-    gl.drawArrays(gl.TRIANGLE_STRIP, 0, 4);
+    gl.drawArrays(gl.TRIANGLES, 0, 3);
   }
 
   #resizeTarget(width, height) {
@@ -132,12 +131,12 @@ class Renderer {
     gl.clearColor(...clearColor);
     gl.clear(gl.COLOR_BUFFER_BIT);
     gl.useProgram(this.splatProgram);
-    gl.activeTexture(gl.TEXTURE0);
-    gl.bindTexture(gl.TEXTURE_2D, this.geometry);
-    gl.activeTexture(gl.TEXTURE1);
-    gl.bindTexture(gl.TEXTURE_2D, this.colors);
-    gl.uniform1i(uniforms.geometry, 0);
-    gl.uniform1i(uniforms.colors, 1);
+    for (const [unit, name] of ["geometry", "colors", "order"].entries()) {
+      gl.activeTexture(gl.TEXTURE0 + unit);
+      gl.bindTexture(gl.TEXTURE_2D, this[name]);
+      gl.uniform1i(uniforms[name], unit);
+    }
+    gl.uniform1i(uniforms.drawn, this.drawn);
     // Row-major world-from-camera, read as columns, is its transpose: camera-from-world.
     gl.uniformMatrix3fv(uniforms.camFromWorld, false, camera.rotation);
     gl.uniform3fv(uniforms.center, camera.center);
@@ -147,7 +146,7 @@ class Renderer {
     gl.uniform1i(uniforms.drawDepth, drawDepth ? 1 : 0);
     gl.enable(gl.BLEND);
     gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
-    gl.drawArraysInstanced(gl.TRIANGLE_STRIP, 0, 4, this.drawn);
+    gl.drawElementsInstanced(gl.TRIANGLES, 6 * BATCH, gl.UNSIGNED_SHORT, 0, Math.ceil(this.drawn / BATCH));
   }
 
   /** Depth along +Z of what is seen at a pixel, or null where there is nothing or it cannot be known. */

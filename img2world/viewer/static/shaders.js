@@ -4,21 +4,24 @@
 const TEXTURE_WIDTH = 2048;
 // Nothing closer to the camera is drawn.
 const NEAR = 0.01;
+// Gaussians in one instance. One quad an instance would leave most of a graphics card idle.
+const BATCH = 128;
 
 const splatVertexShader = (bases) => `#version 300 es
 precision highp float;
 precision highp int;
 precision highp sampler2D;
+precision highp usampler2D;
 uniform sampler2D geometry;
 uniform sampler2D colors;
+uniform usampler2D order;
+uniform int drawn;
 uniform mat3 camFromWorld;
 uniform vec3 center;
 uniform vec2 focal;
 uniform vec2 principal;
 uniform vec2 size;
 uniform bool drawDepth;
-in vec2 corner;
-in uint index;
 out vec2 sigmas;
 flat out vec3 color;
 flat out float opacity;
@@ -28,8 +31,8 @@ const float NEAR = ${NEAR};
 // Float32 cannot hold the shape of what is a million pixels wide.
 const float MAX_VARIANCE = 1e12;
 
-vec4 texel(sampler2D source, int place) {
-  return texelFetch(source, ivec2(place % ${TEXTURE_WIDTH}, place / ${TEXTURE_WIDTH}), 0);
+ivec2 at(int place) {
+  return ivec2(place % ${TEXTURE_WIDTH}, place / ${TEXTURE_WIDTH});
 }
 
 mat3 matrixFromQuat(vec4 q) {
@@ -40,8 +43,10 @@ mat3 matrixFromQuat(vec4 q) {
     2.0 * (x * z + w * y), 2.0 * (y * z - w * x), 1.0 - 2.0 * (x * x + y * y));
 }
 
+int index;
+
 vec3 coefficient(int basis) {
-  return texel(colors, int(index) * ${bases} + basis).rgb;
+  return texelFetch(colors, at(index * ${bases} + basis), 0).rgb;
 }
 
 vec3 colorFrom(vec3 d) {
@@ -66,7 +71,10 @@ ${bases > 9 ? `
 
 void main() {
   gl_Position = vec4(2.0, 2.0, 0.0, 1.0);
-  vec4 first = texel(geometry, 3 * int(index));
+  int place = gl_InstanceID * ${BATCH} + gl_VertexID / 4;
+  if (place >= drawn) return;
+  index = int(texelFetch(order, at(place), 0).r);
+  vec4 first = texelFetch(geometry, at(3 * index), 0);
   vec3 fromCamera = first.xyz - center;
   vec3 mean = camFromWorld * fromCamera;
   opacity = first.w;
@@ -75,8 +83,8 @@ void main() {
   // Far outside the picture the linear approximation of the projection explodes, so it is held.
   vec2 margin = 0.15 * size / focal;
   vec2 ray = clamp(mean.xy / mean.z, -principal / focal - margin, (size - principal) / focal + margin);
-  mat3 axes = camFromWorld * matrixFromQuat(texel(geometry, 3 * int(index) + 1));
-  vec3 scales = texel(geometry, 3 * int(index) + 2).xyz;
+  mat3 axes = camFromWorld * matrixFromQuat(texelFetch(geometry, at(3 * index + 1), 0));
+  vec3 scales = texelFetch(geometry, at(3 * index + 2), 0).xyz;
   mat3 spread = mat3(axes[0] * scales.x, axes[1] * scales.y, axes[2] * scales.z);
   vec3 row0 = focal.x / mean.z * (vec3(1.0, 0.0, -ray.x) * spread);
   vec3 row1 = focal.y / mean.z * (vec3(0.0, 1.0, -ray.y) * spread);
@@ -93,6 +101,7 @@ void main() {
   along = halfGap > 1e-6 * large ? normalize(along) : vec2(1.0, 0.0);
 
   // The quad ends where the alpha falls below 1/255.
+  vec2 corner = vec2(gl_VertexID & 1, gl_VertexID >> 1 & 1) * 2.0 - 1.0;
   sigmas = corner * sqrt(2.0 * log(255.0 * opacity));
   vec2 offset = sigmas.x * sqrt(large) * along + sigmas.y * sqrt(small) * vec2(-along.y, along.x);
   vec2 pixel = focal * mean.xy / mean.z + principal + offset;
@@ -117,8 +126,7 @@ void main() {
 
 // Blending happens in half floats, since hundreds of faint layers in 8 bits would lose their colour.
 const COPY_VERTEX_SHADER = `#version 300 es
-in vec2 corner;
-void main() { gl_Position = vec4(corner, 0.0, 1.0); }
+void main() { gl_Position = vec4(vec2(gl_VertexID & 1, gl_VertexID >> 1) * 4.0 - 1.0, 0.0, 1.0); }
 `;
 
 const COPY_FRAGMENT_SHADER = `#version 300 es

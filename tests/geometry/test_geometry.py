@@ -1,0 +1,168 @@
+import cv2
+import numpy as np
+import pytest
+from skimage import data
+
+from img2world.core.cameras import Cameras
+from img2world.core.errors import ImageError
+from img2world.core.image import Image
+from img2world.core.trajectory import arc, orbit
+from img2world.geometry.fill import fill_mirrored, fill_smooth
+from img2world.geometry.foreground import find_foreground
+from img2world.geometry.inflate import THICKNESS, inflate
+from img2world.geometry.layers import CONTINUED, INVENTED, SEEN
+from img2world.geometry.object_world import cut_out, object_camera, object_world
+from img2world.geometry.scene_world import scene_camera, scene_world
+from img2world.geometry.warp import Warper
+
+
+def disc(size: int, radius: float) -> np.ndarray:
+    y, x = np.mgrid[:size, :size] + 0.5 - size / 2
+    return np.hypot(x, y) < radius
+
+
+def ball_picture(background: tuple[int, int, int], *, alpha: bool = False, size: int = 160) -> Image:
+    """A shaded orange ball, before a plain background or cut out."""
+    y, x = np.mgrid[:size, :size] - size / 2 + 0.5
+    inside = disc(size, 0.3 * size)
+    light = 0.6 + 0.4 * np.clip(-(x + y) / (0.6 * size), -1, 1)
+    rgb = np.where(inside[..., None], light[..., None] * np.array([240, 130, 30]), background).astype(np.uint8)
+    return Image(rgb=rgb, alpha=inside.astype(np.uint8) * 255 if alpha else None)
+
+
+def look(world, camera, pose):
+    here = Cameras(
+        world_from_cam=pose[None].astype(np.float32),
+        intrinsics=camera.intrinsics,
+        width=camera.width,
+        height=camera.height,
+    )
+    return Warper(world).draw(here)
+
+
+@pytest.mark.parametrize("background", [(255, 255, 255), (128, 128, 128), (30, 60, 110)])
+def test_object_before_plain_background_is_found(background):
+    picture = ball_picture(background)
+    found = find_foreground(picture)
+    truth = disc(160, 48)
+    assert found.is_object
+    mask = found.alpha > 0.5
+    assert (mask & truth).sum() / (mask | truth).sum() > 0.96
+
+
+def test_gradient_backdrop_with_soft_shadow_is_not_the_object():
+    picture = ball_picture((200, 200, 200))
+    y, x = np.mgrid[:160, :160]
+    backdrop = 235 - 40 * (y / 160) ** 2
+    shadow = 30 * np.exp(-(((x - 80) / 45) ** 2 + ((y - 135) / 10) ** 2))
+    truth = disc(160, 48)
+    rgb = np.where(truth[..., None], picture.rgb, (backdrop - shadow)[..., None]).astype(np.uint8)
+    found = find_foreground(Image(rgb=rgb))
+    mask = found.alpha > 0.5
+    assert found.is_object
+    assert (mask & truth).sum() / (mask | truth).sum() > 0.93
+
+
+@pytest.mark.parametrize("name", ["coffee", "astronaut", "chelsea", "rocket", "brick", "hubble_deep_field"])
+def test_photos_without_a_free_object_are_scenes(name):
+    picture = getattr(data, name)()
+    rgb = picture if picture.ndim == 3 else np.dstack([picture] * 3)
+    assert not find_foreground(Image(rgb=rgb)).is_object
+
+
+def test_transparent_picture_is_refused():
+    empty = Image(rgb=np.zeros((40, 40, 3), np.uint8), alpha=np.zeros((40, 40), np.uint8))
+    with pytest.raises(ImageError, match="transparent"):
+        find_foreground(empty)
+
+
+def test_inflated_disc_is_a_flattened_ball():
+    half = inflate(disc(101, 40))
+    assert half[~disc(101, 42)].max() == 0
+    # Unlimited, the centre would be THICKNESS times the radius; the limit rounds it down.
+    assert 0.6 * THICKNESS * 40 < half[50, 50] < THICKNESS * 40
+    assert half[50, 50] == half.max()
+    np.testing.assert_allclose(half, half.T, atol=1e-3)
+
+
+def test_inflated_rod_is_as_thick_as_it_is_wide():
+    mask = np.zeros((60, 200), bool)
+    mask[25:35, 10:190] = True
+    half = inflate(mask)
+    assert half[30, 100] == pytest.approx(half[30, 60], rel=0.01)
+    assert 2.0 < half[30, 100] < 6.0
+
+
+def test_fills_keep_what_is_known_and_stay_in_range():
+    rng = np.random.default_rng(0)
+    rgb = rng.random((48, 64, 3), np.float32)
+    known = np.ones((48, 64), bool)
+    known[10:40, 20:50] = False
+    for filled in (fill_smooth(rgb, known), fill_mirrored(rgb, known, reach=8.0)):
+        np.testing.assert_allclose(filled[known], rgb[known], atol=1e-6)
+        assert np.isfinite(filled).all()
+        assert filled.min() >= 0
+        assert filled.max() <= 1
+
+
+def test_mirrored_fill_continues_texture_better_than_smearing():
+    photo = data.brick().astype(np.float32)[:256, :256] / 255
+    rgb = np.dstack([photo] * 3)
+    known = np.ones((256, 256), bool)
+    known[96:160, 96:160] = False
+    smeared = cv2.inpaint((rgb * 255).astype(np.uint8), (~known).astype(np.uint8), 3, cv2.INPAINT_TELEA)
+    filled = fill_mirrored(np.where(known[..., None], rgb, 0), known, reach=32.0)
+
+    def texture(picture):
+        return float(np.abs(cv2.Laplacian(picture[96:160, 96:160, 0].astype(np.float32), cv2.CV_32F)).mean())
+
+    truth = texture(rgb)
+    assert abs(texture(filled) - truth) < abs(texture(smeared / 255) - truth)
+
+
+def test_object_is_the_photo_in_front_and_closed_all_around():
+    picture = ball_picture((255, 255, 255), alpha=True)
+    found = find_foreground(picture)
+    world, camera, cut = object_world(picture, found, 96), object_camera(96), cut_out(picture, found, 96)
+    poses = orbit(6)
+    front = look(world, camera, poses[0])
+    inside = cv2.erode((cut.alpha > 0.5).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
+    assert np.abs(front.rgb - cut.rgb)[inside].mean() < 0.02
+    assert (front.seen[inside] == SEEN).all()
+    for pose in poses:
+        seen = look(world, camera, pose)
+        solid = (seen.alpha > 0.5).astype(np.uint8)
+        count, _ = cv2.connectedComponents(1 - solid, connectivity=4)
+        assert count == 2  # the background and the object: no hole and no slit
+        assert solid[0].max() == solid[-1].max() == solid[:, 0].max() == solid[:, -1].max() == 0
+    back = look(world, camera, poses[3])
+    assert (back.seen[back.alpha == 1] == INVENTED).mean() > 0.98  # front and back cross at the outline
+    mirrored = front.alpha[:, ::-1]
+    # Seen from behind, perspective makes the outline differ by a pixel or two.
+    assert (np.abs(back.alpha - mirrored) > 0.5).mean() < 0.02
+
+
+def test_scene_is_the_photo_in_front_and_has_no_gaps_beside():
+    picture = Image(rgb=data.coffee())
+    world, camera = scene_world(picture, 160), scene_camera(picture, 160)
+    small = cv2.resize(picture.rgb, (camera.width, camera.height), interpolation=cv2.INTER_AREA) / 255
+    poses = arc(8, half_azimuth=0.12)
+    front = look(world, camera, poses[0])
+    assert np.abs(front.rgb - small).mean() < 0.02
+    assert (front.seen == SEEN).all()
+    side = look(world, camera, poses[2])
+    assert side.alpha.min() == 1
+    assert 0 < (side.seen == CONTINUED).mean() < 0.15
+    assert side.depth.min() > 0.3
+    # The nearer lower part moves less on the screen than the farther upper part around the turning point.
+    assert side.depth[-10:].mean() < side.depth[:10].mean()
+
+
+def test_depth_is_where_the_surface_is():
+    picture = ball_picture((255, 255, 255), alpha=True)
+    world, camera = object_world(picture, find_foreground(picture), 96), object_camera(96)
+    front = look(world, camera, orbit(4)[0])
+    back = look(world, camera, orbit(4)[2])
+    assert front.depth[48, 48] + back.depth[48, 48] < 2  # the shape has a thickness
+    assert front.depth[48, 48] == pytest.approx(back.depth[48, 48], abs=0.02)
+    assert front.depth[0, 0] == 0

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+from skimage import data
+
+from img2world.core.errors import CameraError, VideoError
+from img2world.core.image import Image
+from img2world.trajectory.paths import AutoTrajectory
+from img2world.video.nano import NanoVideo
+
+
+def test_frames_know_their_cameras_depth_and_honesty():
+    picture = Image(rgb=data.coffee())
+    trajectory = AutoTrajectory(size=96, num_views=6).cameras(picture)
+    frames = NanoVideo().generate(picture, trajectory)
+    assert frames.cameras is trajectory
+    assert frames.alpha is None
+    assert frames.depth is not None
+    assert frames.depth.min() > 0
+    assert frames.seen is not None
+    assert (frames.seen[0] == 2).all()
+    assert 0 < (frames.seen == 1).mean() < 0.15
+    again = NanoVideo().generate(picture, trajectory, seed=7)
+    np.testing.assert_array_equal(frames.rgb, again.rgb)
+
+
+def test_neighbouring_frames_agree_where_depth_says_so():
+    picture = Image(rgb=data.coffee())
+    trajectory = AutoTrajectory(size=128, num_views=24).cameras(picture)
+    frames = NanoVideo().generate(picture, trajectory)
+    rays = np.linalg.inv(trajectory.intrinsics[0]) @ np.stack(
+        [
+            *(np.stack(np.meshgrid(np.arange(128) + 0.5, np.arange(frames.rgb.shape[1]) + 0.5)).reshape(2, -1)),
+            np.ones(128 * frames.rgb.shape[1]),
+        ]
+    )
+    points = (
+        trajectory.world_from_cam[0, :3, :3] @ (rays * frames.depth[0].reshape(-1))
+        + trajectory.world_from_cam[0, :3, 3:]
+    )
+    in_cam = trajectory.cam_from_world[2, :3, :3] @ points + trajectory.cam_from_world[2, :3, 3:]
+    pixels = (trajectory.intrinsics[2] @ in_cam)[:2] / in_cam[2]
+    x, y = np.floor(pixels).astype(int)
+    inside = (x >= 0) & (x < 128) & (y >= 0) & (y < frames.rgb.shape[1])
+    difference = np.abs(
+        frames.rgb[0].reshape(-1, 3)[inside].astype(float) - frames.rgb[2][y[inside], x[inside]].astype(float)
+    )
+    # Whole pixels are compared, so fine texture differs; a wrong depth would give three times as much.
+    assert np.median(difference) < 4
+
+
+def test_missing_picture_wrong_kind_and_lost_camera_are_refused():
+    picture = Image(rgb=data.coffee())
+    trajectory = AutoTrajectory(size=64, num_views=2).cameras(picture)
+    with pytest.raises(VideoError):
+        NanoVideo().generate(None, trajectory)
+    with pytest.raises(VideoError):
+        NanoVideo(kind="cat")
+    turned = trajectory.world_from_cam.copy()
+    turned[:, :3, :3] = turned[:, :3, :3] @ np.diag([-1, 1, -1]).astype(np.float32)
+    away = type(trajectory)(world_from_cam=turned, intrinsics=trajectory.intrinsics, width=64, height=trajectory.height)
+    with pytest.raises(CameraError, match="sees nothing"):
+        NanoVideo().generate(picture, away)
