@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -45,6 +45,7 @@ TABLES = {"trajectory": TRAJECTORIES, "video": VIDEOS, "poses": SOLVERS, "splat"
 SECTIONS = [*TABLES, "export"]
 
 
+@runtime_checkable
 class TrajectoryBackend(Protocol):
     """Decides where the cameras stand."""
 
@@ -53,6 +54,7 @@ class TrajectoryBackend(Protocol):
         ...
 
 
+@runtime_checkable
 class VideoBackend(Protocol):
     """Makes or reads pictures in time."""
 
@@ -61,6 +63,7 @@ class VideoBackend(Protocol):
         ...
 
 
+@runtime_checkable
 class PoseBackend(Protocol):
     """Finds the cameras of pictures."""
 
@@ -69,6 +72,7 @@ class PoseBackend(Protocol):
         ...
 
 
+@runtime_checkable
 class SplatBackend(Protocol):
     """Reconstructs a scene."""
 
@@ -81,6 +85,7 @@ class SplatBackend(Protocol):
         ...
 
 
+@runtime_checkable
 class Exporter(Protocol):
     """Writes one file and reads it back."""
 

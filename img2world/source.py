@@ -79,7 +79,7 @@ def is_video(path: Path) -> bool:
     forms = [
         name for name, marks in SIGNATURES.items() if any(start[at : at + len(mark)] == mark for at, mark in marks)
     ]
-    if forms == ["gif"]:
+    if "gif" in forms:
         return _is_animated(path)
     # One byte is too little to tell a transport stream by; it comes again with every packet.
     return forms not in ([], ["mpegts"]) or start[::MPEGTS_PACKET] == b"\x47" * 3

@@ -7,19 +7,36 @@ import pytest
 from PIL import Image as PillowImage
 
 TINY = [
-    "trajectory.name=orbit", "trajectory.size=64", "trajectory.num_views=8", "video.name=synthetic",
-    "video.supersample=1", "splat.steps=30", "splat.max_gaussians=600", "export.formats=ply,html",
+    "trajectory.name=orbit", "trajectory.size=64", "trajectory.num_views=6", "video.name=synthetic",
+    "video.supersample=1", "splat.steps=20", "splat.max_gaussians=500", "export.formats=ply,html",
 ]  # fmt: skip
 """Changes to the recipe `auto` that make a whole run take seconds."""
+
+
+def save_picture(path: Path) -> Path:
+    """Write a small picture of seeded blots."""
+    rng = np.random.default_rng(0)
+    PillowImage.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8)).resize((160, 120)).save(path)
+    return path
 
 
 @pytest.fixture
 def picture(tmp_path) -> Path:
     """A small picture of seeded blots."""
-    rng = np.random.default_rng(0)
-    blots = PillowImage.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8)).resize((160, 120))
-    blots.save(tmp_path / "photo.png")
-    return tmp_path / "photo.png"
+    return save_picture(tmp_path / "photo.png")
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Path:
+    """The run folder of a tiny run; to be copied, never to be changed."""
+    from img2world.pipeline import run
+    from img2world.recipe import load_recipe
+    from img2world.source import find_source
+
+    folder = tmp_path_factory.mktemp("finished")
+    save_picture(folder / "photo.png")
+    run(find_source(folder / "photo.png"), load_recipe("auto", TINY), folder / "run")
+    return folder / "run"
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ DTYPES = {
     "uint16": "<u2", "int": "<i4", "int32": "<i4", "uint": "<u4", "uint32": "<u4", "float": "<f4", "float32": "<f4",
     "double": "<f8", "float64": "<f8",
 }  # fmt: skip
+HINT = "only little-endian binary PLY files with plain vertex properties are read"
 NAMES = {"u1": "uchar", "f4": "float", "f8": "double", "i4": "int", "u4": "uint", "u2": "ushort", "i2": "short"}
 
 
@@ -31,21 +32,18 @@ def write_ply(columns: dict[str, np.ndarray], path: Path, comments: tuple[str, .
 
 
 def read_ply(path: Path) -> dict[str, np.ndarray]:
-    """Read the vertex columns of a little-endian PLY without lists. Raises ExportError when it is not one."""
+    """Read the vertex columns of a little-endian PLY without lists. Raises ExportError when it is not one.
+
+    Elements after the vertices are left out.
+    """
     data = path.read_bytes()
-    hint = "only little-endian binary PLY files with plain vertex properties are read"
     end = data.find(b"end_header\n")
     if not data.startswith(b"ply") or end < 0:
-        raise ExportError("the file is not a PLY file", hint=hint)
+        raise ExportError("the file is not a PLY file", hint=HINT)
     lines = [line.split() for line in data[:end].decode("ascii", "replace").splitlines()]
     if ["format", "binary_little_endian", "1.0"] not in lines:
-        raise ExportError("the PLY file is not binary little-endian", hint=hint)
-    elements = [line for line in lines if line[:1] == ["element"]]
-    properties = [line for line in lines if line[:1] == ["property"]]
-    if not elements or elements[0][1] != "vertex" or any(line[1] not in DTYPES for line in properties):
-        raise ExportError("the PLY file has other things than plain vertices", hint=hint)
-    count = int(elements[0][2])
-    dtype = np.dtype([(line[2], DTYPES[line[1]]) for line in properties])
+        raise ExportError("the PLY file is not binary little-endian", hint=HINT)
+    count, dtype = _vertex_element(lines)
     body = data[end + len(b"end_header\n") :]
     if len(body) < count * dtype.itemsize:
         raise ExportError(
@@ -54,3 +52,16 @@ def read_ply(path: Path) -> dict[str, np.ndarray]:
         )
     rows = np.frombuffer(body, dtype, count)
     return {name: np.ascontiguousarray(rows[name]) for name in rows.dtype.names or ()}
+
+
+def _vertex_element(lines: list[list[str]]) -> tuple[int, np.dtype]:
+    """Number and layout of the vertices, which must be the first element of the header."""
+    starts = [i for i, line in enumerate(lines) if line[:1] == ["element"]]
+    first = lines[starts[0]] if starts else []
+    body = lines[starts[0] + 1 : starts[1] if len(starts) > 1 else None] if starts else []
+    properties = [line for line in body if line[:1] == ["property"]]
+    names = [line[-1] for line in properties]
+    plain = all(len(line) == 3 and line[1] in DTYPES for line in properties) and len(set(names)) == len(names)
+    if len(first) != 3 or first[1] != "vertex" or not first[2].isdigit() or not properties or not plain:
+        raise ExportError("the PLY file has other things than plain vertices", hint=HINT)
+    return int(first[2]), np.dtype([(line[2], DTYPES[line[1]]) for line in properties])

@@ -106,4 +106,6 @@ def check_glb(mesh: Mesh, path: Path) -> None:
 
 def _equal(found: np.ndarray, wanted: Float32[np.ndarray, "M 3"]) -> bool:
     """Whether an attribute came back; trimesh normalises normals again, which moves their last bits."""
-    return found.shape == wanted.shape and float(np.abs(found - wanted).max()) < 1e-6 * max(1.0, np.abs(wanted).max())
+    return found.shape == wanted.shape and float(np.abs(found - wanted).max()) < 1e-6 * max(
+        1.0, float(np.abs(wanted).max())
+    )

@@ -8,7 +8,6 @@ import numpy as np
 from jaxtyping import Float64
 
 from img2world.core.cameras import Cameras
-from img2world.core.conventions import NEAR
 from img2world.core.errors import ExportError
 from img2world.core.gaussians import Gaussians
 from img2world.core.mesh import Mesh
@@ -16,6 +15,7 @@ from img2world.core.progress import Progress, silent
 from img2world.core.scene import Scene
 from img2world.core.views import Views
 from img2world.export.glb import check_glb, write_glb
+from img2world.export.grids import Grid, box_grid, frustum_grid
 from img2world.export.surface import (
     Surface,
     clean_surface,
@@ -25,8 +25,8 @@ from img2world.export.surface import (
     surface_facts,
     without_unused,
 )
-from img2world.export.viewpoints import Extent, Viewpoints, object_viewpoints, opaque_extent, scene_viewpoints
-from img2world.export.volume import BoxGrid, DepthViews, FrustumGrid, Grid, depth_views, extract_surface, fuse, smoothed
+from img2world.export.viewpoints import Viewpoints, object_viewpoints, opaque_extent, scene_viewpoints
+from img2world.export.volume import DepthViews, depth_views, extract_surface, fuse, smoothed
 from img2world.render import render
 
 FAR_QUANTILE = 0.998
@@ -38,6 +38,9 @@ MIN_ALIGNMENT = 0.6
 
 MIN_COSINE = 0.12
 """Of incidence, below which a face is taken for a sheet between two surfaces."""
+
+MAX_STEPS_OFF = 1.0
+"""Grid steps between a face and the surface that is measured there, above which it is only the rim's thickness."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,17 +75,19 @@ class MeshExport:
     def mesh_from_scene(self, scene: Scene, *, progress: Progress = silent) -> Mesh:
         """The scene's surface in the world's axes. Raises ExportError when it has none."""
         gaussians, solid = scene.at(0.0), scene.is_object
+        if not solid:
+            gaussians = without_far_background(gaussians, scene.cameras)
         extent = opaque_extent(gaussians)
         points = (
             object_viewpoints(scene, extent, self.picture_size) if solid else scene_viewpoints(scene, self.picture_size)
         )
-        views = measure(gaussians, points, limit_depth=not solid, progress=progress)
-        grid = object_grid(extent, self.resolution) if solid else scene_grid(views, self.resolution)
+        views = measure(gaussians, points, progress=progress)
+        grid = box_grid(extent.low, extent.high, self.resolution) if solid else scene_grid(views, self.resolution)
         volume, seen = fuse(views, grid, truncation=self.truncation, solid=solid)
         volume = smoothed(volume, seen, self.smoothing, solid=solid)
         surface = clean_surface(Surface(*extract_surface(volume, seen, solid=solid)), solid=solid)
         if not solid:
-            surface = clean_surface(without_glancing_faces(surface, grid, views.cameras), solid=False)
+            surface = clean_surface(without_unseen_faces(surface, grid, views), solid=False)
         if len(surface.faces) == 0:
             raise ExportError(
                 f"no surface was found in {len(views)} views of {len(gaussians)} Gaussians",
@@ -94,24 +99,29 @@ class MeshExport:
         return color_surface(Surface(grid.to_world(surface.vertices), surface.faces), views, tolerance)
 
 
-def measure(gaussians: Gaussians, points: Viewpoints, *, limit_depth: bool, progress: Progress = silent) -> DepthViews:
-    """Depth and colours from the viewpoints, without what is far behind the rest if `limit_depth`."""
-    rendered = render(gaussians, points.cameras, background=(0.0, 0.0, 0.0), progress=progress)
-    far = np.inf
-    if limit_depth and (opaque := rendered.alpha > 0.5).any():
-        near, far = np.quantile(rendered.depth[opaque], [0.1, FAR_QUANTILE])
-        far = min(1.05 * far, MAX_DEPTH_RATIO * near)
-    return depth_views(
-        rendered.rgb, rendered.alpha, rendered.depth, cameras=points.cameras, weights=points.weights, far=far
-    )
+def measure(gaussians: Gaussians, points: Viewpoints, *, progress: Progress = silent) -> DepthViews:
+    """Depth and colours from the viewpoints."""
+    # Before black, so that dividing by alpha takes the background out of the colours.
+    seen = render(gaussians, points.cameras, background=(0.0, 0.0, 0.0), progress=progress)
+    return depth_views(seen.rgb, seen.alpha, seen.depth, cameras=points.cameras, weights=points.weights)
 
 
-def object_grid(extent: Extent, resolution: int) -> BoxGrid:
-    """Cubes around the object, with two to spare on each side."""
-    step = float((extent.high - extent.low).max()) / (resolution - 5)
-    shape = tuple(int(size) for size in np.ceil((extent.high - extent.low) / step).astype(int) + 5)
-    low = extent.center - step * (np.array(shape) - 1) / 2
-    return BoxGrid(low=tuple(low.tolist()), step=step, shape=shape)
+def without_far_background(gaussians: Gaussians, cameras: Cameras) -> Gaussians:
+    """The Gaussians without sky and what else is too far from all cameras to have a shape.
+
+    They must go before the depth is measured: a wall lets a few thousandths of the sky through, and
+    the sky is so far that this moves the wall's mean depth.
+    """
+    few = cameras.select(np.unique(np.linspace(0, len(cameras) - 1, 6).astype(int)))
+    seen = render(gaussians, few)
+    if not (opaque := seen.alpha > 0.5).any():
+        return gaussians
+    near, far = np.quantile(seen.depth[opaque], [0.1, FAR_QUANTILE])
+    limit = min(1.05 * far, MAX_DEPTH_RATIO * near)
+    distance = np.min([np.linalg.norm(gaussians.means - eye, axis=1) for eye in cameras.centers_in_world], axis=0)
+    # Depth is along the axis, distance along the ray, which is longer towards the corners.
+    half = np.array([cameras.width, cameras.height]) / 2 / cameras.intrinsics[0, [0, 1], [0, 1]]
+    return gaussians.select(distance < limit * np.sqrt(1 + (half**2).sum()))
 
 
 def scene_grid(views: DepthViews, resolution: int) -> Grid:
@@ -123,39 +133,13 @@ def scene_grid(views: DepthViews, resolution: int) -> Grid:
     forward = poses[:, :3, 2].mean(0)
     if (poses[:, :3, 2] @ forward).min() < MIN_ALIGNMENT * np.linalg.norm(forward):
         low, high = np.quantile(seen, [0.01, 0.99], axis=0)
-        return object_grid(Extent(low=low, high=high), resolution)
+        return box_grid(low, high, resolution)
     # Beside the cameras' middle, as far back as the rearmost of them.
     axes = np.linalg.svd(poses[:, :3, :3].mean(0))
     rotation = axes[0] @ axes[2]
     in_ref = poses[:, :3, 3] @ rotation
     center = rotation @ np.array([in_ref[:, 0].mean(), in_ref[:, 1].mean(), in_ref[:, 2].min()])
     return frustum_grid((seen - center) @ rotation, rotation, center, resolution)
-
-
-def frustum_grid(
-    points_in_ref: Float64[np.ndarray, "M 3"],
-    rotation: Float64[np.ndarray, "3 3"],
-    center: Float64[np.ndarray, "3"],
-    resolution: int,
-) -> FrustumGrid:
-    """The frustum from `center` that holds nearly all of the points."""
-    ahead = points_in_ref[points_in_ref[:, 2] > NEAR]
-    near, far = np.quantile(ahead[:, 2], [0.0005, 1.0])
-    low, high = np.quantile(ahead[:, :2] / ahead[:, 2:], [0.0005, 0.9995], axis=0)
-    step = float((high - low).max()) / (resolution - 1)
-    # Depth is known less well than direction, so twice the step is fine enough.
-    ratio = 1 + 2 * step
-    layers = int(np.ceil(np.log(1.05 * far / (0.95 * near)) / np.log(ratio))) + 1
-    columns, rows = (int(size) for size in np.ceil((high - low) / step).astype(int) + 1)
-    world_from_cam = np.eye(4)
-    world_from_cam[:3, :3], world_from_cam[:3, 3] = rotation, center
-    return FrustumGrid(
-        world_from_cam=world_from_cam,
-        low=(float(low[0]), float(low[1]), float(0.95 * near)),
-        step=step,
-        depth_ratio=ratio,
-        shape=(columns, rows, layers),
-    )
 
 
 def seen_points(views: DepthViews, i: int) -> Float64[np.ndarray, "M 3"]:
@@ -172,12 +156,15 @@ def seen_points(views: DepthViews, i: int) -> Float64[np.ndarray, "M 3"]:
     return np.stack([x, y, z], -1) @ pose[:3, :3].T + pose[:3, 3]
 
 
-def without_glancing_faces(surface: Surface, grid: Grid, cameras: Cameras) -> Surface:
-    """The surface without faces that no camera sees from the front but at a glance: sheets across depth edges."""
-    world = Surface(grid.to_world(surface.vertices), surface.faces)
-    normals, centers = face_normals(world), world.vertices[world.faces].mean(1)
-    best = np.full(len(centers), -1.0)
-    for eye in cameras.centers_in_world.astype(np.float64):
+def without_unseen_faces(surface: Surface, grid: Grid, views: DepthViews) -> Surface:
+    """The surface without sheets across depth edges: faces that no view sees from the front, not at a glance, there."""
+    normals = face_normals(Surface(grid.to_world(surface.vertices), surface.faces))
+    index = surface.vertices[surface.faces].mean(1)
+    centers, tolerance = grid.to_world(index), MAX_STEPS_OFF * grid.pitch(index)
+    axes = np.ascontiguousarray(centers.T, np.float32)
+    seen = np.zeros(len(centers), bool)
+    for i, eye in enumerate(views.cameras.centers_in_world.astype(np.float64)):
         rays = eye - centers
-        np.maximum(best, np.einsum("fi,fi->f", rays, normals) / np.linalg.norm(rays, axis=1), out=best)
-    return without_unused(Surface(surface.vertices, surface.faces[best > MIN_COSINE]))
+        facing = np.einsum("fi,fi->f", rays, normals) > MIN_COSINE * np.linalg.norm(rays, axis=1)
+        seen |= facing & (np.abs(views.distance_behind(axes, i)) < tolerance)
+    return without_unused(Surface(surface.vertices, surface.faces[seen]))

@@ -78,8 +78,8 @@ def _check(rgb: UInt8[np.ndarray, "V H W 3"], path: Path) -> float:
         for count, frame in enumerate(container.decode(stream), start=1):
             if count - 1 in compared and (frame.height, frame.width) == rgb.shape[1:3]:
                 picture, wanted = frame.to_ndarray(format="rgb24"), rgb[count - 1]
-                errors.append(np.mean((picture.astype(np.float32) - wanted) ** 2))
-                block_errors.append(np.mean((_blocks(picture) - _blocks(wanted)) ** 2))
+                errors.append(float(np.mean((picture.astype(np.float32) - wanted) ** 2)))
+                block_errors.append(float(np.mean((_blocks(picture) - _blocks(wanted)) ** 2)))
     block_psnr = _psnr(max(block_errors)) if block_errors else 0.0
     if kind != ("yuv420p", rgb.shape[2], rgb.shape[1]) or count != len(rgb) or block_psnr < MIN_BLOCK_PSNR:
         raise ExportError(

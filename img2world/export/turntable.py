@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Float64, UInt8
 
 from img2world.core.cameras import Cameras
+from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.errors import ExportError
 from img2world.core.progress import Progress, silent
-from img2world.core.rotation import matrix_from_quat, quat_from_matrix
 from img2world.core.scene import Scene
 from img2world.core.trajectory import interpolate, orbit
 from img2world.core.views import Views
@@ -18,7 +18,7 @@ from img2world.export.mp4 import write_mp4
 from img2world.export.viewpoints import opaque_extent
 from img2world.render import render
 
-DENSITY = 16
+DENSITY = 40
 """Places on the path per frame, from which the eased frames are taken."""
 
 SMOOTHING = 0.03
@@ -68,14 +68,31 @@ class TurntableExport:
         cameras = _resized(scene.cameras, self.size)
         lengths = np.linalg.norm(np.diff(cameras.centers_in_world, axis=0), axis=1)
         gap = np.linalg.norm(cameras.centers_in_world[-1] - cameras.centers_in_world[0])
-        closed = len(cameras) > 3 and gap < 2 * lengths.max()
+        closed = len(cameras) > 3 and bool(gap < 2 * lengths.max())
         if closed:
             cameras = cameras.select([*range(len(cameras)), 0])
-        path = smoothed(interpolate(cameras, DENSITY * num_frames), closed=closed)
+        path = interpolate(cameras, DENSITY * num_frames)
+        # Cameras that stand unevenly must not make the film hurry and dawdle.
+        path = at_shares(path, np.linspace(0, 1, len(path)))
+        path = smoothed(path, closed=closed)
         share = np.arange(num_frames) / num_frames
         # Cosine easing stands still for a moment at both ends, so that the turn is not a jolt.
-        share = share if closed else 0.5 - 0.5 * np.cos(2 * np.pi * share)
-        return path.select(np.round(share * (len(path) - 1)).astype(int))
+        return at_shares(path, share if closed else 0.5 - 0.5 * np.cos(2 * np.pi * share))
+
+
+def at_shares(path: Cameras, shares: Float64[np.ndarray, "S"]) -> Cameras:
+    """The places at shares, 0 to 1, of the way."""
+    lengths = travelled(path)
+    return path.select(np.round(np.interp(shares * lengths[-1], lengths, np.arange(len(path)))).astype(int))
+
+
+def travelled(path: Cameras) -> Float64[np.ndarray, "V"]:
+    """How far the camera has come at each place, in world units and radians together, rising."""
+    poses = path.world_from_cam.astype(np.float64)
+    moves = np.linalg.norm(np.diff(poses[:, :3, 3], axis=0), axis=1)
+    # The Frobenius norm of a difference of rotations is sqrt(2) times its angle, for small ones.
+    turns = np.linalg.norm(np.diff(poses[:, :3, :3], axis=0), axis=(1, 2)) / np.sqrt(2)
+    return np.concatenate([[0.0], np.cumsum(moves + INPUT_DISTANCE * turns + 1e-9)])
 
 
 def smoothed(path: Cameras, *, closed: bool) -> Cameras:
@@ -83,17 +100,12 @@ def smoothed(path: Cameras, *, closed: bool) -> Cameras:
     from scipy.ndimage import gaussian_filter1d
 
     sigma, mode = SMOOTHING * len(path), "wrap" if closed else "nearest"
-    quats = _continuous(quat_from_matrix(path.world_from_cam[:, :3, :3].astype(np.float64)))
-    poses = path.world_from_cam.copy()
-    poses[:, :3, :3] = matrix_from_quat(gaussian_filter1d(quats, sigma, axis=0, mode=mode))
-    poses[:, :3, 3] = gaussian_filter1d(path.centers_in_world.astype(np.float64), sigma, axis=0, mode=mode)
-    return replace(path, world_from_cam=poses)
-
-
-def _continuous(quats: Float64[np.ndarray, "V 4"]) -> Float64[np.ndarray, "V 4"]:
-    """The same rotations with signs that do not jump from one to the next."""
-    flips = np.einsum("vi,vi->v", quats[1:], quats[:-1]) < 0
-    return quats * np.where(np.concatenate([[0], np.cumsum(flips)]) % 2, -1, 1)[:, None]
+    poses = gaussian_filter1d(path.world_from_cam.astype(np.float64), sigma, axis=0, mode=mode)
+    # The rotation nearest to a mean of rotations is its polar factor.
+    u, _, vt = np.linalg.svd(poses[:, :3, :3])
+    u[:, :, 2] *= np.linalg.det(u @ vt)[:, None]
+    poses[:, :3, :3] = u @ vt
+    return replace(path, world_from_cam=poses.astype(np.float32))
 
 
 def _resized(cameras: Cameras, size: int) -> Cameras:

@@ -5,7 +5,6 @@ Source: Curless and Levoy 1996, "A Volumetric Method for Building Complex Models
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32
@@ -13,6 +12,7 @@ from jaxtyping import Bool, Float32, Float64, Int32
 from img2world.core.cameras import Cameras
 from img2world.core.checks import check_shapes
 from img2world.core.conventions import NEAR
+from img2world.export.grids import Grid
 
 CHUNK = 1 << 15
 """Grid points worked on at once: their arrays stay in the processor's cache."""
@@ -23,7 +23,7 @@ COARSE = 4
 MAX_BEND = 0.02
 """Second difference of inverse depth, relative to it, above which a pixel mixes two surfaces."""
 
-EMPTY_TRUST = 0.2
+EMPTY_TRUST = 0.5
 """Weight of a pixel that sees nothing, against one that sees a surface frontally."""
 
 
@@ -67,6 +67,12 @@ class DepthViews:
         depth, trust = np.pad(depth, border, constant_values=-np.inf), np.pad(trust, border, constant_values=1)
         return depth.reshape(len(self), -1), trust.reshape(len(self), -1)
 
+    def distance_behind(self, axes: Float32[np.ndarray, "3 M"], i: int) -> Float32[np.ndarray, "M"]:
+        """How far the surface that view i sees is behind each point; infinite where none is known."""
+        pixels, z = project_to_pixels(axes, self.cameras, i)
+        depth, trust = (array[i].take(pixels) for array in self.maps)
+        return np.where(z > NEAR, (depth - z) * trust, np.float32(np.inf))
+
 
 def depth_views(
     rgb: Float32[np.ndarray, "V H W 3"],
@@ -75,9 +81,8 @@ def depth_views(
     *,
     cameras: Cameras,
     weights: Float32[np.ndarray, "V"],
-    far: float = np.inf,
 ) -> DepthViews:
-    """Keep the depth of opaque pixels nearer than `far` that do not straddle an edge.
+    """Keep the depth of opaque pixels that do not straddle an edge.
 
     `rgb` must have been rendered before black, so that dividing by alpha leaves the surface's colour.
     """
@@ -88,7 +93,7 @@ def depth_views(
     for i in range(len(depth)):
         # One sees through single gaps between Gaussians; the median of the neighbours closes them.
         smooth[i] = cv2.medianBlur(np.where(opaque[i], depth[i], 0).astype(np.float32), 5)
-        kept[i] = opaque[i] & (smooth[i] < far) & ~_straddles(smooth[i], opaque[i])
+        kept[i] = opaque[i] & ~_straddles(smooth[i], opaque[i])
         empty[i] = _shrunk(~opaque[i])
     return DepthViews(
         cameras=cameras,
@@ -132,64 +137,6 @@ def _tilt(depth: Float32[np.ndarray, "H W"], intrinsics: Float32[np.ndarray, "3 
     y = (np.arange(depth.shape[0]) + 0.5 - intrinsics[1, 2])[:, None] / intrinsics[1, 1]
     normal_length = np.sqrt(slope_x**2 + slope_y**2 + (smooth - x * slope_x - y * slope_y) ** 2)
     return (known * smooth / np.maximum(normal_length, 1e-9)).astype(np.float32)
-
-
-class Grid(Protocol):
-    """Where the points of a three-dimensional array lie in the world."""
-
-    shape: tuple[int, int, int]
-
-    def to_world(self, index: np.ndarray) -> Float64[np.ndarray, "M 3"]:
-        """Positions of (possibly broken) indices [M, 3]."""
-        ...
-
-    def pitch(self, index: np.ndarray) -> Float32[np.ndarray, "M"]:
-        """Distance between neighbouring points at the indices."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class BoxGrid:
-    """A regular grid along the world's axes."""
-
-    low: tuple[float, float, float]
-    step: float
-    shape: tuple[int, int, int]
-
-    def to_world(self, index: np.ndarray) -> Float64[np.ndarray, "M 3"]:
-        """Positions of indices."""
-        return np.asarray(self.low) + self.step * index.astype(np.float64)
-
-    def pitch(self, index: np.ndarray) -> Float32[np.ndarray, "M"]:
-        """The step, everywhere."""
-        return np.full(len(index), self.step, np.float32)
-
-
-@dataclass(frozen=True, kw_only=True)
-class FrustumGrid:
-    """A grid on the rays of one camera, whose points lie the farther apart the deeper they are.
-
-    The first index runs along x / z, the second along y / z, the third along the logarithm of z.
-    """
-
-    world_from_cam: Float64[np.ndarray, "4 4"]
-    low: tuple[float, float, float]
-    """x / z, y / z and z of the first point."""
-    step: float
-    """Of x / z and of y / z."""
-    depth_ratio: float
-    """Of z from each point to the next."""
-    shape: tuple[int, int, int]
-
-    def to_world(self, index: np.ndarray) -> Float64[np.ndarray, "M 3"]:
-        """Positions of indices."""
-        z = self.low[2] * self.depth_ratio ** index[:, 2].astype(np.float64)
-        x, y = (z * (self.low[axis] + self.step * index[:, axis]) for axis in (0, 1))
-        return np.stack([x, y, z], -1) @ self.world_from_cam[:3, :3].T + self.world_from_cam[:3, 3]
-
-    def pitch(self, index: np.ndarray) -> Float32[np.ndarray, "M"]:
-        """Distance along the ray, which is the coarser one."""
-        return (self.low[2] * self.depth_ratio ** index[:, 2] * (self.depth_ratio - 1)).astype(np.float32)
 
 
 def signed_distances(

@@ -119,7 +119,7 @@ def bilinear(texture: Float32[np.ndarray, "h w 3"], xy: Float32[np.ndarray, "P 2
     padded[:count] = xy - 0.5
     grid = padded.reshape(-1, line, 2)
     folds = [
-        cv2.remap(texture, rows, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        cv2.remap(texture, rows[..., 0], rows[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         for rows in np.array_split(grid, max(1, -(-len(grid) // 16384)))
     ]
     return np.concatenate(folds).reshape(-1, 3)[:count]

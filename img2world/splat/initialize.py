@@ -28,7 +28,7 @@ DISC_OPACITY, POINT_OPACITY = 0.8, 0.1
 DISC_SIGMA = 0.55
 """Standard deviation of a disc in units of the distance to the next."""
 
-DISC_THICKNESS = 0.2
+DISC_THICKNESS = 0.1
 """Of a disc's shorter side."""
 
 

@@ -37,12 +37,12 @@ class GaussianSplat:
     """Of the object's outline, or of a scene having no holes, against colours at 1."""
     depth_weight: float = 0.1
     """Of relative depth errors, where the views have depth, against colours at 1; falls to zero."""
-    means_lr: float = 4e-4
+    means_lr: float = 8e-4
     """First learning rate of positions, in units of the scene's median depth; falls to a hundredth."""
     quats_lr: float = 2e-3
-    scales_lr: float = 1e-2
+    scales_lr: float = 2e-2
     opacities_lr: float = 3e-2
-    colors_lr: float = 5e-3
+    colors_lr: float = 1e-2
     """Of the constant colour; the directional parts learn at a twentieth."""
     densify_gradient: float = 2e-4
     """Gaussians whose position on the screen wants to move more than this are cloned or split."""

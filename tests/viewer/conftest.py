@@ -1,5 +1,8 @@
-"""Small scenes that look different from every side, so that a mirrored or turned picture cannot pass."""
+"""A browser to open pages in, and small scenes that no mirrored or turned picture can pass for."""
 
+import os
+import shutil
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,8 +12,23 @@ from img2world.core.cameras import Cameras
 from img2world.core.gaussians import Gaussians
 from img2world.core.rotation import rotation_about
 from img2world.core.scene import Scene
+from img2world.viewer.page import world_html
 
 WIDTH, HEIGHT = 200, 150
+
+CHROMIUM = os.environ.get("IMG2WORLD_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+# The software renderer draws the same picture on every machine, with or without a graphics card.
+FLAGS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+WINDOW = {"width": 320, "height": 240}
 
 
 def cameras(yaws: list[float], *, distance: float = 1.0) -> Cameras:
@@ -63,3 +81,59 @@ def scene_of(gaussians: Gaussians, *, is_object: bool = False) -> Scene:
 def scenes() -> SimpleNamespace:
     """The makers above. A fixture, since test files cannot import each other under every import mode."""
     return SimpleNamespace(cameras=cameras, three_blobs=three_blobs, cloud=cloud, scene_of=scene_of)
+
+
+@pytest.fixture(scope="module")
+def launch():
+    """Opens a browser with a profile folder of its own, as a context manager."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium: install the package chromium or set IMG2WORLD_CHROMIUM")
+
+    @contextmanager
+    def launched(folder, *, flags=(), **options):
+        context = api.chromium.launch_persistent_context(
+            str(folder),
+            executable_path=CHROMIUM,
+            args=[*FLAGS, *flags],
+            headless=True,
+            ignore_default_args=["--headless", "--headless=old"],
+            viewport=WINDOW,
+            **options,
+        )
+        yield context
+        context.close()
+
+    with sync_api.sync_playwright() as api:
+        yield launched
+
+
+@pytest.fixture(scope="module")
+def browser(launch, tmp_path_factory):
+    """With touch, and without motion of its own unless a test asks for it."""
+    with launch(tmp_path_factory.mktemp("profile"), has_touch=True, reduced_motion="reduce") as context:
+        yield context
+
+
+@pytest.fixture
+def open_scene(browser, tmp_path):
+    """Opens a scene as a file; afterwards there must be no error and no request beyond the file."""
+    page = browser.new_page()
+    problems, requests = [], []
+    page.on("console", lambda message: problems.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
+
+    def open_it(scene, *, motion="reduce"):
+        path = tmp_path / "world.html"
+        path.write_text(world_html(scene, title="Test"), encoding="utf-8")
+        page.emulate_media(reduced_motion=motion)
+        page.goto(path.as_uri())
+        page.evaluate("window.img2world.ready")
+        return page
+
+    yield open_it
+    page.close()
+    assert problems == []
+    # The sorter is a blob of the page itself; the icon is empty data.
+    assert [url for url in requests if not url.startswith(("file:", "blob:", "data:"))] == []

@@ -1,10 +1,7 @@
 """The page in a real browser, opened as a file: its pixels against our rasterizer, and its controls."""
 
 import base64
-import os
-import shutil
 import time
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -13,79 +10,10 @@ from img2world.core.cameras import Cameras
 from img2world.render import render
 from img2world.viewer.page import world_html
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
-
 pytestmark = pytest.mark.browser
 
-CHROMIUM = os.environ.get("IMG2WORLD_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-# The software renderer draws the same picture on every machine, with or without a graphics card.
-FLAGS = [
-    "--headless=new",
-    "--no-sandbox",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
-WINDOW = {"width": 320, "height": 240}
 PATIENCE = 30.0
 """Seconds to wait for what must happen; a loaded machine draws slowly."""
-
-
-@pytest.fixture(scope="module")
-def playwright():
-    if CHROMIUM is None:
-        pytest.skip("no Chromium: install the package chromium or set IMG2WORLD_CHROMIUM")
-    with sync_api.sync_playwright() as api:
-        yield api
-
-
-@contextmanager
-def launched(playwright, folder, *, flags=(), **options):
-    context = playwright.chromium.launch_persistent_context(
-        str(folder),
-        executable_path=CHROMIUM,
-        args=[*FLAGS, *flags],
-        headless=True,
-        ignore_default_args=["--headless", "--headless=old"],
-        viewport=WINDOW,
-        **options,
-    )
-    yield context
-    context.close()
-
-
-@pytest.fixture(scope="module")
-def browser(playwright, tmp_path_factory):
-    """With touch, and without motion of its own unless a test asks for it."""
-    with launched(playwright, tmp_path_factory.mktemp("profile"), has_touch=True, reduced_motion="reduce") as context:
-        yield context
-
-
-@pytest.fixture
-def open_scene(browser, tmp_path):
-    """Opens a scene as a file; afterwards there must be no error and no request beyond the file."""
-    page = browser.new_page()
-    problems, requests = [], []
-    page.on("console", lambda message: problems.append(message.text) if message.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("request", lambda request: requests.append(request.url))
-
-    def open_it(scene, *, motion="reduce"):
-        path = tmp_path / "world.html"
-        path.write_text(world_html(scene, title="Test"), encoding="utf-8")
-        page.emulate_media(reduced_motion=motion)
-        page.goto(path.as_uri())
-        page.evaluate("window.img2world.ready")
-        return page
-
-    yield open_it
-    page.close()
-    assert problems == []
-    # The sorter is a blob of the page itself; the icon is empty data.
-    assert [url for url in requests if not url.startswith(("file:", "blob:", "data:"))] == []
 
 
 def wait_until(page, what, condition):
@@ -259,7 +187,7 @@ def test_double_click_looks_at_what_is_there(open_scene, scenes):
     home = camera_of(page)
     camera = page.evaluate("window.img2world.getCamera()")
     x, y, z = (scene.gaussians.means[1] - home[:3, 3]).tolist()
-    ratio = WINDOW["width"] / camera["width"]
+    ratio = page.viewport_size["width"] / camera["width"]
     page.mouse.dblclick((camera["fx"] * x / z + camera["cx"]) * ratio, (camera["fy"] * y / z + camera["cy"]) * ratio)
     after = moved(page, home)
     np.testing.assert_allclose(after[:3, 3], home[:3, 3], atol=1e-5)
@@ -324,10 +252,10 @@ def test_overlay_tells_title_and_number(open_scene, scenes):
     assert page.get_attribute("body", "data-state") == "ready"
 
 
-def test_missing_webgl_is_told(playwright, scenes, tmp_path):
+def test_missing_webgl_is_told(launch, scenes, tmp_path):
     path = tmp_path / "world.html"
     path.write_text(world_html(scenes.scene_of(scenes.three_blobs()), title="Test"), encoding="utf-8")
-    with launched(playwright, tmp_path / "profile", flags=["--disable-3d-apis"]) as context:
+    with launch(tmp_path / "profile", flags=["--disable-3d-apis"]) as context:
         page = context.new_page()
         page.goto(path.as_uri())
         page.wait_for_selector("body[data-state=failed]", timeout=PATIENCE * 1000)
@@ -335,7 +263,7 @@ def test_missing_webgl_is_told(playwright, scenes, tmp_path):
         assert "hardware acceleration" in page.inner_text("#detail")
 
 
-def test_damaged_data_is_told(playwright, browser, scenes, tmp_path):
+def test_damaged_data_is_told(browser, scenes, tmp_path):
     text = world_html(scenes.scene_of(scenes.three_blobs()), title="Test")
     start = text.index('id="splats"')
     path = tmp_path / "world.html"

@@ -8,6 +8,7 @@ namespace {
 // A multiple of every vector length, so that no vector is cut. Results do not depend on it.
 constexpr int64_t GAUSSIANS_PER_PIECE = 1024;
 constexpr int64_t TILES_PER_PIECE = 8;
+constexpr uint32_t PREFETCH_DISTANCE = 32;
 // Partial sums kept at once: more would leave the cache, and large scenes the memory.
 constexpr uint32_t ENTRIES_PER_BAND = 1 << 18;
 
@@ -20,14 +21,69 @@ BlendTask make_task(const Blended& blended, const Picture& picture) {
             {background[0], background[1], background[2]}, picture};
 }
 
-// Adds the partial sums of one rank within [.., end) of the entries, and returns where to go on.
-uint32_t add_partials(const TileLists& lists, uint32_t at, uint32_t stop, uint32_t end, uint32_t first_entry,
-                      const float* partials, float* sums) {
-    for (; at < stop && lists.places[at] < end; at++) {
-        const float* partial = partials + static_cast<int64_t>(lists.places[at] - first_entry) * PARTIALS;
-        for (int k = 0; k < PARTIALS; k++) sums[k] += partial[k];
+int64_t partial_offset(uint32_t entry, uint32_t first_entry) {
+    return static_cast<int64_t>(entry - first_entry) * PARTIALS;
+}
+
+// Where to cut the tiles so that each band has about ENTRIES_PER_BAND entries; the first is 0, the last all tiles.
+std::vector<int64_t> cut_bands(const TileLists& lists) {
+    std::vector<int64_t> cuts{0};
+    for (int64_t tile = 1; tile < lists.num_tiles(); tile++) {
+        if (lists.tile_start[tile + 1] - lists.tile_start[cuts.back()] > ENTRIES_PER_BAND) cuts.push_back(tile);
     }
+    cuts.push_back(lists.num_tiles());
+    return cuts;
+}
+
+size_t largest_band(const TileLists& lists, const std::vector<int64_t>& cuts) {
+    size_t largest = 0;
+    for (size_t i = 0; i + 1 < cuts.size(); i++) {
+        largest = std::max<size_t>(largest, lists.tile_start[cuts[i + 1]] - lists.tile_start[cuts[i]]);
+    }
+    return largest;
+}
+
+void clear(const Projection& out, int64_t count) {
+    std::fill_n(out.means, 2 * count, 0.0f);
+    std::fill_n(out.whitenings, 3 * count, 0.0f);
+    std::fill_n(out.depths, count, 0.0f);
+    std::fill_n(out.opacities, count, 0.0f);
+    std::fill_n(out.rgb, 3 * count, 0.0f);
+}
+
+// The partial sums of the entries from `first_entry` on.
+struct Band {
+    uint32_t first_entry, end_entry;
+    const float* partials;
+};
+
+// Adds a rank's partial sums within a band to `sums`, from place `at` on, and returns where the next band goes on.
+uint32_t add_partials(const TileLists& lists, const Band& band, uint32_t at, uint32_t stop, float* sums) {
+    float total[PARTIALS];
+    std::copy_n(sums, PARTIALS, total);
+    for (; at < stop && lists.places[at] < band.end_entry; at++) {
+        // What comes next is the following ranks', at places that no hardware could guess.
+        const uint32_t ahead = lists.places[std::min<size_t>(at + PREFETCH_DISTANCE, lists.places.size() - 1)];
+        if (ahead < band.end_entry) {
+            const float* next = band.partials + partial_offset(ahead, band.first_entry);
+            __builtin_prefetch(next);
+            __builtin_prefetch(next + PARTIALS - 1);
+        }
+        const float* partial = band.partials + partial_offset(lists.places[at], band.first_entry);
+        for (int k = 0; k < PARTIALS; k++) total[k] += partial[k];
+    }
+    std::copy_n(total, PARTIALS, sums);
     return at;
+}
+
+void prefetch(const Projection& in, int64_t i, const Projection& out) {
+    __builtin_prefetch(in.whitenings + 3 * i);
+    __builtin_prefetch(in.opacities + i);
+    __builtin_prefetch(out.means + 2 * i, 1);
+    __builtin_prefetch(out.whitenings + 3 * i, 1);
+    __builtin_prefetch(out.opacities + i, 1);
+    __builtin_prefetch(out.rgb + 3 * i, 1);
+    __builtin_prefetch(out.depths + i, 1);
 }
 
 // From the sums over pixels to the gradients of one Gaussian.
@@ -81,44 +137,31 @@ void blend_backward(const Kernels& kernels, int threads, const Blended& blended,
     Team team(threads);
     const TileLists& lists = blended.lists;
     const int64_t ranks = lists.num_ranks();
+    clear(out, count);
+    const std::vector<int64_t> cuts = cut_bands(lists);
+    const auto partials = std::make_unique_for_overwrite<float[]>(largest_band(lists, cuts) * PARTIALS);
     std::vector<float> sums(ranks * PARTIALS);
     std::vector<uint32_t> next(lists.rank_start.begin(), lists.rank_start.begin() + ranks);
-    std::unique_ptr<float[]> partials;
-    size_t capacity = 0;
     // Each pair of tile and Gaussian has its own partial sums, added up in tile order: no thread can change the result.
-    for (int64_t first = 0, end; first < lists.num_tiles(); first = end) {
-        const uint32_t first_entry = lists.tile_start[first];
-        for (end = first + 1; end < lists.num_tiles(); end++) {
-            if (lists.tile_start[end + 1] - first_entry > ENTRIES_PER_BAND) break;
-        }
-        const uint32_t end_entry = lists.tile_start[end];
-        if (const size_t needed = static_cast<size_t>(end_entry - first_entry) * PARTIALS; needed > capacity) {
-            partials = std::make_unique_for_overwrite<float[]>(capacity = needed);
-        }
+    for (size_t i = 0; i + 1 < cuts.size(); i++) {
+        const Band band{lists.tile_start[cuts[i]], lists.tile_start[cuts[i + 1]], partials.get()};
         const BlendBackwardTask task{make_task(blended, picture), upstream.rgb, upstream.alpha, upstream.depth,
-                                     partials.get(), first_entry};
-        team.run_ranges(end - first, TILES_PER_PIECE, [&](int64_t begin, int64_t stop) {
-            for (int64_t tile = begin; tile < stop; tile++) {
-                kernels.blend_tile_backward(task, static_cast<int>(first + tile));
+                                     partials.get(), band.first_entry};
+        team.run_ranges(cuts[i + 1] - cuts[i], TILES_PER_PIECE, [&](int64_t begin, int64_t end) {
+            for (int64_t tile = begin; tile < end; tile++) {
+                kernels.blend_tile_backward(task, static_cast<int>(cuts[i] + tile));
             }
         });
-        team.run_ranges(ranks, GAUSSIANS_PER_PIECE, [&](int64_t begin, int64_t stop) {
-            for (int64_t rank = begin; rank < stop; rank++) {
-                next[rank] = add_partials(lists, next[rank], lists.rank_start[rank + 1], end_entry, first_entry,
-                                          partials.get(), &sums[rank * PARTIALS]);
+        const bool last = i + 2 == cuts.size();
+        team.run_ranges(ranks, GAUSSIANS_PER_PIECE, [&](int64_t begin, int64_t end) {
+            for (int64_t rank = begin; rank < end; rank++) {
+                if (last) prefetch(in, lists.order[std::min<int64_t>(rank + PREFETCH_DISTANCE, ranks - 1)], out);
+                float* sum = &sums[rank * PARTIALS];
+                next[rank] = add_partials(lists, band, next[rank], lists.rank_start[rank + 1], sum);
+                if (last) write_gradients(sum, in, lists.order[rank], out);
             }
         });
     }
-    std::fill(out.means, out.means + 2 * count, 0.0f);
-    std::fill(out.whitenings, out.whitenings + 3 * count, 0.0f);
-    std::fill(out.depths, out.depths + count, 0.0f);
-    std::fill(out.opacities, out.opacities + count, 0.0f);
-    std::fill(out.rgb, out.rgb + 3 * count, 0.0f);
-    team.run_ranges(ranks, GAUSSIANS_PER_PIECE, [&](int64_t begin, int64_t stop) {
-        for (int64_t rank = begin; rank < stop; rank++) {
-            write_gradients(&sums[rank * PARTIALS], in, lists.order[rank], out);
-        }
-    });
 }
 
 }  // namespace img2world

@@ -85,10 +85,9 @@ void prefetch(const Projection& projection, int64_t i) {
     __builtin_prefetch(projection.rgb + 3 * i);
 }
 
-Blob make_blob(const Projection& projection, int64_t i, Range rows) {
+void fill_blob(const Projection& projection, int64_t i, Range rows, Blob& blob) {
     constexpr float ROOT = 0.84932180028801904f;  // sqrt(log2(e) / 2)
     const float *mean = projection.means + 2 * i, *w = projection.whitenings + 3 * i, *rgb = projection.rgb + 3 * i;
-    Blob blob{};
     blob.x = mean[0];
     blob.y = mean[1];
     blob.w0 = ROOT * w[0];
@@ -101,7 +100,6 @@ Blob make_blob(const Projection& projection, int64_t i, Range rows) {
     blob.depth = projection.depths[i];
     blob.first_row = rows.begin;
     blob.last_row = rows.end - 1;
-    return blob;
 }
 
 // Tiles of one row that a Gaussian touches.
@@ -125,7 +123,7 @@ Piece touch_tiles(const Projection& projection, TileLists& lists, int64_t begin,
         const Ellipse ellipse = find_ellipse(projection, lists.order[rank]);
         const float reach = ellipse.half_height();
         const Range rows = pixels_within(ellipse.y - reach, ellipse.y + reach, height);
-        lists.blobs[rank] = make_blob(projection, lists.order[rank], rows);
+        fill_blob(projection, lists.order[rank], rows, lists.blobs[rank]);
         uint32_t touched = 0;
         for (int row = rows.begin / TILE; row * TILE < rows.end; row++) {
             const float low = std::max(row * TILE, rows.begin) + 0.5f - ellipse.y;

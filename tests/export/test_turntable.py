@@ -1,0 +1,95 @@
+from dataclasses import replace
+
+import av
+import numpy as np
+import pytest
+
+from img2world.core.errors import ExportError
+from img2world.core.motion import Motion
+from img2world.core.trajectory import arc, orbit
+from img2world.export.turntable import TurntableExport
+
+
+def decoded(path) -> np.ndarray:
+    with av.open(str(path)) as container:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]).astype(int)
+
+
+def middle_of(frame: np.ndarray, channel: int) -> tuple[float, float]:
+    """Column and row of what is clearly of one colour."""
+    others = np.delete(frame, channel, axis=-1).max(-1)
+    rows, columns = np.nonzero(frame[..., channel] > others + 60)
+    return float(columns.mean()), float(rows.mean())
+
+
+def test_an_object_is_shown_upright_and_from_all_sides(balls_scene, balls_views, tmp_path):
+    path = tmp_path / "turntable.part"
+    export = TurntableExport(seconds=1.0, fps=8.0, size=96)
+    facts = export.write(balls_scene, balls_views, path)
+    frames = decoded(path)
+    assert frames.shape == (8, 80, 96, 3)
+    assert (facts["frames"], facts["width"], facts["height"]) == (8, 96, 80)
+    assert frames[:, 0, 0].min() > 240  # the scene's white background
+    red, green = middle_of(frames[0], 0), middle_of(frames[0], 1)
+    assert red[0] > green[0] + 10  # from the input camera red is to the right
+    assert green[1] < red[1] - 10  # and green above
+    behind = middle_of(frames[4], 0)
+    assert behind[0] < 48 < red[0]  # half way round red is to the left
+    for frame in frames:  # all of the object stays in the picture
+        border = np.concatenate([frame[0], frame[-1], frame[:, 0], frame[:, -1]])
+        assert border.min() > 225
+
+
+def test_the_orbit_closes_and_stands_off_far_enough(balls_scene):
+    path = TurntableExport(size=96).object_path(balls_scene, 24)
+    steps = np.linalg.norm(np.diff(np.concatenate([path.centers_in_world, path.centers_in_world[:1]]), axis=0), axis=1)
+    np.testing.assert_allclose(steps, steps[0], rtol=1e-3)
+    assert (path.world_from_cam[:, 1, 1] > 0.9).all()  # upright: camera +Y is about world +Y
+
+
+@pytest.mark.parametrize("poses", [arc(20, half_azimuth=0.4), orbit(20), orbit(40)[:15], orbit(20)[:1]])
+def test_a_scene_is_walked_evenly_inside_its_cameras(balls_scene, poses):
+    cameras = balls_scene.cameras
+    intrinsics = np.tile(cameras.intrinsics[:1], (len(poses), 1, 1))
+    scene = replace(balls_scene, cameras=replace(cameras, world_from_cam=poses, intrinsics=intrinsics), is_object=False)
+    path = TurntableExport(size=96).scene_path(scene, 60)
+    centers = path.centers_in_world
+    nearest = np.linalg.norm(centers[:, None] - scene.cameras.centers_in_world, axis=-1).min(1)
+    assert nearest.max() < 0.2
+    steps = np.linalg.norm(np.diff(np.concatenate([centers, centers[:1]]), axis=0), axis=1)
+    # A loop without a jump: the mean speed of a cosine is 2 / pi of its greatest.
+    assert steps.max() <= 1.8 * steps.mean() + 1e-6
+    forward = path.world_from_cam[:, :3, 2]
+    assert np.einsum("vi,vi->v", forward, -centers).min() > 0.8  # still looking at the origin
+
+
+def test_uneven_cameras_do_not_make_it_jerk(balls_scene):
+    poses = arc(40, half_azimuth=0.4)[[0, 1, 2, 3, 4, 5, 9, 10, 20, 21, 22, 28, 35, 39]]
+    intrinsics = np.tile(balls_scene.cameras.intrinsics[:1], (len(poses), 1, 1))
+    cameras = replace(balls_scene.cameras, world_from_cam=poses, intrinsics=intrinsics)
+    path = TurntableExport(size=96).scene_path(replace(balls_scene, cameras=cameras, is_object=False), 60)
+    steps = np.linalg.norm(np.diff(path.centers_in_world, axis=0), axis=1)
+    assert steps.max() < 1.2 * np.median(steps)  # interpolated by number alone it would be 6
+
+
+def test_what_moves_moves_in_the_film(balls_scene, balls_views, tmp_path):
+    count = len(balls_scene.gaussians)
+    motion = Motion(
+        key_times=np.array([0.0, 0.5]),
+        bone_quats=np.tile(np.array([1, 0, 0, 0], np.float32), (1, 2, 1)),
+        bone_translations=np.array([[[0, 0, 0], [0, 0.1, 0]]], np.float32),
+        bone_indices=np.zeros((count, 4), np.int32),
+        bone_weights=np.tile(np.array([1, 0, 0, 0], np.float32), (count, 1)),
+    )
+    export = TurntableExport(seconds=0.5, fps=8.0, size=96)
+    export.write(balls_scene, balls_views, tmp_path / "still.mp4")
+    export.write(replace(balls_scene, motion=motion), balls_views, tmp_path / "moving.mp4")
+    still, moving = decoded(tmp_path / "still.mp4"), decoded(tmp_path / "moving.mp4")
+    assert np.abs(middle_of(still[0], 1)[1] - middle_of(moving[0], 1)[1]) < 1.5
+    assert middle_of(moving[3], 1)[1] > middle_of(still[3], 1)[1] + 3  # +Y is down
+
+
+@pytest.mark.parametrize("options", [{"seconds": 0.0}, {"size": 4}, {"elevation_deg": 90.0}])
+def test_impossible_options_are_refused(balls_scene, balls_views, tmp_path, options):
+    with pytest.raises(ExportError, match="cannot be made"):
+        TurntableExport(**options).write(balls_scene, balls_views, tmp_path / "turntable.mp4")

@@ -1,0 +1,198 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from img2world.core.cameras import Cameras
+from img2world.core.conventions import NEAR
+from img2world.core.errors import Img2WorldError, MissingPackageError
+from img2world.render import native, rasterize, semantics
+from img2world.render.native import describe, native_module
+from img2world.render.splats import Splats
+
+BACKGROUND = (0.2, 0.5, 0.8)
+LEVELS = native_module().simd_levels()
+
+
+def draw(splats, camera, backend="native", channels=("rgb", "alpha", "depth")):
+    """The picture, and the gradients of a random sum of its channels."""
+    drawn = rasterize(splats, camera, background=BACKGROUND, backend=backend)
+    rng = np.random.default_rng(5)
+    loss = torch.zeros((), dtype=splats.means.dtype)
+    for name in ("rgb", "alpha", "depth"):
+        values = getattr(drawn, name)
+        weights = torch.tensor(rng.normal(size=values.shape)).to(values)
+        if name in channels:
+            loss = loss + (values * weights).sum()
+    loss.backward()
+    return drawn
+
+
+def relative_error(actual, expected):
+    return float((actual - expected).norm() / expected.norm())
+
+
+def assert_same_picture(actual, expected):
+    # float32 sums of up to a hundred contributions, and at most 1e-4 of the light left where drawing stops.
+    np.testing.assert_allclose(actual.rgb.detach(), expected.rgb.detach(), atol=1e-4, rtol=0)
+    np.testing.assert_allclose(actual.alpha.detach(), expected.alpha.detach(), atol=1e-4, rtol=0)
+    # A depth of about 3 is divided by an alpha that may be as low as 1/255 with an error of 1e-7.
+    np.testing.assert_allclose(actual.depth.detach(), expected.depth.detach(), atol=5e-4, rtol=0)
+    np.testing.assert_array_equal(actual.radii, expected.radii)
+
+
+@pytest.mark.parametrize("simd", LEVELS)
+@pytest.mark.parametrize(("bases", "width", "height"), [(1, 48, 40), (4, 37, 29), (9, 8, 8), (16, 61, 3)])
+def test_matches_reference(simd, bases, width, height, make_splats, make_camera, monkeypatch):
+    monkeypatch.setenv("IMG2WORLD_SIMD", simd)
+    camera, truth = make_camera(width, height), make_splats(300, bases=bases, dtype=torch.float64)
+    splats = make_splats(300, bases=bases)
+    expected, actual = draw(truth, camera, "reference"), draw(splats, camera)
+    assert_same_picture(actual, expected)
+    for name, tensor, true in zip(Splats.__dataclass_fields__, splats.tensors(), truth.tensors(), strict=True):
+        # float32 against float64: about 1e-6 is seen.
+        assert relative_error(tensor.grad, true.grad) < 2e-5, name
+    assert relative_error(actual.screen_means.grad, expected.screen_means.grad) < 2e-5
+
+
+@pytest.mark.parametrize("channels", [("rgb",), ("alpha",), ("depth",), ("rgb", "depth")])
+def test_each_channel_has_its_gradient(channels, make_splats, make_camera):
+    camera, truth, splats = make_camera(40, 30), make_splats(80, dtype=torch.float64), make_splats(80)
+    draw(truth, camera, "reference", channels)
+    draw(splats, camera, "native", channels)
+    for name, tensor, true in zip(Splats.__dataclass_fields__, splats.tensors(), truth.tensors(), strict=True):
+        if name == "sh" and "rgb" not in channels:
+            assert not tensor.grad.any()
+        else:
+            # Depth is divided by alpha = 1 - transmittance, which is good to 1e-5 of itself where it is 1/255.
+            assert relative_error(tensor.grad, true.grad) < 1e-4, name
+
+
+def test_opaque_crowds_stop_early_without_harm(make_splats, make_camera):
+    # Hundreds of opaque Gaussians on each pixel: nearly all are behind what no light passes.
+    camera, truth, splats = make_camera(40, 30), make_splats(600, dtype=torch.float64), make_splats(600)
+    for scene in (truth, splats):
+        with torch.no_grad():
+            scene.log_scales.add_(1.0)
+            scene.logit_opacities.add_(5.0)
+    expected, actual = draw(truth, camera, "reference"), draw(splats, camera)
+    assert_same_picture(actual, expected)
+    for name, tensor, true in zip(Splats.__dataclass_fields__, splats.tensors(), truth.tensors(), strict=True):
+        # At most 1e-4 of the light is left out, of gradients that are small everywhere: opacities are near 1.
+        assert relative_error(tensor.grad, true.grad) < 5e-3, name
+
+
+@pytest.mark.parametrize("simd", LEVELS)
+def test_threads_do_not_change_a_bit(simd, make_splats, make_camera, monkeypatch):
+    monkeypatch.setenv("IMG2WORLD_SIMD", simd)
+    results = []
+    for threads in (1, 2, 3, 7):
+        monkeypatch.setenv("IMG2WORLD_THREADS", str(threads))
+        splats = make_splats(9000, bases=4)
+        drawn = draw(splats, make_camera(150, 100))
+        results.append([drawn.rgb, drawn.alpha, drawn.depth, drawn.screen_means.grad, *(t.grad for t in splats.tensors())])
+    assert results[0][0].std() > 0.05
+    for other in results[1:]:
+        for expected, actual in zip(results[0], other, strict=True):
+            assert expected.detach().numpy().tobytes() == actual.detach().numpy().tobytes()
+
+
+def test_many_bands_of_partial_sums_add_up(make_splats):
+    # 400 Gaussians over nearly all of 768 tiles are more than one band of 2^18 entries; each half is less than one.
+    pose, width, height = np.eye(4, dtype=np.float32)[None], 256, 192
+    upstream = torch.tensor(np.random.default_rng(2).normal(size=(height, width, 3)), dtype=torch.float32)
+
+    def gradients(first_row, stop_row):
+        splats = make_splats(400)
+        with torch.no_grad():
+            # In the middle, so that neither half holds their slopes at its edge.
+            splats.means.copy_(splats.means * 0.05 + torch.tensor([0.0, 0.0, 2.85]))
+            splats.log_scales.add_(2.0)
+            splats.logit_opacities.sub_(4.0)
+        intrinsics = np.array([[[200, 0, width / 2], [0, 200, height / 2 - first_row], [0, 0, 1]]], np.float32)
+        camera = Cameras(world_from_cam=pose, intrinsics=intrinsics, width=width, height=stop_row - first_row)
+        rasterize(splats, camera, backend="native").rgb.backward(upstream[first_row:stop_row])
+        return [tensor.grad for tensor in splats.tensors()]
+
+    whole, upper, lower = gradients(0, height), gradients(0, height // 2), gradients(height // 2, height)
+    for name, expected, above, below in zip(Splats.__dataclass_fields__, whole, upper, lower, strict=True):
+        # Only the order of float32 sums differs; turns of nearly round shapes are small differences of them.
+        assert relative_error(above + below, expected) < 1e-4, name
+
+
+def test_empty_scene_is_background(make_splats, make_camera):
+    splats = make_splats(0)
+    drawn = draw(splats, make_camera(20, 10))
+    np.testing.assert_array_equal(drawn.rgb.detach(), np.broadcast_to(np.float32(BACKGROUND), (10, 20, 3)))
+    assert not drawn.alpha.any()
+    assert splats.means.grad.shape == (0, 3)
+
+
+def test_gaussians_out_of_sight_are_not_drawn(make_splats, make_camera):
+    splats, camera = make_splats(4), make_camera(20, 10)
+    with torch.no_grad():
+        splats.means[:] = torch.tensor([[0.0, 0.0, -3.0], [0.0, 0.0, NEAR / 2], [50.0, 0.0, 3.0], [0.0, 0.0, 3.0]])
+        splats.logit_opacities[3] = -9.0
+    drawn = draw(splats, camera)
+    assert not drawn.radii.any()
+    assert not any(tensor.grad.any() for tensor in splats.tensors())
+
+
+ABSURD = st.sampled_from([0.0, -0.0, 1e-38, 1e-7, 0.5, -1.0, 3.0, 30.0, 88.0, -88.0, 1e5, -1e9, 1e20, -3e38, 3e38])
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(values=st.lists(st.lists(ABSURD, min_size=23, max_size=23), min_size=1, max_size=6))
+def test_absurd_gaussians_make_no_nan(make_camera, values):
+    rows = torch.tensor(values, dtype=torch.float32)
+    parts = torch.split(rows, [3, 4, 3, 1, 12], dim=1)
+    parts = [parts[0], parts[1], parts[2], parts[3][:, 0], parts[4].reshape(-1, 4, 3)]
+    splats = Splats(**{n: p.clone().requires_grad_() for n, p in zip(Splats.__dataclass_fields__, parts, strict=True)})
+    drawn = draw(splats, make_camera(20, 17))
+    for name in ("rgb", "alpha", "depth"):
+        assert torch.isfinite(getattr(drawn, name)).all(), name
+    for name, tensor in zip(Splats.__dataclass_fields__, splats.tensors(), strict=True):
+        assert torch.isfinite(tensor.grad).all(), name
+
+
+@pytest.mark.parametrize(("name", "index"), [("means", (17, 2)), ("quats", (3, 0)), ("sh", (5, 3, 1)), ("logit_opacities", (9,))])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("backend", ["native", "reference"])
+def test_values_that_are_not_finite_are_named(backend, name, index, value, make_splats, make_camera):
+    splats = make_splats(20, bases=4)
+    with torch.no_grad():
+        getattr(splats, name)[index] = value
+    with pytest.raises(Img2WorldError) as error:
+        rasterize(splats, make_camera(20, 10), backend=backend)
+    assert str(error.value).startswith(f"{name} holds {value} at index {index}")
+
+
+def test_wrong_types_are_refused(make_splats, make_camera):
+    with pytest.raises(TypeError, match="float64"):
+        rasterize(make_splats(3, dtype=torch.float64), make_camera(20, 10), backend="native")
+
+
+def test_constants_are_those_of_semantics():
+    constants = native_module().CONSTANTS
+    assert constants.pop("NEAR") == pytest.approx(NEAR, rel=1e-6)
+    for name, value in constants.items():
+        assert value == pytest.approx(getattr(semantics, name), rel=1e-6), name
+
+
+def test_describe_and_options(monkeypatch):
+    monkeypatch.setenv("IMG2WORLD_THREADS", "3")
+    monkeypatch.setenv("IMG2WORLD_SIMD", "baseline")
+    assert describe() == {"simd": "baseline", "threads": 3}
+    monkeypatch.setenv("IMG2WORLD_THREADS", "many")
+    with pytest.raises(Img2WorldError, match="needs a number"):
+        describe()
+    monkeypatch.setenv("IMG2WORLD_SIMD", "mmx")
+    with pytest.raises(Img2WorldError, match="this machine has"):
+        describe()
+
+
+def test_missing_module_is_explained(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "img2world.render._native", None)
+    with pytest.raises(MissingPackageError, match="native rasterizer cannot be loaded"):
+        native.native_module()
