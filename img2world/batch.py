@@ -86,14 +86,17 @@ def run_batch(
         entries = name_entries(entries, out)
         options = [word for change in changes for word in ("--set", change)]
         results: dict[str, Result] = {}
+        start = time.perf_counter()
         try:
             for job in _run_all(entries, out, jobs, ["--recipe", recipe, *options] if recipe else options, listen):
                 results[job.entry.name] = _finish(job, listen)
-                failed = float(sum(result.state != "done" for result in results.values()))
-                step = Event(
-                    kind="step", stage="batch", done=len(results), total=len(entries), quality={"failed": failed}
+                quality = {"failed": float(sum(result.state != "done" for result in results.values()))}
+                seconds, done = time.perf_counter() - start, len(results)
+                listen(
+                    Event(
+                        kind="step", stage="batch", done=done, total=len(entries), seconds=seconds, quality=quality
+                    )
                 )
-                listen(step)
         finally:
             ordered = [results[entry.name] for entry in entries if entry.name in results]
             write_summary(ordered, out)

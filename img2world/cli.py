@@ -260,6 +260,9 @@ def exit_codes(as_json: bool = False) -> Iterator[None]:
         raise typer.Exit(1) from error
     except KeyboardInterrupt as error:
         say("img2world: interrupted; the same command goes on where it was", err=True)
+        # Where Ctrl-C falls into code that a library made from text, CPython notes for good that nobody handled
+        # it, and ends by the signal whatever we exit with. Running any text clears the note.
+        exec("")
         raise typer.Exit(130) from error
 
 

@@ -29,16 +29,15 @@ def json_text(value: Mapping[str, object]) -> str:
 
 def json_lines(write: Callable[[str], object]) -> Listener:
     """Tells each event as one JSON object per line."""
-    told = 0.0
+    told: dict[str, float] = {}
 
     def listen(event: Event) -> None:
-        nonlocal told
         line: dict[str, object] = {"event": event.kind, "stage": event.stage}
         if event.kind == "step":
-            if event.done < event.total and 0 <= event.seconds - told < JSON_SECONDS:
+            if event.done < event.total and 0 <= event.seconds - told.get(event.stage, -1.0) < JSON_SECONDS:
                 return
+            told[event.stage] = event.seconds
             line |= {"done": event.done, "total": event.total}
-        told = event.seconds if event.kind == "step" else 0.0
         if event.kind != "start":
             line |= {"seconds": round(event.seconds, 3), "quality": dict(event.quality)}
         write(json_text(line))
@@ -48,15 +47,14 @@ def json_lines(write: Callable[[str], object]) -> Listener:
 
 def plain_lines(write: Callable[[str], object]) -> Listener:
     """Tells what happens in words, a step every ten seconds."""
-    told = 0.0
+    told: dict[str, float] = {}
 
     def listen(event: Event) -> None:
-        nonlocal told
         if event.kind == "start":
-            told = 0.0
+            told[event.stage] = 0.0
             write(f"{event.stage} …")
-        elif event.kind == "step" and event.seconds - told >= LINE_SECONDS:
-            told = event.seconds
+        elif event.kind == "step" and event.seconds - told.get(event.stage, 0.0) >= LINE_SECONDS:
+            told[event.stage] = event.seconds
             left = event.seconds / max(event.done, 1) * (event.total - event.done)
             text = f"{event.stage}  {event.done} of {event.total}, {left:.0f} s left  {quality_text(event.quality)}"
             write(text.rstrip())

@@ -83,8 +83,9 @@ def make_world(folder: RunFolder, source: Source, recipe: Recipe) -> Iterator[st
 
 def begin(folder: RunFolder, source: Source, recipe: Recipe, fresh: Collection[str]) -> Recipe:
     """Check that source, recipe and folder belong together; gives the recipe that knows the source."""
-    known = folder.manifest.get("source")
-    if known and known["sha256"] != source.digest and set(fresh) != set(STAGES):
+    known = folder.manifest.get("source", {})
+    has_products = any(folder.record(stage) for stage in folder.manifest["stages"])
+    if has_products and known.get("sha256") != source.digest and set(fresh) != set(STAGES):
         raise RunFolderError(
             f"the folder holds a run of another source, {Path(known['path']).name}: {folder.path}",
             hint="give another folder with --out, or replace that run with --fresh",

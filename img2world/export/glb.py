@@ -25,8 +25,10 @@ def write_glb(mesh: Mesh, path: Path, *, unlit: bool, double_sided: bool) -> Non
     accessors, views, chunks = [], [], []
     for name, array in [*arrays.items(), ("indices", mesh.faces.reshape(-1).astype(np.uint32))]:
         indices = name == "indices"
-        accessor = {"bufferView": len(views), "componentType": UNSIGNED_INT if indices else FLOAT, "count": len(array)}
-        accessor["type"] = "SCALAR" if indices else "VEC3"
+        kind = (
+            {"componentType": UNSIGNED_INT, "type": "SCALAR"} if indices else {"componentType": FLOAT, "type": "VEC3"}
+        )
+        accessor = {"bufferView": len(views), "count": len(array), **kind}
         if name == "POSITION":
             accessor |= {"min": array.min(0).tolist(), "max": array.max(0).tolist()}
         target = ELEMENT_ARRAY_BUFFER if indices else ARRAY_BUFFER

@@ -58,7 +58,8 @@ Grid = BoxGrid | FrustumGrid
 def box_grid(low: Float64[np.ndarray, "3"], high: Float64[np.ndarray, "3"], resolution: int) -> BoxGrid:
     """Cubes that fill a box, with two to spare on each side."""
     step = float((high - low).max()) / (resolution - 5)
-    shape = tuple(int(size) for size in np.ceil((high - low) / step).astype(int) + 5)
+    columns, rows, layers = (int(size) for size in np.ceil((high - low) / step).astype(int) + 5)
+    shape = (columns, rows, layers)
     low = (low + high) / 2 - step * (np.array(shape) - 1) / 2
     return BoxGrid(low=tuple(low.tolist()), step=step, shape=shape)
 

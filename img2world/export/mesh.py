@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float64
 
 from img2world.core.cameras import Cameras
 from img2world.core.errors import ExportError
@@ -26,7 +25,7 @@ from img2world.export.surface import (
     without_unused,
 )
 from img2world.export.viewpoints import Viewpoints, object_viewpoints, opaque_extent, scene_viewpoints
-from img2world.export.volume import DepthViews, depth_views, extract_surface, fuse, smoothed
+from img2world.export.volume import DepthViews, depth_views, extract_surface, fuse, smoothed, without_inner_sides
 from img2world.render import render
 
 FAR_QUANTILE = 0.998
@@ -83,6 +82,8 @@ class MeshExport:
         )
         views = measure(gaussians, points, progress=progress)
         grid = box_grid(extent.low, extent.high, self.resolution) if solid else scene_grid(views, self.resolution)
+        if solid:
+            views = without_inner_sides(views, points.outer, self.truncation * float(grid.pitch(np.zeros((1, 3)))[0]))
         volume, seen = fuse(views, grid, truncation=self.truncation, solid=solid)
         volume = smoothed(volume, seen, self.smoothing, solid=solid)
         surface = clean_surface(Surface(*extract_surface(volume, seen, solid=solid)), solid=solid)
@@ -126,7 +127,7 @@ def without_far_background(gaussians: Gaussians, cameras: Cameras) -> Gaussians:
 
 def scene_grid(views: DepthViews, resolution: int) -> Grid:
     """A frustum that holds what cameras looking one way see, or else a box."""
-    seen = np.concatenate([seen_points(views, i) for i in range(len(views))])
+    seen = np.concatenate([views.points(i, stride=4) for i in range(len(views))])
     if len(seen) == 0:
         raise ExportError("no view sees a surface", hint="train the scene longer")
     poses = views.cameras.world_from_cam.astype(np.float64)
@@ -140,20 +141,6 @@ def scene_grid(views: DepthViews, resolution: int) -> Grid:
     in_ref = poses[:, :3, 3] @ rotation
     center = rotation @ np.array([in_ref[:, 0].mean(), in_ref[:, 1].mean(), in_ref[:, 2].min()])
     return frustum_grid((seen - center) @ rotation, rotation, center, resolution)
-
-
-def seen_points(views: DepthViews, i: int) -> Float64[np.ndarray, "M 3"]:
-    """Places in the world of every fourth pixel in x and y of view i whose depth is known."""
-    intrinsics, pose = (
-        views.cameras.intrinsics[i].astype(np.float64),
-        views.cameras.world_from_cam[i].astype(np.float64),
-    )
-    depth = views.depth[i, ::4, ::4].astype(np.float64)
-    row, column = np.nonzero(depth > 0)
-    z = depth[row, column]
-    x = (4 * column + 0.5 - intrinsics[0, 2]) / intrinsics[0, 0] * z
-    y = (4 * row + 0.5 - intrinsics[1, 2]) / intrinsics[1, 1] * z
-    return np.stack([x, y, z], -1) @ pose[:3, :3].T + pose[:3, 3]
 
 
 def without_unseen_faces(surface: Surface, grid: Grid, views: DepthViews) -> Surface:

@@ -116,7 +116,7 @@ def vertex_normals(vertices: Float32[np.ndarray, "M 3"], faces: Int32[np.ndarray
 
 
 def color_surface(surface: Surface, views: DepthViews, tolerance: Float32[np.ndarray, "M"]) -> Mesh:
-    """The surface with colours from the views that see a vertex, within `tolerance` of its depth.
+    """The surface with colours from the views that see a vertex, within `tolerance` of the surface it sees.
 
     The views that look at it most straight on decide. A vertex that none sees is as the nearest that one does.
     """
@@ -125,9 +125,9 @@ def color_surface(surface: Surface, views: DepthViews, tolerance: Float32[np.nda
     axes = np.ascontiguousarray(surface.vertices.T, np.float32)
     sums, weights = np.zeros((len(normals), 3), np.float32), np.zeros(len(normals), np.float32)
     for i in range(len(views)):
-        pixels, z = project_to_pixels(axes, views.cameras, i)
+        pixels, _ = project_to_pixels(axes, views.cameras, i)
         padded = np.pad(views.rgb[i], ((1, 1), (1, 1), (0, 0))).reshape(-1, 3)
-        seen = np.abs(views.maps[0][i].take(pixels) - z) < tolerance
+        seen = np.abs(views.distance_behind(axes, i)) < tolerance
         rays = views.cameras.centers_in_world[i] - surface.vertices
         cosines = np.einsum("mi,mi->m", rays, normals) / np.linalg.norm(rays, axis=1)
         weight = views.weights[i] * seen * cosines.clip(0, 1).astype(np.float32) ** SHARPNESS
@@ -142,11 +142,11 @@ def _spread(
     colors: Float32[np.ndarray, "M 3"], known: Bool[np.ndarray, "M"], surface: Surface
 ) -> Float32[np.ndarray, "M 3"]:
     """Known colours, and elsewhere that of the nearest known vertex."""
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     if known.all() or not known.any():
         return colors
-    _, nearest = cKDTree(surface.vertices[known]).query(surface.vertices[~known])
+    _, nearest = KDTree(surface.vertices[known]).query(surface.vertices[~known])
     colors = colors.copy()
     colors[~known] = colors[known][nearest]
     return colors

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Bool, Float32, Float64
 
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.errors import ExportError
@@ -29,6 +29,8 @@ class Viewpoints:
 
     cameras: Cameras
     weights: Float32[np.ndarray, "V"]
+    outer: Bool[np.ndarray, "V"]
+    """False where what looks hollow is to be closed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +86,9 @@ def object_viewpoints(scene: Scene, extent: Extent, size: int) -> Viewpoints:
     rings = Cameras(world_from_cam=poses, intrinsics=intrinsics, width=size, height=size)
     own = _in_square(_thinned(scene.cameras), size)
     weights = np.concatenate([np.ones(len(own)), np.full(len(rings), RING_WEIGHT)])
-    return Viewpoints(cameras=_joined(own, rings), weights=weights.astype(np.float32))
+    # A cup is open above. What is open below is an underside that no picture shows: it is to be closed.
+    outer = np.concatenate([np.ones(len(own), bool), np.array(elevations) > 0])
+    return Viewpoints(cameras=_joined(own, rings), weights=weights.astype(np.float32), outer=outer)
 
 
 def scene_viewpoints(scene: Scene, size: int) -> Viewpoints:
@@ -92,7 +96,8 @@ def scene_viewpoints(scene: Scene, size: int) -> Viewpoints:
     cameras = _thinned(scene.cameras)
     scale = size / max(cameras.width, cameras.height)
     cameras = cameras.resized(round(cameras.width * scale), round(cameras.height * scale))
-    return Viewpoints(cameras=cameras, weights=np.ones(len(cameras), np.float32))
+    everywhere = np.ones(len(cameras), bool)
+    return Viewpoints(cameras=cameras, weights=everywhere.astype(np.float32), outer=everywhere)
 
 
 def _thinned(cameras: Cameras) -> Cameras:

@@ -3,7 +3,8 @@
 Source: Curless and Levoy 1996, "A Volumetric Method for Building Complex Models from Range Images".
 """
 
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -13,6 +14,7 @@ from img2world.core.cameras import Cameras
 from img2world.core.checks import check_shapes
 from img2world.core.conventions import NEAR
 from img2world.export.grids import Grid
+from img2world.render.native import num_threads
 
 CHUNK = 1 << 15
 """Grid points worked on at once: their arrays stay in the processor's cache."""
@@ -51,6 +53,32 @@ class DepthViews:
 
     def __len__(self) -> int:
         return len(self.depth)
+
+    def select(self, index: np.ndarray) -> "DepthViews":
+        """Some of the views."""
+        return DepthViews(
+            cameras=self.cameras.select(index),
+            rgb=self.rgb[index],
+            depth=self.depth[index],
+            empty=self.empty[index],
+            weights=self.weights[index],
+        )
+
+    def points(self, i: int, *, stride: int = 1, towards: float = 0.0) -> Float64[np.ndarray, "M 3"]:
+        """Places in the world of view i's pixels whose depth is known, moved `towards` the camera by that much.
+
+        With a stride only every so many pixels in x and y. They come row by row.
+        """
+        intrinsics, pose = (
+            array[i].astype(np.float64) for array in (self.cameras.intrinsics, self.cameras.world_from_cam)
+        )
+        depth = self.depth[i, ::stride, ::stride].astype(np.float64)
+        row, column = np.nonzero(depth > 0)
+        x = (stride * column + 0.5 - intrinsics[0, 2]) / intrinsics[0, 0]
+        y = (stride * row + 0.5 - intrinsics[1, 2]) / intrinsics[1, 1]
+        rays = np.stack([x, y, np.ones_like(x)], -1)
+        lengths = depth[row, column] - towards / np.linalg.norm(rays, axis=1)
+        return lengths[:, None] * rays @ pose[:3, :3].T + pose[:3, 3]
 
     @cached_property
     def maps(self) -> tuple[Float32[np.ndarray, "V P"], Float32[np.ndarray, "V P"]]:
@@ -139,6 +167,21 @@ def _tilt(depth: Float32[np.ndarray, "H W"], intrinsics: Float32[np.ndarray, "3 
     return (known * smooth / np.maximum(normal_length, 1e-9)).astype(np.float32)
 
 
+def without_inner_sides(views: DepthViews, outer: Bool[np.ndarray, "V"], reach: float) -> DepthViews:
+    """The views without pixels of the others than the `outer` ones that look into something hollow.
+
+    There the place `reach` before the surface is inside for the outer views, which all see something else
+    in front of it.
+    """
+    trusted, depth = views.select(outer), views.depth.copy()
+    for i in np.flatnonzero(~outer):
+        before = views.points(int(i), towards=reach)
+        distances, weights = signed_distances(before, np.full(len(before), reach, np.float32), trusted)
+        known = depth[i] > 0
+        depth[i][known] *= (distances > 0) & (weights > 0)
+    return replace(views, depth=depth)
+
+
 def signed_distances(
     points: Float64[np.ndarray, "M 3"], truncation: Float32[np.ndarray, "M"], views: DepthViews
 ) -> tuple[Float32[np.ndarray, "M"], Float32[np.ndarray, "M"]]:
@@ -148,10 +191,16 @@ def signed_distances(
     """
     axes = np.ascontiguousarray(points.T, np.float32)
     distances, weights = np.zeros(len(points), np.float32), np.zeros(len(points), np.float32)
-    for start in range(0, len(points), CHUNK):
+    views.maps  # noqa: B018 - made once, before the threads
+
+    def add_views(start: int) -> None:
         rows = slice(start, start + CHUNK)
         for i in range(len(views)):
             _add_view(axes[:, rows], truncation[rows], views, i, distances[rows], weights[rows])
+
+    with ThreadPoolExecutor(num_threads()) as pool:
+        # The list raises what a thread raised.
+        list(pool.map(add_views, range(0, len(points), CHUNK)))
     return distances / np.maximum(weights, 1e-9), weights
 
 

@@ -7,7 +7,6 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64, UInt8
-from PIL import Image as PillowImage
 
 from img2world.core.cameras import Cameras
 from img2world.core.child import run_child
@@ -17,9 +16,6 @@ from img2world.core.frames import Frames
 from img2world.core.pictures import save_pictures
 from img2world.core.progress import Progress, silent
 from img2world.core.views import Views
-
-SMALL = 512
-"""Frames up to this long, in pixels, are doubled before features are sought."""
 
 MAX_POINT_ERROR = 2.0
 """Pixels. Points that fit worse are dropped."""
@@ -98,12 +94,11 @@ class ColmapPoses:
     def _run(self, frames: Frames, seed: int, progress: Progress) -> Found:
         """COLMAP's answer for the frames."""
         height, width = frames.rgb.shape[1:3]
-        scale = 2 if max(height, width) <= SMALL else 1
         with tempfile.TemporaryDirectory(prefix="img2world-") as name:
             folder = Path(name)
-            save_pictures(_enlarged(frames.rgb, scale), folder / "images")
+            save_pictures(frames.rgb, folder / "images")
             if frames.alpha is not None:
-                names = save_pictures(_enlarged(frames.alpha, scale), folder / "masks")
+                names = save_pictures(frames.alpha, folder / "masks")
                 for mask in names:
                     # COLMAP adds the suffix to the image's whole name.
                     (folder / "masks" / mask).rename(folder / "masks" / f"{mask}.png")
@@ -116,7 +111,6 @@ class ColmapPoses:
                 "ordered": frames.ordered,
                 "camera_model": model,
                 "seed": seed,
-                "scale": scale,
                 "width": width,
                 "height": height,
                 "max_features": self.max_features,
@@ -130,21 +124,7 @@ class ColmapPoses:
                 progress=progress,
             )
             with np.load(folder / "found.npz") as arrays:
-                return Found(**arrays)
-
-
-def _enlarged(pictures: UInt8[np.ndarray, "V H W *C"], scale: int) -> UInt8[np.ndarray, "V H2 W2 *C"]:
-    """The pictures at so many times their size."""
-    if scale == 1:
-        return pictures
-    height, width = pictures.shape[1:3]
-    size = (width * scale, height * scale)
-    return np.stack(
-        [
-            np.asarray(PillowImage.fromarray(picture).resize(size, PillowImage.Resampling.BICUBIC))
-            for picture in pictures
-        ]
-    )
+                return Found(**dict(arrays))
 
 
 def _views(frames: Frames, found: Found) -> Views:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float32
 
 from img2world.core.child import answer
 from img2world.core.errors import PoseError
@@ -31,8 +31,7 @@ FEATURES_SHARE, MATCHES_SHARE = 0.15, 0.6
 def find_cameras(options: dict, progress: Progress) -> None:
     """Write found.npz: what `poses.colmap.Found` holds, for the largest model of the images in images/.
 
-    Options: folder, num_frames, ordered, camera_model, seed, scale (of the images to the frames), width and
-    height of the frames, max_features, exhaustive_up_to.
+    Options: folder, num_frames, ordered, camera_model, seed, width, height, max_features, exhaustive_up_to.
     """
     import pycolmap
 
@@ -45,11 +44,12 @@ def find_cameras(options: dict, progress: Progress) -> None:
     _match(folder, options)
     progress(round(total * MATCHES_SHARE), total)
     model = _map(folder, options, progress)
-    camera = _camera_of_frames(model, options)
+    camera = model.cameras[min(model.cameras)]
     pinhole = pycolmap.undistort_camera(pycolmap.UndistortCameraOptions(), camera)
-    # Where the undistorted picture has no wider view than the stored one, its size may differ: take one size.
+    # The undistorted picture may come out larger or smaller than the stored one.
     pinhole.rescale(options["width"], options["height"])
-    np.savez(folder / "found.npz", **_found(model, options["scale"]), **_lens(camera, pinhole))
+    arrays: dict = _found(model) | _lens(camera, pinhole)
+    np.savez(folder / "found.npz", **arrays)
     progress(total, total)
 
 
@@ -96,6 +96,9 @@ def _match(folder: Path, options: dict) -> None:
     matching = pycolmap.FeatureMatchingOptions()
     matching.num_threads = 1
     matching.use_gpu = False
+    # A second search along the epipolar lines: it tripled the points and placed 12 instead of 2 of 13 photos
+    # that were taken 15 to 60 degrees apart.
+    matching.guided_matching = True
     verification = pycolmap.TwoViewGeometryOptions()
     verification.ransac.random_seed = options["seed"]
     pycolmap.match_image_pairs(
@@ -158,18 +161,11 @@ def _mapping(seed: int, *, lenient: bool) -> "IncrementalPipelineOptions":
     return settings
 
 
-def _camera_of_frames(model: "Reconstruction", options: dict) -> "Camera":
-    """The one camera, for pictures of the frames' size."""
-    camera = model.cameras[min(model.cameras)]
-    camera.rescale(options["width"], options["height"])
-    return camera
-
-
-def _found(model: "Reconstruction", scale: float) -> dict[str, np.ndarray]:
-    """Poses, points and how well they agree, in COLMAP's world; errors in pixels of the frames."""
+def _found(model: "Reconstruction") -> dict[str, np.ndarray]:
+    """Poses, points and how well they agree, in COLMAP's world."""
     images = sorted((model.image(i) for i in model.reg_image_ids()), key=lambda image: image.name)
     points = [model.point3D(i) for i in sorted(model.point3D_ids())]
-    errors = {i: model.point3D(i).error / scale for i in model.point3D_ids()}
+    errors = {i: model.point3D(i).error for i in model.point3D_ids()}
     seen = [[point.point3D_id for point in image.points2D if point.has_point3D()] for image in images]
     in_first = set(seen[0])
     return {
@@ -179,7 +175,7 @@ def _found(model: "Reconstruction", scale: float) -> dict[str, np.ndarray]:
         "view_errors": np.array([np.mean([errors[i] for i in ids]) if ids else np.inf for ids in seen]),
         "points": np.array([point.xyz for point in points]).reshape(-1, 3),
         "point_colors": np.array([point.color for point in points], np.uint8).reshape(-1, 3),
-        "point_errors": np.array([point.error / scale for point in points]),
+        "point_errors": np.array([point.error for point in points]),
         "track_lengths": np.array([point.track.length() for point in points]),
         "in_first": np.array([i in in_first for i in sorted(model.point3D_ids())]),
     }
@@ -187,13 +183,14 @@ def _found(model: "Reconstruction", scale: float) -> dict[str, np.ndarray]:
 
 def _lens(camera: "Camera", pinhole: "Camera") -> dict[str, np.ndarray]:
     """The pinhole's intrinsics, and for each of its pixels the place in the stored picture (none when equal)."""
-    intrinsics: Float64[np.ndarray, "3 3"] = pinhole.calibration_matrix()
+    intrinsics = pinhole.calibration_matrix()
     places: Float32[np.ndarray, "H W 2"] = np.zeros((0, 0, 2), np.float32)
     if not camera.is_undistorted():
         row, column = np.mgrid[: pinhole.height, : pinhole.width].reshape(2, -1)
-        rays = pinhole.cam_from_img(np.stack([column + 0.5, row + 0.5], -1).astype(np.float64))  # [H * W, 2]
-        stored = camera.img_from_cam(np.column_stack([rays, np.ones(len(rays))]))
-        places = stored.astype(np.float32).reshape(pinhole.height, pinhole.width, 2)
+        pixels = np.stack([column + 0.5, row + 0.5], -1)  # [H * W, 2]
+        rays = np.linalg.solve(intrinsics, np.column_stack([pixels, np.ones(len(pixels))]).T).T
+        stored = np.asarray(camera.img_from_cam(rays), np.float32)
+        places = stored.reshape(pinhole.height, pinhole.width, 2)
     return {"intrinsics": intrinsics, "places": places}
 
 

@@ -44,8 +44,8 @@ def num_threads() -> int:
 
 def simd_level() -> str:
     """Name the instruction set to use: IMG2WORLD_SIMD, or else the best this machine has."""
-    levels = native_module().simd_levels()
-    level = os.environ.get(SIMD_VARIABLE, levels[0])
+    levels: list[str] = native_module().simd_levels()
+    level = os.environ.get(SIMD_VARIABLE) or levels[0]
     if level not in levels:
         raise Img2WorldError(f"{SIMD_VARIABLE} is {level!r}, this machine has {', '.join(levels)}", hint="unset it")
     return level
@@ -146,4 +146,3 @@ def native_camera(camera: Cameras) -> Any:
         camera.width,
         camera.height,
     )
-

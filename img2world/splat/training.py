@@ -38,6 +38,10 @@ DENSIFY_EVERY, DENSIFY_FROM, DENSIFY_UNTIL = 100, 0.05, 0.6
 MIN_OPACITY = 0.01
 """Gaussians that hide less than this are dropped."""
 
+MAX_SPLIT_SCALE, MAX_SCALE = 0.005, 1.0
+"""Standard deviations, in units of the scene's median depth, above which a Gaussian is split rather than
+cloned, and dropped."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
@@ -70,8 +74,8 @@ def train(
         max_gaussians=options.max_gaussians,
         min_gradient=options.densify_gradient,
         min_opacity=MIN_OPACITY,
-        max_split_scale=0.005 * size,
-        max_scale=size,
+        max_split_scale=MAX_SPLIT_SCALE * size,
+        max_scale=MAX_SCALE * size,
     )
     need = Need(parameters)
     order = np.zeros(0, np.int64)

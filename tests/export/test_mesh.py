@@ -73,6 +73,20 @@ def test_the_same_scene_gives_the_same_bytes(balls_glb, balls_scene, balls_views
     assert (tmp_path / "mesh.glb").read_bytes() == balls_glb[0].read_bytes()
 
 
+@pytest.mark.parametrize(("open_towards", "filled"), [(1, True), (-1, False)])
+def test_an_open_underside_is_closed_and_an_open_top_is_kept(make_shell, balls_scene, open_towards, filled):
+    """A shell of radius 0.3 with a hole in its bottom (+Y is down) or in its top."""
+    i = np.arange(3000) + 0.5
+    z, angle = 1 - 2 * i / 3000, np.pi * (1 + 5**0.5) * i
+    normals = np.stack([np.sqrt(1 - z * z) * np.cos(angle), z, np.sqrt(1 - z * z) * np.sin(angle)], -1)
+    normals = normals[normals[:, 1] * open_towards < 0.7]
+    shell = make_shell(0.3 * normals, normals, np.full(normals.shape, 0.4), 0.016)
+    mesh = replace(SMALL, resolution=64).mesh_from_scene(replace(balls_scene, gaussians=shell))
+    solid = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+    assert solid.is_watertight
+    assert (solid.volume > 0.8 * 4 / 3 * np.pi * 0.3**3) == filled
+
+
 def grid_points(width: float, count: int) -> np.ndarray:
     x, y = np.meshgrid(*[np.linspace(-width / 2, width / 2, count)] * 2)
     return np.stack([x.ravel(), y.ravel(), np.zeros(count * count)], -1)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import trimesh
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from img2world.export.surface import (
     Surface,
@@ -47,7 +47,7 @@ def test_decimation_keeps_shape_and_stays_closed():
     mesh = as_trimesh(light)
     assert mesh.is_watertight
     assert mesh.volume == pytest.approx(ball.volume, rel=0.005)
-    distance, _ = cKDTree(ball.vertices).query(mesh.vertices)
+    distance, _ = KDTree(ball.vertices).query(mesh.vertices)
     assert distance.max() < 0.03  # half an edge of the fine ball
 
 

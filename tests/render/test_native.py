@@ -91,7 +91,9 @@ def test_threads_do_not_change_a_bit(simd, make_splats, make_camera, monkeypatch
         monkeypatch.setenv("IMG2WORLD_THREADS", str(threads))
         splats = make_splats(9000, bases=4)
         drawn = draw(splats, make_camera(150, 100))
-        results.append([drawn.rgb, drawn.alpha, drawn.depth, drawn.screen_means.grad, *(t.grad for t in splats.tensors())])
+        results.append(
+            [drawn.rgb, drawn.alpha, drawn.depth, drawn.screen_means.grad, *(t.grad for t in splats.tensors())]
+        )
     assert results[0][0].std() > 0.05
     for other in results[1:]:
         for expected, actual in zip(results[0], other, strict=True):
@@ -99,20 +101,22 @@ def test_threads_do_not_change_a_bit(simd, make_splats, make_camera, monkeypatch
 
 
 def test_many_bands_of_partial_sums_add_up(make_splats):
-    # 400 Gaussians over nearly all of 768 tiles are more than one band of 2^18 entries; each half is less than one.
+    # 600 Gaussians over nearly all of 768 tiles are more than one band of 2^18 entries; each half is less than one.
     pose, width, height = np.eye(4, dtype=np.float32)[None], 256, 192
     upstream = torch.tensor(np.random.default_rng(2).normal(size=(height, width, 3)), dtype=torch.float32)
 
     def gradients(first_row, stop_row):
-        splats = make_splats(400)
+        splats = make_splats(600)
         with torch.no_grad():
             # In the middle, so that neither half holds their slopes at its edge.
             splats.means.copy_(splats.means * 0.05 + torch.tensor([0.0, 0.0, 2.85]))
-            splats.log_scales.add_(2.0)
-            splats.logit_opacities.sub_(4.0)
+            splats.log_scales.add_(3.0)
+            splats.logit_opacities.sub_(3.5)
         intrinsics = np.array([[[200, 0, width / 2], [0, 200, height / 2 - first_row], [0, 0, 1]]], np.float32)
         camera = Cameras(world_from_cam=pose, intrinsics=intrinsics, width=width, height=stop_row - first_row)
-        rasterize(splats, camera, backend="native").rgb.backward(upstream[first_row:stop_row])
+        rgb = rasterize(splats, camera, backend="native").rgb
+        assert (rgb.grad_fn.blended.num_entries > 1 << 18) == (stop_row - first_row == height)
+        rgb.backward(upstream[first_row:stop_row])
         return [tensor.grad for tensor in splats.tensors()]
 
     whole, upper, lower = gradients(0, height), gradients(0, height // 2), gradients(height // 2, height)
@@ -156,7 +160,9 @@ def test_absurd_gaussians_make_no_nan(make_camera, values):
         assert torch.isfinite(tensor.grad).all(), name
 
 
-@pytest.mark.parametrize(("name", "index"), [("means", (17, 2)), ("quats", (3, 0)), ("sh", (5, 3, 1)), ("logit_opacities", (9,))])
+@pytest.mark.parametrize(
+    ("name", "index"), [("means", (17, 2)), ("quats", (3, 0)), ("sh", (5, 3, 1)), ("logit_opacities", (9,))]
+)
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize("backend", ["native", "reference"])
 def test_values_that_are_not_finite_are_named(backend, name, index, value, make_splats, make_camera):

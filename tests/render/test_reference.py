@@ -10,8 +10,9 @@ from img2world.render.splats import Rendering, Splats
 
 def single(mean, log_scale, logit, dc=(0.0, 0.0, 0.0), quat=(1.0, 0.0, 0.0, 0.0)):
     """One Gaussian in float64."""
-    values = [[mean], [quat], [log_scale], [logit], [[dc]]]
-    return Splats(**dict(zip(Splats.__dataclass_fields__, map(lambda v: torch.tensor(v).double(), values), strict=True)))
+    values = ([mean], [quat], [log_scale], [logit], [[dc]])
+    tensors = [torch.tensor(value).double() for value in values]
+    return Splats(**dict(zip(Splats.__dataclass_fields__, tensors, strict=True)))
 
 
 def plain_camera(width=32, height=24):
@@ -24,7 +25,9 @@ def plain_camera(width=32, height=24):
 def test_one_round_gaussian_is_what_the_paper_says():
     # On the optical axis a ball of deviation s at depth z is a disc of variance (f s / z)² + 0.3.
     camera = plain_camera()
-    drawn = reference.rasterize(single((0.0, 0.0, 2.0), (np.log(0.1),) * 3, 0.4, (1.0, 0.0, -1.0)), camera, (0.1, 0.2, 0.3))
+    drawn = reference.rasterize(
+        single((0.0, 0.0, 2.0), (np.log(0.1),) * 3, 0.4, (1.0, 0.0, -1.0)), camera, (0.1, 0.2, 0.3)
+    )
     x, y = np.meshgrid(np.arange(32) + 0.5 - 16, np.arange(24) + 0.5 - 12)
     variance = (float(camera.intrinsics[0, 0, 0]) * 0.1 / 2) ** 2 + 0.3
     alpha = 1 / (1 + np.exp(-0.4)) * np.exp(-0.5 * (x * x + y * y) / variance)
@@ -41,7 +44,9 @@ def test_axes_and_turns_land_where_they_should():
     camera = plain_camera()
     flat = (np.log(0.4), np.log(0.05), np.log(0.05))
     wide = reference.rasterize(single((0.3, -0.2, 2.0), flat, 3.0), camera, (0.0, 0.0, 0.0)).alpha
-    tall = reference.rasterize(single((0.3, -0.2, 2.0), flat, 3.0, quat=(1.0, 0.0, 0.0, 1.0)), camera, (0.0, 0.0, 0.0)).alpha
+    tall = reference.rasterize(
+        single((0.3, -0.2, 2.0), flat, 3.0, quat=(1.0, 0.0, 0.0, 1.0)), camera, (0.0, 0.0, 0.0)
+    ).alpha
     row, column = divmod(int(wide.argmax()), 32)
     assert (row, column) == (12 - 3, 16 + 4)  # +X is right, -Y is up
     assert (wide > 0.1).sum(1).max() > 3 * (wide > 0.1).sum(0).max()

@@ -24,7 +24,9 @@ def rays(cam):
 
 def test_slanted_quad_has_the_depth_of_its_plane():
     # The plane z = 2 + 0.5 x: along the ray (u, v, 1) it is met at z = 2 / (1 - 0.5 u).
-    corners = np.array([[x, y, 2 + 0.5 * x] for x, y in ((-0.6, -0.5), (0.6, -0.5), (0.6, 0.5), (-0.6, 0.5))], np.float32)
+    corners = np.array(
+        [[x, y, 2 + 0.5 * x] for x, y in ((-0.6, -0.5), (0.6, -0.5), (0.6, 0.5), (-0.6, 0.5))], np.float32
+    )
     cam = camera()
     hits = rasterize_triangles(corners, QUAD, np.ones(4, np.float32), cam)
     u, v = rays(cam)

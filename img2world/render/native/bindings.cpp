@@ -103,7 +103,9 @@ static Picture as_picture(const ColorMap& rgb, const Map& alpha, const Map& dept
 }
 
 static void bind_blend(nb::module_& m) {
-    nb::class_<Blended>(m, "Blended");
+    nb::class_<Blended>(m, "Blended").def_prop_ro("num_entries", [](const Blended& blended) {
+        return blended.lists.entries.size();
+    });
     m.def(
         "blend",
         [](const std::string& simd, int threads, Table<2> screen_means, Table<3> whitenings, Rows depths, Rows opacities,

@@ -129,7 +129,7 @@ void blend_tile(const BlendTask& task, int index) {
                 const Float dy = tile.y - blob.y + static_cast<float>(v * ROWS_PER_VECTOR);
                 for (int g = 0; g < GROUPS; g++) {
                     const Float exponent = log2_alpha(blob, u_of_x[g], dy);
-                    if (!any_at_least(exponent, lowest)) continue;
+                    //SKIP
                     Channels& sum = sums[v][g];
                     const Float weight = alpha_from_log2(exponent, lowest).used * sum.through;
                     sum.through -= weight;
@@ -220,7 +220,7 @@ INLINE void backward(const BlendBackwardTask& task, int index) {
             for (int v = span.first; v <= span.last; v++) {
                 const Float dy = tile.y - blob.y + static_cast<float>(v * ROWS_PER_VECTOR);
                 const Float exponent = log2_alpha(blob, u_of_x, dy);
-                if (!any_at_least(exponent, lowest)) continue;
+                //SKIP
                 const Alpha alpha = alpha_from_log2(exponent, lowest);
                 Upstream& pixel = pixels[v][g];
                 const Float weight = alpha.used * pixel.through;

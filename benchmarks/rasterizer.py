@@ -1,0 +1,156 @@
+"""How long the native rasterizer takes, forward and backward: `python benchmarks/rasterizer.py`.
+
+Draws clouds of Gaussians in a ball, as many to a pixel whatever their number, and prints a Markdown table
+of medians. The last table compares with the plain-torch rasterizer at a size that it can do.
+"""
+
+import argparse
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from img2world.core.cameras import Cameras
+from img2world.render import rasterize
+from img2world.render.loss import l1_dssim, l1_dssim_in_torch
+from img2world.render.native import native_module
+from img2world.render.splats import Splats
+
+SIZES = ((20_000, 256), (20_000, 512), (100_000, 256), (100_000, 512))
+"""Gaussians, and pixels on each side of the picture."""
+
+REFERENCE_SIZE = (2_000, 64)
+
+PER_PIXEL = 85
+"""About how many Gaussians with alpha >= 1/255 lie along the ray of a pixel in the middle."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stopwatch:
+    """How to measure."""
+
+    runs: int
+    """Runs of which the median is taken, after one that is not counted."""
+    clock: Callable[[], float]
+
+    def median(self, *parts: Callable[[], object]) -> list[float]:
+        """Median milliseconds of each of the parts, done one after the other."""
+        rows = []
+        for _ in range(self.runs + 1):
+            times = [self.clock()]
+            for part in parts:
+                part()
+                times.append(self.clock())
+            rows.append(np.diff(times) * 1e3)
+        return [statistics.median(column) for column in zip(*rows[1:], strict=True)]
+
+
+def cloud(count: int, bases: int, seed: int = 0) -> Splats:
+    """Gaussians of many shapes and opacities, evenly spread in a ball of radius 1.3 about the origin."""
+    rng = np.random.default_rng(seed)
+    directions = rng.normal(size=(count, 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    sh = np.zeros((count, bases, 3))
+    sh[:, 0] = rng.normal(size=(count, 3)) * 0.8
+    arrays = {
+        "means": 1.3 * directions * rng.uniform(0, 1, (count, 1)) ** (1 / 3),
+        "quats": rng.normal(size=(count, 4)),
+        "log_scales": np.log(0.28 * np.sqrt(PER_PIXEL / count)) + rng.normal(size=(count, 3)) * 0.5,
+        "logit_opacities": rng.normal(size=count) * 1.5 - 1.0,
+        "sh": sh,
+    }
+    return Splats(**{name: torch.tensor(array, dtype=torch.float32).requires_grad_() for name, array in arrays.items()})
+
+
+def camera(side: int) -> Cameras:
+    """A camera that sees the whole ball."""
+    pose = np.eye(4, dtype=np.float32)
+    pose[2, 3] = -3.2
+    intrinsics = np.array([[1.1 * side, 0, side / 2], [0, 1.1 * side, side / 2], [0, 0, 1]], np.float32)
+    return Cameras(world_from_cam=pose[None], intrinsics=intrinsics[None], width=side, height=side)
+
+
+def time_rasterizer(stopwatch: Stopwatch, count: int, side: int, bases: int, backend: str) -> list[float]:
+    """Median milliseconds of the forward and the backward pass."""
+    splats, view = cloud(count, bases), camera(side)
+    upstream = torch.tensor(np.random.default_rng(1).normal(size=(side, side, 3)), dtype=torch.float32)
+    drawn: list[torch.Tensor] = []
+
+    def forward() -> None:
+        drawn[:] = [rasterize(splats, view, background=(1.0, 1.0, 1.0), backend=backend).rgb]
+
+    def backward() -> None:
+        torch.autograd.grad(drawn[0], splats.tensors(), upstream)
+
+    return stopwatch.median(forward, backward)
+
+
+def time_loss(stopwatch: Stopwatch, side: int, loss: Callable[..., torch.Tensor]) -> float:
+    """Median milliseconds of the image loss and its gradient."""
+    rng = np.random.default_rng(2)
+    image, target = (torch.tensor(rng.uniform(size=(side, side, 3)), dtype=torch.float32) for _ in range(2))
+    image.requires_grad_()
+    return stopwatch.median(lambda: torch.autograd.grad(loss(image, target), image))[0]
+
+
+def processor() -> str:
+    """Name the processor, as far as the system tells."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def print_sizes(stopwatch: Stopwatch, levels: list[str], threads: list[int]) -> None:
+    """One row for each instruction set, number of threads, SH degree and size."""
+    print("\n| SIMD | threads | SH degree | Gaussians | pixels | forward ms | backward ms | both ms |")
+    print("|---|---|---|---|---|---|---|---|")
+    cases = [(levels[0], used, degree) for used in threads for degree in (0, 3)]
+    cases += [(level, threads[0], 0) for level in levels[1:]]
+    for level, used, degree in cases:
+        os.environ["IMG2WORLD_SIMD"], os.environ["IMG2WORLD_THREADS"] = level, str(used)
+        for count, side in SIZES:
+            forward, backward = time_rasterizer(stopwatch, count, side, (degree + 1) ** 2, "native")
+            row = (level, used, degree, f"{count:,}", f"{side}²", f"{forward:.1f}", f"{backward:.1f}")
+            print("|", " | ".join(map(str, row)), f"| {forward + backward:.1f} |")
+
+
+def print_comparison(stopwatch: Stopwatch, level: str) -> None:
+    """Native code against plain torch, one thread each."""
+    os.environ["IMG2WORLD_SIMD"], os.environ["IMG2WORLD_THREADS"] = level, "1"
+    count, side = REFERENCE_SIZE
+    patient = replace(stopwatch, runs=min(stopwatch.runs, 3))
+    native = sum(time_rasterizer(stopwatch, count, side, 1, "native"))
+    reference = sum(time_rasterizer(patient, count, side, 1, "reference"))
+    fast, slow = time_loss(stopwatch, 512, l1_dssim), time_loss(patient, 512, l1_dssim_in_torch)
+    print("\n| one thread, forward and backward | native ms | plain torch ms | ratio |\n|---|---|---|---|")
+    print(f"| {count:,} Gaussians, {side}² | {native:.2f} | {reference:.0f} | {reference / native:.0f} |")
+    print(f"| L1 + D-SSIM, 512² | {fast:.1f} | {slow:.0f} | {slow / fast:.0f} |")
+
+
+def main() -> None:
+    """Measure everything and print it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--runs", type=int, default=9, help="runs of which the median is taken (%(default)s)")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="(1 2)")
+    parser.add_argument("--cpu-time", action="store_true", help="processor time of one thread, for a busy machine")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    stopwatch = Stopwatch(runs=options.runs, clock=time.process_time if options.cpu_time else time.perf_counter)
+    levels = native_module().simd_levels()
+    load = f", load average {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    print(f"{processor()}, {os.cpu_count()} cores{load}, {date.today()}.")
+    print(f"Median of {options.runs} runs, {'processor' if options.cpu_time else 'wall'} time.")
+    print_sizes(stopwatch, levels, [1] if options.cpu_time else options.threads)
+    print_comparison(stopwatch, levels[0])
+
+
+if __name__ == "__main__":
+    main()

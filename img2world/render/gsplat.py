@@ -1,0 +1,76 @@
+"""The gsplat rasterizer, for CUDA (Ye et al. 2024, "gsplat: An Open-Source Library for Gaussian Splatting")."""
+
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from img2world.core.cameras import Cameras
+from img2world.core.conventions import NEAR
+from img2world.core.errors import MissingPackageError
+from img2world.core.sh import sh_degree
+from img2world.render.semantics import FAR, LOW_PASS
+from img2world.render.splats import Rendering, Splats
+
+
+def rasterize(splats: Splats, camera: Cameras, background: tuple[float, float, float]) -> Rendering:
+    """Draw Gaussians as one camera sees them. Needs float32 tensors on a CUDA device.
+
+    Raises MissingPackageError when gsplat or CUDA is not there.
+    """
+    # gsplat can be imported without CUDA, and fails much later, inside its kernels.
+    if not torch.cuda.is_available():
+        raise MissingPackageError("gsplat needs a CUDA device, there is none", hint="use the native rasterizer")
+    if find_spec("gsplat") is None:
+        raise MissingPackageError("gsplat is not installed", hint="pip install 'img2world[cuda]'")
+    if splats.means.dtype != torch.float32 or splats.means.device.type != "cuda":
+        raise TypeError(f"the tensors are {splats.means.dtype} on {splats.means.device}, needs float32 on CUDA")
+    from gsplat import rasterization
+
+    splats.check_finite()
+    colors, alphas, info = rasterization(**rasterization_arguments(splats, camera, background))
+    return Rendering(
+        rgb=colors[0, ..., :3],
+        alpha=alphas[0, ..., 0],
+        depth=colors[0, ..., 3],
+        screen_means=_with_gradient(info["means2d"]),
+        radii=info["radii"][0].amax(-1).to(torch.int32),
+    )
+
+
+def rasterization_arguments(splats: Splats, camera: Cameras, background: tuple[float, float, float]) -> dict[str, Any]:
+    """Say what `gsplat.rasterization` has to draw, in its conventions."""
+    device = splats.means.device
+    return {
+        "means": splats.means,
+        "quats": splats.quats,
+        "scales": splats.log_scales.exp(),
+        "opacities": splats.logit_opacities.sigmoid(),
+        "colors": splats.sh,
+        "viewmats": torch.tensor(camera.cam_from_world, device=device),
+        "Ks": torch.tensor(camera.intrinsics, device=device),
+        "width": camera.width,
+        "height": camera.height,
+        "near_plane": NEAR,
+        "far_plane": FAR,
+        "eps2d": LOW_PASS,
+        "sh_degree": sh_degree(splats.sh.shape[1]),
+        "packed": False,
+        "absgrad": False,
+        "backgrounds": torch.tensor([background], device=device),
+        "render_mode": "RGB+ED",
+    }
+
+
+def _with_gradient(means: Tensor) -> Tensor:
+    """Return the [N, 2] centres of one view [1, N, 2], whose .grad is filled by the backward pass."""
+    # A slice made after drawing is on no path from the picture, so it would never get a gradient of its own.
+    screen_means = means[0].detach().clone().requires_grad_(means.requires_grad)
+    if means.requires_grad:
+
+        def keep(gradient: Tensor) -> None:
+            screen_means.grad = gradient[0]
+
+        means.register_hook(keep)
+    return screen_means
