@@ -93,9 +93,7 @@ def run_batch(
                 quality = {"failed": float(sum(result.state != "done" for result in results.values()))}
                 seconds, done = time.perf_counter() - start, len(results)
                 listen(
-                    Event(
-                        kind="step", stage="batch", done=done, total=len(entries), seconds=seconds, quality=quality
-                    )
+                    Event(kind="step", stage="batch", done=done, total=len(entries), seconds=seconds, quality=quality)
                 )
         finally:
             ordered = [results[entry.name] for entry in entries if entry.name in results]

@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -11,15 +12,15 @@ import pytest
 
 from img2world.batch import Entry, name_entries, read_inputs
 from img2world.core.errors import Img2WorldError, RunFolderError
+from img2world.run_folder import RunFolder
 
 
 @pytest.fixture
 def folder(picture, tmp_path):
-    """Two pictures whose names differ only in their ending, a broken one, and a file that is no picture."""
+    """A picture, a broken one, and files that are not meant."""
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     shutil.copy(picture, pictures / "one.png")
-    shutil.copy(picture, pictures / "one.webp")
     (pictures / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no more")
     (pictures / "notes.txt").write_text("not for the batch")
     (pictures / ".hidden.png").write_bytes(b"")
@@ -27,14 +28,15 @@ def folder(picture, tmp_path):
 
 
 @pytest.fixture
-def batch(command, tiny, tmp_path):
-    """Calls `img2world batch` with the tiny recipe."""
-    sets = [word for change in [*tiny, "splat.steps=5"] for word in ("--set", change)]
+def words(tiny, tmp_path):
+    """The command line of a batch with the tiny recipe."""
 
-    def call(inputs, *words, **kwargs):
-        return command("batch", inputs, "--out", tmp_path / "out", *sets, *words, **kwargs)
+    def words(inputs, *more):
+        sets = [word for change in [*tiny, *more] for word in ("--set", change)]
+        program = [sys.executable, "-m", "img2world.cli", "batch", str(inputs)]
+        return [*program, "--out", str(tmp_path / "out"), "--json", *sets]
 
-    return call
+    return words
 
 
 def rows(out):
@@ -42,81 +44,79 @@ def rows(out):
         return {row["name"]: row for row in csv.DictReader(file)}
 
 
-def test_failure_does_not_stop_the_rest_and_only_what_is_missing_is_done_again(batch, folder, tmp_path):
+def lock_owner(lock):
+    """The process that writes a run folder, as soon as there is one."""
+    deadline = time.monotonic() + 60
+    while not (lock.exists() and lock.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return int(lock.read_text())
+
+
+def test_failure_does_not_stop_the_rest_and_only_what_is_missing_is_done_again(words, folder, tmp_path):
     out = tmp_path / "out"
-    first = batch(folder, "--jobs", "2")
+    first = subprocess.run([*words(folder), "--jobs", "2"], capture_output=True, text=True, check=False)
     assert first.returncode == 1, first.stderr
-    assert "2 of 3 done" in first.stdout
+    events = [json.loads(line) for line in first.stdout.splitlines()]
+    assert events[-1] == {"event": "finished", "out": str(out), "done": 1, "failed": 1}
+    assert [event["done"] for event in events if event.get("stage") == "batch"][-1] == 2
     summary = rows(out)
-    assert {name: row["state"] for name, row in summary.items()} == {"broken": "failed", "one": "done", "one-2": "done"}
+    assert {name: row["state"] for name, row in summary.items()} == {"broken": "failed", "one": "done"}
     assert "broken" in summary["broken"]["error"]
     assert float(summary["one"]["heldout_psnr"]) > 5
     page = (out / "summary.html").read_text()
-    assert 'href="one-2/exports/world.html"' in page
-    assert (out / "one-2" / "exports" / "world.html").is_file()
-    # A picture and six frames for each that is done.
-    assert page.count("<img ") == 14
-    before = {path: path.stat().st_mtime_ns for path in out.rglob("frames/*.png")}
-    # The broken one is replaced by a good one, and another one comes in before the others.
+    assert 'href="one/exports/world.html"' in page
+    assert (out / "one" / "exports" / "world.html").is_file()
+    # The picture and six frames of the one that is done.
+    assert page.count("<img ") == 7
+    before = {path: path.stat().st_mtime_ns for path in (out / "one").rglob("*.png")}
+    # The broken one is replaced by a good one; nothing else is done.
     shutil.copy(folder / "one.png", folder / "broken.jpg")
-    shutil.copy(folder / "one.png", folder / "aaa.png")
-    second = batch(folder)
+    second = subprocess.run(words(folder), capture_output=True, text=True, check=False)
     assert second.returncode == 0, second.stderr
-    assert set(rows(out)) == {"aaa", "broken", "one", "one-2"}
-    assert all(path.stat().st_mtime_ns == time for path, time in before.items())
+    assert {row["state"] for row in rows(out).values()} == {"done"}
+    assert {path: path.stat().st_mtime_ns for path in (out / "one").rglob("*.png")} == before
 
 
-def test_events_of_a_batch_are_json(batch, folder):
-    (folder / "one.webp").unlink()
-    done = batch(folder, "--json")
-    events = [json.loads(line) for line in done.stdout.splitlines()]
-    assert events[-1]["event"] == "finished"
-    assert (events[-1]["done"], events[-1]["failed"]) == (1, 1)
-    assert [event["done"] for event in events if event.get("stage") == "batch"] == [1, 2]
-
-
-def test_interrupted_batch_stops_its_runs_and_goes_on(batch, folder, tiny, tmp_path):
+def test_interrupted_batch_stops_its_runs(words, folder, tmp_path):
     (folder / "broken.jpg").unlink()
-    sets = [word for change in [*tiny, "splat.steps=100000"] for word in ("--set", change)]
-    out = tmp_path / "out"
-    words = [sys.executable, "-m", "img2world.cli", "batch", str(folder), "--out", str(out), *sets]
-    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-        deadline = time.monotonic() + 60
-        while not (out / "one" / "frames").exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
+    with subprocess.Popen(
+        words(folder, "splat.steps=1000000"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        lock_owner(tmp_path / "out" / "one" / ".lock")
         process.send_signal(signal.SIGINT)
         _, error = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in error
-    # The run was stopped too, so its folder is free.
-    assert batch(folder).returncode == 0
-    assert {row["state"] for row in rows(out).values()} == {"done"}
+    # The run has stopped too, so its folder is free.
+    with RunFolder.open(tmp_path / "out" / "one"):
+        pass
 
 
-def test_run_that_is_killed_is_told_and_the_rest_goes_on(folder, tiny, tmp_path):
-    out = tmp_path / "out"
-    (folder / "broken.jpg").unlink()
-    sets = [word for change in tiny for word in ("--set", change)]
-    words = [sys.executable, "-m", "img2world.cli", "batch", str(folder), "--out", str(out), *sets]
-    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-        lock = out / "one" / ".lock"
-        deadline = time.monotonic() + 60
-        while not (lock.exists() and lock.read_text()) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        subprocess.run(["kill", "-9", lock.read_text().strip()], check=True)
+def test_run_that_is_killed_is_told_and_the_rest_goes_on(words, folder, tmp_path):
+    (folder / "broken.jpg").rename(folder / "z.jpg")
+    with subprocess.Popen(words(folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        os.kill(lock_owner(tmp_path / "out" / "one" / ".lock"), signal.SIGKILL)
         process.communicate(timeout=120)
     assert process.returncode == 1
-    assert {name: row["state"] for name, row in rows(out).items()} == {"one": "failed", "one-2": "done"}
-    assert "killed" in rows(out)["one"]["error"]
+    summary = rows(tmp_path / "out")
+    assert "killed" in summary["one"]["error"]
+    assert "broken" in summary["z"]["error"]
 
 
-def test_list_gives_names_and_recipes(batch, picture, tmp_path):
+def test_recipe_of_a_list_is_used(words, picture, tmp_path):
+    table = tmp_path / "list.csv"
+    table.write_text("recipe,input\natuo,photo.png\n")
+    assert subprocess.run(words(table), capture_output=True, check=False).returncode == 1
+    assert "no recipe atuo" in rows(tmp_path / "out")["photo"]["error"]
+
+
+def test_list_gives_names_and_recipes(tmp_path):
     table = tmp_path / "list.csv"
     table.write_text("name,input,recipe\nfirst,photo.png,\n../bad name,photo.png,fast\n,photo.png,\n", "utf-8-sig")
-    done = batch(table)
-    assert done.returncode == 0, done.stderr
-    assert set(rows(tmp_path / "out")) == {"first", "_bad_name", "photo"}
-    assert "steps = 5" in (tmp_path / "out" / "_bad_name" / "recipe.toml").read_text()
+    entries = read_inputs(table)
+    assert {entry.input for entry in entries} == {tmp_path / "photo.png"}
+    assert [entry.recipe for entry in entries] == ["", "fast", ""]
+    assert [entry.name for entry in name_entries(entries, tmp_path)] == ["first", "_bad_name", "photo"]
 
 
 def test_list_without_header_is_its_first_column(picture, tmp_path):
@@ -126,7 +126,7 @@ def test_list_without_header_is_its_first_column(picture, tmp_path):
 
 
 def test_folder_gives_its_pictures(folder):
-    assert [entry.input.name for entry in read_inputs(folder)] == ["broken.jpg", "one.png", "one.webp"]
+    assert [entry.input.name for entry in read_inputs(folder)] == ["broken.jpg", "one.png"]
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "input\n", "name,input\na,\n", "\x00\xff"])

@@ -14,7 +14,6 @@ from img2world.core.cameras import Cameras
 from img2world.core.checks import check_shapes
 from img2world.core.conventions import NEAR
 from img2world.export.grids import Grid
-from img2world.render.native import num_threads
 
 CHUNK = 1 << 15
 """Grid points worked on at once: their arrays stay in the processor's cache."""
@@ -189,6 +188,8 @@ def signed_distances(
 
     Points that every view sees something far in front of have weight 0.
     """
+    from img2world.render.native import num_threads
+
     axes = np.ascontiguousarray(points.T, np.float32)
     distances, weights = np.zeros(len(points), np.float32), np.zeros(len(points), np.float32)
     views.maps  # noqa: B018 - made once, before the threads

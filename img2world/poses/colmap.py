@@ -20,8 +20,9 @@ from img2world.core.views import Views
 MAX_POINT_ERROR = 2.0
 """Pixels. Points that fit worse are dropped."""
 
-MIN_SPREAD = 0.03
-"""How much the lines of sight must differ for their meeting point to count: 0 for parallel ones, 1/3 for all ways."""
+MIN_SPREAD = 0.005
+"""How much the lines of sight must differ for their meeting point to count: the mean square
+of the angle to their mean, across which they differ least."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,13 +16,17 @@ from img2world.core.errors import PoseError
 from img2world.core.progress import Progress
 
 if TYPE_CHECKING:
-    from pycolmap import Camera, IncrementalPipelineOptions, Reconstruction
+    from pycolmap import Camera, Reconstruction
 
 NEIGHBOURS = 8
 """Frames of a video are matched with so many after them,"""
 
 KEY_STEP = 6
 """and every so many-th frame with all others of these, so that a path that comes back is closed."""
+
+MIN_MATCHES = (15, 25)
+"""A pair of frames counts from so many matches on. Few place more photos taken far apart; more keep out what
+looks alike but is not the same, such as wallpaper."""
 
 FEATURES_SHARE, MATCHES_SHARE = 0.15, 0.6
 """Parts of the time that go by until features are found and until they are matched."""
@@ -62,7 +66,7 @@ def _extract(folder: Path, options: dict) -> None:
     if (folder / "masks").exists():
         reader.mask_path = folder / "masks"
     extraction = pycolmap.FeatureExtractionOptions()
-    extraction.num_threads = 1
+    extraction.num_threads = options.get("threads", 1)
     extraction.use_gpu = False
     extraction.sift.max_num_features = options["max_features"]
     # A third of COLMAP's own threshold: small, smooth, generated frames have few strong features.
@@ -94,7 +98,7 @@ def _match(folder: Path, options: dict) -> None:
     pairing = pycolmap.ImportedPairingOptions()
     pairing.match_list_path = folder / "pairs.txt"
     matching = pycolmap.FeatureMatchingOptions()
-    matching.num_threads = 1
+    matching.num_threads = options.get("threads", 1)
     matching.use_gpu = False
     # A second search along the epipolar lines: it tripled the points and placed 12 instead of 2 of 13 photos
     # that were taken 15 to 60 degrees apart.
@@ -111,24 +115,27 @@ def _match(folder: Path, options: dict) -> None:
 
 
 def _map(folder: Path, options: dict, progress: Progress) -> "Reconstruction":
-    """The model with the most frames; a second, more lenient try is made when the first leaves frames out."""
+    """The model with the most frames, of two tries when the first leaves frames out."""
     import pycolmap
 
     total = options["num_frames"]
-    first = round(total * MATCHES_SHARE)
+    placed = iter(range(round(total * MATCHES_SHARE), total))
     models = []
-    for attempt, settings in enumerate(
-        [_mapping(options["seed"], lenient=False), _mapping(options["seed"], lenient=True)]
-    ):
-        output = folder / f"models{attempt}"
+    for min_matches in MIN_MATCHES:
+        settings = pycolmap.IncrementalPipelineOptions()
+        # The sums of bundle adjustment depend on the number of threads.
+        settings.num_threads = 1
+        settings.min_num_matches = min_matches
+        settings.min_model_size = 3
+        settings.random_seed = settings.mapper.random_seed = settings.triangulation.random_seed = options["seed"]
+        output = folder / f"models{min_matches}"
         output.mkdir()
-        placed = iter(range(first, total))
         found = pycolmap.incremental_mapping(
             folder / "database.db",
             folder / "images",
             output,
             settings,
-            next_image_callback=lambda placed=placed: progress(next(placed, total), total),
+            next_image_callback=lambda: progress(next(placed, total), total),
         )
         models += [found[key] for key in sorted(found)]
         if any(model.num_reg_images() == total for model in models):
@@ -137,28 +144,9 @@ def _map(folder: Path, options: dict, progress: Progress) -> "Reconstruction":
         raise PoseError(
             f"COLMAP placed none of {total} frames",
             hint="the frames need texture, overlap and a camera that moves sideways; "
-            "use a camera-controlled video backend with commanded poses",
+            "or use a camera-controlled video backend with commanded poses",
         )
     return max(models, key=lambda model: (model.num_reg_images(), model.num_points3D()))
-
-
-def _mapping(seed: int, *, lenient: bool) -> "IncrementalPipelineOptions":
-    """COLMAP's own settings, or for few weak matches and a small baseline."""
-    import pycolmap
-
-    settings = pycolmap.IncrementalPipelineOptions()
-    settings.num_threads = 1
-    settings.random_seed = seed
-    settings.min_model_size = 3
-    settings.mapper.random_seed = seed
-    settings.triangulation.random_seed = seed
-    if lenient:
-        settings.min_num_matches = 10
-        settings.mapper.init_min_num_inliers = 40
-        settings.mapper.init_min_tri_angle = 4.0
-        settings.mapper.abs_pose_min_num_inliers = 15
-        settings.mapper.abs_pose_min_inlier_ratio = 0.15
-    return settings
 
 
 def _found(model: "Reconstruction") -> dict[str, np.ndarray]:

@@ -116,20 +116,20 @@ void blend_tile(const BlendTask& task, int index) {
     }
     uint32_t* reached = task.reached + static_cast<int64_t>(index) * TILE;
     for (int v = 0; v < VECTORS; v++) reached[v] = tile.begin;
-    Span open{0, VECTORS - 1};
-    for (uint32_t batch = tile.begin; batch < tile.end && open.first <= open.last; batch += BATCH) {
-        const uint32_t batch_end = tile.end - batch < BATCH ? tile.end : batch + BATCH;
-        for (uint32_t entry = batch; entry < batch_end; entry++) {
+    uint32_t entry = tile.begin;
+    for (bool open = true; entry < tile.end && open;) {
+        const uint32_t batch_end = tile.end - entry < BATCH ? tile.end : entry + BATCH;
+        for (; entry < batch_end; entry++) {
             prefetch(task, tile, entry);
             const Blob& blob = task.blobs[task.entries[entry]];
-            const Span span = reach(blob, tile, open);
             Float u_of_x[GROUPS];
             for (int g = 0; g < GROUPS; g++) u_of_x[g] = blob.w0 * (tile.x[g] - blob.x);
-            for (int v = span.first; v <= span.last; v++) {
-                const Float dy = tile.y - blob.y + static_cast<float>(v * ROWS_PER_VECTOR);
+            const Float dy0 = tile.y - blob.y;
+#pragma GCC unroll 8
+            for (int v = 0; v < VECTORS; v++) {
+                const Float dy = dy0 + static_cast<float>(v * ROWS_PER_VECTOR);
                 for (int g = 0; g < GROUPS; g++) {
                     const Float exponent = log2_alpha(blob, u_of_x[g], dy);
-                    //SKIP
                     Channels& sum = sums[v][g];
                     const Float weight = alpha_from_log2(exponent, lowest).used * sum.through;
                     sum.through -= weight;
@@ -140,10 +140,13 @@ void blend_tile(const BlendTask& task, int index) {
                 }
             }
         }
-        for (int v = open.first; v <= open.last; v++) reached[v] = batch_end;
-        while (open.first <= open.last && !is_open(sums, open.first)) open.first++;
-        while (open.first <= open.last && !is_open(sums, open.last)) open.last--;
+        Float most = sums[0][0].through;
+        #pragma GCC unroll 8
+        for (int v = 0; v < VECTORS; v++) for (int g = 0; g < GROUPS; g++) most = maximum(most, sums[v][g].through);
+        open = any_at_least(most, splat(MIN_TRANSMITTANCE));
     }
+    for (int v = 0; v < VECTORS; v++) reached[v] = entry;
+        #pragma GCC unroll 8
     for (int v = 0; v < VECTORS; v++) {
         for (int g = 0; g < GROUPS; g++) write_pixels(task, tile, g, v, sums[v][g]);
     }
@@ -220,7 +223,7 @@ INLINE void backward(const BlendBackwardTask& task, int index) {
             for (int v = span.first; v <= span.last; v++) {
                 const Float dy = tile.y - blob.y + static_cast<float>(v * ROWS_PER_VECTOR);
                 const Float exponent = log2_alpha(blob, u_of_x, dy);
-                //SKIP
+                if (!any_at_least(exponent, lowest)) continue;
                 const Alpha alpha = alpha_from_log2(exponent, lowest);
                 Upstream& pixel = pixels[v][g];
                 const Float weight = alpha.used * pixel.through;

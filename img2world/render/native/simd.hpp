@@ -30,7 +30,8 @@ constexpr int LANES = 4;
 typedef float Float __attribute__((vector_size(4 * LANES)));
 typedef int32_t Int __attribute__((vector_size(4 * LANES)));
 
-INLINE Float splat(float value) { return Float{} + value; }
+// Subtracting zero changes nothing, and compiles to nothing; adding it would turn -0 into 0.
+INLINE Float splat(float value) { return value - Float{}; }
 INLINE Float load(const float* p) {
     Float value;
     std::memcpy(&value, p, sizeof value);
