@@ -90,8 +90,9 @@ def bars(console: "Console") -> Iterator[Listener]:
                 progress.update(task, completed=event.done, total=event.total, speed=speed, quality=quality)
             elif event.kind in ("done", "skip"):
                 total = progress.tasks[task].total or 1
-                kept = {"speed": "kept"} if event.kind == "skip" else {}
-                progress.update(task, completed=total, total=total, quality=quality, **kept)
+                progress.update(task, completed=total, total=total, quality=quality)
+                if event.kind == "skip":
+                    progress.update(task, speed="kept")
 
         yield listen
 

@@ -113,7 +113,7 @@ def take_input(folder: RunFolder, source: Source) -> Product[Image] | None:
         image = load_image(source.path)
         save_input(image, path)
         focal = {} if image.focal is None else {"focal": image.focal}
-        return {"width": image.width, "height": image.height, **focal}
+        return {"width": float(image.width), "height": float(image.height), **focal}
 
     record = folder.stage("input", options=code_of(), reads={"source": source.digest}, make=make)
     return Product(digest=record.digest, load=lambda: load_input(folder.path, record.metrics.get("focal")))
@@ -127,7 +127,7 @@ def plan_cameras(folder: RunFolder, recipe: Recipe, image: Product[Image] | None
     def make(path: Path, progress: Progress) -> dict[str, float]:
         cameras = recipe.trajectory.cameras(image.load())
         save_cameras(cameras, path / "trajectory.json")
-        return {"cameras": len(cameras)}
+        return {"cameras": float(len(cameras))}
 
     options, reads = code_of(recipe.trajectory), digests(image=image)
     record = folder.stage("trajectory", options=options, reads=reads, make=make)
@@ -146,7 +146,7 @@ def generate(
         write_mp4(frames.rgb, path / "video.mp4", frames_per_second(frames))
         if image is None:
             save_input(Image(rgb=frames.rgb[0]), path)
-        return {"frames": len(frames), **seen_shares(frames)}
+        return {"frames": float(len(frames)), **seen_shares(frames)}
 
     options, reads = code_of(recipe.video, recipe.seed), digests(image=image, trajectory=trajectory)
     record = folder.stage("video", options=options, reads=reads, make=make)
@@ -161,7 +161,8 @@ def estimate(
     def make(path: Path, progress: Progress) -> dict[str, float]:
         views = recipe.poses.estimate(frames.load(), value(trajectory), seed=recipe.seed, progress=progress)
         views.save(path / "views")
-        return {"views": len(views), "points": len(views.points), "confidence": float(views.confidence.mean())}
+        confidence = float(views.confidence.mean())
+        return {"views": float(len(views)), "points": float(len(views.points)), "confidence": confidence}
 
     options, reads = code_of(recipe.poses, recipe.seed), digests(frames=frames, trajectory=trajectory)
     record = folder.stage("poses", options=options, reads=reads, make=make)

@@ -60,9 +60,10 @@ def decimate(surface: Surface, max_faces: int) -> Surface:
         return surface
     # Centred and unit-sized: the library's thresholds are absolute.
     center, size = surface.vertices.mean(0), np.ptp(surface.vertices, axis=0).max()
-    points, faces = fast_simplification.simplify(
+    simplified = fast_simplification.simplify(
         (surface.vertices - center) / size, surface.faces, target_count=max_faces, agg=5
     )
+    points, faces = simplified[0], simplified[1]
     return with_separate_sheets(without_fins(Surface(points * size + center, faces.astype(np.int32))))
 
 

@@ -8,8 +8,10 @@ def nearest_known(known: Bool[np.ndarray, "H W"]) -> tuple[np.ndarray, np.ndarra
     """Distance in pixels to the nearest known pixel, and its row and column, for each pixel."""
     from scipy.ndimage import distance_transform_edt
 
-    distance, (rows, columns) = distance_transform_edt(~known, return_indices=True)
-    return distance, rows, columns
+    distance = np.empty(known.shape)
+    place = np.empty((2, *known.shape), np.int32)
+    distance_transform_edt(~known, return_indices=True, distances=distance, indices=place)
+    return distance, place[0], place[1]
 
 
 def fill_smooth(values: Float32[np.ndarray, "H W C"], known: Bool[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W C"]:
@@ -20,12 +22,12 @@ def fill_smooth(values: Float32[np.ndarray, "H W C"], known: Bool[np.ndarray, "H
     import cv2
 
     weights = [known.astype(np.float32)[..., None]]
-    colors = [values * weights[0]]
+    colors: list[np.ndarray] = [values * weights[0]]
     while min(weights[-1].shape[:2]) > 2:
         size = (max(colors[-1].shape[1] // 2, 1), max(colors[-1].shape[0] // 2, 1))
         weight = cv2.resize(weights[-1], size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], 1)
         color = cv2.resize(colors[-1], size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], -1)
-        full = np.minimum(1, 4 * weight)
+        full = np.minimum(1, 4 * weight).astype(np.float32)
         weights.append(full)
         colors.append(color * full / np.maximum(weight, 1e-8))
     filled = colors[-1] / np.maximum(weights[-1], 1e-8)

@@ -106,9 +106,9 @@ def fit_backdrop(lab: Float32[np.ndarray, "H W 3"]) -> Float32[np.ndarray, "H W 
     fit = np.zeros((6, 3))
     for _ in range(5):  # what the object covers of the border is left out step by step
         fit = np.linalg.lstsq(rows[kept], colors[kept], rcond=None)[0]
-        errors = np.linalg.norm(colors - rows @ fit, axis=1)
+        errors = np.sqrt(((colors - rows @ fit) ** 2).sum(1))
         kept = errors < max(6.0, 2.5 * float(np.median(errors)))
-    if float((errors < 6.0).mean()) < 0.82:
+    if np.count_nonzero(errors < 6.0) < 0.82 * len(errors):
         return None
     return (terms @ fit).astype(np.float32)
 

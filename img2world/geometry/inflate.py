@@ -35,9 +35,9 @@ def inflate(mask: Bool[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W"]:
         columns.append(beside[beside >= 0])
         values.append(np.full(int((beside >= 0).sum()), -1.0))
     laplacian = coo_matrix((np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))).tocsc()
-    solution = spsolve(laplacian, np.full(count, 4.0), permc_spec="MMD_AT_PLUS_A")
+    solution = np.asarray(spsolve(laplacian, np.full(count, 4.0), permc_spec="MMD_AT_PLUS_A")).reshape(count)
     half = np.zeros(mask.shape, np.float32)
-    half[mask] = THICKNESS * np.sqrt(np.maximum(np.atleast_1d(solution), 0))
+    half[mask] = THICKNESS * np.sqrt(np.maximum(solution, 0))
     height, width = np.ptp(np.argwhere(mask), axis=0) + 1
     limit = ROUNDNESS_LIMIT * min(height, width)
     # A soft limit, so that a wide body gets a flat front and not a cut-off one.

@@ -1,5 +1,6 @@
 """Cameras from pictures alone, by COLMAP's incremental structure from motion (Schönberger and Frahm, CVPR 2016)."""
 
+import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,6 +117,7 @@ class ColmapPoses:
                 "height": height,
                 "max_features": self.max_features,
                 "exhaustive_up_to": self.exhaustive_up_to,
+                "num_threads": len(os.sched_getaffinity(0)),
             }
             run_child(
                 "img2world.poses.colmap_process",

@@ -35,7 +35,8 @@ FEATURES_SHARE, MATCHES_SHARE = 0.15, 0.6
 def find_cameras(options: dict, progress: Progress) -> None:
     """Write found.npz: what `poses.colmap.Found` holds, for the largest model of the images in images/.
 
-    Options: folder, num_frames, ordered, camera_model, seed, width, height, max_features, exhaustive_up_to.
+    Options: folder, num_frames, ordered, camera_model, seed, width, height, max_features, exhaustive_up_to,
+    num_threads (the result does not depend on it).
     """
     import pycolmap
 
@@ -66,15 +67,19 @@ def _extract(folder: Path, options: dict) -> None:
     if (folder / "masks").exists():
         reader.mask_path = folder / "masks"
     extraction = pycolmap.FeatureExtractionOptions()
-    extraction.num_threads = options.get("threads", 1)
+    extraction.num_threads = options["num_threads"]
     extraction.use_gpu = False
     extraction.sift.max_num_features = options["max_features"]
     # A third of COLMAP's own threshold: small, smooth, generated frames have few strong features.
     extraction.sift.peak_threshold = 0.002
+    database, images, mode = folder / "database.db", folder / "images", pycolmap.CameraMode.SINGLE
+    pycolmap.Database.open(database).close()
+    # Otherwise the images are numbered as the threads finish, and all that follows depends on it.
+    pycolmap.import_images(database, images, camera_mode=mode, options=reader)
     pycolmap.extract_features(
-        folder / "database.db",
-        folder / "images",
-        camera_mode=pycolmap.CameraMode.SINGLE,
+        database,
+        images,
+        camera_mode=mode,
         reader_options=reader,
         extraction_options=extraction,
         device=pycolmap.Device.cpu,
@@ -98,7 +103,7 @@ def _match(folder: Path, options: dict) -> None:
     pairing = pycolmap.ImportedPairingOptions()
     pairing.match_list_path = folder / "pairs.txt"
     matching = pycolmap.FeatureMatchingOptions()
-    matching.num_threads = options.get("threads", 1)
+    matching.num_threads = options["num_threads"]
     matching.use_gpu = False
     # A second search along the epipolar lines: it tripled the points and placed 12 instead of 2 of 13 photos
     # that were taken 15 to 60 degrees apart.

@@ -49,16 +49,17 @@ def initialize(views: Views, max_gaussians: int) -> Gaussians:
 
 def gaussians_from_points(views: Views, max_gaussians: int) -> Gaussians:
     """One round Gaussian for each point, as large as the mean distance to the next three (Kerbl 2023, section 5)."""
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     points, colors = views.points, views.point_colors
     if len(points) > max_gaussians:
         index = np.linspace(0, len(points) - 1, max_gaussians).astype(np.int64)
         points, colors = points[index], colors[index]
-    distances, _ = cKDTree(points).query(points, k=4)
+    distances, _ = KDTree(points).query(points, k=4)
     sizes = np.sqrt(np.mean(np.square(distances[:, 1:]), axis=1))
+    typical = np.median(sizes[sizes > 0]) if (sizes > 0).any() else 1e-3
     # Points found far from all others are mostly wrong; as huge Gaussians they would fog the scene.
-    sizes = np.clip(sizes, 1e-7, 5 * np.median(sizes))
+    sizes = np.clip(sizes, 0.01 * typical, 5 * typical)
     quats = np.zeros((len(points), 4))
     quats[:, 0] = 1
     return _gaussians(points, quats, np.repeat(sizes[:, None], 3, 1), colors / 255.0, POINT_OPACITY)
@@ -138,7 +139,11 @@ def _discs_of_view(
     in_cam = _in_cam(views.cameras, i, rows, columns, depth[rows, columns])  # [N, 3]
     frames, slants = _frames(normals[rows, columns], in_cam)
     spacing = stride * depth[rows, columns] / focal.mean()
-    scales = DISC_SIGMA * spacing[:, None] * np.stack([slants, np.ones_like(slants), np.full_like(slants, DISC_THICKNESS)], -1)
+    scales = (
+        DISC_SIGMA
+        * spacing[:, None]
+        * np.stack([slants, np.ones_like(slants), np.full_like(slants, DISC_THICKNESS)], -1)
+    )
     return {
         "means": in_cam @ camera[:3, :3].T + camera[:3, 3],
         "quats": quat_from_matrix(camera[:3, :3] @ frames),

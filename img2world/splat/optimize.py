@@ -44,6 +44,8 @@ class GaussianSplat:
     opacities_lr: float = 3e-2
     colors_lr: float = 1e-2
     """Of the constant colour; the directional parts learn at a twentieth."""
+    coarse_share: float = 0.4
+    """Of the steps, 0 to 1, the first, which are made on pictures of half the size."""
     densify_gradient: float = 2e-4
     """Gaussians whose position on the screen wants to move more than this are cloned or split."""
 

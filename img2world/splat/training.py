@@ -1,6 +1,6 @@
 """The training loop: draw a view, compare, step; now and then add and drop Gaussians."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,13 +9,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from img2world.core.cameras import Cameras
-from img2world.core.errors import SplatError
+from img2world.core.errors import Img2WorldError, MissingPackageError, SplatError
 from img2world.core.gaussians import Gaussians
 from img2world.core.progress import Progress
 from img2world.core.views import Views
 from img2world.render import rasterize, resolve_backend
 from img2world.render.loss import l1_dssim
 from img2world.render.splats import Rendering
+from img2world.splat.coarse import halved
 from img2world.splat.densify import Limits, Need, densify
 from img2world.splat.initialize import depth_of_scene
 from img2world.splat.parameters import Parameters
@@ -32,8 +33,14 @@ MEANS_LR_FALL = 0.01
 REST_LR_SHARE = 0.05
 """Learning rate of directional colour, as a share of that of constant colour (Kerbl 2023)."""
 
-DENSIFY_EVERY, DENSIFY_FROM, DENSIFY_UNTIL = 100, 0.05, 0.6
-"""Steps between densifications, and the shares of the training in which they happen."""
+DENSIFY_EVERY, DENSIFY_FROM, DENSIFY_UNTIL = 0.05, 0.05, 0.6
+"""Shares of the training between densifications, before the first and after the last."""
+
+MIN_DENSIFY_STEPS = 25
+"""Fewer steps than this between densifications say too little about who is in need."""
+
+MIN_SIZE_TO_HALVE = 128
+"""Pixels. Smaller pictures are fast as they are, and half of them would show too little."""
 
 MIN_OPACITY = 0.01
 """Gaussians that hide less than this are dropped."""
@@ -78,16 +85,19 @@ def train(
         max_scale=MAX_SCALE * size,
     )
     need = Need(parameters)
+    coarse = halved(views) if min(views.cameras.width, views.cameras.height) >= MIN_SIZE_TO_HALVE else views
     order = np.zeros(0, np.int64)
     psnr = 0.0
     for step in range(options.steps):
         share = step / options.steps
         if len(order) == 0:
             order = rng.permutation(len(views))
-        target, order = target_of(views, int(order[0]), device), order[1:]
-        rendering = rasterize(parameters.splats(), target.camera, background=background, backend=options.backend)
+        level = coarse if share < options.coarse_share else views
+        target, order = target_of(level, int(order[0]), device), order[1:]
+        rendering = _draw(parameters, target.camera, background, options.backend, step)
         loss = _loss(rendering, target, options, share)
-        _check_finite(loss, step)
+        if not torch.isfinite(loss):
+            raise _diverged(step, f"the loss is {float(loss)}")
         loss.backward()
         need.observe(rendering)
         parameters.step(_rates(options, share, size))
@@ -130,18 +140,27 @@ def _loss(
     return loss * target.confidence
 
 
-def _check_finite(loss: Float[Tensor, ""], step: int) -> None:
-    """Raise SplatError when the loss is no longer a number."""
-    if not torch.isfinite(loss):
-        raise SplatError(
-            f"the training diverged at step {step}: the loss is {float(loss)}",
-            hint="lower splat.means_lr and splat.scales_lr, and look at the cameras with `img2world doctor`",
-        )
+def _draw(
+    parameters: Parameters, camera: Cameras, background: tuple[float, float, float], backend: str, step: int
+) -> Rendering:
+    """What the camera sees now. Raises SplatError when a Gaussian is no longer finite."""
+    try:
+        return rasterize(parameters.splats(), camera, background=background, backend=backend)
+    except MissingPackageError:
+        raise
+    except Img2WorldError as error:
+        raise _diverged(step, str(error)) from error
 
 
-def _rates(
-    options: "img2world.splat.optimize.GaussianSplat", share: float, depth_of_scene: float
-) -> dict[str, float]:
+def _diverged(step: int, why: str) -> SplatError:
+    """The error of a training that has run away."""
+    return SplatError(
+        f"the training diverged at step {step}: {why}",
+        hint="lower splat.means_lr, splat.scales_lr and splat.colors_lr, or check the cameras with `img2world doctor`",
+    )
+
+
+def _rates(options: "img2world.splat.optimize.GaussianSplat", share: float, depth_of_scene: float) -> dict[str, float]:
     """Learning rates when a share of the training, 0 to 1, is done."""
     return {
         "means": options.means_lr * depth_of_scene * MEANS_LR_FALL**share,
@@ -155,7 +174,8 @@ def _rates(
 
 def _densify_now(step: int, steps: int) -> bool:
     """Whether Gaussians are added and dropped after this step."""
-    return (step + 1) % DENSIFY_EVERY == 0 and DENSIFY_FROM * steps <= step < DENSIFY_UNTIL * steps
+    every = max(MIN_DENSIFY_STEPS, round(DENSIFY_EVERY * steps))
+    return (step + 1) % every == 0 and DENSIFY_FROM * steps <= step < DENSIFY_UNTIL * steps
 
 
 @torch.no_grad()

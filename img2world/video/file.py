@@ -45,7 +45,9 @@ class FileVideo:
     num_frames: int = 48
     """At most so many frames of a video or a folder of frames; photos are all taken."""
     size: int = 640
-    """Longest side of the frames in pixels; smaller ones are not enlarged."""
+    """Longest side of a video's frames in pixels; smaller ones are not enlarged."""
+    photo_size: int = 960
+    """The same for photos: they are taken further apart, and matching them needs finer detail."""
     max_seconds: float = 300.0
     """Longest video that is accepted."""
     max_photos: int = 200
@@ -64,15 +66,20 @@ class FileVideo:
             raise VideoError(
                 "no video is given, video.path is empty", hint="set video.path to a video file or a folder"
             )
-        if self.num_frames < 2 or self.size < 16:
+        if self.num_frames < 2 or min(self.size, self.photo_size) < 16:
             raise VideoError(
-                f"video.num_frames is {self.num_frames} and video.size {self.size}, need at least 2 and 16",
+                f"video.num_frames is {self.num_frames}, size {self.size}, photo_size {self.photo_size}; "
+                "need at least 2, 16 and 16",
                 hint="raise them",
             )
         path = Path(self.path)
         if path.is_dir():
             return frames_from_folder(
-                path, num_frames=self.num_frames, size=self.size, max_photos=self.max_photos, progress=progress
+                path,
+                num_frames=self.num_frames,
+                sizes=(self.size, self.photo_size),
+                max_photos=self.max_photos,
+                progress=progress,
             )
         return self._from_video(path, progress)
 

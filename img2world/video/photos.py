@@ -27,13 +27,15 @@ SAME_SHAPE = 0.01
 """Ratios of width to height that differ by less count as equal."""
 
 
-def frames_from_folder(folder: Path, *, num_frames: int, size: int, max_photos: int, progress: Progress) -> Frames:
+def frames_from_folder(
+    folder: Path, *, num_frames: int, sizes: tuple[int, int], max_photos: int, progress: Progress
+) -> Frames:
     """The pictures of a folder in the natural order of their names, all of one size.
 
     They are the frames of a video (`ordered`) when there are at least 20, named alike but for a number that
-    rises in equal steps, and equally large. Then at most `num_frames` are taken, evenly. Otherwise
-    they are photos without order, all taken. Transparent pictures are laid on white; `alpha` is kept when
-    every picture has it.
+    rises in equal steps, and equally large. Then at most `num_frames` are taken, evenly. Otherwise they are
+    photos without order, all taken. `sizes` are the longest sides of frames and of photos. Transparent
+    pictures are laid on white; `alpha` is kept when every picture has it.
 
     Raises VideoError when there are fewer than 2 or too many pictures, or they differ in shape.
     """
@@ -53,7 +55,7 @@ def frames_from_folder(folder: Path, *, num_frames: int, size: int, max_photos: 
         )
     images = []
     for i, path in enumerate(paths):
-        images.append(load_image(path, max_side=size))
+        images.append(load_image(path, max_side=sizes[0] if ordered else sizes[1]))
         progress(i + 1, len(paths))
     rgb, alpha = _stack(images, paths)
     return Frames(rgb=rgb, alpha=alpha, times=np.arange(len(rgb)) * FRAME_SECONDS, ordered=ordered)

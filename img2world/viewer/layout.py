@@ -86,8 +86,9 @@ def _linear(
     levels = 256**width - 1
     if low is None or high is None:
         # An empty scene has no bounds; any will do.
-        low, high = (values.min(0), values.max(0)) if len(values) else (np.zeros(values.shape[1]),) * 2
-    low, high = low.astype(np.float64), high.astype(np.float64)
+        nothing = np.zeros(values.shape[1])
+        low, high = (values.min(0), values.max(0)) if len(values) else (nothing, nothing)
+    low, high = np.asarray(low, np.float64), np.asarray(high, np.float64)
     extent = np.where(high > low, high - low, 1.0)
     integers = np.rint((values.astype(np.float64) - low) / extent * levels).astype(np.uint32)
     entry = {"name": name, "kind": "linear", "components": values.shape[1], "bytes": width}
@@ -142,4 +143,5 @@ def _integers(payload: bytes, entry: dict, count: int) -> Integer[np.ndarray, "N
     """The integers of one field."""
     shape = (entry["components"], entry["bytes"], count)
     planes = np.frombuffer(payload, np.uint8, np.prod(shape, dtype=int), entry["offset"]).reshape(shape)
-    return sum(planes[:, byte].astype(np.uint32).T << np.uint32(8 * byte) for byte in range(entry["bytes"]))
+    shifts = 8 * np.arange(entry["bytes"], dtype=np.uint32)
+    return (planes.astype(np.uint32) << shifts[:, None]).sum(1, dtype=np.uint32).T

@@ -199,7 +199,9 @@ def test_motion_moves_with_one_rigid_bone_as_a_rigid_body():
         bone_weights=np.tile(np.float32([1, 0, 0, 0]), (5, 1)),
     )
     gaussians = some_gaussians()
-    scene = Scene(gaussians=gaussians, cameras=some_cameras(), background=(0.0, 0.0, 0.0), is_object=True, motion=motion)
+    scene = Scene(
+        gaussians=gaussians, cameras=some_cameras(), background=(0.0, 0.0, 0.0), is_object=True, motion=motion
+    )
     target_from_source = np.eye(4, dtype=np.float32)
     target_from_source[:3, :3] = Rotation.from_euler("z", 90, degrees=True).as_matrix()
     target_from_source[0, 3] = 1

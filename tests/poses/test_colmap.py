@@ -16,7 +16,7 @@ from img2world.poses.colmap_process import image_pairs
 from img2world.video.synthetic import SyntheticVideo
 
 
-def arc(num_views: int = 8, width: int = 240, height: int = 180) -> Cameras:
+def arc(num_views: int = 6, width: int = 200, height: int = 150) -> Cameras:
     """Cameras 6 degrees apart on a sphere, the first at azimuth 0."""
     azimuths = np.deg2rad(6.0) * np.arange(num_views)
     return Cameras(
@@ -32,7 +32,7 @@ def frames() -> Frames:
     """A rendered room that does not tell its cameras, with a last frame that shows something else."""
     rendered = SyntheticVideo(kind="room").generate(None, arc(), seed=3)
     noise = np.random.default_rng(0).integers(0, 255, (1, *rendered.rgb.shape[1:]), dtype=np.uint8)
-    return Frames(rgb=np.concatenate([rendered.rgb, noise]), times=np.arange(9.0))
+    return Frames(rgb=np.concatenate([rendered.rgb, noise]), times=np.arange(7.0))
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def views(frames: Frames) -> Views:
     views = ColmapPoses().estimate(
         frames, None, progress=lambda done, total, **quality: reports.append((done, quality))
     )
-    assert reports[-1][1]["placed"] == pytest.approx(8 / 9)
+    assert reports[-1][1]["placed"] == pytest.approx(6 / 7)
     assert reports[-1][1]["error"] < 1
     assert [done for done, _ in reports] == sorted(done for done, _ in reports)
     return views
@@ -49,7 +49,7 @@ def views(frames: Frames) -> Views:
 
 def test_cameras_are_found_and_the_odd_frame_is_left_out(views, frames):
     truth = arc()
-    assert np.array_equal(views.rgb, frames.rgb[:8])  # Without distortion not a bit changes.
+    assert np.array_equal(views.rgb, frames.rgb[:6])  # Without distortion not a bit changes.
     found = views.cameras
     assert np.allclose(found.world_from_cam[0, :3, :3], np.eye(3), atol=1e-6)
     assert np.allclose(found.centers_in_world[0], [0, 0, -1], atol=1e-6)
@@ -73,46 +73,49 @@ def test_points_have_the_colours_that_the_views_show(views):
     points_in_cam = views.points @ views.cameras.cam_from_world[0, :3, :3].T + views.cameras.cam_from_world[0, :3, 3]
     pixels = points_in_cam @ views.cameras.intrinsics[0].T
     column, row = (pixels[:, :2] / pixels[:, 2:]).astype(int).T
-    inside = (column >= 0) & (column < 240) & (row >= 0) & (row < 180) & (points_in_cam[:, 2] > 0)
+    inside = (column >= 0) & (column < 200) & (row >= 0) & (row < 150) & (points_in_cam[:, 2] > 0)
     assert inside.sum() > 50
     shown = views.rgb[0, row[inside], column[inside]].astype(int)
     assert np.median(np.abs(shown - views.point_colors[inside])) < 15
 
 
 def test_two_runs_give_the_same_bits(frames):
-    few = replace(frames, rgb=frames.rgb[:5], times=frames.times[:5])
-    a, b = (ColmapPoses(max_features=600).estimate(few, None, seed=4) for _ in range(2))
+    few = replace(frames, rgb=frames.rgb[:4], times=frames.times[:4])
+    a, b = (ColmapPoses(max_features=1000).estimate(few, None, seed=4) for _ in range(2))
     for name in ("rgb", "confidence", "points", "point_colors"):
         assert np.array_equal(getattr(a, name), getattr(b, name)), name
     assert np.array_equal(a.cameras.world_from_cam, b.cameras.world_from_cam)
     assert np.array_equal(a.cameras.intrinsics, b.cameras.intrinsics)
 
 
+def sampled(picture: np.ndarray, rays: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
+    """The nearest pixels of a picture along rays [H, W, 2] at z = 1."""
+    pixels = rays * intrinsics[[0, 1], [0, 1]] + intrinsics[:2, 2]
+    column, row = np.moveaxis(np.floor(pixels).astype(int), -1, 0)
+    return picture[row.clip(0, picture.shape[0] - 1), column.clip(0, picture.shape[1] - 1)].astype(int)
+
+
 def test_radial_distortion_is_undone():
-    """Pictures distorted by a known lens come back straight."""
-    truth = arc(6)
+    """Pictures bent by a known lens come back straight."""
+    truth = arc(5)
+    k1, intrinsics = 0.3, truth.intrinsics[0].astype(np.float64)
     rendered = SyntheticVideo(kind="room").generate(None, truth, seed=3)
-    focal, k1 = truth.intrinsics[0, 0, 0], -0.15
-    row, column = np.mgrid[:180, :240].astype(np.float64)
-    distorted = np.stack([column + 0.5 - 120, row + 0.5 - 90], -1) / focal
-    straight = distorted.copy()
-    for _ in range(30):  # The inverse of x (1 + k1 r²), as fixed point.
-        straight = distorted / (1 + k1 * (straight**2).sum(-1, keepdims=True))
-    x, y = np.moveaxis(straight * focal, -1, 0) + np.array([120, 90])[:, None, None]
-    j, i = np.clip(np.round(x - 0.5), 0, 239).astype(int), np.clip(np.round(y - 0.5), 0, 179).astype(int)
-    # Photos: then a lens with radial distortion is assumed.
-    frames = Frames(rgb=rendered.rgb[:, i, j], times=rendered.times, ordered=False)
-    views = ColmapPoses().estimate(frames, None)
-    assert len(views) == 6
-    # The wall's straight features: pictures of both, at the same focal length and centre, agree.
-    fx = views.cameras.intrinsics[0, 0, 0]
-    assert views.cameras.width == 240
-    columns = np.clip(((np.arange(240) + 0.5 - 120) * focal / fx + 120 - 0.5).round(), 0, 239).astype(int)
-    rows = np.clip(((np.arange(180) + 0.5 - 90) * focal / fx + 90 - 0.5).round(), 0, 179).astype(int)
-    again = views.rgb[0][rows[:, None].clip(0, 179), columns]
-    before = np.abs(frames.rgb[0].astype(int) - rendered.rgb[0])[20:-20, 20:-20].mean()
-    after = np.abs(again.astype(int) - rendered.rgb[0])[20:-20, 20:-20].mean()
-    assert after < 0.7 * before
+    row, column = np.mgrid[: truth.height, : truth.width]
+    rays = (np.stack([column, row], -1) + 0.5 - intrinsics[:2, 2]) / intrinsics[[0, 1], [0, 1]]  # [H, W, 2]
+    straight = rays
+    for _ in range(50):  # A fixed point of rays = straight (1 + k1 r²), COLMAP's model RADIAL.
+        straight = rays / (1 + k1 * (straight**2).sum(-1, keepdims=True))
+    bent = np.stack([sampled(picture, straight, intrinsics) for picture in rendered.rgb]).astype(np.uint8)
+    # Photos, as they are not ordered: then a lens with radial distortion is assumed.
+    views = ColmapPoses(max_features=1500).estimate(Frames(rgb=bent, times=rendered.times, ordered=False), None)
+    assert len(views) == 5
+
+    def straightness(picture: np.ndarray) -> float:
+        """Least difference to the true picture at any focal length, which a short arc leaves open."""
+        zoomed = [sampled(rendered.rgb[0], rays * zoom, intrinsics) for zoom in np.linspace(0.85, 1.15, 61)]
+        return float(np.abs(picture.astype(int) - zoomed).mean((1, 2, 3)).min())
+
+    assert straightness(views.rgb[0]) < 0.6 * straightness(bent[0])
 
 
 def test_refused_without_texture():
@@ -124,10 +127,12 @@ def test_refused_without_texture():
 
 def test_refused_when_too_few_are_placed_or_given(frames):
     few = replace(frames, rgb=frames.rgb[:4], times=frames.times[:4])
-    with pytest.raises(PoseError, match="placed 4 of 4 frames, needs at least 5|there are 4 frames"):
+    with pytest.raises(PoseError, match="there are 4 frames, COLMAP needs at least 5"):
         ColmapPoses(min_views=5).estimate(few, None)
-    with pytest.raises(PoseError, match="there are 2 frames, COLMAP needs at least 3"):
-        ColmapPoses().estimate(replace(frames, rgb=frames.rgb[:2], times=frames.times[:2]), None)
+    # Three views and three pictures of nothing.
+    rgb = np.concatenate([frames.rgb[:3], np.full_like(frames.rgb[:3], 128)])
+    with pytest.raises(PoseError, match="COLMAP placed 3 of 6 frames, needs at least 5"):
+        ColmapPoses(min_views=5, max_features=1500).estimate(Frames(rgb=rgb, times=np.arange(6.0)), None)
 
 
 def test_time_limit(frames):
@@ -175,9 +180,8 @@ def test_world_is_turned_moved_and_scaled_back(converging):
     found = found_model(converging=converging)
     world_from_cam, points = to_our_world(found)
     assert np.allclose(world_from_cam[0], [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, -1], [0, 0, 0, 1]], atol=1e-9)
-    truth = arc(5).world_from_cam if converging else None
-    if truth is not None:
-        assert np.allclose(world_from_cam, truth, atol=1e-5)
+    if converging:
+        assert np.allclose(world_from_cam, arc(5).world_from_cam, atol=1e-5)
     else:
         assert np.median(points[:, 2]) == pytest.approx(0, abs=1e-9)
         assert np.allclose(world_from_cam[:, :3, :3], np.eye(3), atol=1e-9)

@@ -116,20 +116,20 @@ void blend_tile(const BlendTask& task, int index) {
     }
     uint32_t* reached = task.reached + static_cast<int64_t>(index) * TILE;
     for (int v = 0; v < VECTORS; v++) reached[v] = tile.begin;
-    uint32_t entry = tile.begin;
-    for (bool open = true; entry < tile.end && open;) {
-        const uint32_t batch_end = tile.end - entry < BATCH ? tile.end : entry + BATCH;
-        for (; entry < batch_end; entry++) {
+    Span open{0, VECTORS - 1};
+    for (uint32_t batch = tile.begin; batch < tile.end && open.first <= open.last; batch += BATCH) {
+        const uint32_t batch_end = tile.end - batch < BATCH ? tile.end : batch + BATCH;
+        for (uint32_t entry = batch; entry < batch_end; entry++) {
             prefetch(task, tile, entry);
             const Blob& blob = task.blobs[task.entries[entry]];
+            const Span span = reach(blob, tile, open);
             Float u_of_x[GROUPS];
             for (int g = 0; g < GROUPS; g++) u_of_x[g] = blob.w0 * (tile.x[g] - blob.x);
-            const Float dy0 = tile.y - blob.y;
-#pragma GCC unroll 8
-            for (int v = 0; v < VECTORS; v++) {
-                const Float dy = dy0 + static_cast<float>(v * ROWS_PER_VECTOR);
+            for (int v = span.first; v <= span.last; v++) {
+                const Float dy = tile.y - blob.y + static_cast<float>(v * ROWS_PER_VECTOR);
                 for (int g = 0; g < GROUPS; g++) {
                     const Float exponent = log2_alpha(blob, u_of_x[g], dy);
+                    if (!any_at_least(exponent, lowest)) continue;
                     Channels& sum = sums[v][g];
                     const Float weight = alpha_from_log2(exponent, lowest).used * sum.through;
                     sum.through -= weight;
@@ -140,13 +140,10 @@ void blend_tile(const BlendTask& task, int index) {
                 }
             }
         }
-        Float most = sums[0][0].through;
-        #pragma GCC unroll 8
-        for (int v = 0; v < VECTORS; v++) for (int g = 0; g < GROUPS; g++) most = maximum(most, sums[v][g].through);
-        open = any_at_least(most, splat(MIN_TRANSMITTANCE));
+        for (int v = open.first; v <= open.last; v++) reached[v] = batch_end;
+        while (open.first <= open.last && !is_open(sums, open.first)) open.first++;
+        while (open.first <= open.last && !is_open(sums, open.last)) open.last--;
     }
-    for (int v = 0; v < VECTORS; v++) reached[v] = entry;
-        #pragma GCC unroll 8
     for (int v = 0; v < VECTORS; v++) {
         for (int g = 0; g < GROUPS; g++) write_pixels(task, tile, g, v, sums[v][g]);
     }
@@ -196,11 +193,55 @@ INLINE void store_sums(const Moments& sums, float* out) {
     std::memcpy(out + 8, &third, 2 * sizeof(float));
 }
 
+// Goes past a blob at some pixels: adds its share of colour and depth, and returns dL / d(ln alpha).
+template <bool GEOMETRY>
+INLINE Float pass(const Blob& blob, Alpha alpha, Upstream& pixel, Moments& sums) {
+    const Float weight = alpha.used * pixel.through;
+    Float value = fma(splat(blob.blue), pixel.blue, fma(splat(blob.green), pixel.green, blob.red * pixel.red));
+    if (GEOMETRY) {
+        value += fma(splat(blob.depth), pixel.depth, pixel.alpha);
+        sums.depth = fma(weight, pixel.depth, sums.depth);
+    }
+    sums.red = fma(weight, pixel.red, sums.red);
+    sums.green = fma(weight, pixel.green, sums.green);
+    sums.blue = fma(weight, pixel.blue, sums.blue);
+    pixel.behind = minus_product(pixel.behind, weight, value);
+    pixel.through -= weight;
+    // More alpha shows more of the blob, and less of all that is behind it. Clipped alpha has no slope.
+    const Float hidden = pixel.behind * alpha.used * reciprocal(1.0f - alpha.used);
+    return select(alpha.full < MAX_ALPHA, fma(weight, value, -hidden), Float{});
+}
+
+// Goes past a blob at one group of columns.
+template <bool GEOMETRY>
+INLINE void pass_columns(const Blob& blob, const Tile& tile, int group, Span span, Upstream (*pixels)[GROUPS],
+                         Moments& sums) {
+    const Float dx = tile.x[group] - blob.x, u_of_x = blob.w0 * dx, lowest = splat(LOG2_MIN_ALPHA);
+    // dx is the same in all rows, so the moments in x wait until the rows are added up.
+    Float one = {}, y = {}, yy = {};
+    for (int v = span.first; v <= span.last; v++) {
+        const Float dy = tile.y - blob.y + static_cast<float>(v * ROWS_PER_VECTOR);
+        const Float exponent = log2_alpha(blob, u_of_x, dy);
+        if (!any_at_least(exponent, lowest)) continue;
+        const Float gradient = pass<GEOMETRY>(blob, alpha_from_log2(exponent, lowest), pixels[v][group], sums);
+        const Float gradient_y = gradient * dy;
+        one += gradient;
+        y += gradient_y;
+        yy = fma(gradient_y, dy, yy);
+    }
+    const Float one_x = one * dx;
+    sums.one += one;
+    sums.x += one_x;
+    sums.xx = fma(one_x, dx, sums.xx);
+    sums.y += y;
+    sums.xy = fma(y, dx, sums.xy);
+    sums.yy += yy;
+}
+
 template <bool GEOMETRY>
 INLINE void backward(const BlendBackwardTask& task, int index) {
     const BlendTask& forward = task.forward;
     const Tile tile = find_tile(forward, index);
-    const Float lowest = splat(LOG2_MIN_ALPHA), clipped = splat(MAX_ALPHA);
     const uint32_t* reached = forward.reached + static_cast<int64_t>(index) * TILE;
     Upstream pixels[VECTORS][GROUPS];
     uint32_t last = tile.begin;
@@ -217,44 +258,7 @@ INLINE void backward(const BlendBackwardTask& task, int index) {
         const Blob& blob = forward.blobs[forward.entries[entry]];
         const Span span = reach(blob, tile, open);
         Moments sums = {};
-        for (int g = 0; g < GROUPS; g++) {
-            const Float dx = tile.x[g] - blob.x, u_of_x = blob.w0 * dx;
-            Float one = {}, y = {}, yy = {};
-            for (int v = span.first; v <= span.last; v++) {
-                const Float dy = tile.y - blob.y + static_cast<float>(v * ROWS_PER_VECTOR);
-                const Float exponent = log2_alpha(blob, u_of_x, dy);
-                if (!any_at_least(exponent, lowest)) continue;
-                const Alpha alpha = alpha_from_log2(exponent, lowest);
-                Upstream& pixel = pixels[v][g];
-                const Float weight = alpha.used * pixel.through;
-                Float value = fma(splat(blob.blue), pixel.blue,
-                                  fma(splat(blob.green), pixel.green, blob.red * pixel.red));
-                if (GEOMETRY) {
-                    value += fma(splat(blob.depth), pixel.depth, pixel.alpha);
-                    sums.depth = fma(weight, pixel.depth, sums.depth);
-                }
-                sums.red = fma(weight, pixel.red, sums.red);
-                sums.green = fma(weight, pixel.green, sums.green);
-                sums.blue = fma(weight, pixel.blue, sums.blue);
-                pixel.behind = minus_product(pixel.behind, weight, value);
-                pixel.through -= weight;
-                // More alpha shows more of the blob, and less of all that is behind it.
-                const Float hidden = pixel.behind * alpha.used * reciprocal(1.0f - alpha.used);
-                Float gradient = fma(weight, value, -hidden);
-                gradient = select(alpha.full < clipped, gradient, Float{});
-                one += gradient;
-                const Float gradient_y = gradient * dy;
-                y += gradient_y;
-                yy = fma(gradient_y, dy, yy);
-            }
-            const Float one_x = one * dx;
-            sums.one += one;
-            sums.x += one_x;
-            sums.xx = fma(one_x, dx, sums.xx);
-            sums.y += y;
-            sums.xy = fma(y, dx, sums.xy);
-            sums.yy += yy;
-        }
+        for (int g = 0; g < GROUPS; g++) pass_columns<GEOMETRY>(blob, tile, g, span, pixels, sums);
         store_sums(sums, out);
     }
     // Entries behind what no light passes.

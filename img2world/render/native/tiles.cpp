@@ -45,35 +45,45 @@ struct Range {
     int begin, end;
 };
 Range pixels_within(float low, float high, int size) {
+    // Held in range before they become integers: other floats have no defined value as one. They are
+    // above zero then, where the conversion rounds down.
     const float limit = static_cast<float>(size);
-    return {static_cast<int>(std::ceil(std::clamp(low - 0.5f, 0.0f, limit))),
-            static_cast<int>(std::floor(std::clamp(high - 0.5f, -1.0f, limit - 1))) + 1};
+    const float first = std::min(std::max(low - 0.5f, 0.0f), limit), end = std::min(std::max(high + 0.5f, 0.0f), limit);
+    const int begin = static_cast<int>(first);
+    return {begin + (static_cast<float>(begin) < first), static_cast<int>(end)};
 }
 
-// The ellipse where a Gaussian has alpha 1/255, about its centre.
+// The ellipse where a Gaussian has alpha 1/255, about its centre. Each line y = const cuts it at
+// x = slope y ± sqrt(reach - (w2 y)²) / w0, and its right end is where the derivative of that is zero.
 struct Ellipse {
-    float x, y, w0, w1, w2, reach;  // reach: u² + v² on its edge
-
-    // It is cut by the lines y = const in x = (-w1 y ± sqrt(reach - (w2 y)²)) / w0; its right end is where
-    // the derivative is zero.
-    float half_height() const { return std::sqrt(reach) / w2; }
-    float y_of_right_end() const { return -w1 * std::sqrt(reach) / (w2 * std::sqrt(w1 * w1 + w2 * w2)); }
-    float half_width_at(float dy) const { return std::sqrt(std::max(0.0f, reach - w2 * w2 * dy * dy)); }
+    float x, y, slope, w2, inverse_w0;
+    float reach;        // u² + v² on the edge
+    float half_height;
+    float right_end_y;  // the left end is opposite
+    float log2_opacity;
 
     // Columns of pixels it can touch between two heights.
     Range columns(float low, float high, int width) const {
-        const float end = y_of_right_end(), right_at = std::clamp(end, low, high), left_at = std::clamp(-end, low, high);
-        const float right = (-w1 * right_at + half_width_at(right_at)) / w0;
-        const float left = (-w1 * left_at - half_width_at(left_at)) / w0;
-        return pixels_within(x + left, x + right, width);
+        return pixels_within(x + end(-right_end_y, low, high, -inverse_w0), x + end(right_end_y, low, high, inverse_w0), width);
+    }
+
+   private:
+    float end(float end_y, float low, float high, float per_deviation) const {
+        const float at = std::min(std::max(end_y, low), high), v = w2 * at;
+        return slope * at + per_deviation * std::sqrt(std::max(0.0f, reach - v * v));
     }
 };
 
 Ellipse find_ellipse(const Projection& projection, int64_t i) {
+    constexpr float LOG2_MAX_RATIO = 7.994353436858858f, TWICE_LN_2 = 1.3862943611198906f;
     const float *mean = projection.means + 2 * i, *w = projection.whitenings + 3 * i;
+    Ellipse ellipse{mean[0], mean[1], -w[1] / w[0], w[2], 1.0f / w[0], 0, 0, 0, std::log2(projection.opacities[i])};
     // A little larger than exact, so that rounding loses no pixel that counts.
-    const float reach = 2 * std::log(projection.opacities[i] / MIN_ALPHA) + 1e-4f;
-    return {mean[0], mean[1], w[0], w[1], w[2], reach * (1 + 1e-5f)};
+    ellipse.reach = TWICE_LN_2 * (ellipse.log2_opacity + LOG2_MAX_RATIO) * (1 + 1e-5f) + 1e-4f;
+    const float root = std::sqrt(ellipse.reach);
+    ellipse.half_height = root / w[2];
+    ellipse.right_end_y = -w[1] * ellipse.half_height / std::sqrt(w[1] * w[1] + w[2] * w[2]);
+    return ellipse;
 }
 
 // Ranks are in no order in memory, so each access would wait for it. Asks for what is needed some ranks later.
@@ -85,7 +95,7 @@ void prefetch(const Projection& projection, int64_t i) {
     __builtin_prefetch(projection.rgb + 3 * i);
 }
 
-void fill_blob(const Projection& projection, int64_t i, Range rows, Blob& blob) {
+void fill_blob(const Projection& projection, int64_t i, float log2_opacity, Range rows, Blob& blob) {
     constexpr float ROOT = 0.84932180028801904f;  // sqrt(log2(e) / 2)
     const float *mean = projection.means + 2 * i, *w = projection.whitenings + 3 * i, *rgb = projection.rgb + 3 * i;
     blob.x = mean[0];
@@ -93,7 +103,7 @@ void fill_blob(const Projection& projection, int64_t i, Range rows, Blob& blob) 
     blob.w0 = ROOT * w[0];
     blob.w1 = ROOT * w[1];
     blob.w2 = ROOT * w[2];
-    blob.log2_opacity = std::log2(projection.opacities[i]);
+    blob.log2_opacity = log2_opacity;
     blob.red = rgb[0];
     blob.green = rgb[1];
     blob.blue = rgb[2];
@@ -121,9 +131,9 @@ Piece touch_tiles(const Projection& projection, TileLists& lists, int64_t begin,
     for (int64_t rank = begin; rank < end; rank++) {
         prefetch(projection, lists.order[std::min(rank + PREFETCH_DISTANCE, end - 1)]);
         const Ellipse ellipse = find_ellipse(projection, lists.order[rank]);
-        const float reach = ellipse.half_height();
+        const float reach = ellipse.half_height;
         const Range rows = pixels_within(ellipse.y - reach, ellipse.y + reach, height);
-        fill_blob(projection, lists.order[rank], rows, lists.blobs[rank]);
+        fill_blob(projection, lists.order[rank], ellipse.log2_opacity, rows, lists.blobs[rank]);
         uint32_t touched = 0;
         for (int row = rows.begin / TILE; row * TILE < rows.end; row++) {
             const float low = std::max(row * TILE, rows.begin) + 0.5f - ellipse.y;

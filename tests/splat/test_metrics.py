@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+from skimage.data import coffee
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from img2world.core.scene import Scene
+from img2world.render import render
+from img2world.splat.metrics import PEAK_DB, evaluate, psnr, ssim
+
+
+@pytest.fixture(scope="module")
+def photo():
+    return coffee()[100:180, 200:300].astype(np.float32) / 255
+
+
+@pytest.mark.parametrize("noise", [0.01, 0.1, 0.4])
+def test_psnr_and_ssim_agree_with_scikit_image(photo, noise):
+    noisy = (photo + np.random.default_rng(0).normal(0, noise, photo.shape)).clip(0, 1).astype(np.float32)
+    assert psnr(noisy, photo) == pytest.approx(peak_signal_noise_ratio(photo, noisy, data_range=1), abs=1e-4)
+    expected = structural_similarity(
+        photo, noisy, data_range=1, channel_axis=2, gaussian_weights=True, use_sample_covariance=False
+    )
+    assert ssim(noisy, photo) == pytest.approx(expected, abs=1e-5)  # scikit-image sums in float32.
+
+
+def test_equal_pictures_get_the_peak(photo):
+    assert psnr(photo, photo) == PEAK_DB
+    assert ssim(photo, photo) == pytest.approx(1)
+
+
+def test_evaluate_tells_trained_from_held_out(wall_views, wall_gaussians):
+    scene = Scene(gaussians=wall_gaussians, cameras=wall_views.cameras, background=(0.2, 0.4, 0.6), is_object=False)
+    drawn = render(wall_gaussians, wall_views.cameras, background=scene.background).rgb
+    held_out = np.array([False, True, False, True, False])
+    facts = evaluate(scene, wall_views, held_out)
+    truth = wall_views.rgb / np.float32(255)
+    each = [peak_signal_noise_ratio(a, b, data_range=1) for a, b in zip(truth, drawn, strict=True)]
+    assert facts["num_gaussians"] == len(wall_gaussians)
+    assert facts["train_psnr"] == pytest.approx(np.mean(each[::2]), abs=1e-3)
+    assert facts["heldout_psnr"] == pytest.approx(np.mean(each[1::2]), abs=1e-3)
+    assert 0 < facts["heldout_ssim"] < 1
+
+
+def test_nothing_is_said_of_held_out_views_where_there_are_none(wall_views, wall_gaussians):
+    scene = Scene(gaussians=wall_gaussians, cameras=wall_views.cameras, background=(0.0, 0.0, 0.0), is_object=False)
+    assert set(evaluate(scene, wall_views, np.zeros(5, bool))) == {"train_psnr", "num_gaussians"}
