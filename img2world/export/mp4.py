@@ -45,8 +45,10 @@ def _encode(rgb: UInt8[np.ndarray, "V H W 3"], path: Path, rate: Fraction, crf: 
     # The format is named because the path may have any suffix while it is being written.
     options = {"movflags": "+faststart", "fflags": "+bitexact"}
     with av.open(str(path), "w", format="mp4", options=options) as container:
-        # x264's result depends on the number of threads, which must not depend on the machine.
-        stream = container.add_stream("libx264", rate, {"crf": str(crf), "preset": "medium", "threads": "2"})
+        # x264's result depends on the number of threads, which must not depend on the machine. Its mbtree, as of
+        # core 165, reads memory that nothing has written where a row is not a multiple of 8 macroblocks.
+        settings = {"crf": str(crf), "preset": "medium", "threads": "2", "x264-params": "mbtree=0"}
+        stream = container.add_stream("libx264", rate, settings)
         stream.width, stream.height, stream.pix_fmt = rgb.shape[2], rgb.shape[1], "yuv420p"
         # A player that finds no tags guesses by the picture's height, and shows shifted colours.
         context = stream.codec_context

@@ -4,8 +4,10 @@ It runs apart because it may crash on bad input, prints to the terminal, and cor
 process that also writes PNG files with Pillow.
 """
 
+import shutil
 from itertools import combinations
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +18,7 @@ from img2world.core.errors import PoseError
 from img2world.core.progress import Progress
 
 if TYPE_CHECKING:
-    from pycolmap import Camera, Reconstruction
+    from pycolmap import Camera, Image, IncrementalPipelineOptions, Reconstruction
 
 NEIGHBOURS = 8
 """Frames of a video are matched with so many after them,"""
@@ -24,9 +26,18 @@ NEIGHBOURS = 8
 KEY_STEP = 6
 """and every so many-th frame with all others of these, so that a path that comes back is closed."""
 
-MIN_MATCHES = (15, 25)
-"""A pair of frames counts from so many matches on. Few place more photos taken far apart; more keep out what
-looks alike but is not the same, such as wallpaper."""
+ATTEMPTS = ((15, True), (25, True), (15, False))
+"""From how many matches on a pair of frames counts, and whether the focal length is free. Few matches place more
+photos taken far apart; more keep out what looks alike but is not the same, such as wallpaper."""
+
+FOCAL_RANGE = (0.4, 4.0)
+"""In longest sides of the picture: 103 to 14 degrees."""
+
+MIN_POINTS_SHARE = 0.15
+"""A frame must see so much of the number of points that frames usually see."""
+
+USUAL_FOCAL = 0.85
+"""In longest sides of the picture, to begin with: 61 degrees, between phones and generated videos."""
 
 FEATURES_SHARE, MATCHES_SHARE = 0.15, 0.6
 """Parts of the time that go by until features are found and until they are matched."""
@@ -46,9 +57,7 @@ def find_cameras(options: dict, progress: Progress) -> None:
     total = options["num_frames"]
     _extract(folder, options)
     progress(round(total * FEATURES_SHARE), total)
-    _match(folder, options)
-    progress(round(total * MATCHES_SHARE), total)
-    model = _map(folder, options, progress)
+    model = _model(folder, options, progress)
     camera = model.cameras[min(model.cameras)]
     pinhole = pycolmap.undistort_camera(pycolmap.UndistortCameraOptions(), camera)
     # The undistorted picture may come out larger or smaller than the stored one.
@@ -64,6 +73,7 @@ def _extract(folder: Path, options: dict) -> None:
 
     reader = pycolmap.ImageReaderOptions()
     reader.camera_model = options["camera_model"]
+    reader.default_focal_length_factor = USUAL_FOCAL
     if (folder / "masks").exists():
         reader.mask_path = folder / "masks"
     extraction = pycolmap.FeatureExtractionOptions()
@@ -94,24 +104,22 @@ def image_pairs(num_frames: int, ordered: bool, exhaustive_up_to: int) -> list[t
     return [(i, j) for i, j in pairs if j - i <= NEIGHBOURS or (i % KEY_STEP == 0 and j % KEY_STEP == 0)]
 
 
-def _match(folder: Path, options: dict) -> None:
-    """Matches of the image pairs in the database, verified by two-view geometry."""
+def _match(database: Path, options: dict, guided: bool) -> None:
+    """Add matches of the image pairs to the database, verified by two-view geometry."""
     import pycolmap
 
     pairs = image_pairs(options["num_frames"], options["ordered"], options["exhaustive_up_to"])
-    (folder / "pairs.txt").write_text("".join(f"{i:04d}.png {j:04d}.png\n" for i, j in pairs))
     pairing = pycolmap.ImportedPairingOptions()
-    pairing.match_list_path = folder / "pairs.txt"
+    pairing.match_list_path = database.with_suffix(".txt")
+    pairing.match_list_path.write_text("".join(f"{i:04d}.png {j:04d}.png\n" for i, j in pairs))
     matching = pycolmap.FeatureMatchingOptions()
     matching.num_threads = options["num_threads"]
     matching.use_gpu = False
-    # A second search along the epipolar lines: it tripled the points and placed 12 instead of 2 of 13 photos
-    # that were taken 15 to 60 degrees apart.
-    matching.guided_matching = True
+    matching.guided_matching = guided
     verification = pycolmap.TwoViewGeometryOptions()
     verification.ransac.random_seed = options["seed"]
     pycolmap.match_image_pairs(
-        folder / "database.db",
+        database,
         matching_options=matching,
         pairing_options=pairing,
         verification_options=verification,
@@ -119,31 +127,34 @@ def _match(folder: Path, options: dict) -> None:
     )
 
 
-def _map(folder: Path, options: dict, progress: Progress) -> "Reconstruction":
-    """The model with the most frames, of two tries when the first leaves frames out."""
+def _model(folder: Path, options: dict, progress: Progress) -> "Reconstruction":
+    """The model with the most frames that has a possible lens; one with all frames ends the search."""
     import pycolmap
 
     total = options["num_frames"]
     placed = iter(range(round(total * MATCHES_SHARE), total))
     models = []
-    for min_matches in MIN_MATCHES:
-        settings = pycolmap.IncrementalPipelineOptions()
-        # The sums of bundle adjustment depend on the number of threads.
-        settings.num_threads = 1
-        settings.min_num_matches = min_matches
-        settings.min_model_size = 3
-        settings.random_seed = settings.mapper.random_seed = settings.triangulation.random_seed = options["seed"]
-        output = folder / f"models{min_matches}"
-        output.mkdir()
-        found = pycolmap.incremental_mapping(
-            folder / "database.db",
-            folder / "images",
-            output,
-            settings,
-            next_image_callback=lambda: progress(next(placed, total), total),
-        )
-        models += [found[key] for key in sorted(found)]
-        if any(model.num_reg_images() == total for model in models):
+    # A second search for matches along the epipolar lines places 12 instead of 2 of 13 photos that were taken
+    # 15 to 60 degrees apart. In generated videos, which bend, it finds false ones, so there it comes last.
+    for guided in (False, True) if options["ordered"] else (True,):
+        database = folder / f"guided{guided}.db"
+        shutil.copy(folder / "database.db", database)
+        _match(database, options, guided)
+        progress(max(next(placed, total) - 1, 0), total)
+        for attempt, (min_matches, refine_focal) in enumerate(ATTEMPTS):
+            output = folder / f"guided{guided}{attempt}"
+            output.mkdir()
+            found = pycolmap.incremental_mapping(
+                database,
+                folder / "images",
+                output,
+                _settings(options["seed"], min_matches, refine_focal),
+                next_image_callback=lambda: progress(next(placed, total), total),
+            )
+            models += [found[key] for key in sorted(found) if _is_possible(found[key])]
+            if any(len(_placed(model)) == total for model in models):
+                break
+        if any(len(_placed(model)) == total for model in models):
             break
     if not models:
         raise PoseError(
@@ -151,12 +162,39 @@ def _map(folder: Path, options: dict, progress: Progress) -> "Reconstruction":
             hint="the frames need texture, overlap and a camera that moves sideways; "
             "or use a camera-controlled video backend with commanded poses",
         )
-    return max(models, key=lambda model: (model.num_reg_images(), model.num_points3D()))
+    return max(models, key=lambda model: (len(_placed(model)), model.num_points3D()))
+
+
+def _placed(model: "Reconstruction") -> "list[Image]":
+    """The placed images by name, without those that hang on to the rest by few points: these are mostly wrong."""
+    images = sorted((model.image(i) for i in model.reg_image_ids()), key=lambda image: image.name)
+    usual = median(image.num_points3D for image in images) if images else 0
+    return [image for image in images if image.num_points3D >= MIN_POINTS_SHARE * usual]
+
+
+def _settings(seed: int, min_matches: int, refine_focal: bool) -> "IncrementalPipelineOptions":
+    """COLMAP's own settings but for what is asked. More lenient ones placed more frames, but wrongly."""
+    import pycolmap
+
+    settings = pycolmap.IncrementalPipelineOptions()
+    # The sums of bundle adjustment depend on the number of threads.
+    settings.num_threads = 1
+    settings.min_num_matches = min_matches
+    settings.min_model_size = 3
+    settings.random_seed = settings.mapper.random_seed = settings.triangulation.random_seed = seed
+    settings.ba_refine_focal_length = settings.mapper.abs_pose_refine_focal_length = refine_focal
+    return settings
+
+
+def _is_possible(model: "Reconstruction") -> bool:
+    """Whether the focal length is that of a real lens: without parallax it may run away to any value."""
+    camera = model.cameras[min(model.cameras)]
+    return FOCAL_RANGE[0] < camera.mean_focal_length() / max(camera.width, camera.height) < FOCAL_RANGE[1]
 
 
 def _found(model: "Reconstruction") -> dict[str, np.ndarray]:
     """Poses, points and how well they agree, in COLMAP's world."""
-    images = sorted((model.image(i) for i in model.reg_image_ids()), key=lambda image: image.name)
+    images = _placed(model)
     points = [model.point3D(i) for i in sorted(model.point3D_ids())]
     errors = {i: model.point3D(i).error for i in model.point3D_ids()}
     seen = [[point.point3D_id for point in image.points2D if point.has_point3D()] for image in images]

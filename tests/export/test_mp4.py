@@ -73,6 +73,27 @@ def test_the_same_pictures_give_the_same_bytes(moving_photo, tmp_path):
     assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
 
 
+FROM_DIRTY_MEMORY = """
+import sys
+from pathlib import Path
+import numpy as np
+from img2world.export.mp4 import write_mp4
+from img2world.video.synthetic import SyntheticVideo
+rgb = SyntheticVideo(size=80, num_frames=10, supersample=1).generate(None, None).rgb
+write_mp4(rgb, Path(sys.argv[1]), 12.0)
+"""
+
+
+def test_the_bytes_do_not_depend_on_what_was_in_memory_before(tmp_path):
+    """80 pixels are 5 macroblocks, a width at which x264's mbtree reads memory that nothing has written."""
+    paths = [tmp_path / "0.mp4", tmp_path / "1.mp4"]
+    for path, garbage in zip(paths, ("0", "85"), strict=True):
+        # glibc fills new memory with the complement of this byte; other libraries ignore it.
+        environment = {**os.environ, "MALLOC_PERTURB_": garbage}
+        subprocess.run([sys.executable, "-c", FROM_DIRTY_MEMORY, str(path)], check=True, env=environment)
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
 def test_one_tiny_picture_is_a_video(tmp_path):
     write_mp4(np.full((1, 1, 1, 3), 77, np.uint8), tmp_path / "video.mp4", 24.0)
     assert decoded(tmp_path / "video.mp4").shape == (1, 2, 2, 3)
