@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,8 @@ LOCK, PARTIAL = ".lock", ".partial-"
 """Name of a lock file, and how the names begin of what is being written."""
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_ACCESS = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENOENT, errno.EEXIST, errno.ELOOP)
-CODE = (".py", ".so", ".js", ".html", ".css")
-"""Files whose change may change a result."""
+CODE = (".py", ".js", ".html", ".css")
+"""Files of a package whose change may change a result. A native module may lie elsewhere, and is asked for by name."""
 
 
 def write_text(path: Path, text: str) -> None:
@@ -88,16 +88,20 @@ def digest_of(value: Any) -> str:
 
 
 @cache
-def code_digest(*packages: str) -> str:
-    """SHA-256 of the sources and native modules of some packages or modules: their version, exact to the byte."""
+def code_digest(*modules: str) -> str:
+    """SHA-256 of some modules, and of packages with all in them: their version, exact to the byte."""
     digests = {}
-    for package in packages:
-        module = import_module(package)
-        # A package of an editable install has two folders: its sources and its native module.
-        for folder in map(Path, getattr(module, "__path__", [])):
+    for module in modules:
+        spec = find_spec(module)
+        if spec is None or spec.origin is None:
+            # An optional native module that was not built.
+            digests[module] = ""
+        elif spec.submodule_search_locations is None:
+            digests[module] = file_digest(Path(spec.origin))
+        else:
+            folder = Path(spec.origin).parent
             files = sorted(path for path in folder.rglob("*") if path.suffix in CODE)
-            digests |= {f"{package}/{path.relative_to(folder)}": file_digest(path) for path in files}
-        digests[package] = file_digest(Path(module.__file__)) if module.__file__ else ""
+            digests |= {f"{module}/{path.relative_to(folder).as_posix()}": file_digest(path) for path in files}
     return digest_of(digests)
 
 

@@ -29,7 +29,7 @@ from img2world.run_folder import Listener, RunFolder, nobody
 from img2world.source import Source
 
 STAGES = ("input", "trajectory", "video", "poses", "splat", "export")
-SHARED_CODE = ("img2world.geometry", "img2world.render", "img2world.core", __name__)
+SHARED_CODE = ("img2world.geometry", "img2world.render", "img2world.render._native", "img2world.core", __name__)
 """What every stage may call: a change in it makes all products out of date."""
 
 T = TypeVar("T")

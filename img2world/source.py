@@ -17,6 +17,9 @@ Kind = Literal["picture", "video", "photos"]
 RECIPES: dict[Kind, str] = {"picture": "auto", "video": "video", "photos": "photos"}
 """The recipe for a source when none is asked for."""
 
+PHOTOS_FOLDER = "images"
+"""Where COLMAP and nerfstudio datasets keep their photos, beside files of other kinds."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
@@ -30,7 +33,8 @@ class Source:
     @property
     def name(self) -> str:
         """What a run of it is called."""
-        return (self.path.stem if self.path.is_file() else self.path.name) or "world"
+        folder = self.path.parent if self.path.name == PHOTOS_FOLDER else self.path
+        return (self.path.stem if self.path.is_file() else folder.name) or "world"
 
     @cached_property
     def digest(self) -> str:
@@ -50,6 +54,8 @@ def find_source(path: Path) -> Source:
                 f"this is the folder of a run, not a source: {path}",
                 hint="look at it with `img2world view`, or go on with `img2world splat` or `img2world export`",
             )
+        if (path / PHOTOS_FOLDER).is_dir():
+            path = path / PHOTOS_FOLDER
         if not any(item.is_file() and not item.name.startswith(".") for item in path.iterdir()):
             raise ImageError(f"the folder holds no files, needs photos: {path}", hint="put the photos right into it")
         return Source(kind="photos", path=path)

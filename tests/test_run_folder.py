@@ -12,6 +12,7 @@ import pytest
 
 from img2world.core.errors import RunFolderError
 from img2world.disk import clear_disk_errors, code_digest, file_digest, path_digest, write_text
+from img2world.pipeline import SHARED_CODE
 from img2world.run_folder import RunFolder, read_manifest
 
 
@@ -315,7 +316,19 @@ def test_digests_tell_contents_apart(tmp_path):
 
 def test_code_digest_depends_on_the_code():
     assert code_digest("img2world.core") != code_digest("img2world.render")
-    assert len(code_digest("img2world.pipeline")) == 64
+    assert code_digest("img2world.pipeline") != code_digest("img2world.recipe")
+    assert code_digest("img2world.render._native") != code_digest("img2world.render._none")
+
+
+def test_code_digest_does_not_depend_on_how_the_package_was_found(tmp_path):
+    """A checkout is found through the current folder as well as through its editable installation."""
+    program = "import sys; from img2world.disk import code_digest; from img2world.pipeline import SHARED_CODE as code; "
+    program += "print(code_digest(*code))"
+    folders = [tmp_path, Path(__file__).parents[1]]
+    words = [sys.executable, "-c", program]
+    found = {subprocess.run(words, capture_output=True, text=True, check=True, cwd=folder).stdout for folder in folders}
+    assert len(found) == 1
+    assert code_digest(*SHARED_CODE) == found.pop().strip()
 
 
 KILLED = """

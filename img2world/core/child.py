@@ -88,9 +88,11 @@ def _listen(lines: Iterable[str] | None, error: type[Img2WorldError], progress: 
 
 def _cause(code: int, said: str) -> str:
     """How the child ended, with the last line of what it wrote to its standard error."""
-    last = next(
-        (" ".join(line.split())[:200] for line in reversed(said.split("\n")) if line.strip()), "it said nothing"
-    )
+    # Stack traces of native code say nothing to a user.
+    lines = [
+        " ".join(line.split())[:200] for line in said.split("\n") if not line.lstrip().startswith(("@", "***", "PC:"))
+    ]
+    last = next((line for line in reversed(lines) if line), "it said nothing")
     how = f"crashed ({signal.Signals(-code).name})" if code < 0 else f"failed (exit code {code})"
     return f"{how}: {last}"
 

@@ -30,8 +30,8 @@ ATTEMPTS = ((15, True), (25, True), (15, False))
 """From how many matches on a pair of frames counts, and whether the focal length is free. Few matches place more
 photos taken far apart; more keep out what looks alike but is not the same, such as wallpaper."""
 
-FOCAL_RANGE = (0.4, 4.0)
-"""In longest sides of the picture: 103 to 14 degrees."""
+FOCAL_RANGE = (0.45, 3.0)
+"""In longest sides of the picture: 96 to 19 degrees."""
 
 MIN_POINTS_SHARE = 0.15
 """A frame must see so much of the number of points that frames usually see."""
@@ -140,7 +140,7 @@ def _model(folder: Path, options: dict, progress: Progress) -> "Reconstruction":
         database = folder / f"guided{guided}.db"
         shutil.copy(folder / "database.db", database)
         _match(database, options, guided)
-        progress(max(next(placed, total) - 1, 0), total)
+        progress(next(placed, total - 1), total)
         for attempt, (min_matches, refine_focal) in enumerate(ATTEMPTS):
             output = folder / f"guided{guided}{attempt}"
             output.mkdir()
@@ -149,7 +149,7 @@ def _model(folder: Path, options: dict, progress: Progress) -> "Reconstruction":
                 folder / "images",
                 output,
                 _settings(options["seed"], min_matches, refine_focal),
-                next_image_callback=lambda: progress(next(placed, total), total),
+                next_image_callback=lambda: progress(next(placed, total - 1), total),
             )
             models += [found[key] for key in sorted(found) if _is_possible(found[key])]
             if any(len(_placed(model)) == total for model in models):

@@ -14,6 +14,9 @@ from torch import Tensor
 from img2world.render.splats import Rendering
 from img2world.splat.parameters import Parameters, Rows
 
+MAX_GROWTH = 0.3
+"""Share of the present number that is added at once at most: those in need late are served by those served early."""
+
 SPLIT_SHRINK = 1.6
 """How much smaller the two halves of a split Gaussian are (Kerbl 2023)."""
 
@@ -53,28 +56,20 @@ class Need:
         """Mean gradient, 0 for those never drawn."""
         return self._gradients / self._views.clamp(min=1)
 
-    def seen(self) -> Bool[Tensor, "N"]:
-        """Those drawn in at least one view."""
-        return self._views > 0
-
 
 def densify(parameters: Parameters, need: Need, limits: Limits, rng: np.random.Generator) -> None:
     """Drop useless Gaussians, then clone or split the neediest as the budget allows."""
     values = {name: value.detach() for name, value in parameters.values.items()}
     sizes = values["log_scales"].amax(1).exp()
     useful = (values["logit_opacities"].sigmoid() >= limits.min_opacity) & (sizes <= limits.max_scale)
-    room = limits.max_gaussians - int(useful.sum())
+    kept = int(useful.sum())
+    room = min(limits.max_gaussians - kept, int(MAX_GROWTH * kept) + 1)
     wanted = _neediest(torch.where(useful, need.mean(), 0), limits.min_gradient, room)
     large = sizes > limits.max_split_scale
     split, cloned = _rows(values, wanted & large), _rows(values, wanted & ~large)
     halves = [_half(split, rng), _half(split, rng)]
     added = {name: torch.cat([cloned[name], halves[0][name], halves[1][name]]) for name in values}
     parameters.edit(useful & ~(wanted & large), added)
-
-
-def prune(parameters: Parameters, useful: Bool[Tensor, "N"]) -> None:
-    """Drop Gaussians."""
-    parameters.edit(useful, {name: value.detach()[:0] for name, value in parameters.values.items()})
 
 
 def _neediest(need: Float[Tensor, "N"], minimum: float, room: int) -> Bool[Tensor, "N"]:

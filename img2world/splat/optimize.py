@@ -22,7 +22,7 @@ MIN_VIEWS_TO_HOLD_OUT = 4
 class GaussianSplat:
     """Static Gaussians, trained here on the CPU (Kerbl et al. 2023)."""
 
-    steps: int = 2000
+    steps: int = 1000
     """One view each."""
     max_gaussians: int = 80_000
     sh_degree: Literal[0, 1, 2, 3] = 1

@@ -104,12 +104,15 @@ def train(
         if _densify_now(step, options.steps):
             densify(parameters, need, limits, rng)
             need = Need(parameters)
+            if len(parameters) == 0:
+                raise _diverged(step, "no Gaussian is left")
         if parameters.sh_degree < min(options.sh_degree, int((options.sh_degree + 1) * 2 * share)):
             parameters.raise_sh_degree()
         if (step + 1) % REPORT_EVERY == 0 or step + 1 == options.steps:
             psnr = _running(psnr, _psnr(rendering, target))
             progress(step + 1, options.steps, psnr=psnr, gaussians=float(len(parameters)))
-    return parameters.gaussians()
+    gaussians = parameters.gaussians()
+    return gaussians.select(gaussians.opacities >= MIN_OPACITY)
 
 
 def target_of(views: Views, i: int, device: str) -> Target:

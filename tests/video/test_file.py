@@ -1,4 +1,4 @@
-"""Videos and folders as people have them, written here by PyAV and Pillow, and files that are none."""
+"""Videos as people have them, written here by PyAV, and files that are none."""
 
 import contextlib
 import os
@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from img2world.core.errors import ImageError, VideoError
-from img2world.video.decode import choose, sharpness, turn
+from img2world.core.errors import VideoError
+from img2world.video.decode import sharpness
 from img2world.video.file import FileVideo
 
 COLORS = np.array([(200, 40, 40), (40, 180, 60), (50, 60, 200), (210, 200, 50)], np.uint8)
@@ -98,20 +98,6 @@ def test_rotation_metadata_is_honoured(tmp_path: Path, rotation):
     assert np.abs(quarters(frames.rgb[0]) - quarters(upright)).max() <= 8
 
 
-def test_mirrors_of_a_display_matrix():
-    rgb = corner_picture(size=(6, 4))
-    one = 1 << 16
-    cases = {
-        (one, 0, 0, one): rgb,
-        (-one, 0, 0, one): rgb[:, ::-1],
-        (one, 0, 0, -one): rgb[::-1],
-        (0, one, one, 0): rgb.swapaxes(0, 1),
-        (0, -one, -one, 0): np.rot90(rgb, 2).swapaxes(0, 1),
-    }
-    for (a, b, c, d), expected in cases.items():
-        assert np.array_equal(turn(rgb, np.array([[a, b, 0], [c, d, 0], [0, 0, 1 << 30]], np.int32)), expected)
-
-
 def test_frames_are_even_in_time_when_the_rate_varies(tmp_path: Path):
     # One second at 5 frames a second, then one at 50.
     times = [0, 200, 400, 600, 800, *range(1000, 2001, 20)]
@@ -151,20 +137,6 @@ def test_hd_colours_without_a_tag_are_bt709(tmp_path: Path):
         container.mux(stream.encode())
     frames = FileVideo(path=str(tmp_path / "a.mp4"), size=64).generate(None, None)
     assert np.abs(frames.rgb[0, 20, 20].astype(int) - picture[0, 0]).max() <= 4
-
-
-@pytest.mark.parametrize("count", [2, 5, 24, 48, 49, 60, 400])
-def test_choose_gives_each_place_at_most_once_around_its_time(count):
-    times = np.cumsum(np.random.default_rng(count).exponential(1, count))
-    places = choose(times, 48)
-    assert places[0] == 0
-    if count <= 48:
-        assert places.tolist() == list(range(count))
-        return
-    used = sorted(set(places.tolist()) - {-1})
-    assert len(used) >= 24
-    middles = [times[places == place].mean() for place in used]
-    assert (np.diff(middles) > 0).all()
 
 
 def test_two_runs_are_equal(tmp_path: Path):
@@ -243,72 +215,6 @@ def test_damaged_videos_raise_nothing_else(tmp_path: Path):
         (tmp_path / "a.mp4").write_bytes(damaged)
         with contextlib.suppress(VideoError):
             FileVideo(path=str(tmp_path / "a.mp4"), time_limit=20.0).generate(None, None)
-
-
-def write_pictures(folder: Path, names: list[str], sizes: list[tuple[int, int]]) -> None:
-    """Corner pictures, each a little lighter than the one before."""
-    folder.mkdir()
-    for i, (name, size) in enumerate(zip(names, sizes, strict=True)):
-        PillowImage.fromarray(corner_picture(i, size)).save(folder / name)
-
-
-def test_folder_of_frames_is_ordered_and_thinned(tmp_path: Path):
-    write_pictures(tmp_path / "a", [f"frame_{i}.png" for i in range(8, 48)], [(96, 64)] * 40)
-    (tmp_path / "a" / ".hidden.png").write_bytes(b"no picture")
-    (tmp_path / "a" / "notes.txt").write_text("no picture")
-    frames = FileVideo(path=str(tmp_path / "a"), num_frames=14).generate(None, None)
-    assert frames.ordered
-    # Natural order: 8, 9, 10, …; every third of 40.
-    assert (frames.rgb[:, 0, 0, 0] - COLORS[0, 0]).tolist() == list(range(0, 40, 3))
-
-
-@pytest.mark.parametrize(
-    ("names", "sizes"),
-    [
-        ([f"IMG_{i}.jpg" for i in range(8, 14)], [(96, 64)] * 6),  # Few.
-        ([f"IMG_{3 * i + i % 2}.jpg" for i in range(24)], [(96, 64)] * 24),  # Gaps in the numbers.
-        ([f"{'ab'[i % 2]}_{i}.jpg" for i in range(24)], [(96, 64)] * 24),  # Two stems.
-        ([f"IMG_{i}.jpg" for i in range(24)], [(96, 64), (192, 128)] * 12),  # Two sizes.
-    ],
-)
-def test_folder_of_photos_is_not_ordered(tmp_path: Path, names, sizes):
-    write_pictures(tmp_path / "a", names, sizes)
-    frames = FileVideo(path=str(tmp_path / "a"), num_frames=3).generate(None, None)
-    assert not frames.ordered
-    assert frames.rgb.shape == (len(names), 64, 96, 3)
-    assert (np.diff(frames.times) >= 0).all()
-
-
-def test_photos_of_another_shape_are_refused_by_name(tmp_path: Path):
-    write_pictures(tmp_path / "a", ["a.jpg", "b.jpg", "c.jpg"], [(96, 64), (64, 96), (96, 64)])
-    with pytest.raises(VideoError, match=r"1 of 3 pictures \(b.jpg\) have another shape than the rest, 1\.50 to 1"):
-        FileVideo(path=str(tmp_path / "a")).generate(None, None)
-
-
-def test_broken_photo_is_named(tmp_path: Path):
-    write_pictures(tmp_path / "a", ["a.png", "b.png"], [(96, 64)] * 2)
-    (tmp_path / "a" / "b.png").write_bytes(b"nothing")
-    with pytest.raises(ImageError, match=r"not a picture.*b\.png"):
-        FileVideo(path=str(tmp_path / "a")).generate(None, None)
-
-
-def test_too_many_photos(tmp_path: Path):
-    write_pictures(tmp_path / "a", ["a.png", "b.png", "c.png"], [(96, 64)] * 3)
-    with pytest.raises(VideoError, match="3 photos, needs at most 2"):
-        FileVideo(path=str(tmp_path / "a"), max_photos=2).generate(None, None)
-
-
-def test_transparent_pictures_are_laid_on_white(tmp_path: Path):
-    (tmp_path / "a").mkdir()
-    rgba = np.dstack([corner_picture(), np.full((64, 96), 255, np.uint8)])
-    rgba[:, 48:, 3] = 0
-    for i in range(2):
-        PillowImage.fromarray(rgba).save(tmp_path / "a" / f"{i}.png")
-    frames = FileVideo(path=str(tmp_path / "a")).generate(None, None)
-    assert frames.alpha is not None
-    assert np.array_equal(frames.alpha[0], rgba[..., 3])
-    assert (frames.rgb[:, :, 48:] == 255).all()
-    assert np.array_equal(frames.rgb[1, :, :48], rgba[:, :48, :3])
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

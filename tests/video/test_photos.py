@@ -1,0 +1,87 @@
+"""Folders of frames and of photos."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+
+from img2world.core.errors import ImageError, VideoError
+from img2world.video.file import FileVideo
+
+COLORS = np.array([(200, 40, 40), (40, 180, 60), (50, 60, 200), (210, 200, 50)], np.uint8)
+
+
+def corner_picture(level: int = 0, size: tuple[int, int] = (96, 64)) -> np.ndarray:
+    """A picture with one colour in each quarter (clockwise from the upper left), on which `level` is added."""
+    width, height = size
+    rgb = np.empty((height, width, 3), np.uint8)
+    rgb[: height // 2, : width // 2], rgb[: height // 2, width // 2 :] = COLORS[0], COLORS[1]
+    rgb[height // 2 :, width // 2 :], rgb[height // 2 :, : width // 2] = COLORS[2], COLORS[3]
+    return rgb + np.uint8(level)
+
+
+def write_pictures(folder: Path, names: list[str], sizes: list[tuple[int, int]]) -> None:
+    """Corner pictures, each a little lighter than the one before."""
+    folder.mkdir()
+    for i, (name, size) in enumerate(zip(names, sizes, strict=True)):
+        PillowImage.fromarray(corner_picture(i, size)).save(folder / name)
+
+
+def test_folder_of_frames_is_ordered_and_thinned(tmp_path: Path):
+    write_pictures(tmp_path / "a", [f"frame_{i}.png" for i in range(8, 48)], [(96, 64)] * 40)
+    (tmp_path / "a" / ".hidden.png").write_bytes(b"no picture")
+    (tmp_path / "a" / "notes.txt").write_text("no picture")
+    frames = FileVideo(path=str(tmp_path / "a"), num_frames=14).generate(None, None)
+    assert frames.ordered
+    # Natural order: 8, 9, 10, …; every third of 40.
+    assert (frames.rgb[:, 0, 0, 0] - COLORS[0, 0]).tolist() == list(range(0, 40, 3))
+
+
+@pytest.mark.parametrize(
+    ("names", "sizes"),
+    [
+        ([f"IMG_{i}.jpg" for i in range(8, 14)], [(96, 64)] * 6),  # Few.
+        ([f"IMG_{3 * i + i % 2}.jpg" for i in range(24)], [(96, 64)] * 24),  # Gaps in the numbers.
+        ([f"{'ab'[i % 2]}_{i}.jpg" for i in range(24)], [(96, 64)] * 24),  # Two stems.
+        ([f"IMG_{i}.jpg" for i in range(24)], [(96, 64), (192, 128)] * 12),  # Two sizes.
+    ],
+)
+def test_folder_of_photos_is_not_ordered(tmp_path: Path, names, sizes):
+    write_pictures(tmp_path / "a", names, sizes)
+    frames = FileVideo(path=str(tmp_path / "a"), num_frames=3).generate(None, None)
+    assert not frames.ordered
+    assert frames.rgb.shape == (len(names), 64, 96, 3)
+    assert (np.diff(frames.times) >= 0).all()
+
+
+def test_photos_of_another_shape_are_refused_by_name(tmp_path: Path):
+    write_pictures(tmp_path / "a", ["a.jpg", "b.jpg", "c.jpg"], [(96, 64), (64, 96), (96, 64)])
+    with pytest.raises(VideoError, match=r"1 of 3 pictures \(b.jpg\) have another shape than the rest, 1\.50 to 1"):
+        FileVideo(path=str(tmp_path / "a")).generate(None, None)
+
+
+def test_broken_photo_is_named(tmp_path: Path):
+    write_pictures(tmp_path / "a", ["a.png", "b.png"], [(96, 64)] * 2)
+    (tmp_path / "a" / "b.png").write_bytes(b"nothing")
+    with pytest.raises(ImageError, match=r"not a picture.*b\.png"):
+        FileVideo(path=str(tmp_path / "a")).generate(None, None)
+
+
+def test_too_many_photos(tmp_path: Path):
+    write_pictures(tmp_path / "a", ["a.png", "b.png", "c.png"], [(96, 64)] * 3)
+    with pytest.raises(VideoError, match="3 photos, needs at most 2"):
+        FileVideo(path=str(tmp_path / "a"), max_photos=2).generate(None, None)
+
+
+def test_transparent_pictures_are_laid_on_white(tmp_path: Path):
+    (tmp_path / "a").mkdir()
+    rgba = np.dstack([corner_picture(), np.full((64, 96), 255, np.uint8)])
+    rgba[:, 48:, 3] = 0
+    for i in range(2):
+        PillowImage.fromarray(rgba).save(tmp_path / "a" / f"{i}.png")
+    frames = FileVideo(path=str(tmp_path / "a")).generate(None, None)
+    assert frames.alpha is not None
+    assert np.array_equal(frames.alpha[0], rgba[..., 3])
+    assert (frames.rgb[:, :, 48:] == 255).all()
+    assert np.array_equal(frames.rgb[1, :, :48], rgba[:, :48, :3])
