@@ -24,7 +24,7 @@ demo: $(VENV)/ready
 	$(BIN)/img2world run $(PICTURE) --out $(OUT) $(ARGS)
 
 test: $(VENV)/ready-dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto $(ARGS)
 
 bench: $(VENV)/ready-dev
 	$(BIN)/python benchmarks/rasterizer.py
