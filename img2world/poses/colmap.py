@@ -62,7 +62,7 @@ class ColmapPoses:
     camera_model: Literal["auto", "SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV"] = "auto"
     """COLMAP's name of the lens; auto is RADIAL for photos and SIMPLE_PINHOLE for the frames of a video."""
     max_features: int = 4096
-    """Features in a frame."""
+    """Features in a photo. In a frame of a video half as many are sought, since there are more frames."""
     exhaustive_up_to: int = 40
     """Longest video of which all pairs of frames are compared; photos are always compared in all pairs."""
     min_views: int = 3
@@ -115,7 +115,7 @@ class ColmapPoses:
                 "seed": seed,
                 "width": width,
                 "height": height,
-                "max_features": self.max_features,
+                "max_features": self.max_features // 2 if frames.ordered else self.max_features,
                 "exhaustive_up_to": self.exhaustive_up_to,
                 "num_threads": len(os.sched_getaffinity(0)),
             }

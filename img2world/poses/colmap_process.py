@@ -141,6 +141,7 @@ def _model(folder: Path, options: dict, progress: Progress) -> "Reconstruction":
         shutil.copy(folder / "database.db", database)
         _match(database, options, guided)
         progress(next(placed, total - 1), total)
+        found = {}
         for attempt, (min_matches, refine_focal) in enumerate(ATTEMPTS):
             output = folder / f"guided{guided}{attempt}"
             output.mkdir()
@@ -153,8 +154,11 @@ def _model(folder: Path, options: dict, progress: Progress) -> "Reconstruction":
             )
             models += [found[key] for key in sorted(found) if _is_possible(found[key])]
             if any(len(_placed(model)) == total for model in models):
+                return max(models, key=_rank)
+            if not found:
+                # No two frames to begin with. Looking for them takes the longest, and another try finds none either.
                 break
-        if any(len(_placed(model)) == total for model in models):
+        if not models and not found:
             break
     if not models:
         raise PoseError(
@@ -162,7 +166,12 @@ def _model(folder: Path, options: dict, progress: Progress) -> "Reconstruction":
             hint="the frames need texture, overlap and a camera that moves sideways; "
             "or use a camera-controlled video backend with commanded poses",
         )
-    return max(models, key=lambda model: (len(_placed(model)), model.num_points3D()))
+    return max(models, key=_rank)
+
+
+def _rank(model: "Reconstruction") -> tuple[int, int]:
+    """Grows with the number of placed frames, then of points."""
+    return len(_placed(model)), model.num_points3D()
 
 
 def _placed(model: "Reconstruction") -> "list[Image]":
@@ -181,6 +190,7 @@ def _settings(seed: int, min_matches: int, refine_focal: bool) -> "IncrementalPi
     settings.num_threads = 1
     settings.min_num_matches = min_matches
     settings.min_model_size = 3
+    settings.max_num_models = 10
     settings.random_seed = settings.mapper.random_seed = settings.triangulation.random_seed = seed
     settings.ba_refine_focal_length = settings.mapper.abs_pose_refine_focal_length = refine_focal
     return settings
