@@ -322,10 +322,11 @@ def _run_stage(
     """Do one stage of a run folder, and those before it where they are missing."""
     with exit_codes(as_json):
         from img2world.recipe import load_recipe
+        from img2world.run_folder import RECIPE
         from img2world.source import source_of_run
 
         source = source_of_run(run)
-        saved = run / "recipe.toml"
+        saved = run / RECIPE
         if not saved.is_file():
             raise RunFolderError(f"the run has no recipe.toml: {run}", hint="call `img2world run` again")
         changes = list(changes or [])

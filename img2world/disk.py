@@ -116,6 +116,9 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(descriptor).st_nlink == 0:
+                # The owner has removed the file, and perhaps the folder, between our opening and locking it.
+                raise BlockingIOError
         except BlockingIOError as error:
             owner = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip() or "unknown"
             raise RunFolderError(
@@ -126,7 +129,6 @@ def locked(folder: Path) -> Iterator[None]:
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
-        # The file stays: were it removed, another process could hold a lock on a file without a name.
         os.close(descriptor)
 
 

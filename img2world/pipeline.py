@@ -25,7 +25,7 @@ from img2world.core.views import Views
 from img2world.disk import code_digest, path_digest, write_text
 from img2world.recipe import Recipe, options_of, recipe_text, with_options
 from img2world.report import write_report
-from img2world.run_folder import Listener, RunFolder, nobody
+from img2world.run_folder import RECIPE, Listener, RunFolder, nobody
 from img2world.source import Source
 
 STAGES = ("input", "trajectory", "video", "poses", "splat", "export")
@@ -100,7 +100,7 @@ def begin(folder: RunFolder, source: Source, recipe: Recipe, fresh: Collection[s
     folder.manifest["source"] = {"kind": source.kind, "path": str(source.path), "sha256": source.digest}
     folder.manifest["seed"] = recipe.seed
     folder.forget(fresh)
-    write_text(folder.path / "recipe.toml", recipe_text(recipe))
+    write_text(folder.path / RECIPE, recipe_text(recipe))
     return recipe
 
 

@@ -33,7 +33,7 @@ from img2world.disk import (
     write_text,
 )
 
-MANIFEST, OLD = "run.json", ".old-"
+MANIFEST, RECIPE, OLD = "run.json", "recipe.toml", ".old-"
 SHARED = "exports"
 """The one folder into which several stages write; any other belongs to one stage and is replaced whole."""
 
@@ -93,9 +93,11 @@ class RunFolder:
     def open(cls, path: Path, listen: Listener = nobody) -> Iterator[Self]:
         """Lock the folder, made when it is missing, and clean up after a run that was killed.
 
-        Raises RunFolderError when it cannot be written, holds something else, or is in use.
+        A new run that fails before its first stage is done leaves nothing behind. Raises RunFolderError
+        when the folder cannot be written, holds something else, or is in use.
         """
         with clear_disk_errors(path, also=NO_ACCESS):
+            is_new_folder = not path.exists()
             path.mkdir(parents=True, exist_ok=True)
             if not (path / MANIFEST).exists() and _holds_foreign(path):
                 raise RunFolderError(
@@ -107,11 +109,26 @@ class RunFolder:
                 for item in path.iterdir():
                     if item.name.startswith((PARTIAL, OLD)):
                         remove(item)
-            yield cls(path, read_manifest(path) if (path / MANIFEST).exists() else {"stages": {}}, listen)
+            is_new = not (path / MANIFEST).exists()
+            folder = cls(path, {"stages": {}} if is_new else read_manifest(path), listen)
+            try:
+                yield folder
+            except BaseException:
+                if is_new and not any(folder.record(stage) for stage in folder.manifest["stages"]):
+                    folder._undo(remove_folder=is_new_folder)
+                raise
 
     def save(self) -> None:
         """Write the manifest."""
         write_text(self.path / MANIFEST, json.dumps(self.manifest, indent=1) + "\n")
+
+    def _undo(self, *, remove_folder: bool) -> None:
+        """Leave the folder as it was before a run that has come to nothing."""
+        with suppress(OSError):
+            for name in (MANIFEST, RECIPE, LOCK):
+                (self.path / name).unlink(missing_ok=True)
+            if remove_folder:
+                self.path.rmdir()
 
     def record(self, stage: str) -> StageRecord | None:
         """What is known of a stage that is done, else None."""

@@ -145,8 +145,10 @@ def test_stages_run_alone(finished, call, tmp_path):
 def test_what_cannot_be_used_is_one_line_and_a_hint(call, picture, tmp_path, monkeypatch, words, message):
     (tmp_path / "text.png").write_text("no picture")
     monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
     code, _, told = call(*words)
     assert code == 1
+    assert sorted(tmp_path.rglob("*")) == before
     first, second = [line for line in told.splitlines() if not line.endswith("…")]
     assert first.startswith("img2world: ")
     assert message in first

@@ -1,5 +1,6 @@
 import errno
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from img2world.core.errors import RunFolderError
-from img2world.disk import clear_disk_errors, code_digest, file_digest, path_digest, write_text
+from img2world.disk import clear_disk_errors, code_digest, file_digest, locked, path_digest, write_text
 from img2world.pipeline import SHARED_CODE
 from img2world.run_folder import RunFolder, read_manifest
 
@@ -124,6 +125,40 @@ def test_failed_stage_leaves_the_old_product_and_no_half_one(run, error):
     assert sorted(path.name for path in run.iterdir()) == [".lock", "dish", "run.json"]
     assert read_manifest(run)["stages"]["lunch"]["state"] == ("failed" if error is ValueError else "interrupted")
     assert make_once(run)[0] == ["lunch"]
+
+
+@pytest.mark.parametrize("existed", [False, True])
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_run_that_comes_to_nothing_leaves_nothing(run, existed, error):
+    if existed:
+        run.mkdir()
+    with pytest.raises(error), RunFolder.open(run) as folder:
+        write_text(run / "recipe.toml", "seed = 1")
+        folder.save()
+        folder.stage("lunch", options={}, reads={}, make=lambda path, progress: (_ for _ in ()).throw(error))
+    assert run.exists() == existed
+    assert not existed or list(run.iterdir()) == []
+
+
+def test_failure_after_a_stage_keeps_what_is_done(run):
+    with pytest.raises(ValueError, match="burnt"), RunFolder.open(run) as folder:
+        Kitchen(folder).cook("lunch", "soup")
+        raise ValueError("burnt")
+    assert make_once(run)[0] == []
+
+
+def test_lock_on_a_removed_file_is_no_lock(run, monkeypatch):
+    run.mkdir()
+    opened = os.open
+
+    def open_and_remove(path, *args, **kwargs):
+        descriptor = opened(path, *args, **kwargs)
+        Path(path).unlink()
+        return descriptor
+
+    monkeypatch.setattr(os, "open", open_and_remove)
+    with pytest.raises(RunFolderError, match="in use"), locked(run):
+        pass
 
 
 def test_leftovers_of_a_killed_run_are_removed(run):
