@@ -127,24 +127,35 @@ def test_failed_stage_leaves_the_old_product_and_no_half_one(run, error):
     assert make_once(run)[0] == ["lunch"]
 
 
+def cook_and_burn(run, dishes, error):
+    """A run that does a stage for each dish and fails in the next."""
+
+    def burn(path, progress):
+        raise error
+
+    with RunFolder.open(run) as folder:
+        write_text(run / "recipe.toml", "seed = 1")
+        for dish in dishes:
+            Kitchen(folder).cook("lunch", dish)
+        folder.stage("dinner", options={}, reads={}, make=burn)
+
+
 @pytest.mark.parametrize("existed", [False, True])
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_run_that_comes_to_nothing_leaves_nothing(run, existed, error):
     if existed:
         run.mkdir()
-    with pytest.raises(error), RunFolder.open(run) as folder:
-        write_text(run / "recipe.toml", "seed = 1")
-        folder.save()
-        folder.stage("lunch", options={}, reads={}, make=lambda path, progress: (_ for _ in ()).throw(error))
+    with pytest.raises(error):
+        cook_and_burn(run, [], error)
     assert run.exists() == existed
     assert not existed or list(run.iterdir()) == []
 
 
-def test_failure_after_a_stage_keeps_what_is_done(run):
-    with pytest.raises(ValueError, match="burnt"), RunFolder.open(run) as folder:
-        Kitchen(folder).cook("lunch", "soup")
-        raise ValueError("burnt")
+def test_run_that_fails_later_keeps_what_is_done(run):
+    with pytest.raises(ValueError, match="burnt"):
+        cook_and_burn(run, ["soup"], ValueError("burnt"))
     assert make_once(run)[0] == []
+    assert (run / "recipe.toml").exists()
 
 
 def test_lock_on_a_removed_file_is_no_lock(run, monkeypatch):
