@@ -19,6 +19,8 @@ from img2world.core.gaussians import Gaussians
 from img2world.core.progress import Progress, silent
 
 if TYPE_CHECKING:
+    import torch
+
     import img2world.render.splats
 
 RASTERIZERS = {
@@ -26,7 +28,7 @@ RASTERIZERS = {
     "native": "img2world.render.native:rasterize",
     "gsplat": "img2world.render.gsplat:rasterize",
 }
-"""Name to "module:function" of a `rasterize(splats, camera, background) -> Rendering`."""
+"""Name to "module:function" of a `rasterize(splats, camera, *, background, antialiased, colors) -> Rendering`."""
 
 Color = tuple[float, float, float]
 
@@ -67,22 +69,33 @@ def resolve_backend(backend: str) -> str:
 
 def rasterize(
     splats: "img2world.render.splats.Splats",
-    camera: Cameras,
+    camera: "Cameras | img2world.render.splats.CameraTensors",
     *,
     background: Color = (0.0, 0.0, 0.0),
+    antialiased: bool = False,
+    colors: "torch.Tensor | None" = None,
     backend: str = "auto",
 ) -> "img2world.render.splats.Rendering":
-    """Draw Gaussians as one camera sees them, differentiably for every tensor of the splats.
+    """Draw Gaussians as one camera sees them, differentiably for every tensor given.
 
     EWA splatting with a 0.3 px² low-pass, front to back by camera z; alpha is clipped at 0.999 and
     contributions below 1/255 are skipped (Kerbl et al. 2023, "3D Gaussian Splatting"; Zwicker et al.
-    2001, "EWA Splatting"). Raises Img2WorldError when a value is not finite, MissingPackageError when
-    the backend cannot run here.
+    2001, "EWA Splatting"). `antialiased` makes Gaussians fainter where the low-pass widens them (Yu et
+    al. 2024, "Mip-Splatting", equation 9). `colors` [N, 3] of any sign are drawn in place of the
+    colours in `splats.sh`: the normals of `gaussian_normals`, or other features. Raises Img2WorldError
+    when a value is not finite, MissingPackageError when the backend cannot run here.
     """
-    if len(camera) != 1:
-        raise ValueError(f"{len(camera)} cameras, rasterize draws one; use cameras.select([i])")
+    from img2world.render.splats import camera_tensors
+
+    if isinstance(camera, Cameras):
+        if len(camera) != 1:
+            raise ValueError(f"{len(camera)} cameras, rasterize draws one; use cameras.select([i])")
+        camera = camera_tensors(camera, dtype=splats.means.dtype, device=splats.means.device)
+    if colors is not None and colors.shape != splats.means.shape:
+        raise ValueError(f"colors have shape {tuple(colors.shape)}, need {tuple(splats.means.shape)}")
     module, function = RASTERIZERS[resolve_backend(backend)].split(":")
-    return getattr(import_module(module), function)(splats, camera, background)
+    draw = getattr(import_module(module), function)
+    return draw(splats, camera, background=background, antialiased=antialiased, colors=colors)
 
 
 def render(

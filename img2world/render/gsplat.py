@@ -4,17 +4,24 @@ from importlib.util import find_spec
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from img2world.core.cameras import Cameras
 from img2world.core.conventions import NEAR
 from img2world.core.errors import MissingPackageError
 from img2world.core.sh import sh_degree
 from img2world.render.semantics import FAR, LOW_PASS
-from img2world.render.splats import Rendering, Splats
+from img2world.render.splats import CameraTensors, Rendering, Splats
 
 
-def rasterize(splats: Splats, camera: Cameras, background: tuple[float, float, float]) -> Rendering:
+def rasterize(
+    splats: Splats,
+    camera: CameraTensors,
+    *,
+    background: tuple[float, float, float],
+    antialiased: bool = False,
+    colors: Float[Tensor, "N 3"] | None = None,
+) -> Rendering:
     """Draw Gaussians as one camera sees them. Needs float32 tensors on a CUDA device.
 
     Raises MissingPackageError when gsplat or CUDA is not there.
@@ -29,17 +36,25 @@ def rasterize(splats: Splats, camera: Cameras, background: tuple[float, float, f
     from gsplat import rasterization
 
     splats.check_finite()
-    colors, alphas, info = rasterization(**rasterization_arguments(splats, camera, background))
+    arguments = rasterization_arguments(splats, camera, background, antialiased=antialiased, colors=colors)
+    pictures, alphas, info = rasterization(**arguments)
     return Rendering(
-        rgb=colors[0, ..., :3],
+        rgb=pictures[0, ..., :3],
         alpha=alphas[0, ..., 0],
-        depth=colors[0, ..., 3],
+        depth=pictures[0, ..., 3],
         screen_means=_with_gradient(info["means2d"]),
         radii=info["radii"][0].amax(-1).to(torch.int32),
     )
 
 
-def rasterization_arguments(splats: Splats, camera: Cameras, background: tuple[float, float, float]) -> dict[str, Any]:
+def rasterization_arguments(
+    splats: Splats,
+    camera: CameraTensors,
+    background: tuple[float, float, float],
+    *,
+    antialiased: bool = False,
+    colors: Float[Tensor, "N 3"] | None = None,
+) -> dict[str, Any]:
     """Say what `gsplat.rasterization` has to draw, in its conventions."""
     device = splats.means.device
     return {
@@ -47,19 +62,20 @@ def rasterization_arguments(splats: Splats, camera: Cameras, background: tuple[f
         "quats": splats.quats,
         "scales": splats.log_scales.exp(),
         "opacities": splats.logit_opacities.sigmoid(),
-        "colors": splats.sh,
-        "viewmats": torch.tensor(camera.cam_from_world, device=device),
-        "Ks": torch.tensor(camera.intrinsics, device=device),
+        "colors": splats.sh if colors is None else colors,
+        "viewmats": camera.cam_from_world[None],
+        "Ks": camera.intrinsics[None],
         "width": camera.width,
         "height": camera.height,
         "near_plane": NEAR,
         "far_plane": FAR,
         "eps2d": LOW_PASS,
-        "sh_degree": sh_degree(splats.sh.shape[1]),
+        "sh_degree": sh_degree(splats.sh.shape[1]) if colors is None else None,
         "packed": False,
         "absgrad": False,
         "backgrounds": torch.tensor([background], device=device),
         "render_mode": "RGB+ED",
+        "rasterize_mode": "antialiased" if antialiased else "classic",
     }
 
 

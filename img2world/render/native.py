@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from img2world.core.cameras import Cameras
 from img2world.core.errors import Img2WorldError, MissingPackageError
-from img2world.render.splats import Rendering, Splats
+from img2world.render.splats import CameraTensors, Rendering, Splats, not_finite_error
 
 THREADS_VARIABLE = "IMG2WORLD_THREADS"
 SIMD_VARIABLE = "IMG2WORLD_SIMD"
@@ -56,93 +56,126 @@ def describe() -> dict[str, str | int]:
     return {"simd": simd_level(), "threads": num_threads()}
 
 
-def rasterize(splats: Splats, camera: Cameras, background: tuple[float, float, float]) -> Rendering:
+def rasterize(
+    splats: Splats,
+    camera: CameraTensors,
+    *,
+    background: tuple[float, float, float],
+    antialiased: bool = False,
+    colors: Float[Tensor, "N 3"] | None = None,
+) -> Rendering:
     """Draw Gaussians as one camera sees them. Needs float32 tensors on the CPU."""
     if splats.means.dtype != torch.float32 or splats.means.device.type != "cpu":
         raise TypeError(f"the tensors are {splats.means.dtype} on {splats.means.device}, needs float32 on the CPU")
-    screen_means, whitenings, depths, opacities, rgb, radii = Project.apply(camera, *splats.tensors())
-    if screen_means.requires_grad:
-        screen_means.retain_grad()
-    color, alpha, depth = Blend.apply(camera, background, screen_means, whitenings, depths, opacities, rgb, radii)
-    return Rendering(rgb=color, alpha=alpha, depth=depth, screen_means=screen_means, radii=radii)
+    size = (camera.width, camera.height)
+    inputs = [camera.cam_from_world, camera.intrinsics, *splats.tensors(), colors]
+    # A leaf that is filled while drawing, and whose gradient is that of the centres on the screen.
+    screen_means = torch.empty(len(splats), 2)
+    screen_means.requires_grad_(torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in inputs))
+    rgb, alpha, depth, radii = Draw.apply(size, background, antialiased, screen_means, *inputs)
+    return Rendering(rgb=rgb, alpha=alpha, depth=depth, screen_means=screen_means, radii=radii)
 
 
-class Project(torch.autograd.Function):
-    """Gaussians in the world to Gaussians on the screen (see native/project.cpp)."""
+FRAMES: list[Any] = []
+"""Native frames that no picture needs any more: their buffers are used again."""
+
+
+class Draw(torch.autograd.Function):
+    """Gaussians to pixels and back (see native/rasterizer.hpp)."""
 
     @staticmethod
-    def forward(ctx: Any, camera: Cameras, *tensors: Tensor) -> tuple[Tensor, ...]:
-        """Return screen_means, whitenings, depths, opacities, rgb, radii."""
-        inputs = [tensor.detach().contiguous() for tensor in tensors]
-        count = len(inputs[0])
-        outputs = [torch.empty(count, *rest) for rest in ((2,), (3,), (), (), (3,))]
-        outputs.append(torch.empty(count, dtype=torch.int32))
-        ctx.native_camera = native_camera(camera)
-        finite = native_module().project(
-            simd_level(), num_threads(), ctx.native_camera, *map(torch.Tensor.numpy, inputs + outputs)
-        )
+    def forward(
+        ctx: Any,
+        size: tuple[int, int],
+        background: tuple[float, float, float],
+        antialiased: bool,
+        screen_means: Tensor,
+        *tensors: Tensor | None,
+    ) -> tuple[Tensor, ...]:
+        """Return rgb, alpha, depth, radii."""
+        cam_from_world, intrinsics, *inputs = [None if t is None else t.detach().contiguous() for t in tensors]
+        assert cam_from_world is not None
+        assert intrinsics is not None
+        width, height = size
+        picture = [torch.empty(height, width, 3), torch.empty(height, width), torch.empty(height, width)]
+        radii = torch.empty(len(screen_means), dtype=torch.int32)
+        frame = FRAMES.pop() if FRAMES else native_module().Frame()
+        ctx.view = (simd_level(), num_threads(), native_camera(cam_from_world, intrinsics, *size), antialiased)
+        arrays = [*map(as_array, inputs), np.array(background, np.float32), *map(as_array, picture)]
+        finite = frame.draw(*ctx.view, *arrays, screen_means.detach().numpy(), radii.numpy())
         if not finite:
-            Splats(**dict(zip(Splats.__dataclass_fields__, inputs, strict=True))).check_finite()
-        ctx.save_for_backward(*inputs, *outputs[4:])
-        ctx.mark_non_differentiable(outputs[5])
-        return tuple(outputs)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients of means, quats, log_scales, logit_opacities, sh."""
-        inputs = [*ctx.saved_tensors, *(gradient.contiguous() for gradient in gradients[:5])]
-        outputs = [torch.empty_like(tensor) for tensor in inputs[:5]]
-        native_module().project_backward(
-            simd_level(), num_threads(), ctx.native_camera, *map(torch.Tensor.numpy, inputs + outputs)
-        )
-        return (None, *outputs)
-
-
-class Blend(torch.autograd.Function):
-    """Gaussians on the screen to pixels (see native/blend.cpp)."""
-
-    @staticmethod
-    def forward(ctx: Any, camera: Cameras, background: tuple[float, float, float], *seen: Tensor) -> tuple[Tensor, ...]:
-        """Return rgb, alpha, depth."""
-        inputs = [tensor.detach() for tensor in seen]
-        size = (camera.height, camera.width)
-        outputs = [torch.empty(*size, 3), torch.empty(size), torch.empty(size)]
-        arrays = [tensor.numpy() for tensor in inputs], [tensor.numpy() for tensor in outputs]
-        behind = np.array(background, np.float32)
-        ctx.blended = native_module().blend(simd_level(), num_threads(), *arrays[0], behind, *arrays[1])
-        ctx.save_for_backward(inputs[1], inputs[3], *outputs)
+            raise _first_not_finite(inputs)
+        if any(ctx.needs_input_grad):
+            ctx.frame, ctx.num_entries = frame, frame.num_entries
+            ctx.save_for_backward(cam_from_world, *inputs, radii, *picture)
+        else:
+            FRAMES.append(frame)
+        ctx.mark_non_differentiable(radii)
         ctx.set_materialize_grads(False)
-        return tuple(outputs)
+        return (*picture, radii)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        """Gradients of screen_means, whitenings, depths, opacities, rgb."""
-        whitenings, opacities, *picture = ctx.saved_tensors
+        """Gradients of the tensors given to `forward`."""
+        cam_from_world, *inputs, radii, rgb, alpha, depth = ctx.saved_tensors
+        if ctx.frame is None:
+            raise RuntimeError(
+                "the buffers of this picture are in use again; draw it once more for another backward pass"
+            )
+        upstream = [gradients[0] if gradients[0] is not None else torch.zeros_like(rgb)]
         # Gradients of alpha and depth cost extra; most losses use neither.
-        wanted = gradients if gradients[1:] != (None, None) else gradients[:1]
-        upstream = [
-            (torch.zeros_like(drawn) if gradient is None else gradient.contiguous()).numpy()
-            for gradient, drawn in zip(wanted, picture, strict=False)
-        ]
-        upstream += [None] * (3 - len(upstream))
-        count = len(opacities)
-        outputs = [torch.empty(count, *rest) for rest in ((2,), (3,), (), (), (3,))]
-        saved = [tensor.numpy() for tensor in (whitenings, opacities, *picture)]
-        results = [tensor.numpy() for tensor in outputs]
-        native_module().blend_backward(simd_level(), num_threads(), ctx.blended, *saved, *upstream, *results)
-        return (None, None, *outputs, None)
+        if gradients[1] is not None or gradients[2] is not None:
+            upstream += [torch.zeros_like(alpha) if g is None else g for g in gradients[1:3]]
+        upstream = [gradient.contiguous() for gradient in upstream]
+        *splats, colors = inputs
+        outputs: list[Tensor | None] = [torch.empty_like(tensor) for tensor in splats[:4]]
+        outputs += [torch.empty_like(splats[4]), None] if colors is None else [None, torch.empty_like(colors)]
+        screen_means = torch.empty(len(radii), 2)
+        of_camera = np.empty(19) if any(ctx.needs_input_grad[4:6]) else None
+        ctx.frame.backward(
+            *ctx.view,
+            *map(as_array, (*inputs, radii, rgb, alpha, depth, *upstream)),
+            *[None] * (3 - len(upstream)),
+            *map(as_array, (*outputs, screen_means)),
+            of_camera,
+        )
+        FRAMES.append(ctx.frame)
+        ctx.frame = None
+        if outputs[4] is None:
+            outputs[4] = torch.zeros_like(splats[4])
+        of_pose = (None, None) if of_camera is None else camera_gradients(of_camera, cam_from_world)
+        return (None, None, None, screen_means, *of_pose, *outputs)
 
 
-def native_camera(camera: Cameras) -> Any:
-    """Convert the one camera to what the native module takes."""
-    intrinsics = camera.intrinsics[0]
-    return native_module().Camera(
-        np.ascontiguousarray(camera.cam_from_world[0]),
-        np.ascontiguousarray(camera.centers_in_world[0]),
-        float(intrinsics[0, 0]),
-        float(intrinsics[1, 1]),
-        float(intrinsics[0, 2]),
-        float(intrinsics[1, 2]),
-        camera.width,
-        camera.height,
-    )
+def as_array(tensor: Tensor | None) -> np.ndarray | None:
+    """What the native module takes."""
+    return None if tensor is None else tensor.numpy()
+
+
+def camera_gradients(of_camera: np.ndarray, cam_from_world: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of cam_from_world [4, 4] and intrinsics [3, 3] from the native module's sums (see CAMERA_VALUES)."""
+    matrix = cam_from_world.numpy().astype(np.float64)
+    pose, of_center = of_camera[:12].reshape(3, 4).copy(), of_camera[12:15]
+    # The centre is -turn^T shift.
+    pose[:, :3] -= np.outer(matrix[:3, 3], of_center)
+    pose[:, 3] -= matrix[:3, :3] @ of_center
+    intrinsics = np.zeros((3, 3))
+    intrinsics[[0, 1, 0, 1], [0, 1, 2, 2]] = of_camera[15:]
+    pose = np.concatenate([pose, np.zeros((1, 4))])
+    return torch.tensor(pose).to(cam_from_world), torch.tensor(intrinsics).to(cam_from_world)
+
+
+def native_camera(cam_from_world: Tensor, intrinsics: Tensor, width: int, height: int) -> Any:
+    """Convert one camera to what the native module takes."""
+    matrix = cam_from_world.numpy()
+    center = -(matrix[:3, :3].astype(np.float64).T @ matrix[:3, 3]).astype(np.float32)
+    (fx, _, cx), (_, fy, cy), _ = intrinsics.tolist()
+    return native_module().Camera(np.ascontiguousarray(matrix), center, fx, fy, cx, cy, width, height)
+
+
+def _first_not_finite(inputs: list[Tensor | None]) -> Img2WorldError:
+    """The error that names the first value that is NaN or infinite."""
+    for name, tensor in zip((*Splats.__dataclass_fields__, "colors"), inputs, strict=True):
+        if tensor is not None and not torch.isfinite(tensor).all():
+            return not_finite_error(name, tensor)
+    raise AssertionError("the native rasterizer found a value that is not finite, and there is none")

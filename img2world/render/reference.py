@@ -11,7 +11,6 @@ from jaxtyping import Bool, Float, Int32
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from img2world.core.cameras import Cameras
 from img2world.core.conventions import NEAR, SH_C0
 from img2world.core.sh import C1, C2, C3, sh_degree
 from img2world.render.semantics import (
@@ -23,7 +22,7 @@ from img2world.render.semantics import (
     MIN_ALPHA,
     MIN_QUAT_NORM,
 )
-from img2world.render.splats import Rendering, Splats
+from img2world.render.splats import CameraTensors, Rendering, Splats
 
 CHUNK = 1 << 22
 """Gaussian-pixel pairs held in memory at once."""
@@ -43,15 +42,23 @@ class Projected:
     rgb: Float[Tensor, "N 3"]
 
 
-def rasterize(splats: Splats, camera: Cameras, background: tuple[float, float, float]) -> Rendering:
+def rasterize(
+    splats: Splats,
+    camera: CameraTensors,
+    *,
+    background: tuple[float, float, float],
+    antialiased: bool = False,
+    colors: Float[Tensor, "N 3"] | None = None,
+) -> Rendering:
     """Draw Gaussians as one camera sees them. Every Gaussian is tried at every pixel."""
     splats.check_finite()
     with torch.no_grad():
-        everything = project(splats, camera)
+        everything = project(splats, camera, antialiased=antialiased, colors=colors)
         radii = _radii(splats, everything, camera)
     # Only what is drawn takes part in the graph: zero times an overflown slope would be NaN.
     drawn = torch.nonzero(radii)[:, 0]
-    seen = project(Splats(**{name: getattr(splats, name)[drawn] for name in Splats.__dataclass_fields__}), camera)
+    visible = Splats(**{name: getattr(splats, name)[drawn] for name in Splats.__dataclass_fields__})
+    seen = project(visible, camera, antialiased=antialiased, colors=None if colors is None else colors[drawn])
     screen_means = torch.nan_to_num(everything.means).index_copy(0, drawn, seen.means)
     if screen_means.requires_grad:
         screen_means.retain_grad()
@@ -62,16 +69,15 @@ def rasterize(splats: Splats, camera: Cameras, background: tuple[float, float, f
     return Rendering(rgb=rgb, alpha=alpha, depth=depth, screen_means=screen_means, radii=radii)
 
 
-def project(splats: Splats, camera: Cameras) -> Projected:
+def project(
+    splats: Splats, camera: CameraTensors, *, antialiased: bool = False, colors: Float[Tensor, "N 3"] | None = None
+) -> Projected:
     """Where the Gaussians land on the screen. Those with z <= 0 are not meaningful; mask them."""
-    like = {"dtype": splats.means.dtype, "device": splats.means.device}
-    cam_from_world = torch.tensor(camera.cam_from_world[0], **like)
-    focal = torch.tensor(camera.intrinsics[0].diagonal()[:2].copy(), **like)
-    center = torch.tensor(camera.intrinsics[0, :2, 2], **like)
-    size = torch.tensor([camera.width, camera.height], **like)
-    turn = cam_from_world[:3, :3]
+    focal, center = camera.intrinsics.diagonal()[:2], camera.intrinsics[:2, 2]
+    size = torch.tensor([camera.width, camera.height]).to(splats.means)
+    turn = camera.cam_from_world[:3, :3]
 
-    in_cam = splats.means @ turn.T + cam_from_world[:3, 3]  # [N, 3]
+    in_cam = splats.means @ turn.T + camera.cam_from_world[:3, 3]  # [N, 3]
     slopes = in_cam[:, :2] / in_cam[:, 2:]  # [N, 2]
     margin = JACOBIAN_MARGIN * size
     held = slopes.clamp((-center - margin) / focal, (size - center + margin) / focal)
@@ -79,17 +85,21 @@ def project(splats: Splats, camera: Cameras) -> Projected:
     jacobian = (focal / in_cam[:, 2:])[..., None] * (turn[:2] - held[..., None] * turn[2])
     spread = jacobian @ (_matrix_from_quat(splats.quats) * splats.log_scales.exp()[:, None, :])  # [N, 2, 3]
     xx, xy, yy = ((spread[:, i] * spread[:, j]).sum(-1) for i, j in ((0, 0), (0, 1), (1, 1)))
+    without_low_pass, determinants = _determinants(spread)
+    opacities = torch.sigmoid(splats.logit_opacities)
+    if antialiased:
+        opacities = opacities * (without_low_pass.clamp(min=1e-30) / determinants).sqrt()
     return Projected(
         means=slopes * focal + center,
         covariances=torch.stack([xx + LOW_PASS, xy, yy + LOW_PASS], -1),
-        determinants=_determinants(spread),
+        determinants=determinants,
         depths=in_cam[:, 2],
-        opacities=torch.sigmoid(splats.logit_opacities),
-        rgb=_colors(splats, torch.tensor(camera.centers_in_world[0], **like)),
+        opacities=opacities,
+        rgb=_colors(splats, camera.center_in_world) if colors is None else colors,
     )
 
 
-def blend(seen: Projected, camera: Cameras, background: tuple[float, float, float]) -> Float[Tensor, "H W 5"]:
+def blend(seen: Projected, camera: CameraTensors, background: tuple[float, float, float]) -> Float[Tensor, "H W 5"]:
     """Red, green, blue with the background, alpha, and the alpha-weighted sum of depths."""
     order = torch.argsort(seen.depths.detach(), stable=True)
     ordered = [getattr(seen, name)[order] for name in Projected.__dataclass_fields__]
@@ -146,11 +156,12 @@ def _matrix_from_quat(quats: Float[Tensor, "N 4"]) -> Float[Tensor, "N 3 3"]:
     return torch.stack(rows, -2)
 
 
-def _determinants(spread: Float[Tensor, "N 2 3"]) -> Float[Tensor, "N"]:
-    """Determinants of spread @ spread.T + LOW_PASS."""
+def _determinants(spread: Float[Tensor, "N 2 3"]) -> tuple[Float[Tensor, "N"], Float[Tensor, "N"]]:
+    """Determinants of spread @ spread.T, and of the same + LOW_PASS."""
     # The sum of squared minors (Cauchy-Binet) has no cancellation: xx * yy - xy² is negative for long thin Gaussians.
     minors = torch.linalg.cross(spread[:, 0], spread[:, 1])
-    return LOW_PASS**2 + LOW_PASS * (spread * spread).sum((-2, -1)) + (minors * minors).sum(-1)
+    without = (minors * minors).sum(-1)
+    return without, LOW_PASS**2 + LOW_PASS * (spread * spread).sum((-2, -1)) + without
 
 
 def _colors(splats: Splats, center: Float[Tensor, "3"]) -> Float[Tensor, "N 3"]:
@@ -176,7 +187,7 @@ def _sh_basis(directions: Float[Tensor, "N 3"], degree: int) -> Float[Tensor, "N
     return torch.stack(bases, -1)
 
 
-def _radii(splats: Splats, projected: Projected, camera: Cameras) -> Int32[Tensor, "N"]:
+def _radii(splats: Splats, projected: Projected, camera: CameraTensors) -> Int32[Tensor, "N"]:
     """Rounded half sides of the boxes where alpha >= 1/255, 0 for what is not drawn."""
     strength = (projected.opacities / MIN_ALPHA).log().clamp(min=0)
     sides = (2 * strength[:, None] * projected.covariances[:, ::2]).sqrt().ceil()  # [N, 2]
@@ -194,7 +205,7 @@ def _sane(splats: Splats, projected: Projected) -> Bool[Tensor, "N"]:
         & (projected.depths < FAR)
         & (projected.means.abs() < MAX_EXTENT).all(-1)
         & (projected.covariances[:, ::2] < MAX_EXTENT**2).all(-1)
-        & (projected.rgb < MAX_EXTENT).all(-1)
+        & (projected.rgb.abs() < MAX_EXTENT).all(-1)
         & (norms > MIN_QUAT_NORM)
         & (norms < torch.inf)
     )

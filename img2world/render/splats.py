@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int32
 from torch import Tensor
 
+from img2world.core.cameras import Cameras
 from img2world.core.errors import Img2WorldError
 from img2world.core.gaussians import Gaussians
 from img2world.core.sh import sh_degree
@@ -44,6 +45,34 @@ class Splats:
         for field, tensor in zip(fields(self), self.tensors(), strict=True):
             if not torch.isfinite(tensor).all():
                 raise not_finite_error(field.name, tensor)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CameraTensors:
+    """One camera whose pose and lens may be trained: pictures are differentiable for both tensors."""
+
+    cam_from_world: Float[Tensor, "4 4"]
+    """Its upper three rows are used."""
+    intrinsics: Float[Tensor, "3 3"]
+    width: int
+    height: int
+
+    @property
+    def center_in_world(self) -> Float[Tensor, "3"]:
+        """Where the camera stands, if its turn is a rotation."""
+        return -self.cam_from_world[:3, :3].T @ self.cam_from_world[:3, 3]
+
+
+def camera_tensors(
+    camera: Cameras, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+) -> CameraTensors:
+    """The one camera as tensors."""
+    return CameraTensors(
+        cam_from_world=torch.tensor(camera.cam_from_world[0], dtype=dtype, device=device),
+        intrinsics=torch.tensor(camera.intrinsics[0], dtype=dtype, device=device),
+        width=camera.width,
+        height=camera.height,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ import torch
 from img2world.core.errors import MissingPackageError
 from img2world.render import rasterize, reference
 from img2world.render.gsplat import rasterization_arguments
-from img2world.render.splats import Splats
+from img2world.render.splats import Splats, camera_tensors
 
 gsplat = pytest.importorskip("gsplat")
 torch_impl = pytest.importorskip("gsplat.cuda._torch_impl")
@@ -35,7 +35,7 @@ def projected_by_gsplat(splats, camera):
 
 @pytest.mark.parametrize("bases", [1, 4, 9, 16])
 def test_conventions_are_those_of_gsplat(bases, make_splats, make_camera):
-    camera = make_camera(48, 40)
+    camera = camera_tensors(make_camera(48, 40), dtype=torch.float64)
     ours, theirs = (
         make_splats(200, bases=bases, dtype=torch.float64),
         make_splats(200, bases=bases, dtype=torch.float64),
@@ -67,7 +67,7 @@ def test_conventions_are_those_of_gsplat(bases, make_splats, make_camera):
 
 
 def test_arguments_are_those_that_gsplat_takes(make_splats, make_camera):
-    arguments = rasterization_arguments(make_splats(5, bases=4), make_camera(20, 10), (1.0, 0.5, 0.0))
+    arguments = rasterization_arguments(make_splats(5, bases=4), camera_tensors(make_camera(20, 10)), (1.0, 0.5, 0.0))
     inspect.signature(gsplat.rasterization).bind(**arguments)
     assert arguments["backgrounds"].shape == (1, 3)
     assert arguments["viewmats"].shape == (1, 4, 4)

@@ -9,15 +9,15 @@ from img2world.core.conventions import NEAR
 from img2world.core.errors import Img2WorldError, MissingPackageError
 from img2world.render import native, rasterize, semantics
 from img2world.render.native import describe, native_module
-from img2world.render.splats import Splats
+from img2world.render.splats import CameraTensors, Splats, camera_tensors
 
 BACKGROUND = (0.2, 0.5, 0.8)
 LEVELS = native_module().simd_levels()
 
 
-def draw(splats, camera, backend="native", channels=("rgb", "alpha", "depth")):
+def draw(splats, camera, backend="native", channels=("rgb", "alpha", "depth"), **style):
     """The picture, and the gradients of a random sum of its channels."""
-    drawn = rasterize(splats, camera, background=BACKGROUND, backend=backend)
+    drawn = rasterize(splats, camera, background=BACKGROUND, backend=backend, **style)
     rng = np.random.default_rng(5)
     loss = torch.zeros((), dtype=splats.means.dtype)
     for name in ("rgb", "alpha", "depth"):
@@ -48,6 +48,10 @@ def test_matches_reference(simd, bases, width, height, make_splats, make_camera,
     monkeypatch.setenv("IMG2WORLD_SIMD", simd)
     camera, truth = make_camera(width, height), make_splats(300, bases=bases, dtype=torch.float64)
     splats = make_splats(300, bases=bases)
+    for scene in (truth, splats):
+        # So faint that drawing stops nowhere.
+        with torch.no_grad():
+            scene.logit_opacities.sub_(3.0)
     expected, actual = draw(truth, camera, "reference"), draw(splats, camera)
     assert_same_picture(actual, expected)
     for name, tensor, true in zip(Splats.__dataclass_fields__, splats.tensors(), truth.tensors(), strict=True):
@@ -80,7 +84,7 @@ def test_opaque_crowds_stop_early_without_harm(make_splats, make_camera):
     assert_same_picture(actual, expected)
     for name, tensor, true in zip(Splats.__dataclass_fields__, splats.tensors(), truth.tensors(), strict=True):
         # At most 1e-4 of the light is left out, of gradients that are small everywhere: opacities are near 1.
-        assert relative_error(tensor.grad, true.grad) < 5e-3, name
+        assert relative_error(tensor.grad, true.grad) < 2e-2, name
 
 
 @pytest.mark.parametrize("simd", LEVELS)
@@ -100,13 +104,13 @@ def test_threads_do_not_change_a_bit(simd, make_splats, make_camera, monkeypatch
             assert expected.detach().numpy().tobytes() == actual.detach().numpy().tobytes()
 
 
-def test_many_bands_of_partial_sums_add_up(make_splats):
-    # 600 Gaussians over nearly all of 768 tiles are more than one band of 2^18 entries; each half is less than one.
+def test_many_bands_of_sums_add_up(make_splats):
+    # 6400 Gaussians over nearly all of 192 tiles are more than one band of 2^20 entries; each half is less than one.
     pose, width, height = np.eye(4, dtype=np.float32)[None], 256, 192
     upstream = torch.tensor(np.random.default_rng(2).normal(size=(height, width, 3)), dtype=torch.float32)
 
     def gradients(first_row, stop_row):
-        splats = make_splats(600)
+        splats = make_splats(6400)
         with torch.no_grad():
             # In the middle, so that neither half holds their slopes at its edge.
             splats.means.copy_(splats.means * 0.05 + torch.tensor([0.0, 0.0, 2.85]))
@@ -115,7 +119,7 @@ def test_many_bands_of_partial_sums_add_up(make_splats):
         intrinsics = np.array([[[200, 0, width / 2], [0, 200, height / 2 - first_row], [0, 0, 1]]], np.float32)
         camera = Cameras(world_from_cam=pose, intrinsics=intrinsics, width=width, height=stop_row - first_row)
         rgb = rasterize(splats, camera, backend="native").rgb
-        assert (rgb.grad_fn.blended.num_entries > 1 << 18) == (stop_row - first_row == height)
+        assert (rgb.grad_fn.num_entries > 1 << 20) == (stop_row - first_row == height)
         rgb.backward(upstream[first_row:stop_row])
         return [tensor.grad for tensor in splats.tensors()]
 
@@ -123,6 +127,80 @@ def test_many_bands_of_partial_sums_add_up(make_splats):
     for name, expected, above, below in zip(Splats.__dataclass_fields__, whole, upper, lower, strict=True):
         # Only the order of float32 sums differs; turns of nearly round shapes are small differences of them.
         assert relative_error(above + below, expected) < 1e-4, name
+
+
+@pytest.mark.parametrize("simd", LEVELS)
+@pytest.mark.parametrize("style", ["antialiased", "colors"])
+def test_styles_match_reference(simd, style, make_splats, make_camera, monkeypatch):
+    monkeypatch.setenv("IMG2WORLD_SIMD", simd)
+    camera, truth, splats = make_camera(48, 40), make_splats(300, dtype=torch.float64), make_splats(300)
+    colors = torch.tensor(np.random.default_rng(8).normal(size=(300, 3)), dtype=torch.float32)
+    styles = []
+    for scene in (splats, truth):
+        with torch.no_grad():
+            # Thinner than a pixel, where antialiasing matters.
+            scene.log_scales.sub_(2.0)
+            scene.logit_opacities.add_(3.0)
+        own = colors.detach().clone().to(scene.means).requires_grad_()
+        styles.append({"antialiased": True} if style == "antialiased" else {"colors": own})
+    actual, expected = draw(splats, camera, **styles[0]), draw(truth, camera, "reference", **styles[1])
+    assert_same_picture(actual, expected)
+    for name, tensor, true in zip(Splats.__dataclass_fields__, splats.tensors(), truth.tensors(), strict=True):
+        if name == "sh" and style == "colors":
+            assert tensor.grad is None or not tensor.grad.any()
+        else:
+            assert relative_error(tensor.grad, true.grad) < 2e-4, name
+    if style == "colors":
+        assert relative_error(styles[0]["colors"].grad, styles[1]["colors"].grad) < 2e-4
+    else:
+        plain = rasterize(splats, camera, background=BACKGROUND, backend="native")
+        assert (actual.rgb - plain.rgb).abs().max() > 0.02
+
+
+@pytest.mark.parametrize("simd", LEVELS)
+@pytest.mark.parametrize(("bases", "antialiased"), [(1, False), (9, False), (4, True)])
+def test_gradients_of_the_camera_match_reference(simd, bases, antialiased, make_splats, make_camera, monkeypatch):
+    monkeypatch.setenv("IMG2WORLD_SIMD", simd)
+    gradients = []
+    for dtype, backend in ((torch.float32, "native"), (torch.float64, "reference")):
+        camera = camera_tensors(make_camera(48, 40), dtype=dtype)
+        camera = CameraTensors(
+            cam_from_world=camera.cam_from_world.requires_grad_(),
+            intrinsics=camera.intrinsics.requires_grad_(),
+            width=camera.width,
+            height=camera.height,
+        )
+        splats = make_splats(300, bases=bases, dtype=dtype)
+        with torch.no_grad():
+            # Some beside the picture, whose slopes are held at its edge.
+            splats.means[:40, 0] += 2.0
+            splats.log_scales[:40] += 1.0
+        draw(splats, camera, backend, antialiased=antialiased)
+        gradients.append((camera.cam_from_world.grad, camera.intrinsics.grad))
+    for name, actual, expected in zip(("cam_from_world", "intrinsics"), *gradients, strict=True):
+        assert expected.abs().max() > 1
+        assert relative_error(actual, expected) < 5e-5, name
+
+
+def test_second_backward_pass_is_refused(make_splats, make_camera):
+    drawn = rasterize(make_splats(20), make_camera(20, 10), backend="native")
+    drawn.rgb.sum().backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="in use again"):
+        drawn.alpha.sum().backward()
+
+
+def test_pictures_drawn_in_between_do_no_harm(make_splats, make_camera):
+    alone, between, camera = make_splats(50), make_splats(50), make_camera(40, 30)
+    draw(alone, camera)
+    drawn = rasterize(between, camera, background=BACKGROUND, backend="native")
+    draw(make_splats(80, seed=2), make_camera(64, 48))
+    rng = np.random.default_rng(5)
+    sum(
+        (values * torch.tensor(rng.normal(size=values.shape)).to(values)).sum()
+        for values in (drawn.rgb, drawn.alpha, drawn.depth)
+    ).backward()
+    for expected, actual in zip(alone.tensors(), between.tensors(), strict=True):
+        np.testing.assert_array_equal(actual.grad, expected.grad)
 
 
 def test_empty_scene_is_background(make_splats, make_camera):

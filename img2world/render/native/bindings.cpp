@@ -58,90 +58,67 @@ static Gaussians as_gaussians(const Table<3>& means, const Table<4>& quats, cons
             static_cast<int64_t>(means.shape(0)), static_cast<int>(sh.shape(1))};
 }
 
-static void bind_project(nb::module_& m) {
-    m.def(
-        "project",
-        [](const std::string& simd, int threads, const Camera& camera, Table<3> means, Table<4> quats,
-           Table<3> log_scales, Rows logit_opacities, Coefficients sh, Table<2> screen_means, Table<3> whitenings,
-           Rows depths, Rows opacities, Table<3> rgb, Counts radii) {
-            const Kernels kernels = find_kernels(simd);
-            nb::gil_scoped_release release;
-            return project(kernels, threads, as_gaussians(means, quats, log_scales, logit_opacities, sh), camera,
-                           {screen_means.data(), whitenings.data(), depths.data(), opacities.data(), rgb.data(),
-                            radii.data()});
-        },
-        "simd"_a, "threads"_a, "camera"_a, "means"_a.noconvert(), "quats"_a.noconvert(), "log_scales"_a.noconvert(),
-        "logit_opacities"_a.noconvert(), "sh"_a.noconvert(), "screen_means"_a.noconvert(), "whitenings"_a.noconvert(),
-        "depths"_a.noconvert(), "opacities"_a.noconvert(), "rgb"_a.noconvert(), "radii"_a.noconvert());
-    m.def(
-        "project_backward",
-        [](const std::string& simd, int threads, const Camera& camera, Table<3> means, Table<4> quats,
-           Table<3> log_scales, Rows logit_opacities, Coefficients sh, Table<3> rgb, Counts radii,
-           Table<2> screen_means_gradient, Table<3> whitenings_gradient, Rows depths_gradient, Rows opacities_gradient,
-           Table<3> rgb_gradient, Table<3> means_gradient, Table<4> quats_gradient, Table<3> log_scales_gradient,
-           Rows logit_opacities_gradient, Coefficients sh_gradient) {
-            const Kernels kernels = find_kernels(simd);
-            nb::gil_scoped_release release;
-            const Projection forward{nullptr, nullptr, nullptr, nullptr, rgb.data(), radii.data()};
-            project_backward(kernels, threads, as_gaussians(means, quats, log_scales, logit_opacities, sh), camera,
-                             forward,
-                             {screen_means_gradient.data(), whitenings_gradient.data(), depths_gradient.data(),
-                              opacities_gradient.data(), rgb_gradient.data()},
-                             {means_gradient.data(), quats_gradient.data(), log_scales_gradient.data(),
-                              logit_opacities_gradient.data(), sh_gradient.data()});
-        },
-        "simd"_a, "threads"_a, "camera"_a, "means"_a.noconvert(), "quats"_a.noconvert(), "log_scales"_a.noconvert(),
-        "logit_opacities"_a.noconvert(), "sh"_a.noconvert(), "rgb"_a.noconvert(), "radii"_a.noconvert(),
-        "screen_means_gradient"_a.noconvert(), "whitenings_gradient"_a.noconvert(), "depths_gradient"_a.noconvert(),
-        "opacities_gradient"_a.noconvert(), "rgb_gradient"_a.noconvert(), "means_gradient"_a.noconvert(),
-        "quats_gradient"_a.noconvert(), "log_scales_gradient"_a.noconvert(), "logit_opacities_gradient"_a.noconvert(),
-        "sh_gradient"_a.noconvert());
-}
-
 static Picture as_picture(const ColorMap& rgb, const Map& alpha, const Map& depth) {
     return {static_cast<int>(rgb.shape(1)), static_cast<int>(rgb.shape(0)), rgb.data(), alpha.data(), depth.data()};
 }
 
-static void bind_blend(nb::module_& m) {
-    nb::class_<Blended>(m, "Blended").def_prop_ro("num_entries", [](const Blended& blended) {
-        return blended.lists.entries.size();
-    });
-    m.def(
-        "blend",
-        [](const std::string& simd, int threads, Table<2> screen_means, Table<3> whitenings, Rows depths, Rows opacities,
-           Table<3> colors, Counts radii, Array<const float, nb::shape<3>> background, ColorMap rgb, Map alpha,
-           Map depth) {
-            const Kernels kernels = find_kernels(simd);
-            nb::gil_scoped_release release;
-            const Projection in{screen_means.data(), whitenings.data(), depths.data(), opacities.data(), colors.data(),
-                                radii.data()};
-            return std::make_unique<Blended>(blend(kernels, threads, in, static_cast<int64_t>(radii.shape(0)),
-                                                   background.data(), as_picture(rgb, alpha, depth)));
-        },
-        "simd"_a, "threads"_a, "screen_means"_a.noconvert(), "whitenings"_a.noconvert(), "depths"_a.noconvert(),
-        "opacities"_a.noconvert(), "colors"_a.noconvert(), "radii"_a.noconvert(), "background"_a.noconvert(),
-        "rgb"_a.noconvert(), "alpha"_a.noconvert(), "depth"_a.noconvert());
-    m.def(
-        "blend_backward",
-        [](const std::string& simd, int threads, const Blended& blended, Table<3> whitenings, Rows opacities, ColorMap rgb,
-           Map alpha, Map depth, ColorMap rgb_gradient, std::optional<Map> alpha_gradient,
-           std::optional<Map> depth_gradient, Table<2> screen_means_gradient, Table<3> whitenings_gradient,
-           Rows depths_gradient, Rows opacities_gradient, Table<3> colors_gradient) {
-            const Kernels kernels = find_kernels(simd);
-            nb::gil_scoped_release release;
-            const Projection in{nullptr, whitenings.data(), nullptr, opacities.data(), nullptr, nullptr};
-            const Projection out{screen_means_gradient.data(), whitenings_gradient.data(), depths_gradient.data(),
-                                 opacities_gradient.data(),    colors_gradient.data(),     nullptr};
-            const PictureGradients upstream{rgb_gradient.data(), alpha_gradient ? alpha_gradient->data() : nullptr,
-                                            depth_gradient ? depth_gradient->data() : nullptr};
-            blend_backward(kernels, threads, blended, in, static_cast<int64_t>(opacities.shape(0)),
-                           as_picture(rgb, alpha, depth), upstream, out);
-        },
-        "simd"_a, "threads"_a, "blended"_a, "whitenings"_a.noconvert(), "opacities"_a.noconvert(), "rgb"_a.noconvert(),
-        "alpha"_a.noconvert(), "depth"_a.noconvert(), "rgb_gradient"_a.noconvert(),
-        "alpha_gradient"_a.noconvert().none(), "depth_gradient"_a.noconvert().none(),
-        "screen_means_gradient"_a.noconvert(), "whitenings_gradient"_a.noconvert(), "depths_gradient"_a.noconvert(),
-        "opacities_gradient"_a.noconvert(), "colors_gradient"_a.noconvert());
+template <typename T>
+static auto data_or_null(const std::optional<T>& array) {
+    return array ? array->data() : nullptr;
+}
+
+static void bind_frame(nb::module_& m) {
+    nb::class_<Frame>(m, "Frame")
+        .def(nb::init<>())
+        .def_prop_ro("num_entries", &Frame::num_entries)
+        .def(
+            "draw",
+            [](Frame& frame, const std::string& simd, int threads, const Camera& camera, bool antialiased, Table<3> means,
+               Table<4> quats, Table<3> log_scales, Rows logit_opacities, Coefficients sh, std::optional<Table<3>> colors,
+               Array<const float, nb::shape<3>> background, ColorMap rgb, Map alpha, Map depth, Table<2> screen_means,
+               Counts radii) {
+                const Kernels kernels = find_kernels(simd);
+                const ProjectTask task{as_gaussians(means, quats, log_scales, logit_opacities, sh), camera,
+                                       data_or_null(colors), antialiased, nullptr, nullptr, nullptr, screen_means.data(),
+                                       radii.data()};
+                nb::gil_scoped_release release;
+                TeamLock team(threads);
+                return frame.draw(kernels, team.get(), task, background.data(), as_picture(rgb, alpha, depth));
+            },
+            "simd"_a, "threads"_a, "camera"_a, "antialiased"_a, "means"_a.noconvert(), "quats"_a.noconvert(),
+            "log_scales"_a.noconvert(), "logit_opacities"_a.noconvert(), "sh"_a.noconvert(),
+            "colors"_a.noconvert().none(), "background"_a.noconvert(), "rgb"_a.noconvert(), "alpha"_a.noconvert(),
+            "depth"_a.noconvert(), "screen_means"_a.noconvert(), "radii"_a.noconvert())
+        .def(
+            "backward",
+            [](Frame& frame, const std::string& simd, int threads, const Camera& camera, bool antialiased, Table<3> means,
+               Table<4> quats, Table<3> log_scales, Rows logit_opacities, Coefficients sh, std::optional<Table<3>> colors,
+               Counts radii, ColorMap rgb, Map alpha, Map depth, ColorMap rgb_gradient, std::optional<Map> alpha_gradient,
+               std::optional<Map> depth_gradient, Table<3> means_gradient, Table<4> quats_gradient,
+               Table<3> log_scales_gradient, Rows logit_opacities_gradient, std::optional<Coefficients> sh_gradient,
+               std::optional<Table<3>> colors_gradient, Table<2> screen_means_gradient,
+               std::optional<Array<double, nb::shape<CAMERA_VALUES>>> camera_gradient) {
+                const Kernels kernels = find_kernels(simd);
+                const ProjectTask task{as_gaussians(means, quats, log_scales, logit_opacities, sh), camera,
+                                       data_or_null(colors), antialiased, nullptr, nullptr, nullptr, nullptr, radii.data()};
+                const PictureGradients upstream{rgb_gradient.data(), data_or_null(alpha_gradient),
+                                                data_or_null(depth_gradient)};
+                const GaussianGradients out{means_gradient.data(), quats_gradient.data(), log_scales_gradient.data(),
+                                            logit_opacities_gradient.data(), data_or_null(sh_gradient),
+                                            data_or_null(colors_gradient), screen_means_gradient.data()};
+                nb::gil_scoped_release release;
+                TeamLock team(threads);
+                frame.backward(kernels, team.get(), task, as_picture(rgb, alpha, depth), upstream, out,
+                               data_or_null(camera_gradient));
+            },
+            "simd"_a, "threads"_a, "camera"_a, "antialiased"_a, "means"_a.noconvert(), "quats"_a.noconvert(),
+            "log_scales"_a.noconvert(), "logit_opacities"_a.noconvert(), "sh"_a.noconvert(),
+            "colors"_a.noconvert().none(), "radii"_a.noconvert(), "rgb"_a.noconvert(), "alpha"_a.noconvert(),
+            "depth"_a.noconvert(), "rgb_gradient"_a.noconvert(), "alpha_gradient"_a.noconvert().none(),
+            "depth_gradient"_a.noconvert().none(), "means_gradient"_a.noconvert(), "quats_gradient"_a.noconvert(),
+            "log_scales_gradient"_a.noconvert(), "logit_opacities_gradient"_a.noconvert(),
+            "sh_gradient"_a.noconvert().none(), "colors_gradient"_a.noconvert().none(),
+            "screen_means_gradient"_a.noconvert(), "camera_gradient"_a.noconvert().none());
 }
 
 static void bind_loss(nb::module_& m) {
@@ -151,7 +128,8 @@ static void bind_loss(nb::module_& m) {
            std::optional<ColorMap> gradient) {
             const Kernels kernels = find_kernels(simd);
             nb::gil_scoped_release release;
-            return l1_dssim(kernels, threads, image.data(), target.data(), static_cast<int>(image.shape(1)),
+            TeamLock team(threads);
+            return l1_dssim(kernels, team.get(), image.data(), target.data(), static_cast<int>(image.shape(1)),
                             static_cast<int>(image.shape(0)), weight, gradient ? gradient->data() : nullptr);
         },
         "simd"_a, "threads"_a, "image"_a.noconvert(), "target"_a.noconvert(), "weight"_a,
@@ -178,8 +156,7 @@ NB_MODULE(_native, m) {
     // Pictures whose graph is alive when Python ends would be reported as leaks.
     nb::set_leak_warnings(false);
     bind_camera(m);
-    bind_project(m);
-    bind_blend(m);
+    bind_frame(m);
     bind_loss(m);
     bind_triangles(m);
     m.def("simd_levels", [] {

@@ -1,7 +1,9 @@
-// Blobs to the pixels of one tile, front to back, forward and backward. A lane is a pixel.
+// Blobs to the pixels of one tile, front to back, forward and backward.
 //
-// The backward pass runs front to back too: what is still to come behind a blob is the finished pixel less
-// what has been passed, so nothing has to be stored per blob and pixel.
+// A tile is drawn in blocks of as many pixels as a vector has lanes. First it is found out which blobs can reach
+// which block, with a blob in each lane; then each block goes through its own list of blobs, with a pixel in each
+// lane and no branch that a processor could guess wrong. The backward pass runs front to back too: what is still to
+// come behind a blob is the finished pixel less what has been passed, so nothing has to be stored per blob and pixel.
 #include "kernels.hpp"
 #include "simd.hpp"
 
@@ -9,144 +11,247 @@ namespace img2world {
 namespace IMG2WORLD_SIMD {
 namespace {
 
-// A vector covers one or more whole rows of a tile, or a part of one: then the tile has several groups of columns.
-constexpr int ROWS_PER_VECTOR = LANES > TILE ? LANES / TILE : 1;
-constexpr int GROUPS = LANES < TILE ? TILE / LANES : 1;
-constexpr int GROUP_WIDTH = TILE / GROUPS;
-constexpr int VECTORS = TILE / ROWS_PER_VECTOR;
-// How often to look for finished rows.
-constexpr uint32_t BATCH = 16;
+constexpr int BLOCK_WIDTH = 4, BLOCK_HEIGHT = LANES / BLOCK_WIDTH;
+constexpr int COLUMNS = TILE / BLOCK_WIDTH, BANDS = TILE / BLOCK_HEIGHT;
+// Blobs of a tile taken at once, so that they and what is known of them stay in the first cache.
+constexpr int CHUNK = 128;
+constexpr uint32_t PREFETCH_DISTANCE = 24;
+// Blobs worked on side by side: each waits long for its own results, so another one fills the time.
+constexpr int GROUP = 4;
+
+// Some blobs of a tile, and what decides where they reach, a blob in each lane. One more blob is seen nowhere.
+struct Chunk {
+    int count;
+    Blob blobs[CHUNK + 1];
+    float x[CHUNK + 1], y[CHUNK + 1], w2[CHUNK], slope[CHUNK], inverse_w0[CHUNK], reach[CHUNK], half_height[CHUNK],
+        right_end_y[CHUNK];
+};
+
+// The blobs of a chunk that reach each block of a band, front to back. Behind each list there is room for a vector,
+// and the one that is seen nowhere fills the last group.
+struct Lists {
+    uint32_t count[COLUMNS];
+    uint32_t blobs[COLUMNS][CHUNK + LANES];
+};
 
 struct Tile {
     int left, top;
     uint32_t begin, end;  // entries
-    Float x[GROUPS], y;   // pixel centres; y of the first vector
 };
 
 INLINE Tile find_tile(const BlendTask& task, int index) {
     const int columns = (task.picture.width + TILE - 1) / TILE;
-    Tile tile;
-    tile.left = index % columns * TILE;
-    tile.top = index / columns * TILE;
-    tile.begin = task.tile_start[index];
-    tile.end = task.tile_start[index + 1];
-    for (int i = 0; i < LANES; i++) {
-        for (int g = 0; g < GROUPS; g++) tile.x[g][i] = tile.left + g * GROUP_WIDTH + i % GROUP_WIDTH + 0.5f;
-        tile.y[i] = tile.top + i / GROUP_WIDTH + 0.5f;
+    return {index % columns * TILE, index / columns * TILE, task.tile_start[index], task.tile_start[index + 1]};
+}
+
+INLINE void load_chunk(const BlendTask& task, uint32_t begin, uint32_t end, Chunk& chunk) {
+    chunk.count = static_cast<int>(end - begin < CHUNK ? end - begin : CHUNK);
+    for (int i = 0; i < chunk.count; i++) {
+        const uint32_t ahead = begin + i + PREFETCH_DISTANCE;
+        __builtin_prefetch(task.blobs + task.entries[ahead < end ? ahead : end - 1]);
+        chunk.blobs[i] = task.blobs[task.entries[begin + i]];
     }
-    return tile;
+    chunk.blobs[CHUNK] = {};
+    chunk.blobs[CHUNK].log2_opacity = -100.0f;
+    for (int i = 0; i < chunk.count; i += LANES) {
+        Float fields[16];
+        load_rows(&chunk.blobs[i].x, LANES, fields);
+        store(chunk.x + i, fields[0]);
+        store(chunk.y + i, fields[1]);
+        store(chunk.w2 + i, fields[4]);
+        store(chunk.slope + i, fields[10]);
+        store(chunk.inverse_w0 + i, fields[11]);
+        store(chunk.reach + i, fields[12]);
+        store(chunk.half_height + i, fields[14]);
+        store(chunk.right_end_y + i, fields[15]);
+    }
 }
 
-// Asks for a blob that comes a little later: blobs of one tile are far apart in memory.
-INLINE void prefetch(const BlendTask& task, const Tile& tile, uint32_t entry) {
-    const uint32_t ahead = entry + 6 < tile.end ? entry + 6 : tile.end - 1;
-    __builtin_prefetch(task.blobs + task.entries[ahead]);
+// The ellipse cut by a band is an interval of columns, so this loses no block and adds none.
+INLINE void list_band(const Chunk& chunk, const Tile& tile, int band, Lists& lists) {
+    const float low_row = tile.top + band * BLOCK_HEIGHT + 0.5f, high_row = low_row + (BLOCK_HEIGHT - 1);
+    for (uint32_t& count : lists.count) count = 0;
+    for (int i = 0; i < chunk.count; i += LANES) {
+        const Float x = load(chunk.x + i) - static_cast<float>(tile.left), y = load(chunk.y + i);
+        const Float half_height = load(chunk.half_height + i), right_end_y = load(chunk.right_end_y + i);
+        const Float low = maximum(low_row - y, -half_height), high = minimum(high_row - y, half_height);
+        const Float right_y = minimum(maximum(right_end_y, low), high), left_y = minimum(maximum(-right_end_y, low), high);
+        const Float w2 = load(chunk.w2 + i), slope = load(chunk.slope + i), reach = load(chunk.reach + i);
+        const Float right_v = w2 * right_y, left_v = w2 * left_y, inverse_w0 = load(chunk.inverse_w0 + i);
+        const Float right = square_root(maximum(minus_product(reach, right_v, right_v), Float{}));
+        const Float left = square_root(maximum(minus_product(reach, left_v, left_v), Float{}));
+        const Float end = fma(inverse_w0, right, fma(slope, right_y, x));
+        const Float begin = minus_product(fma(slope, left_y, x), inverse_w0, left);
+        const int rest = chunk.count - i;
+        const uint32_t there = bits_at_least(high, low) & (rest < LANES ? (1u << rest) - 1 : ~0u);
+        for (int column = 0; column < COLUMNS; column++) {
+            const float first = column * BLOCK_WIDTH + 0.5f, last = first + (BLOCK_WIDTH - 1);
+            const uint32_t bits = there & bits_at_least(end, splat(first)) & bits_at_least(splat(last), begin);
+            lists.count[column] = append_numbers(bits, i, lists.blobs[column], lists.count[column]);
+        }
+    }
+    for (int column = 0; column < COLUMNS; column++) {
+        for (int i = 0; i < LANES; i++) lists.blobs[column][lists.count[column] + i] = CHUNK;
+    }
 }
 
-// Calls use(lane, pixel) for the pixels of one vector that are inside the picture.
+struct Block {
+    int left, top;
+    bool whole;  // all its pixels are inside the picture
+    Float x, y;  // pixel centres
+};
+
+INLINE Block find_block(const Tile& tile, int band, int column, const Picture& picture) {
+    Float x, y;
+    for (int i = 0; i < LANES; i++) {
+        x[i] = i % BLOCK_WIDTH + 0.5f;
+        y[i] = i / BLOCK_WIDTH + 0.5f;
+    }
+    const int left = tile.left + column * BLOCK_WIDTH, top = tile.top + band * BLOCK_HEIGHT;
+    const bool whole = left + BLOCK_WIDTH <= picture.width && top + BLOCK_HEIGHT <= picture.height;
+    return {left, top, whole, x + static_cast<float>(left), y + static_cast<float>(top)};
+}
+
+INLINE int64_t corner_of(const Block& block, int width) { return static_cast<int64_t>(block.top) * width + block.left; }
+
+// Where the pixels of a block are from its corner on.
+INLINE Int pixel_offsets(int width) {
+    const Int lane = lane_numbers();
+    return (lane >> 2) * width + (lane & 3);
+}
+static_assert(BLOCK_WIDTH == 4);
+
+// Calls use(lane, pixel) for the pixels of a block that are inside the picture.
 template <typename Use>
-INLINE void for_pixels(const Tile& tile, int width, int height, int group, int vector, const Use& use) {
+INLINE void for_pixels(const Block& block, const Picture& picture, const Use& use) {
     for (int i = 0; i < LANES; i++) {
-        const int x = tile.left + group * GROUP_WIDTH + i % GROUP_WIDTH;
-        const int y = tile.top + vector * ROWS_PER_VECTOR + i / GROUP_WIDTH;
-        if (x < width && y < height) use(i, static_cast<int64_t>(y) * width + x);
+        const int x = block.left + i % BLOCK_WIDTH, y = block.top + i / BLOCK_WIDTH;
+        if (x < picture.width && y < picture.height) use(i, static_cast<int64_t>(y) * picture.width + x);
     }
 }
 
-// The vectors that a blob can reach, of those still open.
-struct Span {
-    int first, last;
-};
-INLINE Span reach(const Blob& blob, const Tile& tile, Span open) {
-    const int first = (blob.first_row - tile.top) / ROWS_PER_VECTOR, last = (blob.last_row - tile.top) / ROWS_PER_VECTOR;
-    return {first > open.first ? first : open.first, last < open.last ? last : open.last};
+// One channel of a picture, zero outside of it.
+INLINE Float read_channel(const float* values, int channels, const Block& block, const Picture& picture) {
+    if (block.whole) {
+        return gather_at(values + channels * corner_of(block, picture.width), pixel_offsets(picture.width) * channels);
+    }
+    Float out = {};
+    for_pixels(block, picture, [&](int i, int64_t pixel) { out[i] = values[channels * pixel]; });
+    return out;
 }
 
-// Unclipped opacity of a blob at some pixels, and what is used of it: zero below 1/255.
-struct Alpha {
-    Float full, used;
+INLINE void write_channel(float* values, int channels, const Block& block, const Picture& picture, Float in) {
+    if (block.whole) {
+        scatter_at(values + channels * corner_of(block, picture.width), pixel_offsets(picture.width) * channels, in);
+        return;
+    }
+    for_pixels(block, picture, [&](int i, int64_t pixel) { values[channels * pixel] = in[i]; });
+}
+
+// How much of the light behind comes through: one at first, none where there is no picture.
+INLINE Float full_light(const Block& block, const Picture& picture) {
+    if (block.whole) return splat(1.0f);
+    Float light = {};
+    for_pixels(block, picture, [&](int i, int64_t) { light[i] = 1.0f; });
+    return light;
+}
+
+INLINE bool is_open(Float through) { return bits_at_least(through, splat(MIN_TRANSMITTANCE)) != 0; }
+
+// Opacities of some blobs at some pixels: zero below 1/255. Where one is clipped it has no slope.
+struct Alphas {
+    Float used[GROUP];
+    Int sloped[GROUP];
 };
-INLINE Float log2_alpha(const Blob& blob, Float u_of_x, Float dy) {
-    const Float u = fma(splat(blob.w1), dy, u_of_x), v = blob.w2 * dy;
-    return minus_product(minus_product(splat(blob.log2_opacity), v, v), u, u);
+INLINE Alphas find_alphas(const Blob* const* blobs, const Block& block) {
+    constexpr float LOG2_MIN_ALPHA = -7.994353436858858f;
+    Float dx[GROUP], dy[GROUP], exponent[GROUP];
+    for (int g = 0; g < GROUP; g++) dx[g] = block.x - blobs[g]->x;
+    for (int g = 0; g < GROUP; g++) dy[g] = block.y - blobs[g]->y;
+    for (int g = 0; g < GROUP; g++) dx[g] = blobs[g]->w0 * dx[g];
+    for (int g = 0; g < GROUP; g++) dx[g] = fma(splat(blobs[g]->w1), dy[g], dx[g]);
+    for (int g = 0; g < GROUP; g++) dy[g] = blobs[g]->w2 * dy[g];
+    for (int g = 0; g < GROUP; g++) exponent[g] = minus_product(splat(blobs[g]->log2_opacity), dy[g], dy[g]);
+    for (int g = 0; g < GROUP; g++) exponent[g] = minus_product(exponent[g], dx[g], dx[g]);
+    Alphas alphas;
+    exp2_each(exponent, alphas.used);
+    for (int g = 0; g < GROUP; g++) alphas.sloped[g] = alphas.used[g] < MAX_ALPHA;
+    for (int g = 0; g < GROUP; g++) {
+        alphas.used[g] = select(exponent[g] >= LOG2_MIN_ALPHA, minimum(alphas.used[g], splat(MAX_ALPHA)), Float{});
+    }
+    return alphas;
 }
-INLINE Alpha alpha_from_log2(Float exponent, Float lowest) {
-    Alpha alpha;
-    alpha.full = exp2(exponent);
-    alpha.used = select(exponent >= lowest, minimum(alpha.full, splat(MAX_ALPHA)), Float{});
-    return alpha;
-}
-constexpr float LOG2_MIN_ALPHA = -7.994353436858858f;
 
 struct Channels {
     Float through, red, green, blue, depth;
 };
 
-void write_pixels(const BlendTask& task, const Tile& tile, int group, int vector, Channels sum) {
+INLINE void blend_block(const Chunk& chunk, const uint32_t* list, uint32_t count, const Block& block, Channels& out) {
+    Channels sum = out;
+    for (uint32_t begin = 0; begin < count && is_open(sum.through); begin += LANES) {
+        const uint32_t end = count - begin < LANES ? count : begin + LANES;
+        for (uint32_t k = begin; k < end; k += GROUP) {
+            const Blob* blobs[GROUP];
+            for (int g = 0; g < GROUP; g++) blobs[g] = chunk.blobs + list[k + g];
+            const Alphas alphas = find_alphas(blobs, block);
+            for (int g = 0; g < GROUP; g++) {
+                const Float weight = alphas.used[g] * sum.through;
+                sum.through -= weight;
+                sum.red = fma(weight, splat(blobs[g]->red), sum.red);
+                sum.green = fma(weight, splat(blobs[g]->green), sum.green);
+                sum.blue = fma(weight, splat(blobs[g]->blue), sum.blue);
+                sum.depth = fma(weight, splat(blobs[g]->depth), sum.depth);
+            }
+        }
+    }
+    out = sum;
+}
+
+void write_pixels(const BlendTask& task, const Block& block, Channels sum) {
     const Picture& out = task.picture;
     sum.red = fma(sum.through, splat(task.background[0]), sum.red);
     sum.green = fma(sum.through, splat(task.background[1]), sum.green);
     sum.blue = fma(sum.through, splat(task.background[2]), sum.blue);
     const Float alpha = 1.0f - sum.through;
     const Float depth = select(alpha > 0.0f, sum.depth / alpha, Float{});
-    for_pixels(tile, out.width, out.height, group, vector, [&](int i, int64_t pixel) {
-        out.rgb[3 * pixel] = sum.red[i];
-        out.rgb[3 * pixel + 1] = sum.green[i];
-        out.rgb[3 * pixel + 2] = sum.blue[i];
-        out.alpha[pixel] = alpha[i];
-        out.depth[pixel] = depth[i];
-    });
+    write_channel(out.rgb, 3, block, out, sum.red);
+    write_channel(out.rgb + 1, 3, block, out, sum.green);
+    write_channel(out.rgb + 2, 3, block, out, sum.blue);
+    write_channel(out.alpha, 1, block, out, alpha);
+    write_channel(out.depth, 1, block, out, depth);
 }
 
-INLINE bool is_open(const Channels (*sums)[GROUPS], int vector) {
-    for (int g = 0; g < GROUPS; g++) {
-        if (any_at_least(sums[vector][g].through, splat(MIN_TRANSMITTANCE))) return true;
+// Calls use(block, number, list, count) for the blocks of a tile and the blobs of a chunk that reach them.
+template <typename Use>
+INLINE void for_blocks(const Chunk& chunk, const Tile& tile, const Picture& picture, const Use& use) {
+    Lists lists;
+    for (int band = 0; band < BANDS; band++) {
+        list_band(chunk, tile, band, lists);
+        for (int column = 0; column < COLUMNS; column++) {
+            use(find_block(tile, band, column, picture), band * COLUMNS + column, lists.blobs[column], lists.count[column]);
+        }
     }
-    return false;
 }
 
 }  // namespace
 
 void blend_tile(const BlendTask& task, int index) {
     const Tile tile = find_tile(task, index);
-    const Float lowest = splat(LOG2_MIN_ALPHA);
-    Channels sums[VECTORS][GROUPS] = {};
-    for (auto& row : sums) {
-        for (Channels& sum : row) sum.through = splat(1.0f);
+    Channels sums[BANDS * COLUMNS] = {};
+    for (int i = 0; i < BANDS * COLUMNS; i++) {
+        sums[i].through = full_light(find_block(tile, i / COLUMNS, i % COLUMNS, task.picture), task.picture);
     }
-    uint32_t* reached = task.reached + static_cast<int64_t>(index) * TILE;
-    for (int v = 0; v < VECTORS; v++) reached[v] = tile.begin;
-    Span open{0, VECTORS - 1};
-    for (uint32_t batch = tile.begin; batch < tile.end && open.first <= open.last; batch += BATCH) {
-        const uint32_t batch_end = tile.end - batch < BATCH ? tile.end : batch + BATCH;
-        for (uint32_t entry = batch; entry < batch_end; entry++) {
-            prefetch(task, tile, entry);
-            const Blob& blob = task.blobs[task.entries[entry]];
-            const Span span = reach(blob, tile, open);
-            Float u_of_x[GROUPS];
-            for (int g = 0; g < GROUPS; g++) u_of_x[g] = blob.w0 * (tile.x[g] - blob.x);
-            for (int v = span.first; v <= span.last; v++) {
-                const Float dy = tile.y - blob.y + static_cast<float>(v * ROWS_PER_VECTOR);
-                for (int g = 0; g < GROUPS; g++) {
-                    const Float exponent = log2_alpha(blob, u_of_x[g], dy);
-                    if (!any_at_least(exponent, lowest)) continue;
-                    Channels& sum = sums[v][g];
-                    const Float weight = alpha_from_log2(exponent, lowest).used * sum.through;
-                    sum.through -= weight;
-                    sum.red = fma(weight, splat(blob.red), sum.red);
-                    sum.green = fma(weight, splat(blob.green), sum.green);
-                    sum.blue = fma(weight, splat(blob.blue), sum.blue);
-                    sum.depth = fma(weight, splat(blob.depth), sum.depth);
-                }
-            }
-        }
-        for (int v = open.first; v <= open.last; v++) reached[v] = batch_end;
-        while (open.first <= open.last && !is_open(sums, open.first)) open.first++;
-        while (open.first <= open.last && !is_open(sums, open.last)) open.last--;
+    Chunk chunk;
+    bool open = true;
+    for (uint32_t begin = tile.begin; begin < tile.end && open; begin += CHUNK) {
+        load_chunk(task, begin, tile.end, chunk);
+        open = false;
+        for_blocks(chunk, tile, task.picture, [&](const Block& block, int i, const uint32_t* list, uint32_t count) {
+            blend_block(chunk, list, count, block, sums[i]);
+            open |= is_open(sums[i].through);
+        });
     }
-    for (int v = 0; v < VECTORS; v++) {
-        for (int g = 0; g < GROUPS; g++) write_pixels(task, tile, g, v, sums[v][g]);
-    }
+    for (int i = 0; i < BANDS * COLUMNS; i++) write_pixels(task, find_block(tile, i / COLUMNS, i % COLUMNS, task.picture), sums[i]);
 }
 
 namespace {
@@ -158,113 +263,146 @@ struct Upstream {
 };
 
 template <bool GEOMETRY>
-INLINE Upstream read_upstream(const BlendBackwardTask& task, const Tile& tile, int group, int vector) {
-    Upstream up = {};
+INLINE Upstream read_upstream(const BlendBackwardTask& task, const Block& block) {
     const Picture& drawn = task.forward.picture;
-    up.through = splat(1.0f);
-    for_pixels(tile, drawn.width, drawn.height, group, vector, [&](int i, int64_t pixel) {
-        const float *rgb = drawn.rgb + 3 * pixel, *gradient = task.rgb + 3 * pixel;
-        up.red[i] = gradient[0];
-        up.green[i] = gradient[1];
-        up.blue[i] = gradient[2];
-        up.behind[i] = rgb[0] * gradient[0] + rgb[1] * gradient[1] + rgb[2] * gradient[2];
-        if (GEOMETRY && drawn.alpha[pixel] > 0) {
-            // depth = sum / alpha, so a change of alpha changes the depth too.
-            up.depth[i] = task.depth[pixel] / drawn.alpha[pixel];
-            up.alpha[i] = task.alpha[pixel] - up.depth[i] * drawn.depth[pixel];
-            up.behind[i] += task.alpha[pixel] * drawn.alpha[pixel];
-        }
-    });
+    const auto read = [&](const float* values, int channels) { return read_channel(values, channels, block, drawn); };
+    Upstream up = {};
+    up.through = full_light(block, drawn);
+    up.red = read(task.rgb, 3);
+    up.green = read(task.rgb + 1, 3);
+    up.blue = read(task.rgb + 2, 3);
+    up.behind = read(drawn.rgb, 3) * up.red + read(drawn.rgb + 1, 3) * up.green + read(drawn.rgb + 2, 3) * up.blue;
+    if (GEOMETRY) {
+        // depth = sum / alpha, so a change of alpha changes the depth too. Without alpha there is none.
+        const Float alpha = read(drawn.alpha, 1), of_alpha = read(task.alpha, 1);
+        const Int hit = alpha > 0.0f;
+        up.depth = select(hit, read(task.depth, 1) / alpha, Float{});
+        up.alpha = select(hit, of_alpha - up.depth * read(drawn.depth, 1), Float{});
+        up.behind += of_alpha * alpha;
+    }
     return up;
 }
 
-// Sums over pixels so far of what PARTIALS names.
-struct Moments {
-    Float one, x, y, xx, xy, yy, red, green, blue, depth;
-};
-
-// Writes the sums over lanes.
-INLINE void store_sums(const Moments& sums, float* out) {
-    const Four first = sum_lanes(sums.one, sums.x, sums.y, sums.xx);
-    const Four second = sum_lanes(sums.xy, sums.yy, sums.red, sums.green);
-    const Four third = sum_lanes(sums.blue, sums.depth, Float{}, Float{});
-    std::memcpy(out, &first, sizeof first);
-    std::memcpy(out + 4, &second, sizeof second);
-    std::memcpy(out + 8, &third, 2 * sizeof(float));
-}
-
-// Goes past a blob at some pixels: adds its share of colour and depth, and returns dL / d(ln alpha).
+// Passes some blobs at some pixels: gives their weights, and dL / d(ln alpha).
 template <bool GEOMETRY>
-INLINE Float pass(const Blob& blob, Alpha alpha, Upstream& pixel, Moments& sums) {
-    const Float weight = alpha.used * pixel.through;
-    Float value = fma(splat(blob.blue), pixel.blue, fma(splat(blob.green), pixel.green, blob.red * pixel.red));
+INLINE void pass(const Blob* const* blobs, const Block& block, Upstream& pixel, Float* weights, Float* gradients) {
+    const Alphas alphas = find_alphas(blobs, block);
+    Float value[GROUP], ratio[GROUP];
+    for (int g = 0; g < GROUP; g++) value[g] = blobs[g]->red * pixel.red;
+    for (int g = 0; g < GROUP; g++) value[g] = fma(splat(blobs[g]->green), pixel.green, value[g]);
+    for (int g = 0; g < GROUP; g++) value[g] = fma(splat(blobs[g]->blue), pixel.blue, value[g]);
     if (GEOMETRY) {
-        value += fma(splat(blob.depth), pixel.depth, pixel.alpha);
-        sums.depth = fma(weight, pixel.depth, sums.depth);
+        for (int g = 0; g < GROUP; g++) value[g] += fma(splat(blobs[g]->depth), pixel.depth, pixel.alpha);
     }
-    sums.red = fma(weight, pixel.red, sums.red);
-    sums.green = fma(weight, pixel.green, sums.green);
-    sums.blue = fma(weight, pixel.blue, sums.blue);
-    pixel.behind = minus_product(pixel.behind, weight, value);
-    pixel.through -= weight;
-    // More alpha shows more of the blob, and less of all that is behind it. Clipped alpha has no slope.
-    const Float hidden = pixel.behind * alpha.used * reciprocal(1.0f - alpha.used);
-    return select(alpha.full < MAX_ALPHA, fma(weight, value, -hidden), Float{});
+    for (int g = 0; g < GROUP; g++) ratio[g] = alphas.used[g] * reciprocal(1.0f - alphas.used[g]);
+    for (int g = 0; g < GROUP; g++) {
+        const Float weight = alphas.used[g] * pixel.through;
+        pixel.behind = minus_product(pixel.behind, weight, value[g]);
+        pixel.through -= weight;
+        // More alpha shows more of the blob, and less of all that is behind it.
+        gradients[g] = select(alphas.sloped[g], minus_product(weight * value[g], pixel.behind, ratio[g]), Float{});
+        weights[g] = weight;
+    }
 }
 
-// Goes past a blob at one group of columns.
-template <bool GEOMETRY>
-INLINE void pass_columns(const Blob& blob, const Tile& tile, int group, Span span, Upstream (*pixels)[GROUPS],
-                         Moments& sums) {
-    const Float dx = tile.x[group] - blob.x, u_of_x = blob.w0 * dx, lowest = splat(LOG2_MIN_ALPHA);
-    // dx is the same in all rows, so the moments in x wait until the rows are added up.
-    Float one = {}, y = {}, yy = {};
-    for (int v = span.first; v <= span.last; v++) {
-        const Float dy = tile.y - blob.y + static_cast<float>(v * ROWS_PER_VECTOR);
-        const Float exponent = log2_alpha(blob, u_of_x, dy);
-        if (!any_at_least(exponent, lowest)) continue;
-        const Float gradient = pass<GEOMETRY>(blob, alpha_from_log2(exponent, lowest), pixels[v][group], sums);
-        const Float gradient_y = gradient * dy;
-        one += gradient;
-        y += gradient_y;
-        yy = fma(gradient_y, dy, yy);
+// Sums over a block's pixels of a quantity e: of e, e x, e y, e x², e x y, e y², from the block's middle.
+// `pixels` are vectors with a blob in each lane.
+INLINE void find_moments(const Float* pixels, Float* moments) {
+    for (int k = 0; k < 6; k++) moments[k] = Float{};
+    for (int row = 0; row < BLOCK_HEIGHT; row++) {
+        const Float* e = pixels + row * BLOCK_WIDTH;
+        const float y = row - 0.5f * (BLOCK_HEIGHT - 1);
+        // x is -1.5, -0.5, 0.5 and 1.5.
+        const Float outer = e[0] + e[3], inner = e[1] + e[2], sum = outer + inner;
+        const Float of_x = fma(splat(1.5f), e[3] - e[0], 0.5f * (e[2] - e[1]));
+        moments[0] += sum;
+        moments[1] += of_x;
+        moments[2] = fma(splat(y), sum, moments[2]);
+        moments[3] += fma(splat(2.25f), outer, 0.25f * inner);
+        moments[4] = fma(splat(y), of_x, moments[4]);
+        moments[5] = fma(splat(y * y), sum, moments[5]);
     }
-    const Float one_x = one * dx;
-    sums.one += one;
-    sums.x += one_x;
-    sums.xx = fma(one_x, dx, sums.xx);
-    sums.y += y;
-    sums.xy = fma(y, dx, sums.xy);
-    sums.yy += yy;
+}
+
+// From the block's middle to the blob's, which is (-dx, -dy) from there.
+INLINE void shift_moments(Float dx, Float dy, Float* moments) {
+    const Float one = moments[0], x = moments[1], y = moments[2];
+    moments[1] = fma(dx, one, x);
+    moments[2] = fma(dy, one, y);
+    moments[3] = fma(dx, x + moments[1], moments[3]);
+    moments[4] = fma(dx, y, fma(dy, moments[1], moments[4]));
+    moments[5] = fma(dy, y + moments[2], moments[5]);
+}
+
+// Adds lane i of each value to the sums of blob list[i].
+INLINE void add_to_sums(const Float (&values)[16], const uint32_t* list, Sums* sums) {
+    for (int part = 0; part < NUM_SUMS; part += LANES) {
+        Float rows[LANES];
+        for (int i = 0; i < LANES; i++) rows[i] = values[part + i];
+        transpose(rows);
+        for (int i = 0; i < LANES; i++) {
+            float* place = sums[list[i]].values + part;
+            store(place, load(place) + rows[i]);
+        }
+    }
+}
+
+template <bool GEOMETRY>
+INLINE void backward_block(const Chunk& chunk, const uint32_t* list, uint32_t count, const Block& block, Upstream& out, Sums* sums) {
+    Upstream pixel = out;
+    const float middle_x = block.left + 0.5f * BLOCK_WIDTH, middle_y = block.top + 0.5f * BLOCK_HEIGHT;
+    for (uint32_t begin = 0; begin < count && is_open(pixel.through); begin += LANES) {
+        const int batch = static_cast<int>(count - begin < LANES ? count - begin : LANES);
+        Float gradients[LANES], weights[LANES], values[16] = {};
+        int done = 0;
+        for (; done < batch; done += GROUP) {
+            const Blob* blobs[GROUP];
+            for (int g = 0; g < GROUP; g++) blobs[g] = chunk.blobs + list[begin + done + g];
+            pass<GEOMETRY>(blobs, block, pixel, weights + done, gradients + done);
+        }
+        for (; done < LANES; done++) gradients[done] = weights[done] = Float{};
+        // From a vector for each blob to a vector for each pixel.
+        transpose(gradients);
+        transpose(weights);
+        find_moments(gradients, values);
+        const Int places = load_numbers(list + begin);
+        shift_moments(middle_x - gather_at(chunk.x, places), middle_y - gather_at(chunk.y, places), values);
+        for (int i = 0; i < LANES; i++) {
+            values[6] = fma(weights[i], splat(pixel.red[i]), values[6]);
+            values[7] = fma(weights[i], splat(pixel.green[i]), values[7]);
+            values[8] = fma(weights[i], splat(pixel.blue[i]), values[8]);
+            if (GEOMETRY) values[9] = fma(weights[i], splat(pixel.depth[i]), values[9]);
+        }
+        add_to_sums(values, list + begin, sums);
+    }
+    out = pixel;
 }
 
 template <bool GEOMETRY>
 INLINE void backward(const BlendBackwardTask& task, int index) {
-    const BlendTask& forward = task.forward;
-    const Tile tile = find_tile(forward, index);
-    const uint32_t* reached = forward.reached + static_cast<int64_t>(index) * TILE;
-    Upstream pixels[VECTORS][GROUPS];
-    uint32_t last = tile.begin;
-    for (int v = 0; v < VECTORS; v++) {
-        for (int g = 0; g < GROUPS; g++) pixels[v][g] = read_upstream<GEOMETRY>(task, tile, g, v);
-        last = reached[v] > last ? reached[v] : last;
+    const Tile tile = find_tile(task.forward, index);
+    Upstream pixels[BANDS * COLUMNS];
+    for (int i = 0; i < BANDS * COLUMNS; i++) {
+        pixels[i] = read_upstream<GEOMETRY>(task, find_block(tile, i / COLUMNS, i % COLUMNS, task.forward.picture));
     }
-    float* out = task.partials + static_cast<int64_t>(tile.begin - task.first_entry) * PARTIALS;
-    Span open{0, VECTORS - 1};
-    for (uint32_t entry = tile.begin; entry < last; entry++, out += PARTIALS) {
-        prefetch(forward, tile, entry);
-        while (open.first <= open.last && reached[open.first] <= entry) open.first++;
-        while (open.first <= open.last && reached[open.last] <= entry) open.last--;
-        const Blob& blob = forward.blobs[forward.entries[entry]];
-        const Span span = reach(blob, tile, open);
-        Moments sums = {};
-        for (int g = 0; g < GROUPS; g++) pass_columns<GEOMETRY>(blob, tile, g, span, pixels, sums);
-        store_sums(sums, out);
+    Sums* out = task.sums + (tile.begin - task.first_entry);
+    // What lists are filled up with has sums too.
+    Sums sums[CHUNK + 1];
+    Chunk chunk;
+    bool open = true;
+    uint32_t begin = tile.begin;
+    for (; begin < tile.end && open; begin += CHUNK) {
+        load_chunk(task.forward, begin, tile.end, chunk);
+        std::memset(static_cast<void*>(sums), 0, chunk.count * sizeof(Sums));
+        open = false;
+        for_blocks(chunk, tile, task.forward.picture, [&](const Block& block, int i, const uint32_t* list, uint32_t count) {
+            backward_block<GEOMETRY>(chunk, list, count, block, pixels[i], sums);
+            open |= is_open(pixels[i].through);
+        });
+        std::memcpy(static_cast<void*>(out + (begin - tile.begin)), sums, chunk.count * sizeof(Sums));
     }
-    // Entries behind what no light passes.
-    for (uint32_t entry = last; entry < tile.end; entry++, out += PARTIALS) {
-        for (int k = 0; k < PARTIALS; k++) out[k] = 0;
-    }
+    // Blobs behind what no light passes.
+    if (begin < tile.end) std::memset(static_cast<void*>(out + (begin - tile.begin)), 0, (tile.end - begin) * sizeof(Sums));
 }
 
 }  // namespace

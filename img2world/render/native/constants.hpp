@@ -14,6 +14,6 @@ constexpr float MAX_EXTENT = 1e6f;
 constexpr float MIN_QUAT_NORM = 1e-12f;
 
 // Side of the squares in which pixels are drawn together.
-constexpr int TILE = 8;
+constexpr int TILE = 16;
 
 }  // namespace img2world

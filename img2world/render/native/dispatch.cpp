@@ -5,9 +5,8 @@ namespace img2world {
 
 #define DECLARE_KERNELS(simd)                                                                                      \
     namespace simd {                                                                                               \
-    bool project(const Gaussians&, const Camera&, int64_t, int64_t, const Projection&);                            \
-    void project_backward(const Gaussians&, const Camera&, int64_t, int64_t, const Projection&,                    \
-                          const ProjectionGradients&, const GaussianGradients&);                                   \
+    bool project(const ProjectTask&, int64_t, int64_t);                                                            \
+    void project_backward(const ProjectTask&, int64_t, int64_t, const Sums*, const GaussianGradients&, double*);   \
     void blend_tile(const BlendTask&, int);                                                                        \
     void blend_tile_backward(const BlendBackwardTask&, int);                                                       \
     int64_t loss_scratch(const LossTask&);                                                                         \

@@ -81,12 +81,6 @@ INLINE double sum_of_lanes(Float a) {
     return sum;
 }
 
-INLINE Int lane_numbers() {
-    Int numbers;
-    for (int i = 0; i < LANES; i++) numbers[i] = i;
-    return numbers;
-}
-
 }  // namespace
 
 int64_t loss_scratch(const LossTask& task) { return (2 * MEANS + MEANS * WINDOW) * pitch(task) + SLACK; }

@@ -24,29 +24,50 @@ struct Gaussians {
     int bases;  // K: 1, 4, 9 or 16
 };
 
-struct GaussianGradients {
-    float *means, *quats, *log_scales, *logit_opacities, *sh;
-};
-
-// Gaussians on the screen. `whitenings` w turn an offset in pixels into standard deviations:
-// u = w0 dx + w1 dy, v = w2 dy. It is the Cholesky factor of the inverse covariance: unlike the inverse
-// itself it keeps its precision for long thin Gaussians, and u² + v² cannot become negative.
-struct Projection {
-    float *means, *whitenings, *depths, *opacities, *rgb;  // [N, 2], [N, 3], [N], [N], [N, 3]
-    int32_t* radii;                                        // [N], 0 where nothing is drawn
-};
-
-struct ProjectionGradients {
-    const float *means, *whitenings, *depths, *opacities, *rgb;
-};
-
-// One Gaussian as the pixel loops want it: one cache line.
+// One Gaussian on the screen, as the pixel loops want it: one cache line.
+//
+// Its whitening w turns an offset in pixels into standard deviations: u = w0 dx + w1 dy, v = w2 dy. It is the
+// Cholesky factor of the inverse covariance: unlike the inverse itself it keeps its precision for long thin
+// Gaussians, and u² + v² cannot become negative. Here it is scaled so that log2(alpha) = log2_opacity - u² - v².
 struct alignas(64) Blob {
     float x, y;
-    float w0, w1, w2;  // whitening times sqrt(log2(e) / 2), so that log2(alpha) = log2_opacity - u² - v²
+    float w0, w1, w2;
     float log2_opacity;
     float red, green, blue, depth;
-    int32_t first_row, last_row;  // pixel rows that it can reach
+    // The ellipse where alpha is 1/255, about the centre. A line y = const cuts it at
+    // x = slope y ± inverse_w0 sqrt(reach - (w2 y)²); its right end is at right_end_y, the left end opposite.
+    float slope, inverse_w0, reach, half_width, half_height, right_end_y;
+};
+
+// The tiles that the box around a Gaussian's ellipse touches, both ends included.
+struct TileBox {
+    uint16_t left, top, right, bottom;
+};
+
+// Sums over pixels for one Gaussian: with e = dL / d(ln alpha) and (dx, dy) from its centre to the pixel, those of
+// e, e dx, e dy, e dx², e dx dy, e dy², then dL / d(red, green, blue, depth).
+struct alignas(64) Sums {
+    float values[16];
+};
+constexpr int NUM_SUMS = 10;
+
+// The derivatives of the loss with respect to a camera: 12 of cam_from_world, 3 of its centre, fx, fy, cx, cy.
+constexpr int CAMERA_VALUES = 19;
+
+struct ProjectTask {
+    Gaussians in;
+    Camera camera;
+    const float* colors;  // [N, 3], or null to take them from `in.sh`
+    bool antialiased;
+    Blob* blobs;          // [N]
+    TileBox* boxes;       // [N]
+    float* depths;        // [N] 0 for what is not drawn
+    float* screen_means;  // [N, 2] in pixels
+    int32_t* radii;       // [N] half sides of the boxes where alpha >= 1/255, 0 where nothing is drawn
+};
+
+struct GaussianGradients {
+    float *means, *quats, *log_scales, *logit_opacities, *sh, *colors, *screen_means;  // sh or colors may be null
 };
 
 struct Picture {
@@ -55,22 +76,17 @@ struct Picture {
 };
 
 struct BlendTask {
-    const Blob* blobs;           // front to back
+    const Blob* blobs;           // [N]
     const uint32_t* tile_start;  // [tiles + 1] into entries
     const uint32_t* entries;     // which blobs a tile sees, front to back
-    uint32_t* reached;           // [tiles, TILE] how many entries each row of a tile went through
     float background[3];
     Picture picture;
 };
 
-// Sums over the pixels of a tile for one blob: with e = dL / d(ln alpha) and (dx, dy) from the blob's
-// centre to the pixel, the sums of e, e dx, e dy, e dx², e dx dy, e dy², then dL / d(red, green, blue, depth).
-constexpr int PARTIALS = 10;
-
 struct BlendBackwardTask {
     BlendTask forward;
     const float *rgb, *alpha, *depth;  // upstream gradients; alpha and depth may be null together
-    float* partials;                   // [entries from `first_entry` on, PARTIALS]
+    Sums* sums;                        // of the entries from `first_entry` on; written
     uint32_t first_entry;
 };
 
@@ -91,9 +107,10 @@ struct LossTask {
 struct Kernels {
     const char* name;
     // Returns whether all Gaussians of [begin, end) are finite.
-    bool (*project)(const Gaussians&, const Camera&, int64_t begin, int64_t end, const Projection&);
-    void (*project_backward)(const Gaussians&, const Camera&, int64_t begin, int64_t end, const Projection& forward,
-                             const ProjectionGradients&, const GaussianGradients&);
+    bool (*project)(const ProjectTask&, int64_t begin, int64_t end);
+    // `sums` are those of the Gaussians from `begin` on; adds to `camera`, unless it is null.
+    void (*project_backward)(const ProjectTask&, int64_t begin, int64_t end, const Sums* sums, const GaussianGradients&,
+                             double* camera);
     void (*blend_tile)(const BlendTask&, int tile);
     void (*blend_tile_backward)(const BlendBackwardTask&, int tile);
     // Floats that similarity_rows needs; they must be finite.

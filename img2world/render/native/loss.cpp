@@ -1,11 +1,10 @@
 #include "loss.hpp"
 
 #include <cmath>
-#include <memory>
 #include <numeric>
 #include <vector>
 
-#include "parallel.hpp"
+#include "buffer.hpp"
 
 namespace img2world {
 namespace {
@@ -26,14 +25,16 @@ LossTask make_task(const float* image, const float* target, int width, int heigh
 
 }  // namespace
 
-double l1_dssim(const Kernels& kernels, int threads, const float* image, const float* target, int width, int height,
+double l1_dssim(const Kernels& kernels, Team& team, const float* image, const float* target, int width, int height,
                 float weight, float* gradient) {
-    Team team(threads);
     LossTask task = make_task(image, target, width, height, weight, gradient);
     const int64_t windows = height - WINDOW + 1;
-    std::unique_ptr<float[]> maps;
-    if (gradient != nullptr) maps = std::make_unique_for_overwrite<float[]>(MAPS * windows * width * 3);
-    task.maps = maps.get();
+    // Kept for the next picture. Threads that call this at the same time have their own.
+    static thread_local Buffer<float> maps;
+    if (gradient != nullptr) {
+        maps.resize(MAPS * windows * width * 3);
+        task.maps = maps.data();
+    }
     std::vector<double> similar((windows + ROWS_PER_BAND - 1) / ROWS_PER_BAND);
     std::vector<double> absolute((height + ROWS_PER_BAND - 1) / ROWS_PER_BAND);
     team.run_ranges(windows, ROWS_PER_BAND, [&](int64_t begin, int64_t end) {

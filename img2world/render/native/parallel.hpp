@@ -5,8 +5,12 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <memory>
+#include <mutex>
 #include <thread>
 #include <vector>
+
+#include <unistd.h>
 
 namespace img2world {
 
@@ -40,6 +44,7 @@ class Team {
         busy_ = static_cast<int>(helpers_.size());
         announce();
         drain();
+        for (int spin = 0; spin < SPINS && busy_ > 0; spin++) pause();
         for (int busy = busy_; busy > 0; busy = busy_) busy_.wait(busy);
     }
 
@@ -59,11 +64,20 @@ class Team {
     }
     void help() {
         for (uint32_t seen = 0;; seen++) {
+            for (int spin = 0; spin < SPINS && round_ == seen; spin++) pause();
             round_.wait(seen);
             if (work_ == nullptr) return;
             drain();
             if (--busy_ == 0) busy_.notify_one();
         }
+    }
+
+    // To fall asleep and be woken takes as long as a piece of work, and the next one mostly comes at once.
+    static constexpr int SPINS = 300;
+    static void pause() {
+#if defined(__x86_64__)
+        __builtin_ia32_pause();
+#endif
     }
 
     std::vector<std::thread> helpers_;
@@ -74,11 +88,34 @@ class Team {
     std::atomic<uint32_t> round_{0};
 };
 
-// Calls work(i) for i in [0, count), on up to `threads` threads, in any order.
-template <typename Work>
-void parallel_for(int64_t count, int threads, const Work& work) {
-    Team team(static_cast<int>(std::clamp<int64_t>(count, 1, std::max(threads, 1))));
-    team.run(count, work);
-}
+// The team of this process, for one caller at a time. It is kept: to start threads takes as long as much of our work.
+class TeamLock {
+   public:
+    explicit TeamLock(int threads) : lock_(mutex()) {
+        // Threads do not survive a fork, so the child needs new ones; the old team can only be left behind.
+        if (owner() != getpid()) {
+            static_cast<void>(kept().release());
+            owner() = getpid();
+        }
+        if (!kept() || kept()->threads() != threads) kept() = std::make_unique<Team>(threads);
+    }
+    Team& get() { return *kept(); }
+
+   private:
+    static std::mutex& mutex() {
+        static std::mutex one;
+        return one;
+    }
+    static std::unique_ptr<Team>& kept() {
+        // Never destroyed: at the end of the process its threads may be gone already.
+        static auto* one = new std::unique_ptr<Team>();
+        return *one;
+    }
+    static pid_t& owner() {
+        static pid_t one = getpid();
+        return one;
+    }
+    std::lock_guard<std::mutex> lock_;
+};
 
 }  // namespace img2world

@@ -5,28 +5,34 @@
 
 namespace img2world {
 
-// Returns whether all Gaussians are finite.
-bool project(const Kernels& kernels, int threads, const Gaussians& in, const Camera& camera, const Projection& out);
-
-void project_backward(const Kernels& kernels, int threads, const Gaussians& in, const Camera& camera,
-                      const Projection& forward, const ProjectionGradients& upstream, const GaussianGradients& out);
-
-// What the backward pass of a picture needs of its forward pass.
-struct Blended {
-    TileLists lists;
-    std::vector<uint32_t> reached;  // [tiles, TILE], see BlendTask
-    float background[3];
-};
-
-Blended blend(const Kernels& kernels, int threads, const Projection& in, int64_t count, const float background[3],
-              const Picture& out);
-
 struct PictureGradients {
     const float *rgb, *alpha, *depth;  // alpha and depth may be null together
 };
 
-// `out` are the gradients of means, whitenings, depths, opacities and rgb; radii are not used.
-void blend_backward(const Kernels& kernels, int threads, const Blended& blended, const Projection& in, int64_t count,
-                    const Picture& picture, const PictureGradients& upstream, const Projection& out);
+// One picture of Gaussians, and what its backward pass needs. To be used again and again: its buffers are kept.
+class Frame {
+   public:
+    // `task.blobs`, `boxes` and `depths` are not read. Returns whether all Gaussians are finite; if not, the picture has no meaning.
+    bool draw(const Kernels& kernels, Team& team, ProjectTask task, const float background[3], const Picture& out);
+
+    // The task, its arrays and the picture must be those of the last `draw`. `camera` may be null.
+    void backward(const Kernels& kernels, Team& team, ProjectTask task, const Picture& picture,
+                  const PictureGradients& upstream, const GaussianGradients& out, double* camera);
+
+    int64_t num_entries() const { return static_cast<int64_t>(lists_.entries.size()); }
+
+   private:
+    BlendTask blend_task(const Picture& picture) const;
+    void add_band(int64_t begin, int64_t end, uint32_t first_entry, uint32_t end_entry, Sums* out);
+
+    Buffer<Blob> blobs_;
+    Buffer<TileBox> boxes_;
+    Buffer<float> depths_;
+    TileLists lists_;
+    float background_[3] = {};
+    Buffer<Sums> entry_sums_, gaussian_sums_;
+    Buffer<uint32_t> next_place_;
+    std::vector<double> camera_sums_;
+};
 
 }  // namespace img2world

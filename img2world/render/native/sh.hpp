@@ -68,8 +68,14 @@ INLINE void sh_colors(const float* sh, int bases, int count, const Float* direct
     Float basis[MAX_BASES];
     sh_basis(bases, direction[0], direction[1], direction[2], basis);
     for (int c = 0; c < 3; c++) rgb[c] = splat(0.5f);
-    for (int k = 0; k < bases; k++) {
-        for (int c = 0; c < 3; c++) rgb[c] = fma(basis[k], load_strided(sh + 3 * k + c, 3 * bases, count), rgb[c]);
+    if (bases == 1) {
+        Float value[3];
+        load_columns(sh, count, value);
+        for (int c = 0; c < 3; c++) rgb[c] = fma(basis[0], value[c], rgb[c]);
+    } else {
+        for (int k = 0; k < bases; k++) {
+            for (int c = 0; c < 3; c++) rgb[c] = fma(basis[k], load_strided(sh + 3 * k + c, 3 * bases, count), rgb[c]);
+        }
     }
     for (int c = 0; c < 3; c++) rgb[c] = maximum(rgb[c], Float{});
 }
@@ -79,6 +85,12 @@ INLINE void sh_backward(const float* sh, int bases, int count, const Float* dire
                         Float* direction_gradient) {
     Float basis[MAX_BASES], basis_gradient[MAX_BASES];
     sh_basis(bases, direction[0], direction[1], direction[2], basis);
+    if (bases == 1) {
+        // A constant colour does not depend on the direction.
+        const Float constant[3] = {basis[0] * rgb[0], basis[0] * rgb[1], basis[0] * rgb[2]};
+        store_columns(out, count, constant);
+        return;
+    }
     for (int k = 0; k < bases; k++) {
         basis_gradient[k] = Float{};
         for (int c = 0; c < 3; c++) {

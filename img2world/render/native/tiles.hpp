@@ -3,24 +3,49 @@
 
 #include <vector>
 
+#include "buffer.hpp"
 #include "kernels.hpp"
 #include "parallel.hpp"
 
 namespace img2world {
 
-struct TileLists {
-    std::vector<uint32_t> order;       // the drawn Gaussians by depth; a "rank" is a place in it
-    std::vector<Blob> blobs;           // [ranks]
-    std::vector<uint32_t> tile_start;  // [tiles + 1] into entries
-    std::vector<uint32_t> entries;     // ranks, rising within a tile
-    std::vector<uint32_t> rank_start;  // [ranks + 1] into places
-    std::vector<uint32_t> places;      // where in entries a rank is, rising: the tiles in their order
-
-    int64_t num_tiles() const { return static_cast<int64_t>(tile_start.size()) - 1; }
-    int64_t num_ranks() const { return static_cast<int64_t>(order.size()); }
+// Tiles of one row that a Gaussian touches.
+struct TileSpan {
+    uint32_t gaussian, first_tile, count;
 };
 
-// Throws std::length_error when there would be more than 2^32 entries.
-TileLists list_tiles(const Projection& projection, int64_t count, int width, int height, Team& team);
+// What one piece of the Gaussians, in their order, touches.
+struct TilePiece {
+    std::vector<TileSpan> spans;
+    std::vector<uint32_t> tile_counts;  // [tiles], then where in entries its next one goes
+};
+
+struct SortItem {
+    uint32_t key, gaussian;
+};
+
+// Buffers are kept from picture to picture, so that nothing is allocated when they are large enough.
+class TileLists {
+   public:
+    // Throws std::length_error when there would be more than 2^32 entries.
+    void build(const ProjectTask& projected, Team& team);
+
+    Buffer<uint32_t> tile_start;   // [tiles + 1] into entries
+    Buffer<uint32_t> entries;      // Gaussians, nearest first within a tile
+    Buffer<uint32_t> place_start;  // [N] into places, for those drawn
+    Buffer<uint32_t> place_count;  // [N] 0 for those not drawn
+    Buffer<uint32_t> places;       // where in entries a Gaussian is, rising: the tiles in their order
+
+    int64_t num_tiles() const { return static_cast<int64_t>(tile_start.size()) - 1; }
+
+   private:
+    void sort_by_depth(const float* depths, int64_t count);
+    void touch(const ProjectTask& projected, int64_t begin, int64_t end, TilePiece& piece);
+    void lay_out(int64_t num_pieces);
+    void fill(int64_t begin, TilePiece& piece);
+
+    Buffer<SortItem> order_, other_;  // the drawn Gaussians, nearest first
+    std::vector<TilePiece> pieces_;
+};
 
 }  // namespace img2world
