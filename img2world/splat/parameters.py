@@ -3,14 +3,12 @@
 from collections.abc import Callable, Mapping
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Int32
 from torch import Tensor
 
 from img2world.core.gaussians import Gaussians
+from img2world.render.adam import adam_step
 from img2world.render.splats import Splats, gaussians_from_splats
-
-EPSILON = 1e-15
-"""Of Adam, as in 3DGS: the gradients of one Gaussian are far below the usual 1e-8."""
 
 Rows = dict[str, Tensor]
 """Tensors by name, one row for each Gaussian: means, quats, log_scales, logit_opacities, dc and rest."""
@@ -23,8 +21,11 @@ class Parameters:
         arrays = {name: getattr(gaussians, name) for name in ("means", "quats", "log_scales", "logit_opacities")}
         arrays |= {"dc": gaussians.sh[:, :1], "rest": gaussians.sh[:, 1:]}
         self.values: Rows = {name: torch.tensor(array, device=device) for name, array in arrays.items()}
-        groups = [{"params": [value.requires_grad_()], "name": name} for name, value in self.values.items()]
-        self._adam = torch.optim.Adam(groups, lr=0.0, eps=EPSILON, fused=True)
+        for value in self.values.values():
+            value.requires_grad_()
+        # The running means of gradients and of their squares.
+        self._moments = {name: (torch.zeros_like(v), torch.zeros_like(v)) for name, v in self.values.items()}
+        self._steps = 0
 
     def __len__(self) -> int:
         return len(self.values["means"])
@@ -47,12 +48,17 @@ class Parameters:
         gaussians.quats[:] /= (gaussians.quats**2).sum(1, keepdims=True) ** 0.5
         return gaussians
 
-    def step(self, rates: Mapping[str, float]) -> None:
-        """One step of Adam down the gradients that `backward` left, which are cleared."""
-        for group in self._adam.param_groups:
-            group["lr"] = rates[group["name"]]
-        self._adam.step()
-        self._adam.zero_grad()
+    def step(self, rates: Mapping[str, float], radii: Int32[Tensor, "N"] | None = None) -> None:
+        """One step of Adam down the gradients that `backward` left, which are cleared.
+
+        With the radii of the picture, only the Gaussians that it shows move.
+        """
+        self._steps += 1
+        for name, value in self.values.items():
+            if value.grad is not None:
+                moments = self._moments[name]
+                adam_step(value, value.grad, *moments, radii=radii, step=self._steps, rate=rates[name])
+                value.grad = None
 
     def raise_sh_degree(self) -> None:
         """Give the colours one more band, zero at first."""
@@ -70,10 +76,6 @@ class Parameters:
 
     def _replace(self, name: str, change: Callable[[Tensor], Tensor], change_state: Callable[[Tensor], Tensor]) -> None:
         """Put a changed tensor in the place of one, and change its moments with it."""
-        old = self.values[name]
-        self.values[name] = new = change(old.detach()).requires_grad_()
-        (group,) = (group for group in self._adam.param_groups if group["name"] == name)
-        group["params"] = [new]
-        if state := self._adam.state.pop(old, None):
-            moments = {key: change_state(state[key]) for key in ("exp_avg", "exp_avg_sq")}
-            self._adam.state[new] = {**state, **moments}
+        self.values[name] = change(self.values[name].detach()).requires_grad_()
+        mean, square = self._moments[name]
+        self._moments[name] = (change_state(mean), change_state(square))

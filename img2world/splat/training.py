@@ -100,7 +100,7 @@ def train(
             raise _diverged(step, f"the loss is {float(loss)}")
         loss.backward()
         need.observe(rendering)
-        parameters.step(_rates(options, share, size))
+        parameters.step(_rates(options, share, size), rendering.radii)
         if _densify_now(step, options.steps):
             densify(parameters, need, limits, rng)
             need = Need(parameters)

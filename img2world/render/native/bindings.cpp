@@ -6,6 +6,7 @@
 #include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
 
+#include <cmath>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -136,6 +137,28 @@ static void bind_loss(nb::module_& m) {
         "gradient"_a.noconvert().none());
 }
 
+static void bind_adam(nb::module_& m) {
+    using Flat = Array<float, nb::shape<-1, -1>>;
+    m.def(
+        "adam",
+        [](const std::string& simd, int threads, Flat values, Flat gradients, Flat means, Flat squares,
+           std::optional<Counts> radii, int64_t step, double rate, double beta1, double beta2, double epsilon) {
+            constexpr int64_t ROWS_PER_PIECE = 4096;
+            const Kernels kernels = find_kernels(simd);
+            const AdamTask task{values.data(), gradients.data(), means.data(), squares.data(), data_or_null(radii),
+                                static_cast<int64_t>(values.shape(1)), static_cast<float>(beta1),
+                                static_cast<float>(beta2), static_cast<float>(epsilon),
+                                static_cast<float>(rate / (1 - std::pow(beta1, step))),
+                                static_cast<float>(1 / std::sqrt(1 - std::pow(beta2, step)))};
+            nb::gil_scoped_release release;
+            TeamLock team(threads);
+            team.get().run_ranges(static_cast<int64_t>(values.shape(0)), ROWS_PER_PIECE,
+                                  [&](int64_t begin, int64_t end) { kernels.adam_rows(task, begin, end); });
+        },
+        "simd"_a, "threads"_a, "values"_a.noconvert(), "gradients"_a.noconvert(), "means"_a.noconvert(),
+        "squares"_a.noconvert(), "radii"_a.noconvert().none(), "step"_a, "rate"_a, "beta1"_a, "beta2"_a, "epsilon"_a);
+}
+
 static void bind_triangles(nb::module_& m) {
     m.def(
         "rasterize_triangles",
@@ -158,6 +181,7 @@ NB_MODULE(_native, m) {
     bind_camera(m);
     bind_frame(m);
     bind_loss(m);
+    bind_adam(m);
     bind_triangles(m);
     m.def("simd_levels", [] {
         const AvailableKernels available = available_kernels();

@@ -13,8 +13,9 @@ namespace img2world {
     double similarity_rows(const LossTask&, int, int, float*);                                                     \
     double absolute_rows(const LossTask&, int, int);                                                               \
     void loss_gradient_rows(const LossTask&, int, int);                                                            \
+    void adam_rows(const AdamTask&, int64_t, int64_t);                                                             \
     constexpr Kernels kernels{#simd,        project,         project_backward, blend_tile,        blend_tile_backward,\
-                              loss_scratch, similarity_rows, absolute_rows,    loss_gradient_rows};                \
+                              loss_scratch, similarity_rows, absolute_rows,    loss_gradient_rows, adam_rows};     \
     }
 
 DECLARE_KERNELS(baseline)

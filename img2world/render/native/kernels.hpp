@@ -104,6 +104,16 @@ struct LossTask {
     float* gradient;                           // [H, W, 3]
 };
 
+struct AdamTask {
+    float* values;           // [N, columns]
+    const float* gradients;  // [N, columns]
+    float *means, *squares;  // [N, columns], the running means of gradients and of their squares
+    const int32_t* radii;    // [N], rows with 0 are left alone; may be null
+    int64_t columns;
+    float beta1, beta2, epsilon;
+    float rate, square_scale;  // with the corrections for the first steps
+};
+
 struct Kernels {
     const char* name;
     // Returns whether all Gaussians of [begin, end) are finite.
@@ -121,6 +131,7 @@ struct Kernels {
     double (*absolute_rows)(const LossTask&, int begin, int end);
     // Needs the maps of all windows that the rows of pixels are in.
     void (*loss_gradient_rows)(const LossTask&, int begin, int end);
+    void (*adam_rows)(const AdamTask&, int64_t begin, int64_t end);
 };
 
 // The sets of instructions that this machine has, the best first.
