@@ -10,6 +10,7 @@ from img2world.core.errors import SplatError
 from img2world.core.progress import Progress, silent
 from img2world.core.scene import Scene
 from img2world.core.views import Views
+from img2world.render import resolve_backend
 
 MIN_VIEWS = 2
 """One view says nothing about depth."""
@@ -20,7 +21,7 @@ MIN_VIEWS_TO_HOLD_OUT = 4
 
 @dataclass(frozen=True, kw_only=True)
 class GaussianSplat:
-    """Static Gaussians, trained here on the CPU (Kerbl et al. 2023)."""
+    """Static Gaussians, trained here: on the CPU, or by gsplat where there is CUDA (Kerbl et al. 2023)."""
 
     steps: int = 1000
     """One view each."""
@@ -48,6 +49,8 @@ class GaussianSplat:
     """Of the steps, 0 to 1, the first, which are made on pictures of half the size."""
     densify_gradient: float = 2e-4
     """Gaussians whose position on the screen wants to move more than this are cloned or split."""
+    cuda_strategy: Literal["mcmc", "default"] = "mcmc"
+    """How gsplat adds and drops Gaussians: MCMC moves the useless ones, default clones and splits."""
 
     def held_out(self, num_views: int) -> Bool[np.ndarray, "V"]:
         """The views that are never trained on, as a mask.
@@ -63,11 +66,15 @@ class GaussianSplat:
     def optimize(self, views: Views, *, seed: int = 0, progress: Progress = silent) -> Scene:
         """Reconstruct the scene that the views show.
 
-        The same views and seed give the same bits, whatever the number of threads. Raises SplatError
-        when there are fewer than two views, nothing to start from, or the training diverges.
+        The same views and seed give the same bits, whatever the number of threads, but not on CUDA. Raises
+        SplatError when there are fewer than two views, nothing to start from, or the training diverges.
         """
         from img2world.splat.initialize import initialize
-        from img2world.splat.training import train
+
+        if resolve_backend(self.backend) == "gsplat":
+            from img2world.splat.cuda import train
+        else:
+            from img2world.splat.training import train
 
         if len(views) < MIN_VIEWS:
             raise SplatError(
