@@ -1,0 +1,289 @@
+"""img2world's splat stage beside OpenSplat's CPU build: the same photos, cameras, points and held-out views.
+
+    python benchmarks/opensplat.py PHOTOS [--opensplat PROGRAM] [--seconds 120] [--threads 1 2] [--write]
+
+PHOTOS is a folder of photos of one thing, or of views that were saved before (`--keep-views`). Each trainer is
+judged by its own pictures of the held-out views. How OpenSplat is built is told in benchmarks/README.md.
+"""
+
+import argparse
+import datetime
+import os
+import shutil
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from end_to_end import machine
+from opensplat_process import Judge, train
+
+from img2world.core.errors import Img2WorldError
+from img2world.core.views import Views
+from img2world.poses.colmap import ColmapPoses
+from img2world.splat.metrics import evaluate
+from img2world.splat.optimize import GaussianSplat, views_at
+from img2world.video.file import FileVideo
+
+README = Path(__file__).parent / "README.md"
+BEGIN, END = "<!-- opensplat: begin -->", "<!-- opensplat: end -->"
+
+LEVELS, TIMES = (20.0, 22.0, 24.0), (30.0, 60.0, 120.0)
+"""dB, and seconds, that the table tells."""
+
+BUDGETS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0)
+"""Seconds that img2world is given; each is a training of its own, since its schedules fit its steps."""
+
+MODES = {"full size": (("--num-downscales", "0"), 10), "its defaults": ((), 50)}
+"""Ways to run OpenSplat: options, and steps between its files. By default it starts with pictures of a quarter
+of the size and doubles them after 3,000 steps."""
+
+MAX_SNAPSHOTS = 16
+ITERATION_SECONDS = 20.0
+"""How long OpenSplat is watched for the time of one iteration."""
+ITERATION_STEPS = 300
+"""Of img2world, for the same."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moment:
+    """How good a training was when."""
+
+    seconds: float
+    psnr: float
+    steps: int
+
+
+Curve = list[Moment]
+
+
+def main() -> None:
+    """Measure, print the table, and write it where asked."""
+    options = parsed()
+    program = shutil.which(options.opensplat)
+    if program is None:
+        sys.exit(f"there is no program {options.opensplat}; how to build OpenSplat is told in {README}")
+    try:
+        views = load_views(options.photos, options.size)
+    except Img2WorldError as error:
+        sys.exit(f"{error}; {error.hint}")
+    if options.keep_views:
+        views.save(options.keep_views)
+    with tempfile.TemporaryDirectory(prefix="opensplat-") as scratch:
+        splat = GaussianSplat(holdout_every=options.holdout_every)
+        text = "\n".join(compare(program, splat, views, Path(scratch), options.seconds, options.threads))
+    print(text)
+    if options.write:
+        before, _, rest = README.read_text().partition(BEGIN)
+        README.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}")
+
+
+def parsed() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="img2world's splat stage beside OpenSplat's CPU build.")
+    parser.add_argument("photos", type=Path, help="a folder of photos, or of saved views")
+    parser.add_argument("--opensplat", default="opensplat", help="the program (%(default)s)")
+    parser.add_argument("--size", type=int, default=512, help="longest side of the pictures (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=120.0, help="of training, each (%(default)s)")
+    parser.add_argument("--holdout-every", type=int, default=8, help="one view of so many is judged by (%(default)s)")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="the curves use the last (1 2)")
+    parser.add_argument("--keep-views", type=Path, help="save the views in this folder, for the next time")
+    parser.add_argument("--write", action="store_true", help="put the table into benchmarks/README.md")
+    return parser.parse_args()
+
+
+def load_views(photos: Path, size: int) -> Views:
+    """Views with cameras by COLMAP, which sees twice the size; no outlines and depth, as OpenSplat reads none."""
+    if (photos / "views.safetensors").exists():
+        return replace(Views.load(photos), alpha=None, depth=None)
+    frames = FileVideo(path=str(photos), photo_size=2 * size).generate(None, None)
+    views = ColmapPoses().estimate(frames, None)
+    scale = size / max(views.cameras.width, views.cameras.height)
+    return resized(views, round(views.cameras.width * scale), round(views.cameras.height * scale))
+
+
+def resized(views: Views, width: int, height: int) -> Views:
+    """The views with smaller pictures."""
+    import cv2
+
+    rgb = np.stack([cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA) for picture in views.rgb])
+    return replace(views, rgb=rgb, cameras=views.cameras.resized(width, height), alpha=None, depth=None)
+
+
+def compare(
+    program: str, splat: GaussianSplat, views: Views, scratch: Path, seconds: float, threads: list[int]
+) -> list[str]:
+    """The lines of the report."""
+    off_center = np.abs(views.cameras.intrinsics[:, :2, 2] - [views.cameras.width / 2, views.cameras.height / 2])
+    held_out = splat.held_out(len(views))
+    trained = views_at(views, np.flatnonzero(~held_out))
+    trained.save(scratch / "trained")
+    size = f"{views.cameras.width} × {views.cameras.height}"
+    lines = [
+        f"{datetime.date.today()}, {machine()}, load {os.getloadavg()[0]:.1f} at the start. {len(views)} photos "
+        f"of {size}, {int(held_out.sum())} held out, {len(views.points):,} points. The principal point is "
+        f"{off_center.max():.2f} px off the middle, where OpenSplat takes it to be.",
+        "",
+    ]
+    rates = [
+        (count, iteration_of_opensplat(program, scratch, count), iteration_of_ours(splat, views, count))
+        for count in threads
+    ]
+    judge = Judge(
+        binary=program,
+        views=views_at(views, np.flatnonzero(held_out)),
+        points=trained,
+        folder=scratch,
+        threads=threads[-1],
+    )
+    curves = {name: curve_of_opensplat(judge, scratch, name, seconds) for name in MODES}
+    curves["img2world"] = curve_of_ours(splat, views, threads[-1], seconds)
+    lines += [*table_of_rates(rates), "", *table_of_quality(curves, threads[-1]), "", *table_of_curves(curves)]
+    return [*lines, "", f"Load at the end: {os.getloadavg()[0]:.1f}."]
+
+
+def iteration_of_opensplat(program: str, scratch: Path, threads: int) -> float:
+    """Median seconds of a step at full size from the points, before it adds Gaussians (from step 500 on)."""
+    options, _ = MODES["full size"]
+    out = scratch / f"iteration-{threads}"
+    training = train(
+        program,
+        scratch / "trained",
+        out,
+        threads=threads,
+        seconds=ITERATION_SECONDS,
+        save_every=10**6,
+        options=options,
+    )
+    return float(np.median(training.durations[5:500]))
+
+
+def iteration_of_ours(splat: GaussianSplat, views: Views, threads: int) -> float:
+    """The same of img2world: no smaller pictures, no added Gaussians, all else as by default."""
+    use_threads(threads)
+    marks: list[tuple[int, float]] = []
+    same_work = replace(splat, steps=ITERATION_STEPS, coarse_share=0.0, densify_gradient=1e9)
+    same_work.optimize(views, progress=lambda done, total, **quality: marks.append((done, time.perf_counter())))
+    steps, seconds = np.diff(np.array(marks), axis=0).T
+    return float(np.median(seconds / steps))
+
+
+def use_threads(count: int) -> None:
+    """Have img2world and torch use so many."""
+    os.environ["IMG2WORLD_THREADS"] = str(count)
+    torch.set_num_threads(count)
+
+
+def curve_of_opensplat(judge: Judge, scratch: Path, mode: str, seconds: float) -> Curve:
+    """Held-out quality over time, of one long training."""
+    options, save_every = MODES[mode]
+    training = train(
+        judge.binary,
+        scratch / "trained",
+        scratch / mode.replace(" ", "-"),
+        threads=judge.threads,
+        seconds=seconds,
+        save_every=save_every,
+        options=options,
+    )
+    steps = sorted(training.snapshots)
+    # Evenly in the logarithm of time, and always the last.
+    places = np.unique(np.geomspace(1, len(steps), min(MAX_SNAPSHOTS, len(steps))).round().astype(int)) - 1
+    chosen = [steps[i] for i in places]
+    return [
+        Moment(seconds=training.seconds(step), psnr=judge.psnr(training.snapshots[step]), steps=step) for step in chosen
+    ]
+
+
+def curve_of_ours(splat: GaussianSplat, views: Views, threads: int, seconds: float) -> Curve:
+    """Held-out quality after trainings of rising length, with the time of everything from the points on."""
+    use_threads(threads)
+    held_out, curve = splat.held_out(len(views)), []
+    replace(splat, steps=10).optimize(views)  # Not counted: loads libraries.
+    start = time.perf_counter()
+    replace(splat, steps=50).optimize(views)
+    per_step = (time.perf_counter() - start) / 50
+    for budget in [budget for budget in BUDGETS if budget <= seconds]:
+        steps = max(10, round(budget / per_step))
+        start = time.perf_counter()
+        scene = replace(splat, steps=steps).optimize(views)
+        taken = time.perf_counter() - start
+        per_step = taken / steps
+        curve.append(Moment(seconds=taken, psnr=evaluate(scene, views, held_out)["heldout_psnr"], steps=steps))
+    # On a busy machine a training may take longer than the next.
+    return sorted(curve, key=lambda moment: moment.seconds)
+
+
+def time_to(curve: Curve, level: float) -> float | None:
+    """Seconds until the quality was reached, on a line between the moments; None if it never was."""
+    for before, after in zip([None, *curve], curve, strict=False):
+        if after.psnr >= level:
+            if before is None:
+                return after.seconds
+            share = (level - before.psnr) / (after.psnr - before.psnr)
+            return before.seconds * (after.seconds / before.seconds) ** share
+    return None
+
+
+def quality_at(curve: Curve, seconds: float) -> float | None:
+    """Quality in dB after so many seconds, on a line over the logarithm of time; None outside of what was measured."""
+    times = [moment.seconds for moment in curve]
+    # A training that was given this time may have taken a little less.
+    if not times or not times[0] <= seconds <= 1.1 * times[-1]:
+        return None
+    return float(np.interp(np.log(seconds), np.log(times), [moment.psnr for moment in curve]))
+
+
+def table_of_rates(rates: list[tuple[int, float, float]]) -> list[str]:
+    """Seconds per iteration."""
+    rows = ["| one iteration, full size, as many Gaussians as points | OpenSplat s | img2world s | ratio |"]
+    rows += ["|---|---|---|---|"]
+    return rows + [
+        f"| {count} threads | {theirs:.3f} | {ours:.4f} | {theirs / ours:.0f} |" for count, theirs, ours in rates
+    ]
+
+
+def table_of_quality(curves: dict[str, Curve], threads: int) -> list[str]:
+    """Seconds to levels of quality, and quality at times. The ratio is to the faster way to run OpenSplat."""
+    theirs, ours = [curves[name] for name in MODES], curves["img2world"]
+    best = max(moment.psnr for curve in theirs for moment in curve)
+    top = [max(moment.psnr for moment in curve) for curve in theirs]
+    heading = ["", *(f"OpenSplat, {name}" for name in MODES), "img2world", "ratio"]
+    heading[0] = f"quality of held-out views, {plural(threads)}"
+    rows = [f"| {' | '.join(heading)} |", f"|{'---|' * len(heading)}"]
+    for level in sorted({*LEVELS, *(np.floor(10 * value) / 10 for value in [*top, best])}):
+        times = [time_to(curve, level) for curve in theirs]
+        known = [value for value in times if value is not None]
+        mine = time_to(ours, level)
+        ratio = f"{min(known) / mine:.0f}" if known and mine else "–"
+        rows.append(f"| seconds to {level:.1f} dB | {' | '.join(map(text, [*times, mine]))} | {ratio} |")
+    for seconds in TIMES:
+        values = [quality_at(curve, seconds) for curve in [*theirs, ours]]
+        rows.append(f"| dB after {seconds:.0f} s | {' | '.join(map(text, values))} | |")
+    return rows
+
+
+def table_of_curves(curves: dict[str, Curve]) -> list[str]:
+    """All that was measured."""
+    rows = ["| trainer | steps | seconds | held-out dB |", "|---|---|---|---|"]
+    for name, curve in curves.items():
+        label = name if name == "img2world" else f"OpenSplat, {name}"
+        rows += [f"| {label} | {moment.steps} | {moment.seconds:.2f} | {moment.psnr:.2f} |" for moment in curve]
+    return rows
+
+
+def plural(threads: int) -> str:
+    """1 thread, 2 threads."""
+    return f"{threads} thread" if threads == 1 else f"{threads} threads"
+
+
+def text(value: float | None) -> str:
+    """A cell."""
+    return "–" if value is None else f"{value:.2f}"
+
+
+if __name__ == "__main__":
+    main()
