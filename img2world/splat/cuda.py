@@ -4,7 +4,7 @@ Source: Ye et al. 2024, "gsplat: An Open-Source Library for Gaussian Splatting".
 here, since its strategies look for them: `scales` are logarithms and `opacities` are logits.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -207,7 +207,7 @@ class Training:
         return loss
 
 
-def parameters_of(start: Gaussians, sh_degree: int, device: str) -> dict[str, Tensor]:
+def parameters_of(start: Gaussians, sh_degree: int, device: str) -> dict[str, torch.nn.Parameter]:
     """The Gaussians under gsplat's names, with room for all bands of colour."""
     sh = np.zeros((len(start), (sh_degree + 1) ** 2, 3), np.float32)
     bases = min(sh.shape[1], start.sh.shape[1])
@@ -222,7 +222,7 @@ def parameters_of(start: Gaussians, sh_degree: int, device: str) -> dict[str, Te
     }
 
 
-def splats_of(params: dict[str, Tensor]) -> Splats:
+def splats_of(params: Mapping[str, Tensor]) -> Splats:
     """The Gaussians under our names, differentiable back to the parameters."""
     sh = torch.cat([params["sh0"], params["shN"]], 1) if "shN" in params else params["sh0"]
     return Splats(**{ours: params[name] for name, ours in NAMES.items()}, sh=sh)
