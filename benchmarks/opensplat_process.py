@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image
 
 from img2world.core.cameras import Cameras
+from img2world.core.splat_ply import read_gaussians
 from img2world.core.views import Views
-from img2world.export.ply import read_gaussians
 from img2world.splat.metrics import psnr, unit_rgb
 from img2world.splat.optimize import views_at
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from img2world.core.errors import ExportError, Img2WorldError
 from img2world.core.gaussians import Gaussians
 from img2world.core.ply import read_ply, write_ply
-from img2world.export.ply import PlyExport, columns_from_gaussians, gaussians_from_columns, read_gaussians
+from img2world.core.splat_ply import gaussians_from_columns, read_gaussians
+from img2world.export.ply import PlyExport, columns_from_gaussians
 
 LAYOUT = ["x", "y", "z", "nx", "ny", "nz", "f_dc_0", "f_dc_1", "f_dc_2", *(f"f_rest_{i}" for i in range(45))]
 LAYOUT += ["opacity", "scale_0", "scale_1", "scale_2", "rot_0", "rot_1", "rot_2", "rot_3"]
