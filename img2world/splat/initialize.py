@@ -25,6 +25,9 @@ SAME_DEPTH = 0.01
 DISC_OPACITY, POINT_OPACITY = 0.8, 0.1
 """Depth tells where surfaces are; sparse points only hint at them, so they start as haze (Kerbl 2023)."""
 
+SURFACE_OPACITY = 0.95
+"""Of discs that no training follows."""
+
 DISC_SIGMA = 0.55
 """Standard deviation of a disc in units of the distance to the next."""
 
@@ -63,6 +66,30 @@ def gaussians_from_points(views: Views, max_gaussians: int) -> Gaussians:
     quats = np.zeros((len(points), 4))
     quats[:, 0] = 1
     return _gaussians(points, quats, np.repeat(sizes[:, None], 3, 1), colors / 255.0, POINT_OPACITY)
+
+
+def gaussians_from_surface(
+    points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"], rgb: Float[np.ndarray, "P 3"], most: int
+) -> Gaussians:
+    """Flat round discs on a surface given by points, evenly thinned to at most `most`. Normals may have any length.
+
+    Raises SplatError when there are fewer than ten.
+    """
+    from scipy.spatial import KDTree
+
+    index = np.unique(np.linspace(0, len(points) - 1, min(most, len(points))).astype(np.int64))
+    points, normals, rgb = points[index].astype(np.float64), normals[index].astype(np.float64), rgb[index]
+    if len(points) < MIN_POINTS:
+        raise SplatError(f"the surface has {len(points)} points, needs {MIN_POINTS}", hint="raise splat.steps")
+    distances, _ = KDTree(points).query(points, k=4)
+    sizes = DISC_SIGMA * np.clip(distances[:, 1:].mean(1), 1e-9, None)
+    length = np.linalg.norm(normals, axis=1, keepdims=True)
+    normals = np.where(length > 1e-9, normals / np.maximum(length, 1e-9), [0.0, 0.0, 1.0])
+    across = np.cross(normals, np.where(np.abs(normals[:, :1]) < 0.9, [[1.0, 0, 0]], [[0.0, 1, 0]]))
+    across /= np.linalg.norm(across, axis=1, keepdims=True)
+    frames = np.stack([across, np.cross(normals, across), normals], -1)
+    scales = sizes[:, None] * np.array([1.0, 1.0, DISC_THICKNESS])
+    return _gaussians(points, quat_from_matrix(frames), scales, rgb, SURFACE_OPACITY)
 
 
 def gaussians_from_depth(views: Views, max_gaussians: int) -> Gaussians:
