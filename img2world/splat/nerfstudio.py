@@ -125,7 +125,8 @@ class NerfstudioSplat:
 
         def hear(line: str) -> None:
             if match := STEP.match(line):
-                progress(min(int(match[1]), self.steps), self.steps)
+                # It counts from 0.
+                progress(min(int(match[1]) + 1, self.steps), self.steps)
 
         return hear
 
