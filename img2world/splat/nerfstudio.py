@@ -42,8 +42,8 @@ RUN = ("img2world", "run")
 BOX_PERCENTILES, BOX_MARGIN = (1, 99), 0.2
 """Of the points, in each axis, and the share of the box's size that is added: where nerfacto's surface is sought."""
 
-CALM = {"PYTHONUNBUFFERED": "1", "TERM": "dumb", "COLUMNS": "200"}
-"""So that each line comes at once and whole."""
+ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "TERM": "dumb", "COLUMNS": "200", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}
+"""So that each line comes at once and whole, and torch from 2.6 on lets nerfstudio 1.1 read its own checkpoint."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +118,9 @@ class NerfstudioSplat:
 
     def _run(self, command: list[str], folder: Path, hear: Callable[[str], None]) -> None:
         """One of its programs, in the scratch folder's company."""
-        run_program(command, folder=folder, time_limit=self.time_limit, error=SplatError, hear=hear, environment=CALM)
+        run_program(
+            command, folder=folder, time_limit=self.time_limit, error=SplatError, hear=hear, environment=ENVIRONMENT
+        )
 
     def _heard(self, progress: Progress) -> Callable[[str], None]:
         """Tells progress from what ns-train prints."""
@@ -135,6 +137,8 @@ class NerfstudioSplat:
         options = {
             "--output-dir": str(folder / "runs"),
             "--experiment-name": RUN[0],
+            # Variants of a method go by its name, and so would their folders.
+            "--method-name": self.method,
             "--timestamp": RUN[1],
             "--max-num-iterations": str(self.steps),
             "--machine.seed": str(seed),
