@@ -67,11 +67,13 @@ def run_program(
         code = process.wait()
     name = Path(command[0]).name
     if timed_out.is_set():
-        raise error(f"{name} took longer than {time_limit:g} seconds and was stopped", hint="raise splat.time_limit")
+        raise error(
+            f"{name} took longer than {time_limit:g} seconds and was stopped", hint="raise the backend's time_limit"
+        )
     if code != 0:
         last = " | ".join(said)[-400:] or "it said nothing"
         raise error(
-            f"{name} failed (exit code {code}): {last}", hint=f"run it by hand to see more: {' '.join(command)}"
+            f"{name} failed (exit code {code}): {last}", hint=f"check that `{name} --help` works in its own environment"
         )
 
 
