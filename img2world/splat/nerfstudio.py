@@ -172,11 +172,10 @@ class NerfstudioSplat:
         """What ns-export wrote, in nerfstudio's space. Raises SplatError when it is not there or not readable."""
         name = "tsdf_mesh.ply" if self.method == "nerfacto" else "splat.ply"
         try:
-            columns = read_ply(folder / name)
-            if self.method != "nerfacto":
-                return gaussians_from_columns(columns)
-            return gaussians_from_mesh(columns, self.max_gaussians)
-        except (OSError, Img2WorldError) as error:
+            if self.method == "nerfacto":
+                return gaussians_from_mesh(folder / name, self.max_gaussians)
+            return gaussians_from_columns(read_ply(folder / name))
+        except (OSError, ValueError, LookupError, Img2WorldError) as error:
             raise SplatError(
                 f"nerfstudio's {name} cannot be read: {error}",
                 hint="it may be of another version; 1.1 is known to work",
@@ -218,10 +217,13 @@ def read_transform(path: Path) -> Float32[np.ndarray, "4 4"]:
     return np.linalg.inv(nerfstudio_from_saved @ Z_UP_FROM_WORLD).astype(np.float32)
 
 
-def gaussians_from_mesh(columns: dict[str, np.ndarray], max_gaussians: int) -> Gaussians:
-    """Flat Gaussians at the vertices of a coloured mesh. Raises SplatError when it has no colours or normals."""
-    needed = ["x", "y", "z", "nx", "ny", "nz", "red", "green", "blue"]
-    if missing := [name for name in needed if name not in columns]:
-        raise SplatError(f"the mesh lacks {', '.join(missing)}", hint="it may be of another version of nerfstudio")
-    points, normals, rgb = (np.stack([columns[name] for name in needed[i : i + 3]], -1) for i in (0, 3, 6))
-    return gaussians_from_surface(points, normals, rgb / 255, max_gaussians)
+def gaussians_from_mesh(path: Path, max_gaussians: int) -> Gaussians:
+    """Flat Gaussians at the vertices of a mesh with colours. Raises OSError, ValueError, LookupError or SplatError."""
+    import trimesh
+
+    mesh = trimesh.load_mesh(path, process=False)
+    colors = getattr(mesh.visual, "vertex_colors", None)
+    if colors is None or len(colors) != len(mesh.vertices) or len(mesh.faces) == 0:
+        raise SplatError("the mesh has no faces or no colours", hint="it may be of another version of nerfstudio")
+    # The file has no normals; those of the faces do.
+    return gaussians_from_surface(mesh.vertices, mesh.vertex_normals, colors[:, :3] / 255, max_gaussians)

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import trimesh
+from trimesh.exchange.ply import export_ply
 
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.conventions import OPENCV_FROM_OPENGL
@@ -192,13 +194,21 @@ def test_a_broken_transform_is_refused(text, tmp_path):
         read_transform(tmp_path / "dataparser_transforms.json")
 
 
-def test_a_mesh_becomes_flat_discs_on_its_surface():
-    side = np.linspace(-1, 1, 20)
+def test_a_mesh_becomes_flat_discs_on_its_surface(tmp_path):
+    side, count = np.linspace(-1, 1, 20), 20
     x, y = (axis.ravel() for axis in np.meshgrid(side, side))
-    columns = {"x": x, "y": y, "z": 0.5 * x, "red": np.full(400, 255), "green": np.zeros(400), "blue": np.full(400, 51)}
-    columns |= {"nx": np.full(400, -2.0), "ny": np.zeros(400), "nz": np.full(400, 4.0)}
-    discs = gaussians_from_mesh(columns, 1000)
-    np.testing.assert_allclose(discs.means, np.stack([x, y, 0.5 * x], -1), atol=1e-6)
+    corner = (np.arange(count - 1)[:, None] * count + np.arange(count - 1)).ravel()
+    upper, lower = [corner, corner + 1, corner + count], [corner + 1, corner + count + 1, corner + count]
+    mesh = trimesh.Trimesh(
+        vertices=np.stack([x, y, 0.5 * x], -1),
+        faces=np.concatenate([np.stack(upper, -1), np.stack(lower, -1)]),
+        vertex_colors=np.tile(np.uint8([255, 0, 51, 255]), (count**2, 1)),
+        process=False,
+    )
+    path = tmp_path / "tsdf_mesh.ply"
+    path.write_bytes(export_ply(mesh, vertex_normal=False))
+    discs = gaussians_from_mesh(path, 1000)
+    np.testing.assert_allclose(discs.means, mesh.vertices, atol=1e-6)
     thin = np.take_along_axis(
         matrix_from_quat(discs.quats.astype(np.float64)), discs.log_scales.argmin(1)[:, None, None], 2
     )[..., 0]
@@ -206,9 +216,11 @@ def test_a_mesh_becomes_flat_discs_on_its_surface():
     np.testing.assert_allclose(rgb_from_dc(discs.sh[:, 0]), [[1, 0, 0.2]] * 400, atol=1e-6)
     spacing = side[1] - side[0]
     assert 0.4 * spacing < np.median(discs.scales.max(1)) < 0.8 * spacing
-    assert len(gaussians_from_mesh(columns, 100)) == 100
-    with pytest.raises(SplatError, match="lacks nz"):
-        gaussians_from_mesh({name: column for name, column in columns.items() if name != "nz"}, 100)
+    assert len(gaussians_from_mesh(path, 100)) == 100
+    assert len(NerfstudioSplat(method="nerfacto")._read(tmp_path)) == 400
+    path.write_bytes(b"ply\nformat nonsense")
+    with pytest.raises(SplatError, match=r"tsdf_mesh.ply cannot be read"):
+        NerfstudioSplat(method="nerfacto")._read(tmp_path)
 
 
 def test_progress_is_heard():
