@@ -19,7 +19,7 @@ from img2world.core.progress import Progress
 from img2world.core.views import Views
 from img2world.render.gsplat import rasterization_arguments
 from img2world.render.loss import l1_dssim
-from img2world.render.splats import Splats, gaussians_from_splats
+from img2world.render.splats import Splats, camera_tensors, gaussians_from_splats
 from img2world.splat.initialize import depth_of_scene
 
 if TYPE_CHECKING:
@@ -144,7 +144,8 @@ class Training:
         """Take one view in, and give the PSNR it had before. Raises SplatError when the loss is not a number."""
         options, share = self._options, step / self._options.steps
         degree = min(options.sh_degree, int((options.sh_degree + 1) * 2 * share))
-        arguments = rasterization_arguments(splats_of(self.params), views.cameras.select([i]), background)
+        camera = camera_tensors(views.cameras.select([i]), device=self._machinery.device)
+        arguments = rasterization_arguments(splats_of(self.params), camera, background)
         colors, alphas, info = self._machinery.rasterization(**{**arguments, "sh_degree": degree})
         loss = self._loss(colors[0], alphas[0, ..., 0], views, i, share)
         if not torch.isfinite(loss):

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from img2world.core.cameras import Cameras
 from img2world.core.errors import MissingPackageError, SplatError
 from img2world.core.progress import silent
 from img2world.core.scene import Scene
 from img2world.render import reference
+from img2world.render.splats import CameraTensors
 from img2world.splat.coarse import halved
 from img2world.splat.cuda import (
     Machinery,
@@ -37,7 +37,8 @@ BACKGROUND = (0.2, 0.3, 0.4)
 
 def rasterization(**arguments):
     """`gsplat.rasterization` for one camera: projected and coloured by gsplat's torch code, blended by ours."""
-    assert arguments.pop("render_mode") == "RGB+ED"
+    assert arguments["render_mode"] == "RGB+ED"
+    assert arguments["rasterize_mode"] == "classic"
     means, viewmats, degree = arguments["means"], arguments["viewmats"], arguments["sh_degree"]
     covariances, _ = torch_impl._quat_scale_to_covar_preci(arguments["quats"], arguments["scales"], True, False)
     size = {"width": arguments["width"], "height": arguments["height"]}
@@ -58,7 +59,7 @@ def rasterization(**arguments):
         opacities=arguments["opacities"] * (radii[0] > 0).all(-1),
         rgb=torch.clamp_min(colors + 0.5, 0.0),
     )
-    camera = Cameras(world_from_cam=torch.linalg.inv(viewmats).numpy(), intrinsics=arguments["Ks"].numpy(), **size)
+    camera = CameraTensors(cam_from_world=viewmats[0], intrinsics=arguments["Ks"][0], **size)
     channels = reference.blend(seen, camera, tuple(arguments["backgrounds"][0].tolist()))
     alpha = channels[..., 3:4]
     drawn = torch.cat([channels[..., :3], channels[..., 4:] / alpha.clamp(min=1e-10)], -1)
