@@ -65,7 +65,7 @@ def open_pipeline(name: str, options: ModelOptions, *, pixels: int = 0) -> Opene
     path = checkpoints.find_checkpoint(name, options.checkpoint)
     device, free_gb = device_and_free_gb()
     working_gb = card.working_gb * (pixels / (card.num_frames * card.width * card.height) if pixels else 1.0)
-    loading = MemoryPlan(device="cpu", offload="none", weights_gb=0, needed_gb=0, free_gb=free_gb)
+    loading = MemoryPlan(device="cpu", offload="none", weights_gb=0.0, needed_gb=working_gb, free_gb=free_gb)
     with clear_memory_errors(loading, f"loading {name}"), _clear_loading_errors(name, path), _quiet():
         pipe = kind.from_pretrained(
             path,
