@@ -166,18 +166,20 @@ def recipes() -> None:
 
 @app.command()
 def models(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show the options of this backend.")] = None,
+    words: Annotated[list[str] | None, typer.Argument(metavar="[NAME | list | get | use | check]")] = None,
 ) -> None:
-    """List the backends of every stage, or the options of one.
+    """List the backends of every stage, or the options of one; get, choose and try the big video models.
 
     \b
-    img2world models
-    img2world models nano
+    img2world models                   the backends of every stage
+    img2world models nano              the options of one
+    img2world models list              the big video models: size, GPU memory, licence, and which are here
+    img2world models get wan           fetch the weights; it goes on where it stopped
+    img2world models use wan FOLDER    use weights that you have
+    img2world models check wan         load them, make one tiny clip, say what a whole one would take
     """
     with exit_codes():
-        from img2world.catalog import describe_backend, list_backends
-
-        for line in list_backends() if name is None else describe_backend(name):
+        for line in _model_lines(words or []):
             say(line)
 
 
@@ -284,6 +286,31 @@ def main() -> None:
 
     warnings.formatwarning = lambda message, *_args, **_kwargs: f"img2world: {message}\n"
     app()
+
+
+def _model_lines(words: list[str]) -> Iterator[str]:
+    """What `img2world models` shows for its words."""
+    from img2world.catalog import describe_backend, list_backends
+
+    if not words:
+        yield from list_backends()
+        return
+    action, *rest = words
+    counts = {"list": 0, "get": 1, "use": 2, "check": 1}
+    if len(rest) != counts.get(action, 0):
+        needs = {"get": "a name", "use": "a name and a folder", "check": "a name"}.get(action, "nothing after it")
+        raise typer.BadParameter(f"{action} needs {needs}, see img2world models --help")
+    if action not in counts:
+        yield from describe_backend(action)
+        return
+    from img2world.models import check_model, get_model, list_models, use_model
+
+    if action == "list":
+        yield from list_models()
+    elif action == "use":
+        yield from use_model(rest[0], Path(rest[1]))
+    else:
+        yield from (get_model if action == "get" else check_model)(rest[0])
 
 
 @contextmanager

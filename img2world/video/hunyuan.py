@@ -29,7 +29,7 @@ class HunyuanVideo:
     """What the picture shows, in a few words; words with {camera} in them replace the whole template."""
     negative_prompt: str = NEGATIVE
     num_frames: int = 0
-    """Frames of the clip, a multiple of 4 plus 1; 0 makes 91."""
+    """Frames of the clip, a multiple of 4 plus 1; 0 makes 97."""
     width: int = 0
     """Of the frames in pixels; 0 takes what suits the model and the picture."""
     height: int = 0

@@ -57,7 +57,7 @@ class Card:
     """It was trained for one size of picture; others keep about this many pixels and take the picture's shape."""
     fps: float
     download_gb: float
-    """About how much `img2world models get` fetches."""
+    """About how much `img2world models get` fetches; our estimate from the sizes of the components."""
     working_gb: float
     """About how much memory a clip of the usual size takes beside the weights; our estimate."""
     vram: str
@@ -82,7 +82,7 @@ CARDS = {
         fps=16.0,
         download_gb=17.0,
         working_gb=10.0,
-        vram="one 80 GB GPU (SANA-WM paper, arXiv 2605.15178); less with offloading",
+        vram="one GPU; no figure is published for this form (SANA-WM model card)",
         licence=Licence(
             name="Apache-2.0 (transformer), LTX-2 Community (VAE), Gemma Terms (text encoder)",
             may_be_sold="under conditions",
@@ -118,7 +118,7 @@ CARDS = {
         fps=8.0,
         download_gb=42.0,
         working_gb=8.0,
-        vram="24 GB with offloading at 384x672 (EasyAnimate model card)",
+        vram="40 GB with model offloading, for the 7B sister (EasyAnimate 5.1 model card)",
         licence=Licence(name=APACHE, may_be_sold="yes", conditions="", source="github.com/aigc-apps/EasyAnimate"),
     ),
     "wan": Card(
@@ -170,7 +170,7 @@ CARDS = {
         fps=8.0,
         download_gb=22.0,
         working_gb=6.0,
-        vram="from 5 GB with all offloading, 15 GB without (CogVideoX-5b-I2V model card)",
+        vram="from 5 GB with all offloading (CogVideoX-5b-I2V model card)",
         licence=Licence(
             name="CogVideoX",
             may_be_sold="under conditions",
@@ -218,7 +218,7 @@ CARDS = {
             "image_encoder": ("lllyasviel/flux_redux_bfl", "image_encoder", "transformers:SiglipVisionModel"),
         },
         camera="free",
-        num_frames=91,
+        num_frames=97,
         step=4,
         width=832,
         height=480,
@@ -258,3 +258,24 @@ CARDS = {
     ),
 }
 """By the name of their backend; the best at following a camera first."""
+
+
+def licence_note(name: str, checkpoint: str) -> dict[str, str] | None:
+    """What a world made with a backend has to carry on its licence; None for our own backends."""
+    if name not in CARDS:
+        return None
+    card = CARDS[name]
+    note = {"model": name, "weights": checkpoint or card.repository, "licence": card.licence.name}
+    rest = {key: getattr(card.licence, key) for key in ("may_be_sold", "conditions", "territory", "source")}
+    return {**note, **rest, "verdict": card.licence.verdict}
+
+
+def licence_text(note: dict[str, str]) -> str:
+    """The note as a file that travels with the world."""
+    return (
+        f"The video of this world was made with {note['model']} ({note['weights']}).\n"
+        f"Licence of the usual weights of this model: {note['licence']}\n"
+        f"{note['verdict'][0].upper()}{note['verdict'][1:]}\n"
+        f"Published at: {note['source']}\n"
+        "This is img2world's reading of the licence, not legal advice; other weights may have another licence.\n"
+    )

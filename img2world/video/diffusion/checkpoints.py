@@ -3,9 +3,11 @@
 import json
 import os
 from collections.abc import Mapping
+from importlib.util import find_spec
+from math import prod
 from pathlib import Path
 
-from img2world.core.errors import VideoError
+from img2world.core.errors import MissingPackageError, VideoError
 from img2world.video.diffusion.cards import CARDS, Card
 
 INDEX = "model_index.json"
@@ -56,7 +58,7 @@ def find_checkpoint(name: str, checkpoint: str) -> Path:
     `checkpoint` is a folder, a name on the hub or empty. Raises VideoError when nothing usable is there.
     """
     card = CARDS[name]
-    wanted = checkpoint or chosen_paths().get(name) or card.repository
+    wanted = named(name, checkpoint)
     path = Path(wanted).expanduser()
     if not path.exists():
         looks_local = wanted.startswith(("/", ".", "~")) or wanted.count("/") != 1
@@ -70,10 +72,19 @@ def find_checkpoint(name: str, checkpoint: str) -> Path:
 
 def cached_snapshot(repository: str, needed: str = INDEX) -> Path | None:
     """The folder of a repository of the hub in this machine's cache; None when it is not there."""
+    check_hub()
     from huggingface_hub import try_to_load_from_cache
 
     found = try_to_load_from_cache(repository, needed)
     return Path(found).parent if isinstance(found, str) else None
+
+
+def check_hub() -> None:
+    """Raises MissingPackageError without the package that knows the hub."""
+    if find_spec("huggingface_hub") is None:
+        raise MissingPackageError(
+            "the hub needs huggingface_hub, which is not installed", hint="pip install 'img2world[diffusers]'"
+        )
 
 
 def check_checkpoint(name: str, card: Card, path: Path) -> None:
@@ -108,14 +119,36 @@ def holds(path: Path, component: str, kind: str) -> bool:
     return isinstance(entry, list) and str(entry[-1]).startswith(kind) and (path / component).is_dir()
 
 
-def fingerprint(path: Path) -> dict[str, str]:
-    """What tells one checkpoint from another without reading all its gigabytes: names and sizes, and the index.
+def named(name: str, checkpoint: str) -> str:
+    """The checkpoint that an empty option stands for now: chosen by `models use`, or the usual one."""
+    return checkpoint or chosen_paths().get(name) or CARDS[name].repository
 
-    Files in the hub's cache are links to the hash of their content, which is taken too.
+
+def parameters(path: Path) -> dict[str, int]:
+    """How many numbers each component holds, from the headers of its files alone (safetensors, "Format")."""
+    counts: dict[str, int] = {}
+    for file in sorted(path.glob("*/*.safetensors")):
+        with file.open("rb") as stream:
+            header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+        shapes = [entry["shape"] for key, entry in header.items() if key != "__metadata__"]
+        counts[file.parent.name] = counts.get(file.parent.name, 0) + sum(prod(shape) for shape in shapes)
+    return counts
+
+
+def fixed_size(path: Path) -> tuple[int, int] | None:
+    """Width and height of the only frames that a checkpoint can make; None when it can make others.
+
+    A transformer that has learned its positions has them for one size (CogVideoX-5b-I2V).
     """
-    files = sorted(item for item in path.rglob("*") if item.is_file() and not item.name.startswith("."))
-    known = {str(item.relative_to(path)): f"{item.stat().st_size} {item.resolve().name}" for item in files}
-    return {**known, INDEX: (path / INDEX).read_text(encoding="utf-8")}
+    try:
+        config = json.loads((path / "transformer" / "config.json").read_text(encoding="utf-8"))
+        vae = json.loads((path / "vae" / "config.json").read_text(encoding="utf-8"))
+    except OSError:
+        return None
+    if not config.get("use_learned_positional_embeddings"):
+        return None
+    scale = 2 ** (len(vae["block_out_channels"]) - 1)
+    return config["sample_width"] * scale, config["sample_height"] * scale
 
 
 def size_gb(path: Path) -> float:

@@ -118,8 +118,9 @@ def plan_memory(
     elif offload != "auto":
         chosen = offload
     else:
-        fitting = [way for way in LADDER if needs[way] <= MARGIN * free_gb]
-        chosen = fitting[0] if fitting else LADDER[-1]
+        chosen = "sequential"
+        for way in reversed(LADDER):
+            chosen = way if needs[way] <= MARGIN * free_gb else chosen
     return MemoryPlan(device=device, offload=chosen, weights_gb=total, needed_gb=needs[chosen], free_gb=free_gb)
 
 
