@@ -3,6 +3,7 @@
 Everything heavy is imported inside the commands, so that `--help` answers at once.
 """
 
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from img2world.core.errors import Img2WorldError, RunFolderError
+from img2world.core.errors import ImageError, Img2WorldError, RunFolderError
 
 if TYPE_CHECKING:
     from img2world.run_folder import Listener
@@ -41,6 +42,7 @@ def run(
     out: Annotated[Path | None, typer.Option(help="The run folder.  [default: runs/NAME]")] = None,
     recipe: Annotated[str | None, typer.Option(help="A recipe's name or file, see `img2world recipes`.")] = None,
     changes: SetOption = None,
+    image: Annotated[Path | None, typer.Option(help="The picture that a clip was made from; it ties a frame.")] = None,
     seed: Annotated[int | None, typer.Option(help="Another seed invents other hidden sides.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh/--resume", help="Start again, or go on where it was.")] = False,
     as_json: JsonOption = False,
@@ -52,6 +54,7 @@ def run(
     img2world run photo.jpg --recipe fast --out runs/first-look
     img2world run chair.png --set splat.steps=150 --set export.formats=ply,mesh
     img2world run walk.mp4
+    img2world run clip.mp4 --image photo.jpg      a clip that was made from this photo
     img2world run folder-of-photos/
 
     A run that was stopped, even by a power cut, goes on with the same command.
@@ -63,6 +66,10 @@ def run(
 
         found = find_source(source)
         changes = [*(changes or []), *([] if seed is None else [f"seed={seed}"])]
+        if image is not None:
+            if found.kind != "video":
+                raise ImageError(f"--image ties a frame of a video, {source} is none", hint="leave --image out")
+            changes.append(f"video.still={json.dumps(str(image))}")
         name = recipe or RECIPES[found.kind]
         _run(
             found, load_recipe(name, changes), out or Path("runs") / found.name, as_json, fresh=STAGES if fresh else ()

@@ -23,7 +23,7 @@ from img2world.core.progress import Progress
 from img2world.core.scene import Scene
 from img2world.core.views import Views
 from img2world.disk import code_digest, path_digest, write_text
-from img2world.recipe import Recipe, backend_name, options_of, recipe_text, with_options
+from img2world.recipe import PATH_OPTIONS, Recipe, backend_name, options_of, recipe_text, with_options
 from img2world.report import write_report
 from img2world.run_folder import RECIPE, Listener, RunFolder, nobody
 from img2world.source import Source
@@ -248,8 +248,9 @@ def code_of(backend: object = None, seed: int = 0) -> dict[str, Any]:
     package = type(backend).__module__.rpartition(".")[0]
     # A file counts by what is in it, wherever it lies.
     options = options_of(backend)
-    if options.get("path"):
-        options["path"] = path_digest(Path(options["path"]))
+    for option in PATH_OPTIONS:
+        if options.get(option):
+            options[option] = path_digest(Path(options[option]))
     return {"backend": type(backend).__name__, "code": code_digest(package, *SHARED_CODE), "seed": seed, **options}
 
 
