@@ -10,6 +10,7 @@ from img2world.core.cameras import Cameras
 from img2world.core.frames import Frames
 from img2world.core.image import Image
 from img2world.core.progress import Progress, silent
+from img2world.geometry.worlds import Depth
 from img2world.video.diffusion.cards import CARDS
 from img2world.video.diffusion.memory import Offload, Precision, Quantize
 from img2world.video.diffusion.pipelines import open_pipeline, sample
@@ -45,6 +46,10 @@ class WanVaceVideo:
     """Paint anew what the warped frames only continue or guess; otherwise only what is empty."""
     reference: bool = True
     """Show the picture itself, too."""
+    depth: Depth = "builtin"
+    """How the depth of a scene is found; transformers takes Depth Anything V2, DPT or Depth Pro."""
+    depth_model: str = ""
+    """A folder of its weights or its name on the hub; empty takes Depth Anything V2 Small."""
     kind: Kind = "auto"
     """"object" or "scene" overrules what the picture looks like."""
     offload: Offload = "auto"
@@ -63,7 +68,7 @@ class WanVaceVideo:
         shot = plan_shot(image, trajectory, "wan-vace", self)
         opened = open_pipeline("wan-vace", self, pixels=shot.pixels)
         assert image is not None  # plan_shot has refused a run without a picture.
-        condition = condition_frames(image, shot, kind=self.kind, refine=self.refine)
+        condition = condition_frames(image, shot, self)
         arguments = {
             "video": [PillowImage.fromarray(frame) for frame in condition.rgb],
             "mask": [PillowImage.fromarray(mask) for mask in condition.mask],
@@ -95,7 +100,7 @@ class Condition:
     """As in Frames."""
 
 
-def condition_frames(image: Image, shot: Shot, *, kind: Kind, refine: bool) -> Condition:
+def condition_frames(image: Image, shot: Shot, options: WanVaceVideo) -> Condition:
     """The picture's world drawn from each camera of the shot, and a mask of what is to be painted."""
     import cv2
 
@@ -104,15 +109,16 @@ def condition_frames(image: Image, shot: Shot, *, kind: Kind, refine: bool) -> C
     from img2world.geometry.worlds import as_asked, world_from_picture
 
     cameras = shot.cameras
-    foreground = as_asked(image, kind)
-    warper = Warper(world_from_picture(image, foreground, max(cameras.width, cameras.height)))
+    foreground = as_asked(image, options.kind)
+    size = max(cameras.width, cameras.height)
+    warper = Warper(world_from_picture(image, foreground, size, depth=options.depth, depth_model=options.depth_model))
     shape = (len(cameras), cameras.height, cameras.width)
     rgb, mask = np.empty((*shape, 3), np.uint8), np.zeros(shape, np.uint8)
     depth, seen = np.zeros(shape, np.float32), np.zeros(shape, np.uint8)
     for i in range(len(cameras)):
         warped = warper.draw(cameras.select([i]))
         cover = warped.alpha[..., None]
-        paint = (warped.seen < SEEN) & (warped.alpha > 0) if refine else np.zeros(shape[1:], bool)
+        paint = (warped.seen < SEEN) & (warped.alpha > 0) if options.refine else np.zeros(shape[1:], bool)
         if not shot.is_object:
             # Around an object is plain white, which is known; beyond a scene's edge is nothing.
             paint |= warped.alpha < 1
