@@ -60,6 +60,7 @@ def run(
     A run that was stopped, even by a power cut, goes on with the same command.
     """
     with exit_codes(as_json):
+        from img2world.models import picture_recipe
         from img2world.pipeline import STAGES
         from img2world.recipe import load_recipe
         from img2world.source import RECIPES, find_source
@@ -70,7 +71,7 @@ def run(
             if found.kind != "video":
                 raise ImageError(f"--image ties a frame of a video, {source} is none", hint="leave --image out")
             changes.append(f"video.still={json.dumps(str(image))}")
-        name = recipe or RECIPES[found.kind]
+        name = recipe or (picture_recipe() if found.kind == "picture" else RECIPES[found.kind])
         _run(
             found, load_recipe(name, changes), out or Path("runs") / found.name, as_json, fresh=STAGES if fresh else ()
         )

@@ -4,6 +4,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from img2world.core.errors import MissingPackageError, RecipeError, VideoError
 from img2world.core.image import Image
 from img2world.options import did_you_mean
 from img2world.recipe import backend_class, with_options
+from img2world.source import RECIPES
 from img2world.trajectory.paths import ArcTrajectory
 from img2world.video import VIDEOS
 from img2world.video.diffusion import checkpoints
-from img2world.video.diffusion.cards import CARDS, Card
+from img2world.video.diffusion.cards import CARDS, DEPTH_LICENCES, Card
 from img2world.video.diffusion.framing import frame_count
 from img2world.video.diffusion.memory import Offload, device_and_free_gb, plan_memory
 
@@ -31,6 +33,9 @@ CAMERAS = {"exact": "told every camera", "shown": "shown warped frames", "free":
 
 TRIAL_STEPS = 2
 
+GPU_MODEL = "sana-wm"
+"""What the recipe `gpu` runs."""
+
 
 def list_models() -> Iterator[str]:
     """Each big model: how it is steered, what it makes, what it takes, where it is, whether its worlds may be sold."""
@@ -41,6 +46,22 @@ def list_models() -> Iterator[str]:
         yield f"{'':<13}here: {state(name)}"
         yield f"{'':<13}{card.licence.name}; {card.licence.verdict}"
         yield f"{'':<13}source: {card.licence.source}"
+    yield ""
+    yield "depth of scenes, --set video.depth=transformers --set video.depth_model=NAME"
+    for name, licence in DEPTH_LICENCES.items():
+        yield f"  {name}: {licence.name}; {licence.verdict}"
+
+
+def picture_recipe() -> str:
+    """The recipe for a picture when none is asked for: `gpu` where there is one, with the weights it needs."""
+    # In this order, so that a machine without a GPU imports nothing to find out.
+    if shutil.which("nvidia-smi") is None or find_spec("diffusers") is None:
+        return RECIPES["picture"]
+    try:
+        checkpoints.find_checkpoint(GPU_MODEL, "")
+    except VideoError:
+        return RECIPES["picture"]
+    return "gpu" if device_and_free_gb()[0] == "cuda" else RECIPES["picture"]
 
 
 def state(name: str) -> str:

@@ -123,7 +123,7 @@ def with_named_checkpoint(recipe: Recipe) -> Recipe:
 
 def licence_of(recipe: Recipe) -> dict[str, str] | None:
     """What the licence of the video model says of the world; None for our own generators and for files."""
-    return licence_note(backend_name(recipe.video, VIDEOS), options_of(recipe.video).get("checkpoint", ""))
+    return licence_note(backend_name(recipe.video, VIDEOS), options_of(recipe.video))
 
 
 def take_input(folder: RunFolder, source: Source) -> Product[Image] | None:

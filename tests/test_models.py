@@ -132,6 +132,41 @@ def test_the_verdict_travels_with_the_world(call, picture, tiny_ltx, tmp_path):
     assert not (tmp_path / "run" / "exports" / "LICENCE.txt").exists()
 
 
+def test_a_gpu_with_weights_changes_the_default(monkeypatch, tmp_path):
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("diffusers")
+    from tiny_checkpoints import MAKERS
+
+    from img2world import models
+    from img2world.recipe import load_recipe
+    from img2world.video.diffusion import checkpoints
+
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setattr(models, "device_and_free_gb", lambda: ("cuda", 80.0))
+    monkeypatch.setattr("shutil.which", lambda program: f"/usr/bin/{program}")
+    assert models.picture_recipe() == "auto"
+    with torch.random.fork_rng():
+        MAKERS["sana-wm"]().save_pretrained(tmp_path / "sana-wm")
+    checkpoints.choose("sana-wm", tmp_path / "sana-wm")
+    assert models.picture_recipe() == "gpu"
+    assert type(load_recipe("gpu").video).__name__ == "SanaWmVideo"
+    monkeypatch.setattr(models, "device_and_free_gb", lambda: ("cpu", 80.0))
+    assert models.picture_recipe() == "auto"
+
+
+def test_the_strictest_licence_decides():
+    from img2world.video.diffusion.cards import licence_note, licence_text
+
+    assert licence_note("nano", {"depth": "builtin"}) is None
+    assert licence_note("nano", {"depth": "transformers", "depth_model": ""})["may_be_sold"] == "yes"
+    large = {"depth": "transformers", "depth_model": "depth-anything/Depth-Anything-V2-Large-hf", "checkpoint": ""}
+    note = licence_note("wan-vace", large)
+    assert note["may_be_sold"] == "no"
+    assert "Wan2.1-VACE" in note["others"]
+    assert "Also used: wan-vace" in licence_text(note)
+    assert licence_note("nano", {"depth": "transformers", "depth_model": "/mine"})["licence"] == "unknown"
+
+
 def test_a_run_without_diffusers_imports_none_of_it(command, picture, tiny, tmp_path):
     blocked = tmp_path / "blocked"
     blocked.mkdir()

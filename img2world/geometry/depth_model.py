@@ -21,14 +21,8 @@ FAR = 6.0
 NEAREST = 0.25
 """Nothing is taken to be nearer than this."""
 
-LICENCES = {
-    "depth-anything/Depth-Anything-V2-Small-hf": "Apache-2.0; may be sold: yes",
-    "depth-anything/Depth-Anything-V2-Base-hf": "CC-BY-NC-4.0; may be sold: no",
-    "depth-anything/Depth-Anything-V2-Large-hf": "CC-BY-NC-4.0; may be sold: no",
-    "Intel/dpt-large": "Apache-2.0; may be sold: yes",
-    "apple/DepthPro-hf": "Apple AMLR; may be sold: no (research only)",
-}
-"""By their name on the hub; the first is the usual one. Sources: their model cards."""
+USUAL = "depth-anything/Depth-Anything-V2-Small-hf"
+"""On the hub; its larger sisters may not be used for worlds that are sold."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +57,7 @@ def inverse_depth(rgb: UInt8[np.ndarray, "H W 3"], checkpoint: str = "") -> Floa
     """
     import torch
 
-    path = _find(checkpoint or next(iter(LICENCES)))
+    path = _find(checkpoint or USUAL)
     kind = _kind(path)
     model = _load(path)
     pixels = torch.from_numpy(_preprocessing(path).tensor(rgb))
@@ -112,7 +106,7 @@ def _find(checkpoint: str) -> Path:
     if not isinstance(found, str):
         raise ImageError(
             f"the depth model is not on this machine: {checkpoint}",
-            hint=f"fetch it with `hf download {next(iter(LICENCES))}`, or name a folder: --set video.depth_model=FOLDER",
+            hint=f"`hf download {USUAL}` fetches one; or name a folder: --set video.depth_model=FOLDER",
         )
     return Path(found).parent
 
@@ -129,7 +123,7 @@ def _kind(path: Path) -> str:
     if kind not in KINDS or config.get("depth_estimation_type", "relative") != "relative":
         raise ImageError(
             f"the model is a {kind}, needs {', '.join(KINDS)} for relative depth: {path}",
-            hint=f"use one such as {next(iter(LICENCES))}",
+            hint=f"use one such as {USUAL}",
         )
     return KINDS[kind]
 

@@ -36,8 +36,8 @@ def slices(inverse_depth: Float32[np.ndarray, "H W"]) -> list[Float32[np.ndarray
     from skimage.filters import threshold_multiotsu
 
     smooth = cv2.medianBlur(inverse_depth, 5)
-    levels = np.unique(np.round(smooth, 3))
-    bounds = [] if len(levels) < 2 * SLICES else list(threshold_multiotsu(smooth, classes=SLICES, nbins=128))
+    classes = min(SLICES, len(np.unique(np.round(smooth, 3))))
+    bounds = [] if classes < 2 else list(threshold_multiotsu(smooth, classes=classes, nbins=128))
     parts = np.digitize(smooth, bounds)
     for part in range(len(bounds), 0, -1):
         if (parts == part).mean() < MIN_SHARE:

@@ -4,10 +4,14 @@ The licence verdicts are our reading of the published licences, not legal advice
 are about worlds made with the model: "may be sold" means selling what came out of it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
+
+from img2world.geometry.depth_model import USUAL
 
 Verdict = Literal["yes", "under conditions", "no"]
+ORDER: tuple[Verdict, ...] = ("yes", "under conditions", "no")
 Camera = Literal["exact", "shown", "free"]
 
 
@@ -259,23 +263,49 @@ CARDS = {
 }
 """By the name of their backend; the best at following a camera first."""
 
+NOT_SOLD = Licence(name="CC-BY-NC-4.0", may_be_sold="no", conditions="non-commercial use only", source="huggingface.co")
 
-def licence_note(name: str, checkpoint: str) -> dict[str, str] | None:
-    """What a world made with a backend has to carry on its licence; None for our own backends."""
-    if name not in CARDS:
+DEPTH_LICENCES = {
+    USUAL: Licence(name=APACHE, may_be_sold="yes", conditions="", source=f"huggingface.co/{USUAL}"),
+    "depth-anything/Depth-Anything-V2-Base-hf": NOT_SOLD,
+    "depth-anything/Depth-Anything-V2-Large-hf": NOT_SOLD,
+    "Intel/dpt-large": Licence(name=APACHE, may_be_sold="yes", conditions="", source="huggingface.co/Intel/dpt-large"),
+    "apple/DepthPro-hf": Licence(
+        name="Apple AMLR", may_be_sold="no", conditions="research only", source="huggingface.co/apple/DepthPro-hf"
+    ),
+}
+"""Of models of depth, by their name on the hub."""
+
+UNKNOWN = Licence(
+    name="unknown", may_be_sold="under conditions", conditions="those of the weights; read them", source="their author"
+)
+
+
+def licence_note(name: str, options: Mapping[str, Any]) -> dict[str, str] | None:
+    """What a world made by a video backend has to carry on licences; None where all weights are our own."""
+    notes = []
+    if name in CARDS:
+        notes.append((name, options["checkpoint"] or CARDS[name].repository, CARDS[name].licence))
+    if options.get("depth") == "transformers":
+        weights = options["depth_model"] or USUAL
+        notes.append(("depth", weights, DEPTH_LICENCES.get(weights, UNKNOWN)))
+    if not notes:
         return None
-    card = CARDS[name]
-    note = {"model": name, "weights": checkpoint or card.repository, "licence": card.licence.name}
-    rest = {key: getattr(card.licence, key) for key in ("may_be_sold", "conditions", "territory", "source")}
-    return {**note, **rest, "verdict": card.licence.verdict}
+    # The strictest decides.
+    model, weights, licence = max(notes, key=lambda note: ORDER.index(note[2].may_be_sold))
+    note = {"model": model, "weights": weights, "licence": licence.name}
+    rest = {key: getattr(licence, key) for key in ("may_be_sold", "conditions", "territory", "source")}
+    others = "; ".join(f"{other[0]} {other[1]}: {other[2].name}" for other in notes if other[0] != model)
+    return {**note, **rest, "verdict": licence.verdict, "others": others}
 
 
-def licence_text(note: dict[str, str]) -> str:
+def licence_text(note: Mapping[str, str]) -> str:
     """The note as a file that travels with the world."""
+    others = f"Also used: {note['others']}\n" if note["others"] else ""
     return (
         f"The video of this world was made with {note['model']} ({note['weights']}).\n"
         f"Licence of the usual weights of this model: {note['licence']}\n"
         f"{note['verdict'][0].upper()}{note['verdict'][1:]}\n"
-        f"Published at: {note['source']}\n"
+        f"Published at: {note['source']}\n{others}"
         "This is img2world's reading of the licence, not legal advice; other weights may have another licence.\n"
     )
