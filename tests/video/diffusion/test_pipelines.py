@@ -192,3 +192,12 @@ def test_a_picture_without_numbers_is_refused(backend, checkpoint, scene_picture
     save_file(values, weights)
     with pytest.raises(VideoError, match="no numbers"):
         backend("ltx", checkpoint=str(broken)).generate(scene_picture, path_for(scene_picture, "scene"))
+
+
+def test_weights_in_eight_bits_give_nearly_the_same(backend, scene_picture, path_for):
+    pytest.importorskip("torchao")
+    path = path_for(scene_picture, "scene")
+    plain, small = (
+        backend("ltx", quantize=kind).generate(scene_picture, path).rgb.astype(int) for kind in ("none", "int8")
+    )
+    assert 0 < np.abs(plain - small).mean() < 2
