@@ -10,8 +10,10 @@ from img2world.export import EXPORTERS
 from img2world.options import did_you_mean, option_docs, toml_text
 from img2world.recipe import TABLES, backend_class
 from img2world.render import RASTERIZERS
+from img2world.video.diffusion.cards import CARDS
 
 NEEDS = {
+    **{f"video.{name}": ("diffusers",) for name in CARDS},
     "video.file": ("av",),
     "poses.colmap": ("pycolmap",),
     "export.mesh": ("trimesh", "fast_simplification"),
@@ -20,6 +22,7 @@ NEEDS = {
 """Modules that a backend needs beside NumPy, Pillow, OpenCV and torch."""
 
 RASTERIZER_NEEDS = {
+    **{f"video.{name}": ("diffusers",) for name in CARDS},
     "native": ("img2world.render._native", "a C++20 compiler at installation; any CPU"),
     "gsplat": ("gsplat", "pip install 'img2world[cuda]', and an NVIDIA GPU"),
     "reference": ("torch", "nothing more; slow, for tests"),

@@ -3,6 +3,7 @@
 Everything heavy is imported inside the commands, so that `--help` answers at once.
 """
 
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from img2world.core.errors import Img2WorldError, RunFolderError
+from img2world.core.errors import ImageError, Img2WorldError, RunFolderError
 
 if TYPE_CHECKING:
     from img2world.run_folder import Listener
@@ -41,6 +42,7 @@ def run(
     out: Annotated[Path | None, typer.Option(help="The run folder.  [default: runs/NAME]")] = None,
     recipe: Annotated[str | None, typer.Option(help="A recipe's name or file, see `img2world recipes`.")] = None,
     changes: SetOption = None,
+    image: Annotated[Path | None, typer.Option(help="The picture that a clip was made from; it ties a frame.")] = None,
     seed: Annotated[int | None, typer.Option(help="Another seed invents other hidden sides.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh/--resume", help="Start again, or go on where it was.")] = False,
     as_json: JsonOption = False,
@@ -52,18 +54,24 @@ def run(
     img2world run photo.jpg --recipe fast --out runs/first-look
     img2world run chair.png --set splat.steps=150 --set export.formats=ply,mesh
     img2world run walk.mp4
+    img2world run clip.mp4 --image photo.jpg      a clip that was made from this photo
     img2world run folder-of-photos/
 
     A run that was stopped, even by a power cut, goes on with the same command.
     """
     with exit_codes(as_json):
+        from img2world.models import picture_recipe
         from img2world.pipeline import STAGES
         from img2world.recipe import load_recipe
         from img2world.source import RECIPES, find_source
 
         found = find_source(source)
         changes = [*(changes or []), *([] if seed is None else [f"seed={seed}"])]
-        name = recipe or RECIPES[found.kind]
+        if image is not None:
+            if found.kind != "video":
+                raise ImageError(f"--image ties a frame of a video, {source} is none", hint="leave --image out")
+            changes.append(f"video.still={json.dumps(str(image))}")
+        name = recipe or (picture_recipe() if found.kind == "picture" else RECIPES[found.kind])
         _run(
             found, load_recipe(name, changes), out or Path("runs") / found.name, as_json, fresh=STAGES if fresh else ()
         )
@@ -166,18 +174,20 @@ def recipes() -> None:
 
 @app.command()
 def models(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show the options of this backend.")] = None,
+    words: Annotated[list[str] | None, typer.Argument(metavar="[NAME | list | get | use | check]")] = None,
 ) -> None:
-    """List the backends of every stage, or the options of one.
+    """List the backends of every stage, or the options of one; get, choose and try the big video models.
 
     \b
-    img2world models
-    img2world models nano
+    img2world models                   the backends of every stage
+    img2world models nano              the options of one
+    img2world models list              the big video models: size, GPU memory, licence, and which are here
+    img2world models get wan           fetch the weights; it goes on where it stopped
+    img2world models use wan FOLDER    use weights that you have
+    img2world models check wan         load them, make one tiny clip, say what a whole one would take
     """
     with exit_codes():
-        from img2world.catalog import describe_backend, list_backends
-
-        for line in list_backends() if name is None else describe_backend(name):
+        for line in _model_lines(words or []):
             say(line)
 
 
@@ -284,6 +294,31 @@ def main() -> None:
 
     warnings.formatwarning = lambda message, *_args, **_kwargs: f"img2world: {message}\n"
     app()
+
+
+def _model_lines(words: list[str]) -> Iterator[str]:
+    """What `img2world models` shows for its words."""
+    from img2world.catalog import describe_backend, list_backends
+
+    if not words:
+        yield from list_backends()
+        return
+    action, *rest = words
+    counts = {"list": 0, "get": 1, "use": 2, "check": 1}
+    if len(rest) != counts.get(action, 0):
+        needs = {"get": "a name", "use": "a name and a folder", "check": "a name"}.get(action, "nothing after it")
+        raise typer.BadParameter(f"{action} needs {needs}, see img2world models --help")
+    if action not in counts:
+        yield from describe_backend(action)
+        return
+    from img2world.models import check_model, get_model, list_models, use_model
+
+    if action == "list":
+        yield from list_models()
+    elif action == "use":
+        yield from use_model(rest[0], Path(rest[1]))
+    else:
+        yield from (get_model if action == "get" else check_model)(rest[0])
 
 
 @contextmanager

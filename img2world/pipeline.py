@@ -23,14 +23,20 @@ from img2world.core.progress import Progress
 from img2world.core.scene import Scene
 from img2world.core.views import Views
 from img2world.disk import code_digest, path_digest, write_text
-from img2world.recipe import Recipe, options_of, recipe_text, with_options
+from img2world.recipe import PATH_OPTIONS, Recipe, backend_name, options_of, recipe_text, with_options
 from img2world.report import write_report
 from img2world.run_folder import RECIPE, Listener, RunFolder, nobody
 from img2world.source import Source
+from img2world.video import VIDEOS
+from img2world.video.diffusion import checkpoints
+from img2world.video.diffusion.cards import CARDS, licence_note, licence_text
 
 STAGES = ("input", "trajectory", "video", "poses", "splat", "export")
 SHARED_CODE = ("img2world.geometry", "img2world.render", "img2world.render._native", "img2world.core", __name__)
 """What every stage may call: a change in it makes all products out of date."""
+
+LICENCE_FILE = "LICENCE.txt"
+"""What the licence of a big video model says; it lies beside the files made with it."""
 
 T = TypeVar("T")
 
@@ -97,11 +103,27 @@ def begin(folder: RunFolder, source: Source, recipe: Recipe, fresh: Collection[s
                 hint="use --recipe video or --recipe photos, or give one picture",
             )
         recipe = replace(recipe, video=with_options(recipe.video, path=str(source.path)))
+    recipe = with_named_checkpoint(recipe)
+    folder.manifest["licence"] = licence_of(recipe)
     folder.manifest["source"] = {"kind": source.kind, "path": str(source.path), "sha256": source.digest}
     folder.manifest["seed"] = recipe.seed
     folder.forget(fresh)
     write_text(folder.path / RECIPE, recipe_text(recipe))
     return recipe
+
+
+def with_named_checkpoint(recipe: Recipe) -> Recipe:
+    """The recipe with the weights of its video model by name, so that running it again takes the same."""
+    name = backend_name(recipe.video, VIDEOS)
+    if name not in CARDS:
+        return recipe
+    checkpoint = checkpoints.named(name, options_of(recipe.video)["checkpoint"])
+    return replace(recipe, video=with_options(recipe.video, checkpoint=checkpoint))
+
+
+def licence_of(recipe: Recipe) -> dict[str, str] | None:
+    """What the licence of the video model says of the world; None for our own generators and for files."""
+    return licence_note(backend_name(recipe.video, VIDEOS), options_of(recipe.video))
 
 
 def take_input(folder: RunFolder, source: Source) -> Product[Image] | None:
@@ -196,6 +218,16 @@ def export(folder: RunFolder, recipe: Recipe, scene: Product[Scene], views: Prod
             return exporter.write(load_scene(), load_views(), target, progress=progress)
 
         folder.stage(f"export.{name}", options=code_of(exporter), reads=reads, make=make)
+    if note := licence_of(recipe):
+
+        def write_note(path: Path, progress: Progress) -> dict[str, float]:
+            (path / "exports").mkdir()
+            write_text(path / "exports" / LICENCE_FILE, licence_text(note))
+            return {}
+
+        folder.stage("export.licence", options=note, reads=reads, make=write_note)
+    elif "export.licence" in folder.manifest["stages"]:
+        folder.discard("export.licence")
     folder.discard_outdated("export.", reads)
 
 
@@ -216,8 +248,9 @@ def code_of(backend: object = None, seed: int = 0) -> dict[str, Any]:
     package = type(backend).__module__.rpartition(".")[0]
     # A file counts by what is in it, wherever it lies.
     options = options_of(backend)
-    if options.get("path"):
-        options["path"] = path_digest(Path(options["path"]))
+    for option in PATH_OPTIONS:
+        if options.get(option):
+            options[option] = path_digest(Path(options[option]))
     return {"backend": type(backend).__name__, "code": code_digest(package, *SHARED_CODE), "seed": seed, **options}
 
 

@@ -43,6 +43,8 @@ from img2world.video import VIDEOS
 TABLES = {"trajectory": TRAJECTORIES, "video": VIDEOS, "poses": SOLVERS, "splat": OPTIMIZERS}
 """The backends of each stage with one backend: name to "module:Class"."""
 SECTIONS = [*TABLES, "export"]
+PATH_OPTIONS = ("path", "still")
+"""Options of any backend that name a file, which counts by its content."""
 
 
 @runtime_checkable
@@ -219,9 +221,10 @@ def _build(backend: type, options: dict[str, Any], where: str) -> Any:
     for option in options:
         _check_known(option, list(kinds), where)
     values = {name: coerce(value, kinds[name], f"{where}.{name}") for name, value in options.items()}
-    if values.get("path"):
-        # The saved recipe shall work from any folder.
-        values["path"] = kinds["path"](Path(values["path"]).expanduser().absolute())
+    for option in PATH_OPTIONS:
+        if values.get(option):
+            # The saved recipe shall work from any folder.
+            values[option] = kinds[option](Path(values[option]).expanduser().absolute())
     return backend(**values)
 
 

@@ -25,6 +25,7 @@ def write_report(folder: RunFolder) -> dict[str, Any]:
     report = {
         "source": folder.manifest["source"],
         "seed": folder.manifest["seed"],
+        "licence": folder.manifest.get("licence"),
         "metrics": metrics_of(records),
         "shares": _shares(records),
         "stages": {name: {"seconds": record.seconds, **record.metrics} for name, record in records.items()},
@@ -63,6 +64,8 @@ def summary_lines(out: Path, report: dict[str, Any]) -> Iterator[str]:
     figures = {"heldout_psnr": "{:.1f} dB on views it never saw", "peak_rss_gb": "{:.1f} GB", "seconds": "{:.0f} s"}
     known = [form.format(metrics[name]) for name, form in figures.items() if name in metrics]
     yield f"  {'result':<8}{', '.join(known)}"
+    if report["licence"]:
+        yield f"  {'licence':<8}{report['licence']['model']}: {report['licence']['verdict']}"
     if page.exists():
         yield f"  {'look':<8}img2world view {out}    or open {page} in a browser"
 

@@ -1,5 +1,7 @@
 """From a picture to the layered world that a wanted camera path is drawn from."""
 
+from typing import Literal
+
 import numpy as np
 
 from img2world.core.cameras import Cameras
@@ -8,6 +10,9 @@ from img2world.geometry.foreground import Foreground, find_foreground
 from img2world.geometry.layers import SEEN, LayeredWorld
 from img2world.geometry.object_world import object_camera, object_world
 from img2world.geometry.scene_world import scene_camera, scene_world
+
+Depth = Literal["builtin", "transformers"]
+"""How the depth of a scene is found: by its layout, or by a big model."""
 
 
 def as_asked(image: Image, kind: str) -> Foreground:
@@ -26,9 +31,25 @@ def input_camera(image: Image, foreground: Foreground, size: int) -> Cameras:
     return object_camera(size) if foreground.is_object else scene_camera(image, size)
 
 
-def world_from_picture(image: Image, foreground: Foreground, size: int) -> LayeredWorld:
-    """The layered world as `input_camera` sees it."""
-    return object_world(image, foreground, size) if foreground.is_object else scene_world(image, size)
+def world_from_picture(
+    image: Image, foreground: Foreground, size: int, *, depth: Depth = "builtin", depth_model: str = ""
+) -> LayeredWorld:
+    """The layered world as `input_camera` sees it; `depth` says how the depth of a scene is found.
+
+    Raises what `depth_model.inverse_depth` raises.
+    """
+    if foreground.is_object:
+        return object_world(image, foreground, size)
+    if depth == "builtin":
+        return scene_world(image, size)
+    import cv2
+
+    from img2world.geometry.depth_model import inverse_depth
+    from img2world.geometry.sliced_world import sliced_world
+
+    camera = scene_camera(image, size)
+    rgb = cv2.resize(image.rgb, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
+    return sliced_world(camera, rgb.astype(np.float32) / 255, inverse_depth(rgb, depth_model))
 
 
 def supported(image: Image, foreground: Foreground, poses: np.ndarray, *, size: int = 128) -> tuple[float, float]:

@@ -6,10 +6,14 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from img2world.core.cameras import Cameras
+from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.errors import PoseError
 from img2world.core.frames import Frames
 from img2world.core.progress import Progress, silent
 from img2world.core.views import Views
+
+DEPTH_SPREAD = 0.4
+"""Standard deviation of the logarithm of the depth of random points."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,18 +21,20 @@ class CommandedPoses:
     """The frames' own cameras, or else the wanted ones, with nothing estimated."""
 
     max_points: int = 5000
-    """Sparse points that are taken from the depth of the frames."""
+    """Sparse points that are taken from the depth of the frames, or at random where there is none."""
 
     def estimate(
         self, frames: Frames, trajectory: Cameras | None, *, seed: int = 0, progress: Progress = silent
     ) -> Views:
-        """Views with confidence 1; the points are a random part of the depth, empty without depth.
+        """Views with confidence 1; the points are a random part of the depth, or of what the cameras see.
 
         The wanted cameras are used only for frames without their own, one each, of the same shape of picture.
         Raises PoseError when the cameras are not known.
         """
         cameras = frames.cameras if frames.cameras is not None else self._wanted(frames, trajectory)
-        points, colors = points_from_depth(frames, cameras, self.max_points, np.random.default_rng(seed))
+        random = np.random.default_rng(seed)
+        known = frames.depth is not None and frames.depth.any()
+        points, colors = (points_from_depth if known else points_in_sight)(frames, cameras, self.max_points, random)
         progress(len(frames), len(frames))
         return Views(
             rgb=frames.rgb,
@@ -69,9 +75,29 @@ def points_from_depth(
     known = np.flatnonzero(frames.depth)
     chosen = np.sort(random.choice(known, min(max_points, len(known)), replace=False))
     view, row, column = np.unravel_index(chosen, frames.depth.shape)
-    depth, intrinsics = frames.depth[view, row, column], cameras.intrinsics[view]
+    return _lifted(cameras, view, row, column, frames.depth[view, row, column]), frames.rgb[view, row, column]
+
+
+def points_in_sight(
+    frames: Frames, cameras: Cameras, max_points: int, random: np.random.Generator
+) -> tuple[Float32[np.ndarray, "P 3"], UInt8[np.ndarray, "P 3"]]:
+    """Random points along the lines of sight of random pixels, with their colours: a start where nothing is known.
+
+    Kerbl et al. 2023, section 7.3, start so too. Near the world's middle there are more of them.
+    """
+    view = random.integers(0, len(frames), max_points)
+    row = random.integers(0, frames.rgb.shape[1], max_points)
+    column = random.integers(0, frames.rgb.shape[2], max_points)
+    depth = (INPUT_DISTANCE * np.exp(random.normal(0, DEPTH_SPREAD, max_points))).astype(np.float32)
+    return _lifted(cameras, view, row, column, depth), frames.rgb[view, row, column]
+
+
+def _lifted(
+    cameras: Cameras, view: np.ndarray, row: np.ndarray, column: np.ndarray, depth: Float32[np.ndarray, "P"]
+) -> Float32[np.ndarray, "P 3"]:
+    """Points in the world of pixels with known depth."""
+    intrinsics = cameras.intrinsics[view]
     x = (column + 0.5 - intrinsics[:, 0, 2]) / intrinsics[:, 0, 0] * depth
     y = (row + 0.5 - intrinsics[:, 1, 2]) / intrinsics[:, 1, 1] * depth
     points_in_cam = np.stack([x, y, depth, np.ones_like(depth)], -1)  # [P, 4]
-    points = np.einsum("pij,pj->pi", cameras.world_from_cam[view], points_in_cam)[:, :3]
-    return points.astype(np.float32), frames.rgb[view, row, column]
+    return np.einsum("pij,pj->pi", cameras.world_from_cam[view], points_in_cam)[:, :3].astype(np.float32)

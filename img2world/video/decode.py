@@ -16,6 +16,7 @@ from PIL import Image as PillowImage
 from img2world.core.child import answer
 from img2world.core.errors import VideoError
 from img2world.core.progress import Progress
+from img2world.video.motion import LONG_SIDE, LOOKED_AT, news_curve, useful_count
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -58,14 +59,18 @@ class _Timing:
 
 
 def decode(options: dict, progress: Progress) -> None:
-    """Write rgb.npy [V, H, W, 3] and times.npy [V] of evenly chosen frames to options["folder"]."""
+    """Write rgb.npy [V, H, W, 3] and times.npy [V] of the chosen frames to options["folder"].
+
+    They are about equally new compared with those before them, sharper ones where that is close enough.
+    """
     import av.error
 
     path = Path(options["path"])
     try:
         timing = _timing(path, options["format"])
         _check_length(timing, options["max_seconds"], path)
-        bins = choose(np.array(timing.stamps, np.float64), options["num_frames"])
+        curve = _news(path, options["format"], timing)
+        bins = choose(curve, useful_count(curve, options["num_frames"]))
         wanted = {stamp: int(place) for stamp, place in zip(timing.stamps, bins, strict=True) if place >= 0}
         chosen = _sharpest(path, options["format"], timing, wanted, options["size"], progress)
     except av.error.MemoryError as error:
@@ -141,11 +146,36 @@ def _too_short(frames: int, path: Path) -> VideoError:
     return VideoError(f"the video has {frames} frame(s), needs at least 2: {path}", hint="use a longer video")
 
 
+def _news(path: Path, form: str, timing: _Timing) -> Float[np.ndarray, "N"]:
+    """How much new each frame shows, as `news_curve`, from small grey copies of some of the frames."""
+    import av.error
+
+    stride = -(-len(timing.stamps) // LOOKED_AT)
+    count, greys = 0, []
+    with _open(path, form) as container:
+        stream = _stream(container, path)
+        stream.thread_type = "AUTO"
+        for packet in container.demux(stream):
+            try:
+                frames = packet.decode()
+            except av.error.InvalidDataError:
+                continue
+            for frame in (frame for frame in frames if not frame.is_corrupt):
+                if count % stride == 0:
+                    greys.append(_grey(frame))
+                count += 1
+    seconds = np.array(timing.stamps, np.float64) * float(timing.tick)
+    if len(greys) < 2:
+        return seconds
+    looked_at = np.minimum(np.arange(len(greys)) * stride, len(seconds) - 1)
+    return np.interp(np.arange(len(seconds)), looked_at, news_curve(greys, seconds[looked_at])) + 1e-9 * seconds
+
+
 def choose(times: Float[np.ndarray, "N"], count: int) -> Int[np.ndarray, "N"]:
     """For each frame the place 0 to count - 1 that it is a candidate for, or -1.
 
-    `times` rise. Places are even in time. The first is for the first frame alone, which often is the photo
-    that the video was made from.
+    `times`, or whatever the choice is to be even in, rise. The first is for the first frame alone, which often
+    is the photo that the video was made from.
     """
     if len(times) <= count:
         return np.arange(len(times))
@@ -212,6 +242,13 @@ def _picture(frame: "VideoFrame", pixel_shape: Fraction | None, size: int) -> UI
         rgb = np.asarray(PillowImage.fromarray(rgb).resize(target, PillowImage.Resampling.LANCZOS))
     matrix = frame.side_data.get("DISPLAYMATRIX")
     return rgb if matrix is None else turn(rgb, np.frombuffer(bytes(matrix), np.int32).reshape(3, 3))
+
+
+def _grey(frame: "VideoFrame") -> UInt8[np.ndarray, "h w"]:
+    """A small grey copy of a frame, as it is stored."""
+    scale = min(1.0, LONG_SIDE / max(frame.width, frame.height))
+    width, height = (max(MIN_SIDE, 2 * round(side * scale / 2)) for side in (frame.width, frame.height))
+    return np.ascontiguousarray(frame.reformat(width=width, height=height, format="gray").to_ndarray())
 
 
 def turn(rgb: UInt8[np.ndarray, "H W 3"], matrix: Int[np.ndarray, "3 3"]) -> UInt8[np.ndarray, "*S 3"]:

@@ -11,8 +11,10 @@ from img2world.core.child import run_child
 from img2world.core.errors import VideoError
 from img2world.core.frames import Frames
 from img2world.core.image import Image
+from img2world.core.image_file import load_image
 from img2world.core.progress import Progress, silent
 from img2world.video.photos import frames_from_folder
+from img2world.video.still import Place, tie_still
 
 SIGNATURES = {
     "mov": ((4, b"ftyp"), (4, b"moov"), (4, b"mdat"), (4, b"wide"), (4, b"free"), (4, b"skip")),
@@ -35,9 +37,9 @@ MPEGTS_PACKET = 188
 class FileVideo:
     """Any video (mp4, mov, webm, mkv, gif, avi, ogv, ts), folder of frames or folder of photos.
 
-    Videos are turned upright, and frames are chosen evenly in time, the sharper ones where that is close
-    enough. A folder counts as the frames of a video when it holds many equally large pictures with running
-    numbers; otherwise as photos without order.
+    Videos are turned upright, and frames are chosen that each show about equally much new, the sharper ones where
+    that is close enough. A folder counts as the frames of a video when it holds many equally large pictures with
+    running numbers; otherwise as photos without order.
     """
 
     path: str = ""
@@ -50,6 +52,10 @@ class FileVideo:
     """The same for photos: they are taken further apart, and matching them needs finer detail."""
     max_seconds: float = 300.0
     """Longest video that is accepted."""
+    still: str = ""
+    """The picture that the clip was made from: it takes the place of the frame that shows it."""
+    still_at: Place = "auto"
+    """Which frame that is: first or last; auto takes the more alike."""
     max_photos: int = 200
     """Largest folder of photos that is accepted."""
     time_limit: float = 300.0
@@ -72,7 +78,15 @@ class FileVideo:
                 "need at least 2, 16 and 16",
                 hint="raise them",
             )
-        path = Path(self.path)
+        frames = self._frames(Path(self.path), progress)
+        if not self.still:
+            return frames
+        if not frames.ordered:
+            raise VideoError("photos have no first or last frame that a picture could be", hint="leave --image out")
+        return tie_still(frames, load_image(Path(self.still)), self.still_at)
+
+    def _frames(self, path: Path, progress: Progress) -> Frames:
+        """The frames of a file or a folder."""
         if path.is_dir():
             return frames_from_folder(
                 path,

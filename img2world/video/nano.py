@@ -13,6 +13,7 @@ from img2world.core.errors import CameraError, VideoError
 from img2world.core.frames import Frames
 from img2world.core.image import Image
 from img2world.core.progress import Progress, silent
+from img2world.geometry.worlds import Depth
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +25,10 @@ class NanoVideo:
     fps: float = 12.0
     supersample: int = 2
     """Samples per pixel along each axis."""
+    depth: Depth = "builtin"
+    """How the depth of a scene is found; transformers takes Depth Anything V2, DPT or Depth Pro."""
+    depth_model: str = ""
+    """A folder of its weights or its name on the hub; empty takes Depth Anything V2 Small."""
 
     def __post_init__(self) -> None:
         if self.kind not in ("auto", "object", "scene"):
@@ -44,7 +49,13 @@ class NanoVideo:
                 "nano needs one picture and a camera path", hint="give a picture, or use the photos or video recipe"
             )
         foreground = as_asked(image, self.kind)
-        world = world_from_picture(image, foreground, max(trajectory.width, trajectory.height))
+        world = world_from_picture(
+            image,
+            foreground,
+            max(trajectory.width, trajectory.height),
+            depth=self.depth,
+            depth_model=self.depth_model,
+        )
         warper = Warper(world)
         shape = (len(trajectory), trajectory.height, trajectory.width)
         rgb, depth = np.empty((*shape, 3), np.uint8), np.empty(shape, np.float32)

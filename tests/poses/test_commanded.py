@@ -58,9 +58,19 @@ def test_all_points_are_taken_when_there_are_few(frames):
     assert len(CommandedPoses(max_points=10**6).estimate(frames, None).points) == 6 * 15 * 30
 
 
-def test_frames_without_depth_give_no_points(frames):
-    views = CommandedPoses().estimate(replace(frames, depth=None), None)
-    assert views.points.shape == (0, 3)
+def test_frames_without_depth_give_random_points_in_sight(frames):
+    views = CommandedPoses(max_points=500).estimate(replace(frames, depth=None), None, seed=3)
+    cameras = frames.cameras
+    homogeneous = np.concatenate([views.points, np.ones((500, 1))], 1)
+    in_cam = np.einsum("vij,pj->vpi", cameras.cam_from_world, homogeneous)[..., :3]
+    pixels = np.einsum("vij,vpj->vpi", cameras.intrinsics, in_cam)
+    pixels = pixels[..., :2] / pixels[..., 2:]
+    seen = (in_cam[..., 2] > 0) & (pixels > 0).all(-1) & (pixels < [cameras.width, cameras.height]).all(-1)
+    assert seen.any(0).all()
+    # They are about as far away as what the cameras turn about, and not all at one distance.
+    assert 0.8 < np.median(in_cam[..., 2][seen]) < 1.25
+    again = CommandedPoses(max_points=500).estimate(replace(frames, depth=None), None, seed=3)
+    assert np.array_equal(views.points, again.points)
 
 
 def test_wanted_cameras_are_scaled_to_the_frames(frames):

@@ -1,0 +1,62 @@
+"""Our cameras in each model's way of writing them, and back: the one place where they are converted.
+
+All have OpenCV axes.
+
+| model | poses | frame of reference | unit | lens |
+|---|---|---|---|---|
+| ours | camera to world | the scene's middle is the origin | input camera is 1 from it | 3x3, pixels |
+| SANA-WM | camera to world | first camera is the identity | metres | fx fy cx cy, pixels of the picture |
+| EasyAnimate | a Plücker ray per pixel | first camera is the identity | of RealEstate10K | in the rays |
+
+Sources: diffusers, SanaWMPipeline and its cam_utils; EasyAnimate, camera control, after CameraCtrl (He et al.
+2024, section 3.1): moment o x d before direction d, through pixel centres.
+"""
+
+import numpy as np
+from jaxtyping import Float32, Float64
+
+from img2world.core.cameras import Cameras
+
+
+def relative_poses(cameras: Cameras, *, scale: float) -> Float64[np.ndarray, "V 4 4"]:
+    """Camera to first camera, with `scale` units of the model for one of ours."""
+    poses = cameras.cam_from_world[0].astype(np.float64) @ cameras.world_from_cam.astype(np.float64)
+    poses[:, :3, 3] *= scale
+    return poses
+
+
+def sana_wm_from_cameras(
+    cameras: Cameras, *, scale: float
+) -> tuple[Float32[np.ndarray, "V 4 4"], Float32[np.ndarray, "V 4"]]:
+    """`c2w` and `intrinsics` as SanaWMPipeline takes them, for a picture of the cameras' size."""
+    lens = cameras.intrinsics[:, [0, 1, 0, 1], [0, 1, 2, 2]]  # [V, 4]: fx fy cx cy
+    return relative_poses(cameras, scale=scale).astype(np.float32), np.ascontiguousarray(lens)
+
+
+def cameras_from_sana_wm(c2w: Float32[np.ndarray, "V 4 4"], wanted: Cameras, *, scale: float) -> Cameras:
+    """The cameras of the frames that SanaWMPipeline gives back, in the world of those it was given.
+
+    It gives back poses alone; they belong to the first frames it was asked for.
+    """
+    poses = c2w.astype(np.float64)
+    poses[:, :3, 3] /= scale
+    world_from_first = wanted.world_from_cam[0].astype(np.float64)
+    return Cameras(
+        world_from_cam=(world_from_first @ poses).astype(np.float32),
+        intrinsics=wanted.intrinsics[: len(poses)],
+        width=wanted.width,
+        height=wanted.height,
+    )
+
+
+def easyanimate_from_cameras(cameras: Cameras, *, scale: float) -> Float32[np.ndarray, "1 6 V H W"]:
+    """`control_camera_video` as EasyAnimateControlPipeline takes it."""
+    poses = relative_poses(cameras, scale=scale)
+    x, y = np.meshgrid(np.arange(cameras.width) + 0.5, np.arange(cameras.height) + 0.5)
+    pixels = np.stack([x, y, np.ones_like(x)], -1)  # [H, W, 3]
+    rays_in_cam = np.einsum("vij,hwj->vhwi", np.linalg.inv(cameras.intrinsics.astype(np.float64)), pixels)
+    rays = np.einsum("vij,vhwj->vhwi", poses[:, :3, :3], rays_in_cam)
+    rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
+    moments = np.cross(np.broadcast_to(poses[:, None, None, :3, 3], rays.shape), rays)
+    plucker = np.concatenate([moments, rays], -1)  # [V, H, W, 6]
+    return np.ascontiguousarray(plucker.transpose(3, 0, 1, 2)[None], np.float32)

@@ -1,0 +1,311 @@
+"""The big open video models: where their weights are, what they take, what they make, who may use them.
+
+The licence verdicts are our reading of the published licences, not legal advice; each names its source. They
+are about worlds made with the model: "may be sold" means selling what came out of it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from img2world.geometry.depth_model import USUAL
+
+Verdict = Literal["yes", "under conditions", "no"]
+ORDER: tuple[Verdict, ...] = ("yes", "under conditions", "no")
+Camera = Literal["exact", "shown", "free"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Licence:
+    """Whether a world made with a model may be sold."""
+
+    name: str
+    may_be_sold: Verdict
+    conditions: str
+    """Empty where there are none."""
+    territory: str = "worldwide"
+    source: str
+    """Where the licence is published."""
+
+    @property
+    def verdict(self) -> str:
+        """One line for people."""
+        conditions = f" ({self.conditions})" if self.conditions else ""
+        return f"may be sold: {self.may_be_sold}{conditions}; territory: {self.territory}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """One model."""
+
+    repository: str
+    """Name on the hub of the weights in the form of diffusers."""
+    pipeline: str
+    """Class in diffusers that runs them."""
+    since: str = "0.36"
+    """First version of diffusers that has the class."""
+    accepts: tuple[str, ...] = ()
+    """Other classes whose checkpoints the pipeline can load too."""
+    parts: dict[str, tuple[str, str, str]] = field(default_factory=dict)
+    """Components kept in other repositories: name to (repository, subfolder, "library:Class")."""
+    camera: Camera
+    """"exact" takes our cameras, "shown" sees the picture warped to our cameras, "free" moves as it likes."""
+    num_frames: int
+    step: int
+    """Frames are a multiple of this plus 1; 1 allows any count."""
+    width: int
+    height: int
+    multiple: int
+    """Width and height are multiples of this."""
+    fixed_size: bool = False
+    """It was trained for one size of picture; others keep about this many pixels and take the picture's shape."""
+    fps: float
+    download_gb: float
+    """About how much `img2world models get` fetches; our estimate from the sizes of the components."""
+    working_gb: float
+    """About how much memory a clip of the usual size takes beside the weights; our estimate."""
+    vram: str
+    """What others have measured, with the source."""
+    licence: Licence
+
+
+APACHE = "Apache-2.0"
+
+CARDS = {
+    "sana-wm": Card(
+        repository="Efficient-Large-Model/SANA-WM_bidirectional-diffusers",
+        pipeline="SanaWMPipeline",
+        since="0.42",
+        camera="exact",
+        num_frames=161,
+        step=8,
+        width=1280,
+        height=704,
+        multiple=32,
+        fixed_size=True,
+        fps=16.0,
+        download_gb=17.0,
+        working_gb=10.0,
+        vram="one GPU; no figure is published for this form (SANA-WM model card)",
+        licence=Licence(
+            name="Apache-2.0 (transformer), LTX-2 Community (VAE), Gemma Terms (text encoder)",
+            may_be_sold="under conditions",
+            conditions="companies with 10 million dollars of yearly revenue need a licence of Lightricks; "
+            "the use policies of LTX-2 and Gemma hold",
+            source="huggingface.co/Efficient-Large-Model/SANA-WM_bidirectional, github.com/Lightricks/LTX-2",
+        ),
+    ),
+    "wan-vace": Card(
+        repository="Wan-AI/Wan2.1-VACE-14B-diffusers",
+        pipeline="WanVACEPipeline",
+        camera="shown",
+        num_frames=81,
+        step=4,
+        width=832,
+        height=480,
+        multiple=16,
+        fps=16.0,
+        download_gb=75.0,
+        working_gb=10.0,
+        vram="about 13 GB with group offloading (diffusers documentation, Wan)",
+        licence=Licence(name=APACHE, may_be_sold="yes", conditions="", source="huggingface.co/Wan-AI"),
+    ),
+    "easyanimate": Card(
+        repository="alibaba-pai/EasyAnimateV5.1-12b-zh-Control-Camera-diffusers",
+        pipeline="EasyAnimateControlPipeline",
+        camera="exact",
+        num_frames=49,
+        step=4,
+        width=672,
+        height=384,
+        multiple=16,
+        fps=8.0,
+        download_gb=42.0,
+        working_gb=8.0,
+        vram="40 GB with model offloading, for the 7B sister (EasyAnimate 5.1 model card)",
+        licence=Licence(name=APACHE, may_be_sold="yes", conditions="", source="github.com/aigc-apps/EasyAnimate"),
+    ),
+    "wan": Card(
+        repository="Wan-AI/Wan2.1-I2V-14B-480P-Diffusers",
+        pipeline="WanImageToVideoPipeline",
+        camera="free",
+        num_frames=81,
+        step=4,
+        width=832,
+        height=480,
+        multiple=16,
+        fps=16.0,
+        download_gb=82.0,
+        working_gb=10.0,
+        vram="about 13 GB with group offloading (diffusers documentation, Wan)",
+        licence=Licence(name=APACHE, may_be_sold="yes", conditions="", source="huggingface.co/Wan-AI"),
+    ),
+    "svd": Card(
+        repository="stabilityai/stable-video-diffusion-img2vid-xt",
+        pipeline="StableVideoDiffusionPipeline",
+        camera="free",
+        num_frames=25,
+        step=1,
+        width=1024,
+        height=576,
+        multiple=64,
+        fixed_size=True,
+        fps=7.0,
+        download_gb=9.0,
+        working_gb=6.0,
+        vram="under 8 GB with offloading and chunked decoding (diffusers documentation, SVD)",
+        licence=Licence(
+            name="Stability AI Community",
+            may_be_sold="under conditions",
+            conditions="register with Stability AI; from 1 million dollars of yearly revenue an enterprise licence",
+            source="huggingface.co/stabilityai/stable-video-diffusion-img2vid-xt, stability.ai/license",
+        ),
+    ),
+    "cogvideox": Card(
+        repository="zai-org/CogVideoX-5b-I2V",
+        pipeline="CogVideoXImageToVideoPipeline",
+        camera="free",
+        num_frames=49,
+        step=8,
+        width=720,
+        height=480,
+        multiple=16,
+        fixed_size=True,
+        fps=8.0,
+        download_gb=22.0,
+        working_gb=6.0,
+        vram="from 5 GB with all offloading (CogVideoX-5b-I2V model card)",
+        licence=Licence(
+            name="CogVideoX",
+            may_be_sold="under conditions",
+            conditions="commercial use needs a free registration, and a contract above 1 million visits a month",
+            source="huggingface.co/zai-org/CogVideoX-5b-I2V/blob/main/LICENSE",
+        ),
+    ),
+    "ltx": Card(
+        repository="Lightricks/LTX-Video-0.9.7-distilled",
+        pipeline="LTXConditionPipeline",
+        accepts=("LTXPipeline", "LTXImageToVideoPipeline"),
+        camera="free",
+        num_frames=121,
+        step=8,
+        width=704,
+        height=512,
+        multiple=32,
+        fps=24.0,
+        download_gb=47.0,
+        working_gb=4.0,
+        vram="about 10 GB with offloading (diffusers documentation, LTX-Video)",
+        licence=Licence(
+            name="LTXV Open Weights",
+            may_be_sold="under conditions",
+            conditions="companies with 10 million dollars of yearly revenue need a licence of Lightricks; "
+            "its use restrictions hold",
+            source="huggingface.co/Lightricks/LTX-Video",
+        ),
+    ),
+    "hunyuan": Card(
+        repository="hunyuanvideo-community/HunyuanVideo",
+        pipeline="HunyuanVideoFramepackPipeline",
+        accepts=("HunyuanVideoPipeline",),
+        parts={
+            "transformer": (
+                "lllyasviel/FramePackI2V_HY",
+                "",
+                "diffusers:HunyuanVideoFramepackTransformer3DModel",
+            ),
+            "feature_extractor": (
+                "lllyasviel/flux_redux_bfl",
+                "feature_extractor",
+                "transformers:SiglipImageProcessor",
+            ),
+            "image_encoder": ("lllyasviel/flux_redux_bfl", "image_encoder", "transformers:SiglipVisionModel"),
+        },
+        camera="free",
+        num_frames=97,
+        step=4,
+        width=832,
+        height=480,
+        multiple=16,
+        fps=30.0,
+        download_gb=68.0,
+        working_gb=6.0,
+        vram="about 14 GB quantized (diffusers documentation, HunyuanVideo)",
+        licence=Licence(
+            name="Tencent Hunyuan Community",
+            may_be_sold="under conditions",
+            conditions="over 100 million monthly users need a licence of Tencent; its use policy holds",
+            territory="not in the European Union, the United Kingdom and South Korea",
+            source="huggingface.co/tencent/HunyuanVideo/blob/main/LICENSE",
+        ),
+    ),
+    "cosmos": Card(
+        repository="nvidia/Cosmos-Predict2-2B-Video2World",
+        pipeline="Cosmos2VideoToWorldPipeline",
+        camera="free",
+        num_frames=93,
+        step=4,
+        width=1280,
+        height=704,
+        multiple=16,
+        fixed_size=True,
+        fps=16.0,
+        download_gb=40.0,
+        working_gb=10.0,
+        vram="32.5 GB (NVIDIA documentation, Cosmos Predict2 model matrix)",
+        licence=Licence(
+            name="NVIDIA Open Model",
+            may_be_sold="under conditions",
+            conditions="the licence ends for whoever bypasses its guardrail, which has to be installed",
+            source="huggingface.co/nvidia/Cosmos-Predict2-2B-Video2World",
+        ),
+    ),
+}
+"""By the name of their backend; the best at following a camera first."""
+
+NOT_SOLD = Licence(name="CC-BY-NC-4.0", may_be_sold="no", conditions="non-commercial use only", source="huggingface.co")
+
+DEPTH_LICENCES = {
+    USUAL: Licence(name=APACHE, may_be_sold="yes", conditions="", source=f"huggingface.co/{USUAL}"),
+    "depth-anything/Depth-Anything-V2-Base-hf": NOT_SOLD,
+    "depth-anything/Depth-Anything-V2-Large-hf": NOT_SOLD,
+    "Intel/dpt-large": Licence(name=APACHE, may_be_sold="yes", conditions="", source="huggingface.co/Intel/dpt-large"),
+    "apple/DepthPro-hf": Licence(
+        name="Apple AMLR", may_be_sold="no", conditions="research only", source="huggingface.co/apple/DepthPro-hf"
+    ),
+}
+"""Of models of depth, by their name on the hub."""
+
+UNKNOWN = Licence(
+    name="unknown", may_be_sold="under conditions", conditions="those of the weights; read them", source="their author"
+)
+
+
+def licence_note(name: str, options: Mapping[str, Any]) -> dict[str, str] | None:
+    """What a world made by a video backend has to carry on licences; None where all weights are our own."""
+    notes = []
+    if name in CARDS:
+        notes.append((name, options["checkpoint"] or CARDS[name].repository, CARDS[name].licence))
+    if options.get("depth") == "transformers":
+        weights = options["depth_model"] or USUAL
+        notes.append(("depth", weights, DEPTH_LICENCES.get(weights, UNKNOWN)))
+    if not notes:
+        return None
+    # The strictest decides.
+    model, weights, licence = max(notes, key=lambda note: ORDER.index(note[2].may_be_sold))
+    note = {"model": model, "weights": weights, "licence": licence.name}
+    rest = {key: getattr(licence, key) for key in ("may_be_sold", "conditions", "territory", "source")}
+    others = "; ".join(f"{other[0]} {other[1]}: {other[2].name}" for other in notes if other[0] != model)
+    return {**note, **rest, "verdict": licence.verdict, "others": others}
+
+
+def licence_text(note: Mapping[str, str]) -> str:
+    """The note as a file that travels with the world."""
+    others = f"Also used: {note['others']}\n" if note["others"] else ""
+    return (
+        f"The video of this world was made with {note['model']} ({note['weights']}).\n"
+        f"Licence of the usual weights of this model: {note['licence']}\n"
+        f"{note['verdict'][0].upper()}{note['verdict'][1:]}\n"
+        f"Published at: {note['source']}\n{others}"
+        "This is img2world's reading of the licence, not legal advice; other weights may have another licence.\n"
+    )

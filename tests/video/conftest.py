@@ -1,0 +1,83 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_checkpoints import MAKERS
+
+from img2world.core.image import Image
+from img2world.core.trajectory import on_sphere
+
+
+@pytest.fixture(scope="session")
+def guardrail():
+    """A guardrail that knows one forbidden word, in the place of the real one, whose models are gigabytes.
+
+    It stands in the pipeline's module, where `cosmos_guardrail` puts its own when it is installed.
+    """
+    pytest.importorskip("diffusers")
+    from diffusers.pipelines.cosmos import pipeline_cosmos2_video2world
+    from diffusers.utils import import_utils
+
+    class WordGuardrail:
+        def to(self, device):
+            return self
+
+        def check_text_safety(self, prompt):
+            return "forbidden" not in prompt
+
+        def check_video_safety(self, frames):
+            return frames
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline_cosmos2_video2world, "CosmosSafetyChecker", WordGuardrail)
+        patch.setattr(import_utils, "is_cosmos_guardrail_available", lambda: True)
+        yield
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory, guardrail):
+    """Gives the folder of a tiny checkpoint by name; each is made once, and never to be changed."""
+    torch = pytest.importorskip("torch")
+    made = {}
+
+    def get(name) -> Path:
+        if name not in made:
+            with torch.random.fork_rng():
+                torch.manual_seed(0)
+                made[name] = tmp_path_factory.mktemp("checkpoints") / name
+                MAKERS[name]().save_pretrained(made[name])
+        return made[name]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def scene_picture() -> Image:
+    """A landscape of seeded blots that no plain background surrounds."""
+    from PIL import Image as PillowImage
+
+    blots = np.random.default_rng(3).integers(0, 256, (5, 7, 3), np.uint8)
+    return Image(rgb=np.asarray(PillowImage.fromarray(blots).resize((112, 80), PillowImage.Resampling.BICUBIC)))
+
+
+@pytest.fixture(scope="session")
+def object_picture() -> Image:
+    """A cut-out ball with a bright spot up to the left."""
+    y, x = np.mgrid[-1:1:96j, -1:1:96j]
+    inside = x * x + y * y < 0.5
+    shade = 200 - 90 * np.hypot(x + 0.3, y + 0.3)
+    rgb = np.where(inside[..., None], np.stack([shade, 0.6 * shade, 0.3 * shade], -1), 255)
+    return Image(rgb=rgb.clip(0, 255).astype(np.uint8), alpha=np.where(inside, 255, 0).astype(np.uint8))
+
+
+@pytest.fixture(scope="session")
+def path_for():
+    """An asymmetric path for a picture: to the right, up and nearer."""
+
+    def make(image, kind, num_views=3):
+        from img2world.trajectory.paths import along
+
+        azimuths = np.linspace(0, np.radians(6), num_views)
+        return along(image, kind, 96, on_sphere(azimuths, 0.5 * azimuths))
+
+    return make

@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+
+from img2world.core.cameras import Cameras
+from img2world.core.trajectory import dolly, on_sphere
+from img2world.video.diffusion.camera_conventions import (
+    cameras_from_sana_wm,
+    easyanimate_from_cameras,
+    sana_wm_from_cameras,
+)
+
+COS, SIN = 0.8, 0.6  # a turn of 36.87 degrees, exact in decimals
+LENS = np.array([[50, 0, 33], [0, 40, 21], [0, 0, 1]], np.float32)
+
+
+@pytest.fixture
+def cameras():
+    """Two cameras: the input's, and one moved right, up and forward that has turned to the right."""
+    poses = np.tile(np.eye(4, dtype=np.float32), (2, 1, 1))
+    poses[0, :3, 3] = [0, 0, -1]
+    # Columns are the camera's right, down and forward axes: forward has turned towards +X, right away from it.
+    poses[1, :3, :3] = [[COS, 0, SIN], [0, 1, 0], [-SIN, 0, COS]]
+    poses[1, :3, 3] = [0.3, -0.1, -0.8]
+    return Cameras(world_from_cam=poses, intrinsics=np.stack([LENS, LENS]), width=64, height=48)
+
+
+def test_sana_wm_sees_the_first_camera_as_the_world(cameras):
+    c2w, intrinsics = sana_wm_from_cameras(cameras, scale=2.0)
+    np.testing.assert_allclose(c2w[0], np.eye(4), atol=1e-7)
+    expected = [[COS, 0, SIN, 0.6], [0, 1, 0, -0.2], [-SIN, 0, COS, 0.4], [0, 0, 0, 1]]
+    np.testing.assert_allclose(c2w[1], expected, atol=1e-6)
+    np.testing.assert_allclose(intrinsics, [[50, 40, 33, 21]] * 2)
+
+
+def test_sana_wm_means_by_its_keys_what_we_mean_by_our_axes():
+    cam_utils = pytest.importorskip("diffusers.pipelines.sana_wm.cam_utils")
+    lens = np.tile(LENS, (5, 1, 1))
+    forward = Cameras(world_from_cam=dolly(5, distance=0.4), intrinsics=lens, width=64, height=48)
+    theirs = cam_utils.action_string_to_c2w("w-4", translation_speed=0.1)
+    np.testing.assert_allclose(sana_wm_from_cameras(forward, scale=1.0)[0], theirs, atol=1e-6)
+    # Their key l looks to the right, i looks up.
+    ours = on_sphere(np.array([0.0, -np.radians(4)]), np.zeros(2))
+    turned = Cameras(world_from_cam=ours, intrinsics=lens[:2], width=64, height=48)
+    theirs = cam_utils.action_string_to_c2w("l-1", rotation_speed_deg=4.0)
+    np.testing.assert_allclose(sana_wm_from_cameras(turned, scale=1.0)[0][:, :3, :3], theirs[:, :3, :3], atol=1e-6)
+    raised = on_sphere(np.zeros(2), np.array([0.0, -np.radians(4)]))
+    turned = Cameras(world_from_cam=raised, intrinsics=lens[:2], width=64, height=48)
+    theirs = cam_utils.action_string_to_c2w("i-1", rotation_speed_deg=4.0)
+    np.testing.assert_allclose(sana_wm_from_cameras(turned, scale=1.0)[0][:, :3, :3], theirs[:, :3, :3], atol=1e-6)
+
+
+def test_cameras_that_sana_wm_returns_are_where_they_were(cameras):
+    c2w, _ = sana_wm_from_cameras(cameras, scale=2.0)
+    back = cameras_from_sana_wm(c2w, cameras, scale=2.0)
+    np.testing.assert_allclose(back.world_from_cam, cameras.world_from_cam, atol=1e-6)
+    np.testing.assert_array_equal(back.intrinsics, cameras.intrinsics)
+    assert len(cameras_from_sana_wm(c2w[:1], cameras, scale=2.0)) == 1
+
+
+def test_easyanimate_gets_moment_and_direction_of_each_pixel(cameras):
+    rays = easyanimate_from_cameras(cameras, scale=2.0)
+    assert rays.shape == (1, 6, 2, 48, 64)
+    assert rays.dtype == np.float32
+    # The first camera stands in the origin, so its moments are zero.
+    assert not rays[0, :3, 0].any()
+    # Row 20, column 82 / 2: the pixel's centre is (83 / 2, 41 / 2), the lens gives (8.5 / 50, -0.5 / 40, 1).
+    in_cam = np.array([8.5 / 50, -0.5 / 40, 1.0])
+    np.testing.assert_allclose(rays[0, 3:, 0, 20, 41], in_cam / np.linalg.norm(in_cam), atol=1e-6)
+    # Turned to the right and moved by (0.3, -0.1, 0.2), twice as far in the model's units.
+    x, y, z = in_cam
+    direction = np.array([COS * x + SIN * z, y, -SIN * x + COS * z])
+    direction /= np.linalg.norm(direction)
+    np.testing.assert_allclose(rays[0, 3:, 1, 20, 41], direction, atol=1e-6)
+    a, b, c = direction
+    moment = [-0.2 * c - 0.4 * b, 0.4 * a - 0.6 * c, 0.6 * b + 0.2 * a]
+    np.testing.assert_allclose(rays[0, :3, 1, 20, 41], moment, atol=1e-6)
+
+
+def test_easyanimate_rays_are_those_that_another_model_computes(cameras):
+    cam_utils = pytest.importorskip("diffusers.pipelines.sana_wm.cam_utils")
+    import torch
+
+    c2w, intrinsics = sana_wm_from_cameras(cameras, scale=1.0)
+    # SANA-WM's rays go through pixel corners, and give the direction first.
+    intrinsics = intrinsics - np.array([0, 0, 0.5, 0.5], np.float32)
+    theirs = cam_utils.compute_raymap(torch.from_numpy(intrinsics), torch.from_numpy(c2w), 48, 64).numpy()
+    ours = easyanimate_from_cameras(cameras, scale=1.0)[0].transpose(1, 2, 3, 0)
+    np.testing.assert_allclose(ours, np.concatenate([theirs[..., 3:], theirs[..., :3]], -1), atol=1e-5)

@@ -1,0 +1,203 @@
+"""Every backend on a tiny random checkpoint of the real class, from the picture to the Gaussians."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("diffusers")
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from img2world.core.errors import MissingPackageError, VideoError
+from img2world.poses.commanded import CommandedPoses
+from img2world.recipe import backend_class
+from img2world.splat.metrics import evaluate
+from img2world.splat.optimize import GaussianSplat
+from img2world.video import VIDEOS
+from img2world.video.diffusion.cards import CARDS
+from img2world.video.diffusion.pipelines import pipeline_class
+
+SIZES = {"svd": (128, 64), "sana-wm": (64, 64)}
+COUNTS = {"sana-wm": 9, "ltx": 9, "cogvideox": 9}
+OTHERS = {"hunyuan": {"window": 3}}
+
+
+@pytest.fixture
+def backend(checkpoint):
+    """Makes the backend of a name, with its tiny checkpoint."""
+
+    def make(name, **options):
+        width, height = SIZES.get(name, (96, 64))
+        size = {"width": width, "height": height, "num_frames": COUNTS.get(name, 5), "steps": 2}
+        usual = {"checkpoint": str(checkpoint(name)), **size, **OTHERS.get(name, {})}
+        return backend_class(name, VIDEOS, "video")(**{**usual, **options})
+
+    return make
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_from_a_picture_to_gaussians(name, backend, scene_picture, path_for):
+    told = []
+    trajectory = path_for(scene_picture, "scene", COUNTS.get(name, 5))
+    video = backend(name)
+    frames = video.generate(scene_picture, trajectory, seed=1, progress=lambda *step, **_: told.append(step))
+    assert len(frames) == COUNTS.get(name, 5)
+    assert frames.rgb.shape[1:3] == (video.height, video.width)
+    assert frames.rgb.std() > 1
+    np.testing.assert_allclose(np.diff(frames.times), 1 / CARDS[name].fps)
+    assert told == [(0, 2), (1, 2), (2, 2)]
+    assert (frames.cameras is not None) == (CARDS[name].camera != "free")
+    again = video.generate(scene_picture, trajectory, seed=1)
+    np.testing.assert_array_equal(frames.rgb, again.rgb)
+    if frames.cameras is None:
+        # A free camera is not told; for this test it is taken to have followed the path.
+        width, height = video.width, video.height
+        trajectory = trajectory.resized(width, height)
+        frames = type(frames)(rgb=frames.rgb, times=frames.times, cameras=trajectory)
+    views = CommandedPoses(max_points=200).estimate(frames, trajectory)
+    splat = GaussianSplat(steps=5, max_gaussians=200)
+    scene = splat.optimize(views)
+    assert np.isfinite(evaluate(scene, views, splat.held_out(len(views)))["train_psnr"])
+
+
+@pytest.mark.parametrize("name", ["ltx", "easyanimate"])
+def test_another_seed_gives_other_frames(name, backend, scene_picture, path_for):
+    path = path_for(scene_picture, "scene")
+    first, second = (backend(name, steps=1).generate(scene_picture, path, seed=seed) for seed in (0, 1))
+    assert (first.rgb != second.rgb).any()
+
+
+def test_progress_may_stop_it(backend, scene_picture, path_for):
+    def stop(done, total, **quality):
+        if done == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        backend("ltx").generate(scene_picture, path_for(scene_picture, "scene"), progress=stop)
+
+
+@pytest.mark.parametrize("name", ["sana-wm", "ltx"])
+def test_an_object_keeps_its_room_and_loses_the_padding(name, backend, object_picture, path_for):
+    frames = backend(name, width=96, height=64).generate(object_picture, path_for(object_picture, "object"))
+    assert frames.rgb.shape[1:3] == (64, 64)
+    assert frames.alpha is not None
+    if frames.cameras is not None:
+        np.testing.assert_allclose(frames.cameras.intrinsics[:, :2, 2], 32)
+
+
+class SmallAllocator(TorchDispatchMode):
+    """Refuses every tensor above a size, as a full GPU's allocator does."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        for value in result if isinstance(result, (tuple, list)) else [result]:
+            if isinstance(value, torch.Tensor) and value.numel() > 50_000:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+        return result
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_out_of_memory_is_one_line_and_a_hint(name, backend, scene_picture, path_for, monkeypatch):
+    # The models are loaded before; what is refused is what they work with.
+    from img2world.video.diffusion import pipelines
+
+    def call_when_full(opened, *args, **kwargs):
+        with SmallAllocator():
+            return call(opened, *args, **kwargs)
+
+    call = pipelines.call
+    module = __import__(backend_class(name, VIDEOS, "video").__module__, fromlist=["x"])
+    monkeypatch.setattr(module if hasattr(module, "call") else pipelines, "call", call_when_full)
+    with pytest.raises(VideoError, match=f"^{name} ran out of memory: .* were free") as caught:
+        backend(name, steps=1).generate(scene_picture, path_for(scene_picture, "scene"))
+    assert "\n" not in str(caught.value)
+    assert "--set video.precision=bfloat16" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_a_checkpoint_of_another_model_is_refused(name, backend, checkpoint, scene_picture, path_for):
+    other = "svd" if name != "svd" else "ltx"
+    with pytest.raises(VideoError, match=f"is for {CARDS[other].pipeline}, {name} needs") as caught:
+        backend(name, checkpoint=str(checkpoint(other))).generate(scene_picture, path_for(scene_picture, "scene"))
+    assert f"video.name={other}" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_missing_packages_are_named(name, backend, scene_picture, path_for, monkeypatch):
+    video = backend(name)
+    monkeypatch.setattr("img2world.video.diffusion.pipelines.find_spec", lambda package: None)
+    with pytest.raises(MissingPackageError, match=f"{name} needs diffusers, transformers") as caught:
+        video.generate(scene_picture, path_for(scene_picture, "scene"))
+    assert caught.value.hint == "pip install 'img2world[diffusers]'"
+
+
+def test_a_release_without_the_class_is_named(monkeypatch):
+    import diffusers
+
+    assert pipeline_class("sana-wm") is diffusers.SanaWMPipeline
+    monkeypatch.setitem(CARDS, "sana-wm", type(CARDS["svd"])(**{**vars(CARDS["sana-wm"]), "pipeline": "NonePipeline"}))
+    with pytest.raises(MissingPackageError, match=r"has no NonePipeline, needs 0.42 or newer"):
+        pipeline_class("sana-wm")
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_a_missing_file_is_named(name, backend, checkpoint, scene_picture, path_for, tmp_path):
+    import shutil
+
+    part = "unet" if name == "svd" else "transformer"
+    broken = shutil.copytree(checkpoint(name), tmp_path / "broken")
+    weights = broken / part / "diffusion_pytorch_model.safetensors"
+    path = path_for(scene_picture, "scene")
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(VideoError, match="cannot be loaded"):
+        backend(name, checkpoint=str(broken)).generate(scene_picture, path)
+    weights.unlink()
+    with pytest.raises(VideoError, match=f"not complete, {part}/.* is missing") as caught:
+        backend(name, checkpoint=str(broken)).generate(scene_picture, path)
+    assert f"img2world models get {name}" in caught.value.hint
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_weights_that_are_not_here_are_not_fetched(name, backend, scene_picture, path_for, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    path = path_for(scene_picture, "scene")
+    with pytest.raises(VideoError, match=f"the weights of {name} .* are not on this machine") as caught:
+        backend(name, checkpoint="").generate(scene_picture, path)
+    assert f"models get {name}" in caught.value.hint
+    with pytest.raises(VideoError, match=f"the checkpoint of {name} does not exist"):
+        backend(name, checkpoint=str(tmp_path / "none")).generate(scene_picture, path)
+
+
+def test_no_picture_wrong_size_and_another_shape_are_refused(backend, scene_picture, object_picture, path_for):
+    path = path_for(scene_picture, "scene")
+    with pytest.raises(VideoError, match="needs one picture"):
+        backend("ltx").generate(None, path)
+    with pytest.raises(VideoError, match="needs multiples of 32") as caught:
+        backend("ltx", width=100).generate(scene_picture, path)
+    assert "such as" in caught.value.hint
+    with pytest.raises(VideoError, match="needs the same shape"):
+        backend("ltx").generate(object_picture, path)
+
+
+def test_a_picture_without_numbers_is_refused(backend, checkpoint, scene_picture, path_for, tmp_path):
+    import shutil
+
+    from safetensors.torch import load_file, save_file
+
+    broken = shutil.copytree(checkpoint("ltx"), tmp_path / "broken")
+    weights = broken / "transformer" / "diffusion_pytorch_model.safetensors"
+    values = {name: torch.full_like(value, torch.nan) for name, value in load_file(weights).items()}
+    save_file(values, weights)
+    with pytest.raises(VideoError, match="no numbers"):
+        backend("ltx", checkpoint=str(broken)).generate(scene_picture, path_for(scene_picture, "scene"))
+
+
+def test_weights_in_eight_bits_give_nearly_the_same(backend, scene_picture, path_for):
+    pytest.importorskip("torchao")
+    path = path_for(scene_picture, "scene")
+    plain, small = (
+        backend("ltx", quantize=kind).generate(scene_picture, path).rgb.astype(int) for kind in ("none", "int8")
+    )
+    assert 0 < np.abs(plain - small).mean() < 2
