@@ -1,6 +1,6 @@
 // The inner loops, compiled once for each instruction set, and the plain data they work on.
 //
-// The files behind this table (project.cpp, blend.cpp, image_loss.cpp) hold no standard containers and
+// The files behind this table (CMakeLists.txt lists them) hold no standard containers and
 // no other templates with external linkage: the linker keeps one copy of those, and it could be the one
 // with instructions that this machine lacks.
 #pragma once

@@ -1,5 +1,5 @@
 // Colours from spherical harmonics, forward and backward, one Gaussian in each lane.
-// Signs and order are those of core/sh.py. Included by project.cpp only.
+// Signs and order are those of core/sh.py. Included by projected.hpp only.
 #pragma once
 
 #include "simd.hpp"
