@@ -22,7 +22,6 @@ NEEDS = {
 """Modules that a backend needs beside NumPy, Pillow, OpenCV and torch."""
 
 RASTERIZER_NEEDS = {
-    **{f"video.{name}": ("diffusers",) for name in CARDS},
     "native": ("img2world.render._native", "a C++20 compiler at installation; any CPU"),
     "gsplat": ("gsplat", "pip install 'img2world[cuda]', and an NVIDIA GPU"),
     "reference": ("torch", "nothing more; slow, for tests"),

@@ -13,14 +13,23 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from img2world.core.errors import MissingPackageError, SplatError
+from img2world.core.errors import MissingPackageError
 from img2world.core.gaussians import Gaussians
 from img2world.core.progress import Progress
 from img2world.core.views import Views
 from img2world.render.gsplat import rasterization_arguments
-from img2world.render.loss import l1_dssim
 from img2world.render.splats import Splats, camera_tensors, gaussians_from_splats
 from img2world.splat.initialize import depth_of_scene
+from img2world.splat.objective import (
+    MAX_SCALE,
+    MAX_SPLIT_SCALE,
+    REPORT_EVERY,
+    diverged,
+    psnr_of,
+    rates_at,
+    target_of,
+    view_loss,
+)
 
 if TYPE_CHECKING:
     import img2world.splat.optimize
@@ -28,13 +37,11 @@ if TYPE_CHECKING:
 NAMES = {"means": "means", "quats": "quats", "scales": "log_scales", "opacities": "logit_opacities"}
 """gsplat's names to ours. Beside them stand `sh0` and `shN`, the constant colour and the rest."""
 
+RATE_NAMES = {**NAMES, "sh0": "dc", "shN": "rest"}
+"""gsplat's names to those of the learning rates."""
+
 BETAS, EPSILON = (0.9, 0.999), 1e-15
 """Of Adam, as in 3DGS."""
-
-REPORT_EVERY = 10
-MEANS_LR_FALL = 0.01
-REST_LR_SHARE = 0.05
-"""As in 3DGS: of the last to the first rate of positions, and of directional to constant colour."""
 
 REFINE_FROM, REFINE_UNTIL = 0.05, 0.8
 """Shares of the training before the first and after the last time that Gaussians are added."""
@@ -51,9 +58,6 @@ MCMC_REGULARIZATION = 0.01
 
 MIN_OPACITY = 0.005
 """gsplat's strategies take what hides less for dead."""
-
-MAX_SPLIT_SCALE, MAX_SCALE = 0.005, 1.0
-"""Standard deviations in units of the scene's median depth above which a Gaussian is split, and dropped."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,27 +148,26 @@ class Training:
         """Take one view in, and give the PSNR it had before. Raises SplatError when the loss is not a number."""
         options, share = self._options, step / self._options.steps
         degree = min(options.sh_degree, int((options.sh_degree + 1) * 2 * share))
-        camera = camera_tensors(views.cameras.select([i]), device=self._machinery.device)
+        target = target_of(views, i, self._machinery.device)
+        camera = camera_tensors(target.camera, device=self._machinery.device)
         arguments = rasterization_arguments(splats_of(self.params), camera, background)
         colors, alphas, info = self._machinery.rasterization(**{**arguments, "sh_degree": degree})
-        loss = self._loss(colors[0], alphas[0, ..., 0], views, i, share)
+        loss = view_loss(colors[0, ..., :3], alphas[0, ..., 0], colors[0, ..., 3], target, options, share)
+        if options.cuda_strategy == "mcmc":
+            opacity, scale = self.params["opacities"].sigmoid().mean(), self.params["scales"].exp().mean()
+            loss = loss + MCMC_REGULARIZATION * (opacity + scale / self._size)
         if not torch.isfinite(loss):
-            raise SplatError(
-                f"the training diverged at step {step}: the loss is {float(loss.detach())}",
-                hint="lower splat.means_lr, splat.scales_lr and splat.colors_lr, or check the cameras",
-            )
+            raise diverged(step, f"the loss is {float(loss.detach())}")
         self._strategy.step_pre_backward(self.params, self._adams, self._state, step, info)
         loss.backward()
         rates = rates_at(options, share, self._size)
         visible = (info["radii"] > 0).all(-1).any(0)
         for name, adam in self._adams.items():
-            adam.param_groups[0]["lr"] = rates[name]
+            adam.param_groups[0]["lr"] = rates[RATE_NAMES[name]]
             adam.step(visible)
             adam.zero_grad()
         self._densify(step, info, rates["means"])
-        with torch.no_grad():
-            error = (colors[0, ..., :3].clamp(0, 1) - _unit(views.rgb[i], colors)).square().mean()
-            return float(-10 * torch.log10(error.clamp(min=1e-10)))
+        return psnr_of(colors[0, ..., :3], target)
 
     def gaussians(self) -> Gaussians:
         """A copy as plain arrays, with unit quaternions."""
@@ -186,27 +189,6 @@ class Training:
 
             remove(self.params, self._adams, self._state, faintest(opacities, excess))
 
-    def _loss(
-        self, colors: Float[Tensor, "H W 4"], alpha: Float[Tensor, "H W"], views: Views, i: int, share: float
-    ) -> Float[Tensor, ""]:
-        """Errors of colour, outline and depth, weighted by the trust in the camera; MCMC adds its own terms."""
-        options = self._options
-        loss = l1_dssim(colors[..., :3], _unit(views.rgb[i], colors), options.dssim_share)
-        if options.alpha_weight > 0:
-            wanted = torch.ones_like(alpha) if views.alpha is None else _unit(views.alpha[i], colors)
-            loss = loss + options.alpha_weight * (alpha - wanted).abs().mean()
-        if options.depth_weight > 0 and views.depth is not None:
-            wanted = torch.from_numpy(views.depth[i]).to(colors)
-            error = (colors[..., 3] / torch.where(wanted > 0, wanted, 1) - 1).abs()
-            # Beyond a tenth the two see different surfaces, at an edge; pulling there would smear it.
-            error = torch.where((wanted > 0) & (error < 0.1), error, 0)
-            loss = loss + options.depth_weight * (1 - share) * error.mean()
-        loss = loss * float(views.confidence[i])
-        if options.cuda_strategy == "mcmc":
-            opacity, scale = self.params["opacities"].sigmoid().mean(), self.params["scales"].exp().mean()
-            loss = loss + MCMC_REGULARIZATION * (opacity + scale / self._size)
-        return loss
-
 
 def parameters_of(start: Gaussians, sh_degree: int, device: str) -> dict[str, torch.nn.Parameter]:
     """The Gaussians under gsplat's names, with room for all bands of colour."""
@@ -227,18 +209,6 @@ def splats_of(params: Mapping[str, Tensor]) -> Splats:
     """The Gaussians under our names, differentiable back to the parameters."""
     sh = torch.cat([params["sh0"], params["shN"]], 1) if "shN" in params else params["sh0"]
     return Splats(**{ours: params[name] for name, ours in NAMES.items()}, sh=sh)
-
-
-def rates_at(options: "img2world.splat.optimize.GaussianSplat", share: float, size: float) -> dict[str, float]:
-    """Learning rates when a share of the training, 0 to 1, is done."""
-    return {
-        "means": options.means_lr * size * MEANS_LR_FALL**share,
-        "quats": options.quats_lr,
-        "scales": options.scales_lr,
-        "opacities": options.opacities_lr,
-        "sh0": options.colors_lr,
-        "shN": options.colors_lr * REST_LR_SHARE,
-    }
 
 
 def strategy_of(options: "img2world.splat.optimize.GaussianSplat", size: float) -> Any:
@@ -271,8 +241,3 @@ def faintest(logit_opacities: Float[Tensor, "N"], count: int) -> Bool[Tensor, "N
     mask = torch.zeros_like(logit_opacities, dtype=torch.bool)
     mask[torch.argsort(logit_opacities, stable=True)[:count]] = True
     return mask
-
-
-def _unit(values: np.ndarray, like: Tensor) -> Tensor:
-    """Bytes as numbers 0 to 1 where the other tensor is."""
-    return torch.from_numpy(values).to(like) / 255

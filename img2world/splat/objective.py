@@ -1,0 +1,105 @@
+"""What a training strives for and how fast, whoever draws the pictures: shared by the CPU and CUDA."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from img2world.core.cameras import Cameras
+from img2world.core.errors import SplatError
+from img2world.core.views import Views
+from img2world.render.loss import l1_dssim
+
+if TYPE_CHECKING:
+    import img2world.splat.optimize
+
+REPORT_EVERY = 10
+"""Steps between reports of progress."""
+
+MEANS_LR_FALL = 0.01
+"""The last learning rate of positions, as a share of the first (Kerbl 2023)."""
+
+REST_LR_SHARE = 0.05
+"""Learning rate of directional colour, as a share of that of constant colour (Kerbl 2023)."""
+
+MAX_SPLIT_SCALE, MAX_SCALE = 0.005, 1.0
+"""Standard deviations, in units of the scene's median depth, above which a Gaussian is split rather than
+cloned, and dropped."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What one view should look like."""
+
+    camera: Cameras
+    rgb: Float[Tensor, "H W 3"]
+    alpha: Float[Tensor, "H W"]
+    """1 everywhere in scenes, since every pixel of a photo shows something."""
+    depth: Float[Tensor, "H W"] | None
+    """0 where nothing is known."""
+    confidence: float
+
+
+def target_of(views: Views, i: int, device: str) -> Target:
+    """One view as tensors."""
+    rgb = torch.from_numpy(views.rgb[i]).to(device).float() / 255
+    alpha = torch.ones(rgb.shape[:2], device=device)
+    if views.alpha is not None:
+        alpha = torch.from_numpy(views.alpha[i]).to(device).float() / 255
+    depth = None if views.depth is None else torch.from_numpy(views.depth[i]).to(device)
+    return Target(
+        camera=views.cameras.select([i]), rgb=rgb, alpha=alpha, depth=depth, confidence=float(views.confidence[i])
+    )
+
+
+def view_loss(
+    rgb: Float[Tensor, "H W 3"],
+    alpha: Float[Tensor, "H W"],
+    depth: Float[Tensor, "H W"],
+    target: Target,
+    options: "img2world.splat.optimize.GaussianSplat",
+    share: float,
+) -> Float[Tensor, ""]:
+    """What is to be made small: errors of colour, outline and depth, weighted by the trust in the camera.
+
+    `share` of the training, 0 to 1, is done.
+    """
+    loss = l1_dssim(rgb, target.rgb, options.dssim_share)
+    if options.alpha_weight > 0:
+        loss = loss + options.alpha_weight * (alpha - target.alpha).abs().mean()
+    if options.depth_weight > 0 and target.depth is not None:
+        known = target.depth > 0
+        error = (depth / torch.where(known, target.depth, 1) - 1).abs()
+        # Beyond a tenth the two see different surfaces, at an edge; pulling there would smear it.
+        error = torch.where(known & (error < 0.1), error, 0)
+        loss = loss + options.depth_weight * (1 - share) * error.mean()
+    return loss * target.confidence
+
+
+def rates_at(options: "img2world.splat.optimize.GaussianSplat", share: float, size: float) -> dict[str, float]:
+    """Learning rates when a share of the training, 0 to 1, is done. `size` is the scene's median depth."""
+    return {
+        "means": options.means_lr * size * MEANS_LR_FALL**share,
+        "quats": options.quats_lr,
+        "log_scales": options.scales_lr,
+        "logit_opacities": options.opacities_lr,
+        "dc": options.colors_lr,
+        "rest": options.colors_lr * REST_LR_SHARE,
+    }
+
+
+@torch.no_grad()
+def psnr_of(rgb: Float[Tensor, "H W 3"], target: Target) -> float:
+    """Of one view, in dB."""
+    error = (rgb.clamp(0, 1) - target.rgb).square().mean()
+    return float(-10 * torch.log10(error.clamp(min=1e-10)))
+
+
+def diverged(step: int, why: str) -> SplatError:
+    """The error of a training that has run away."""
+    return SplatError(
+        f"the training diverged at step {step}: {why}",
+        hint="lower splat.means_lr, splat.scales_lr and splat.colors_lr, or check the cameras with `img2world doctor`",
+    )
