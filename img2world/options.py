@@ -6,7 +6,7 @@ import json
 import math
 import textwrap
 import types
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -29,8 +29,17 @@ def option_types(backend: type) -> dict[str, Any]:
 
 
 def option_docs(backend: type) -> dict[str, str]:
-    """The docstring below each option, where there is one."""
-    body = ast.parse(textwrap.dedent(inspect.getsource(backend))).body[0]
+    """The docstring below each option, where there is one; those of base classes first."""
+    docs = {}
+    for kind in reversed(backend.__mro__):
+        if is_dataclass(kind):
+            docs |= _docs_below(kind)
+    return docs
+
+
+def _docs_below(kind: type) -> dict[str, str]:
+    """Of the options that a class itself has."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
     assert isinstance(body, ast.ClassDef)
     docs = {}
     for option, after in zip(body.body, body.body[1:], strict=False):

@@ -9,39 +9,24 @@ from img2world.core.frames import Frames
 from img2world.core.image import Image
 from img2world.core.progress import Progress, silent
 from img2world.video.diffusion.cards import CARDS
-from img2world.video.diffusion.memory import Offload, Precision, Quantize
+from img2world.video.diffusion.options import PromptedOptions
 from img2world.video.diffusion.pipelines import open_pipeline, sample
-from img2world.video.diffusion.prompts import NEGATIVE, prompt_for
-from img2world.video.diffusion.shot import Kind, plan_shot
+from img2world.video.diffusion.prompts import prompt_for
+from img2world.video.diffusion.shot import plan_shot
 
 
 @dataclass(frozen=True, kw_only=True)
-class LtxVideo:
+class LtxVideo(PromptedOptions):
     """LTX-Video. Fast; it moves the camera as it is told in words, so poses must be estimated after."""
 
-    checkpoint: str = ""
-    """A folder of weights or a name on the hub; empty takes what `img2world models use` chose, or the usual one."""
     loop: bool = False
     """End with the first picture, so that an orbit closes."""
-    prompt: str = ""
-    """What the picture shows, in a few words; words with {camera} in them replace the whole template."""
-    negative_prompt: str = NEGATIVE
     num_frames: int = 0
     """Frames of the clip, a multiple of 8 plus 1; 0 makes 121."""
-    width: int = 0
-    """Of the frames in pixels; 0 takes what suits the model and the picture."""
-    height: int = 0
     steps: int = 8
     """The distilled checkpoints need 4 to 10, others 30 to 50."""
     guidance: float = 1.0
     """1 for distilled checkpoints, 3 to 5 for others."""
-    kind: Kind = "auto"
-    """"object" or "scene" overrules what the picture looks like."""
-    offload: Offload = "auto"
-    """Where weights wait that do not fit: none, model, group or sequential, from fast to small."""
-    precision: Precision = "auto"
-    quantize: Quantize = "none"
-    """int8 (torchao) or int4 (bitsandbytes) holds the weights in fewer bits."""
 
     def generate(
         self, image: Image | None, trajectory: Cameras | None, *, seed: int = 0, progress: Progress = silent

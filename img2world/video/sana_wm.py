@@ -10,37 +10,22 @@ from img2world.core.image import Image
 from img2world.core.progress import Progress, silent
 from img2world.video.diffusion.camera_conventions import cameras_from_sana_wm, sana_wm_from_cameras
 from img2world.video.diffusion.cards import CARDS
-from img2world.video.diffusion.memory import Offload, Precision, Quantize
+from img2world.video.diffusion.options import PromptedOptions
 from img2world.video.diffusion.pipelines import call, frames_of, open_pipeline
-from img2world.video.diffusion.prompts import NEGATIVE, prompt_for
-from img2world.video.diffusion.shot import Kind, plan_shot
+from img2world.video.diffusion.prompts import prompt_for
+from img2world.video.diffusion.shot import plan_shot
 
 
 @dataclass(frozen=True, kw_only=True)
-class SanaWmVideo:
+class SanaWmVideo(PromptedOptions):
     """SANA-WM. It is told every camera and returns them with the frames: the first choice on a GPU."""
 
-    checkpoint: str = ""
-    """A folder of weights or a name on the hub; empty takes what `img2world models use` chose, or the usual one."""
-    prompt: str = ""
-    """What the picture shows, in a few words; words with {camera} in them replace the whole template."""
-    negative_prompt: str = NEGATIVE
     num_frames: int = 0
     """Frames of the clip, a multiple of 8 plus 1; 0 makes 161."""
-    width: int = 0
-    """Of the frames in pixels; 0 takes what suits the model and the picture."""
-    height: int = 0
     steps: int = 60
     guidance: float = 5.0
     scale: float = 1.5
     """Metres for one unit of the path, which is the distance from the picture's camera to what it turns about."""
-    kind: Kind = "auto"
-    """"object" or "scene" overrules what the picture looks like."""
-    offload: Offload = "auto"
-    """Where weights wait that do not fit: none, model, group or sequential, from fast to small."""
-    precision: Precision = "auto"
-    quantize: Quantize = "none"
-    """int8 (torchao) or int4 (bitsandbytes) holds the weights in fewer bits."""
 
     def generate(
         self, image: Image | None, trajectory: Cameras | None, *, seed: int = 0, progress: Progress = silent

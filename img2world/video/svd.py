@@ -9,22 +9,17 @@ from img2world.core.frames import Frames
 from img2world.core.image import Image
 from img2world.core.progress import Progress, silent
 from img2world.video.diffusion.cards import CARDS
-from img2world.video.diffusion.memory import Offload, Precision, Quantize
+from img2world.video.diffusion.options import DiffusionOptions
 from img2world.video.diffusion.pipelines import open_pipeline, sample
-from img2world.video.diffusion.shot import Kind, plan_shot
+from img2world.video.diffusion.shot import plan_shot
 
 
 @dataclass(frozen=True, kw_only=True)
-class SvdVideo:
+class SvdVideo(DiffusionOptions):
     """Stable Video Diffusion. It moves the camera as it likes, so poses must be estimated after."""
 
-    checkpoint: str = ""
-    """A folder of weights or a name on the hub; empty takes what `img2world models use` chose, or the usual one."""
     num_frames: int = 0
     """Frames of the clip; 0 makes 25."""
-    width: int = 0
-    """Of the frames in pixels; 0 takes what suits the model and the picture."""
-    height: int = 0
     motion_bucket: int = 127
     """Strength of motion, 1 to 255."""
     noise: float = 0.02
@@ -34,13 +29,6 @@ class SvdVideo:
     """Of the last frame; the first has 1."""
     decode_chunk: int = 8
     """Frames that are decoded at a time; fewer take less memory."""
-    kind: Kind = "auto"
-    """"object" or "scene" overrules what the picture looks like."""
-    offload: Offload = "auto"
-    """Where weights wait that do not fit: none, model, group or sequential, from fast to small."""
-    precision: Precision = "auto"
-    quantize: Quantize = "none"
-    """int8 (torchao) or int4 (bitsandbytes) holds the weights in fewer bits."""
 
     def generate(
         self, image: Image | None, trajectory: Cameras | None, *, seed: int = 0, progress: Progress = silent

@@ -12,10 +12,10 @@ from img2world.core.image import Image
 from img2world.core.progress import Progress, silent
 from img2world.geometry.worlds import Depth
 from img2world.video.diffusion.cards import CARDS
-from img2world.video.diffusion.memory import Offload, Precision, Quantize
+from img2world.video.diffusion.options import PromptedOptions
 from img2world.video.diffusion.pipelines import open_pipeline, sample
-from img2world.video.diffusion.prompts import NEGATIVE, prompt_for
-from img2world.video.diffusion.shot import Kind, Shot, plan_shot
+from img2world.video.diffusion.prompts import prompt_for
+from img2world.video.diffusion.shot import Shot, plan_shot
 
 GREY = 128
 """What VACE was trained to see where it shall paint: zero, in its range of -1 to 1."""
@@ -25,19 +25,11 @@ RIM = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class WanVaceVideo:
+class WanVaceVideo(PromptedOptions):
     """Wan VACE. It is shown the picture warped along the path and paints what is not known, so the path is kept."""
 
-    checkpoint: str = ""
-    """A folder of weights or a name on the hub; empty takes what `img2world models use` chose, or the usual one."""
-    prompt: str = ""
-    """What the picture shows, in a few words; words with {camera} in them replace the whole template."""
-    negative_prompt: str = NEGATIVE
     num_frames: int = 0
     """Frames of the clip, a multiple of 4 plus 1; 0 makes 81."""
-    width: int = 0
-    """Of the frames in pixels; 0 takes what suits the model and the picture."""
-    height: int = 0
     steps: int = 40
     guidance: float = 5.0
     strength: float = 1.0
@@ -50,13 +42,6 @@ class WanVaceVideo:
     """How the depth of a scene is found; transformers takes Depth Anything V2, DPT or Depth Pro."""
     depth_model: str = ""
     """A folder of its weights or its name on the hub; empty takes Depth Anything V2 Small."""
-    kind: Kind = "auto"
-    """"object" or "scene" overrules what the picture looks like."""
-    offload: Offload = "auto"
-    """Where weights wait that do not fit: none, model, group or sequential, from fast to small."""
-    precision: Precision = "auto"
-    quantize: Quantize = "none"
-    """int8 (torchao) or int4 (bitsandbytes) holds the weights in fewer bits."""
 
     def generate(
         self, image: Image | None, trajectory: Cameras | None, *, seed: int = 0, progress: Progress = silent
