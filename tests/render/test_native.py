@@ -55,8 +55,9 @@ def test_matches_reference(simd, bases, width, height, make_splats, make_camera,
     expected, actual = draw(truth, camera, "reference"), draw(splats, camera)
     assert_same_picture(actual, expected)
     for name, tensor, true in zip(Splats.__dataclass_fields__, splats.tensors(), truth.tensors(), strict=True):
-        # float32 against float64: about 1e-6 is seen.
-        assert relative_error(tensor.grad, true.grad) < 2e-5, name
+        # float32 against float64. Sums about the middle of a tile, up to 11 pixels away, are moved to a Gaussian that
+        # may be a pixel large: that takes two digits of its second moments. 2e-5 is seen, for quaternions.
+        assert relative_error(tensor.grad, true.grad) < 1e-4, name
     assert relative_error(actual.screen_means.grad, expected.screen_means.grad) < 2e-5
 
 

@@ -19,7 +19,7 @@ INLINE void blend_block(const Chunk& chunk, const uint32_t* list, uint32_t count
             const Alphas alphas = find_alphas(blobs, block);
             for (int g = 0; g < GROUP; g++) {
                 const Float weight = alphas.used[g] * sum.through;
-                sum.through -= weight;
+                sum.through = minus_product(sum.through, alphas.used[g], sum.through);
                 sum.red = fma(weight, splat(blobs[g]->red), sum.red);
                 sum.green = fma(weight, splat(blobs[g]->green), sum.green);
                 sum.blue = fma(weight, splat(blobs[g]->blue), sum.blue);
@@ -37,32 +37,39 @@ void write_pixels(const BlendTask& task, const Block& block, Channels sum) {
     sum.blue = fma(sum.through, splat(task.background[2]), sum.blue);
     const Float alpha = 1.0f - sum.through;
     const Float depth = select(alpha > 0.0f, sum.depth / alpha, Float{});
-    write_channel(out.rgb, 3, block, out, sum.red);
-    write_channel(out.rgb + 1, 3, block, out, sum.green);
-    write_channel(out.rgb + 2, 3, block, out, sum.blue);
-    write_channel(out.alpha, 1, block, out, alpha);
-    write_channel(out.depth, 1, block, out, depth);
+    write_block<3>(out.rgb, block, out, {sum.red, sum.green, sum.blue});
+    write_block<1>(out.alpha, block, out, {alpha});
+    write_block<1>(out.depth, block, out, {depth});
 }
 
 }  // namespace
 
+int64_t reach_size(int64_t entries, int64_t tiles) { return (entries / LANES + tiles) * BLOCKS; }
+
 void blend_tile(const BlendTask& task, int index) {
     const Tile tile = find_tile(task, index);
-    Channels sums[BANDS * COLUMNS] = {};
-    for (int i = 0; i < BANDS * COLUMNS; i++) {
-        sums[i].through = full_light(find_block(tile, i / COLUMNS, i % COLUMNS, task.picture), task.picture);
+    const Picture& picture = task.picture;
+    Channels sums[BLOCKS];
+    for (int i = 0; i < BLOCKS; i++) {
+        const Block block = find_block(tile, i / COLUMNS, i % COLUMNS, picture);
+        sums[i] = {full_light(block, picture), Float{}, Float{}, Float{}, Float{}};
+        prefetch_block<3, true>(picture.rgb, block, picture);
+        prefetch_block<1, true>(picture.alpha, block, picture);
+        prefetch_block<1, true>(picture.depth, block, picture);
     }
     Chunk chunk;
     bool open = true;
     for (uint32_t begin = tile.begin; begin < tile.end && open; begin += CHUNK) {
         load_chunk(task, begin, tile.end, chunk);
+        uint16_t* reach = tile.reach + (begin - tile.begin) / LANES * BLOCKS;
+        find_reach(chunk, tile, reach);
         open = false;
-        for_blocks(chunk, tile, task.picture, [&](const Block& block, int i, const uint32_t* list, uint32_t count) {
+        for_blocks(chunk, tile, reach, picture, [&](const Block& block, int i, const uint32_t* list, uint32_t count) {
             blend_block(chunk, list, count, block, sums[i]);
             open |= is_open(sums[i].through);
         });
     }
-    for (int i = 0; i < BANDS * COLUMNS; i++) write_pixels(task, find_block(tile, i / COLUMNS, i % COLUMNS, task.picture), sums[i]);
+    for (int i = 0; i < BLOCKS; i++) write_pixels(task, find_block(tile, i / COLUMNS, i % COLUMNS, picture), sums[i]);
 }
 
 }  // namespace IMG2WORLD_SIMD

@@ -17,20 +17,26 @@ struct Upstream {
 template <bool GEOMETRY>
 INLINE Upstream read_upstream(const BlendBackwardTask& task, const Block& block) {
     const Picture& drawn = task.forward.picture;
-    const auto read = [&](const float* values, int channels) { return read_channel(values, channels, block, drawn); };
+    Float gradient[3], color[3];
+    read_block(task.rgb, block, drawn, gradient);
+    read_block(drawn.rgb, block, drawn, color);
     Upstream up = {};
     up.through = full_light(block, drawn);
-    up.red = read(task.rgb, 3);
-    up.green = read(task.rgb + 1, 3);
-    up.blue = read(task.rgb + 2, 3);
-    up.behind = read(drawn.rgb, 3) * up.red + read(drawn.rgb + 1, 3) * up.green + read(drawn.rgb + 2, 3) * up.blue;
+    up.red = gradient[0];
+    up.green = gradient[1];
+    up.blue = gradient[2];
+    up.behind = color[0] * up.red + color[1] * up.green + color[2] * up.blue;
     if (GEOMETRY) {
+        Float alpha[1], depth[1], of_alpha[1], of_depth[1];
+        read_block(drawn.alpha, block, drawn, alpha);
+        read_block(drawn.depth, block, drawn, depth);
+        read_block(task.alpha, block, drawn, of_alpha);
+        read_block(task.depth, block, drawn, of_depth);
         // depth = sum / alpha, so a change of alpha changes the depth too. Without alpha there is none.
-        const Float alpha = read(drawn.alpha, 1), of_alpha = read(task.alpha, 1);
-        const Int hit = alpha > 0.0f;
-        up.depth = select(hit, read(task.depth, 1) / alpha, Float{});
-        up.alpha = select(hit, of_alpha - up.depth * read(drawn.depth, 1), Float{});
-        up.behind += of_alpha * alpha;
+        const Int hit = alpha[0] > 0.0f;
+        up.depth = select(hit, of_depth[0] / alpha[0], Float{});
+        up.alpha = select(hit, of_alpha[0] - up.depth * depth[0], Float{});
+        up.behind += of_alpha[0] * alpha[0];
     }
     return up;
 }
@@ -50,33 +56,74 @@ INLINE void pass(const Blob* const* blobs, const Block& block, Upstream& pixel, 
     for (int g = 0; g < GROUP; g++) {
         const Float weight = alphas.used[g] * pixel.through;
         pixel.behind = minus_product(pixel.behind, weight, value[g]);
-        pixel.through -= weight;
+        pixel.through = minus_product(pixel.through, alphas.used[g], pixel.through);
         // More alpha shows more of the blob, and less of all that is behind it.
         gradients[g] = select(alphas.sloped[g], minus_product(weight * value[g], pixel.behind, ratio[g]), Float{});
         weights[g] = weight;
     }
 }
 
-// Sums over a block's pixels of a quantity e: of e, e x, e y, e x², e x y, e y², from the block's middle.
-// `pixels` are vectors with a blob in each lane.
-INLINE void find_moments(const Float* pixels, Float* moments) {
-    for (int k = 0; k < 6; k++) moments[k] = Float{};
-    for (int row = 0; row < BLOCK_HEIGHT; row++) {
-        const Float* e = pixels + row * BLOCK_WIDTH;
-        const float y = row - 0.5f * (BLOCK_HEIGHT - 1);
-        // x is -1.5, -0.5, 0.5 and 1.5.
-        const Float outer = e[0] + e[3], inner = e[1] + e[2], sum = outer + inner;
-        const Float of_x = fma(splat(1.5f), e[3] - e[0], 0.5f * (e[2] - e[1]));
-        moments[0] += sum;
-        moments[1] += of_x;
-        moments[2] = fma(splat(y), sum, moments[2]);
-        moments[3] += fma(splat(2.25f), outer, 0.25f * inner);
-        moments[4] = fma(splat(y), of_x, moments[4]);
-        moments[5] = fma(splat(y * y), sum, moments[5]);
+// What the values of a pixel are multiplied by in each sum of a blob, as rows of 16: its e by the even ones, its
+// weight by the odd ones. Those of e are 1, x, y, x², x y and y² from the middle of the tile.
+constexpr int SUMS = 16, USED_SUMS = 12, PARTS = (USED_SUMS + LANES - 1) / LANES;
+struct Factors {
+    Float rows[LANES][PARTS];
+};
+INLINE Factors find_factors(const Upstream& pixel, const Block& block, const Tile& tile) {
+    const Float x = block.x - (tile.left + 0.5f * TILE), y = block.y - (tile.top + 0.5f * TILE), none = {};
+    const Float values[SUMS] = {splat(1.0f), pixel.red, x, pixel.green, y, pixel.blue, x * x, pixel.depth,
+                                x * y, none, y * y, none, none, none, none, none};
+    Factors factors;
+    for (int part = 0; part < PARTS; part++) {
+        Float rows[LANES];
+        for (int i = 0; i < LANES; i++) rows[i] = values[part * LANES + i];
+        transpose(rows);
+        for (int i = 0; i < LANES; i++) factors.rows[i][part] = rows[i];
+    }
+    return factors;
+}
+
+// Adds the sums over a block's pixels to those of some blobs.
+INLINE void add_pixels(const Float* gradients, const Float* weights, const Factors& factors, Sums* const* out) {
+    alignas(64) float pairs[GROUP][2 * LANES];
+    for (int g = 0; g < GROUP; g++) store_pairs(pairs[g], gradients[g], weights[g]);
+    // Out of the compiler's sight: a broadcast from memory is free, one from a register takes the place of a product.
+    asm("" : "+m"(pairs));
+    for (int part = 0; part < PARTS; part++) {
+        // Two sums side by side: each step of one waits for the step before.
+        Float sums[2][GROUP] = {};
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES; i++) {
+            const Float factor = factors.rows[i][part];
+            for (int g = 0; g < GROUP; g++) sums[i % 2][g] = fma(splat_pair(pairs[g] + 2 * i), factor, sums[i % 2][g]);
+        }
+        for (int g = 0; g < GROUP; g++) {
+            float* place = out[g]->values + part * LANES;
+            store(place, load(place) + (sums[0][g] + sums[1][g]));
+        }
     }
 }
 
-// From the block's middle to the blob's, which is (-dx, -dy) from there.
+template <bool GEOMETRY>
+INLINE void backward_block(const Chunk& chunk, const uint32_t* list, uint32_t count, const Block& block,
+                           const Factors& factors, Upstream& out, Sums* sums) {
+    Upstream pixel = out;
+    for (uint32_t begin = 0; begin < count && is_open(pixel.through); begin += LANES) {
+        const uint32_t end = count - begin < LANES ? count : begin + LANES;
+        for (uint32_t k = begin; k < end; k += GROUP) {
+            const Blob* blobs[GROUP];
+            for (int g = 0; g < GROUP; g++) blobs[g] = chunk.blobs + list[k + g];
+            Float gradients[GROUP], weights[GROUP];
+            pass<GEOMETRY>(blobs, block, pixel, weights, gradients);
+            Sums* places[GROUP];
+            for (int g = 0; g < GROUP; g++) places[g] = sums + list[k + g];
+            add_pixels(gradients, weights, factors, places);
+        }
+    }
+    out = pixel;
+}
+
+// Moves the moments from the middle of the tile to the blob, which is (-dx, -dy) from there.
 INLINE void shift_moments(Float dx, Float dy, Float* moments) {
     const Float one = moments[0], x = moments[1], y = moments[2];
     moments[1] = fma(dx, one, x);
@@ -86,56 +133,36 @@ INLINE void shift_moments(Float dx, Float dy, Float* moments) {
     moments[5] = fma(dy, y + moments[2], moments[5]);
 }
 
-// Adds lane i of each value to the sums of blob list[i].
-INLINE void add_to_sums(const Float (&values)[16], const uint32_t* list, Sums* sums) {
-    for (int part = 0; part < NUM_SUMS; part += LANES) {
-        Float rows[LANES];
-        for (int i = 0; i < LANES; i++) rows[i] = values[part + i];
-        transpose(rows);
-        for (int i = 0; i < LANES; i++) {
-            float* place = sums[list[i]].values + part;
-            store(place, load(place) + rows[i]);
+// From sums as they were added up to those that others want.
+INLINE void finish_sums(const Chunk& chunk, const Tile& tile, const Sums* sums, Sums* out) {
+    for (int first = 0; first < chunk.count; first += LANES) {
+        const int count = chunk.count - first < LANES ? chunk.count - first : LANES;
+        Float in[SUMS], values[SUMS] = {};
+        load_rows(sums[first].values, count, in);
+        for (int k = 0; k < 6; k++) values[k] = in[2 * k];
+        for (int k = 0; k < 4; k++) values[6 + k] = in[2 * k + 1];
+        const Float x = gather(&chunk.blobs[first].x, sizeof(Blob) / sizeof(float));
+        const Float y = gather(&chunk.blobs[first].y, sizeof(Blob) / sizeof(float));
+        shift_moments(tile.left + 0.5f * TILE - x, tile.top + 0.5f * TILE - y, values);
+        for (int part = 0; part < SUMS; part += LANES) {
+            Float rows[LANES];
+            for (int i = 0; i < LANES; i++) rows[i] = values[part + i];
+            transpose(rows);
+            for (int i = 0; i < count; i++) store(out[first + i].values + part, rows[i]);
         }
     }
-}
-
-template <bool GEOMETRY>
-INLINE void backward_block(const Chunk& chunk, const uint32_t* list, uint32_t count, const Block& block, Upstream& out, Sums* sums) {
-    Upstream pixel = out;
-    const float middle_x = block.left + 0.5f * BLOCK_WIDTH, middle_y = block.top + 0.5f * BLOCK_HEIGHT;
-    for (uint32_t begin = 0; begin < count && is_open(pixel.through); begin += LANES) {
-        const int batch = static_cast<int>(count - begin < LANES ? count - begin : LANES);
-        Float gradients[LANES], weights[LANES], values[16] = {};
-        int done = 0;
-        for (; done < batch; done += GROUP) {
-            const Blob* blobs[GROUP];
-            for (int g = 0; g < GROUP; g++) blobs[g] = chunk.blobs + list[begin + done + g];
-            pass<GEOMETRY>(blobs, block, pixel, weights + done, gradients + done);
-        }
-        for (; done < LANES; done++) gradients[done] = weights[done] = Float{};
-        // From a vector for each blob to a vector for each pixel.
-        transpose(gradients);
-        transpose(weights);
-        find_moments(gradients, values);
-        const Int places = load_numbers(list + begin);
-        shift_moments(middle_x - gather_at(chunk.x, places), middle_y - gather_at(chunk.y, places), values);
-        for (int i = 0; i < LANES; i++) {
-            values[6] = fma(weights[i], splat(pixel.red[i]), values[6]);
-            values[7] = fma(weights[i], splat(pixel.green[i]), values[7]);
-            values[8] = fma(weights[i], splat(pixel.blue[i]), values[8]);
-            if (GEOMETRY) values[9] = fma(weights[i], splat(pixel.depth[i]), values[9]);
-        }
-        add_to_sums(values, list + begin, sums);
-    }
-    out = pixel;
 }
 
 template <bool GEOMETRY>
 INLINE void backward(const BlendBackwardTask& task, int index) {
+    const Picture& picture = task.forward.picture;
     const Tile tile = find_tile(task.forward, index);
-    Upstream pixels[BANDS * COLUMNS];
-    for (int i = 0; i < BANDS * COLUMNS; i++) {
-        pixels[i] = read_upstream<GEOMETRY>(task, find_block(tile, i / COLUMNS, i % COLUMNS, task.forward.picture));
+    Upstream pixels[BLOCKS];
+    Factors factors[BLOCKS];
+    for (int i = 0; i < BLOCKS; i++) {
+        const Block block = find_block(tile, i / COLUMNS, i % COLUMNS, picture);
+        pixels[i] = read_upstream<GEOMETRY>(task, block);
+        factors[i] = find_factors(pixels[i], block, tile);
     }
     Sums* out = task.sums + (tile.begin - task.first_entry);
     // What lists are filled up with has sums too.
@@ -147,11 +174,12 @@ INLINE void backward(const BlendBackwardTask& task, int index) {
         load_chunk(task.forward, begin, tile.end, chunk);
         std::memset(static_cast<void*>(sums), 0, chunk.count * sizeof(Sums));
         open = false;
-        for_blocks(chunk, tile, task.forward.picture, [&](const Block& block, int i, const uint32_t* list, uint32_t count) {
-            backward_block<GEOMETRY>(chunk, list, count, block, pixels[i], sums);
+        const uint16_t* reach = tile.reach + (begin - tile.begin) / LANES * BLOCKS;
+        for_blocks(chunk, tile, reach, picture, [&](const Block& block, int i, const uint32_t* list, uint32_t count) {
+            backward_block<GEOMETRY>(chunk, list, count, block, factors[i], pixels[i], sums);
             open |= is_open(pixels[i].through);
         });
-        std::memcpy(static_cast<void*>(out + (begin - tile.begin)), sums, chunk.count * sizeof(Sums));
+        finish_sums(chunk, tile, sums, out + (begin - tile.begin));
     }
     // Blobs behind what no light passes.
     if (begin < tile.end) std::memset(static_cast<void*>(out + (begin - tile.begin)), 0, (tile.end - begin) * sizeof(Sums));

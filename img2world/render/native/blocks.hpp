@@ -12,19 +12,17 @@ namespace img2world {
 namespace {
 
 constexpr int BLOCK_WIDTH = 4, BLOCK_HEIGHT = LANES / BLOCK_WIDTH;
-constexpr int COLUMNS = TILE / BLOCK_WIDTH, BANDS = TILE / BLOCK_HEIGHT;
+constexpr int COLUMNS = TILE / BLOCK_WIDTH, BANDS = TILE / BLOCK_HEIGHT, BLOCKS = COLUMNS * BANDS;
 // Blobs of a tile taken at once, so that they and what is known of them stay in the first cache.
 constexpr int CHUNK = 128;
 constexpr uint32_t PREFETCH_DISTANCE = 24;
 // Blobs worked on side by side: each waits long for its own results, so another one fills the time.
 constexpr int GROUP = 4;
 
-// Some blobs of a tile, and what decides where they reach, a blob in each lane. One more blob is seen nowhere.
+// Some blobs of a tile. One more is seen nowhere.
 struct Chunk {
     int count;
     Blob blobs[CHUNK + 1];
-    float x[CHUNK + 1], y[CHUNK + 1], w2[CHUNK], slope[CHUNK], inverse_w0[CHUNK], reach[CHUNK], half_height[CHUNK],
-        right_end_y[CHUNK];
 };
 
 // The blobs of a chunk that reach each block of a band, front to back. Behind each list there is room for a vector,
@@ -37,11 +35,16 @@ struct Lists {
 struct Tile {
     int left, top;
     uint32_t begin, end;  // entries
+    // Which of its blobs reach which block: a number for each vector of blobs and each block, with a bit for each lane.
+    uint16_t* reach;
 };
 
 INLINE Tile find_tile(const BlendTask& task, int index) {
     const int columns = (task.picture.width + TILE - 1) / TILE;
-    return {index % columns * TILE, index / columns * TILE, task.tile_start[index], task.tile_start[index + 1]};
+    const uint32_t begin = task.tile_start[index], end = task.tile_start[index + 1];
+    // No tile has fewer vectors than this leaves it.
+    const int64_t vector = begin / LANES + index;
+    return {index % columns * TILE, index / columns * TILE, begin, end, task.reach + vector * BLOCKS};
 }
 
 INLINE void load_chunk(const BlendTask& task, uint32_t begin, uint32_t end, Chunk& chunk) {
@@ -53,46 +56,46 @@ INLINE void load_chunk(const BlendTask& task, uint32_t begin, uint32_t end, Chun
     }
     chunk.blobs[CHUNK] = {};
     chunk.blobs[CHUNK].log2_opacity = -100.0f;
-    chunk.x[CHUNK] = chunk.y[CHUNK] = 0;
-    for (int i = 0; i < chunk.count; i += LANES) {
+}
+
+// Finds the blocks that the blobs of a chunk reach. The ellipse cut by a band is an interval of columns, so this
+// loses no block and adds none.
+INLINE void find_reach(const Chunk& chunk, const Tile& tile, uint16_t* reach) {
+    for (int i = 0; i < chunk.count; i += LANES, reach += BLOCKS) {
         Float fields[16];
         load_rows(&chunk.blobs[i].x, LANES, fields);
-        store(chunk.x + i, fields[0]);
-        store(chunk.y + i, fields[1]);
-        store(chunk.w2 + i, fields[4]);
-        store(chunk.slope + i, fields[10]);
-        store(chunk.inverse_w0 + i, fields[11]);
-        store(chunk.reach + i, fields[12]);
-        store(chunk.half_height + i, fields[14]);
-        store(chunk.right_end_y + i, fields[15]);
+        const Float x = fields[0] - static_cast<float>(tile.left), y = fields[1] - static_cast<float>(tile.top);
+        const Float w2 = fields[4], slope = fields[10], inverse_w0 = fields[11], extent = fields[12];
+        const Float half_height = fields[14], right_end_y = fields[15];
+        const int rest = chunk.count - i;
+        const uint32_t exist = rest < LANES ? (1u << rest) - 1 : (1u << LANES) - 1;
+        for (int band = 0; band < BANDS; band++) {
+            const float first_row = band * BLOCK_HEIGHT + 0.5f, last_row = first_row + (BLOCK_HEIGHT - 1);
+            const Float low = maximum(first_row - y, -half_height), high = minimum(last_row - y, half_height);
+            const Float right_y = minimum(maximum(right_end_y, low), high), left_y = minimum(maximum(-right_end_y, low), high);
+            const Float right_v = w2 * right_y, left_v = w2 * left_y;
+            const Float right = square_root(maximum(minus_product(extent, right_v, right_v), Float{}));
+            const Float left = square_root(maximum(minus_product(extent, left_v, left_v), Float{}));
+            const Float end = fma(inverse_w0, right, fma(slope, right_y, x));
+            const Float begin = minus_product(fma(slope, left_y, x), inverse_w0, left);
+            const uint32_t there = bits_at_least(high, low) & exist;
+            for (int column = 0; column < COLUMNS; column++) {
+                const float first = column * BLOCK_WIDTH + 0.5f, last = first + (BLOCK_WIDTH - 1);
+                const uint32_t bits = there & bits_at_least(end, splat(first)) & bits_at_least(splat(last), begin);
+                reach[band * COLUMNS + column] = static_cast<uint16_t>(bits);
+            }
+        }
     }
 }
 
-// The ellipse cut by a band is an interval of columns, so this loses no block and adds none.
-INLINE void list_band(const Chunk& chunk, const Tile& tile, int band, Lists& lists) {
-    const float low_row = tile.top + band * BLOCK_HEIGHT + 0.5f, high_row = low_row + (BLOCK_HEIGHT - 1);
-    for (uint32_t& count : lists.count) count = 0;
-    for (int i = 0; i < chunk.count; i += LANES) {
-        const Float x = load(chunk.x + i) - static_cast<float>(tile.left), y = load(chunk.y + i);
-        const Float half_height = load(chunk.half_height + i), right_end_y = load(chunk.right_end_y + i);
-        const Float low = maximum(low_row - y, -half_height), high = minimum(high_row - y, half_height);
-        const Float right_y = minimum(maximum(right_end_y, low), high), left_y = minimum(maximum(-right_end_y, low), high);
-        const Float w2 = load(chunk.w2 + i), slope = load(chunk.slope + i), reach = load(chunk.reach + i);
-        const Float right_v = w2 * right_y, left_v = w2 * left_y, inverse_w0 = load(chunk.inverse_w0 + i);
-        const Float right = square_root(maximum(minus_product(reach, right_v, right_v), Float{}));
-        const Float left = square_root(maximum(minus_product(reach, left_v, left_v), Float{}));
-        const Float end = fma(inverse_w0, right, fma(slope, right_y, x));
-        const Float begin = minus_product(fma(slope, left_y, x), inverse_w0, left);
-        const int rest = chunk.count - i;
-        const uint32_t there = bits_at_least(high, low) & (rest < LANES ? (1u << rest) - 1 : ~0u);
-        for (int column = 0; column < COLUMNS; column++) {
-            const float first = column * BLOCK_WIDTH + 0.5f, last = first + (BLOCK_WIDTH - 1);
-            const uint32_t bits = there & bits_at_least(end, splat(first)) & bits_at_least(splat(last), begin);
-            lists.count[column] = append_numbers(bits, i, lists.blobs[column], lists.count[column]);
-        }
-    }
+INLINE void list_band(const Chunk& chunk, const uint16_t* reach, int band, Lists& lists) {
     for (int column = 0; column < COLUMNS; column++) {
-        for (int i = 0; i < LANES; i++) lists.blobs[column][lists.count[column] + i] = CHUNK;
+        const uint16_t* bits = reach + band * COLUMNS + column;
+        uint32_t* blobs = lists.blobs[column];
+        uint32_t count = 0;
+        for (int i = 0; i < chunk.count; i += LANES, bits += BLOCKS) count = append_numbers(*bits, i, blobs, count);
+        lists.count[column] = count;
+        for (int i = 0; i < LANES; i++) blobs[count + i] = CHUNK;
     }
 }
 
@@ -114,13 +117,7 @@ INLINE Block find_block(const Tile& tile, int band, int column, const Picture& p
 }
 
 INLINE int64_t corner_of(const Block& block, int width) { return static_cast<int64_t>(block.top) * width + block.left; }
-
-// Where the pixels of a block are from its corner on.
-INLINE Int pixel_offsets(int width) {
-    const Int lane = lane_numbers();
-    return (lane >> 2) * width + (lane & 3);
-}
-static_assert(BLOCK_WIDTH == 4);
+static_assert(BLOCK_WIDTH == 4 && BLOCK_HEIGHT == QUADS);
 
 // Calls use(lane, pixel) for the pixels of a block that are inside the picture.
 template <typename Use>
@@ -131,22 +128,51 @@ INLINE void for_pixels(const Block& block, const Picture& picture, const Use& us
     }
 }
 
-// One channel of a picture, zero outside of it.
-INLINE Float read_channel(const float* values, int channels, const Block& block, const Picture& picture) {
-    if (block.whole) {
-        return gather_at(values + channels * corner_of(block, picture.width), pixel_offsets(picture.width) * channels);
-    }
-    Float out = {};
-    for_pixels(block, picture, [&](int i, int64_t pixel) { out[i] = values[channels * pixel]; });
-    return out;
-}
-
-INLINE void write_channel(float* values, int channels, const Block& block, const Picture& picture, Float in) {
-    if (block.whole) {
-        scatter_at(values + channels * corner_of(block, picture.width), pixel_offsets(picture.width) * channels, in);
+// The channels of a block of a picture, zero outside of it.
+template <int CHANNELS>
+INLINE void read_block(const float* values, const Block& block, const Picture& picture, Float (&out)[CHANNELS]) {
+    for (int k = 0; k < CHANNELS; k++) out[k] = Float{};
+    if (!block.whole) {
+        for_pixels(block, picture, [&](int i, int64_t pixel) {
+            for (int k = 0; k < CHANNELS; k++) out[k][i] = values[CHANNELS * pixel + k];
+        });
         return;
     }
-    for_pixels(block, picture, [&](int i, int64_t pixel) { values[channels * pixel] = in[i]; });
+    const float* corner = values + CHANNELS * corner_of(block, picture.width);
+    Quad quads[CHANNELS][BLOCK_HEIGHT];
+    for (int row = 0; row < BLOCK_HEIGHT; row++) {
+        Quad pixels[CHANNELS];
+        load_pixels(corner + CHANNELS * static_cast<int64_t>(picture.width) * row, pixels);
+        for (int k = 0; k < CHANNELS; k++) quads[k][row] = pixels[k];
+    }
+    for (int k = 0; k < CHANNELS; k++) out[k] = join(quads[k]);
+}
+
+template <int CHANNELS>
+INLINE void write_block(float* values, const Block& block, const Picture& picture, const Float (&in)[CHANNELS]) {
+    if (!block.whole) {
+        for_pixels(block, picture, [&](int i, int64_t pixel) {
+            for (int k = 0; k < CHANNELS; k++) values[CHANNELS * pixel + k] = in[k][i];
+        });
+        return;
+    }
+    float* corner = values + CHANNELS * corner_of(block, picture.width);
+    Quad quads[CHANNELS][BLOCK_HEIGHT];
+    for (int k = 0; k < CHANNELS; k++) split(in[k], quads[k]);
+    for (int row = 0; row < BLOCK_HEIGHT; row++) {
+        Quad pixels[CHANNELS];
+        for (int k = 0; k < CHANNELS; k++) pixels[k] = quads[k][row];
+        store_pixels(corner + CHANNELS * static_cast<int64_t>(picture.width) * row, pixels);
+    }
+}
+
+// Has the memory of a block fetched, which takes longer than drawing it. Call it well before.
+template <int CHANNELS, bool TO_WRITE>
+INLINE void prefetch_block(const float* values, const Block& block, const Picture& picture) {
+    const float* corner = values + CHANNELS * corner_of(block, picture.width);
+    for (int row = 0; row < BLOCK_HEIGHT && block.top + row < picture.height; row++) {
+        __builtin_prefetch(corner + CHANNELS * static_cast<int64_t>(picture.width) * row, TO_WRITE);
+    }
 }
 
 // How much of the light behind comes through: one at first, none where there is no picture.
@@ -185,10 +211,10 @@ INLINE Alphas find_alphas(const Blob* const* blobs, const Block& block) {
 
 // Calls use(block, number, list, count) for the blocks of a tile and the blobs of a chunk that reach them.
 template <typename Use>
-INLINE void for_blocks(const Chunk& chunk, const Tile& tile, const Picture& picture, const Use& use) {
+INLINE void for_blocks(const Chunk& chunk, const Tile& tile, const uint16_t* reach, const Picture& picture, const Use& use) {
     Lists lists;
     for (int band = 0; band < BANDS; band++) {
-        list_band(chunk, tile, band, lists);
+        list_band(chunk, reach, band, lists);
         for (int column = 0; column < COLUMNS; column++) {
             use(find_block(tile, band, column, picture), band * COLUMNS + column, lists.blobs[column], lists.count[column]);
         }

@@ -7,6 +7,7 @@ namespace img2world {
     namespace simd {                                                                                               \
     bool project(const ProjectTask&, int64_t, int64_t);                                                            \
     void project_backward(const ProjectTask&, int64_t, int64_t, const Sums*, const GaussianGradients&, double*);   \
+    int64_t reach_size(int64_t, int64_t);                                                                          \
     void blend_tile(const BlendTask&, int);                                                                        \
     void blend_tile_backward(const BlendBackwardTask&, int);                                                       \
     int64_t loss_scratch(const LossTask&);                                                                         \
@@ -14,8 +15,9 @@ namespace img2world {
     double absolute_rows(const LossTask&, int, int);                                                               \
     void loss_gradient_rows(const LossTask&, int, int);                                                            \
     void adam_rows(const AdamTask&, int64_t, int64_t);                                                             \
-    constexpr Kernels kernels{#simd,        project,         project_backward, blend_tile,        blend_tile_backward,\
-                              loss_scratch, similarity_rows, absolute_rows,    loss_gradient_rows, adam_rows};     \
+    constexpr Kernels kernels{#simd,         project,      project_backward, reach_size,     blend_tile,           \
+                              blend_tile_backward, loss_scratch, similarity_rows, absolute_rows, loss_gradient_rows,\
+                              adam_rows};                                                                          \
     }
 
 DECLARE_KERNELS(baseline)

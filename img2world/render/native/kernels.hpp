@@ -79,6 +79,7 @@ struct BlendTask {
     const Blob* blobs;           // [N]
     const uint32_t* tile_start;  // [tiles + 1] into entries
     const uint32_t* entries;     // which blobs a tile sees, front to back
+    uint16_t* reach;             // which blobs reach which part of their tile; written by blend_tile, read by its backward
     float background[3];
     Picture picture;
 };
@@ -121,6 +122,8 @@ struct Kernels {
     // `sums` are those of the Gaussians from `begin` on; adds to `camera`, unless it is null.
     void (*project_backward)(const ProjectTask&, int64_t begin, int64_t end, const Sums* sums, const GaussianGradients&,
                              double* camera);
+    // Numbers that `reach` needs.
+    int64_t (*reach_size)(int64_t entries, int64_t tiles);
     void (*blend_tile)(const BlendTask&, int tile);
     void (*blend_tile_backward)(const BlendBackwardTask&, int tile);
     // Floats that similarity_rows needs; they must be finite.

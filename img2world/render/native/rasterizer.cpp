@@ -31,8 +31,8 @@ size_t largest_band(const TileLists& lists, const std::vector<int64_t>& cuts) {
 
 }  // namespace
 
-BlendTask Frame::blend_task(const Picture& picture) const {
-    return {blobs_.data(), lists_.tile_start.data(), lists_.entries.data(),
+BlendTask Frame::blend_task(const Picture& picture) {
+    return {blobs_.data(), lists_.tile_start.data(), lists_.entries.data(), reach_.data(),
             {background_[0], background_[1], background_[2]}, picture};
 }
 
@@ -50,6 +50,7 @@ bool Frame::draw(const Kernels& kernels, Team& team, ProjectTask task, const flo
     });
     if (!finite) return false;
     lists_.build(task, team);
+    reach_.resize(kernels.reach_size(num_entries(), lists_.num_tiles()));
     const BlendTask blend = blend_task(out);
     team.run_ranges(lists_.num_tiles(), TILES_PER_PIECE, [&](int64_t begin, int64_t end) {
         for (int64_t tile = begin; tile < end; tile++) kernels.blend_tile(blend, static_cast<int>(tile));

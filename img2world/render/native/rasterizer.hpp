@@ -22,12 +22,13 @@ class Frame {
     int64_t num_entries() const { return static_cast<int64_t>(lists_.entries.size()); }
 
    private:
-    BlendTask blend_task(const Picture& picture) const;
+    BlendTask blend_task(const Picture& picture);
     void add_band(int64_t begin, int64_t end, uint32_t first_entry, uint32_t end_entry, Sums* out);
 
     Buffer<Blob> blobs_;
     Buffer<TileBox> boxes_;
     Buffer<float> depths_;
+    Buffer<uint16_t> reach_;
     TileLists lists_;
     float background_[3] = {};
     Buffer<Sums> entry_sums_, gaussian_sums_;

@@ -331,5 +331,69 @@ INLINE void load_rows(const float* p, int count, Float (&out)[16]) {
     }
 }
 
+// Four floats, of which a vector is made.
+typedef float Quad __attribute__((vector_size(16)));
+constexpr int QUADS = LANES / 4;
+INLINE Quad load_quad(const float* p) {
+    Quad value;
+    std::memcpy(&value, p, sizeof value);
+    return value;
+}
+INLINE void store_quad(float* p, Quad value) { std::memcpy(p, &value, sizeof value); }
+
+INLINE Float join(const Quad* quads) {
+#if defined(__AVX512F__)
+    typedef float Oct __attribute__((vector_size(32)));
+    const Oct low = __builtin_shufflevector(quads[0], quads[1], 0, 1, 2, 3, 4, 5, 6, 7);
+    const Oct high = __builtin_shufflevector(quads[2], quads[3], 0, 1, 2, 3, 4, 5, 6, 7);
+    return __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+#elif defined(__AVX2__)
+    return __builtin_shufflevector(quads[0], quads[1], 0, 1, 2, 3, 4, 5, 6, 7);
+#else
+    return quads[0];
+#endif
+}
+INLINE void split(Float a, Quad* quads) {
+    quads[0] = __builtin_shufflevector(a, a, 0, 1, 2, 3);
+#if defined(__AVX512F__) || defined(__AVX2__)
+    quads[1] = __builtin_shufflevector(a, a, 4, 5, 6, 7);
+#endif
+#if defined(__AVX512F__)
+    quads[2] = __builtin_shufflevector(a, a, 8, 9, 10, 11);
+    quads[3] = __builtin_shufflevector(a, a, 12, 13, 14, 15);
+#endif
+}
+
+// Four pixels of three channels, one after the other in memory, as a vector for each channel.
+INLINE void load_pixels(const float* p, Quad (&channels)[3]) {
+    const Quad a = load_quad(p), b = load_quad(p + 4), c = load_quad(p + 8);
+    channels[0] = __builtin_shufflevector(__builtin_shufflevector(a, b, 0, 3, 6, 6), c, 0, 1, 2, 5);
+    channels[1] = __builtin_shufflevector(__builtin_shufflevector(a, b, 1, 4, 7, 7), c, 0, 1, 2, 6);
+    channels[2] = __builtin_shufflevector(__builtin_shufflevector(a, b, 2, 5, 5, 5), c, 0, 1, 4, 7);
+}
+INLINE void store_pixels(float* p, const Quad (&channels)[3]) {
+    const Quad r = channels[0], g = channels[1], b = channels[2];
+    store_quad(p, __builtin_shufflevector(__builtin_shufflevector(r, g, 0, 4, 1, 1), b, 0, 1, 4, 2));
+    store_quad(p + 4, __builtin_shufflevector(__builtin_shufflevector(r, g, 5, 2, 6, 6), b, 0, 5, 1, 2));
+    store_quad(p + 8, __builtin_shufflevector(__builtin_shufflevector(r, g, 3, 7, 7, 7), b, 6, 0, 1, 7));
+}
+INLINE void load_pixels(const float* p, Quad (&channels)[1]) { channels[0] = load_quad(p); }
+INLINE void store_pixels(float* p, const Quad (&channels)[1]) { store_quad(p, channels[0]); }
+
+// The pairs (a[0], b[0]), (a[1], b[1]) and so on.
+INLINE void store_pairs(float* p, Float a, Float b) {
+    constexpr auto lanes = std::make_integer_sequence<int, LANES>();
+    const Float columns[2] = {a, b};
+    store(p, pick_rows<2, 0>(columns, lanes));
+    store(p + LANES, pick_rows<2, 1>(columns, lanes));
+}
+// One pair again and again.
+INLINE Float splat_pair(const float* p) {
+    typedef double Double __attribute__((vector_size(4 * LANES)));
+    double pair;
+    std::memcpy(&pair, p, sizeof pair);
+    return (Float)(pair - Double{});
+}
+
 }  // namespace
 }  // namespace img2world
