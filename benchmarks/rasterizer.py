@@ -19,7 +19,7 @@ import torch
 
 from img2world.core.cameras import Cameras
 from img2world.render import rasterize
-from img2world.render.loss import l1_dssim, l1_dssim_in_torch
+from img2world.render.loss import Target, Weights, view_loss, view_loss_in_torch
 from img2world.render.native import native_module
 from img2world.render.splats import Splats
 
@@ -95,9 +95,9 @@ def time_rasterizer(stopwatch: Stopwatch, count: int, side: int, bases: int, bac
 def time_loss(stopwatch: Stopwatch, side: int, loss: Callable[..., torch.Tensor]) -> float:
     """Median milliseconds of the image loss and its gradient."""
     rng = np.random.default_rng(2)
-    image, target = (torch.tensor(rng.uniform(size=(side, side, 3)), dtype=torch.float32) for _ in range(2))
-    image.requires_grad_()
-    return stopwatch.median(lambda: torch.autograd.grad(loss(image, target), image))[0]
+    image = torch.tensor(rng.uniform(size=(side, side, 3)), dtype=torch.float32, requires_grad=True)
+    target = Target(rgb=torch.tensor(rng.integers(0, 256, (side, side, 3)), dtype=torch.uint8))
+    return stopwatch.median(lambda: torch.autograd.grad(loss(image, None, None, target, Weights()), image))[0]
 
 
 def processor() -> str:
@@ -129,7 +129,7 @@ def print_comparison(stopwatch: Stopwatch, level: str) -> None:
     patient = replace(stopwatch, runs=min(stopwatch.runs, 3))
     native = sum(time_rasterizer(stopwatch, count, side, 1, "native"))
     reference = sum(time_rasterizer(patient, count, side, 1, "reference"))
-    fast, slow = time_loss(stopwatch, 512, l1_dssim), time_loss(patient, 512, l1_dssim_in_torch)
+    fast, slow = time_loss(stopwatch, 512, view_loss), time_loss(patient, 512, view_loss_in_torch)
     print("\n| one thread, forward and backward | native ms | plain torch ms | ratio |\n|---|---|---|---|")
     print(f"| {count:,} Gaussians, {side}² | {native:.2f} | {reference:.0f} | {reference / native:.0f} |")
     print(f"| L1 + D-SSIM, 512² | {fast:.1f} | {slow:.0f} | {slow / fast:.0f} |")

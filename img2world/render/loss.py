@@ -1,13 +1,14 @@
-"""How far a rendered picture is from a photo, with gradient."""
+"""How far a rendered view is from what it should be, with gradient."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
 from img2world.core.errors import Img2WorldError
-from img2world.render.native import native_module, num_threads, simd_level
+from img2world.render.native import as_array, native_module, num_threads, simd_level
 
 WINDOW = 11
 """Side of the windows of structural similarity, in pixels (Wang et al. 2004, "Image Quality Assessment")."""
@@ -15,59 +16,114 @@ WINDOW = 11
 SIGMA = 1.5
 """Standard deviation of the windows' weights, in pixels."""
 
+MAX_DEPTH_ERROR = 0.1
+"""Of depth / target - 1. Beyond it the two see different surfaces, at an edge; pulling there would smear it."""
 
-def l1_dssim(rgb: Float[Tensor, "H W 3"], target: Float[Tensor, "H W 3"], weight: float = 0.2) -> Float[Tensor, ""]:
-    """Return (1 - weight) mean |rgb - target| + weight (1 - mean SSIM), differentiable in rgb.
 
-    The loss of Kerbl et al. 2023, "3D Gaussian Splatting", equation 7, but only windows that lie inside
-    the picture count. Values are 0 to 1. float32 on the CPU is computed by native code, the rest by torch.
-    Raises Img2WorldError when the picture is smaller than a window.
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What a view should look like, as it is stored: bytes are 0 to 255."""
+
+    rgb: UInt8[Tensor, "H W 3"]
+    alpha: UInt8[Tensor, "H W"] | None = None
+    """None where all should be opaque, since every pixel of a photo shows something."""
+    depth: Float32[Tensor, "H W"] | None = None
+    """0 where nothing is known."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """What counts how much."""
+
+    dssim_share: float = 0.2
+    """Of structural dissimilarity in the loss of colours, which counts 1; the rest is absolute error."""
+    alpha: float = 0.0
+    depth: float = 0.0
+
+
+def view_loss(
+    rgb: Float[Tensor, "H W 3"],
+    alpha: Float[Tensor, "H W"] | None,
+    depth: Float[Tensor, "H W"] | None,
+    target: Target,
+    weights: Weights,
+) -> Float[Tensor, ""]:
+    """Return the loss of a view, differentiable in what was rendered. `alpha` and `depth` may be None if they count 0.
+
+    Colours 0 to 1: (1 - share) mean |rgb - target| + share (1 - mean SSIM), which is equation 7 of Kerbl et al. 2023,
+    "3D Gaussian Splatting", but only windows that lie inside the picture count. Alpha: mean absolute error. Depth: mean
+    relative error, where the target is known and no further off than MAX_DEPTH_ERROR. float32 on the CPU is
+    computed by native code, the rest by torch. Raises Img2WorldError when the picture is smaller than a window.
     """
-    if rgb.shape != target.shape or rgb.ndim != 3 or rgb.shape[2] != 3:
-        raise ValueError(f"pictures have shapes {tuple(rgb.shape)} and {tuple(target.shape)}, need equal [H, W, 3]")
+    if rgb.shape != target.rgb.shape:
+        raise ValueError(f"pictures have shapes {tuple(rgb.shape)} and {tuple(target.rgb.shape)}, need equal ones")
     if min(rgb.shape[:2]) < WINDOW:
         raise Img2WorldError(
             f"the picture is {rgb.shape[1]}x{rgb.shape[0]}, needs at least {WINDOW}x{WINDOW} pixels",
             hint="use larger pictures, or a loss without structural similarity",
         )
+    alpha = alpha if weights.alpha > 0 else None
+    depth = depth if weights.depth > 0 and target.depth is not None else None
     if rgb.dtype == torch.float32 and rgb.device.type == "cpu":
-        return NativeLoss.apply(rgb, target, weight)
-    return l1_dssim_in_torch(rgb, target, weight)
+        return NativeLoss.apply(rgb, alpha, depth, target, weights)
+    return view_loss_in_torch(rgb, alpha, depth, target, weights)
 
 
 class NativeLoss(torch.autograd.Function):
-    """`l1_dssim` in C++ (see native/image_loss.cpp); the gradient is found with the value."""
+    """`view_loss` in C++ (see native/image_loss.cpp); the gradients are found with the value."""
 
     @staticmethod
-    def forward(ctx: Any, rgb: Tensor, target: Tensor, weight: float) -> Tensor:
+    def forward(
+        ctx: Any, rgb: Tensor, alpha: Tensor | None, depth: Tensor | None, target: Target, weights: Weights
+    ) -> Tensor:
         """Return the loss."""
-        image = rgb.detach().contiguous()
-        gradient = torch.empty_like(image) if ctx.needs_input_grad[0] else None
-        arrays = image.numpy(), target.detach().float().contiguous().numpy()
-        out = None if gradient is None else gradient.numpy()
-        loss = native_module().l1_dssim(simd_level(), num_threads(), *arrays, weight, out)
-        if gradient is not None:
-            ctx.save_for_backward(gradient)
-        return image.new_tensor(loss)
+        rendered = [None if t is None else t.detach().contiguous() for t in (rgb, alpha, depth)]
+        wanted = any(ctx.needs_input_grad)
+        gradients = [torch.empty_like(t) if wanted and t is not None else None for t in rendered]
+        truth = [None if t is None else t.contiguous() for t in (target.rgb, target.alpha, target.depth)]
+        shares = weights.dssim_share, weights.alpha, weights.depth, MAX_DEPTH_ERROR
+        arrays = [as_array(tensor) for tensor in (*rendered, *truth)]
+        loss = native_module().view_loss(simd_level(), num_threads(), *arrays, *shares, *map(as_array, gradients))
+        ctx.gradients = gradients
+        return rgb.new_tensor(loss)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        """Gradient of rgb."""
-        return ctx.saved_tensors[0] * gradients[0], None, None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of what was rendered."""
+        scale = float(gradients[0])
+        return *(g if g is None or scale == 1 else g * scale for g in ctx.gradients), None, None
 
 
-def l1_dssim_in_torch(
-    rgb: Float[Tensor, "H W 3"], target: Float[Tensor, "H W 3"], weight: float = 0.2
+def view_loss_in_torch(
+    rgb: Float[Tensor, "H W 3"],
+    alpha: Float[Tensor, "H W"] | None,
+    depth: Float[Tensor, "H W"] | None,
+    target: Target,
+    weights: Weights,
 ) -> Float[Tensor, ""]:
-    """`l1_dssim` in plain torch, for any device and float type."""
+    """`view_loss` in plain torch, for any device and float type."""
+    loss = _l1_dssim(rgb, target.rgb.to(rgb) / 255, weights.dssim_share)
+    if alpha is not None:
+        opaque = torch.ones_like(alpha) if target.alpha is None else target.alpha.to(alpha) / 255
+        loss = loss + weights.alpha * (alpha - opaque).abs().mean()
+    if depth is not None and target.depth is not None:
+        known = target.depth > 0
+        error = (depth / torch.where(known, target.depth.to(depth), 1) - 1).abs()
+        error = torch.where(known & (error < MAX_DEPTH_ERROR), error, 0)
+        loss = loss + weights.depth * error.mean()
+    return loss
+
+
+def _l1_dssim(rgb: Float[Tensor, "H W 3"], target: Float[Tensor, "H W 3"], share: float) -> Float[Tensor, ""]:
+    """The loss of colours."""
     x, y = rgb.permute(2, 0, 1)[:, None], target.permute(2, 0, 1)[:, None]  # [3, 1, H, W]
     place = torch.arange(WINDOW, dtype=rgb.dtype, device=rgb.device) - WINDOW // 2
-    weights = torch.exp(-0.5 * (place / SIGMA) ** 2)
-    weights = weights / weights.sum()
+    window = torch.exp(-0.5 * (place / SIGMA) ** 2)
+    window = window / window.sum()
 
     def blur(values: Tensor) -> Tensor:
-        rows = torch.nn.functional.conv2d(values, weights[None, None, :, None])
-        return torch.nn.functional.conv2d(rows, weights[None, None, None, :])
+        rows = torch.nn.functional.conv2d(values, window[None, None, :, None])
+        return torch.nn.functional.conv2d(rows, window[None, None, None, :])
 
     mean_x, mean_y = blur(x), blur(y)
     variances = blur(x * x + y * y) - mean_x**2 - mean_y**2
@@ -75,4 +131,4 @@ def l1_dssim_in_torch(
     c1, c2 = 0.01**2, 0.03**2
     similar = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
     similar = similar / ((mean_x**2 + mean_y**2 + c1) * (variances + c2))
-    return (1 - weight) * (rgb - target).abs().mean() + weight * (1 - similar.mean())
+    return (1 - share) * (rgb - target).abs().mean() + share * (1 - similar.mean())

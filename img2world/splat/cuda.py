@@ -25,10 +25,10 @@ from img2world.splat.objective import (
     MAX_SPLIT_SCALE,
     REPORT_EVERY,
     diverged,
+    loss_of,
     psnr_of,
     rates_at,
-    target_of,
-    view_loss,
+    shot_of,
 )
 
 if TYPE_CHECKING:
@@ -148,11 +148,11 @@ class Training:
         """Take one view in, and give the PSNR it had before. Raises SplatError when the loss is not a number."""
         options, share = self._options, step / self._options.steps
         degree = min(options.sh_degree, int((options.sh_degree + 1) * 2 * share))
-        target = target_of(views, i, self._machinery.device)
-        camera = camera_tensors(target.camera, device=self._machinery.device)
+        shot = shot_of(views, i, self._machinery.device)
+        camera = camera_tensors(shot.camera, device=self._machinery.device)
         arguments = rasterization_arguments(splats_of(self.params), camera, background)
         colors, alphas, info = self._machinery.rasterization(**{**arguments, "sh_degree": degree})
-        loss = view_loss(colors[0, ..., :3], alphas[0, ..., 0], colors[0, ..., 3], target, options, share)
+        loss = loss_of(colors[0, ..., :3], alphas[0, ..., 0], colors[0, ..., 3], shot, options, share)
         if options.cuda_strategy == "mcmc":
             opacity, scale = self.params["opacities"].sigmoid().mean(), self.params["scales"].exp().mean()
             loss = loss + MCMC_REGULARIZATION * (opacity + scale / self._size)
@@ -167,7 +167,7 @@ class Training:
             adam.step(visible)
             adam.zero_grad()
         self._densify(step, info, rates["means"])
-        return psnr_of(colors[0, ..., :3], target)
+        return psnr_of(colors[0, ..., :3], shot.target)
 
     def gaussians(self) -> Gaussians:
         """A copy as plain arrays, with unit quaternions."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from img2world.core.cameras import Cameras
 from img2world.core.errors import SplatError
 from img2world.core.views import Views
-from img2world.render.loss import l1_dssim
+from img2world.render.loss import Target, Weights, view_loss
 
 if TYPE_CHECKING:
     import img2world.splat.optimize
@@ -30,35 +30,29 @@ cloned, and dropped."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Target:
-    """What one view should look like."""
+class Shot:
+    """One view to train on."""
 
     camera: Cameras
-    rgb: Float[Tensor, "H W 3"]
-    alpha: Float[Tensor, "H W"]
-    """1 everywhere in scenes, since every pixel of a photo shows something."""
-    depth: Float[Tensor, "H W"] | None
-    """0 where nothing is known."""
+    target: Target
     confidence: float
 
 
-def target_of(views: Views, i: int, device: str) -> Target:
-    """One view as tensors."""
-    rgb = torch.from_numpy(views.rgb[i]).to(device).float() / 255
-    alpha = torch.ones(rgb.shape[:2], device=device)
-    if views.alpha is not None:
-        alpha = torch.from_numpy(views.alpha[i]).to(device).float() / 255
-    depth = None if views.depth is None else torch.from_numpy(views.depth[i]).to(device)
-    return Target(
-        camera=views.cameras.select([i]), rgb=rgb, alpha=alpha, depth=depth, confidence=float(views.confidence[i])
+def shot_of(views: Views, i: int, device: str) -> Shot:
+    """One view as tensors, which share the memory of the arrays on the CPU."""
+    target = Target(
+        rgb=torch.from_numpy(views.rgb[i]).to(device),
+        alpha=None if views.alpha is None else torch.from_numpy(views.alpha[i]).to(device),
+        depth=None if views.depth is None else torch.from_numpy(views.depth[i]).to(device),
     )
+    return Shot(camera=views.cameras.select([i]), target=target, confidence=float(views.confidence[i]))
 
 
-def view_loss(
+def loss_of(
     rgb: Float[Tensor, "H W 3"],
     alpha: Float[Tensor, "H W"],
     depth: Float[Tensor, "H W"],
-    target: Target,
+    shot: Shot,
     options: "img2world.splat.optimize.GaussianSplat",
     share: float,
 ) -> Float[Tensor, ""]:
@@ -66,16 +60,11 @@ def view_loss(
 
     `share` of the training, 0 to 1, is done.
     """
-    loss = l1_dssim(rgb, target.rgb, options.dssim_share)
-    if options.alpha_weight > 0:
-        loss = loss + options.alpha_weight * (alpha - target.alpha).abs().mean()
-    if options.depth_weight > 0 and target.depth is not None:
-        known = target.depth > 0
-        error = (depth / torch.where(known, target.depth, 1) - 1).abs()
-        # Beyond a tenth the two see different surfaces, at an edge; pulling there would smear it.
-        error = torch.where(known & (error < 0.1), error, 0)
-        loss = loss + options.depth_weight * (1 - share) * error.mean()
-    return loss * target.confidence
+    weights = Weights(
+        dssim_share=options.dssim_share, alpha=options.alpha_weight, depth=options.depth_weight * (1 - share)
+    )
+    loss = view_loss(rgb, alpha, depth, shot.target, weights)
+    return loss if shot.confidence == 1 else loss * shot.confidence
 
 
 def rates_at(options: "img2world.splat.optimize.GaussianSplat", share: float, size: float) -> dict[str, float]:
@@ -93,7 +82,7 @@ def rates_at(options: "img2world.splat.optimize.GaussianSplat", share: float, si
 @torch.no_grad()
 def psnr_of(rgb: Float[Tensor, "H W 3"], target: Target) -> float:
     """Of one view, in dB."""
-    error = (rgb.clamp(0, 1) - target.rgb).square().mean()
+    error = (rgb.clamp(0, 1) - target.rgb / 255).square().mean()
     return float(-10 * torch.log10(error.clamp(min=1e-10)))
 
 

@@ -20,10 +20,10 @@ from img2world.splat.objective import (
     MAX_SPLIT_SCALE,
     REPORT_EVERY,
     diverged,
+    loss_of,
     psnr_of,
     rates_at,
-    target_of,
-    view_loss,
+    shot_of,
 )
 from img2world.splat.parameters import Parameters
 
@@ -73,9 +73,9 @@ def train(
         if len(order) == 0:
             order = rng.permutation(len(views))
         level = coarse if share < options.coarse_share else views
-        target, order = target_of(level, int(order[0]), device), order[1:]
-        rendering = _draw(parameters, target.camera, background, options.backend, step)
-        loss = view_loss(rendering.rgb, rendering.alpha, rendering.depth, target, options, share)
+        shot, order = shot_of(level, int(order[0]), device), order[1:]
+        rendering = _draw(parameters, shot.camera, background, options.backend, step)
+        loss = loss_of(rendering.rgb, rendering.alpha, rendering.depth, shot, options, share)
         if not torch.isfinite(loss):
             raise diverged(step, f"the loss is {float(loss)}")
         loss.backward()
@@ -89,7 +89,7 @@ def train(
         if parameters.sh_degree < min(options.sh_degree, int((options.sh_degree + 1) * 2 * share)):
             parameters.raise_sh_degree()
         if (step + 1) % REPORT_EVERY == 0 or step + 1 == options.steps:
-            psnr = _running(psnr, psnr_of(rendering.rgb, target))
+            psnr = _running(psnr, psnr_of(rendering.rgb, shot.target))
             progress(step + 1, options.steps, psnr=psnr, gaussians=float(len(parameters)))
     gaussians = parameters.gaussians()
     return gaussians.select(gaussians.opacities >= MIN_OPACITY)

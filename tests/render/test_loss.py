@@ -5,53 +5,85 @@ from skimage.data import astronaut
 from skimage.metrics import structural_similarity
 
 from img2world.core.errors import Img2WorldError
-from img2world.render.loss import l1_dssim, l1_dssim_in_torch
+from img2world.render.loss import Target, Weights, view_loss, view_loss_in_torch
 from img2world.render.native import native_module
 
 LEVELS = native_module().simd_levels()
 
 
 def pictures(height, width, seed=0):
-    """A part of a photo, and the same with noise."""
+    """A part of a photo with noise, 0 to 1, and the photo, 0 to 255."""
     rng = np.random.default_rng(seed)
-    target = astronaut()[100 : 100 + height, 150 : 150 + width] / 255.0
-    return np.clip(target + rng.normal(size=target.shape) * 0.1, 0, 1), target
+    target = astronaut()[100 : 100 + height, 150 : 150 + width]
+    return np.clip(target / 255.0 + rng.normal(size=target.shape) * 0.1, 0, 1), target
+
+
+def colors_loss(image, target, share=0.2):
+    """The loss of colours alone."""
+    rgb = image if isinstance(image, torch.Tensor) else torch.tensor(image, dtype=torch.float32)
+    return view_loss(rgb, None, None, Target(rgb=torch.as_tensor(target)), Weights(dssim_share=share))
+
+
+def assert_same_gradients(actual, expected):
+    for tensor, truth in zip(actual, expected, strict=True):
+        assert (tensor.grad - truth.grad).norm() < 1e-5 * truth.grad.norm()
 
 
 @pytest.mark.parametrize("simd", LEVELS)
-@pytest.mark.parametrize(("height", "width"), [(11, 11), (12, 40), (77, 45), (64, 130)])
-def test_matches_torch_and_its_gradient(simd, height, width, monkeypatch):
+@pytest.mark.parametrize(("height", "width"), [(11, 11), (12, 40), (77, 45), (64, 130), (23, 200)])
+def test_colors_match_torch_and_their_gradient(simd, height, width, monkeypatch):
     monkeypatch.setenv("IMG2WORLD_SIMD", simd)
-    image, target = pictures(height, width)
+    image, photo = pictures(height, width)
     rgb = torch.tensor(image, dtype=torch.float32, requires_grad=True)
     truth = rgb.detach().double().requires_grad_()
-    target32 = torch.tensor(target, dtype=torch.float32)
-    actual, expected = l1_dssim(rgb, target32, 0.3), l1_dssim_in_torch(truth, target32.double(), 0.3)
+    target, weights = Target(rgb=torch.tensor(photo)), Weights(dssim_share=0.3)
+    actual, expected = view_loss(rgb, None, None, target, weights), view_loss_in_torch(truth, None, None, target, weights)
     (2 * actual).backward()
     (2 * expected).backward()
     # Variances are differences of float32 means, each good to about 1e-7, over constants of 1e-3.
     assert actual.item() == pytest.approx(expected.item(), abs=2e-6)
-    assert (rgb.grad - truth.grad).norm() < 1e-5 * truth.grad.norm()
+    assert_same_gradients([rgb], [truth])
+
+
+@pytest.mark.parametrize("simd", LEVELS)
+@pytest.mark.parametrize("has_outline", [True, False])
+def test_alpha_and_depth_match_torch_and_their_gradients(simd, has_outline, monkeypatch):
+    monkeypatch.setenv("IMG2WORLD_SIMD", simd)
+    rng = np.random.default_rng(3)
+    image, photo = pictures(35, 50)
+    alpha, known = rng.uniform(size=(35, 50)), rng.uniform(1, 3, (35, 50)) * (rng.uniform(size=(35, 50)) < 0.8)
+    # Half of the errors are beyond what counts.
+    depth = rng.uniform(0.8, 1.2, (35, 50)) * np.where(known > 0, known, 1)
+    outline = torch.tensor(rng.integers(0, 256, (35, 50)), dtype=torch.uint8) if has_outline else None
+    target = Target(rgb=torch.tensor(photo), alpha=outline, depth=torch.tensor(known, dtype=torch.float32))
+    weights = Weights(dssim_share=0.1, alpha=0.7, depth=0.4)
+    rendered = [torch.tensor(array, dtype=torch.float32, requires_grad=True) for array in (image, alpha, depth)]
+    truth = [tensor.detach().double().requires_grad_() for tensor in rendered]
+    actual, expected = view_loss(*rendered, target, weights), view_loss_in_torch(*truth, target, weights)
+    actual.backward()
+    expected.backward()
+    assert actual.item() == pytest.approx(expected.item(), abs=2e-6)
+    assert_same_gradients(rendered, truth)
 
 
 def test_similarity_is_that_of_scikit_image():
     image, target = pictures(70, 90)
     expected = structural_similarity(
-        image, target, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1, channel_axis=2
+        image, target / 255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1, channel_axis=2
     )
-    actual = l1_dssim(torch.tensor(image).float(), torch.tensor(target).float(), 1.0)
+    actual = colors_loss(image, target, 1.0)
     assert 1 - actual.item() == pytest.approx(expected, abs=2e-6)
 
 
 def test_weight_zero_is_the_absolute_difference():
     image, target = pictures(30, 20)
-    loss = l1_dssim(torch.tensor(image).float(), torch.tensor(target).float(), 0.0)
-    assert loss.item() == pytest.approx(np.abs(image - target).mean(), rel=1e-5)
+    loss = colors_loss(image, target, 0.0)
+    assert loss.item() == pytest.approx(np.abs(image - target / 255).mean(), rel=1e-5)
 
 
 def test_flat_equal_pictures_have_no_loss_and_no_slope():
     white = torch.ones(40, 40, 3, requires_grad=True)
-    loss = l1_dssim(white, torch.ones(40, 40, 3))
+    loss = colors_loss(white, torch.full((40, 40, 3), 255, dtype=torch.uint8))
     loss.backward()
     assert loss.item() == pytest.approx(0, abs=1e-6)
     assert white.grad.abs().max() < 1e-6
@@ -63,7 +95,7 @@ def test_threads_do_not_change_a_bit(monkeypatch):
     for threads in (1, 2, 5):
         monkeypatch.setenv("IMG2WORLD_THREADS", str(threads))
         rgb = torch.tensor(image, dtype=torch.float32, requires_grad=True)
-        loss = l1_dssim(rgb, torch.tensor(target, dtype=torch.float32))
+        loss = colors_loss(rgb, target)
         loss.backward()
         results.append(loss.detach().numpy().tobytes() + rgb.grad.numpy().tobytes())
     assert results[0] == results[1] == results[2]
@@ -72,6 +104,6 @@ def test_threads_do_not_change_a_bit(monkeypatch):
 def test_pictures_of_other_sizes_are_refused():
     # Under the tests the annotations are checked first.
     with pytest.raises((ValueError, TypeError)):
-        l1_dssim(torch.zeros(20, 20, 3), torch.zeros(20, 21, 3))
+        colors_loss(np.zeros((20, 20, 3)), np.zeros((20, 21, 3), np.uint8))
     with pytest.raises(Img2WorldError, match="10x20, needs at least 11x11"):
-        l1_dssim(torch.zeros(20, 10, 3), torch.zeros(20, 10, 3))
+        colors_loss(np.zeros((20, 10, 3)), np.zeros((20, 10, 3), np.uint8))

@@ -123,18 +123,35 @@ static void bind_frame(nb::module_& m) {
 }
 
 static void bind_loss(nb::module_& m) {
+    using Bytes = Array<const uint8_t, nb::shape<-1, -1>>;
+    using ColorBytes = Array<const uint8_t, nb::shape<-1, -1, 3>>;
     m.def(
-        "l1_dssim",
-        [](const std::string& simd, int threads, ColorMap image, ColorMap target, float weight,
-           std::optional<ColorMap> gradient) {
+        "view_loss",
+        [](const std::string& simd, int threads, ColorMap image, std::optional<Map> alpha, std::optional<Map> depth,
+           ColorBytes target, std::optional<Bytes> target_alpha, std::optional<Map> target_depth, double dssim_share,
+           double alpha_weight, double depth_weight, double max_depth_error, std::optional<ColorMap> gradient,
+           std::optional<Map> alpha_gradient, std::optional<Map> depth_gradient) {
             const Kernels kernels = find_kernels(simd);
+            LossTask task{};
+            task.width = static_cast<int>(image.shape(1));
+            task.height = static_cast<int>(image.shape(0));
+            task.image = image.data();
+            task.target = target.data();
+            task.alpha = data_or_null(alpha);
+            task.target_alpha = data_or_null(target_alpha);
+            task.depth = data_or_null(depth);
+            task.target_depth = data_or_null(target_depth);
+            task.gradient = data_or_null(gradient);
+            task.alpha_gradient = data_or_null(alpha_gradient);
+            task.depth_gradient = data_or_null(depth_gradient);
             nb::gil_scoped_release release;
             TeamLock team(threads);
-            return l1_dssim(kernels, team.get(), image.data(), target.data(), static_cast<int>(image.shape(1)),
-                            static_cast<int>(image.shape(0)), weight, gradient ? gradient->data() : nullptr);
+            return view_loss(kernels, team.get(), task, {dssim_share, alpha_weight, depth_weight, max_depth_error});
         },
-        "simd"_a, "threads"_a, "image"_a.noconvert(), "target"_a.noconvert(), "weight"_a,
-        "gradient"_a.noconvert().none());
+        "simd"_a, "threads"_a, "image"_a.noconvert(), "alpha"_a.noconvert().none(), "depth"_a.noconvert().none(),
+        "target"_a.noconvert(), "target_alpha"_a.noconvert().none(), "target_depth"_a.noconvert().none(),
+        "dssim_share"_a, "alpha_weight"_a, "depth_weight"_a, "max_depth_error"_a, "gradient"_a.noconvert().none(),
+        "alpha_gradient"_a.noconvert().none(), "depth_gradient"_a.noconvert().none());
 }
 
 static void bind_adam(nb::module_& m) {

@@ -11,13 +11,10 @@ namespace img2world {
     void blend_tile(const BlendTask&, int);                                                                        \
     void blend_tile_backward(const BlendBackwardTask&, int);                                                       \
     int64_t loss_scratch(const LossTask&);                                                                         \
-    double similarity_rows(const LossTask&, int, int, float*);                                                     \
-    double absolute_rows(const LossTask&, int, int);                                                               \
-    void loss_gradient_rows(const LossTask&, int, int);                                                            \
+    void loss_rows(const LossTask&, int, int, float*, double*);                                                    \
     void adam_rows(const AdamTask&, int64_t, int64_t);                                                             \
-    constexpr Kernels kernels{#simd,         project,      project_backward, reach_size,     blend_tile,           \
-                              blend_tile_backward, loss_scratch, similarity_rows, absolute_rows, loss_gradient_rows,\
-                              adam_rows};                                                                          \
+    constexpr Kernels kernels{#simd,      project,   project_backward, reach_size, blend_tile, blend_tile_backward,\
+                              loss_scratch, loss_rows, adam_rows};                                                 \
     }
 
 DECLARE_KERNELS(baseline)

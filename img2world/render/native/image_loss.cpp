@@ -1,7 +1,10 @@
-// L1 and structural similarity of rows of a picture, with gradient.
+// How far a rendered view is from what it should be, with gradient: L1 and structural similarity of colours, L1 of
+// alpha, and relative errors of depth.
 //
-// Channels are interleaved, so a row is 3 W floats and the same channel of the next pixel is 3 further on:
-// the same loop serves all channels. Windows are those that lie inside the picture.
+// Channels are interleaved, so a row is 3 W floats and the same channel of the next pixel is 3 further on: the same
+// loop serves all channels. Windows are those that lie inside the picture. They are blurred over rows first, some
+// rows at once, so that each value that is loaded serves several of them; then over columns, in strips that stay in
+// the first cache. What a value is does not depend on where strips and pieces of rows begin.
 #include "kernels.hpp"
 #include "simd.hpp"
 
@@ -9,53 +12,47 @@ namespace img2world {
 namespace IMG2WORLD_SIMD {
 namespace {
 
-constexpr int CHANNELS = 3;
-// Room behind each row, so that the last vector may run over its end.
-constexpr int SLACK = 16;
-constexpr int MARGIN = CHANNELS * (WINDOW - 1);
+constexpr int CHANNELS = 3, MARGIN = CHANNELS * (WINDOW - 1);
+// Rows that are worked on at once, as many as there are registers for, and those they need.
+constexpr int ROWS = LANES == 16 ? 4 : 2, NEEDED = ROWS + WINDOW - 1;
+// Floats of a row worked on at once, and with what its windows reach over to.
+constexpr int STRIP = 256, WIDE_STRIP = STRIP + 2 * LANES + MARGIN / LANES * LANES;
+static_assert(STRIP % LANES == 0 && WIDE_STRIP >= STRIP + MARGIN + LANES && WIDE_STRIP % LANES == 0);
+// What the windows are taken of: x, y, x² + y², x y. What comes back: derivatives by the means of x, x² and x y.
+constexpr int MEANS = 4, MAPS = 3;
 
-// Floats from one scratch row to the next.
-INLINE int64_t pitch(const LossTask& task) { return CHANNELS * static_cast<int64_t>(task.width) + 2 * MARGIN + SLACK; }
+// Floats of a row, of a row of derivatives, which has zeros on both sides, and from one such row to the next.
+INLINE int64_t row_size(const LossTask& task) { return CHANNELS * static_cast<int64_t>(task.width); }
+INLINE int64_t map_size(const LossTask& task) { return row_size(task) + MARGIN; }
+INLINE int64_t pitch(const LossTask& task) { return map_size(task) + LANES; }
 
-// out[i] = sum of weights[k] in[i + k step] for i < count, and up to SLACK more.
-INLINE void correlate(const float* in, int64_t step, const float* weights, int64_t count, float* out) {
-    for (int64_t i = 0; i < count; i += LANES) {
-        Float sum = weights[0] * load(in + i);
-        for (int k = 1; k < WINDOW; k++) sum = fma(splat(weights[k]), load(in + i + k * step), sum);
-        store(out + i, sum);
+// Sums over the rows of ROWS windows, the first of which begins at row 0 of `load_values(row, values)`.
+template <int COUNT, typename Load>
+INLINE void blur_rows(const float* window, const Load& load_values, Float (&sums)[COUNT][ROWS]) {
+#pragma GCC unroll 16
+    for (int row = 0; row < NEEDED; row++) {
+        Float values[COUNT];
+        load_values(row, values);
+#pragma GCC unroll 4
+        for (int j = 0; j < ROWS; j++) {
+            if (row < j || row - j >= WINDOW) continue;
+            for (int k = 0; k < COUNT; k++) sums[k][j] = fma(splat(window[row - j]), values[k], sums[k][j]);
+        }
     }
 }
 
-// What the windows are taken of: x, y, x² + y², x y.
-constexpr int MEANS = 4;
-
-// The means over the columns of the windows of picture row `row`, into rows of `out` that are `stride` apart.
-INLINE void blur_row(const LossTask& task, int row, float* scratch, float* out, int64_t stride) {
-    const int64_t size = CHANNELS * static_cast<int64_t>(task.width), length = pitch(task);
-    float *x = scratch, *y = x + length, *squares = y + length, *product = squares + length;
-    std::memcpy(x, task.image + row * size, size * sizeof(float));
-    std::memcpy(y, task.target + row * size, size * sizeof(float));
-    for (int64_t i = 0; i < size; i += LANES) {
-        const Float a = load(x + i), b = load(y + i);
-        store(squares + i, fma(a, a, b * b));
-        store(product + i, a * b);
-    }
-    for (int k = 0; k < MEANS; k++) {
-        correlate(scratch + k * length, CHANNELS, task.window, size - MARGIN, out + k * stride);
-    }
-}
-
-// Mean over the rows of the windows; the rows go round in a ring, `first` being the oldest.
-INLINE Float blur_column(const float* ring, int64_t length, int first, const float* weights, int64_t i) {
-    Float sum = {};
-    for (int k = 0; k < WINDOW; k++) {
-        const int place = first + k < WINDOW ? first + k : first + k - WINDOW;
-        sum = fma(splat(weights[k]), load(ring + place * length + i), sum);
-    }
+INLINE Float blur_columns(const float* window, const float* in) {
+    Float sum = window[0] * load(in);
+#pragma GCC unroll 10
+    for (int k = 1; k < WINDOW; k++) sum = fma(splat(window[k]), load(in + k * CHANNELS), sum);
     return sum;
 }
 
-// Similarity, and its derivatives with respect to the means of x, of x² and of x y.
+template <int COUNT>
+struct Strip {
+    alignas(64) float values[COUNT][ROWS][WIDE_STRIP];
+};
+
 struct Similarity {
     Float value, by_mean, by_square, by_product;
 };
@@ -81,80 +78,160 @@ INLINE double sum_of_lanes(Float a) {
     return sum;
 }
 
+INLINE Float sign_of(Float a) { return select(a > 0.0f, splat(1.0f), select(a < 0.0f, splat(-1.0f), Float{})); }
+
+// Rows of derivatives, the last NEEDED of them; others are zero.
+struct Maps {
+    float* rows;  // [NEEDED, MAPS], `pitch` apart, and one more that is zero
+    int64_t pitch;
+    int begin, end;  // windows that there are
+
+    float* find(int window, int k) const { return rows + (window % NEEDED * MAPS + k) * pitch; }
+    const float* read(int window, int k) const {
+        return window >= begin && window < end ? find(window, k) : rows + NEEDED * MAPS * pitch;
+    }
+};
+
+// The windows of ROWS rows from `first` on: their derivatives go to `maps`; gives the sum of each row's similarity.
+INLINE void add_windows(const LossTask& task, int first, int end, const Maps& maps, double* similar) {
+    const int64_t size = row_size(task), windows = size - MARGIN;
+    const Int lane = lane_numbers();
+    Float sums[ROWS] = {};
+    Strip<MEANS> strip;
+    for (int64_t begin = 0; begin < windows; begin += STRIP) {
+        const int64_t stop = begin + STRIP < windows ? begin + STRIP : windows;
+        for_vectors(begin, stop + MARGIN, size, [&](int64_t i, int count) __attribute__((always_inline)) {
+            Float means[MEANS][ROWS] = {};
+            blur_rows(task.window, [&](int row, Float* values) __attribute__((always_inline)) {
+                // Rows below the picture are in no window that counts.
+                const int64_t place = (first + row < task.height ? first + row : task.height - 1) * size + i;
+                const Float x = load_some(task.image + place, count), y = load_bytes(task.target + place, count);
+                values[0] = x;
+                values[1] = y;
+                values[2] = fma(x, x, y * y);
+                values[3] = x * y;
+            }, means);
+            for (int k = 0; k < MEANS; k++) {
+                for (int j = 0; j < ROWS; j++) store(strip.values[k][j] + (i - begin), means[k][j]);
+            }
+        });
+        for (int j = 0; j < ROWS && first + j < end; j++) {
+            for_vectors(begin, stop, windows, [&](int64_t i, int count) __attribute__((always_inline)) {
+                Float mean[MEANS];
+                for (int k = 0; k < MEANS; k++) mean[k] = blur_columns(task.window, strip.values[k][j] + (i - begin));
+                const Similarity s = similarity(mean[0], mean[1], mean[2], mean[3]);
+                sums[j] += select(lane < count, s.value, Float{});
+                store_some(maps.find(first + j, 0) + MARGIN + i, count, s.by_mean);
+                store_some(maps.find(first + j, 1) + MARGIN + i, count, s.by_square);
+                store_some(maps.find(first + j, 2) + MARGIN + i, count, s.by_product);
+            });
+        }
+    }
+    for (int j = 0; j < ROWS; j++) similar[j] = sum_of_lanes(sums[j]);
+}
+
+// The gradient of ROWS rows of pixels from `first` on, for which `maps` has all windows.
+INLINE void find_gradient(const LossTask& task, int first, int end, const Maps& maps) {
+    const int64_t size = row_size(task);
+    Strip<MAPS> strip;
+    for (int64_t begin = 0; begin < size; begin += STRIP) {
+        const int64_t stop = begin + STRIP < size ? begin + STRIP : size;
+        for (int64_t i = begin; i < stop + MARGIN; i += LANES) {
+            Float spread[MAPS][ROWS] = {};
+            // A window is symmetric, so it spreads over its rows as it takes their mean.
+            blur_rows(task.window, [&](int row, Float* values) __attribute__((always_inline)) {
+                for (int k = 0; k < MAPS; k++) values[k] = load(maps.read(first + row - (WINDOW - 1), k) + i);
+            }, spread);
+            for (int k = 0; k < MAPS; k++) {
+                for (int j = 0; j < ROWS; j++) store(strip.values[k][j] + (i - begin), spread[k][j]);
+            }
+        }
+        for (int j = 0; j < ROWS && first + j < end; j++) {
+            const int64_t row = (first + j) * size;
+            for_vectors(begin, stop, size, [&](int64_t i, int count) __attribute__((always_inline)) {
+                Float sums[MAPS];
+                for (int k = 0; k < MAPS; k++) sums[k] = blur_columns(task.window, strip.values[k][j] + (i - begin));
+                const Float x = load_some(task.image + row + i, count), y = load_bytes(task.target + row + i, count);
+                const Float similar = sums[0] + 2.0f * x * sums[1] + y * sums[2];
+                const Float gradient = task.absolute_weight * sign_of(x - y) - task.similarity_weight * similar;
+                store_some(task.gradient + row + i, count, gradient);
+            });
+        }
+    }
+}
+
+INLINE double absolute_row(const LossTask& task, int row) {
+    const int64_t size = row_size(task);
+    Float sum = {};
+    for_vectors(0, size, size, [&](int64_t i, int count) __attribute__((always_inline)) {
+        const int64_t place = row * size + i;
+        const Float difference = load_some(task.image + place, count) - load_bytes(task.target + place, count);
+        sum += maximum(difference, -difference);
+    });
+    return task.absolute_weight * sum_of_lanes(sum);
+}
+
+INLINE double alpha_row(const LossTask& task, int row) {
+    Float sum = {};
+    for_vectors(0, task.width, task.width, [&](int64_t i, int count) __attribute__((always_inline)) {
+        const int64_t place = static_cast<int64_t>(row) * task.width + i;
+        // Without a target, all should be opaque.
+        const Float target = task.target_alpha == nullptr ? splat(1.0f) : load_bytes(task.target_alpha + place, count);
+        const Float difference = select(lane_numbers() < count, load_some(task.alpha + place, count) - target, Float{});
+        sum += maximum(difference, -difference);
+        if (task.alpha_gradient != nullptr) {
+            store_some(task.alpha_gradient + place, count, task.alpha_weight * sign_of(difference));
+        }
+    });
+    return task.alpha_weight * sum_of_lanes(sum);
+}
+
+INLINE double depth_row(const LossTask& task, int row) {
+    Float sum = {};
+    for_vectors(0, task.width, task.width, [&](int64_t i, int count) __attribute__((always_inline)) {
+        const int64_t place = static_cast<int64_t>(row) * task.width + i;
+        const Float target = load_some(task.target_depth + place, count), depth = load_some(task.depth + place, count);
+        const Int known = target > 0.0f;
+        const Float inverse = 1.0f / select(known, target, splat(1.0f)), error = depth * inverse - 1.0f;
+        const Float size = maximum(error, -error);
+        const Int counts = known & (size < task.max_depth_error);
+        sum += select(counts, size, Float{});
+        if (task.depth_gradient != nullptr) {
+            const Float gradient = select(counts, task.depth_weight * sign_of(error) * inverse, Float{});
+            store_some(task.depth_gradient + place, count, gradient);
+        }
+    });
+    return task.depth_weight * sum_of_lanes(sum);
+}
+
 }  // namespace
 
-int64_t loss_scratch(const LossTask& task) { return (2 * MEANS + MEANS * WINDOW) * pitch(task) + SLACK; }
+int64_t loss_scratch(const LossTask& task) { return (NEEDED * MAPS + 1) * pitch(task); }
 
-double similarity_rows(const LossTask& task, int begin, int end, float* scratch) {
-    const int64_t size = CHANNELS * static_cast<int64_t>(task.width), count = size - MARGIN, length = pitch(task);
-    // Derivatives have zeros on both sides, so that they can be spread over the pixels of their windows.
-    float* derivatives = scratch + MEANS * length;
-    float* ring = derivatives + MEANS * length;
-    const Int lane = lane_numbers();
-    double sum = 0;
-    for (int row = begin; row < end + WINDOW - 1; row++) {
-        blur_row(task, row, scratch, ring + row % WINDOW * length, WINDOW * length);
-        const int window = row - (WINDOW - 1);
-        if (window < begin) continue;
-        Float row_sum = {};
-        for (int64_t i = 0; i < count; i += LANES) {
-            Float mean[MEANS];
-            for (int k = 0; k < MEANS; k++) {
-                mean[k] = blur_column(ring + k * WINDOW * length, length, window % WINDOW, task.window, i);
-            }
-            const Similarity s = similarity(mean[0], mean[1], mean[2], mean[3]);
-            const Int inside = lane < static_cast<int32_t>(count - i < LANES ? count - i : LANES);
-            row_sum += select(inside, s.value, Float{});
-            store(derivatives + MARGIN + i, select(inside, s.by_mean, Float{}));
-            store(derivatives + length + MARGIN + i, select(inside, s.by_square, Float{}));
-            store(derivatives + 2 * length + MARGIN + i, select(inside, s.by_product, Float{}));
-        }
-        sum += sum_of_lanes(row_sum);
-        if (task.maps == nullptr) continue;
-        for (int k = 0; k < MAPS; k++) {
-            // The window is symmetric, so this is its own transpose.
-            correlate(derivatives + k * length, CHANNELS, task.window, size, scratch);
-            const int64_t place = k * static_cast<int64_t>(task.height - WINDOW + 1) + window;
-            std::memcpy(task.maps + place * size, scratch, size * sizeof(float));
-        }
-    }
-    return sum;
-}
-
-double absolute_rows(const LossTask& task, int begin, int end) {
-    const int64_t size = CHANNELS * static_cast<int64_t>(task.width);
-    double sum = 0;
-    for (int row = begin; row < end; row++) {
-        const float *x = task.image + row * size, *y = task.target + row * size;
-        float row_sum = 0;
-        for (int64_t i = 0; i < size; i++) row_sum += __builtin_fabsf(x[i] - y[i]);
-        sum += row_sum;
-    }
-    return sum;
-}
-
-void loss_gradient_rows(const LossTask& task, int begin, int end) {
-    const int64_t size = CHANNELS * static_cast<int64_t>(task.width);
+void loss_rows(const LossTask& task, int begin, int end, float* scratch, double* losses) {
     const int windows = task.height - WINDOW + 1;
     for (int row = begin; row < end; row++) {
-        const int first = row < WINDOW ? 0 : row - WINDOW + 1, last = row < windows ? row : windows - 1;
-        const float *x = task.image + row * size, *y = task.target + row * size;
-        float* out = task.gradient + row * size;
-        for (int64_t i = 0; i < size; i += LANES) {
-            const int width = size - i < LANES ? static_cast<int>(size - i) : LANES;
-            Float sums[MAPS] = {};
-            for (int window = first; window <= last; window++) {
-                const Float weight = splat(task.window[row - window]);
-                for (int k = 0; k < MAPS; k++) {
-                    const float* map = task.maps + (k * static_cast<int64_t>(windows) + window) * size + i;
-                    sums[k] = fma(weight, load_some(map, width), sums[k]);
-                }
-            }
-            const Float a = load_some(x + i, width), b = load_some(y + i, width), difference = a - b;
-            const Float sign = select(difference > 0.0f, splat(1.0f), select(difference < 0.0f, splat(-1.0f), Float{}));
-            const Float spread = sums[0] + 2.0f * a * sums[1] + b * sums[2];
-            store_some(out + i, width, task.absolute_weight * sign - task.similarity_weight * spread);
+        losses[row] = absolute_row(task, row);
+        if (task.alpha != nullptr) losses[row] += alpha_row(task, row);
+        if (task.depth != nullptr) losses[row] += depth_row(task, row);
+    }
+    // Pixels are in windows that begin above them, which count for the rows where they begin.
+    const int first = begin < WINDOW - 1 ? 0 : begin - (WINDOW - 1), last = end < windows ? end : windows;
+    std::memset(scratch, 0, loss_scratch(task) * sizeof(float));
+    Maps maps{scratch, pitch(task), first, first};
+    int done = begin;
+    for (int window = first; window < last; window += ROWS) {
+        maps.end = window + ROWS < last ? window + ROWS : last;
+        double similar[ROWS];
+        add_windows(task, window, maps.end, maps, similar);
+        for (int row = window < begin ? begin : window; row < maps.end; row++) {
+            losses[row] -= task.similarity_weight * similar[row - window];
         }
+        if (task.gradient == nullptr) continue;
+        // The last rows of the picture are in no further window.
+        const int ready = maps.end < last ? maps.end : end;
+        for (; done < ready; done += ROWS) find_gradient(task, done, ready < done + ROWS ? ready : done + ROWS, maps);
+        done = done < ready ? done : ready < begin ? begin : ready;
     }
 }
 

@@ -93,16 +93,20 @@ struct BlendBackwardTask {
 
 // Side of the windows of structural similarity.
 constexpr int WINDOW = 11;
-// Derivatives of the similarity with respect to the windows' means of x, x² and x y.
-constexpr int MAPS = 3;
-
+// Values and their targets lie as pictures do; targets are 0 to 255. All that may be null leaves its part of the loss out,
+// or is not wanted.
 struct LossTask {
     int width, height;
-    const float *image, *target;               // [H, W, 3]
-    float window[WINDOW];                      // sums to one
-    float absolute_weight, similarity_weight;  // what a pixel and a window count in the loss
-    float* maps;                               // [MAPS, H - WINDOW + 1, W, 3], spread over columns; may be null
-    float* gradient;                           // [H, W, 3]
+    const float* image;     // [H, W, 3], 0 to 1
+    const uint8_t* target;  // [H, W, 3]
+    const float* alpha;     // [H, W]; may be null
+    const uint8_t* target_alpha;  // [H, W]; null means opaque
+    const float *depth, *target_depth;  // [H, W]; null together; 0 is not known
+    float window[WINDOW];           // sums to one
+    float max_depth_error;          // of depth / target - 1; beyond it the two show different surfaces
+    // What counts in the loss: a colour of a pixel, a window, a pixel's alpha and depth.
+    float absolute_weight, similarity_weight, alpha_weight, depth_weight;
+    float *gradient, *alpha_gradient, *depth_gradient;  // null together
 };
 
 struct AdamTask {
@@ -126,14 +130,10 @@ struct Kernels {
     int64_t (*reach_size)(int64_t entries, int64_t tiles);
     void (*blend_tile)(const BlendTask&, int tile);
     void (*blend_tile_backward)(const BlendBackwardTask&, int tile);
-    // Floats that similarity_rows needs; they must be finite.
+    // Floats that loss_rows needs.
     int64_t (*loss_scratch)(const LossTask&);
-    // The sum of the similarities of some rows of windows; fills their maps.
-    double (*similarity_rows)(const LossTask&, int begin, int end, float* scratch);
-    // The sum of the absolute differences of some rows of pixels.
-    double (*absolute_rows)(const LossTask&, int begin, int end);
-    // Needs the maps of all windows that the rows of pixels are in.
-    void (*loss_gradient_rows)(const LossTask&, int begin, int end);
+    // The losses of some rows, each in its place, without the 1 in 1 - similarity; and their gradients.
+    void (*loss_rows)(const LossTask&, int begin, int end, float* scratch, double* losses);
     void (*adam_rows)(const AdamTask&, int64_t begin, int64_t end);
 };
 

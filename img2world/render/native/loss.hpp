@@ -1,4 +1,4 @@
-// The loss of a rendered picture: L1 and structural dissimilarity.
+// The loss of a rendered view.
 #pragma once
 
 #include "kernels.hpp"
@@ -6,9 +6,13 @@
 
 namespace img2world {
 
-// (1 - weight) mean |image - target| + weight (1 - mean SSIM), and its gradient with respect to the image
-// unless `gradient` is null. Pictures are [H, W, 3], at least WINDOW on each side.
-double l1_dssim(const Kernels& kernels, Team& team, const float* image, const float* target, int width, int height,
-                float weight, float* gradient);
+struct LossWeights {
+    double dssim_share, alpha, depth, max_depth_error;
+};
+
+// (1 - share) mean |image - target| + share (1 - mean SSIM) + alpha mean |alpha - target| + depth mean |depth / target - 1|,
+// and the gradients that the task asks for. The task's window and weights are set here. Pictures are at least WINDOW on
+// each side.
+double view_loss(const Kernels& kernels, Team& team, LossTask task, const LossWeights& weights);
 
 }  // namespace img2world

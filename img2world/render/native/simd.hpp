@@ -208,6 +208,31 @@ INLINE void store_some(float* p, int count, Float value) {
     }
 }
 
+// The first `count` of some bytes as floats 0 to 1; the others are zero.
+INLINE Float load_bytes(const uint8_t* p, int count) {
+    alignas(16) uint8_t bytes[16] = {};
+    if (count < LANES) {
+        for (int i = 0; i < count; i++) bytes[i] = p[i];
+        p = bytes;
+    }
+#if defined(__AVX512F__)
+    const Int numbers = (Int)_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+#elif defined(__AVX2__)
+    const Int numbers = (Int)_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+#else
+    const Int numbers = {p[0], p[1], p[2], p[3]};
+#endif
+    return __builtin_convertvector(numbers, Float) * (1.0f / 255.0f);
+}
+
+// Calls use(i, count) for vectors of [begin, end), of which only those before `size` exist: `count` of a vector.
+template <typename Use>
+INLINE void for_vectors(int64_t begin, int64_t end, int64_t size, const Use& use) {
+    int64_t i = begin;
+    for (; i < end && i + LANES <= size; i += LANES) use(i, LANES);
+    if (i < end) use(i, static_cast<int>(size - i));
+}
+
 // Column K of rows of N values that lie one after the other in N vectors: in lane i the value i N + K.
 template <int N, int K, int... I>
 INLINE Float pick_column(const Float* rows, std::integer_sequence<int, I...>) {
