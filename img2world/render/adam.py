@@ -1,7 +1,8 @@
 """Adam for the tensors of Gaussians: only those that a picture has drawn move."""
 
+import numpy as np
 import torch
-from jaxtyping import Float, Int32
+from jaxtyping import Float, Float32, Int32
 from torch import Tensor
 
 from img2world.render.native import native_module, num_threads, simd_level
@@ -21,11 +22,11 @@ def adam_step(
     *,
     radii: Int32[Tensor, "N"] | None,
     step: int,
-    rate: float,
+    rates: Float32[np.ndarray, "C"],
 ) -> None:
     """Move `values` and their moments in place; rows whose radius is 0 stay as they are.
 
-    `step` counts from 1. float32 on the CPU is done by native code, the rest by torch. Source: Kingma and
+    `step` counts from 1; `rates` are those of the C values of a row. float32 on the CPU is done by native code, the rest by torch. Source: Kingma and
     Ba 2015, "Adam", algorithm 1; leaving out what is not seen is the sparse Adam of Mallick et al. 2024,
     "Taming 3DGS", section 4.
     """
@@ -35,11 +36,12 @@ def adam_step(
     if values.dtype == torch.float32 and values.device.type == "cpu" and gradients.is_contiguous():
         rows = [tensor.detach().reshape(len(values), -1).numpy() for tensor in tensors]
         seen = None if radii is None else radii.numpy()
-        native_module().adam(simd_level(), num_threads(), *rows, seen, step, rate, BETA1, BETA2, EPSILON)
+        native_module().adam(simd_level(), num_threads(), *rows, seen, rates, step, BETA1, BETA2, EPSILON)
         return
     drawn = slice(None) if radii is None else radii > 0
     gradient = gradients[drawn]
     means[drawn] = mean = means[drawn].lerp(gradient, 1 - BETA1)
     squares[drawn] = square = squares[drawn].lerp(gradient.square(), 1 - BETA2)
     move = (mean / (1 - BETA1**step)) / ((square / (1 - BETA2**step)).sqrt() + EPSILON)
+    rate = torch.from_numpy(rates).to(values).reshape(values.shape[1:])
     values[drawn] -= rate * move

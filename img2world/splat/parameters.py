@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Int32
 from torch import Tensor
@@ -11,16 +12,16 @@ from img2world.render.adam import adam_step
 from img2world.render.splats import Splats, gaussians_from_splats
 
 Rows = dict[str, Tensor]
-"""Tensors by name, one row for each Gaussian: means, quats, log_scales, logit_opacities, dc and rest."""
+"""Tensors by name, one row for each Gaussian: means, quats, log_scales, logit_opacities and sh."""
 
 
 class Parameters:
-    """Gaussians under training. The constant colour `dc` and the `rest` of SH learn at different rates."""
+    """Gaussians under training."""
 
     def __init__(self, gaussians: Gaussians, device: str) -> None:
-        arrays = {name: getattr(gaussians, name) for name in ("means", "quats", "log_scales", "logit_opacities")}
-        arrays |= {"dc": gaussians.sh[:, :1], "rest": gaussians.sh[:, 1:]}
-        self.values: Rows = {name: torch.tensor(array, device=device) for name, array in arrays.items()}
+        self.values: Rows = {
+            name: torch.tensor(getattr(gaussians, name), device=device) for name in Splats.__dataclass_fields__
+        }
         for value in self.values.values():
             value.requires_grad_()
         # The running means of gradients and of their squares.
@@ -33,14 +34,11 @@ class Parameters:
     @property
     def sh_degree(self) -> int:
         """Degree 0 to 3 of the colours."""
-        return int((1 + self.values["rest"].shape[1]) ** 0.5) - 1
+        return int(self.values["sh"].shape[1] ** 0.5) - 1
 
     def splats(self) -> Splats:
         """The Gaussians to rasterize, differentiable back to these parameters."""
-        values = self.values
-        sh = torch.cat([values["dc"], values["rest"]], 1) if self.sh_degree else values["dc"]
-        names = ("means", "quats", "log_scales", "logit_opacities")
-        return Splats(**{name: values[name] for name in names}, sh=sh)
+        return Splats(**self.values)
 
     def gaussians(self) -> Gaussians:
         """A copy as plain arrays, with unit quaternions."""
@@ -51,19 +49,22 @@ class Parameters:
     def step(self, rates: Mapping[str, float], radii: Int32[Tensor, "N"] | None = None) -> None:
         """One step of Adam down the gradients that `backward` left, which are cleared.
 
-        With the radii of the picture, only the Gaussians that it shows move.
+        `rates` are by name; those of `sh` are "dc", of the constant colour, and "rest". With the radii of the picture, only the Gaussians that it shows move.
         """
         self._steps += 1
         for name, value in self.values.items():
             if value.grad is not None:
+                columns = np.full(value.shape[1:].numel(), rates["rest" if name == "sh" else name], np.float32)
+                if name == "sh":
+                    columns[:3] = rates["dc"]
                 moments = self._moments[name]
-                adam_step(value, value.grad, *moments, radii=radii, step=self._steps, rate=rates[name])
+                adam_step(value, value.grad, *moments, radii=radii, step=self._steps, rates=columns)
                 value.grad = None
 
     def raise_sh_degree(self) -> None:
         """Give the colours one more band, zero at first."""
-        zeros = torch.zeros(len(self), 2 * self.sh_degree + 3, 3, device=self.values["dc"].device)
-        self._replace("rest", lambda old: torch.cat([old, zeros], 1), lambda old: torch.cat([old, zeros], 1))
+        zeros = torch.zeros(len(self), 2 * self.sh_degree + 3, 3, device=self.values["sh"].device)
+        self._replace("sh", lambda old: torch.cat([old, zeros], 1), lambda old: torch.cat([old, zeros], 1))
 
     def edit(self, keep: Bool[Tensor, "N"], added: Rows) -> None:
         """Drop the rows that are not kept, then append new ones, which start with empty Adam state."""

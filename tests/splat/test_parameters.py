@@ -62,7 +62,7 @@ def test_a_raised_degree_changes_no_colour_and_then_learns(wall_gaussians):
     for value in parameters.values.values():
         value.grad = torch.zeros_like(value) if value.grad is None else value.grad
     parameters.step(RATES)
-    assert parameters.values["rest"].abs().max() > 0
+    assert parameters.values["sh"][:, 1:].abs().max() > 0
 
 
 def test_gaussians_go_in_and_come_out(wall_gaussians):

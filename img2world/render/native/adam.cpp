@@ -14,6 +14,7 @@ void adam_rows(const AdamTask& task, int64_t begin, int64_t end) {
         }
         int64_t stop = row + 1;
         while (stop < end && (task.radii == nullptr || task.radii[stop] != 0)) stop++;
+        int64_t column = 0;
         for (int64_t i = row * task.columns; i < stop * task.columns; i += LANES) {
             const int64_t rest = stop * task.columns - i;
             const int count = rest < LANES ? static_cast<int>(rest) : LANES;
@@ -24,7 +25,9 @@ void adam_rows(const AdamTask& task, int64_t begin, int64_t end) {
             const Float move = new_mean / (square_root(new_square) * task.square_scale + task.epsilon);
             store_some(task.means + i, count, new_mean);
             store_some(task.squares + i, count, new_square);
-            store_some(task.values + i, count, minus_product(load_some(task.values + i, count), splat(task.rate), move));
+            const Float rates = load(task.rates + column), value = load_some(task.values + i, count);
+            store_some(task.values + i, count, minus_product(value, rates, move));
+            for (column += LANES; column >= task.columns;) column -= task.columns;
         }
         row = stop;
     }

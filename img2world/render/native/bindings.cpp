@@ -159,13 +159,18 @@ static void bind_adam(nb::module_& m) {
     m.def(
         "adam",
         [](const std::string& simd, int threads, Flat values, Flat gradients, Flat means, Flat squares,
-           std::optional<Counts> radii, int64_t step, double rate, double beta1, double beta2, double epsilon) {
+           std::optional<Counts> radii, Array<const float, nb::shape<-1>> rates, int64_t step, double beta1, double beta2,
+           double epsilon) {
             constexpr int64_t ROWS_PER_PIECE = 4096;
             const Kernels kernels = find_kernels(simd);
+            const size_t columns = values.shape(1);
+            std::vector<float> rates_of_steps(columns + MAX_LANES);
+            for (size_t i = 0; i < rates_of_steps.size(); i++) {
+                rates_of_steps[i] = static_cast<float>(rates.data()[i % columns] / (1 - std::pow(beta1, step)));
+            }
             const AdamTask task{values.data(), gradients.data(), means.data(), squares.data(), data_or_null(radii),
-                                static_cast<int64_t>(values.shape(1)), static_cast<float>(beta1),
-                                static_cast<float>(beta2), static_cast<float>(epsilon),
-                                static_cast<float>(rate / (1 - std::pow(beta1, step))),
+                                static_cast<int64_t>(columns), static_cast<float>(beta1),
+                                static_cast<float>(beta2), static_cast<float>(epsilon), rates_of_steps.data(),
                                 static_cast<float>(1 / std::sqrt(1 - std::pow(beta2, step)))};
             nb::gil_scoped_release release;
             TeamLock team(threads);
@@ -173,7 +178,7 @@ static void bind_adam(nb::module_& m) {
                                   [&](int64_t begin, int64_t end) { kernels.adam_rows(task, begin, end); });
         },
         "simd"_a, "threads"_a, "values"_a.noconvert(), "gradients"_a.noconvert(), "means"_a.noconvert(),
-        "squares"_a.noconvert(), "radii"_a.noconvert().none(), "step"_a, "rate"_a, "beta1"_a, "beta2"_a, "epsilon"_a);
+        "squares"_a.noconvert(), "radii"_a.noconvert().none(), "rates"_a.noconvert(), "step"_a, "beta1"_a, "beta2"_a, "epsilon"_a);
 }
 
 static void bind_triangles(nb::module_& m) {

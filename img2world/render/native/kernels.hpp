@@ -109,6 +109,8 @@ struct LossTask {
     float *gradient, *alpha_gradient, *depth_gradient;  // null together
 };
 
+constexpr int MAX_LANES = 16;
+
 struct AdamTask {
     float* values;           // [N, columns]
     const float* gradients;  // [N, columns]
@@ -116,7 +118,9 @@ struct AdamTask {
     const int32_t* radii;    // [N], rows with 0 are left alone; may be null
     int64_t columns;
     float beta1, beta2, epsilon;
-    float rate, square_scale;  // with the corrections for the first steps
+    // With the corrections for the first steps. Rates go on after the last column with the first, for a vector.
+    const float* rates;  // [columns + MAX_LANES]
+    float square_scale;
 };
 
 struct Kernels {
