@@ -21,7 +21,9 @@ from img2world.core.cameras import Cameras
 from img2world.render import rasterize
 from img2world.render.loss import Target, Weights, view_loss, view_loss_in_torch
 from img2world.render.native import native_module
-from img2world.render.splats import Splats
+from img2world.render.reference import project
+from img2world.render.semantics import MAX_ALPHA, MIN_ALPHA, MIN_TRANSMITTANCE
+from img2world.render.splats import Splats, camera_tensors
 
 SIZES = ((20_000, 256), (20_000, 512), (100_000, 256), (100_000, 512))
 """Gaussians, and pixels on each side of the picture."""
@@ -92,6 +94,35 @@ def time_rasterizer(stopwatch: Stopwatch, count: int, side: int, bases: int, bac
     return stopwatch.median(forward, backward)
 
 
+FLOPS_PER_PAIR = 77
+"""Forward and backward, for one Gaussian at one pixel where it counts."""
+
+
+def pairs_of(count: int, side: int, samples: int = 512) -> float:
+    """How many pairs of a pixel and a Gaussian count in a picture of the cloud, from some of its pixels."""
+    with torch.no_grad():
+        seen = project(cloud(count, 1), camera_tensors(camera(side)))
+    order = torch.argsort(seen.depths)
+    means, opacities = seen.means[order], seen.opacities[order]
+    xx, xy, yy = (seen.covariances[order] / seen.determinants[order, None]).T
+    pixels = torch.from_numpy(np.random.default_rng(4).uniform(0, side, (samples, 2))).float()
+    counted = 0
+    for x, y in pixels.tolist():
+        dx, dy = x - means[:, 0], y - means[:, 1]
+        alpha = opacities * torch.exp(-0.5 * (yy * dx * dx - 2 * xy * dx * dy + xx * dy * dy).clamp(min=0))
+        alpha = torch.where(alpha >= MIN_ALPHA, alpha.clamp(max=MAX_ALPHA), 0)
+        light = torch.cumprod(1 - alpha, 0)
+        counted += int(((alpha > 0) & (torch.cat([torch.ones(1), light[:-1]]) >= MIN_TRANSMITTANCE)).sum())
+    return counted / samples * side * side
+
+
+def peak_flops() -> float:
+    """Floating-point operations a second of one thread, as the matrix product of torch reaches them."""
+    a = torch.rand(1024, 1024)
+    times = Stopwatch(runs=15, clock=time.perf_counter).median(lambda: a @ a)
+    return 2 * 1024**3 / (times[0] / 1e3)
+
+
 def time_loss(stopwatch: Stopwatch, side: int, loss: Callable[..., torch.Tensor]) -> float:
     """Median milliseconds of the image loss and its gradient."""
     rng = np.random.default_rng(2)
@@ -110,8 +141,13 @@ def processor() -> str:
 
 def print_sizes(stopwatch: Stopwatch, levels: list[str], threads: list[int]) -> None:
     """One row for each instruction set, number of threads, SH degree and size."""
-    print("\n| SIMD | threads | SH degree | Gaussians | pixels | forward ms | backward ms | both ms |")
-    print("|---|---|---|---|---|---|---|---|")
+    peak, pairs = peak_flops(), {size: pairs_of(*size) for size in SIZES}
+    print(
+        f"\nOne thread reaches {peak / 1e9:.0f} GFLOP/s in the matrix product of torch, to which the last column refers:"
+    )
+    print(f"{FLOPS_PER_PAIR} operations for each pair of a pixel and a Gaussian that counts in it.")
+    print("\n| SIMD | threads | SH degree | Gaussians | pixels | forward ms | backward ms | both ms | of the peak |")
+    print("|---|---|---|---|---|---|---|---|---|")
     cases = [(levels[0], used, degree) for used in threads for degree in (0, 3)]
     cases += [(level, threads[0], 0) for level in levels[1:]]
     for level, used, degree in cases:
@@ -119,7 +155,9 @@ def print_sizes(stopwatch: Stopwatch, levels: list[str], threads: list[int]) -> 
         for count, side in SIZES:
             forward, backward = time_rasterizer(stopwatch, count, side, (degree + 1) ** 2, "native")
             row = (level, used, degree, f"{count:,}", f"{side}²", f"{forward:.1f}", f"{backward:.1f}")
-            print("|", " | ".join(map(str, row)), f"| {forward + backward:.1f} |")
+            both = forward + backward
+            share = FLOPS_PER_PAIR * pairs[count, side] / (both / 1e3) / (peak * used)
+            print("|", " | ".join(map(str, row)), f"| {both:.1f} | {share:.1%} |")
 
 
 def print_comparison(stopwatch: Stopwatch, level: str) -> None:

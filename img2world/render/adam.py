@@ -26,9 +26,9 @@ def adam_step(
 ) -> None:
     """Move `values` and their moments in place; rows whose radius is 0 stay as they are.
 
-    `step` counts from 1; `rates` are those of the C values of a row. float32 on the CPU is done by native code, the rest by torch. Source: Kingma and
-    Ba 2015, "Adam", algorithm 1; leaving out what is not seen is the sparse Adam of Mallick et al. 2024,
-    "Taming 3DGS", section 4.
+    `step` counts from 1; `rates` are those of the C values of a row. float32 on the CPU is done by native
+    code, the rest by torch. Source: Kingma and Ba 2015, "Adam", algorithm 1; leaving out what is not seen is
+    the sparse Adam of Mallick et al. 2024, "Taming 3DGS", section 4.
     """
     tensors = (values, gradients, means, squares)
     if values.numel() == 0:

@@ -22,7 +22,7 @@ from img2world.render.semantics import (
     MIN_ALPHA,
     MIN_QUAT_NORM,
 )
-from img2world.render.splats import CameraTensors, Rendering, Splats
+from img2world.render.splats import CameraTensors, Rendering, Splats, matrices_from_quats
 
 CHUNK = 1 << 22
 """Gaussian-pixel pairs held in memory at once."""
@@ -83,7 +83,7 @@ def project(
     held = slopes.clamp((-center - margin) / focal, (size - center + margin) / focal)
     # Rows of the Jacobian of the projection, turned into world axes: [N, 2, 3].
     jacobian = (focal / in_cam[:, 2:])[..., None] * (turn[:2] - held[..., None] * turn[2])
-    spread = jacobian @ (_matrix_from_quat(splats.quats) * splats.log_scales.exp()[:, None, :])  # [N, 2, 3]
+    spread = jacobian @ (matrices_from_quats(splats.quats) * splats.log_scales.exp()[:, None, :])  # [N, 2, 3]
     xx, xy, yy = ((spread[:, i] * spread[:, j]).sum(-1) for i, j in ((0, 0), (0, 1), (1, 1)))
     without_low_pass, determinants = _determinants(spread)
     opacities = torch.sigmoid(splats.logit_opacities)
@@ -143,17 +143,6 @@ def _blend_rows(
     values = torch.cat([rgb, torch.ones_like(rgb[:, :1]), depths[:, None]], -1)  # [N, 5]
     behind = torch.tensor([*background, 0.0, 0.0], **like)
     return torch.einsum("nrw,nc->rwc", weights, values) + through[-1, :, :, None] * behind
-
-
-def _matrix_from_quat(quats: Float[Tensor, "N 4"]) -> Float[Tensor, "N 3 3"]:
-    """Rotation matrices of wxyz quaternions of any length above zero."""
-    w, x, y, z = (quats / quats.norm(dim=-1, keepdim=True)).unbind(-1)
-    rows = [
-        torch.stack([1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)], -1),
-        torch.stack([2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)], -1),
-        torch.stack([2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)], -1),
-    ]
-    return torch.stack(rows, -2)
 
 
 def _determinants(spread: Float[Tensor, "N 2 3"]) -> tuple[Float[Tensor, "N"], Float[Tensor, "N"]]:

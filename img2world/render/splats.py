@@ -75,6 +75,30 @@ def camera_tensors(
     )
 
 
+def matrices_from_quats(quats: Float[Tensor, "N 4"]) -> Float[Tensor, "N 3 3"]:
+    """Rotation matrices of wxyz quaternions of any length above zero."""
+    w, x, y, z = (quats / quats.norm(dim=-1, keepdim=True)).unbind(-1)
+    rows = [
+        torch.stack([1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)], -1),
+        torch.stack([2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)], -1),
+        torch.stack([2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)], -1),
+    ]
+    return torch.stack(rows, -2)
+
+
+def gaussian_normals(splats: Splats, camera: CameraTensors) -> Float[Tensor, "N 3"]:
+    """Directions in which the Gaussians are thinnest, in camera space and towards the camera, of unit length.
+
+    Drawn as `colors`, they give a picture of normals, differentiable for the quaternions.
+    """
+    thinnest = splats.log_scales.argmin(1)
+    rows = torch.arange(len(splats), device=thinnest.device)
+    in_world = matrices_from_quats(splats.quats)[rows, :, thinnest]  # [N, 3]
+    to_camera = camera.center_in_world - splats.means
+    facing = torch.where((in_world * to_camera).sum(1, keepdim=True) < 0, -in_world, in_world)
+    return facing @ camera.cam_from_world[:3, :3].T
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rendering:
     """What one camera sees."""

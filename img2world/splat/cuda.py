@@ -13,12 +13,14 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from img2world.core.cameras import Cameras
 from img2world.core.errors import MissingPackageError
 from img2world.core.gaussians import Gaussians
 from img2world.core.progress import Progress
 from img2world.core.views import Views
 from img2world.render.gsplat import rasterization_arguments
 from img2world.render.splats import Splats, camera_tensors, gaussians_from_splats
+from img2world.splat.corrections import Corrections
 from img2world.splat.initialize import depth_of_scene
 from img2world.splat.objective import (
     MAX_SCALE,
@@ -93,9 +95,10 @@ def train(
     background: tuple[float, float, float],
     seed: int,
     progress: Progress,
+    unseen: Views | None = None,
     machinery: Machinery | None = None,
-) -> Gaussians:
-    """Fit Gaussians to all the views.
+) -> tuple[Gaussians, Cameras]:
+    """Fit Gaussians to all the views; give them, and the cameras as they were refined. It never stops early.
 
     The same seed gives nearly the same scene, not the same bits: gsplat adds gradients in any order. Raises
     SplatError when the loss is no longer a number, MissingPackageError when gsplat cannot run here.
@@ -106,7 +109,7 @@ def train(
     # gsplat draws from torch's global generators, which belong to the caller.
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
-        training = Training(start, options, size, machinery)
+        training = Training(start, len(views), options, size, machinery)
         order = np.zeros(0, np.int64)
         rng = np.random.default_rng(seed)
         for step in range(options.steps):
@@ -117,7 +120,7 @@ def train(
             if (step + 1) % REPORT_EVERY == 0 or step + 1 == options.steps:
                 progress(step + 1, options.steps, psnr=psnr, gaussians=float(len(training.params["means"])))
     gaussians = training.gaussians()
-    return gaussians.select(gaussians.opacities >= MIN_OPACITY)
+    return gaussians.select(gaussians.opacities >= MIN_OPACITY), training.corrections.cameras(views.cameras)
 
 
 class Training:
@@ -126,11 +129,15 @@ class Training:
     def __init__(
         self,
         start: Gaussians,
+        num_views: int,
         options: "img2world.splat.optimize.GaussianSplat",
         size: float,
         machinery: Machinery,
     ) -> None:
         self._options, self._size, self._machinery = options, size, machinery
+        self.corrections = Corrections(
+            num_views, poses=options.refine_poses, exposures=options.match_exposures, size=size
+        )
         self.params = parameters_of(start, options.sh_degree, machinery.device)
         self._adams = {
             name: machinery.adam([{"params": [value], "lr": 0.0}], eps=EPSILON, betas=BETAS)
@@ -140,7 +147,7 @@ class Training:
         self._strategy.check_sanity(self.params, self._adams)
         self._state = (
             self._strategy.initialize_state()
-            if options.cuda_strategy == "mcmc"
+            if options.strategy == "mcmc"
             else self._strategy.initialize_state(scene_scale=size)
         )
 
@@ -149,11 +156,12 @@ class Training:
         options, share = self._options, step / self._options.steps
         degree = min(options.sh_degree, int((options.sh_degree + 1) * 2 * share))
         shot = shot_of(views, i, self._machinery.device)
-        camera = camera_tensors(shot.camera, device=self._machinery.device)
+        camera = self.corrections.camera(camera_tensors(shot.camera, device=self._machinery.device), i)
         arguments = rasterization_arguments(splats_of(self.params), camera, background)
         colors, alphas, info = self._machinery.rasterization(**{**arguments, "sh_degree": degree})
-        loss = loss_of(colors[0, ..., :3], alphas[0, ..., 0], colors[0, ..., 3], shot, options, share)
-        if options.cuda_strategy == "mcmc":
+        rgb = self.corrections.tone(colors[0, ..., :3], i)
+        loss = loss_of(rgb, alphas[0, ..., 0], colors[0, ..., 3], shot, options, share)
+        if options.strategy == "mcmc":
             opacity, scale = self.params["opacities"].sigmoid().mean(), self.params["scales"].exp().mean()
             loss = loss + MCMC_REGULARIZATION * (opacity + scale / self._size)
         if not torch.isfinite(loss):
@@ -166,8 +174,9 @@ class Training:
             adam.param_groups[0]["lr"] = rates[RATE_NAMES[name]]
             adam.step(visible)
             adam.zero_grad()
+        self.corrections.step(i, share)
         self._densify(step, info, rates["means"])
-        return psnr_of(colors[0, ..., :3], shot.target)
+        return psnr_of(rgb, shot.target)
 
     def gaussians(self) -> Gaussians:
         """A copy as plain arrays, with unit quaternions."""
@@ -177,7 +186,7 @@ class Training:
 
     def _densify(self, step: int, info: dict[str, Any], means_lr: float) -> None:
         """Have gsplat's strategy add, move and drop Gaussians, and keep the budget."""
-        if self._options.cuda_strategy == "mcmc":
+        if self._options.strategy == "mcmc":
             self._strategy.step_post_backward(self.params, self._adams, self._state, step, info, lr=means_lr)
             return
         self._strategy.step_post_backward(self.params, self._adams, self._state, step, info, packed=False)
@@ -221,7 +230,7 @@ def strategy_of(options: "img2world.splat.optimize.GaussianSplat", size: float) 
         "refine_stop_iter": int(REFINE_UNTIL * options.steps),
         "refine_every": int(np.clip(options.steps // 60, fewest, most)),
     }
-    if options.cuda_strategy == "mcmc":
+    if options.strategy == "mcmc":
         # gsplat's noise is this times the rate of positions times the covariance: made independent of the unit.
         noise = NOISE / max(options.means_lr * size**2, 1e-12)
         return MCMCStrategy(cap_max=options.max_gaussians, noise_lr=noise, min_opacity=MIN_OPACITY, **schedule)

@@ -1,6 +1,6 @@
 """Views to a scene of Gaussians, by gradient descent on what the views show."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -49,8 +49,15 @@ class GaussianSplat:
     """Of the steps, 0 to 1, the first, which are made on pictures of half the size."""
     densify_gradient: float = 2e-4
     """Gaussians whose position on the screen wants to move more than this are cloned or split."""
-    cuda_strategy: Literal["mcmc", "default"] = "mcmc"
-    """How gsplat adds and drops Gaussians: MCMC moves the useless ones, default clones and splits."""
+    strategy: Literal["classic", "mcmc"] = "classic"
+    """How Gaussians are added and dropped: classic, where they are needed; mcmc, as samples that move (Kheradmand 2024).
+    The classic one was 0.6 to 1.1 dB better on unseen views of short trainings."""
+    refine_poses: bool = False
+    """Whether cameras move to where the pictures agree best. For estimated cameras; the first one stays."""
+    match_exposures: bool = False
+    """Whether each picture may be brighter or of another tint than the scene, as photos with automatic exposure are."""
+    patience: int = 0
+    """Stop early when the held-out views have not become better for so many twentieths of the steps. 0 never does."""
 
     def held_out(self, num_views: int) -> Bool[np.ndarray, "V"]:
         """The views that are never trained on, as a mask.
@@ -80,13 +87,18 @@ class GaussianSplat:
             raise SplatError(
                 f"{len(views)} view, needs at least {MIN_VIEWS}", hint="raise video.num_frames, or add pictures"
             )
-        trained = views_at(views, np.flatnonzero(~self.held_out(len(views))))
+        held_out = self.held_out(len(views))
+        trained = views_at(views, np.flatnonzero(~held_out))
         background = background_color(trained)
         start = initialize(trained, self.max_gaussians)
-        gaussians = train(start, trained, self, background=background, seed=seed, progress=progress)
-        return Scene(
-            gaussians=gaussians, cameras=views.cameras, background=background, is_object=views.alpha is not None
+        unseen = views_at(views, np.flatnonzero(held_out)) if held_out.any() else None
+        gaussians, refined = train(
+            start, trained, self, background=background, seed=seed, progress=progress, unseen=unseen
         )
+        world_from_cam = views.cameras.world_from_cam.copy()
+        world_from_cam[~held_out] = refined.world_from_cam
+        cameras = replace(views.cameras, world_from_cam=world_from_cam)
+        return Scene(gaussians=gaussians, cameras=cameras, background=background, is_object=views.alpha is not None)
 
 
 def background_color(views: Views) -> tuple[float, float, float]:

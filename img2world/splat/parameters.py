@@ -49,7 +49,8 @@ class Parameters:
     def step(self, rates: Mapping[str, float], radii: Int32[Tensor, "N"] | None = None) -> None:
         """One step of Adam down the gradients that `backward` left, which are cleared.
 
-        `rates` are by name; those of `sh` are "dc", of the constant colour, and "rest". With the radii of the picture, only the Gaussians that it shows move.
+        `rates` are by name; those of `sh` are "dc", of the constant colour, and "rest". With the radii of the
+        picture, only the Gaussians that it shows move.
         """
         self._steps += 1
         for name, value in self.values.items():

@@ -37,7 +37,10 @@ def test_colors_match_torch_and_their_gradient(simd, height, width, monkeypatch)
     rgb = torch.tensor(image, dtype=torch.float32, requires_grad=True)
     truth = rgb.detach().double().requires_grad_()
     target, weights = Target(rgb=torch.tensor(photo)), Weights(dssim_share=0.3)
-    actual, expected = view_loss(rgb, None, None, target, weights), view_loss_in_torch(truth, None, None, target, weights)
+    actual, expected = (
+        view_loss(rgb, None, None, target, weights),
+        view_loss_in_torch(truth, None, None, target, weights),
+    )
     (2 * actual).backward()
     (2 * expected).backward()
     # Variances are differences of float32 means, each good to about 1e-7, over constants of 1e-3.

@@ -99,13 +99,14 @@ def trained_views(small_views):
 
 
 def test_it_learns_and_keeps_the_budget(small_views, trained_views):
-    options = GaussianSplat(steps=100, max_gaussians=300, cuda_strategy="default", densify_gradient=1e-5)
+    options = GaussianSplat(steps=100, max_gaussians=300, strategy="classic", densify_gradient=1e-5)
     start = initialize(trained_views, 200)
     reports = []
     arguments = {"background": BACKGROUND, "seed": 0, "machinery": CPU}
-    gaussians = train(
+    gaussians, cameras = train(
         start, trained_views, options, **arguments, progress=lambda *done, **quality: reports.append((done, quality))
     )
+    assert cameras == trained_views.cameras
     held_out = options.held_out(len(small_views))
     scenes = [
         Scene(gaussians=each, cameras=small_views.cameras, background=BACKGROUND, is_object=False)
@@ -121,13 +122,13 @@ def test_it_learns_and_keeps_the_budget(small_views, trained_views):
 
 
 def test_on_a_cpu_the_same_seed_gives_the_same_bits_and_leaves_torchs_generator_alone(trained_views):
-    options = GaussianSplat(steps=30, max_gaussians=200, cuda_strategy="default", densify_gradient=1e-5)
+    options = GaussianSplat(steps=30, max_gaussians=200, strategy="classic", densify_gradient=1e-5)
     start = initialize(trained_views, 150)
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
     first, second, other = (
-        train(start, trained_views, options, background=BACKGROUND, seed=seed, progress=silent, machinery=CPU)
+        train(start, trained_views, options, background=BACKGROUND, seed=seed, progress=silent, machinery=CPU)[0]
         for seed in (1, 1, 2)
     )
     assert torch.equal(torch.rand(1), expected)
@@ -135,10 +136,10 @@ def test_on_a_cpu_the_same_seed_gives_the_same_bits_and_leaves_torchs_generator_
     assert first.means.tobytes() != other.means.tobytes()
 
 
-@pytest.mark.parametrize("strategy", ["mcmc", "default"])
+@pytest.mark.parametrize("strategy", ["mcmc", "classic"])
 def test_gsplat_accepts_our_parameters_and_schedule(strategy, wall_gaussians, wall_views):
-    options = GaussianSplat(cuda_strategy=strategy, steps=1200, max_gaussians=123)
-    training = Training(wall_gaussians, options, 2.0, CPU)  # Runs the strategy's own check.
+    options = GaussianSplat(strategy=strategy, steps=1200, max_gaussians=123)
+    training = Training(wall_gaussians, 5, options, 2.0, CPU)  # Runs the strategy's own check.
     assert list(training.params) == ["means", "quats", "scales", "opacities", "sh0", "shN"]
     made = strategy_of(options, 2.0)
     assert (made.refine_start_iter, made.refine_stop_iter, made.refine_every) == (60, 960, 20)
@@ -149,7 +150,7 @@ def test_gsplat_accepts_our_parameters_and_schedule(strategy, wall_gaussians, wa
 
 
 def test_noise_does_not_depend_on_the_unit_of_length():
-    options = GaussianSplat()
+    options = GaussianSplat(strategy="mcmc")
     for factor in (1.0, 10.0):
         size = 2.0 * factor
         scaler = strategy_of(options, size).noise_lr * rates_at(options, 0.0, size)["means"]
@@ -174,7 +175,7 @@ def test_the_faintest_go_first():
 
 
 def test_a_training_that_diverges_says_so(wall_gaussians, trained_views):
-    options = GaussianSplat(steps=20, colors_lr=1e30, cuda_strategy="default")
+    options = GaussianSplat(steps=20, colors_lr=1e30, strategy="classic")
     with pytest.raises(SplatError, match="diverged at step") as error:
         train(wall_gaussians, trained_views, options, background=BACKGROUND, seed=0, progress=silent, machinery=CPU)
     assert "lr" in error.value.hint
@@ -191,9 +192,9 @@ def test_without_cuda_it_says_so(wall_views):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-@pytest.mark.parametrize("strategy", ["mcmc", "default"])
+@pytest.mark.parametrize("strategy", ["mcmc", "classic"])
 def test_it_learns_on_cuda(strategy, wall_views):
-    backend = GaussianSplat(backend="gsplat", steps=300, max_gaussians=4000, cuda_strategy=strategy)
+    backend = GaussianSplat(backend="gsplat", steps=300, max_gaussians=4000, strategy=strategy)
     scene = backend.optimize(replace(wall_views, depth=None))
     facts = evaluate(scene, wall_views, backend.held_out(len(wall_views)))
     assert facts["heldout_psnr"] > 22

@@ -1,0 +1,83 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+
+from img2world.core.cameras import Cameras
+from img2world.splat.corrections import Corrections, moved_by
+from img2world.splat.metrics import evaluate
+from img2world.splat.optimize import GaussianSplat
+
+STEPS = {"steps": 400, "max_gaussians": 3000, "holdout_every": 0}
+
+
+def test_a_twist_turns_and_shifts():
+    motion = moved_by(torch.tensor([0.1, -0.2, 0.3, 0, 0, 0]), 2.0).numpy()
+    np.testing.assert_allclose(motion[:3, :3], Rotation.from_rotvec([0.1, -0.2, 0.3]).as_matrix(), atol=1e-6)
+    np.testing.assert_allclose(moved_by(torch.tensor([0, 0, 0, 1.0, 2, 3]), 2.0).numpy()[:3, 3], [2, 4, 6])
+
+
+def shaken(cameras, degrees, shift):
+    """All cameras but the first, turned and shifted at random."""
+    rng = np.random.default_rng(4)
+    poses = cameras.world_from_cam.copy()
+    for pose in poses[1:]:
+        pose[:3, :3] = pose[:3, :3] @ Rotation.from_rotvec(np.radians(degrees) * rng.normal(size=3)).as_matrix()
+        pose[:3, 3] += shift * rng.normal(size=3)
+    return replace(cameras, world_from_cam=poses)
+
+
+def pose_errors(cameras: Cameras, truth: Cameras):
+    """Mean turn in degrees, and mean shift."""
+    relative = np.linalg.inv(truth.world_from_cam.astype(np.float64)) @ cameras.world_from_cam
+    turns = Rotation.from_matrix(relative[:, :3, :3]).magnitude()
+    return np.degrees(turns).mean(), np.linalg.norm(relative[:, :3, 3], axis=1).mean()
+
+
+def test_wrong_cameras_are_put_right(wall_views):
+    wrong = replace(wall_views, cameras=shaken(wall_views.cameras, 0.4, 0.005))
+    left = GaussianSplat(**STEPS).optimize(wrong)
+    refined = GaussianSplat(**STEPS, refine_poses=True).optimize(wrong)
+    turn, shift = pose_errors(wrong.cameras, wall_views.cameras)
+    new_turn, new_shift = pose_errors(refined.cameras, wall_views.cameras)
+    # The wall is nearly flat: a small turn and a small shift look alike, but not both remain.
+    assert new_turn < 0.6 * turn
+    assert new_shift < 1.5 * shift
+    held_out = np.zeros(len(wall_views), bool)
+    before, after = (
+        evaluate(scene, replace(wrong, cameras=scene.cameras), held_out)["train_psnr"] for scene in (left, refined)
+    )
+    assert after > before + 1
+    np.testing.assert_array_equal(refined.cameras.world_from_cam[0], wrong.cameras.world_from_cam[0])
+    np.testing.assert_array_equal(left.cameras.world_from_cam, wrong.cameras.world_from_cam)
+
+
+def test_pictures_of_other_brightness_are_matched(wall_views):
+    gains = np.array([1, 0.8, 1.1, 0.7, 0.9])[:, None, None, None]
+    uneven = replace(wall_views, rgb=np.clip(np.round(wall_views.rgb * gains), 0, 255).astype(np.uint8))
+    plain = GaussianSplat(**STEPS).optimize(uneven)
+    matched = GaussianSplat(**STEPS, match_exposures=True).optimize(uneven)
+    # Judged by the true pictures, of which the first had its own brightness.
+    held_out = np.zeros(len(wall_views), bool)
+    before, after = (evaluate(scene, wall_views, held_out)["train_psnr"] for scene in (plain, matched))
+    assert after > before + 3
+
+
+def test_nothing_changes_unless_asked():
+    corrections = Corrections(3, poses=False, exposures=False, size=1.0)
+    rgb = torch.rand(4, 5, 3)
+    assert corrections.tone(rgb, 1) is rgb
+    corrections.step(1, 0.5)
+
+
+@pytest.mark.parametrize("patience", [0, 2])
+def test_a_training_stops_when_unseen_views_gain_nothing(wall_views, patience):
+    reports = []
+    backend = GaussianSplat(steps=800, max_gaussians=800, means_lr=1e-9, quats_lr=1e-9, scales_lr=1e-9,
+                            opacities_lr=1e-9, colors_lr=1e-9, patience=patience)  # fmt: skip
+    scene = backend.optimize(wall_views, progress=lambda done, total, **quality: reports.append(done))
+    assert (len(reports) < 40) == (patience > 0)
+    assert reports[-1] == 800
+    assert len(scene.gaussians) > 0
