@@ -143,7 +143,7 @@ def print_sizes(stopwatch: Stopwatch, levels: list[str], threads: list[int]) -> 
     """One row for each instruction set, number of threads, SH degree and size."""
     peak, pairs = peak_flops(), {size: pairs_of(*size) for size in SIZES}
     print(
-        f"\nOne thread reaches {peak / 1e9:.0f} GFLOP/s in the matrix product of torch, to which the last column refers:"
+        f"\nOne thread reaches {peak / 1e9:.0f} GFLOP/s in the matrix product of torch. To it the last column refers:"
     )
     print(f"{FLOPS_PER_PAIR} operations for each pair of a pixel and a Gaussian that counts in it.")
     print("\n| SIMD | threads | SH degree | Gaussians | pixels | forward ms | backward ms | both ms | of the peak |")

@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
@@ -37,7 +38,7 @@ COUNTS, SIDES = (1_000, 4_000, 16_000, 64_000, 256_000), (128, 256, 512, 1024)
 RATES = {"means": 1e-5, "quats": 1e-4, "log_scales": 1e-4, "logit_opacities": 1e-3, "dc": 1e-3, "rest": 1e-4}
 
 
-def parts_of_step(count: int, side: int) -> dict[str, object]:
+def parts_of_step(count: int, side: int) -> dict[str, Callable[[], None]]:
     """What a step is made of, each to be called after the one before."""
     parameters, view = Parameters(gaussians_from_splats(cloud(count, 4)), "cpu"), camera(side)
     rng = np.random.default_rng(3)
@@ -78,7 +79,8 @@ def table_of_steps(runs: int, threads: list[int]) -> list[str]:
 def peak_memory() -> list[str]:
     """Peak resident memory of a process that makes three steps of the large scene, and of one that only loads torch."""
     program = "import resource, sys; sys.path.insert(0, {folder!r}); import training_step\n{work}\n"
-    work = "parts = training_step.parts_of_step(*training_step.LARGE).values()\nfor _ in range(3):\n  for part in parts: part()"
+    work = "parts = training_step.parts_of_step(*training_step.LARGE).values()\n"
+    work += "for _ in range(3):\n  for part in parts: part()"
     peaks = []
     for text in ("", work):
         source = program.format(folder=str(Path(__file__).parent), work=text)
@@ -113,9 +115,8 @@ def plot(costs: dict[str, list[tuple[int, float]]]) -> str:
         across = (np.log10(x) - low_x) / (high_x - low_x) * (width - left - 60)
         return left + across, height - bottom - (np.log10(y) - low_y) / (high_y - low_y) * (height - bottom - 20)
 
-    marks = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">'
-    ]
+    view = f'viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12"'
+    marks = [f'<svg xmlns="http://www.w3.org/2000/svg" {view}>']
     marks.append(f'<rect width="{width}" height="{height}" fill="white"/>')
     for tick in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000):
         if low_y <= np.log10(tick) <= high_y:
