@@ -28,6 +28,7 @@ test: $(VENV)/ready-dev
 
 bench: $(VENV)/ready-dev
 	$(BIN)/python benchmarks/rasterizer.py
+	$(BIN)/python benchmarks/training_step.py
 	$(BIN)/python benchmarks/end_to_end.py
 
 lint: $(VENV)/ready-dev

@@ -132,6 +132,7 @@ def compare(
         (count, iteration_of_opensplat(program, scratch, count), iteration_of_ours(splat, views, count))
         for count in threads
     ]
+    print("\n".join(table_of_rates(rates)), flush=True)
     judge = Judge(
         binary=program,
         views=views_at(views, np.flatnonzero(held_out)),

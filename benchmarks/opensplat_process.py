@@ -6,6 +6,7 @@ It is a program of its own (github.com/pierotofy/OpenSplat, AGPL-3.0); nothing o
 import os
 import re
 import subprocess
+import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -108,8 +109,7 @@ class Judge:
         dataset = self.folder / f"view-{i}"
         if not dataset.exists():
             _with_blind_view(views_at(self.views, np.array([i])), self.points).save(dataset)
-        step, work = _steps_of(snapshot), self.folder / f"{snapshot.stem}-{i}"
-        work.mkdir()
+        step, work = _steps_of(snapshot), Path(tempfile.mkdtemp(dir=self.folder))
         # It draws after every tenth step: one more shall make a multiple of ten.
         start, drawn = work / "start.ply", 10 * (step // 10)
         data = snapshot.read_bytes()
