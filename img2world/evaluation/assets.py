@@ -18,7 +18,7 @@ from img2world.core.errors import Img2WorldError
 from img2world.evaluation.textures import Atlas, build_atlas, linear
 
 if TYPE_CHECKING:
-    from trimesh import Trimesh
+    from trimesh import Scene, Trimesh
 
 SUFFIXES = (".glb", ".gltf", ".obj")
 
@@ -136,6 +136,14 @@ def load_asset(path: Path, *, z_up: bool = False) -> TexturedMesh:
         raise AssetError(
             f"the model cannot be read: {type(error).__name__} {error} ({path})", hint="needs a GLB or OBJ file"
         ) from error
+    mesh = mesh_from_scene(scene)
+    return mesh.moved(Y_UP_FROM_WORLD @ Y_UP_FROM_Z_UP @ Y_UP_FROM_WORLD) if z_up else mesh
+
+
+def mesh_from_scene(scene: "Scene") -> TexturedMesh:
+    """All meshes of a scene in which +Y is up. Raises AssetError when it holds no triangles that can be seen."""
+    import trimesh
+
     parts, textures = [], Textures()
     for node in scene.graph.nodes_geometry:
         node_in_scene, name = scene.graph[node]
@@ -145,9 +153,8 @@ def load_asset(path: Path, *, z_up: bool = False) -> TexturedMesh:
             if part is not None:
                 parts.append(part)
     if not parts:
-        raise AssetError(f"the model holds no triangles that can be seen: {path}", hint="take another file")
-    mesh = _joined(parts, textures)
-    return mesh.moved(Y_UP_FROM_WORLD @ Y_UP_FROM_Z_UP if z_up else Y_UP_FROM_WORLD)
+        raise AssetError("the model holds no triangles that can be seen", hint="take another file")
+    return _joined(parts, textures).moved(Y_UP_FROM_WORLD)
 
 
 class Textures:

@@ -22,8 +22,14 @@ class Light:
     """Direction to the lamp in the world; the default is from the upper left, before the object."""
     ambient: float = 0.6
     """Share of the linear light that comes from everywhere; a face that looks at the lamp gets 1 in all."""
+    sky: float = 0.15
+    """Share of the light from everywhere that a face looking sideways lacks; one that looks down lacks twice as much."""
     warmth: Float32[np.ndarray, "3"] | None = None
     """Colour of the lamp, linear; None is white."""
+
+
+UNLIT = Light(ambient=1.0, sky=0.0)
+"""Colours as they are."""
 
 
 def seeded_light(seed: int) -> Light:
@@ -191,7 +197,7 @@ def _brightness(
     unit = normals * (flips / np.maximum(lengths, 1e-9))[:, None]
     towards = np.array(light.towards, np.float32)
     lamp = np.maximum(unit @ (towards / np.linalg.norm(towards)), 0)[:, None]
-    around = np.float32(0.85) - np.float32(0.15) * unit[:, 1:2]
+    around = np.float32(1 - light.sky) - np.float32(light.sky) * unit[:, 1:2]
     color = np.ones(1, np.float32) if light.warmth is None else light.warmth
     return np.float32(light.ambient) * around + np.float32(1 - light.ambient) * lamp * color
 

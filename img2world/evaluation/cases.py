@@ -1,0 +1,160 @@
+"""What is evaluated: a photo, the paths around what it shows, and what is truly seen from there."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32
+
+from img2world.core.cameras import Cameras, intrinsics_from_fov
+from img2world.core.conventions import INPUT_DISTANCE
+from img2world.core.image import Image
+from img2world.core.trajectory import arc
+from img2world.evaluation.assets import TexturedMesh, find_assets, load_asset
+from img2world.evaluation.placement import dynamic_poses, elevation_of, object_cameras, place, seed_of, static_poses
+from img2world.evaluation.placement import tilt as tilt_of
+from img2world.evaluation.procedural import procedural_object, procedural_room
+from img2world.evaluation.rendering import Light, RenderedAsset, render_asset, seeded_light
+
+NUM_VIEWS = 21
+"""Of each path, the first being the photo itself."""
+
+PHOTO_SCALE = 2
+"""Pixels of the photo along a side, per pixel of the frames that are judged."""
+
+HALF_ARC_DEG = 15.0
+"""How far the camera swings to either side of a scene."""
+
+ROOM_FOV = np.radians(60)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One photo and its truth. The first view of each path is the photo's own, at the size of the frames."""
+
+    name: str
+    image: Image
+    is_object: bool
+    photo: RenderedAsset
+    """The photo with its depth and, for an object, its last surface."""
+    paths: dict[str, RenderedAsset]
+    radius: float
+    """Of an object from the origin; 1 for a scene."""
+    mesh: TexturedMesh
+    light: Light
+
+    def render(self, cameras: Cameras) -> RenderedAsset:
+        """The truth from other cameras."""
+        return render_asset(self.mesh, cameras, light=self.light)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseSource:
+    """A case that is not made yet."""
+
+    name: str
+    is_object: bool
+    make: Callable[[], Case]
+    file: Path | None = None
+    """Where its model comes from."""
+
+
+def object_sources(
+    assets: Path | None, *, count: int, size: int, z_up: str = "", alpha: bool = True
+) -> list[CaseSource]:
+    """The objects of a folder or manifest, or as many made by seed; `z_up` is a pattern of those that stand along +Z.
+
+    Raises AssetError when there are none.
+    """
+    if assets is None:
+        return [
+            CaseSource(
+                name=name,
+                is_object=True,
+                make=lambda i=i, name=name: object_case(procedural_object(i), name, size, alpha),
+            )
+            for i, name in ((i, f"object-{i:03d}") for i in range(count or 12))
+        ]
+    root = assets if assets.is_dir() else assets.parent
+    sources = []
+    for file in find_assets(assets)[: count or None]:
+        relative = file.relative_to(root)
+        stands = bool(z_up) and any(part.match(z_up) for part in (relative, file))
+        name = relative.with_suffix("").as_posix().replace("/", "-")
+        sources.append(
+            CaseSource(
+                name=name,
+                is_object=True,
+                file=file,
+                make=lambda file=file, stands=stands, name=name: object_case(
+                    load_asset(file, z_up=stands), name, size, alpha
+                ),
+            )
+        )
+    return sources
+
+
+def room_sources(count: int, size: int) -> list[CaseSource]:
+    """Rooms made by seed."""
+    return [
+        CaseSource(
+            name=f"room-{i:03d}", is_object=False, make=lambda i=i: room_case(procedural_room(i), f"room-{i:03d}", size)
+        )
+        for i in range(count)
+    ]
+
+
+def object_case(mesh: TexturedMesh, name: str, size: int, alpha: bool) -> Case:
+    """A model before the camera, lit and seen as its name decides."""
+    elevation = elevation_of(name)
+    placed = place(mesh, name)
+    light = seeded_light(seed_of(name))
+    upright = np.array(light.towards)
+    x, y, z = (tilt_of(elevation)[:3, :3] @ upright).tolist()
+    light = replace(light, towards=(x, y, z))
+    photo = render_asset(
+        placed, object_cameras(static_poses(1, elevation), PHOTO_SCALE * size), light=light, last_surface=True
+    )
+    poses = {"static": static_poses(NUM_VIEWS, elevation), "dynamic": dynamic_poses(NUM_VIEWS, elevation)}
+    return Case(
+        name=name,
+        image=Image(rgb=photo.rgb[0], alpha=photo.alpha[0] if alpha else None),
+        is_object=True,
+        photo=photo,
+        paths={path: render_asset(placed, object_cameras(poses[path], size), light=light) for path in poses},
+        radius=float(np.linalg.norm(placed.vertices[np.unique(placed.faces)], axis=1).max()),
+        mesh=placed,
+        light=light,
+    )
+
+
+def room_case(mesh: TexturedMesh, name: str, size: int) -> Case:
+    """A room seen along an arc; the world's unit is the median depth of the photo."""
+    light = seeded_light(seed_of(name))
+    here = room_cameras(np.eye(4, dtype=np.float32)[None], 64)
+    depth = render_asset(mesh, here, supersample=1).depth
+    matrix = np.eye(4) * INPUT_DISTANCE / float(np.median(depth[depth > 0]))
+    matrix[:3, 3] = (0, 0, -INPUT_DISTANCE)
+    matrix[3, 3] = 1
+    placed = mesh.moved(matrix)
+    half = np.radians(HALF_ARC_DEG)
+    poses = arc(NUM_VIEWS, half_azimuth=half, half_elevation=half / 4)
+    photo = render_asset(placed, room_cameras(poses[:1], PHOTO_SCALE * size), light=light)
+    truth = render_asset(placed, room_cameras(poses, size), light=light)
+    return Case(
+        name=name,
+        image=Image(rgb=photo.rgb[0], focal=float(photo.cameras.intrinsics[0, 0, 0])),
+        is_object=False,
+        photo=photo,
+        paths={"arc": truth},
+        radius=1.0,
+        mesh=placed,
+        light=light,
+    )
+
+
+def room_cameras(poses: Float32[np.ndarray, "V 4 4"], size: int) -> Cameras:
+    """Cameras with the lens of a phone."""
+    intrinsics = np.repeat(intrinsics_from_fov(ROOM_FOV, size, size)[None], len(poses), 0)
+    return Cameras(world_from_cam=poses, intrinsics=intrinsics, width=size, height=size)
