@@ -23,7 +23,7 @@ class Light:
     ambient: float = 0.6
     """Share of the linear light that comes from everywhere; a face that looks at the lamp gets 1 in all."""
     sky: float = 0.15
-    """Share of the light from everywhere that a face looking sideways lacks; one that looks down lacks twice as much."""
+    """Share of the light from everywhere that a face looking sideways lacks; one that looks down lacks it twice."""
     warmth: Float32[np.ndarray, "3"] | None = None
     """Colour of the lamp, linear; None is white."""
 
