@@ -35,7 +35,10 @@ class AssetError(Img2WorldError):
 
 @dataclass(frozen=True, kw_only=True)
 class TexturedMesh:
-    """Triangles with everything that their colours need. In our world's axes: +Y is down, the front looks to -Z."""
+    """Triangles with everything that their colours need, and no vertex that no face uses.
+
+    In our world's axes: +Y is down, and the front looks to -Z.
+    """
 
     vertices: Float32[np.ndarray, "M 3"]
     normals: Float32[np.ndarray, "M 3"]
@@ -61,9 +64,8 @@ class TexturedMesh:
 
     @property
     def box(self) -> tuple[Float32[np.ndarray, "3"], Float32[np.ndarray, "3"]]:
-        """Lowest and highest coordinates of what the faces use."""
-        used = self.vertices[np.unique(self.faces)]
-        return used.min(0), used.max(0)
+        """Lowest and highest coordinates."""
+        return self.vertices.min(0), self.vertices.max(0)
 
     def moved(self, target_from_source: Float[np.ndarray, "4 4"]) -> "TexturedMesh":
         """Turned, moved and uniformly scaled by a matrix of a rotation times one scale, and a translation."""
@@ -80,7 +82,7 @@ def unit_mesh(mesh: TexturedMesh, radius: float) -> TexturedMesh:
     """The mesh about the origin: the middle of its box there, its farthest vertex `radius` away."""
     low, high = mesh.box
     middle = (low.astype(np.float64) + high) / 2
-    reach = np.linalg.norm(mesh.vertices[np.unique(mesh.faces)] - middle, axis=1).max()
+    reach = np.linalg.norm(mesh.vertices - middle, axis=1).max()
     matrix = np.eye(4) * (radius / reach)
     matrix[:3, 3] = -middle * radius / reach
     matrix[3, 3] = 1
@@ -250,15 +252,15 @@ def _bytes_to_unit(values: Any) -> Float[np.ndarray, "*S"]:
 def _joined(parts: list[Part], textures: Textures) -> TexturedMesh:
     """All parts as one mesh."""
     starts = np.cumsum([0, *(len(part.vertices) for part in parts)])
+    faces = np.concatenate([part.faces + start for part, start in zip(parts, starts[:-1], strict=True)])
+    used, faces = np.unique(faces, return_inverse=True)
     arrays = {
-        name: np.concatenate([getattr(part, name) for part in parts]).astype(np.float32)
+        name: np.concatenate([getattr(part, name) for part in parts])[used].astype(np.float32)
         for name in ("vertices", "normals", "uv", "tints")
     }
     return TexturedMesh(
         **arrays,
-        faces=np.concatenate([part.faces + start for part, start in zip(parts, starts[:-1], strict=True)]).astype(
-            np.int32
-        ),
+        faces=faces.reshape(-1, 3).astype(np.int32),
         face_textures=np.concatenate([np.full(len(part.faces), part.texture, np.int32) for part in parts]),
         atlas=build_atlas(textures.pictures),
     )

@@ -66,6 +66,9 @@ BASELINES: dict[str, Callable[[Case, Cameras], Frames]] = {
 }
 """Besides the models in the same table. The last two know the truth: they are ceilings, not rivals."""
 
+SCENE_BASELINES = ("copy", "true-depth")
+"""In a scene a card is the photo itself, and the last surface is as good as the first."""
+
 
 def _resized(case: Case, cameras: Cameras) -> tuple[UInt8[np.ndarray, "H W 3"], UInt8[np.ndarray, "H W"]]:
     """The photo and its coverage at the size of the frames."""

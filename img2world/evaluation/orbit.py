@@ -11,7 +11,7 @@ from img2world.core.errors import Img2WorldError, RecipeError, RunFolderError
 from img2world.core.frames import Frames
 from img2world.core.progress import Progress
 from img2world.disk import NO_ACCESS, clear_disk_errors, code_digest, digest_of, file_digest, locked, write_text
-from img2world.evaluation.baselines import BASELINES
+from img2world.evaluation.baselines import BASELINES, SCENE_BASELINES
 from img2world.evaluation.cases import Case, CaseSource, object_sources, room_sources
 from img2world.evaluation.ladder import RUNGS, Stages, climb, judged_cameras
 from img2world.evaluation.metrics import Flip, compare, find_flip
@@ -23,7 +23,12 @@ from img2world.pipeline import code_of
 from img2world.recipe import VideoBackend, load_recipe
 from img2world.run_folder import Event, Listener, nobody
 
-CODE = ("img2world.evaluation", "img2world.core", "img2world.geometry.warp", "img2world.geometry.layers")
+CODE = (
+    *(f"img2world.evaluation.{name}" for name in ("assets", "baselines", "cases", "ladder", "metrics", "models")),
+    *(f"img2world.evaluation.{name}" for name in ("placement", "procedural", "rendering", "textures")),
+    *(f"img2world.geometry.{name}" for name in ("fill", "layers", "object_world", "warp")),
+    "img2world.render.triangles",
+)
 """What decides a row's figures beside the model."""
 
 
@@ -119,7 +124,11 @@ def evaluate(options: OrbitOptions, out: Path, *, listen: Listener = nobody) -> 
     with locked(out):
         for i, source in enumerate(sources):
             basis = {"code": code, "case": source.name, "size": options.size, "alpha": options.alpha}
-            basis |= {"flip": options.flip, "file": file_digest(source.file) if source.file else ""}
+            basis |= {
+                "flip": options.flip,
+                "z_up": source.z_up,
+                "file": file_digest(source.file) if source.file else "",
+            }
             tasks = [*path_tasks(source, options, models, basis), *ladder_tasks(source, options, models, stages, basis)]
             yield from _rows(source, tasks, flip, out, listen)
             seconds = time.perf_counter() - start
@@ -138,6 +147,8 @@ def path_tasks(
     """Each baseline and each model along each path."""
     for path in ("static", "dynamic") if source.is_object else ("arc",):
         for name in options.baselines:
+            if not source.is_object and name not in SCENE_BASELINES:
+                continue
 
             def baseline(case: Case, _: Progress, name: str = name, path: str = path) -> Iterator[Any]:
                 truth = case.paths[path]

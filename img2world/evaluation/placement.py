@@ -109,7 +109,7 @@ def screen_box(
 ) -> tuple[Float[np.ndarray, "2"], Float[np.ndarray, "2"], float, float]:
     """The box in the picture that the vertices lie in, and their least and most depth."""
     cam_from_world = cameras.cam_from_world[index]
-    points = mesh.vertices[np.unique(mesh.faces)] @ cam_from_world[:3, :3].T + cam_from_world[:3, 3]
+    points = mesh.vertices @ cam_from_world[:3, :3].T + cam_from_world[:3, 3]
     screen = (points @ cameras.intrinsics[index].T)[:, :2] / np.maximum(points[:, 2:], 1e-3)
     return screen.min(0), screen.max(0), float(points[:, 2].min()), float(points[:, 2].max())
 
