@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from img2world.evaluation.placement import (
     tilt,
 )
 from img2world.evaluation.procedural import procedural_object, procedural_room
-from img2world.evaluation.rendering import Light, RenderedAsset, render_asset, seeded_light
+from img2world.evaluation.rendering import RenderedAsset, render_asset, seeded_light
 
 NUM_VIEWS = 21
 """Of each path, the first being the photo itself."""
@@ -51,12 +52,8 @@ class Case:
     paths: dict[str, RenderedAsset]
     radius: float
     """Of an object from the origin; 1 for a scene."""
-    mesh: TexturedMesh
-    light: Light
-
-    def render(self, cameras: Cameras) -> RenderedAsset:
-        """The truth from other cameras."""
-        return render_asset(self.mesh, cameras, light=self.light)
+    draw: Callable[[Cameras], RenderedAsset] | None = None
+    """The truth from other cameras, where it is known from everywhere."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,8 +133,7 @@ def object_case(mesh: TexturedMesh, name: str, *, size: int, alpha: bool) -> Cas
         photo=render_asset(placed, object_cameras(here, size), light=light, last_surface=True),
         paths={path: render_asset(placed, object_cameras(poses[path], size), light=light) for path in poses},
         radius=float(np.linalg.norm(placed.vertices, axis=1).max()),
-        mesh=placed,
-        light=light,
+        draw=partial(render_asset, placed, light=light),
     )
 
 
@@ -161,8 +157,7 @@ def room_case(mesh: TexturedMesh, name: str, *, size: int) -> Case:
         photo=render_asset(placed, room_cameras(poses[:1], size), light=light),
         paths={"arc": truth},
         radius=1.0,
-        mesh=placed,
-        light=light,
+        draw=partial(render_asset, placed, light=light),
     )
 
 

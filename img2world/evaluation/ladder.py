@@ -69,7 +69,8 @@ def climb(
 
     The model makes the video of the last rung. Raises what the stages raise.
     """
-    truth = case.render(video_cameras(case, size))
+    assert case.draw is not None
+    truth = case.draw(video_cameras(case, size))
     views, world_from_found = _views(case, rung, truth, model, stages, seed)
     scene = stages.splat.optimize(views, seed=seed, progress=progress)
     if world_from_found is not None:

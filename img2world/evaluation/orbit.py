@@ -185,7 +185,8 @@ def ladder_tasks(
         def climbed(
             case: Case, progress: Progress, rung: str = rung, name: str = name, label: str = label
         ) -> Iterator[Any]:
-            truth = case.render(judged_cameras(case, options.size))
+            assert case.draw is not None
+            truth = case.draw(judged_cameras(case, options.size))
             shown = climb(case, rung, models.get(name), stages, size=options.size, seed=options.seed, progress=progress)
             for kind, frames in shown:
                 yield f"{label}, {kind}", frames, truth

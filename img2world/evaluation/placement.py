@@ -11,8 +11,8 @@ from img2world.core.trajectory import dynamic_orbit, look_at, on_sphere, orbit_c
 from img2world.evaluation.assets import TexturedMesh, unit_mesh
 from img2world.geometry.object_world import OBJECT_SHARE, object_camera
 
-AZIMUTHS_DEG = tuple(range(-75, 76, 15))
-"""Sides from which a photo may show a model, 0 being its front."""
+AZIMUTHS_DEG = tuple(range(-45, 46, 15))
+"""Sides from which a photo may show a model, 0 being its front. Nobody takes a picture of a flag edge-on."""
 
 MOST = 0.96
 """Of the frame, how much of it the model may fill while it turns."""

@@ -50,7 +50,7 @@ class ShiftedPoses(CommandedPoses):
 
 
 def climbed(box, rung, stages, model=None):
-    truth = box.render(judged_cameras(box, SIZE))
+    truth = box.draw(judged_cameras(box, SIZE))
     shown = climb(box, rung, model, stages, size=SIZE, seed=0, progress=silent)
     return {name: compare(frames, truth, is_object=True, radius=box.radius) for name, frames in shown}
 
@@ -66,7 +66,7 @@ def test_rungs_go_down_from_the_truth_to_the_photo(box):
 
 
 def test_found_cameras_are_brought_onto_the_true_ones(box):
-    truth = box.render(video_cameras(box, SIZE))
+    truth = box.draw(video_cameras(box, SIZE))
     poses = ShiftedPoses()
     object.__setattr__(poses, "true_cameras", truth.cameras)
     frames = Frames(rgb=truth.rgb, times=np.arange(len(truth.rgb)) / 12.0, alpha=truth.alpha)
@@ -90,7 +90,7 @@ def test_found_cameras_are_brought_onto_the_true_ones(box):
 
 
 def test_a_splat_made_in_another_world_is_judged_in_the_true_one(box):
-    truth = box.render(video_cameras(box, SIZE))
+    truth = box.draw(video_cameras(box, SIZE))
     poses = ShiftedPoses()
     object.__setattr__(poses, "true_cameras", truth.cameras)
     splat = GaussianSplat(steps=60, max_gaussians=1500)
