@@ -257,6 +257,9 @@ def orbit(
     ),
     count: Annotated[int, typer.Option(help="At most so many objects.  [default: all, or 12 made by seed]")] = 0,
     rooms: Annotated[int, typer.Option(help="How many scenes made by seed.")] = 4,
+    scenes: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Posed photos with depth, as views/ of a run.")
+    ] = None,
     size: Annotated[int, typer.Option(help="Pixels along each side of the frames: 256 or 576.")] = 256,
     z_up: Annotated[str, typer.Option(metavar="PATTERN", help="Files that stand along +Z, such as 'ycb/*'.")] = "",
     alpha: Annotated[bool, typer.Option("--alpha/--no-alpha", help="Give the model the photo's cut-out.")] = True,
@@ -298,6 +301,7 @@ def orbit(
             z_up=z_up,
             count=count,
             rooms=rooms,
+            scenes=scenes,
             size=size,
             seed=seed,
             alpha=alpha,

@@ -10,13 +10,14 @@ from typing import Any
 from img2world.core.errors import Img2WorldError, RecipeError, RunFolderError
 from img2world.core.frames import Frames
 from img2world.core.progress import Progress
-from img2world.disk import NO_ACCESS, clear_disk_errors, code_digest, digest_of, file_digest, locked, write_text
+from img2world.disk import NO_ACCESS, clear_disk_errors, code_digest, digest_of, locked, path_digest, write_text
 from img2world.evaluation.baselines import BASELINES, SCENE_BASELINES
 from img2world.evaluation.cases import Case, CaseSource, object_sources, room_sources
 from img2world.evaluation.ladder import RUNGS, Stages, climb, judged_cameras
 from img2world.evaluation.metrics import Flip, compare, find_flip
 from img2world.evaluation.models import find_model, generate
 from img2world.evaluation.rendering import RenderedAsset
+from img2world.evaluation.scenes import scene_sources
 from img2world.evaluation.sheets import write_sheet
 from img2world.options import did_you_mean
 from img2world.pipeline import code_of
@@ -30,6 +31,9 @@ CODE = (
     "img2world.render.triangles",
 )
 """What decides a row's figures beside the model."""
+
+
+OBJECT_PATHS, ROOM_PATHS, SCENE_PATHS = ("static", "dynamic"), ("arc",), ("views",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +51,8 @@ class OrbitOptions:
     """At most so many objects; 0 takes all, or 12 where they are made by seed."""
     rooms: int = 4
     """Scenes made by seed."""
+    scenes: Path | None = None
+    """A folder with posed photos and their depth, as `views/` of a run."""
     size: int = 256
     """Pixels along each side of the frames."""
     seed: int = 0
@@ -116,6 +122,7 @@ def evaluate(options: OrbitOptions, out: Path, *, listen: Listener = nobody) -> 
     sources = [
         *object_sources(options.assets, count=options.count, size=options.size, z_up=options.z_up, alpha=options.alpha),
         *room_sources(options.rooms, options.size),
+        *(scene_sources(options.scenes, options.size) if options.scenes else []),
     ]
     with clear_disk_errors(out, also=NO_ACCESS):
         for folder in (out / "rows", out / "sheets"):
@@ -127,7 +134,7 @@ def evaluate(options: OrbitOptions, out: Path, *, listen: Listener = nobody) -> 
             basis |= {
                 "flip": options.flip,
                 "z_up": source.z_up,
-                "file": file_digest(source.file) if source.file else "",
+                "file": path_digest(source.file) if source.file else "",
             }
             tasks = [*path_tasks(source, options, models, basis), *ladder_tasks(source, options, models, stages, basis)]
             yield from _rows(source, tasks, flip, out, listen)
@@ -145,7 +152,7 @@ def path_tasks(
     source: CaseSource, options: OrbitOptions, models: Mapping[str, VideoBackend], basis: Mapping[str, Any]
 ) -> Iterator[Task]:
     """Each baseline and each model along each path."""
-    for path in ("static", "dynamic") if source.is_object else ("arc",):
+    for path in OBJECT_PATHS if source.is_object else ROOM_PATHS if source.file is None else SCENE_PATHS:
         for name in options.baselines:
             if not source.is_object and name not in SCENE_BASELINES:
                 continue
