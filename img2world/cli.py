@@ -15,6 +15,7 @@ import typer
 from img2world.core.errors import ImageError, Img2WorldError, RunFolderError
 
 if TYPE_CHECKING:
+    from img2world.evaluation.orbit import OrbitOptions
     from img2world.run_folder import Listener
     from img2world.source import Source
 
@@ -26,6 +27,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+evaluation = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Measure quality where the truth is known.")
+app.add_typer(evaluation, name="eval")
 
 SetOption = Annotated[
     list[str] | None,
@@ -235,6 +239,79 @@ def batch(
             raise typer.Exit(1)
 
 
+@evaluation.command()
+def orbit(
+    assets: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER|MANIFEST.csv", help="GLB and OBJ files.  [default: models made by seed]"),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME[:FIELD=VALUE,…]", help="A video backend; may be repeated.  [default: nano]"),
+    ] = None,
+    baseline: Annotated[
+        list[str] | None, typer.Option(help="copy, billboard, true-depth or true-layers.  [default: all]")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Where results are kept; what is there is not done again.")] = Path(
+        "runs/eval-orbit"
+    ),
+    count: Annotated[int, typer.Option(help="At most so many objects.  [default: all, or 12 made by seed]")] = 0,
+    rooms: Annotated[int, typer.Option(help="How many scenes made by seed.")] = 4,
+    scenes: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Posed photos with depth, as views/ of a run.")
+    ] = None,
+    size: Annotated[int, typer.Option(help="Pixels along each side of the frames: 256 or 576.")] = 256,
+    z_up: Annotated[str, typer.Option(metavar="PATTERN", help="Files that stand along +Z, such as 'ycb/*'.")] = "",
+    alpha: Annotated[bool, typer.Option("--alpha/--no-alpha", help="Give the model the photo's cut-out.")] = True,
+    flip: Annotated[bool, typer.Option("--flip/--no-flip", help="Measure FLIP, too.")] = True,
+    ladder: Annotated[
+        bool, typer.Option("--ladder", help="Go on to the splat and the mesh, with ever less told.")
+    ] = False,
+    rung: Annotated[
+        list[str] | None, typer.Option(help="true depth, true poses, true video or photo.  [default: all]")
+    ] = None,
+    changes: SetOption = None,
+    seed: Annotated[int, typer.Option(help="Of the models that are evaluated.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare generated orbits with true ones: photo in, frames all around it judged against renders of the model.
+
+    \b
+    img2world eval orbit                                     anywhere, no data: objects and rooms made by seed
+    img2world eval orbit --assets my-models/                 your GLB and OBJ files
+    img2world eval orbit --assets manifest.csv               every third file of a list, those never trained on
+    img2world eval orbit --model nano --model nano:supersample=1
+    img2world eval orbit --count 3 --ladder --set splat.steps=200
+
+    \b
+    PSNR, object dB (within the silhouettes), SSIM: more is better.  IoU: of the silhouettes, 1 is right.
+    FLIP: visible difference, 0 is right.  flicker: change between frames, 1 is that of the truth.
+    depth MAE: of the photo's view, as a share of the object's radius.  AbsRel, δ1: after one scale.
+    copy and billboard know nothing; true-depth and true-layers know the truth and are ceilings.
+    """
+    with exit_codes(as_json):
+        from img2world.evaluation.baselines import BASELINES
+        from img2world.evaluation.ladder import RUNGS
+        from img2world.evaluation.orbit import OrbitOptions
+
+        options = OrbitOptions(
+            models=tuple(model or ["nano"]),
+            baselines=tuple(baseline or BASELINES),
+            assets=assets,
+            z_up=z_up,
+            count=count,
+            rooms=rooms,
+            scenes=scenes,
+            size=size,
+            seed=seed,
+            alpha=alpha,
+            flip=flip,
+            ladder=tuple(rung or RUNGS) if ladder or rung else (),
+            changes=tuple(changes or []),
+        )
+        _evaluate_orbit(options, out, as_json)
+
+
 @app.callback(invoke_without_command=True)
 def options(version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False) -> None:
     """One picture in, a world out.
@@ -335,6 +412,33 @@ def _listening(as_json: bool) -> "Iterator[Listener]":
             yield listen
     else:
         yield plain_lines(lambda text: say(text, err=True))
+
+
+def _evaluate_orbit(options: "OrbitOptions", out: Path, as_json: bool) -> None:
+    """Show each row as it comes, then the means."""
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from img2world.evaluation.orbit import evaluate
+    from img2world.evaluation.tables import case_table, markdown, mean_rows, mean_table
+
+    rows = []
+    with _listening(as_json) as listen:
+        for row in evaluate(options, out, listen=listen):
+            rows.append(row)
+            if as_json:
+                say_json({"event": "row", **asdict(row)})
+    if as_json:
+        for mean in mean_rows(rows):
+            say_json({"event": "mean", **asdict(mean)})
+        return
+    (out / "means.md").write_text("\n".join(markdown(rows)) + "\n", encoding="utf-8")
+    console = Console(width=None if sys.stdout.isatty() else 180)
+    for name in dict.fromkeys(row.case for row in rows):
+        console.print(case_table([row for row in rows if row.case == name]))
+    console.print(mean_table(rows))
+    say(f"pictures in {out / 'sheets'} (truth above), means in {out / 'means.md'}")
 
 
 def _run(source: "Source", recipe: Any, out: Path, as_json: bool, **how: Any) -> None:

@@ -1,0 +1,1 @@
+"""Quality on rendered ground truth: what `img2world eval` does."""

@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+import trimesh
+from numpy.testing import assert_allclose
+
+from img2world.evaluation.assets import AssetError, find_assets, load_asset, manifest_split, unit_mesh
+
+
+def test_models_are_found_by_name_in_a_folder(asset_folder):
+    assert [path.name for path in find_assets(asset_folder)] == ["ball.obj", "box.glb", "torus.glb"]
+    assert find_assets(asset_folder / "box.glb") == [asset_folder / "box.glb"]
+
+
+def test_every_third_model_of_a_manifest_is_kept_aside(tmp_path):
+    rows = [("assets3d", f"m/{i}.glb") for i in range(7)]
+    rows.insert(1, ("video", "clip.mp4"))
+    text = "category,file\n" + "".join(f"{kind},{file}\n" for kind, file in rows)
+    (tmp_path / "manifest.csv").write_text(text)
+    train, aside = manifest_split(tmp_path / "manifest.csv")
+    assert [path.name for path in aside] == ["0.glb", "3.glb", "6.glb"]
+    assert [path.name for path in train] == ["1.glb", "2.glb", "4.glb", "5.glb"]
+    assert aside[0] == tmp_path / "m" / "0.glb"
+    assert find_assets(tmp_path / "manifest.csv") == aside
+
+
+def test_vertex_colours_and_materials_become_linear_tints(asset_folder):
+    ball = load_asset(asset_folder / "ball.obj")
+    # IEC 61966-2-1 for 30, 60, 200 of 255.
+    assert_allclose(ball.tints, np.broadcast_to([0.01298, 0.04519, 0.57758], ball.tints.shape), atol=1e-4)
+    torus = load_asset(asset_folder / "torus.glb")
+    assert torus.tints.std(0).min() > 0.05
+
+
+def test_the_scene_graph_places_the_parts_and_y_points_down(tmp_path):
+    scene = trimesh.Scene()
+    lifted = trimesh.transformations.translation_matrix([0, 5, 0])
+    scene.add_geometry(trimesh.creation.box(extents=(1, 1, 1)))
+    scene.add_geometry(trimesh.creation.box(extents=(1, 1, 1)), transform=lifted)
+    scene.export(tmp_path / "two.glb")
+    low, high = load_asset(tmp_path / "two.glb").box
+    assert_allclose([low, high], [[-0.5, -5.5, -0.5], [0.5, 0.5, 0.5]], atol=1e-6)
+    low, high = load_asset(tmp_path / "two.glb", z_up=True).box
+    assert_allclose(high - low, [1, 1, 6], atol=1e-6)
+
+
+def test_a_unit_mesh_is_about_the_origin(asset_folder):
+    mesh = unit_mesh(load_asset(asset_folder / "box.glb"), 0.25)
+    low, high = mesh.box
+    assert_allclose(low + high, 0, atol=1e-6)
+    assert_allclose(np.linalg.norm(mesh.vertices, axis=1).max(), 0.25, atol=1e-6)
+
+
+def test_what_cannot_be_used_is_said_in_one_line(tmp_path):
+    with pytest.raises(AssetError, match="no model"):
+        find_assets(tmp_path)
+    (tmp_path / "broken.glb").write_bytes(b"glTF but no more")
+    with pytest.raises(AssetError, match="cannot be read"):
+        load_asset(tmp_path / "broken.glb")
+    (tmp_path / "manifest.csv").write_text("name\nx\n")
+    with pytest.raises(AssetError, match="manifest"):
+        manifest_split(tmp_path / "manifest.csv")

@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+
+from img2world.evaluation.baselines import BASELINES, SCENE_BASELINES, billboard, case_up
+from img2world.evaluation.cases import object_sources, room_sources
+from img2world.evaluation.metrics import compare
+
+
+@pytest.fixture(scope="module")
+def box(asset_folder):
+    return object_sources(asset_folder, count=2, size=64)[1].make()
+
+
+def test_what_knows_more_is_nearer_to_the_truth(box):
+    truth = box.paths["static"]
+    figures = {
+        name: compare(make(box, truth.cameras), truth, is_object=True, radius=box.radius)
+        for name, make in BASELINES.items()
+    }
+    assert figures["copy"]["object_psnr"] < figures["true-depth"]["object_psnr"] - 3
+    assert figures["true-depth"]["object_psnr"] <= figures["true-layers"]["object_psnr"]
+    assert figures["true-layers"]["iou"] > 0.95
+    # The depth of the first frame is that of the photo, but that the nearest sample of a pixel counts.
+    assert figures["true-layers"]["depth_mae"] < 0.05
+    assert figures["copy"]["flicker"] == 0
+
+
+def test_a_billboard_shows_the_photo_before_and_its_mirror_image_behind(box):
+    frames = billboard(box, box.paths["dynamic"].cameras)
+    photo = box.photo.rgb[0]
+    mirrored = [bool((frame == photo[:, ::-1]).all()) for frame in frames.rgb]
+    same = [bool((frame == photo).all()) for frame in frames.rgb]
+    assert sum(same) + sum(mirrored) == len(same)
+    assert same[0]
+    assert mirrored[10]
+    assert mirrored == [5 < i < 16 for i in range(21)]
+
+
+def test_the_axis_of_the_orbit_points_up_in_the_photo(box):
+    up = case_up(box)
+    assert up[1] < -0.9
+    assert abs(up[0]) < 1e-5
+
+
+def test_a_scene_is_warped_and_its_holes_are_filled():
+    room = room_sources(1, 64)[0].make()
+    truth = room.paths["arc"]
+    copied, warped = (
+        compare(BASELINES[name](room, truth.cameras), truth, is_object=False, radius=1.0) for name in SCENE_BASELINES
+    )
+    assert warped["psnr"] > copied["psnr"] + 3
+    assert warped["abs_rel"] < 0.02
+    assert np.isfinite(warped["ssim"])
