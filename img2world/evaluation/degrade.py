@@ -66,7 +66,7 @@ def _spoilt(
     noisy = soft * gain + random.normal(0, faults.noise, soft.shape)
     if outline is not None:
         noisy = np.where((outline < 5)[..., None], soft, noisy)
-    stored = cv2.imencode(
-        ".jpg", np.clip(noisy, 0, 255).astype(np.uint8)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, faults.jpeg]
-    )[1]
-    return np.ascontiguousarray(cv2.imdecode(stored, cv2.IMREAD_COLOR)[..., ::-1]), outline
+    quality = [cv2.IMWRITE_JPEG_QUALITY, faults.jpeg]
+    _, stored = cv2.imencode(".jpg", np.clip(noisy, 0, 255).astype(np.uint8)[..., ::-1], quality)
+    read = np.asarray(cv2.imdecode(stored, cv2.IMREAD_COLOR))
+    return np.ascontiguousarray(read[..., ::-1]), outline

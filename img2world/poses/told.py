@@ -1,7 +1,7 @@
 """Cameras of a video whose path was told to its generator, which kept to it more or less."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -49,7 +49,7 @@ def solve_told_path(greys: Greys, path: Path, random: np.random.Generator, *, ma
     turned = _is_better(rough[True], rough[False])
     best = rough[turned]
     tracks = _follower(greys, ways[turned], None)(best.fit, 0)
-    fitted, held_out = _divided(tracks, random)
+    fitted, held_out = divided(tracks, random)
     fits = _ladder(ways[turned], fitted, best.fit, max_waves)
     costs = [held_out_cost(held_out, fit.rig, path.width) for fit in fits]
     chosen = choose(costs)
@@ -102,7 +102,7 @@ def _rough(path: Path, follow: Follow, random: np.random.Generator, max_waves: i
     fit = None
     for _ in range(ROUNDS):
         tracks = follow(fit, COARSE)
-        fitted, held_out = _divided(tracks, random)
+        fitted, held_out = divided(tracks, random)
         fit = fit_path(fitted, path, Freedom(), start=None if fit is None else fit.numbers)
     assert fit is not None
     fits = [fit]
@@ -156,7 +156,7 @@ def _follower(greys: Greys, path: Path, shared: Tracks | None) -> Follow:
     return follow
 
 
-def _divided(tracks: Tracks, random: np.random.Generator) -> tuple[Tracks, Tracks]:
+def divided(tracks: Tracks, random: np.random.Generator) -> tuple[Tracks, Tracks]:
     """Tracks to fit to, not too many, and tracks to judge by. Raises PoseError when there are too few."""
     if len(tracks) < LEAST_TRACKS:
         raise PoseError(
@@ -177,8 +177,3 @@ def _name(fit: PathFit, turned: bool) -> str:
     count = len(fit.numbers)
     name = "commanded" if count == 0 else f"orbit ({count} numbers)"
     return f"{name}, reversed" if turned else name
-
-
-def without_reversal(answer: Answer) -> Answer:
-    """The answer when the direction is known for sure."""
-    return replace(answer, margins={k: v for k, v in answer.margins.items() if k != "opposite direction"})
