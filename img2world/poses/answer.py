@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Int64
 
+from img2world.geometry.tracks import SHORTEST, Tracks
 from img2world.poses.fit import pixel_scale, robust
 from img2world.poses.points import Rig, errors
-from img2world.poses.tracks import SHORTEST, Tracks
 
 CLEAR_GAIN = 0.08
 """Share of the held-out cost that a model with more free numbers must save to be preferred."""

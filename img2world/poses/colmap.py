@@ -17,8 +17,8 @@ from img2world.core.frames import Frames
 from img2world.core.pictures import save_pictures
 from img2world.core.progress import Progress, silent
 from img2world.core.views import Views
+from img2world.geometry.tracks import Tracks
 from img2world.poses.judge import judged
-from img2world.poses.tracks import Tracks
 
 MAX_POINT_ERROR = 2.0
 """Pixels. Points that fit worse are dropped."""

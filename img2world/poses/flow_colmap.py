@@ -14,13 +14,13 @@ from img2world.core.frames import Frames
 from img2world.core.pictures import save_pictures
 from img2world.core.progress import Progress, silent
 from img2world.core.views import Views
+from img2world.geometry.flow import flow_tracks, prepare
+from img2world.geometry.masks import object_masks
+from img2world.geometry.tracks import Tracks
 from img2world.poses.answer import among
 from img2world.poses.colmap import Found, views_of
-from img2world.poses.flow import flow_tracks, prepare
 from img2world.poses.judge import judged
-from img2world.poses.masks import object_masks
 from img2world.poses.points import Rig, triangulate
-from img2world.poses.tracks import Tracks
 
 Mapper = Literal["incremental", "global", "adjust"]
 

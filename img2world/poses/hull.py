@@ -6,7 +6,7 @@ Laurentini, "The visual hull concept for silhouette-based image understanding", 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64
 
-from img2world.poses.flow import Greys, Guide
+from img2world.geometry.flow import Greys, Guide
 from img2world.poses.points import Rig
 
 CELLS = 48

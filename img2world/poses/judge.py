@@ -6,9 +6,9 @@ import numpy as np
 
 from img2world.core.pose_report import Grade, PoseReport
 from img2world.core.views import Views
+from img2world.geometry.tracks import Tracks
 from img2world.poses.answer import Answer
 from img2world.poses.points import errors, rig_of, widest_angles
-from img2world.poses.tracks import Tracks
 
 INLIER_PIXELS = 2.0
 """At 256 pixels of width."""

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from img2world.core.cameras import Cameras
+from img2world.core.rotation import rotation_about
 from img2world.poses.points import Rig
 
 LIMITS = {"elevation": np.radians(75.0), "focal": np.log(2.5), "middle": 0.25, "arc": 0.7}
@@ -18,6 +19,10 @@ WAVE_DOUBTS = (np.radians(8.0), np.radians(5.0), 0.08)
 """The same for each wave along the path in elevation, azimuth and log radius."""
 
 WAVE_LIMITS = (np.radians(40.0), np.radians(25.0), 0.5)
+
+
+ROUND = 0.35
+"""A path goes far round when it is so much as wide as it is long."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +42,8 @@ class Path:
     width: int
     closed: bool
     """The view after the last would be the first."""
+    upright_from_world: Float64[np.ndarray, "3 3"]
+    """Turns the world so that the path goes round its vertical, in which azimuth and elevation are measured."""
 
     def __len__(self) -> int:
         return len(self.azimuths)
@@ -70,6 +77,8 @@ class Freedom:
 def path_from_cameras(told: Cameras, *, closed: bool) -> Path:
     """The told cameras as a path."""
     world_from_cam = told.world_from_cam.astype(np.float64)
+    upright_from_world = _upright(world_from_cam)
+    world_from_cam[:, :3] = upright_from_world @ world_from_cam[:, :3]
     x, y, z = world_from_cam[:, :3, 3].T
     flat = np.hypot(x, z)
     azimuths, elevations = np.unwrap(np.arctan2(x, -z)), np.arctan2(-y, flat)
@@ -83,7 +92,23 @@ def path_from_cameras(told: Cameras, *, closed: bool) -> Path:
         middle=told.intrinsics[:, :2, 2].astype(np.float64),
         width=told.width,
         closed=closed,
+        upright_from_world=upright_from_world,
     )
+
+
+def _upright(world_from_cam: Float64[np.ndarray, "V 4 4"]) -> Float64[np.ndarray, "3 3"]:
+    """The smallest turn that stands the axis of a path which goes far round upright; none for other paths."""
+    centers = world_from_cam[:, :3, 3] - world_from_cam[:, :3, 3].mean(0)
+    _, spread, axes = np.linalg.svd(centers, full_matrices=False)
+    if len(spread) < 3 or spread[1] < ROUND * spread[0] or spread[2] > spread[1] / 2:
+        return np.eye(3)
+    # A camera's picture has its y axis down.
+    down = axes[2] * np.sign(axes[2] @ world_from_cam[:, :3, 1].mean(0))
+    vertical = np.array([0.0, 1.0, 0.0])
+    axis, cosine = np.cross(down, vertical), float(down @ vertical)
+    if np.linalg.norm(axis) < 1e-6:
+        return np.eye(3)
+    return rotation_about(axis, float(np.arccos(np.clip(cosine, -1, 1))))
 
 
 def is_closed(told: Cameras) -> bool:
@@ -134,7 +159,18 @@ def rig_on_path(path: Path, freedom: Freedom, numbers: Float64[np.ndarray, "N"])
     # A camera that looks at the origin has it straight ahead.
     shift = np.stack([np.zeros_like(radii), np.zeros_like(radii), radii], -1)
     cam_from_world = np.concatenate([looking, shift[:, :, None]], -1)
-    return Rig(cam_from_world=np.einsum("vij,vjk->vik", path.turns, cam_from_world), focal=focal, middle=middle)
+    return Rig(
+        cam_from_world=np.einsum("vij,vjk->vik", path.turns, _in_world(cam_from_world, path)),
+        focal=focal,
+        middle=middle,
+    )
+
+
+def _in_world(cam_from_upright: Float64[np.ndarray, "V 3 4"], path: Path) -> Float64[np.ndarray, "V 3 4"]:
+    """The same poses in the world as it was told."""
+    poses = cam_from_upright.copy()
+    poses[:, :, :3] = poses[:, :, :3] @ path.upright_from_world
+    return poses
 
 
 def _waves(num_views: int, count: int, closed: bool) -> Float64[np.ndarray, "K V"]:

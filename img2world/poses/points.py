@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from img2world.core.cameras import Cameras
-from img2world.poses.tracks import Tracks
+from img2world.geometry.tracks import Tracks
 
 NEAREST = 0.05
 """World units. A point that comes out nearer to a camera, or behind it, is taken to be there."""

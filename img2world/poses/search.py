@@ -9,12 +9,12 @@ from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.errors import PoseError
 from img2world.core.frames import Frames
 from img2world.core.trajectory import on_sphere
+from img2world.geometry.flow import Greys, flow_tracks
+from img2world.geometry.tracks import Tracks
 from img2world.poses.answer import held_out_cost
 from img2world.poses.fit import fit_path
-from img2world.poses.flow import Greys, flow_tracks
 from img2world.poses.path import Freedom, Path, path_from_cameras, reversed_path
 from img2world.poses.told import COARSE, ToldAnswer, divided, solve_told_path
-from img2world.poses.tracks import Tracks
 
 ELEVATIONS_DEG = (-10.0, 10.0, 30.0)
 FOVS_DEG = (25.0, 45.0)

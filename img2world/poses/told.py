@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from img2world.core.errors import PoseError
+from img2world.geometry.flow import Greys, flow_tracks
+from img2world.geometry.tracks import Tracks
 from img2world.poses.answer import CLEAR_GAIN, Answer, held_out_cost
 from img2world.poses.fit import PathFit, fit_path
-from img2world.poses.flow import Greys, flow_tracks
 from img2world.poses.hull import hull_guide
 from img2world.poses.path import Freedom, Path, reversed_path, rig_on_path
-from img2world.poses.tracks import Tracks
 
 HELD_OUT = 0.25
 """Share of the tracks that no solver sees."""

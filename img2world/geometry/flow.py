@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, UInt8
 
-from img2world.poses.tracks import Tracks, tracks_from_steps
+from img2world.geometry.tracks import Tracks, tracks_from_steps
 
 WORK_SIDE = 400
 """Longest side in pixels at which flow is computed: generated frames bend by more than a finer one would tell."""
