@@ -19,8 +19,11 @@ BASELINE = 0.045
 FARTHEST_STEP = 10
 """Frames. Farther apart, too little is seen in both."""
 
-FLAT_PIXELS = 0.55
-"""Points that stay this near (nine in ten) to where a turn of the camera would put them show no parallax."""
+FLAT_PIXELS = 0.6
+"""Points that stay this near (three in four) to where a turn of the camera would put them show no parallax."""
+
+FLATTISH = 0.1
+"""Share of their way that points may stay from there while a video shows hardly any parallax."""
 
 FLAT_SHARE = 0.8
 """Of the compared pairs that show no parallax, from which on the video shows none."""
@@ -37,11 +40,9 @@ class Plane:
     frames: tuple[int, int]
     motion: float
     rest: float
-    """Pixels that nine in ten points are at most away from where it puts them."""
+    """Pixels that three in four points are at most away from where it puts them."""
     zoom: float
     """By how much it enlarges."""
-    still: float
-    """Share of the points that do not move at all."""
 
 
 def camera_findings(clip: Clip, steps: list[Step]) -> Iterator[VideoFinding]:
@@ -57,7 +58,11 @@ def camera_findings(clip: Clip, steps: list[Step]) -> Iterator[VideoFinding]:
         return
     flat = [plane for plane in moved if plane.rest < FLAT_PIXELS]
     if len(flat) >= FLAT_SHARE * len(moved):
-        yield _without_parallax(flat, len(moved))
+        yield _without_parallax(flat, len(moved), sure=True)
+        return
+    flat = [plane for plane in moved if plane.rest < max(FLAT_PIXELS, FLATTISH * plane.motion)]
+    if len(flat) >= FLAT_SHARE * len(moved):
+        yield _without_parallax(flat, len(moved), sure=False)
 
 
 def _reach(clip: Clip) -> float:
@@ -114,9 +119,8 @@ def _plane(clip: Clip, i: int, j: int) -> Plane | None:
     return Plane(
         frames=(i, j),
         motion=step.motion,
-        rest=float(np.percentile(rest, 90)),
+        rest=float(np.percentile(rest, 75)),
         zoom=_zoom(step.start, expected),
-        still=float((np.linalg.norm(step.end - step.start, axis=1) < 0.3).mean()),
     )
 
 
@@ -125,12 +129,21 @@ def _zoom(start: Float64[np.ndarray, "P 2"], end: Float64[np.ndarray, "P 2"]) ->
     return float(np.sqrt(end.var(0).sum() / max(start.var(0).sum(), 1e-9)))
 
 
-def _without_parallax(flat: list[Plane], total: int) -> VideoFinding:
+def _without_parallax(flat: list[Plane], total: int, *, sure: bool) -> VideoFinding:
     """A camera that turns or zooms in place, or looks at something flat."""
     zooms = float(np.median([abs(np.log(plane.zoom)) for plane in flat]))
     kind = "zoom only" if zooms > np.log(ZOOM) else "rotation only"
     how = "zooms" if kind == "zoom only" else "turns in place, or what it sees is flat"
-    rest = float(np.median([plane.rest for plane in flat]))
+    rest, motion = (float(np.median([getattr(plane, name) for plane in flat])) for name in ("rest", "motion"))
+    if not sure:
+        return VideoFinding(
+            kind="little parallax",
+            severity="warning",
+            frames=(),
+            sure=0.6,
+            found=f"nearly all motion is that of a camera that {how}: {rest:.1f} of {motion:.0f} px are left",
+            advice="depth will be poor; use a video in which the camera moves more to the side",
+        )
     return VideoFinding(
         kind=kind,
         severity="reject",

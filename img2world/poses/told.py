@@ -38,10 +38,12 @@ class ToldAnswer:
     held_out: Tracks
 
 
-def solve_told_path(greys: Greys, path: Path, random: np.random.Generator, *, max_waves: int = 2) -> ToldAnswer:
+def solve_told_path(
+    greys: Greys, path: Path, random: np.random.Generator, *, max_waves: int = 2, called: str = "commanded"
+) -> ToldAnswer:
     """The told path with as many numbers free as held-out tracks ask for, in the direction that fits better.
 
-    Raises PoseError when too little can be followed.
+    `called` is the name of the path when no number needs to be free. Raises PoseError when too little can be followed.
     """
     ways = {False: path, True: reversed_path(path)}
     shared = flow_tracks(greys, closed=path.closed, finest=COARSE) if greys.masks is None else None
@@ -55,7 +57,7 @@ def solve_told_path(greys: Greys, path: Path, random: np.random.Generator, *, ma
     chosen = choose(costs)
     others = [cost for i, cost in enumerate(costs) if i != chosen]
     answer = Answer(
-        solver=_name(fits[chosen], turned),
+        solver=_name(fits[chosen], turned, called),
         rig=fits[chosen].rig,
         placed=np.arange(len(path)),
         cost=costs[chosen],
@@ -172,8 +174,8 @@ def _thinned(tracks: Tracks, random: np.random.Generator) -> Tracks:
     return tracks.select(random.permutation(len(tracks)) < MOST_TRACKS)
 
 
-def _name(fit: PathFit, turned: bool) -> str:
+def _name(fit: PathFit, turned: bool, called: str) -> str:
     """What the model is called in reports."""
     count = len(fit.numbers)
-    name = "commanded" if count == 0 else f"orbit ({count} numbers)"
+    name = called if count == 0 else f"orbit ({count} numbers)"
     return f"{name}, reversed" if turned else name
