@@ -8,16 +8,22 @@ import numpy as np
 from img2world.doctor.findings import VideoFinding
 from img2world.doctor.steps import Clip, Step, compare
 
-LOST = 0.35
+LOST = 0.45
 """Of the usual share of points that can be followed: below it the link between two frames is broken."""
 
 USUAL_LEAST = 0.3
 """A video whose links are all this bad has no usual."""
 
-NEW_COLOURS = 0.25
+NEW_COLOURS = 0.5
 """Bhattacharyya distance from which another place is shown."""
 
-DIFFERENT = 2.5
+LEAP = 3.5
+"""Times the usual motion of points from which a camera jumps, though points can be followed."""
+
+LEAST_LEAP = 0.02
+"""Diagonals of the picture."""
+
+DIFFERENT = 1.15
 """Times the usual difference of neighbours at a broken link."""
 
 
@@ -37,6 +43,8 @@ def order_findings(clip: Clip, steps: list[Step]) -> Iterator[VideoFinding]:
         return
     explained: set[int] = set()
     for first, last in _segments(broken, len(clip)):
+        if {first, last + 1} & explained:
+            continue
         beside = first - 1 if first > 0 else last + 1
         own = first if first > 0 else last
         if _linked(compare(clip, beside, own, flipped=True), usual):
@@ -52,21 +60,45 @@ def order_findings(clip: Clip, steps: list[Step]) -> Iterator[VideoFinding]:
     for link in broken:
         if link not in explained:
             yield _cut_or_jump(link, steps, usual)
+    for link in _leaps(clip, steps):
+        if not {link - 1, link, link + 1} & {*broken, *explained}:
+            yield _leap(link, steps)
 
 
 def broken_links(steps: list[Step]) -> list[int]:
     """Numbers of the frames that do not follow on the one before."""
     usual = _usual(steps)
     differences = np.array([step.difference for step in steps])
-    colours = np.array([step.colours for step in steps])
-    limit = DIFFERENT * max(float(np.median(differences)), 1.0)
+    limit = max(DIFFERENT * float(np.median(differences)), 1.0)
     broken = []
     for i, step in enumerate(steps):
         lost = np.isfinite(step.followed) and step.followed < LOST * usual
-        changed = step.difference > limit or step.colours > max(NEW_COLOURS, 2 * float(np.median(colours)))
+        changed = step.difference > limit or step.colours > NEW_COLOURS
         if lost and changed:
             broken.append(i + 1)
     return broken
+
+
+def _leaps(clip: Clip, steps: list[Step]) -> list[int]:
+    """Numbers of the frames before which the camera moves much farther than it usually does."""
+    ways = np.array([step.motion for step in steps])
+    far = max(LEAP * float(np.median(ways)), LEAST_LEAP * clip.diagonal)
+    # A camera that becomes faster by and by does not jump.
+    beside = np.maximum(np.append(ways[1:], 0), np.append(0, ways[:-1]))
+    return [int(i) + 1 for i in np.flatnonzero((ways > far) & (ways > 2 * beside))]
+
+
+def _leap(link: int, steps: list[Step]) -> VideoFinding:
+    """A camera that jumps within what it shows."""
+    usual = float(np.median([step.motion for step in steps]))
+    return VideoFinding(
+        kind="jump",
+        severity="warning",
+        frames=(link,),
+        sure=0.75,
+        found=f"the camera jumps: points move by {steps[link - 1].motion:.0f} px, usually by {usual:.0f}",
+        advice="nothing where COLMAP finds the cameras; a told path does not fit any more, so cut the video there",
+    )
 
 
 def _usual(steps: list[Step]) -> float:
@@ -84,12 +116,12 @@ def _linked(step: Step, usual: float) -> bool:
 def _segments(broken: list[int], count: int) -> list[tuple[int, int]]:
     """First and last frame of what lies between two neighbouring broken links, or between one and an end.
 
-    The longest is left out: the others are odd beside it.
+    The longest is left out: the others are odd beside it, the shortest first.
     """
     edges = [0, *broken, count]
     parts = [(a, b - 1) for a, b in pairwise(edges)]
     longest = max(parts, key=lambda part: part[1] - part[0])
-    return [part for part in parts if part != longest] if len(parts) > 1 else []
+    return sorted((part for part in parts if part != longest), key=lambda part: part[1] - part[0])
 
 
 def _pairs(broken: list[int]) -> list[tuple[int, int]]:
@@ -124,8 +156,7 @@ def _backwards(first: int, last: int) -> VideoFinding:
 def _cut_or_jump(link: int, steps: list[Step], usual: float) -> VideoFinding:
     """A broken link that nothing explains."""
     step = steps[link - 1]
-    colours = float(np.median([other.colours for other in steps]))
-    is_cut = step.colours > max(NEW_COLOURS, 2 * colours)
+    is_cut = step.colours > NEW_COLOURS
     sure = float(np.clip(1 - step.followed / max(usual, 1e-6), 0.5, 0.99))
     if is_cut:
         return VideoFinding(

@@ -28,6 +28,9 @@ class Clip:
 
     rgb: UInt8[np.ndarray, "V H W 3"]
     grey: UInt8[np.ndarray, "V H W"]
+    even: UInt8[np.ndarray, "V H W 3"]
+    """The colours, each with the same mean and spread in every frame, so that flicker hides nothing."""
+    even_grey: UInt8[np.ndarray, "V H W"]
     masks: Bool[np.ndarray, "V H W"] | None
 
     def __len__(self) -> int:
@@ -72,23 +75,37 @@ def small_clip(frames: Frames) -> Clip:
     masks = object_masks(frames)
     if masks is not None:
         masks = np.stack([cv2.resize(m.astype(np.uint8), size, interpolation=cv2.INTER_AREA) > 0 for m in masks])
-    return Clip(rgb=rgb, grey=np.stack([cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in rgb]), masks=masks)
+    even = _evened(rgb, masks)
+    greys, even_greys = (np.stack([cv2.cvtColor(one, cv2.COLOR_RGB2GRAY) for one in stack]) for stack in (rgb, even))
+    return Clip(rgb=rgb, grey=greys, even=even, even_grey=even_greys, masks=masks)
+
+
+def _evened(rgb: UInt8[np.ndarray, "V H W 3"], masks: np.ndarray | None) -> UInt8[np.ndarray, "V H W 3"]:
+    """The frames with the mean and spread of the first, channel by channel, where the object is."""
+    evened, wanted = [], None
+    for i, picture in enumerate(rgb):
+        inside = picture.reshape(-1, 3) if masks is None or not masks[i].any() else picture[masks[i]]
+        mean, spread = inside.mean(0), inside.std(0) + 1
+        wanted = (mean, spread) if wanted is None else wanted
+        even = np.clip((picture - mean) / spread * wanted[1] + wanted[0], 0, 255).astype(np.uint8)
+        evened.append(even if masks is None else np.where(masks[i][..., None], even, picture))
+    return np.stack(evened)
 
 
 def compare(clip: Clip, i: int, j: int, *, flipped: bool = False) -> Step:
     """Frame i against frame j, which may be mirrored first."""
-    after_rgb, after = clip.rgb[j], clip.grey[j]
+    after_rgb, after, after_grey = clip.even[j], clip.even_grey[j], clip.grey[j]
     inside = np.ones(after.shape, bool) if clip.masks is None else clip.masks[i] | clip.masks[j]
     if flipped:
-        after_rgb, after = np.ascontiguousarray(after_rgb[:, ::-1]), np.ascontiguousarray(after[:, ::-1])
+        after_rgb, after, after_grey = (np.ascontiguousarray(one[:, ::-1]) for one in (after_rgb, after, after_grey))
         inside = np.ones(after.shape, bool) if clip.masks is None else clip.masks[i] | clip.masks[j][:, ::-1]
-    change = np.abs(clip.rgb[i].astype(np.float32) - after_rgb)[inside]
-    start, end, followed = _follow(clip.grey[i], after, None if clip.masks is None else clip.masks[i])
+    change = np.abs(clip.even[i].astype(np.float32) - after_rgb)[inside]
+    start, end, followed = _follow(clip.even_grey[i], after, None if clip.masks is None else clip.masks[i])
     return Step(
         difference=float(change.mean()) if change.size else 0.0,
         followed=followed,
-        colours=_colour_distance(clip.rgb[i][inside], after_rgb[inside]),
-        gain=_gain(clip.grey[i], after, start, end),
+        colours=_colour_distance(clip.even[i][inside], after_rgb[inside]),
+        gain=_gain(clip.grey[i], after_grey, start, end),
         start=start,
         end=end,
     )
