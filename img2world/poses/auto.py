@@ -130,7 +130,7 @@ class _Search:
 
     def _judged(self, views: Views, held_out: Tracks) -> Views:
         """Views of some frames, judged by tracks of all."""
-        placed = _numbers_of(views, self.frames)
+        placed = frame_numbers(views, self.frames)
         return judged(views, among(held_out, placed, len(self.frames)), total=len(self.frames))
 
     def _flow_colmap(self, fitted: Tracks, held_out: Tracks) -> Views:
@@ -186,7 +186,7 @@ class _Search:
         )
 
 
-def _numbers_of(views: Views, frames: Frames) -> np.ndarray:
+def frame_numbers(views: Views, frames: Frames) -> np.ndarray:
     """Which frames the views are: COLMAP leaves some out but keeps their order."""
     numbers, at = [], 0
     for picture in views.rgb:
