@@ -252,7 +252,8 @@ def as_json(row: PoseRow) -> dict[str, object]:
 
 def mean_lines(rows: list[PoseRow]) -> Iterator[str]:
     """A table in Markdown: means of each way, dose and solver."""
-    heads = "path, frames, solver, clips, RRA@5, RRA@15, RTA@5, RTA@15, AUC@30, worst AUC, focal, placed, s".split(", ")
+    heads = ["path", "frames", "solver", "clips", "RRA@5", "RRA@15", "RTA@5", "RTA@15", "AUC@30", "worst AUC"]
+    heads += ["focal", "placed", "s"]
     yield f"| {' | '.join(heads)} |"
     yield "|---" * len(heads) + "|"
     groups: dict[tuple[str, str, str], list[PoseRow]] = {}

@@ -78,7 +78,7 @@ def dense_flow(
 
     method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     method.setFinestScale(finest)
-    method.setGradientDescentIterations(16)
+    method.setGradientDescentIterations(12)
     start = None if guess is None else np.array(guess, np.float32)
     return method.calc(before, after, start)  # pyright: ignore[reportArgumentType, reportCallIssue]
 

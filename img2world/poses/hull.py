@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float32, Float64
 from img2world.geometry.flow import Greys, Guide
 from img2world.poses.points import Rig
 
-CELLS = 48
+CELLS = 40
 """Voxels along each side of the cube that is carved."""
 
 COARSE = 4

@@ -14,7 +14,7 @@ from img2world.geometry.tracks import Tracks
 from img2world.poses.answer import held_out_cost
 from img2world.poses.fit import fit_path
 from img2world.poses.path import Freedom, Path, path_from_cameras, reversed_path
-from img2world.poses.told import COARSE, ToldAnswer, divided, solve_told_path
+from img2world.poses.told import COARSE, FEW_TRACKS, ToldAnswer, divided, solve_told_path
 
 ELEVATIONS_DEG = (-10.0, 10.0, 30.0)
 FOVS_DEG = (25.0, 45.0)
@@ -47,8 +47,8 @@ def find_circle(frames: Frames, greys: Greys, random: np.random.Generator, *, ma
             hint="use the colmap or flow-colmap pose backend, or give the path with trajectory.name=file",
         )
     closed = _is_closed(frames)
-    tracks = flow_tracks(greys, closed=closed, finest=COARSE)
-    fitted, held_out = divided(tracks, random)
+    tracks = flow_tracks(greys, closed=closed, finest=COARSE[-1])
+    fitted, held_out = divided(tracks, random, FEW_TRACKS)
     trials = [_trial(path, fitted, held_out) for path in _starts(frames, closed)]
     best = min(trials, key=lambda trial: (trial.at_limit, trial.cost))
     return solve_told_path(greys, best.path, random, max_waves=max_waves, called="circle")

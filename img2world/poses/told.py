@@ -22,8 +22,11 @@ MOST_TRACKS = 800
 LEAST_TRACKS = 30
 """Fewer do not decide between paths."""
 
-COARSE, ROUNDS = 1, 2
-"""The direction is decided on flow at half size, in so many rounds of tracks and fit."""
+COARSE = (2, 1)
+"""The direction is decided in two rounds of tracks and fit, on flow at a quarter and at half of the size."""
+
+FEW_TRACKS = 300
+"""Of which the direction is decided."""
 
 Follow = Callable[[PathFit | None, int], Tracks]
 """Tracks that are looked for where a fit says, on frames halved so many times."""
@@ -46,7 +49,7 @@ def solve_told_path(
     `called` is the name of the path when no number needs to be free. Raises PoseError when too little can be followed.
     """
     ways = {False: path, True: reversed_path(path)}
-    shared = flow_tracks(greys, closed=path.closed, finest=COARSE) if greys.masks is None else None
+    shared = flow_tracks(greys, closed=path.closed, finest=COARSE[-1]) if greys.masks is None else None
     rough = {turned: _rough(way, _follower(greys, way, shared), random, max_waves) for turned, way in ways.items()}
     turned = _is_better(rough[True], rough[False])
     best = rough[turned]
@@ -102,9 +105,9 @@ def _is_better(turned: _Rough, told: _Rough) -> bool:
 def _rough(path: Path, follow: Follow, random: np.random.Generator, max_waves: int) -> _Rough:
     """A fit with few numbers, or with one wave where that is clearly better."""
     fit = None
-    for _ in range(ROUNDS):
-        tracks = follow(fit, COARSE)
-        fitted, held_out = divided(tracks, random)
+    for finest in COARSE:
+        tracks = follow(fit, finest)
+        fitted, held_out = divided(tracks, random, FEW_TRACKS)
         fit = fit_path(fitted, path, Freedom(), start=None if fit is None else fit.numbers)
     assert fit is not None
     fits = [fit]
@@ -158,7 +161,7 @@ def _follower(greys: Greys, path: Path, shared: Tracks | None) -> Follow:
     return follow
 
 
-def divided(tracks: Tracks, random: np.random.Generator) -> tuple[Tracks, Tracks]:
+def divided(tracks: Tracks, random: np.random.Generator, most: int = MOST_TRACKS) -> tuple[Tracks, Tracks]:
     """Tracks to fit to, not too many, and tracks to judge by. Raises PoseError when there are too few."""
     if len(tracks) < LEAST_TRACKS:
         raise PoseError(
@@ -166,12 +169,12 @@ def divided(tracks: Tracks, random: np.random.Generator) -> tuple[Tracks, Tracks
             hint="the frames need texture and small steps from one to the next: ask the generator for more frames",
         )
     fitted, held_out = tracks.split(HELD_OUT, random)
-    return _thinned(fitted, random), _thinned(held_out, random)
+    return _thinned(fitted, random, most), _thinned(held_out, random, most)
 
 
-def _thinned(tracks: Tracks, random: np.random.Generator) -> Tracks:
+def _thinned(tracks: Tracks, random: np.random.Generator, most: int) -> Tracks:
     """Not more than so many tracks."""
-    return tracks.select(random.permutation(len(tracks)) < MOST_TRACKS)
+    return tracks.select(random.permutation(len(tracks)) < most)
 
 
 def _name(fit: PathFit, turned: bool, called: str) -> str:
