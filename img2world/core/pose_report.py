@@ -15,8 +15,10 @@ class PoseReport:
     grade: Grade
     reasons: tuple[str, ...]
     """Why the grade is not better."""
-    placed: int
+    frames: tuple[int, ...]
+    """Numbers of the frames that were placed, rising."""
     total: int
+    """Frames that there were."""
     tracks: int
     """Points by which the cameras were judged; no solver saw them."""
     heldout_px: float
@@ -30,11 +32,17 @@ class PoseReport:
     margins: dict[str, float] = field(default_factory=dict)
     """By what share other answers fit worse: the next model, the opposite direction."""
 
+    @property
+    def placed(self) -> int:
+        """How many frames have a camera."""
+        return len(self.frames)
+
     def as_json(self) -> dict[str, Any]:
         """The report as JSON holds it."""
-        return {**asdict(self), "reasons": list(self.reasons)}
+        return {**asdict(self), "placed": self.placed, "reasons": list(self.reasons), "frames": list(self.frames)}
 
     @classmethod
     def from_json(cls, table: dict[str, Any]) -> "PoseReport":
         """What `as_json` gave."""
-        return cls(**{**table, "reasons": tuple(table["reasons"])})
+        known = {name: value for name, value in table.items() if name != "placed"}
+        return cls(**{**known, "reasons": tuple(table["reasons"]), "frames": tuple(table["frames"])})

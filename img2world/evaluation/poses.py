@@ -19,7 +19,7 @@ from img2world.evaluation.pose_metrics import PoseScore, score_poses
 from img2world.evaluation.procedural import procedural_object
 from img2world.evaluation.rendering import render_asset
 from img2world.options import did_you_mean
-from img2world.poses.auto import AutoPoses, frame_numbers
+from img2world.poses.auto import AutoPoses
 from img2world.poses.colmap import ColmapPoses
 from img2world.poses.commanded import CommandedPoses
 from img2world.poses.flow_colmap import FlowColmapPoses
@@ -167,7 +167,7 @@ def _row(solver: str, frames: Frames, truth: Cameras, told: Cameras) -> PoseRow:
         way="",
         dose="",
         solver=solver,
-        score=_score(views, frames, truth),
+        score=_score(views, truth),
         grade="" if report is None else report.grade,
         used=why if views is None else views.solver,
         reasons=() if report is None else report.reasons,
@@ -176,11 +176,12 @@ def _row(solver: str, frames: Frames, truth: Cameras, told: Cameras) -> PoseRow:
     )
 
 
-def _score(views: Views | None, frames: Frames, truth: Cameras) -> PoseScore:
+def _score(views: Views | None, truth: Cameras) -> PoseScore:
     """How right the views' cameras are; all wrong where there are none."""
     if views is None:
         return score_poses(truth.select([]), truth, np.zeros(0, np.int64))
-    return score_poses(views.cameras, truth, frame_numbers(views, frames))
+    placed = np.arange(len(views)) if views.report is None else np.array(views.report.frames)
+    return score_poses(views.cameras, truth, placed)
 
 
 def _processor_seconds() -> float:

@@ -130,8 +130,8 @@ class _Search:
 
     def _judged(self, views: Views, held_out: Tracks) -> Views:
         """Views of some frames, judged by tracks of all."""
-        placed = frame_numbers(views, self.frames)
-        return judged(views, among(held_out, placed, len(self.frames)), total=len(self.frames))
+        placed = np.array(grade_of(views).frames)
+        return judged(views, among(held_out, placed, len(self.frames)), total=len(self.frames), placed=placed)
 
     def _flow_colmap(self, fitted: Tracks, held_out: Tracks) -> Views:
         """By COLMAP on flow tracks."""
@@ -147,7 +147,8 @@ class _Search:
         if len(found.placed) < self.backend.min_views:
             raise PoseError(f"placed {len(found.placed)} of {len(self.frames)} frames", hint="use a better video")
         views = views_of(self.frames, found, solver="flow-colmap")
-        return judged(views, among(held_out, found.placed, len(self.frames)), total=len(self.frames))
+        judged_by = among(held_out, found.placed, len(self.frames))
+        return judged(views, judged_by, total=len(self.frames), placed=found.placed)
 
     def _told_focal(self) -> float:
         """Pixels, as the generator was told."""
@@ -184,14 +185,3 @@ class _Search:
         return replace(
             views, confidence=confidence, report=replace(report, grade=grade, reasons=(reason, *report.reasons))
         )
-
-
-def frame_numbers(views: Views, frames: Frames) -> np.ndarray:
-    """Which frames the views are: COLMAP leaves some out but keeps their order."""
-    numbers, at = [], 0
-    for picture in views.rgb:
-        while not np.array_equal(picture, frames.rgb[at]):
-            at += 1
-        numbers.append(at)
-        at += 1
-    return np.array(numbers)

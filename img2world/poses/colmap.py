@@ -100,7 +100,7 @@ class ColmapPoses:
             )
         progress(total, total, placed=placed / total, error=float(found.point_errors.mean()))
         views = views_of(frames, found, solver="colmap")
-        return judged(views, found.tracks, total=total)
+        return judged(views, found.tracks, total=total, placed=found.placed)
 
     def find(self, frames: Frames, *, seed: int = 0, progress: Progress = silent) -> Found:
         """COLMAP's answer for the frames, in its own world. Raises PoseError when it has none."""

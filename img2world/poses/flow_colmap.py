@@ -67,7 +67,8 @@ class FlowColmapPoses:
                 hint="the frames need texture and a camera that moves sideways",
             )
         views = views_of(frames, found, solver=f"flow-colmap ({self.mapper})")
-        return judged(views, among(held_out, found.placed, len(frames)), total=len(frames))
+        judged_by = among(held_out, found.placed, len(frames))
+        return judged(views, judged_by, total=len(frames), placed=found.placed)
 
 
 def map_by_flow(

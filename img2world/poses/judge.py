@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from jaxtyping import Int64
 
 from img2world.core.pose_report import Grade, PoseReport
 from img2world.core.views import Views
@@ -68,7 +69,7 @@ def report_on(answer: Answer, held_out: Tracks, *, total: int, width: int) -> Po
         solver=answer.solver,
         grade=grade,
         reasons=reasons,
-        placed=len(answer.placed),
+        frames=tuple(answer.placed.tolist()),
         total=total,
         tracks=figures.tracks,
         heldout_px=figures.pixels,
@@ -114,8 +115,12 @@ def _shortfalls(figures: _Figures, bar: Bar) -> list[str]:
     return [reason for failed, reason in checks if failed]
 
 
-def judged(views: Views, held_out: Tracks, *, total: int, answer: Answer | None = None) -> Views:
-    """The views with a report on their cameras. The tracks are numbered as the views are."""
-    if answer is None:
-        answer = Answer(solver=views.solver, rig=rig_of(views.cameras), placed=np.arange(len(views)), cost=0.0)
+def judged(views: Views, held_out: Tracks, *, total: int, placed: Int64[np.ndarray, "K"]) -> Views:
+    """The views with a report on their cameras; `placed` are their frames. The tracks are numbered as the views are."""
+    answer = Answer(solver=views.solver, rig=rig_of(views.cameras), placed=placed, cost=0.0)
+    return with_report(views, answer, held_out, total=total)
+
+
+def with_report(views: Views, answer: Answer, held_out: Tracks, *, total: int) -> Views:
+    """The views with a report on the answer that they come from."""
     return replace(views, report=report_on(answer, held_out, total=total, width=views.cameras.width))

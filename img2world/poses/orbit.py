@@ -15,7 +15,7 @@ from img2world.geometry.masks import object_masks
 from img2world.geometry.tracks import Tracks, join
 from img2world.poses.answer import Answer
 from img2world.poses.commanded import wanted_cameras
-from img2world.poses.judge import judged
+from img2world.poses.judge import with_report
 from img2world.poses.path import is_closed, path_from_cameras
 from img2world.poses.points import track_errors, triangulate
 from img2world.poses.search import find_circle
@@ -86,7 +86,7 @@ def views_on_path(
         solver=answer.solver,
         depth=None,
     )
-    return judged(views, solved.held_out, total=len(frames), answer=answer)
+    return with_report(views, answer, solved.held_out, total=len(frames))
 
 
 def view_confidence(tracks: Tracks, answer: Answer, width: int) -> Float32[np.ndarray, "V"]:
