@@ -81,6 +81,9 @@ def broken_links(steps: list[Step]) -> list[int]:
 
 def _leaps(clip: Clip, steps: list[Step]) -> list[int]:
     """Numbers of the frames before which the camera moves much farther than it usually does."""
+    if clip.masks is not None:
+        # The sides of a thing that turns pass by at very different speeds.
+        return []
     ways = np.array([step.motion for step in steps])
     far = max(LEAP * float(np.median(ways)), LEAST_LEAP * clip.diagonal)
     # A camera that becomes faster by and by does not jump.

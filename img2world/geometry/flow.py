@@ -80,7 +80,13 @@ def dense_flow(
     method.setFinestScale(finest)
     method.setGradientDescentIterations(12)
     start = None if guess is None else np.array(guess, np.float32)
-    return method.calc(before, after, start)  # pyright: ignore[reportArgumentType, reportCallIssue]
+    # It divides the picture among its threads, and does not look over the borders of the parts.
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        return method.calc(before, after, start)  # pyright: ignore[reportArgumentType, reportCallIssue]
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def flow_tracks(greys: Greys, *, closed: bool, guide: Guide | None = None, finest: int = 0) -> Tracks:

@@ -17,6 +17,9 @@ OBJECT_DIFFERENCE = 14.0
 OBJECT_RANGE = (0.01, 0.8)
 """Share of the frame that an object may take."""
 
+HOLE = 0.1
+"""Holes smaller than this share of the object are lights on it that are as bright as the background."""
+
 SPECK = 0.03
 """Parts smaller than this share of the largest are noise."""
 
@@ -58,4 +61,14 @@ def _cut(picture: UInt8[np.ndarray, "H W 3"], colour: np.ndarray) -> Bool[np.nda
     if count < 2:
         return mask > 0
     areas = stats[1:, cv2.CC_STAT_AREA]
-    return np.isin(labels, 1 + np.flatnonzero(areas > SPECK * areas.max()))
+    return _without_holes(np.isin(labels, 1 + np.flatnonzero(areas > SPECK * areas.max())))
+
+
+def _without_holes(mask: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
+    """The mask with its small holes closed."""
+    import cv2
+
+    _, labels, stats, _ = cv2.connectedComponentsWithStats((~mask).astype(np.uint8), connectivity=4)
+    rim = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
+    small = np.flatnonzero(stats[:, cv2.CC_STAT_AREA] < HOLE * mask.sum())
+    return mask | np.isin(labels, np.setdiff1d(small, rim))

@@ -1,5 +1,6 @@
 """The numbers of a path that agree best with tracks."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,9 @@ PRIOR_WEIGHT = 0.05
 
 STEP = 1e-3
 """Of the numerical derivatives, in doubts."""
+
+FIRST_DAMPING, TRIES, LEAST_GAIN = 1e-2, 6, 1e-5
+"""Of the search: how carefully it begins, how often it shortens a step that fails, and when it ends."""
 
 AT_LIMIT = 0.98
 """Share of its limit at which a number counts as having run away."""
@@ -54,14 +58,12 @@ def fit_path(
     freedom: Freedom,
     *,
     start: Float64[np.ndarray, "N"] | None = None,
-    evaluations: int = 40,
+    rounds: int = 25,
 ) -> PathFit:
     """Fit by robust least squares; the points are eliminated by triangulation at each step.
 
-    Variable projection after Golub and Pereyra (1973), with SciPy's trust region and numerical derivatives.
+    Variable projection after Golub and Pereyra (1973), with `minimized`.
     """
-    from scipy.optimize import least_squares
-
     pixel = pixel_scale(path.width)
     doubts, bounds = freedom.doubts, freedom.limits / freedom.doubts
     prior = PRIOR_WEIGHT * np.sqrt(len(tracks))
@@ -70,14 +72,45 @@ def fit_path(
         found = errors(tracks, rig_on_path(path, freedom, units * doubts))
         return np.concatenate([np.sqrt(robust(found, pixel)), prior * units])
 
-    def slopes(units: np.ndarray) -> np.ndarray:
-        here = residuals(units)
-        # A fixed step: SciPy's own shrinks to nothing where a number is zero.
-        return np.stack([(residuals(units + step) - here) / STEP for step in STEP * np.eye(len(units))], 1)
-
     first = np.zeros(len(bounds)) if start is None else np.clip(start / doubts, -0.95 * bounds, 0.95 * bounds)
-    solved = least_squares(residuals, first, jac=slopes, bounds=(-bounds, bounds), max_nfev=evaluations)  # pyright: ignore[reportArgumentType]
-    numbers = solved.x * doubts
+    units = minimized(residuals, first, bounds, rounds=rounds)
+    numbers = units * doubts
     rig = rig_on_path(path, freedom, numbers)
-    cost = float(np.mean(solved.fun[: len(tracks.frame)] ** 2))
+    cost = float(np.mean(residuals(units)[: len(tracks.frame)] ** 2))
     return PathFit(rig=rig, freedom=freedom, numbers=numbers, cost=cost)
+
+
+def minimized(
+    residuals: Callable[[np.ndarray], np.ndarray],
+    first: Float64[np.ndarray, "N"],
+    bounds: Float64[np.ndarray, "N"],
+    *,
+    rounds: int,
+) -> Float64[np.ndarray, "N"]:
+    """Where the sum of squares is least, each number within plus and minus its bound (Levenberg and Marquardt).
+
+    SciPy's solvers call threaded linear algebra, whose last bits depend on the number of threads.
+    """
+    here, rest, damping = first, residuals(first), FIRST_DAMPING
+    cost = float(np.sum(rest * rest))
+    for _ in range(rounds):
+        slopes = np.stack([(residuals(here + step) - rest) / STEP for step in STEP * np.eye(len(here))], 1)
+        gradient = np.einsum("mi,m->i", slopes, rest)
+        # A number at its bound that would go farther stays there.
+        free = (np.abs(here) < bounds) | (gradient * here > 0)
+        curvature = np.einsum("mi,mj->ij", slopes, slopes)[np.ix_(free, free)]
+        before = cost
+        for _ in range(TRIES):
+            damped = curvature + damping * np.diag(np.diag(curvature) + 1e-12)
+            there = here.copy()
+            there[free] -= np.linalg.solve(damped, gradient[free])
+            there = np.clip(there, -bounds, bounds)
+            new = residuals(there)
+            if float(np.sum(new * new)) < cost:
+                here, rest, cost = there, new, float(np.sum(new * new))
+                damping /= 5
+                break
+            damping *= 5
+        if before - cost < LEAST_GAIN * before:
+            break
+    return here

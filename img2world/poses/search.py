@@ -77,7 +77,7 @@ def _starts(frames: Frames, closed: bool) -> list[Path]:
 def _trial(path: Path, fitted: Tracks, held_out: Tracks) -> _Trial:
     """The fit from one start, with the numbers it found told."""
     freedom = Freedom() if path.closed else Freedom(names=("elevation", "focal", "arc"))
-    fit = fit_path(fitted, path, freedom, evaluations=20)
+    fit = fit_path(fitted, path, freedom, rounds=12)
     moved = Path(
         **{
             **vars(path),
