@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from img2world.doctor.findings import VideoFinding
+from img2world.doctor.findings import VideoFinding, findings_from_text, rejects
 from img2world.report import FINDINGS
 from img2world.run_folder import MANIFEST
 from img2world.source import find_source
@@ -30,7 +30,7 @@ class Examination:
     def rejected(self) -> bool:
         """Whether a reconstruction would be invented."""
         grade = (self.cameras or {}).get("grade")
-        return grade == "D" or any(finding.severity == "reject" for finding in self.findings)
+        return grade == "D" or bool(rejects(self.findings))
 
     def summary(self) -> Iterator[str]:
         """The last lines for people."""
@@ -60,12 +60,8 @@ def examine_path(path: Path) -> Examination:
 
 def _of_run(run: Path) -> Examination:
     """What the run's own stages have found."""
-    findings = json.loads((run / FINDINGS).read_text()) if (run / FINDINGS).exists() else []
+    findings = findings_from_text((run / FINDINGS).read_text()) if (run / FINDINGS).exists() else []
     views = run / "views" / "transforms.json"
     table = json.loads(views.read_text()) if views.exists() else None
     cameras = None if table is None else table.get("pose_report") or {"solver": table["solver"]}
-    return Examination(
-        findings=[VideoFinding(**{**entry, "frames": tuple(entry["frames"])}) for entry in findings],
-        looked_at=0,
-        cameras=cameras,
-    )
+    return Examination(findings=findings, looked_at=0, cameras=cameras)

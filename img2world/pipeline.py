@@ -189,12 +189,12 @@ def generate(
 
 def examine(folder: RunFolder, frames: Product[Frames], *, anyway: bool) -> None:
     """doctor.json: what is wrong with the frames. Raises RejectedError when no cameras can be found in them."""
-    from img2world.doctor.findings import VideoFinding
+    from img2world.doctor.findings import findings_from_text, findings_text, rejects
     from img2world.doctor.video import examine_video
 
     def make(path: Path, progress: Progress) -> dict[str, float]:
         findings = examine_video(frames.load())
-        write_text(path / FINDINGS, json.dumps([vars(finding) for finding in findings], indent=1) + "\n")
+        write_text(path / FINDINGS, findings_text(findings))
         return {"findings": float(len(findings))}
 
     folder.stage(
@@ -203,8 +203,7 @@ def examine(folder: RunFolder, frames: Product[Frames], *, anyway: bool) -> None
         reads=digests(frames=frames),
         make=make,
     )
-    found = [VideoFinding(**entry) for entry in json.loads((folder.path / FINDINGS).read_text())]
-    bad = [finding for finding in found if finding.severity == "reject"]
+    bad = rejects(findings_from_text((folder.path / FINDINGS).read_text()))
     # Frames of a generator that follows exact cameras are right by construction, however little they show.
     if bad and not anyway and not (folder.path / "frames" / "cameras.json").exists():
         raise RejectedError(

@@ -1,5 +1,6 @@
 """What is wrong with a video, where, how sure that is, and what to do."""
 
+import json
 from dataclasses import dataclass
 from typing import Literal
 
@@ -36,6 +37,16 @@ def ranges(numbers: tuple[int, ...]) -> str:
         else:
             parts.append([number])
     return ", ".join(str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts)
+
+
+def findings_text(findings: list[VideoFinding]) -> str:
+    """The findings as JSON."""
+    return json.dumps([vars(finding) for finding in findings], indent=1) + "\n"
+
+
+def findings_from_text(text: str) -> list[VideoFinding]:
+    """What `findings_text` wrote."""
+    return [VideoFinding(**{**entry, "frames": tuple(entry["frames"])}) for entry in json.loads(text)]
 
 
 def rejects(findings: list[VideoFinding]) -> list[VideoFinding]:
