@@ -303,12 +303,19 @@ def noise_picture(seed: int) -> np.ndarray:
     return np.mean([np.asarray(layer, float) for layer in layers], 0).astype(np.uint8)
 
 
+def _layers(seed: int, step: int) -> np.ndarray:
+    """A far picture, and stripes of a near one that move three times as fast."""
+    far, near = np.roll(noise_picture(seed), 2 * step, 1), np.roll(noise_picture(seed + 1), 6 * step, 1)
+    return np.where(np.arange(128)[:, None, None] // 32 % 2, far, near)
+
+
 @pytest.mark.parametrize("kind", ["frozen", "cut", "too short"])
 def test_a_bad_video_is_refused_with_the_reason_and_nothing_is_invented(clip, tmp_path, kind):
-    slide = [np.roll(noise_picture(1), 2 * i, 1) for i in range(8)]
+    # Two layers that slide at two speeds: with parallax, or turning in place would be found as well.
+    slide, other = ([_layers(seed, i) for i in range(8)] for seed in (1, 5))
     rgb = {
         "frozen": np.repeat(noise_picture(1)[None], 12, 0),
-        "cut": np.stack([*slide, *(np.roll(noise_picture(2), 2 * i, 1) for i in range(8))]),
+        "cut": np.stack([*slide, *other]),
         "too short": np.stack(slide[:2]),
     }[kind]
     with pytest.raises(RejectedError, match=kind):

@@ -34,7 +34,7 @@ class Bar:
 BARS = (
     Bar(grade="A", placed=0.95, pixels=1.3, inliers=0.7, parallax_deg=6.0, opposite=0.5, tracks=100),
     Bar(grade="B", placed=0.8, pixels=2.2, inliers=0.4, parallax_deg=3.0, opposite=0.15, tracks=50),
-    Bar(grade="C", placed=0.5, pixels=4.0, inliers=0.15, parallax_deg=1.5, opposite=0.0, tracks=20),
+    Bar(grade="C", placed=0.5, pixels=4.0, inliers=0.15, parallax_deg=1.5, opposite=-0.2, tracks=20),
 )
 
 

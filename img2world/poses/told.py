@@ -1,7 +1,7 @@
 """Cameras of a video whose path was told to its generator, which kept to it more or less."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,6 +24,9 @@ LEAST_TRACKS = 30
 
 COARSE = (2, 1)
 """The direction is decided in two rounds of tracks and fit, on flow at a quarter and at half of the size."""
+
+LOST_COST = 2.0
+"""Robust cost of a point that could not be followed: of an error of four pixels."""
 
 FEW_TRACKS = 300
 """Of which the direction is decided."""
@@ -51,6 +54,8 @@ def solve_told_path(
     ways = {False: path, True: reversed_path(path)}
     shared = flow_tracks(greys, closed=path.closed, finest=COARSE[-1]) if greys.masks is None else None
     rough = {turned: _rough(way, _follower(greys, way, shared), random, max_waves) for turned, way in ways.items()}
+    costs = _with_lost({turned: (way.cost, way.tracks) for turned, way in rough.items()})
+    rough = {turned: replace(way, cost=costs[turned]) for turned, way in rough.items()}
     turned = _is_better(rough[True], rough[False])
     best = rough[turned]
     tracks = _follower(greys, ways[turned], None)(best.fit, 0)
@@ -80,6 +85,12 @@ def choose(costs: list[float]) -> int:
         if cost < (1 - CLEAR_GAIN) * costs[chosen]:
             chosen = i
     return chosen
+
+
+def _with_lost(found: dict[bool, tuple[float, int]]) -> dict[bool, float]:
+    """Costs of both directions, when points that one way finds and the other does not count as lost to the other."""
+    most = max(count for _, count in found.values())
+    return {turned: (cost * count + LOST_COST * (most - count)) / most for turned, (cost, count) in found.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
