@@ -15,7 +15,9 @@ from img2world.video.diffusion.cards import CARDS
 NEEDS = {
     **{f"video.{name}": ("diffusers",) for name in CARDS},
     "video.file": ("av",),
+    "poses.auto": ("pycolmap",),
     "poses.colmap": ("pycolmap",),
+    "poses.flow-colmap": ("pycolmap",),
     "export.mesh": ("trimesh", "fast_simplification"),
     "export.turntable": ("av",),
 }

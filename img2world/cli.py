@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from img2world.core.errors import ImageError, Img2WorldError, RunFolderError
+from img2world.core.errors import ImageError, Img2WorldError, RejectedError, RunFolderError
 
 if TYPE_CHECKING:
     from img2world.evaluation.orbit import OrbitOptions
@@ -37,6 +37,7 @@ SetOption = Annotated[
 ]
 FreshOption = Annotated[bool, typer.Option("--fresh", help="Do it again although it is done.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per line, for programs.")]
+AnywayOption = Annotated[bool, typer.Option("--anyway", help="Go on although the doctor rejects video or cameras.")]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A folder that `img2world run` made.")]
 
 
@@ -49,6 +50,7 @@ def run(
     image: Annotated[Path | None, typer.Option(help="The picture that a clip was made from; it ties a frame.")] = None,
     seed: Annotated[int | None, typer.Option(help="Another seed invents other hidden sides.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh/--resume", help="Start again, or go on where it was.")] = False,
+    anyway: AnywayOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Turn a picture, a video or a folder of photos into a world.
@@ -76,9 +78,9 @@ def run(
                 raise ImageError(f"--image ties a frame of a video, {source} is none", hint="leave --image out")
             changes.append(f"video.still={json.dumps(str(image))}")
         name = recipe or (picture_recipe() if found.kind == "picture" else RECIPES[found.kind])
-        _run(
-            found, load_recipe(name, changes), out or Path("runs") / found.name, as_json, fresh=STAGES if fresh else ()
-        )
+        made = load_recipe(name, changes)
+        place = out or Path("runs") / found.name
+        _run(found, made, place, as_json, fresh=STAGES if fresh else (), anyway=anyway)
 
 
 @app.command()
@@ -94,23 +96,35 @@ def generate(
 
 
 @app.command()
-def poses(run: RunArgument, changes: SetOption = None, fresh: FreshOption = False, as_json: JsonOption = False) -> None:
+def poses(
+    run: RunArgument,
+    changes: SetOption = None,
+    fresh: FreshOption = False,
+    anyway: AnywayOption = False,
+    as_json: JsonOption = False,
+) -> None:
     """Find only the cameras of a run's frames: views/.
 
     \b
-    img2world poses runs/photo --set poses.name=colmap
+    img2world poses runs/photo --set poses.name=auto
     """
-    _run_stage(run, "poses", changes, as_json, fresh=fresh)
+    _run_stage(run, "poses", changes, as_json, fresh=fresh, anyway=anyway)
 
 
 @app.command()
-def splat(run: RunArgument, changes: SetOption = None, fresh: FreshOption = False, as_json: JsonOption = False) -> None:
+def splat(
+    run: RunArgument,
+    changes: SetOption = None,
+    fresh: FreshOption = False,
+    anyway: AnywayOption = False,
+    as_json: JsonOption = False,
+) -> None:
     """Reconstruct only the scene of a run: scene/.
 
     \b
     img2world splat runs/photo --set splat.steps=3000
     """
-    _run_stage(run, "splat", changes, as_json, fresh=fresh)
+    _run_stage(run, "splat", changes, as_json, fresh=fresh, anyway=anyway)
 
 
 @app.command()
@@ -119,6 +133,7 @@ def export(
     formats: Annotated[list[str] | None, typer.Argument(metavar="[FORMAT]…", help="Formats to add.")] = None,
     changes: SetOption = None,
     fresh: FreshOption = False,
+    anyway: AnywayOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write the files of a run: exports/.
@@ -127,7 +142,7 @@ def export(
     img2world export runs/photo
     img2world export runs/photo ply mesh --set export.mesh.max_faces=5000
     """
-    _run_stage(run, "export", changes, as_json, fresh=fresh, formats=formats or [])
+    _run_stage(run, "export", changes, as_json, fresh=fresh, anyway=anyway, formats=formats or [])
 
 
 @app.command()
@@ -152,9 +167,25 @@ def view(
 
 
 @app.command()
-def doctor(as_json: JsonOption = False) -> None:
-    """Look at this machine: what will be used, what is missing, and how to install it."""
+def doctor(
+    what: Annotated[
+        Path | None, typer.Argument(metavar="[VIDEO|FOLDER|RUN]", help="A video, its frames, or a run.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Look at this machine, or at a video or a run: what is wrong, where, how sure that is, and what to do.
+
+    \b
+    img2world doctor                  this machine: what will be used, what is missing, how to install it
+    img2world doctor clip.mp4         can cameras be found in this video?
+    img2world doctor runs/clip        what was found in a run's video, and how far its cameras can be trusted
+
+    Exit code 3: the video or the cameras are too bad for a reconstruction.
+    """
     with exit_codes(as_json):
+        if what is not None:
+            _examine(what, as_json)
+            return
         from img2world.doctor.environment import examine_environment
 
         for finding in examine_environment(Path.cwd()):
@@ -312,6 +343,56 @@ def orbit(
         _evaluate_orbit(options, out, as_json)
 
 
+@evaluation.command(name="poses")
+def eval_poses(
+    assets: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER|MANIFEST.csv", help="GLB and OBJ files.  [default: objects made by seed]"),
+    ] = None,
+    solver: Annotated[list[str] | None, typer.Option(help="A pose solver; may be repeated.  [default: auto]")] = None,
+    path: Annotated[list[str] | None, typer.Option(help="circle, wobble or room.  [default: all]")] = None,
+    dose: Annotated[list[str] | None, typer.Option(help="clean, mild or hard.  [default: clean and hard]")] = None,
+    count: Annotated[int, typer.Option(help="At most so many objects, and rooms.", min=1)] = 12,
+    seeds: Annotated[int, typer.Option(help="Times each.", min=1)] = 3,
+    size: Annotated[int, typer.Option(help="Pixels along each side of the frames.", min=64)] = 256,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare the cameras that solvers find with the true ones, on rendered orbits that are spoilt on purpose.
+
+    \b
+    img2world eval poses                                   objects and rooms made by seed
+    img2world eval poses --assets my-models/ --count 10
+    img2world eval poses --solver auto --solver colmap --path circle --dose hard
+
+    \b
+    circle: 21 frames around an object; wobble: 36 that rise and fall by 12 degrees; room: 30 along 80 degrees.
+    The told path is 8 degrees too high or too low, its focal length a quarter too long or too short.
+    hard: blur, a smooth bend of 2 pixels in each frame, flicker of 15 %, noise and JPEG.
+
+    \b
+    RRA, RTA: pairs of frames whose turn (direction) is within 5 or 15 degrees, in percent.
+    AUC@30: their mean over 1 to 30 degrees. Frames that were not placed count as wrong.
+    Then how many clips of each grade were right: A and B promise an AUC@30 of 80.
+    """
+    with exit_codes(as_json):
+        from img2world.evaluation import poses
+
+        options = poses.pose_options(
+            assets=assets, count=count, seeds=seeds, size=size, ways=path, doses=dose, solvers=solver
+        )
+        rows = []
+        for row in poses.evaluate_poses(options):
+            rows.append(row)
+            if as_json:
+                say_json(poses.as_json(row))
+            else:
+                found = f"{row.score.auc30:5.1f}  {row.grade or '-'}  {row.used}"
+                say(f"{row.case:<28}{row.seed} {row.way:<7}{row.dose:<6}{row.solver:<20}{found}", err=True)
+        if not as_json:
+            for line in [*poses.mean_lines(rows), "", *poses.confusion_lines(rows)]:
+                say(line)
+
+
 @app.callback(invoke_without_command=True)
 def options(version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False) -> None:
     """One picture in, a world out.
@@ -322,11 +403,12 @@ def options(version: Annotated[bool, typer.Option("--version", help="Show the ve
     img2world run chair.png --recipe object
     img2world run photos/             from many photos of one place
     img2world doctor                  what this machine has and lacks
+    img2world doctor clip.mp4         what is wrong with a video
     img2world models                  the backends; `img2world models nano` shows options
 
     \b
     Exit codes: 0 done, 1 the input, options or disk cannot be used (one line says why),
-    2 usage, 130 interrupted (the same command goes on).
+    2 usage, 3 the video or its cameras are too bad to go on, 130 interrupted (the same command goes on).
     """
     if version:
         from importlib.metadata import version as version_of
@@ -344,13 +426,32 @@ def exit_codes(as_json: bool = False) -> Iterator[None]:
         if as_json:
             say_json({"event": "error", "message": str(error), "hint": error.hint})
         say(f"img2world: {error}\n  hint: {error.hint}", err=True)
-        raise typer.Exit(1) from error
+        raise typer.Exit(3 if isinstance(error, RejectedError) else 1) from error
     except KeyboardInterrupt as error:
         say("img2world: interrupted; the same command goes on where it was", err=True)
         # Where Ctrl-C falls into code that a library made from text, CPython notes for good that nobody handled
         # it, and ends by the signal whatever we exit with. Running any text clears the note.
         exec("")
         raise typer.Exit(130) from error
+
+
+def _examine(what: Path, as_json: bool) -> None:
+    """Say what is wrong with a video or a run."""
+    from img2world.examination import examine_path
+
+    found = examine_path(what)
+    for finding in found.findings:
+        if as_json:
+            say_json(vars(finding))
+        else:
+            say(f"{finding.severity:<8} {finding.line()}\n{'':<9}{finding.advice}")
+    if as_json:
+        say_json({"event": "finished", "rejected": found.rejected, "cameras": found.cameras})
+    else:
+        for line in found.summary():
+            say(line)
+    if found.rejected:
+        raise typer.Exit(3)
 
 
 def say(text: str, *, err: bool = False) -> None:
@@ -456,7 +557,14 @@ def _run(source: "Source", recipe: Any, out: Path, as_json: bool, **how: Any) ->
 
 
 def _run_stage(
-    run: Path, stage: str, changes: list[str] | None, as_json: bool, *, fresh: bool, formats: list[str] | None = None
+    run: Path,
+    stage: str,
+    changes: list[str] | None,
+    as_json: bool,
+    *,
+    fresh: bool,
+    anyway: bool = False,
+    formats: list[str] | None = None,
 ) -> None:
     """Do one stage of a run folder, and those before it where they are missing."""
     with exit_codes(as_json):
@@ -472,7 +580,15 @@ def _run_stage(
         if formats:
             present = list(load_recipe(str(saved), changes).exports)
             changes.append("export.formats=" + ",".join(dict.fromkeys([*present, *formats])))
-        _run(source, load_recipe(str(saved), changes), run, as_json, last=stage, fresh=(stage,) if fresh else ())
+        _run(
+            source,
+            load_recipe(str(saved), changes),
+            run,
+            as_json,
+            last=stage,
+            fresh=(stage,) if fresh else (),
+            anyway=anyway,
+        )
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
 """The whole program on a page: what becomes of a picture, a video or a folder of photos.
 
-    Source ──► Image ──► wanted Cameras ──► Frames ──► Views ──► Scene ──► files, report
+    Source ──► Image ──► wanted Cameras ──► Frames ──► Findings ──► Views ──► Scene ──► files, report
 
 Each step is a stage: it reads what the steps before it left in the run folder, has a backend of the
 recipe do the work, and leaves its own product there. A product that the same code has made with the
 same options from the same input is kept, so a run that was stopped goes on where it was.
 """
 
+import json
+import warnings
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
@@ -14,24 +16,25 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from img2world.core.cameras import Cameras, load_cameras, save_cameras
-from img2world.core.errors import RecipeError, RunFolderError
+from img2world.core.errors import RecipeError, RejectedError, RunFolderError
 from img2world.core.frames import Frames
 from img2world.core.image import Image
 from img2world.core.image_file import load_image
 from img2world.core.pictures import load_pictures, save_pictures
+from img2world.core.pose_report import PoseReport
 from img2world.core.progress import Progress
 from img2world.core.scene import Scene
 from img2world.core.views import Views
 from img2world.disk import code_digest, path_digest, write_text
 from img2world.recipe import PATH_OPTIONS, Recipe, backend_name, options_of, recipe_text, with_options
-from img2world.report import write_report
+from img2world.report import FINDINGS, write_report
 from img2world.run_folder import RECIPE, Listener, RunFolder, nobody
 from img2world.source import Source
 from img2world.video import VIDEOS
 from img2world.video.diffusion import checkpoints
 from img2world.video.diffusion.cards import CARDS, licence_note, licence_text
 
-STAGES = ("input", "trajectory", "video", "poses", "splat", "export")
+STAGES = ("input", "trajectory", "video", "doctor", "poses", "splat", "export")
 SHARED_CODE = ("img2world.geometry", "img2world.render", "img2world.render._native", "img2world.core", __name__)
 """What every stage may call: a change in it makes all products out of date."""
 
@@ -56,22 +59,28 @@ def run(
     *,
     last: str = STAGES[-1],
     fresh: Collection[str] = (),
+    anyway: bool = False,
     listen: Listener = nobody,
 ) -> dict[str, Any]:
     """Turn a source into a world in the folder `out`, up to the stage `last`, and give the report.
 
     What is done already is kept, except for the stages in `fresh`. Raises an Img2WorldError when the
-    source, the recipe or the folder cannot be used.
+    source, the recipe or the folder cannot be used, and RejectedError when the video or the cameras found in it
+    are too bad to go on with, unless the run shall go on `anyway`.
     """
     with RunFolder.open(out, listen) as folder:
         recipe = begin(folder, source, recipe, fresh)
-        for stage in make_world(folder, source, recipe):
-            if stage == last:
-                break
+        try:
+            for stage in make_world(folder, source, recipe, anyway=anyway):
+                if stage == last:
+                    break
+        except RejectedError:
+            write_report(folder)
+            raise
         return write_report(folder)
 
 
-def make_world(folder: RunFolder, source: Source, recipe: Recipe) -> Iterator[str]:
+def make_world(folder: RunFolder, source: Source, recipe: Recipe, *, anyway: bool = False) -> Iterator[str]:
     """Do the stages one after the other; gives the name of each when it is done."""
     image = take_input(folder, source)
     yield "input"
@@ -79,7 +88,10 @@ def make_world(folder: RunFolder, source: Source, recipe: Recipe) -> Iterator[st
     yield "trajectory"
     frames = generate(folder, recipe, image, trajectory)
     yield "video"
+    examine(folder, frames, anyway=anyway)
+    yield "doctor"
     views = estimate(folder, recipe, frames, trajectory)
+    judge(folder, anyway=anyway)
     yield "poses"
     scene = optimize(folder, recipe, views)
     yield "splat"
@@ -173,6 +185,46 @@ def generate(
     options, reads = code_of(recipe.video, recipe.seed), digests(image=image, trajectory=trajectory)
     record = folder.stage("video", options=options, reads=reads, make=make)
     return Product(digest=record.digest, load=lambda: Frames.load(folder.path / "frames"))
+
+
+def examine(folder: RunFolder, frames: Product[Frames], *, anyway: bool) -> None:
+    """doctor.json: what is wrong with the frames. Raises RejectedError when no cameras can be found in them."""
+    from img2world.doctor.findings import findings_from_text, findings_text, rejects
+    from img2world.doctor.video import examine_video
+
+    def make(path: Path, progress: Progress) -> dict[str, float]:
+        findings = examine_video(frames.load())
+        write_text(path / FINDINGS, findings_text(findings))
+        return {"findings": float(len(findings))}
+
+    folder.stage(
+        "doctor",
+        options={"code": code_digest("img2world.doctor", *SHARED_CODE)},
+        reads=digests(frames=frames),
+        make=make,
+    )
+    bad = rejects(findings_from_text((folder.path / FINDINGS).read_text()))
+    # Frames of a generator that follows exact cameras are right by construction, however little they show.
+    if bad and not anyway and not (folder.path / "frames" / "cameras.json").exists():
+        raise RejectedError(
+            f"the doctor rejects the video: {'; '.join(finding.line() for finding in bad)}",
+            hint=f"{bad[0].advice}; --anyway goes on all the same",
+        )
+
+
+def judge(folder: RunFolder, *, anyway: bool) -> None:
+    """Warn of doubtful cameras. Raises RejectedError when they are not to be used."""
+    table = json.loads((folder.path / "views" / "transforms.json").read_text()).get("pose_report")
+    report = None if table is None else PoseReport.from_json(table)
+    if report is None or report.grade in ("A", "B"):
+        return
+    why = "; ".join(report.reasons)
+    if report.grade == "D" and not anyway:
+        raise RejectedError(
+            f"the cameras cannot be trusted (grade D, by {report.solver}): {why}",
+            hint="look at the video with `img2world doctor`; --anyway goes on all the same",
+        )
+    warnings.warn(f"the cameras are doubtful (grade {report.grade}, by {report.solver}): {why}", stacklevel=2)
 
 
 def estimate(

@@ -11,6 +11,9 @@ from typing import Any
 from img2world.disk import write_text
 from img2world.run_folder import RunFolder, StageRecord
 
+FINDINGS = "doctor.json"
+"""What the doctor says of the video, in the run folder."""
+
 PACKAGES = ("img2world", "numpy", "torch", "opencv-python-headless", "av", "pycolmap", "trimesh", "gsplat")
 """Whose version may change a result."""
 
@@ -28,11 +31,24 @@ def write_report(folder: RunFolder) -> dict[str, Any]:
         "licence": folder.manifest.get("licence"),
         "metrics": metrics_of(records),
         "shares": _shares(records),
+        "findings": _json(folder.path / FINDINGS) if "doctor" in records else [],
+        "cameras": _cameras(folder.path) if "poses" in records else None,
         "stages": {name: {"seconds": record.seconds, **record.metrics} for name, record in records.items()},
         "unfinished": [name for name in names if name not in records],
     }
     write_text(folder.path / "report.json", json.dumps(report, indent=1) + "\n")
     return report
+
+
+def _json(path: Path) -> Any:
+    """What a JSON file holds."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _cameras(folder: Path) -> dict[str, Any]:
+    """Which solver found the cameras, and how far they can be trusted; nothing more where they were told."""
+    views = _json(folder / "views" / "transforms.json")
+    return views.get("pose_report") or {"solver": views["solver"]}
 
 
 def _shares(records: dict[str, StageRecord]) -> dict[str, float]:
@@ -64,6 +80,13 @@ def summary_lines(out: Path, report: dict[str, Any]) -> Iterator[str]:
     figures = {"heldout_psnr": "{:.1f} dB on views it never saw", "peak_rss_gb": "{:.1f} GB", "seconds": "{:.0f} s"}
     known = [form.format(metrics[name]) for name, form in figures.items() if name in metrics]
     yield f"  {'result':<8}{', '.join(known)}"
+    cameras = report["cameras"] or {}
+    if "grade" in cameras:
+        placed = f"{cameras['placed']} of {cameras['total']} frames"
+        yield f"  {'cameras':<8}grade {cameras['grade']}, by {cameras['solver']}, {placed}"
+    for finding in report["findings"]:
+        if finding["severity"] != "note":
+            yield f"  {'doctor':<8}{finding['kind']}: {finding['found']}"
     if report["licence"]:
         yield f"  {'licence':<8}{report['licence']['model']}: {report['licence']['verdict']}"
     if page.exists():

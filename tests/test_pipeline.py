@@ -5,20 +5,22 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from img2world.core.errors import ImageError, RecipeError, RunFolderError, VideoError
+from img2world.core.errors import ImageError, RecipeError, RejectedError, RunFolderError, VideoError
 from img2world.core.frames import Frames
 from img2world.core.image import Image
+from img2world.core.pose_report import PoseReport
 from img2world.core.scene import Scene
 from img2world.core.views import Views
-from img2world.pipeline import STAGES, load_input, run, save_input
+from img2world.pipeline import STAGES, judge, load_input, run, save_input
 from img2world.recipe import load_recipe
-from img2world.run_folder import read_manifest
+from img2world.run_folder import RunFolder, read_manifest
 from img2world.source import find_source, source_of_run
 
 
@@ -82,7 +84,9 @@ def test_run_makes_every_product(finished):
 
 def test_manifest_tells_of_every_file(finished):
     manifest = read_manifest(finished)
-    assert list(manifest["stages"]) == ["input", "trajectory", "video", "poses", "splat", "export.ply", "export.html"]
+    assert list(manifest["stages"]) == [
+        "input", "trajectory", "video", "doctor", "poses", "splat", "export.ply", "export.html",
+    ]  # fmt: skip
     files = {name: digest for entry in manifest["stages"].values() for name, digest in entry["files"].items()}
     calm = product_hashes(finished)
     assert files == {name: digest for name, digest in calm.items() if name != "recipe.toml"}
@@ -93,7 +97,7 @@ def test_manifest_tells_of_every_file(finished):
 def test_second_run_does_nothing_and_changes_nothing(again, calm, tmp_path):
     made, kept = again()
     assert not made
-    assert len(kept) == 7
+    assert len(kept) == 8
     assert product_hashes(tmp_path / "run") == calm
 
 
@@ -117,7 +121,7 @@ def test_seed_changes_the_result(go, calm, tmp_path):
 
 def test_fresh_redoes_everything_the_same(again, calm, tmp_path):
     made, kept = again(fresh=STAGES)
-    assert len(made) == 7
+    assert len(made) == 8
     assert not kept
     assert product_hashes(tmp_path / "run") == calm
 
@@ -127,7 +131,9 @@ def test_stops_after_the_last_stage_and_goes_on_from_there(go, tmp_path):
     assert not (tmp_path / "run" / "scene").exists()
     assert "heldout_psnr" not in report["metrics"]
     _, stages = go(last="splat")
-    assert {name for name, kind in stages.items() if kind == "skip"} == {"input", "trajectory", "video", "poses"}
+    assert {name for name, kind in stages.items() if kind == "skip"} == {
+        "input", "trajectory", "video", "doctor", "poses",
+    }  # fmt: skip
 
 
 def test_outdated_exports_go_and_others_stay(again, tmp_path):
@@ -276,3 +282,63 @@ def test_full_disk_in_any_stage_is_one_line_and_the_run_goes_on_later(tiny_run, 
         assert product_hashes(disk / "run") == calm
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+@pytest.fixture
+def clip(tmp_path):
+    """Writes frames as a video."""
+    from img2world.export.mp4 import write_mp4
+
+    def write(rgb: np.ndarray, name: str = "clip.mp4") -> Path:
+        write_mp4(rgb, tmp_path / name, 12.0)
+        return tmp_path / name
+
+    return write
+
+
+def noise_picture(seed: int) -> np.ndarray:
+    """Blots with detail of all sizes."""
+    rng = np.random.default_rng(seed)
+    layers = [PillowImage.fromarray(rng.integers(0, 256, (n, n, 3), np.uint8)).resize((128, 128)) for n in (8, 32)]
+    return np.mean([np.asarray(layer, float) for layer in layers], 0).astype(np.uint8)
+
+
+def _layers(seed: int, step: int) -> np.ndarray:
+    """A far picture, and stripes of a near one that move three times as fast."""
+    far, near = np.roll(noise_picture(seed), 2 * step, 1), np.roll(noise_picture(seed + 1), 6 * step, 1)
+    return np.where(np.arange(128)[:, None, None] // 32 % 2, far, near)
+
+
+@pytest.mark.parametrize("kind", ["frozen", "cut", "too short"])
+def test_a_bad_video_is_refused_with_the_reason_and_nothing_is_invented(clip, tmp_path, kind):
+    # Two layers that slide at two speeds: with parallax, or turning in place would be found as well.
+    slide, other = ([_layers(seed, i) for i in range(8)] for seed in (1, 5))
+    rgb = {
+        "frozen": np.repeat(noise_picture(1)[None], 12, 0),
+        "cut": np.stack([*slide, *other]),
+        "too short": np.stack(slide[:2]),
+    }[kind]
+    with pytest.raises(RejectedError, match=kind):
+        run(find_source(clip(rgb)), load_recipe("video"), tmp_path / "run")
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert kind in [finding["kind"] for finding in report["findings"]]
+    assert not (tmp_path / "run" / "views").exists()
+    assert report["cameras"] is None
+
+
+def test_doubtful_cameras_stop_a_run_or_warn(finished, tmp_path):
+    run_path = Path(shutil.copytree(finished, tmp_path / "run"))
+    transforms = run_path / "views" / "transforms.json"
+    table = json.loads(transforms.read_text())
+    report = PoseReport(
+        solver="orbit", grade="D", reasons=("points are 9 px off",), frames=(0, 1), total=6, tracks=9, heldout_px=9.0,
+        inlier_share=0.1, parallax_deg=3.0, focal_at_limit=True,
+    )  # fmt: skip
+    with RunFolder.open(run_path) as folder:
+        transforms.write_text(json.dumps({**table, "pose_report": report.as_json()}))
+        with pytest.raises(RejectedError, match=r"grade D, by orbit.*points are 9 px off"):
+            judge(folder, anyway=False)
+        with pytest.warns(UserWarning, match="doubtful"):
+            judge(folder, anyway=True)
+        transforms.write_text(json.dumps({**table, "pose_report": replace(report, grade="A").as_json()}))
+        judge(folder, anyway=False)

@@ -28,6 +28,10 @@ class PoseError(Img2WorldError):
     """The cameras of the frames could not be found."""
 
 
+class RejectedError(Img2WorldError):
+    """The video, or the cameras found in it, are too bad to go on with; the command line ends with code 3."""
+
+
 class SplatError(Img2WorldError):
     """The scene could not be reconstructed."""
 

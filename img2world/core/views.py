@@ -12,6 +12,7 @@ from img2world.core.checks import check_finite, check_shapes
 from img2world.core.conventions import Z_UP_FROM_WORLD
 from img2world.core.pictures import load_arrays, load_pictures, save_arrays, save_pictures
 from img2world.core.ply import read_ply, write_ply
+from img2world.core.pose_report import PoseReport
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,8 @@ class Views:
     """Along +Z in world units, 0 where nothing is known."""
     alpha: UInt8[np.ndarray, "V H W"] | None = None
     """255 where the object is; None when the views show a whole scene."""
+    report: PoseReport | None = None
+    """How far the cameras can be trusted; None where they are known exactly, or the solver cannot tell."""
 
     def __post_init__(self) -> None:
         check_shapes(rgb=(self.rgb, "V H W 3"), confidence=(self.confidence, "V"))
@@ -50,7 +53,10 @@ class Views:
         names = save_pictures(self.rgb, folder / "images", self.alpha)
         transforms = transforms_from_cameras(self.cameras, [f"images/{name}" for name in names])
         transforms["ply_file_path"] = "points.ply"
-        (folder / "transforms.json").write_text(json.dumps({**transforms, "solver": self.solver}, indent=1) + "\n")
+        transforms["solver"] = self.solver
+        if self.report is not None:
+            transforms["pose_report"] = self.report.as_json()
+        (folder / "transforms.json").write_text(json.dumps(transforms, indent=1) + "\n")
         save_arrays({"confidence": self.confidence, "depth": self.depth}, folder / "views.safetensors")
         # nerfstudio expects the points in the axes of transforms.json.
         points = (self.points @ Z_UP_FROM_WORLD[:3, :3].T).astype(np.float32)
@@ -71,5 +77,6 @@ class Views:
             points=(np.stack([columns[axis] for axis in "xyz"], -1) @ Z_UP_FROM_WORLD[:3, :3]).astype(np.float32),
             point_colors=np.stack([columns[name] for name in ("red", "green", "blue")], -1),
             solver=transforms["solver"],
+            report=PoseReport.from_json(transforms["pose_report"]) if "pose_report" in transforms else None,
             **load_arrays(folder / "views.safetensors"),
         )

@@ -17,6 +17,8 @@ from img2world.core.frames import Frames
 from img2world.core.pictures import save_pictures
 from img2world.core.progress import Progress, silent
 from img2world.core.views import Views
+from img2world.geometry.tracks import Tracks
+from img2world.poses.judge import judged
 
 MAX_POINT_ERROR = 2.0
 """Pixels. Points that fit worse are dropped."""
@@ -48,6 +50,16 @@ class Found:
     """Of the pinhole camera all undistorted pictures are of."""
     places: Float32[np.ndarray, "H W 2"]
     """Where the undistorted pixels are in the stored picture; empty when nothing is distorted."""
+    track_frame: Int64[np.ndarray, "O"]
+    """Placed frame of each observation of the points."""
+    track_place: Float64[np.ndarray, "O 2"]
+    """Where it is in the stored picture."""
+    track_starts: Int64[np.ndarray, "T"]
+
+    @property
+    def tracks(self) -> Tracks:
+        """The points' observations, those of placed frames."""
+        return Tracks(frame=self.track_frame, place=self.track_place, starts=self.track_starts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,11 +91,7 @@ class ColmapPoses:
         The last progress report tells the share of placed frames and the mean error as `placed` and `error`.
         Raises PoseError when too few frames are placed.
         """
-        if len(frames) < self.min_views:
-            raise PoseError(
-                f"there are {len(frames)} frames, COLMAP needs at least {self.min_views}", hint="raise video.num_frames"
-            )
-        found = self._run(frames, seed, progress)
+        found = self.find(frames, seed=seed, progress=progress)
         placed, total = len(found.placed), len(frames)
         if placed < self.min_views:
             raise PoseError(
@@ -91,10 +99,15 @@ class ColmapPoses:
                 hint="raise video.num_frames, or use a camera-controlled video backend",
             )
         progress(total, total, placed=placed / total, error=float(found.point_errors.mean()))
-        return _views(frames, found)
+        views = views_of(frames, found, solver="colmap")
+        return judged(views, found.tracks, total=total, placed=found.placed)
 
-    def _run(self, frames: Frames, seed: int, progress: Progress) -> Found:
-        """COLMAP's answer for the frames."""
+    def find(self, frames: Frames, *, seed: int = 0, progress: Progress = silent) -> Found:
+        """COLMAP's answer for the frames, in its own world. Raises PoseError when it has none."""
+        if len(frames) < self.min_views:
+            raise PoseError(
+                f"there are {len(frames)} frames, COLMAP needs at least {self.min_views}", hint="raise video.num_frames"
+            )
         height, width = frames.rgb.shape[1:3]
         with tempfile.TemporaryDirectory(prefix="img2world-") as name:
             folder = Path(name)
@@ -130,7 +143,7 @@ class ColmapPoses:
                 return Found(**dict(arrays))
 
 
-def _views(frames: Frames, found: Found) -> Views:
+def views_of(frames: Frames, found: Found, *, solver: str) -> Views:
     """The placed frames in our world."""
     world_from_cam, points = to_our_world(found)
     good = good_points(found, points)
@@ -149,7 +162,7 @@ def _views(frames: Frames, found: Found) -> Views:
         confidence=(weight / (1 + found.view_errors**2)).astype(np.float32),
         points=points[good].astype(np.float32),
         point_colors=found.point_colors[good],
-        solver="colmap",
+        solver=solver,
     )
 
 

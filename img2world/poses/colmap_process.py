@@ -62,7 +62,7 @@ def find_cameras(options: dict, progress: Progress) -> None:
     pinhole = pycolmap.undistort_camera(pycolmap.UndistortCameraOptions(), camera)
     # The undistorted picture may come out larger or smaller than the stored one.
     pinhole.rescale(options["width"], options["height"])
-    arrays: dict = _found(model) | _lens(camera, pinhole)
+    arrays: dict = describe(model) | lens(camera, pinhole)
     np.savez(folder / "found.npz", **arrays)
     progress(total, total)
 
@@ -152,9 +152,9 @@ def _model(folder: Path, options: dict, progress: Progress) -> "Reconstruction":
                 _settings(options["seed"], min_matches, refine_focal),
                 next_image_callback=lambda: progress(next(placed, total - 1), total),
             )
-            models += [found[key] for key in sorted(found) if _is_possible(found[key])]
+            models += [found[key] for key in sorted(found) if is_possible(found[key])]
             if any(len(_placed(model)) == total for model in models):
-                return max(models, key=_rank)
+                return max(models, key=rank)
             if not found:
                 # No two frames to begin with. Looking for them takes the longest, and another try finds none either.
                 break
@@ -166,10 +166,10 @@ def _model(folder: Path, options: dict, progress: Progress) -> "Reconstruction":
             hint="the frames need texture, overlap and a camera that moves sideways; "
             "or use a camera-controlled video backend with commanded poses",
         )
-    return max(models, key=_rank)
+    return max(models, key=rank)
 
 
-def _rank(model: "Reconstruction") -> tuple[int, int]:
+def rank(model: "Reconstruction") -> tuple[int, int]:
     """Grows with the number of placed frames, then of points."""
     return len(_placed(model)), model.num_points3D()
 
@@ -196,13 +196,13 @@ def _settings(seed: int, min_matches: int, refine_focal: bool) -> "IncrementalPi
     return settings
 
 
-def _is_possible(model: "Reconstruction") -> bool:
+def is_possible(model: "Reconstruction") -> bool:
     """Whether the focal length is that of a real lens: without parallax it may run away to any value."""
     camera = model.cameras[min(model.cameras)]
     return FOCAL_RANGE[0] < camera.mean_focal_length() / max(camera.width, camera.height) < FOCAL_RANGE[1]
 
 
-def _found(model: "Reconstruction") -> dict[str, np.ndarray]:
+def describe(model: "Reconstruction") -> dict[str, np.ndarray]:
     """Poses, points and how well they agree, in COLMAP's world."""
     images = _placed(model)
     points = [model.point3D(i) for i in sorted(model.point3D_ids())]
@@ -219,10 +219,31 @@ def _found(model: "Reconstruction") -> dict[str, np.ndarray]:
         "point_errors": np.array([point.error for point in points]),
         "track_lengths": np.array([point.track.length() for point in points]),
         "in_first": np.array([i in in_first for i in sorted(model.point3D_ids())]),
+        **_tracks(model, images),
     }
 
 
-def _lens(camera: "Camera", pinhole: "Camera") -> dict[str, np.ndarray]:
+def _tracks(model: "Reconstruction", images: "list[Image]") -> dict[str, np.ndarray]:
+    """The points' observations in the placed frames, as `tracks.Tracks` holds them."""
+    number = {image.image_id: i for i, image in enumerate(images)}
+    frame, place, starts = [], [], []
+    for point in (model.point3D(i) for i in sorted(model.point3D_ids())):
+        seen = sorted(
+            (number[e.image_id], e.point2D_idx, e.image_id) for e in point.track.elements if e.image_id in number
+        )
+        if len({i for i, _, _ in seen}) < 2:
+            continue
+        starts.append(len(frame))
+        frame += [i for i, _, _ in seen]
+        place += [model.image(image).points2D[index].xy for _, index, image in seen]
+    return {
+        "track_frame": np.array(frame, np.int64),
+        "track_place": np.array(place, np.float64).reshape(-1, 2),
+        "track_starts": np.array(starts, np.int64),
+    }
+
+
+def lens(camera: "Camera", pinhole: "Camera") -> dict[str, np.ndarray]:
     """The pinhole's intrinsics, and for each of its pixels the place in the stored picture (none when equal)."""
     intrinsics = pinhole.calibration_matrix()
     places: Float32[np.ndarray, "H W 2"] = np.zeros((0, 0, 2), np.float32)

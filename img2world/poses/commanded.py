@@ -31,7 +31,7 @@ class CommandedPoses:
         The wanted cameras are used only for frames without their own, one each, of the same shape of picture.
         Raises PoseError when the cameras are not known.
         """
-        cameras = frames.cameras if frames.cameras is not None else self._wanted(frames, trajectory)
+        cameras = frames.cameras if frames.cameras is not None else wanted_cameras(frames, trajectory)
         random = np.random.default_rng(seed)
         known = frames.depth is not None and frames.depth.any()
         points, colors = (points_from_depth if known else points_in_sight)(frames, cameras, self.max_points, random)
@@ -47,23 +47,22 @@ class CommandedPoses:
             alpha=frames.alpha,
         )
 
-    def _wanted(self, frames: Frames, trajectory: Cameras | None) -> Cameras:
-        """The wanted cameras at the size of the frames."""
-        hint = "use the colmap pose backend, or a video backend that follows a trajectory"
-        if trajectory is None:
-            raise PoseError("the frames have no cameras and no trajectory was wanted", hint=hint)
-        if len(trajectory) != len(frames):
-            raise PoseError(
-                f"{len(frames)} frames came for {len(trajectory)} wanted cameras, needs one each", hint=hint
-            )
-        height, width = frames.rgb.shape[1:3]
-        if abs(width * trajectory.height / (height * trajectory.width) - 1) > 0.01:
-            raise PoseError(
-                f"frames are {width}x{height}, the wanted cameras {trajectory.width}x{trajectory.height}; "
-                "needs the same shape",
-                hint=hint,
-            )
-        return trajectory.resized(width, height)
+
+def wanted_cameras(frames: Frames, trajectory: Cameras | None) -> Cameras:
+    """The wanted cameras at the size of the frames. Raises PoseError when they do not fit."""
+    hint = "use the colmap pose backend, or a video backend that follows a trajectory"
+    if trajectory is None:
+        raise PoseError("the frames have no cameras and no trajectory was wanted", hint=hint)
+    if len(trajectory) != len(frames):
+        raise PoseError(f"{len(frames)} frames came for {len(trajectory)} wanted cameras, needs one each", hint=hint)
+    height, width = frames.rgb.shape[1:3]
+    if abs(width * trajectory.height / (height * trajectory.width) - 1) > 0.01:
+        raise PoseError(
+            f"frames are {width}x{height}, the wanted cameras {trajectory.width}x{trajectory.height}; "
+            "needs the same shape",
+            hint=hint,
+        )
+    return trajectory.resized(width, height)
 
 
 def points_from_depth(

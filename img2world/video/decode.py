@@ -69,8 +69,7 @@ def decode(options: dict, progress: Progress) -> None:
     try:
         timing = _timing(path, options["format"])
         _check_length(timing, options["max_seconds"], path)
-        curve = _news(path, options["format"], timing)
-        bins = choose(curve, useful_count(curve, options["num_frames"]))
+        bins = _bins(path, timing, options)
         wanted = {stamp: int(place) for stamp, place in zip(timing.stamps, bins, strict=True) if place >= 0}
         chosen = _sharpest(path, options["format"], timing, wanted, options["size"], progress)
     except av.error.MemoryError as error:
@@ -80,6 +79,14 @@ def decode(options: dict, progress: Progress) -> None:
     times = np.array(sorted(chosen)) * float(timing.tick)
     np.save(Path(options["folder"]) / "times.npy", times - times[0])
     np.save(Path(options["folder"]) / "rgb.npy", np.stack([chosen[stamp] for stamp in sorted(chosen)]))
+
+
+def _bins(path: Path, timing: _Timing, options: dict) -> Int[np.ndarray, "N"]:
+    """For each frame the place that it is a candidate for, or -1."""
+    if options["even"]:
+        return choose(np.array(timing.stamps, np.float64), options["num_frames"])
+    curve = _news(path, options["format"], timing)
+    return choose(curve, useful_count(curve, options["num_frames"]))
 
 
 def _open(path: Path, form: str) -> "InputContainer":

@@ -58,6 +58,8 @@ class FileVideo:
     """Which frame that is: first or last; auto takes the more alike."""
     max_photos: int = 200
     """Largest folder of photos that is accepted."""
+    even: bool = False
+    """Take frames evenly in time, whatever they show, repeated ones too; for looking at the video itself."""
     time_limit: float = 300.0
     """Seconds after which decoding is stopped."""
 
@@ -107,6 +109,7 @@ class FileVideo:
                 "num_frames": self.num_frames,
                 "size": self.size,
                 "max_seconds": self.max_seconds,
+                "even": self.even,
             }
             run_child(
                 "img2world.video.decode", options, time_limit=self.time_limit, error=VideoError, progress=progress

@@ -172,6 +172,9 @@ def found_model(*, converging: bool = True) -> Found:
         in_first=np.ones(200, bool),
         intrinsics=np.diag([200.0, 200, 1]),
         places=np.zeros((0, 0, 2), np.float32),
+        track_frame=np.zeros(0, np.int64),
+        track_place=np.zeros((0, 2)),
+        track_starts=np.zeros(0, np.int64),
     )
 
 

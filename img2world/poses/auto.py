@@ -1,0 +1,187 @@
+"""Tries solvers from the most likely to the most lenient, and keeps the best by tracks that none has seen."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from img2world.core.cameras import Cameras
+from img2world.core.errors import PoseError, RejectedError
+from img2world.core.frames import Frames
+from img2world.core.pose_report import Grade, PoseReport
+from img2world.core.progress import Progress, silent
+from img2world.core.views import Views
+from img2world.geometry.flow import Greys, flow_tracks, prepare
+from img2world.geometry.masks import object_masks
+from img2world.geometry.tracks import Tracks
+from img2world.poses.answer import Answer, among
+from img2world.poses.colmap import ColmapPoses, views_of
+from img2world.poses.commanded import CommandedPoses, wanted_cameras
+from img2world.poses.flow_colmap import map_by_flow, rig_of_found
+from img2world.poses.judge import judged, report_on
+from img2world.poses.orbit import OrbitPoses, views_on_path
+from img2world.poses.points import rig_of
+from img2world.poses.told import HELD_OUT, ToldAnswer
+
+GOOD: tuple[Grade, ...] = ("A", "B")
+"""Grades at which no other solver is tried."""
+
+Solver = Callable[[], Views]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoPoses:
+    """Finds cameras by whatever works, and says how far they can be trusted.
+
+    Frames that know their cameras keep them. A told path: the path with a few numbers free, then with waves, then
+    bundle adjustment near it, then COLMAP on flow tracks, at last the told path itself, marked as doubtful. Photos
+    and videos of scenes: COLMAP, then COLMAP on flow tracks. Videos of an object before a plain background: a circle
+    is searched for, then COLMAP. The report names what was tried.
+    """
+
+    min_views: int = 3
+    """Fewer placed frames are refused."""
+    time_limit: float = 1200.0
+    """Seconds after which COLMAP is stopped, each time."""
+
+    def estimate(
+        self, frames: Frames, trajectory: Cameras | None, *, seed: int = 0, progress: Progress = silent
+    ) -> Views:
+        """The best graded views. Raises RejectedError when no solver finds cameras."""
+        if frames.cameras is not None:
+            return CommandedPoses().estimate(frames, trajectory, seed=seed, progress=progress)
+        search = _Search(backend=self, frames=frames, trajectory=trajectory, seed=seed, progress=progress)
+        found, failed = [], []
+        for name, solve in search.chain():
+            try:
+                views = solve()
+            except PoseError as error:
+                failed.append(f"{name}: {error}")
+                continue
+            found.append(views)
+            if grade_of(views).grade in GOOD:
+                break
+        if not found:
+            raise RejectedError(
+                f"no cameras could be found for {len(frames)} frames; {'; '.join(failed)}",
+                hint="look at the video with `img2world doctor`: it needs texture and a camera that moves around",
+            )
+        best = min(found, key=_rank)
+        tried = [f"tried {grade_of(views).solver}: {grade_of(views).grade}" for views in found if views is not best]
+        reasons = (*grade_of(best).reasons, *tried, *failed)
+        return replace(best, report=replace(grade_of(best), reasons=reasons))
+
+
+def grade_of(views: Views) -> PoseReport:
+    """The report that every solver of the chain gives."""
+    assert views.report is not None
+    return views.report
+
+
+def _rank(views: Views) -> tuple[str, float]:
+    """Sorts better views first: by grade, then by how well held-out points fit."""
+    report = grade_of(views)
+    return report.grade, report.heldout_px / max(report.placed / report.total, 0.1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Search:
+    """One video or set of photos, and the solvers that may suit it."""
+
+    backend: AutoPoses
+    frames: Frames
+    trajectory: Cameras | None
+    seed: int
+    progress: Progress
+
+    def chain(self) -> Iterator[tuple[str, Solver]]:
+        """Solvers in the order in which they are to be tried."""
+        if not self.frames.ordered:
+            yield "colmap", self._colmap
+            return
+        masks = object_masks(self.frames)
+        greys = prepare(self.frames.rgb, masks)
+        solved: list[ToldAnswer] = []
+        if self.trajectory is not None or masks is not None:
+
+            def on_path() -> Views:
+                solved.append(OrbitPoses().solve(self.frames, greys, self.trajectory, seed=self.seed))
+                return views_on_path(self.frames, masks, solved[0])
+
+            yield "orbit", on_path
+        fitted, held_out = self._divided(greys)
+        if masks is None and self.trajectory is None:
+            yield "colmap", lambda: self._judged(self._colmap(), held_out)
+        yield "flow-colmap", lambda: self._flow_colmap(fitted, held_out)
+        if self.trajectory is not None:
+            if solved:
+                yield "bundle adjustment", lambda: self._adjusted(solved[0])
+            yield "commanded", lambda: self._told(held_out)
+
+    def _divided(self, greys: Greys) -> tuple[Tracks, Tracks]:
+        """Tracks for COLMAP, and tracks to judge it by."""
+        tracks = flow_tracks(greys, closed=False)
+        return tracks.split(HELD_OUT, np.random.default_rng(self.seed))
+
+    def _colmap(self) -> Views:
+        """By COLMAP's own features."""
+        backend = ColmapPoses(min_views=self.backend.min_views, time_limit=self.backend.time_limit)
+        return backend.estimate(self.frames, None, seed=self.seed, progress=self.progress)
+
+    def _judged(self, views: Views, held_out: Tracks) -> Views:
+        """Views of some frames, judged by tracks of all."""
+        placed = np.array(grade_of(views).frames)
+        return judged(views, among(held_out, placed, len(self.frames)), total=len(self.frames), placed=placed)
+
+    def _flow_colmap(self, fitted: Tracks, held_out: Tracks) -> Views:
+        """By COLMAP on flow tracks."""
+        found = map_by_flow(
+            self.frames,
+            fitted,
+            mapper="incremental",
+            focal=None if self.trajectory is None else self._told_focal(),
+            seed=self.seed,
+            time_limit=self.backend.time_limit,
+            progress=self.progress,
+        )
+        if len(found.placed) < self.backend.min_views:
+            raise PoseError(f"placed {len(found.placed)} of {len(self.frames)} frames", hint="use a better video")
+        views = views_of(self.frames, found, solver="flow-colmap")
+        judged_by = among(held_out, found.placed, len(self.frames))
+        return judged(views, judged_by, total=len(self.frames), placed=found.placed)
+
+    def _told_focal(self) -> float:
+        """Pixels, as the generator was told."""
+        assert self.trajectory is not None
+        return float(wanted_cameras(self.frames, self.trajectory).intrinsics[0, 0, 0])
+
+    def _adjusted(self, solved: ToldAnswer) -> Views:
+        """Bundle adjustment that keeps near the path."""
+        found = map_by_flow(
+            self.frames,
+            solved.fitted,
+            mapper="adjust",
+            focal=None,
+            seed=self.seed,
+            time_limit=self.backend.time_limit,
+            told=solved.answer.rig,
+            progress=self.progress,
+        )
+        if len(found.placed) < len(self.frames):
+            raise PoseError(f"kept {len(found.placed)} of {len(self.frames)} frames", hint="use a better video")
+        rig = rig_of_found(found)
+        answer = replace(solved.answer, solver=f"{solved.answer.solver}, adjusted", rig=rig)
+        return views_on_path(self.frames, object_masks(self.frames), replace(solved, answer=answer))
+
+    def _told(self, held_out: Tracks) -> Views:
+        """The told path as it is, never better than C."""
+        assert self.trajectory is not None
+        views = CommandedPoses().estimate(self.frames, self.trajectory, seed=self.seed)
+        answer = Answer(solver="commanded", rig=rig_of(views.cameras), placed=np.arange(len(views)), cost=0.0)
+        report = report_on(answer, held_out, total=len(views), width=views.cameras.width)
+        reason = "no solver could confirm the told path"
+        grade: Grade = "C" if report.grade in GOOD else report.grade
+        confidence = np.full(len(views), 0.1, np.float32)
+        return replace(
+            views, confidence=confidence, report=replace(report, grade=grade, reasons=(reason, *report.reasons))
+        )
