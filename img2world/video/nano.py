@@ -26,7 +26,7 @@ class NanoVideo:
     supersample: int = 2
     """Samples per pixel along each axis."""
     depth: Depth = "builtin"
-    """builtin is the embedded network; heuristic, version 0, does without; transformers takes a big model for scenes."""
+    """builtin: the embedded network; heuristic: version 0, without it; transformers: a big model for scenes."""
     depth_model: str = ""
     """A folder of its weights or its name on the hub; empty takes Depth Anything V2 Small."""
 
