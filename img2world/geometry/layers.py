@@ -75,10 +75,12 @@ def layer_from_depth(
     seen: UInt8[np.ndarray, "h w"],
     *,
     alpha: Float32[np.ndarray, "h w"],
+    tilt: float = 1.0,
 ) -> Layer:
     """Lift a depth map, which may reach beyond the camera's picture on all sides, to a surface.
 
     Depth is along +Z of the one camera. The surface ends where `alpha` crosses one half, between pixels.
+    `tilt` says how much it will be seen from above or below, compared with from the sides.
     """
     import cv2
 
@@ -95,13 +97,13 @@ def layer_from_depth(
         faces=grid_faces(used),
         alphas=alpha.reshape(-1).astype(np.float32),
         texture_xy=np.stack([x, y], -1).reshape(-1, 2).astype(np.float32),
-        blur=stretch(points_in_cam, camera).reshape(-1),
+        blur=stretch(points_in_cam, camera, tilt).reshape(-1),
         texture=texture,
         seen=seen,
     )
 
 
-def stretch(points_in_cam: Float32[np.ndarray, "h w 3"], camera: Cameras) -> Float32[np.ndarray, "h w"]:
+def stretch(points_in_cam: Float32[np.ndarray, "h w 3"], camera: Cameras, tilt: float) -> Float32[np.ndarray, "h w"]:
     """Blur in texture pixels that hides how far each cell is stretched compared with its neighbours.
 
     A texture pixel that is drawn ten times longer than wide looks like a streak; read from a texture
@@ -112,5 +114,5 @@ def stretch(points_in_cam: Float32[np.ndarray, "h w 3"], camera: Cameras) -> Flo
     pixel = points_in_cam[..., 2] / camera.intrinsics[0, 0, 0]
     down = np.linalg.norm(np.diff(points_in_cam, axis=0, append=points_in_cam[-1:]), axis=-1)
     right = np.linalg.norm(np.diff(points_in_cam, axis=1, append=points_in_cam[:, -1:]), axis=-1)
-    longest = cv2.dilate((np.maximum(down, right) / pixel).astype(np.float32), np.ones((3, 3), np.uint8))
+    longest = cv2.dilate((np.maximum(tilt * down, right) / pixel).astype(np.float32), np.ones((3, 3), np.uint8))
     return np.maximum(0.5 * longest - 1.5, 0).astype(np.float32)

@@ -1,8 +1,8 @@
 """How far things are in a picture of a scene, guessed from where they stand in it.
 
-This heuristic stands where a trained network will: ground below the horizon, an upright backdrop
-above it, the sky far behind, and one subject before it where one can be told from the rest with some
-certainty. It never tears what it is not sure of.
+Ground below the horizon, an upright backdrop above it, the sky far behind, and one subject before it
+where one can be told from the rest with some certainty. It never tears what it is not sure of. These
+depths are version 0; the embedded network's take their place in the same parts (`learned_layout`).
 """
 
 from dataclasses import dataclass
@@ -30,6 +30,8 @@ class Layout:
     subject: Float32[np.ndarray, "H W"] | None
     """Alpha of the one thing that stands before the rest, or None."""
     subject_inverse_depth: Float32[np.ndarray, "H W"]
+    sky_inverse_depth: Float32[np.ndarray, "H W"]
+    """Known everywhere: it is behind all other parts."""
 
 
 def layout_of(rgb: UInt8[np.ndarray, "H W 3"]) -> Layout:
@@ -54,7 +56,11 @@ def layout_of(rgb: UInt8[np.ndarray, "H W 3"]) -> Layout:
         return cv2.resize(values, (width, height), interpolation=cv2.INTER_CUBIC)
 
     return Layout(
-        ground=enlarged(ground), sky=full(sky), subject=full(subject), subject_inverse_depth=enlarged(standing)
+        ground=enlarged(ground),
+        sky=full(sky),
+        subject=full(subject),
+        subject_inverse_depth=enlarged(standing),
+        sky_inverse_depth=np.full((height, width), 1 / SKY_DEPTH, np.float32),
     )
 
 

@@ -22,6 +22,9 @@ OBJECT_SHARE = 0.74
 RIM_SLOPE = 3.0
 """Steepest rise of the shape's half thickness from its outline."""
 
+LEARNED_RIM_SLOPE = 5.0
+"""The same where the network knows that the shape is thick up to its outline, as a box is."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CutOut:
@@ -66,15 +69,50 @@ def cut_out(image: Image, foreground: Foreground, size: int) -> CutOut:
     return CutOut(rgb=rgb.clip(0, 1), alpha=framed.clip(0, 1))
 
 
-def object_world(image: Image, foreground: Foreground, size: int) -> LayeredWorld:
-    """The closed shape of an object, centred on the origin, seen by `object_camera(size)`."""
+def object_world(image: Image, foreground: Foreground, size: int, *, learned: bool = True) -> LayeredWorld:
+    """The closed shape of an object, centred on the origin, seen by `object_camera(size)`.
+
+    Its depths are those the embedded network guesses, or what its outline lets expect when they are not `learned`.
+    """
     cut = cut_out(image, foreground, size)
     camera = object_camera(size)
-    inside = cut.alpha >= 0.5
-    half = bevelled(inflate(inside), inside) / camera.intrinsics[0, 0, 0]
-    front = shell(camera, INPUT_DISTANCE - half, cut.alpha, cut.rgb, SEEN)
-    back = shell(camera, INPUT_DISTANCE + half, cut.alpha, plain_back(cut), INVENTED)
+    middle, half, behind = learned_halves(cut, camera) if learned else outline_halves(cut, camera)
+    front = shell(camera, middle - half, cut.alpha, cut.rgb, SEEN)
+    back = shell(camera, middle + half, cut.alpha, behind, INVENTED)
     return LayeredWorld(layers=(front, back), is_object=True)
+
+
+Halves = tuple[Float32[np.ndarray, "S S"], Float32[np.ndarray, "S S"], Float32[np.ndarray, "S S 3"]]
+"""Depth of the middle between front and back, half thickness, colours behind."""
+
+
+def outline_halves(cut: CutOut, camera: Cameras) -> Halves:
+    """Flat in the middle, and as thick as the outline is wide."""
+    inside = cut.alpha >= 0.5
+    half = bevelled(inflate(inside), inside, RIM_SLOPE) / camera.intrinsics[0, 0, 0]
+    return np.full(half.shape, INPUT_DISTANCE, np.float32), half, plain_back(cut)
+
+
+def learned_halves(cut: CutOut, camera: Cameras) -> Halves:
+    """What the embedded network sees, closed at the outline."""
+    import cv2
+
+    from img2world.geometry.guess import guess_object
+
+    guess = guess_object(cut.rgb, cut.alpha)
+    inside = cut.alpha >= 0.5
+    size = inside.shape[0]
+    half = bevelled((0.5 * size * guess.thickness).astype(np.float32), inside, LEARNED_RIM_SLOPE) / size
+    # The surface goes on beyond the outline as it is a little inside, where no other thing's depth is mixed in.
+    inner = cv2.erode(inside.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    _, rows, columns = nearest_known(inner if inner.any() else inside)
+    middle = (guess.front + 0.5 * guess.thickness)[rows, columns]
+    # The path turns about the middle of the shape's box, wherever the network took it to be.
+    reach = np.percentile(middle[inside] - half[inside], 2), np.percentile(middle[inside] + half[inside], 98)
+    middle = middle - np.float32(0.5 * (reach[0] + reach[1]))
+    frame = INPUT_DISTANCE * size / camera.intrinsics[0, 0, 0]
+    depth = INPUT_DISTANCE + frame * cv2.GaussianBlur(middle, (0, 0), size / 256)
+    return depth.astype(np.float32), (frame * half).astype(np.float32), plain_back(cut)
 
 
 def shell(
@@ -89,8 +127,10 @@ def shell(
     return layer_from_depth(camera, depth.astype(np.float32), texture, known, alpha=alpha)
 
 
-def bevelled(half: Float32[np.ndarray, "S S"], inside: Bool[np.ndarray, "S S"]) -> Float32[np.ndarray, "S S"]:
-    """Half thickness that rises from the outline with a bounded slope, and goes on below zero outside of it.
+def bevelled(
+    half: Float32[np.ndarray, "S S"], inside: Bool[np.ndarray, "S S"], slope: float
+) -> Float32[np.ndarray, "S S"]:
+    """Half thickness in pixels that rises from the outline with a bounded slope, and goes on below zero outside of it.
 
     A round rim would be infinitely steep there and stretch one pixel of the photo over the whole side.
     Below zero front and back have crossed, so that no slit shows the inside.
@@ -100,11 +140,11 @@ def bevelled(half: Float32[np.ndarray, "S S"], inside: Bool[np.ndarray, "S S"]) 
     kind = inside.astype(np.uint8)
     inward = cv2.distanceTransform(kind, cv2.DIST_L2, 5) - 1.0
     outward = cv2.distanceTransform(1 - kind, cv2.DIST_L2, 5)
-    bevel = RIM_SLOPE * np.maximum(inward, 0)
+    bevel = slope * np.maximum(inward, 0)
     # A smooth minimum of the bevel and the round shape.
     rounded = half * bevel / np.maximum(np.hypot(half, bevel), 1e-6)
     rounded = cv2.GaussianBlur(rounded.astype(np.float32), (0, 0), 1.0)
-    return np.where(inward > 0, rounded, np.where(inside, 0, -RIM_SLOPE * outward)).astype(np.float32)
+    return np.where(inward > 0, rounded, np.where(inside, 0, -slope * outward)).astype(np.float32)
 
 
 def plain_back(cut: CutOut) -> Float32[np.ndarray, "S S 3"]:

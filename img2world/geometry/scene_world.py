@@ -8,13 +8,18 @@ from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.image import Image
 from img2world.geometry.fill import fill_mirrored
 from img2world.geometry.layers import CONTINUED, SEEN, Layer, LayeredWorld, layer_from_depth
-from img2world.geometry.layout import SKY_DEPTH, layout_of
+from img2world.geometry.layout import layout_of
+from img2world.geometry.learned_layout import with_learned_depth
 
 SCENE_FOV = np.radians(55.0)
 """Along the longer side when the picture does not tell: between a phone's main camera and a 35 mm lens."""
 
 MARGIN = 0.2
 """How far the world is continued beyond the picture on each side, relative to its longer side."""
+
+
+TILT = 0.25
+"""Paths before a scene turn far less up and down than to the sides, so ground that rises steeply may stay sharp."""
 
 
 def scene_camera(image: Image, size: int) -> Cameras:
@@ -28,21 +33,25 @@ def scene_camera(image: Image, size: int) -> Cameras:
     return Cameras(world_from_cam=world_from_cam[None], intrinsics=intrinsics[None], width=width, height=height)
 
 
-def scene_world(image: Image, size: int) -> LayeredWorld:
-    """The layers of a scene, seen by `scene_camera(image, size)`."""
+def scene_world(image: Image, size: int, *, learned: bool = True) -> LayeredWorld:
+    """The layers of a scene, seen by `scene_camera(image, size)`.
+
+    Its depths are those the embedded network guesses, or the layout's own when they are not `learned`.
+    """
     import cv2
 
     camera = scene_camera(image, size)
     rgb = cv2.resize(image.rgb, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
     layout = layout_of(rgb)
+    if learned:
+        layout = with_learned_depth(layout, rgb)
     color = rgb.astype(np.float32) / 255
     nothing = np.zeros(rgb.shape[:2], np.float32)
     sky = nothing if layout.sky is None else layout.sky
     subject = nothing if layout.subject is None else layout.subject
     layers = []
     if layout.sky is not None:
-        far = np.full_like(layout.ground, 1 / SKY_DEPTH)
-        layers.append(continued(camera, color, far, shown=sky - subject, reach=nothing + 1))
+        layers.append(continued(camera, color, layout.sky_inverse_depth, shown=sky - subject, reach=nothing + 1))
     layers.append(continued(camera, color, layout.ground, shown=1 - np.maximum(sky, subject), reach=1 - sky))
     if layout.subject is not None:
         layers.append(continued(camera, color, layout.subject_inverse_depth, shown=subject, reach=subject))
@@ -72,4 +81,5 @@ def continued(
         texture=fill_mirrored(wide, known, reach=1.5 * margin),
         seen=np.where(np.pad(shown > 0.5, margin), SEEN, CONTINUED).astype(np.uint8),
         alpha=np.pad(reach, margin, mode="edge"),
+        tilt=TILT,
     )

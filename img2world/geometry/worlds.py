@@ -1,5 +1,6 @@
 """From a picture to the layered world that a wanted camera path is drawn from."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -11,8 +12,8 @@ from img2world.geometry.layers import SEEN, LayeredWorld
 from img2world.geometry.object_world import object_camera, object_world
 from img2world.geometry.scene_world import scene_camera, scene_world
 
-Depth = Literal["builtin", "transformers"]
-"""How the depth of a scene is found: by its layout, or by a big model."""
+Depth = Literal["builtin", "heuristic", "transformers"]
+"""How depth is found: by the embedded network, by outline and layout alone (version 0), or scenes by a big model."""
 
 
 def as_asked(image: Image, kind: str) -> Foreground:
@@ -34,14 +35,14 @@ def input_camera(image: Image, foreground: Foreground, size: int) -> Cameras:
 def world_from_picture(
     image: Image, foreground: Foreground, size: int, *, depth: Depth = "builtin", depth_model: str = ""
 ) -> LayeredWorld:
-    """The layered world as `input_camera` sees it; `depth` says how the depth of a scene is found.
+    """The layered world as `input_camera` sees it; `depth` says how its depth is found.
 
-    Raises what `depth_model.inverse_depth` raises.
+    Raises what `depth_model.inverse_depth` and `guess.guess_scene` raise.
     """
     if foreground.is_object:
-        return object_world(image, foreground, size)
-    if depth == "builtin":
-        return scene_world(image, size)
+        return object_world(image, foreground, size, learned=depth != "heuristic")
+    if depth != "transformers":
+        return scene_world(image, size, learned=depth == "builtin")
     import cv2
 
     from img2world.geometry.depth_model import inverse_depth
@@ -52,18 +53,22 @@ def world_from_picture(
     return sliced_world(camera, rgb.astype(np.float32) / 255, inverse_depth(rgb, depth_model))
 
 
-def supported(image: Image, foreground: Foreground, poses: np.ndarray, *, size: int = 128) -> tuple[float, float]:
-    """Worst share of a frame over the poses [V, 4, 4] that is empty, and that the photo does not show."""
+def support(image: Image, foreground: Foreground, *, size: int = 128) -> Callable[[np.ndarray], tuple[float, float]]:
+    """Tells, for poses [V, 4, 4], the worst share of a frame that is empty, and that the photo does not show."""
     from img2world.geometry.warp import Warper
 
     warper = Warper(world_from_picture(image, foreground, size))
     camera = input_camera(image, foreground, size)
-    empty, unseen = 0.0, 0.0
-    for pose in poses:
-        here = Cameras(
-            world_from_cam=pose[None], intrinsics=camera.intrinsics, width=camera.width, height=camera.height
-        )
-        warped = warper.draw(here, supersample=1)
-        empty = max(empty, float((warped.alpha == 0).mean()))
-        unseen = max(unseen, float((warped.seen < SEEN).mean()))
-    return empty, unseen
+
+    def of(poses: np.ndarray) -> tuple[float, float]:
+        empty, unseen = 0.0, 0.0
+        for pose in poses:
+            here = Cameras(
+                world_from_cam=pose[None], intrinsics=camera.intrinsics, width=camera.width, height=camera.height
+            )
+            warped = warper.draw(here, supersample=1)
+            empty = max(empty, float((warped.alpha == 0).mean()))
+            unseen = max(unseen, float((warped.seen < SEEN).mean()))
+        return empty, unseen
+
+    return of

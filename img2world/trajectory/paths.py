@@ -70,14 +70,14 @@ class ArcTrajectory:
 
     def supported_degrees(self, image: Image) -> float:
         """The widest turn that shows nothing empty and little that is unknown, to half a degree."""
-        from img2world.geometry.worlds import as_asked, supported
+        from img2world.geometry.worlds import as_asked, support
 
-        scene = as_asked(image, "scene")
+        supported = support(image, as_asked(image, "scene"))
         low, high = 2.0, self.max_degrees
         degrees = high
         while high - low > 0.5:
             ends = self.poses(degrees)[[self.num_views // 8, self.num_views // 4, 3 * self.num_views // 4]]
-            empty, unseen = supported(image, scene, ends)
+            empty, unseen = supported(ends)
             if empty < 0.001 and unseen <= self.max_unseen:
                 if degrees == high:
                     return degrees

@@ -1,6 +1,6 @@
 """The embedded generator: geometry guessed from one photo, warped to each wanted camera.
 
-Version 0 has no network. Shapes come from outlines and layout (see `geometry`), what is hidden from
+Depth comes from a small network (see `geometry.guess`), outlines from the picture itself, what is hidden from
 mirrored or plainer texture; every frame says which of its pixels were seen, continued or invented.
 """
 
@@ -26,7 +26,7 @@ class NanoVideo:
     supersample: int = 2
     """Samples per pixel along each axis."""
     depth: Depth = "builtin"
-    """How the depth of a scene is found; transformers takes Depth Anything V2, DPT or Depth Pro."""
+    """builtin: the embedded network; heuristic: version 0, without it; transformers: a big model for scenes."""
     depth_model: str = ""
     """A folder of its weights or its name on the hub; empty takes Depth Anything V2 Small."""
 

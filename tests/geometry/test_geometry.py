@@ -136,10 +136,10 @@ def test_object_is_the_photo_in_front_and_closed_all_around():
         assert count == 2  # the background and the object: no hole and no slit
         assert solid[0].max() == solid[-1].max() == solid[:, 0].max() == solid[:, -1].max() == 0
     back = look(world, camera, poses[3])
-    assert (back.seen[back.alpha == 1] == INVENTED).mean() > 0.98  # front and back cross at the outline
+    assert (back.seen[back.alpha == 1] == INVENTED).mean() > 0.96  # front and back cross at the outline
     mirrored = front.alpha[:, ::-1]
-    # Seen from behind, perspective makes the outline differ by a pixel or two.
-    assert (np.abs(back.alpha - mirrored) > 0.5).mean() < 0.02
+    # Seen from behind, perspective makes the outline differ by a pixel or two, the more the less flat the shape is.
+    assert (np.abs(back.alpha - mirrored) > 0.5).mean() < 0.04
 
 
 def test_scene_is_the_photo_in_front_and_has_no_gaps_beside():

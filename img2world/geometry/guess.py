@@ -1,0 +1,177 @@
+"""What the embedded network guesses of one photo: how far everything is, and what is behind it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from img2world.core.errors import MissingPackageError
+from img2world.geometry.layout import guided
+from img2world.resources import resource_folder
+
+if TYPE_CHECKING:
+    from img2world.geometry.nano_geo import NanoGeo
+
+WEIGHTS = "nano/nano_geo.safetensors"
+
+AREA = 96 * 96
+"""Pixels the network looks at; it was trained on pictures of about this many."""
+
+LONGEST = 192
+"""Longer side it looks at, at most; a wider picture is squeezed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneGuess:
+    """A scene at the picture's size."""
+
+    inverse_depth: Float32[np.ndarray, "H W"]
+    """Median 1."""
+    hidden_inverse_depth: Float32[np.ndarray, "H W"]
+    """Of what stands behind the thing that is seen; never larger than the other."""
+    hidden_rgb: Float32[np.ndarray, "H W 3"]
+    """0 to 1 and blurred: the network sees little detail."""
+    sky: Float32[np.ndarray, "H W"]
+    """0 to 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectGuess:
+    """An object that fills a square frame as `object_world.cut_out` makes it; lengths relative to the frame's width."""
+
+    front: Float32[np.ndarray, "S S"]
+    """Depth less that of the object's middle."""
+    thickness: Float32[np.ndarray, "S S"]
+    """From the first to the last surface."""
+    hidden_rgb: Float32[np.ndarray, "S S 3"]
+
+
+def guess_scene(rgb: UInt8[np.ndarray, "H W 3"]) -> SceneGuess:
+    """The depths of a scene. Raises MissingPackageError when the weights are not there."""
+    import cv2
+
+    from img2world.geometry.nano_geo import Channel
+
+    height, width = rgb.shape[:2]
+    small_width, small_height = working_size(width, height)
+    small = cv2.resize(rgb, (small_width, small_height), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    maps = run_network(small, np.ones(small.shape[:2], np.float32), is_object=False)
+    log_depth = maps[Channel.SCENE_DEPTH]
+    log_depth -= np.median(log_depth)
+    gap = np.logaddexp(0, maps[Channel.SCENE_GAP])
+    full = {"inverse_depth": np.exp(-log_depth), "hidden": np.exp(-log_depth - gap), "sky": _sky(maps[Channel.MASK])}
+    grown = {name: enlarged(values, rgb) for name, values in full.items()}
+    inverse_depth = np.maximum(grown["inverse_depth"], 1e-3)
+    hidden_rgb = (small + maps[Channel.RGB].transpose(1, 2, 0) / 2).clip(0, 1)
+    return SceneGuess(
+        inverse_depth=inverse_depth,
+        hidden_inverse_depth=grown["hidden"].clip(1e-3, inverse_depth),
+        hidden_rgb=cv2.resize(hidden_rgb, (width, height), interpolation=cv2.INTER_CUBIC).clip(0, 1),
+        sky=grown["sky"].clip(0, 1),
+    )
+
+
+def guess_object(rgb: Float32[np.ndarray, "S S 3"], alpha: Float32[np.ndarray, "S S"]) -> ObjectGuess:
+    """The surfaces of an object in its square frame. Raises MissingPackageError when the weights are not there."""
+    import cv2
+
+    from img2world.geometry.nano_geo import Channel
+
+    size = rgb.shape[0]
+    side = round(AREA**0.5)
+    small_alpha = cv2.resize(alpha, (side, side), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(rgb * alpha[..., None] + 1 - alpha[..., None], (side, side), interpolation=cv2.INTER_AREA)
+    maps = run_network(small, small_alpha, is_object=True)
+    own = cv2.resize(rgb, (side, side), interpolation=cv2.INTER_AREA)
+    hidden_rgb = (own + maps[Channel.RGB].transpose(1, 2, 0) / 2).clip(0, 1)
+    thickness = np.logaddexp(0, maps[Channel.OBJECT_THICKNESS] - 2)
+
+    def full(values: np.ndarray) -> np.ndarray:
+        return cv2.resize(values.astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
+
+    return ObjectGuess(
+        front=full(maps[Channel.OBJECT_FRONT]),
+        thickness=np.maximum(full(thickness), 0),
+        hidden_rgb=full(hidden_rgb).clip(0, 1),
+    )
+
+
+def working_size(width: int, height: int) -> tuple[int, int]:
+    """Size of about AREA pixels with the picture's proportions and sides the network can take."""
+    from img2world.geometry.nano_geo import MULTIPLE
+
+    scale = np.sqrt(AREA / (width * height))
+    sides = [int(np.clip(round(side * scale / MULTIPLE) * MULTIPLE, 3 * MULTIPLE, LONGEST)) for side in (width, height)]
+    return sides[0], sides[1]
+
+
+def run_network(
+    rgb: Float32[np.ndarray, "h w 3"], alpha: Float32[np.ndarray, "h w"], *, is_object: bool
+) -> Float32[np.ndarray, "10 h w"]:
+    """The network's maps: the mean of those of the picture and of its mirror image."""
+    import torch
+
+    from img2world.geometry.nano_geo import network_input
+
+    picture = torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))
+    cover = torch.from_numpy(np.ascontiguousarray(alpha))
+    inputs = network_input(
+        torch.stack([picture, picture.flip(2)]), torch.stack([cover, cover.flip(1)]), torch.tensor([is_object] * 2)
+    )
+    loaded = network()
+    with one_thread(), torch.inference_mode():
+        maps, _ = loaded(inputs.contiguous(memory_format=torch.channels_last))
+    return (0.5 * (maps[0] + maps[1].flip(2))).contiguous().numpy()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch on one thread: sums in another order would make other last bits, and other worlds from them."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@lru_cache(maxsize=1)
+def network() -> "NanoGeo":
+    """The network with its shipped weights. Raises MissingPackageError when they are not there."""
+    from safetensors.torch import load_file
+
+    from img2world.geometry.nano_geo import NanoGeo
+
+    path = resource_folder("assets") / WEIGHTS
+    if not path.is_file():
+        raise MissingPackageError(
+            f"the embedded network's weights are missing: {path}",
+            hint="install again, or add --set video.depth=heuristic",
+        )
+    loaded = NanoGeo()
+    loaded.load_state_dict({name: values.float() for name, values in load_file(path).items()})
+    return loaded.requires_grad_(False).eval()
+
+
+def enlarged(values: Float32[np.ndarray, "h w"], rgb: UInt8[np.ndarray, "H W 3"]) -> Float32[np.ndarray, "H W"]:
+    """A small map at the picture's size, its steps moved to the picture's strong edges, its surfaces smooth."""
+    import cv2
+
+    height, width = rgb.shape[:2]
+    pixel = width / values.shape[1]
+    large = cv2.resize(values.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
+    gray = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
+    sharp = guided(large, gray, radius=max(2, round(1.5 * pixel)), eps=0.01)
+    # What is left of the picture's texture would wrinkle the surface.
+    return cv2.GaussianBlur(sharp, (0, 0), 0.4 * pixel)
+
+
+def _sky(logit: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:
+    """Probability of sky from the logit of everything else."""
+    return 1 / (1 + np.exp(logit.clip(-30, 30)))

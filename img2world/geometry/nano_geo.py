@@ -1,0 +1,120 @@
+"""The embedded geometry network: from one photo to the surface that is seen and the one that is hidden.
+
+A small U-Net that works on 4 × 4 blocks of pixels, with attention where the picture is smallest. Trained by
+`training/`; its weights and what they are good for are in `assets/nano`.
+"""
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+BLOCK = 4
+"""Side of the blocks of pixels that become channels at the entry."""
+
+MULTIPLE = 16
+"""Sides of the picture must be multiples of this."""
+
+INPUTS = 6
+"""Red, green, blue, cover of a cut-out object (1 in a scene), 1 for an object and 0 for a scene, row's place."""
+
+OUTPUTS = 10
+"""See `Channel`."""
+
+
+class Channel:
+    """The network's channels by name."""
+
+    SCENE_DEPTH, SCENE_GAP = 0, 1
+    """Log depth up to a constant; by how much the log depth of what is hidden is larger (before softplus)."""
+    OBJECT_FRONT, OBJECT_THICKNESS = 2, 3
+    """Depth relative to the middle of the object and the frame's width; thickness (before softplus)."""
+    MASK = 4
+    """Logit: an object, or what is not sky."""
+    RGB = slice(5, 8)
+    """What is hidden, as a difference from what is seen, -1 to 1."""
+    DOUBT, HIDDEN_DOUBT = 8, 9
+    """Logarithm of the error to be expected of the front's and of the hidden depth."""
+
+
+class Residual(nn.Module):
+    """Two convolutions around which the input goes."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = nn.GroupNorm(8, inputs), nn.GroupNorm(8, outputs)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+        nn.init.zeros_(self.conv2.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs, h, w] to [B, outputs, h, w]."""
+        return self.skip(x) + self.conv2(F.silu(self.norm2(self.conv1(F.silu(self.norm1(x))))))
+
+
+class Attention(nn.Module):
+    """Every place looks at every other one."""
+
+    def __init__(self, channels: int, heads: int = 4) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.GroupNorm(8, channels)
+        self.qkv, self.out = nn.Linear(channels, 3 * channels), nn.Linear(channels, channels)
+        nn.init.zeros_(self.out.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, h, w] to the same."""
+        batch, channels = x.shape[:2]
+        tokens = self.norm(x).flatten(2).transpose(1, 2)  # [B, N, C]
+        q, k, v = self.qkv(tokens).reshape(batch, -1, 3, self.heads, channels // self.heads).permute(2, 0, 3, 1, 4)
+        # Plain products: bf16 scaled_dot_product_attention is several times slower on a CPU.
+        weights = (q @ k.transpose(-1, -2) * (channels // self.heads) ** -0.5).softmax(-1)
+        mixed = (weights @ v).transpose(1, 2).reshape(batch, -1, channels)
+        return x + self.out(mixed).transpose(1, 2).reshape(x.shape)
+
+
+class NanoGeo(nn.Module):
+    """The network."""
+
+    def __init__(self, channels: tuple[int, int, int] = (64, 128, 192)) -> None:
+        super().__init__()
+        first, second, third = channels
+        self.entry = nn.Conv2d(INPUTS * BLOCK**2, first, 3, padding=1)
+        self.down1 = nn.Sequential(Residual(first, first))
+        self.shrink1 = nn.Conv2d(first, second, 2, stride=2)
+        self.down2 = nn.Sequential(Residual(second, second), Residual(second, second))
+        self.shrink2 = nn.Conv2d(second, third, 2, stride=2)
+        self.middle = nn.Sequential(
+            Residual(third, third), Attention(third), Residual(third, third), Attention(third), Residual(third, third)
+        )
+        self.grow2 = nn.Conv2d(third, second * 4, 1)
+        self.up2 = nn.Sequential(Residual(2 * second, second), Residual(second, second))
+        self.grow1 = nn.Conv2d(second, first * 4, 1)
+        self.up1 = nn.Sequential(Residual(2 * first, first), Residual(first, first))
+        self.norm = nn.GroupNorm(8, first)
+        self.exit = nn.Conv2d(first, OUTPUTS * BLOCK**2, 3, padding=1)
+        self.lens = nn.Sequential(nn.Linear(third, 64), nn.SiLU(), nn.Linear(64, 1))
+        nn.init.zeros_(self.exit.weight)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                # As oneDNN wants it: channels of a pixel beside one another.
+                layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, 6, H, W] to the maps [B, 10, H, W] and the logarithm of tan(half the field of view) [B]."""
+        coarse = F.pixel_unshuffle(x, BLOCK).contiguous(memory_format=torch.channels_last)
+        high = self.down1(self.entry(coarse))
+        mid = self.down2(self.shrink1(high))
+        low = self.middle(self.shrink2(mid))
+        lens = self.lens(low.mean((2, 3)))[:, 0]
+        up = self.up2(torch.cat([F.pixel_shuffle(self.grow2(low), 2), mid], 1))
+        up = self.up1(torch.cat([F.pixel_shuffle(self.grow1(up), 2), high], 1))
+        return F.pixel_shuffle(self.exit(F.silu(self.norm(up))), BLOCK), lens
+
+
+def network_input(rgb: Tensor, cover: Tensor, is_object: Tensor) -> Tensor:
+    """[B, 3, H, W] of 0 to 1, [B, H, W] and [B] to the network's input [B, 6, H, W]."""
+    batch, _, height, width = rgb.shape
+    rows = torch.linspace(-1, 1, height, dtype=rgb.dtype)[None, None, :, None].expand(batch, 1, height, width)
+    kind = is_object.to(rgb.dtype)[:, None, None, None].expand(batch, 1, height, width)
+    return torch.cat([2 * rgb - 1, cover[:, None], kind, rows], 1)

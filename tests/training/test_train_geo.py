@@ -1,0 +1,113 @@
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba")
+
+import torch
+
+from img2world.geometry.nano_geo import Channel, NanoGeo
+from training.geo_loss import geo_loss, object_errors, scene_errors
+from training.held_out import held_out_views, mean_map, table
+from training.stream import batch_of
+from training.train_geo import Plan, train
+
+TINY = {"batch": 4, "window": 3, "textures": 6, "channels": (16, 24, 32), "warmup": 2, "seed": 5}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_a_training_that_was_stopped_goes_on_as_if_it_was_not(tmp_path):
+    plan = Plan(steps=6, **TINY)
+    whole = train(plan, tmp_path / "whole", report_every=3, held_out=3)
+    (tmp_path / "cut").mkdir()
+    train_to_half = train(Plan(steps=6, **TINY), tmp_path / "cut", report_every=3, held_out=3, stop_at=3)
+    assert train_to_half.step == 3
+    cut = train(plan, tmp_path / "cut", report_every=3, held_out=3)
+    assert whole.step == cut.step == 6
+    for name, values in whole.mean.items():
+        assert torch.equal(values, cut.mean[name]), name
+    for one, other in zip(whole.network.parameters(), cut.network.parameters(), strict=True):
+        assert torch.equal(one, other)
+    rows = [json.loads(line) for line in (tmp_path / "cut/log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [3, 6]
+    assert (tmp_path / "cut/curves.png").stat().st_size > 1000
+
+
+def truth_maps(batch):
+    """What a perfect network would say."""
+    maps = torch.zeros(len(batch.front), 10, *batch.front.shape[1:])
+    maps[:, Channel.MASK] = torch.where(batch.known, 20.0, -20.0)
+    scenes, gap = ~batch.is_object, (batch.hidden - batch.front).clamp(min=1e-4)
+    inverse_softplus = gap.expm1().log()
+    maps[:, Channel.SCENE_DEPTH] = batch.front.clamp(max=4.6) + 3.0  # any constant will do
+    scene_gap = (batch.hidden.clamp(max=4.6) - batch.front.clamp(max=4.6)).clamp(min=1e-4)
+    maps[:, Channel.SCENE_GAP] = torch.where(scenes[:, None, None], scene_gap.expm1().log(), 0.0)
+    maps[:, Channel.OBJECT_FRONT] = batch.front
+    maps[:, Channel.OBJECT_THICKNESS] = 2 + inverse_softplus
+    maps[:, Channel.RGB] = 2 * (batch.hidden_rgb - batch.rgb)
+    maps[:, Channel.DOUBT] = maps[:, Channel.HIDDEN_DOUBT] = -3
+    return maps
+
+
+def test_the_truth_has_no_loss_but_that_of_the_doubt():
+    views = held_out_views(6, textures=6)
+    batch = batch_of(views)
+    maps, lens = truth_maps(batch), batch.log_lens.nan_to_num()
+    # Both doubts at their lower bound weigh 0.02 * -3 each where there is something to doubt.
+    assert float(geo_loss(maps, lens, batch)) == pytest.approx(-0.12, abs=0.02)
+    worse = maps.clone()
+    worse[:, [Channel.SCENE_DEPTH, Channel.OBJECT_FRONT], ::2] += 0.3
+    assert float(geo_loss(worse, lens, batch)) > 0.3
+    perfect = table(maps.numpy(), views)
+    assert perfect["scene_absrel"] < 1e-4
+    assert perfect["object_front_mae"] < 1e-4
+    assert perfect["object_iou"] == 1
+
+
+def test_errors_are_measured_as_their_names_say():
+    truth = np.zeros((8, 8), np.float32)
+    guess = truth.copy()
+    guess[0] = np.log(1.5)
+    errors = scene_errors(guess, truth, np.ones((8, 8), bool))
+    assert errors["absrel"] == pytest.approx(0.5 / 8)
+    assert errors["delta1"] == pytest.approx(7 / 8)
+    maps = np.zeros((10, 8, 8), np.float32)
+    known = np.zeros((8, 8), bool)
+    known[1:7, 1:7] = True
+    maps[Channel.MASK] = np.where(known, 1, -1)
+    maps[Channel.MASK, 1] = -1
+    maps[Channel.OBJECT_FRONT] = 0.1
+    hidden = np.full((8, 8), 0.5, np.float32)
+    errors = object_errors(maps, np.zeros((8, 8), np.float32), hidden, known)
+    assert errors["iou"] == pytest.approx(30 / 36)
+    assert errors["front_mae"] == pytest.approx(0.1 / (0.5 * np.hypot(5 / 8, 0.5)), rel=1e-5)
+
+
+def test_mean_map_is_the_mean_of_scenes():
+    views = [view for view in held_out_views(12, textures=6) if not view.is_object and view.known.all()]
+    assert views
+    centered = [view.front.clip(None, 4.6) - np.median(view.front.clip(None, 4.6)) for view in views]
+    np.testing.assert_allclose(mean_map(views), np.mean(centered, 0), atol=1e-5)
+
+
+def test_the_network_learns_one_batch():
+    batch = batch_of(held_out_views(4, textures=6))
+    torch.manual_seed(0)
+    network = NanoGeo((16, 24, 32))
+    optimizer = torch.optim.AdamW(network.parameters(), 3e-3)
+    losses = []
+    for _ in range(25):
+        loss = geo_loss(*network(batch.inputs), batch)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.6 * losses[0]

@@ -1,0 +1,128 @@
+"""Shots of made worlds: both surfaces, their depth and their light."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float32
+
+from training import raster
+from training.composition import World
+from training.place import Light, Shot
+from training.textures import TextureBank
+
+SHADOW_SIZE = 224
+
+FAR = 500.0
+"""No depth is larger."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """What the renderer gives for one shot."""
+
+    linear: Float32[np.ndarray, "H W 3"]
+    alpha: Float32[np.ndarray, "H W"]
+    known: Bool[np.ndarray, "H W"]
+    depth: Float32[np.ndarray, "H W"]
+    hidden_known: Bool[np.ndarray, "H W"]
+    hidden_depth: Float32[np.ndarray, "H W"]
+    hidden_linear: Float32[np.ndarray, "H W 3"]
+
+
+def cam_from_place(shot: Shot) -> np.ndarray:
+    """Rotation from +Y-up axes to the camera's (+Y down, +Z forward)."""
+    forward = shot.target - shot.eye
+    forward = forward / np.linalg.norm(forward)
+    right = np.cross(forward, [np.sin(shot.roll) * 0.3, 1.0, 0.0])
+    right /= np.linalg.norm(right)
+    return np.stack([right, np.cross(forward, right), forward])
+
+
+def framing_lens(world: World, shot: Shot, size: int, share: float) -> np.ndarray:
+    """Focal length and centre with which the thing's box is centred and fills a share of the frame."""
+    points = (world.vertices - shot.eye) @ cam_from_place(shot).T
+    xy = points[:, :2] / points[:, 2:]
+    low, high = xy.min(0), xy.max(0)
+    focal = share * size / max(high - low)
+    center = size / 2 - focal * (low + high) / 2
+    return np.array([focal, focal, center[0], center[1]])
+
+
+def draw(
+    world: World,
+    light: Light,
+    shot: Shot,
+    lens: np.ndarray,
+    bank: TextureBank,
+    rng: np.random.Generator,
+    *,
+    width: int,
+    height: int,
+    hidden: int,
+) -> Drawn:
+    """Draw both surfaces; the first with 2 × 2 samples a pixel."""
+    turn = cam_from_place(shot)
+    vertices = (world.vertices - shot.eye.astype(np.float32)) @ turn.T.astype(np.float32)
+    normals = (world.corner_normals.reshape(-1, 3) @ turn.T.astype(np.float32)).reshape(-1, 3, 3)
+    fine = (*(2 * lens), 2 * width, 2 * height)
+    near_w, near_face, back_w, back_face = raster.layers(vertices, world.faces, world.things, *fine, hidden)
+    shadow, shadow_from_cam, shadow_lens = shadow_map(world, light, shot, turn)
+    sun = light_in_cam(light, shot, turn)
+    clouds = (rng.integers(len(bank)), rng.random(), rng.uniform(0.1, 0.4))
+    sky = np.array([*light.horizon, *light.zenith, light.cloudiness, *clouds])
+    of_world = (
+        *(vertices, world.faces, normals, world.corner_uv, world.material_of, world.textures, world.tints),
+        *(world.looks, world.texel_density, bank.atlas),
+    )
+    at_light = (sky, shadow, shadow_from_cam, shadow_lens)
+    first = cv2.resize(
+        raster.shade(near_face, near_w, *of_world, 2 * lens, sun, *at_light, True), (width, height),
+        interpolation=cv2.INTER_AREA,
+    )  # fmt: skip
+    coarse_w = np.ascontiguousarray(near_w[::2, ::2])
+    reach = 0.15 if hidden == raster.OTHER_THING else 0.03 * float(np.linalg.norm(shot.target - shot.eye))
+    first *= 0.35 + 0.65 * cv2.blur(raster.occlusion(coarse_w, lens[0], reach), (3, 3))[..., None]
+    behind = sun.copy()
+    if hidden == raster.LAST:
+        behind[2] = abs(behind[2])  # the back is lit as the front would be: no picture tells how dark it is
+    # Pixel centres lie between four samples; the first of them is as near as any.
+    face, w = np.ascontiguousarray(back_face[::2, ::2]), np.ascontiguousarray(back_w[::2, ::2])
+    return Drawn(
+        linear=first,
+        alpha=cv2.resize((near_face >= 0).astype(np.float32), (width, height), interpolation=cv2.INTER_AREA),
+        known=near_face[::2, ::2] >= 0,
+        depth=1 / np.maximum(coarse_w, 1 / FAR),
+        hidden_known=face >= 0,
+        hidden_depth=1 / np.maximum(w, 1 / FAR),
+        hidden_linear=raster.shade(face, w, *of_world, lens, behind, *at_light, False),
+    )
+
+
+def light_in_cam(light: Light, shot: Shot, turn: np.ndarray) -> np.ndarray:
+    """The light as the shader wants it."""
+    place = turn @ (light.place - (shot.eye if light.is_near else 0))
+    up = turn @ np.array([0.0, 1.0, 0.0])
+    return np.array([*place, float(light.is_near), light.strength, light.ambient, light.fog, *up, 0.0, light.reach])
+
+
+def shadow_map(world: World, light: Light, shot: Shot, turn: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Inverse depth from the light, how to get there from the camera, and its lens with softness and bias."""
+    near = shot.eye + 0.35 * (shot.target - shot.eye)
+    if light.is_near:
+        source, aim, focal = light.place, light.place - np.array([0.02, 1.0, 0.01]), 0.3 * SHADOW_SIZE
+    else:
+        low, high = world.vertices.min(0), world.vertices.max(0)
+        radius = min(0.5 * float(np.linalg.norm(high - low)), 14.0)
+        aim = (low + high) / 2 if 0.5 * float(np.linalg.norm(high - low)) < 14 else near
+        source = aim + light.place * 8 * radius
+        focal = 0.5 * SHADOW_SIZE * 8 / 1.1
+    rotation = cam_from_place(Shot(eye=source, target=aim, fov=1.0))
+    vertices = (world.vertices - source.astype(np.float32)) @ rotation.T.astype(np.float32)
+    half = SHADOW_SIZE / 2
+    seen, *_ = raster.layers(
+        vertices, world.faces, world.things, focal, focal, half, half, SHADOW_SIZE, SHADOW_SIZE, raster.LAST
+    )
+    light_from_cam = np.concatenate([rotation @ turn.T, (rotation @ (shot.eye - source))[:, None]], 1)
+    bias = 0.004 if not light.is_near else 0.02
+    return seen, light_from_cam, np.array([focal, light.softness, bias])

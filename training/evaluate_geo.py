@@ -1,0 +1,194 @@
+"""Measure nano-geo: `python -m training.evaluate_geo CHECKPOINT|WEIGHTS [--assets MANIFEST] [--real FOLDER]`.
+
+Beside the network stand the mean map of made scenes and version 0, the heuristic it replaces.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from img2world.geometry.guess import working_size
+from img2world.geometry.inflate import inflate
+from img2world.geometry.layout import SKY_DEPTH, layout_of
+from img2world.geometry.nano_geo import OUTPUTS, Channel, NanoGeo, network_input
+from training.geo_loss import scene_errors
+from training.held_out import SIDE, held_out_views, mean_map, predict, table
+from training.views import Studio, View
+
+MOTORCYCLE = {"focal": 994.978, "offset": 31.086}
+"""Of the Middlebury 2014 pair at a quarter of its size: depth = focal * baseline / (disparity + offset)."""
+
+
+def load_network(path: Path) -> NanoGeo:
+    """The mean weights of a checkpoint, or weights as they are shipped."""
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        state = {name: values.float() for name, values in load_file(path).items()}
+    else:
+        state = torch.load(path, weights_only=True)["mean"]
+    network = NanoGeo()
+    network.load_state_dict(state)
+    return network.eval()
+
+
+def version_0(view: View) -> np.ndarray:
+    """What the heuristic says, as the network's maps."""
+    maps = np.zeros((OUTPUTS, *view.known.shape), np.float32)
+    if view.is_object:
+        half = inflate(view.alpha >= 0.5) / view.known.shape[1]
+        maps[Channel.OBJECT_FRONT] = -half
+        maps[Channel.OBJECT_THICKNESS] = 2 + np.log(np.expm1(np.maximum(2 * half, 1e-4)))
+        maps[Channel.MASK] = view.alpha - 0.5
+    else:
+        maps[Channel.SCENE_DEPTH], maps[Channel.MASK] = layout_log_depth(view.rgb)
+    return maps
+
+
+def layout_log_depth(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Log depth of the heuristic's layout, and a mask that is negative in its sky."""
+    layout = layout_of(rgb)
+    inverse = layout.ground
+    if layout.sky is not None:
+        inverse = np.where(layout.sky > 0.5, 1 / SKY_DEPTH, inverse)
+    if layout.subject is not None:
+        inverse = np.where(layout.subject > 0.5, layout.subject_inverse_depth, inverse)
+    mask = np.ones(inverse.shape) if layout.sky is None else 0.5 - layout.sky
+    return -np.log(inverse), mask
+
+
+def made_tables(network: NanoGeo, views: list[View], mean: np.ndarray) -> dict[str, dict[str, float]]:
+    """Network, mean map and version 0 on made views."""
+    flat = np.zeros((len(views), OUTPUTS, *views[0].known.shape), np.float32)
+    flat[:, Channel.SCENE_DEPTH], flat[:, Channel.MASK] = mean, 1.0
+    return {
+        "network": table(predict(network, views), views),
+        "mean map": table(flat, views),
+        "version 0": table(np.stack([version_0(view) for view in views]), views),
+    }
+
+
+def hidden_colors(network: NanoGeo, views: list[View]) -> dict[str, float]:
+    """Mean absolute error of the hidden colours, and that of taking the colours in front."""
+    errors: dict[str, list[float]] = {}
+    for maps, view in zip(predict(network, views), views, strict=True):
+        where = view.hidden_known
+        if where.any():
+            seen, truth = view.rgb.astype(np.float32) / 255, view.hidden_rgb.astype(np.float32) / 255
+            guess = (seen + maps[Channel.RGB].transpose(1, 2, 0) / 2).clip(0, 1)
+            kind = "object" if view.is_object else "scene"
+            errors.setdefault(f"{kind} network", []).append(float(np.abs(guess - truth)[where].mean()))
+            errors.setdefault(f"{kind} in front", []).append(float(np.abs(seen - truth)[where].mean()))
+    return {name: round(float(np.mean(values)), 4) for name, values in errors.items()}
+
+
+def real_cases(folder: Path) -> dict[str, list[tuple[np.ndarray, np.ndarray]]]:
+    """Photos with log depth (NaN where it is not known): a stereo rig's, a moving camera's, a scan's."""
+    cases = {}
+    with np.load(folder / "depth/motorcycle/motorcycle_disp.npz") as file:
+        disparity = file["arr_0"]
+    picture = _picture(folder / "depth/motorcycle/motorcycle_left.png")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log_depth = np.where(np.isfinite(disparity), -np.log(disparity + MOTORCYCLE["offset"]), np.nan)
+    cases["motorcycle"] = [(picture, log_depth)]
+    room = folder / "multiview/pi3_room"
+    with np.load(room / "condition_f16.npz") as file:
+        depths = file["depths"].astype(np.float32)
+    with np.errstate(divide="ignore"):
+        cases["pi3_room"] = [
+            (_picture(room / f"rgb/{i}.png"), np.where(depth > 0, np.log(depth), np.nan))
+            for i, depth in enumerate(depths)
+        ]
+        with np.load(folder / "depth/habitat/van-gogh-room-depth_f16.npz") as file:
+            depth = file["depth"].astype(np.float32)
+        cases["habitat"] = [
+            (_picture(folder / "depth/habitat/van-gogh-room-color.png"), np.where(depth > 0, np.log(depth), np.nan))
+        ]
+    return cases
+
+
+def _picture(path: Path) -> np.ndarray:
+    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    assert picture is not None, path
+    return np.ascontiguousarray(picture[..., ::-1])
+
+
+def network_log_depth(network: NanoGeo, rgb: np.ndarray) -> np.ndarray:
+    """The network's log depth at its own size, mirrored and not."""
+    width, height = working_size(rgb.shape[1], rgb.shape[0])
+    small = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    picture = torch.from_numpy(small).permute(2, 0, 1)
+    inputs = network_input(
+        torch.stack([picture, picture.flip(2)]), torch.ones(2, height, width), torch.tensor([False, False])
+    )
+    with torch.no_grad():
+        maps, _ = network(inputs.contiguous(memory_format=torch.channels_last))
+    return (0.5 * (maps[0] + maps[1].flip(2)))[Channel.SCENE_DEPTH].numpy()
+
+
+def real_table(
+    network: NanoGeo, cases: dict[str, list[tuple[np.ndarray, np.ndarray]]], mean: np.ndarray
+) -> dict[str, dict[str, float]]:
+    """AbsRel and δ1 on photos after the median of the log error was taken off."""
+    rows: dict[str, dict[str, float]] = {}
+    for name, pairs in cases.items():
+        errors: dict[str, list[dict[str, float]]] = {}
+        for rgb, truth in pairs:
+            small = cv2.resize(rgb, (rgb.shape[1] // 2, rgb.shape[0] // 2), interpolation=cv2.INTER_AREA)
+            guesses = {
+                "network": network_log_depth(network, rgb),
+                "mean map": mean,
+                "version 0": layout_log_depth(small)[0],
+            }
+            for guess, values in guesses.items():
+                full = cv2.resize(values.astype(np.float32), truth.shape[::-1], interpolation=cv2.INTER_LINEAR)
+                errors.setdefault(guess, []).append(scene_errors(full, np.nan_to_num(truth), np.isfinite(truth)))
+        for guess, each in errors.items():
+            for metric in each[0]:
+                rows.setdefault(f"{name} {metric}", {})[guess] = round(
+                    float(np.mean([error[metric] for error in each])), 4
+                )
+    return rows
+
+
+def asset_views(manifest: Path, count: int) -> list[View]:
+    """Views of models that are kept aside."""
+    from img2world.evaluation.assets import manifest_split
+    from training.assets import load_assets
+
+    compositions, pictures = load_assets(manifest_split(manifest)[1][:count], 0)
+    views = []
+    for i, composition in enumerate(compositions):
+        studio = Studio.of_models([composition], pictures)
+        views += studio.object_views(np.random.default_rng((7, i)), count=2, size=SIDE)
+    return views
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("weights", type=Path)
+    parser.add_argument("--assets", type=Path, help="manifest.csv of models; those kept aside are measured")
+    parser.add_argument(
+        "--real", type=Path, help="folder with depth/ and multiview/ as they are described in assets/nano/README.md"
+    )
+    parser.add_argument("--views", type=int, default=160)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    network = load_network(options.weights)
+    mean = mean_map(held_out_views(options.views, seed=2))
+    views = held_out_views(options.views)
+    result: dict = {"made": made_tables(network, views, mean), "hidden colours": hidden_colors(network, views)}
+    if options.assets:
+        result["models kept aside"] = made_tables(network, asset_views(options.assets, 60), mean)
+    if options.real:
+        result["photos"] = real_table(network, real_cases(options.real), mean)
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()
