@@ -65,8 +65,10 @@ def draw(
     turn = cam_from_place(shot)
     vertices = (world.vertices - shot.eye.astype(np.float32)) @ turn.T.astype(np.float32)
     normals = (world.corner_normals.reshape(-1, 3) @ turn.T.astype(np.float32)).reshape(-1, 3, 3)
-    fine = (*(2 * lens), 2 * width, 2 * height)
-    near_w, near_face, back_w, back_face = raster.layers(vertices, world.faces, world.things, *fine, hidden)
+    fx, fy, cx, cy = 2 * lens
+    near_w, near_face, back_w, back_face = raster.layers(
+        vertices, world.faces, world.things, fx, fy, cx, cy, 2 * width, 2 * height, hidden
+    )
     shadow, shadow_from_cam, shadow_lens = shadow_map(world, light, shot, turn)
     sun = light_in_cam(light, shot, turn)
     clouds = (rng.integers(len(bank)), rng.random(), rng.uniform(0.1, 0.4))
