@@ -313,6 +313,8 @@ def _layers(seed: int, step: int) -> np.ndarray:
 def test_a_bad_video_is_refused_with_the_reason_and_nothing_is_invented(clip, tmp_path, kind):
     # Two layers that slide at two speeds: with parallax, or turning in place would be found as well.
     slide, other = ([_layers(seed, i) for i in range(8)] for seed in (1, 5))
+    # A shot of other colours; one of the same colours would be called a jump.
+    other = [np.where(picture > 128, 255, 0).astype(np.uint8) for picture in other]
     rgb = {
         "frozen": np.repeat(noise_picture(1)[None], 12, 0),
         "cut": np.stack([*slide, *other]),

@@ -8,7 +8,7 @@ import numpy as np
 from img2world.doctor.findings import VideoFinding
 from img2world.doctor.steps import Clip, Step, compare
 
-LOST = 0.45
+LOST = 0.4
 """Of the usual share of points that can be followed: below it the link between two frames is broken."""
 
 USUAL_LEAST = 0.3
@@ -23,7 +23,7 @@ LEAP = 3.5
 LEAST_LEAP = 0.02
 """Diagonals of the picture."""
 
-DIFFERENT = 1.15
+DIFFERENT = 1.25
 """Times the usual difference of neighbours at a broken link."""
 
 
