@@ -2,8 +2,8 @@
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
+from torch.nn import functional
 
 from img2world.geometry.nano_geo import Channel
 from training.stream import Batch
@@ -16,7 +16,7 @@ def geo_loss(maps: Tensor, lens: Tensor, batch: Batch) -> Tensor:
     """One number; scenes up to their scale, objects as they are."""
     maps = maps.float()
     scene = ~batch.is_object
-    parts = [0.5 * F.binary_cross_entropy_with_logits(maps[:, Channel.MASK], batch.known.float())]
+    parts = [0.5 * functional.binary_cross_entropy_with_logits(maps[:, Channel.MASK], batch.known.float())]
     if scene.any():
         parts.append(_scene_loss(maps[scene], _part(batch, scene)))
         parts.append(0.2 * (lens.float()[scene] - batch.log_lens[scene]).abs().mean() * scene.float().mean())
@@ -46,7 +46,7 @@ def _scene_loss(maps: Tensor, truth: dict[str, Tensor]) -> Tensor:
     spread = (((front - middle).square() * weight).sum((1, 2)) / total).sqrt() + 0.2
     error = error / (2 * spread)[:, None, None]
     each = (error.abs().sum((1, 2)) / total).mean()
-    gap = F.softplus(maps[:, Channel.SCENE_GAP])
+    gap = functional.softplus(maps[:, Channel.SCENE_GAP])
     true_gap = (truth["hidden"].clamp(max=FAR_LOG) - truth["front"].clamp(max=FAR_LOG)).clamp(min=0)
     behind = truth["hidden_known"].float()
     gap_error = (gap - true_gap).abs() * behind
@@ -58,7 +58,7 @@ def _object_loss(maps: Tensor, truth: dict[str, Tensor]) -> Tensor:
     """Front and thickness, both relative to the frame's width."""
     weight = truth["known"].float()
     front = (maps[:, Channel.OBJECT_FRONT] - truth["front"]) * weight
-    thickness = F.softplus(maps[:, Channel.OBJECT_THICKNESS] - 2)
+    thickness = functional.softplus(maps[:, Channel.OBJECT_THICKNESS] - 2)
     hidden = (maps[:, Channel.OBJECT_FRONT] + thickness - truth["hidden"]) * weight
     thick = (thickness - (truth["hidden"] - truth["front"])) * weight
     total = weight.sum().clamp(min=1)

@@ -134,6 +134,7 @@ def load_asset(path: Path, *, z_up: bool = False) -> TexturedMesh:
 
     try:
         scene = trimesh.load_scene(path, process=False)
+    # A broken file makes trimesh stumble wherever it happens to be: any of these can come.
     except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, NotImplementedError) as error:
         raise AssetError(
             f"the model cannot be read: {type(error).__name__} {error} ({path})", hint="needs a GLB or OBJ file"

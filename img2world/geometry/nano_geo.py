@@ -5,8 +5,8 @@ A small U-Net that works on 4 × 4 blocks of pixels, with attention where the pi
 """
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
+from torch.nn import functional
 
 BLOCK = 4
 """Side of the blocks of pixels that become channels at the entry."""
@@ -49,7 +49,7 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, inputs, h, w] to [B, outputs, h, w]."""
-        return self.skip(x) + self.conv2(F.silu(self.norm2(self.conv1(F.silu(self.norm1(x))))))
+        return self.skip(x) + self.conv2(functional.silu(self.norm2(self.conv1(functional.silu(self.norm1(x))))))
 
 
 class Attention(nn.Module):
@@ -102,14 +102,14 @@ class NanoGeo(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """[B, 6, H, W] to the maps [B, 10, H, W] and the logarithm of tan(half the field of view) [B]."""
-        coarse = F.pixel_unshuffle(x, BLOCK).contiguous(memory_format=torch.channels_last)
+        coarse = functional.pixel_unshuffle(x, BLOCK).contiguous(memory_format=torch.channels_last)
         high = self.down1(self.entry(coarse))
         mid = self.down2(self.shrink1(high))
         low = self.middle(self.shrink2(mid))
         lens = self.lens(low.mean((2, 3)))[:, 0]
-        up = self.up2(torch.cat([F.pixel_shuffle(self.grow2(low), 2), mid], 1))
-        up = self.up1(torch.cat([F.pixel_shuffle(self.grow1(up), 2), high], 1))
-        return F.pixel_shuffle(self.exit(F.silu(self.norm(up))), BLOCK), lens
+        up = self.up2(torch.cat([functional.pixel_shuffle(self.grow2(low), 2), mid], 1))
+        up = self.up1(torch.cat([functional.pixel_shuffle(self.grow1(up), 2), high], 1))
+        return functional.pixel_shuffle(self.exit(functional.silu(self.norm(up))), BLOCK), lens
 
 
 def network_input(rgb: Tensor, cover: Tensor, is_object: Tensor) -> Tensor:

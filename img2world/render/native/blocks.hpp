@@ -5,6 +5,7 @@
 // lane and no branch that a processor could guess wrong. Included by blend.cpp and blend_backward.cpp only.
 #pragma once
 
+#include "columns.hpp"
 #include "kernels.hpp"
 #include "simd.hpp"
 

@@ -1,6 +1,7 @@
 // Where Gaussians land on the screen, one in each lane. Included by project.cpp and project_backward.cpp only.
 #pragma once
 
+#include "columns.hpp"
 #include "kernels.hpp"
 #include "sh.hpp"
 #include "simd.hpp"

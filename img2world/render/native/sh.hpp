@@ -2,7 +2,7 @@
 // Signs and order are those of core/sh.py. Included by projected.hpp only.
 #pragma once
 
-#include "simd.hpp"
+#include "columns.hpp"
 
 namespace img2world {
 namespace {
