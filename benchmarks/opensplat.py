@@ -34,7 +34,7 @@ BEGIN, END = "<!-- opensplat: begin -->", "<!-- opensplat: end -->"
 LEVELS, TIMES = (20.0, 22.0, 24.0), (30.0, 60.0, 120.0)
 """dB, and seconds, that the table tells."""
 
-BUDGETS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0)
+BUDGETS = (0.06, 0.12, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0)
 """Seconds that img2world is given; each is a training of its own, since its schedules fit its steps."""
 
 MODES = {"full size": (("--num-downscales", "0"), 10), "its defaults": ((), 50)}

@@ -28,12 +28,14 @@ class Frames:
     """255 where the object is; None when the frames show a whole scene."""
     seen: UInt8[np.ndarray, "V H W"] | None = None
     """How each pixel is known: 0 invented, 1 continued from what is beside it, 2 seen in the photo."""
+    mask: UInt8[np.ndarray, "V H W"] | None = None
+    """0 where a picture is to be ignored, as a passer-by is, else 255; None when all of it counts."""
 
     def __post_init__(self) -> None:
         check_shapes(rgb=(self.rgb, "V H W 3"), times=(self.times, "V"))
         check_dtypes(rgb=(self.rgb, np.uint8), times=(self.times, np.float64))
         check_finite(times=self.times)
-        for name in ("depth", "alpha", "seen"):
+        for name in ("depth", "alpha", "seen", "mask"):
             if (array := getattr(self, name)) is not None:
                 check_shapes(rgb=(self.rgb, "V H W 3"), **{name: (array, "V H W")})
         if self.depth is not None:
@@ -50,7 +52,7 @@ class Frames:
     def save(self, folder: Path) -> None:
         """Write PNGs, frames.safetensors and, where the cameras are known, cameras.json."""
         names = save_pictures(self.rgb, folder)
-        maps = {"times": self.times, "depth": self.depth, "alpha": self.alpha, "seen": self.seen}
+        maps = {name: getattr(self, name) for name in ("times", "depth", "alpha", "seen", "mask")}
         save_arrays({**maps, "ordered": np.array([self.ordered])}, folder / "frames.safetensors")
         if self.cameras is not None:
             save_cameras(self.cameras, folder / "cameras.json", names)

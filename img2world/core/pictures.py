@@ -8,7 +8,7 @@ from PIL import Image as PillowImage
 from safetensors.numpy import load_file, save_file
 
 
-def save_pictures(rgb: UInt8[np.ndarray, "V H W C"], folder: Path, alpha: np.ndarray | None = None) -> list[str]:
+def save_pictures(rgb: UInt8[np.ndarray, "V H W *C"], folder: Path, alpha: np.ndarray | None = None) -> list[str]:
     """Write 0000.png, 0001.png, … and give their names. `alpha` [V, H, W] uint8 makes them RGBA."""
     folder.mkdir(parents=True, exist_ok=True)
     names = [f"{i:04d}.png" for i in range(len(rgb))]
@@ -27,6 +27,15 @@ def load_pictures(folder: Path, names: list[str]) -> tuple[UInt8[np.ndarray, "V 
             pictures.append(np.asarray(picture))
     stack = np.stack(pictures)
     return np.ascontiguousarray(stack[..., :3]), np.ascontiguousarray(stack[..., 3]) if stack.shape[-1] == 4 else None
+
+
+def load_masks(folder: Path, names: list[str]) -> UInt8[np.ndarray, "V H W"]:
+    """Read pictures of one channel written by `save_pictures`."""
+    masks = []
+    for name in names:
+        with PillowImage.open(folder / name) as picture:
+            masks.append(np.asarray(picture))
+    return np.stack(masks)
 
 
 def save_arrays(arrays: dict[str, np.ndarray | None], path: Path) -> None:

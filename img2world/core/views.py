@@ -10,7 +10,7 @@ from jaxtyping import Float32, UInt8
 from img2world.core.cameras import Cameras, cameras_from_transforms, transforms_from_cameras
 from img2world.core.checks import check_finite, check_shapes
 from img2world.core.conventions import Z_UP_FROM_WORLD
-from img2world.core.pictures import load_arrays, load_pictures, save_arrays, save_pictures
+from img2world.core.pictures import load_arrays, load_masks, load_pictures, save_arrays, save_pictures
 from img2world.core.ply import read_ply, write_ply
 from img2world.core.pose_report import PoseReport
 
@@ -32,6 +32,8 @@ class Views:
     """Along +Z in world units, 0 where nothing is known."""
     alpha: UInt8[np.ndarray, "V H W"] | None = None
     """255 where the object is; None when the views show a whole scene."""
+    mask: UInt8[np.ndarray, "V H W"] | None = None
+    """0 where a picture is to be ignored, as a passer-by is, else 255; None when all of it counts."""
     report: PoseReport | None = None
     """How far the cameras can be trusted; None where they are known exactly, or the solver cannot tell."""
 
@@ -39,7 +41,7 @@ class Views:
         check_shapes(rgb=(self.rgb, "V H W 3"), confidence=(self.confidence, "V"))
         check_shapes(points=(self.points, "P 3"), point_colors=(self.point_colors, "P 3"))
         check_finite(confidence=self.confidence, points=self.points)
-        for name in ("depth", "alpha"):
+        for name in ("depth", "alpha", "mask"):
             if (array := getattr(self, name)) is not None:
                 check_shapes(rgb=(self.rgb, "V H W 3"), **{name: (array, "V H W")})
         if (len(self.cameras), self.cameras.height, self.cameras.width) != self.rgb.shape[:3]:
@@ -53,6 +55,10 @@ class Views:
         names = save_pictures(self.rgb, folder / "images", self.alpha)
         transforms = transforms_from_cameras(self.cameras, [f"images/{name}" for name in names])
         transforms["ply_file_path"] = "points.ply"
+        if self.mask is not None:
+            masks = save_pictures(self.mask, folder / "masks")
+            for frame, mask in zip(transforms["frames"], masks, strict=True):
+                frame["mask_path"] = f"masks/{mask}"
         transforms["solver"] = self.solver
         if self.report is not None:
             transforms["pose_report"] = self.report.as_json()
@@ -69,10 +75,12 @@ class Views:
         """Read what `save` wrote, equal to the last bit."""
         transforms = json.loads((folder / "transforms.json").read_text())
         rgb, alpha = load_pictures(folder, [frame["file_path"] for frame in transforms["frames"]])
+        masks = [frame["mask_path"] for frame in transforms["frames"] if "mask_path" in frame]
         columns = read_ply(folder / "points.ply")
         return cls(
             rgb=rgb,
             alpha=alpha,
+            mask=load_masks(folder, masks) if masks else None,
             cameras=cameras_from_transforms(transforms),
             points=(np.stack([columns[axis] for axis in "xyz"], -1) @ Z_UP_FROM_WORLD[:3, :3]).astype(np.float32),
             point_colors=np.stack([columns[name] for name in ("red", "green", "blue")], -1),

@@ -112,8 +112,8 @@ class ColmapPoses:
         with tempfile.TemporaryDirectory(prefix="img2world-") as name:
             folder = Path(name)
             save_pictures(frames.rgb, folder / "images")
-            if frames.alpha is not None:
-                names = save_pictures(frames.alpha, folder / "masks")
+            if (masks := used_pixels(frames)) is not None:
+                names = save_pictures(masks, folder / "masks")
                 for mask in names:
                     # COLMAP adds the suffix to the image's whole name.
                     (folder / "masks" / mask).rename(folder / "masks" / f"{mask}.png")
@@ -143,6 +143,13 @@ class ColmapPoses:
                 return Found(**dict(arrays))
 
 
+def used_pixels(frames: Frames) -> UInt8[np.ndarray, "V H W"] | None:
+    """Where features may be: on the object, and not where a picture is to be ignored."""
+    if frames.alpha is None or frames.mask is None:
+        return frames.mask if frames.alpha is None else frames.alpha
+    return np.minimum(frames.alpha, frames.mask)
+
+
 def views_of(frames: Frames, found: Found, *, solver: str) -> Views:
     """The placed frames in our world."""
     world_from_cam, points = to_our_world(found)
@@ -153,6 +160,7 @@ def views_of(frames: Frames, found: Found, *, solver: str) -> Views:
     return Views(
         rgb=_undistorted(frames.rgb[found.placed], found.places),
         alpha=None if frames.alpha is None else _undistorted(frames.alpha[found.placed], found.places),
+        mask=None if frames.mask is None else _undistorted(frames.mask[found.placed], found.places) // 255 * 255,
         cameras=Cameras(
             world_from_cam=world_from_cam.astype(np.float32),
             intrinsics=np.repeat(found.intrinsics[None].astype(np.float32), count, 0),

@@ -45,6 +45,7 @@ class CommandedPoses:
             solver="commanded",
             depth=frames.depth,
             alpha=frames.alpha,
+            mask=frames.mask,
         )
 
 

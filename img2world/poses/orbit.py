@@ -79,6 +79,7 @@ def views_on_path(
     views = Views(
         rgb=rgb,
         alpha=alpha,
+        mask=frames.mask,
         cameras=answer.rig.cameras(width, frames.rgb.shape[1]),
         confidence=view_confidence(tracks, answer, width),
         points=points,

@@ -29,6 +29,8 @@ class Target:
     """None where all should be opaque, since every pixel of a photo shows something."""
     depth: Float32[Tensor, "H W"] | None = None
     """0 where nothing is known."""
+    mask: UInt8[Tensor, "H W"] | None = None
+    """Where it is 0, whatever is rendered counts as right; None where all of it counts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,9 +66,24 @@ def view_loss(
         )
     alpha = alpha if weights.alpha > 0 else None
     depth = depth if weights.depth > 0 and target.depth is not None else None
+    if target.mask is not None:
+        rgb, alpha, depth = _right_where_ignored(rgb, alpha, depth, target, target.mask == 0)
     if rgb.dtype == torch.float32 and rgb.device.type == "cpu":
         return NativeLoss.apply(rgb, alpha, depth, target, weights)
     return view_loss_in_torch(rgb, alpha, depth, target, weights)
+
+
+def _right_where_ignored(
+    rgb: Tensor, alpha: Tensor | None, depth: Tensor | None, target: Target, ignored: Tensor
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """What was rendered, with the target itself where it is to be ignored; no gradient goes there."""
+    rgb = torch.where(ignored[..., None], target.rgb.to(rgb.dtype) / 255, rgb)
+    if alpha is not None:
+        opaque = torch.ones_like(alpha) if target.alpha is None else target.alpha.to(alpha.dtype) / 255
+        alpha = torch.where(ignored, opaque, alpha)
+    if depth is not None and target.depth is not None:
+        depth = torch.where(ignored, target.depth.to(depth.dtype), depth)
+    return rgb, alpha, depth
 
 
 class NativeLoss(torch.autograd.Function):

@@ -17,6 +17,7 @@ def halved(views: Views) -> Views:
         cameras=views.cameras.resized(width, height),
         alpha=None if views.alpha is None else _averaged(views.alpha, width, height),
         depth=None if views.depth is None else _picked(views.depth, width, height),
+        mask=None if views.mask is None else _all_counting(views.mask, width, height),
     )
 
 
@@ -25,6 +26,11 @@ def _averaged(pictures: UInt8[np.ndarray, "V H W *C"], width: int, height: int) 
     import cv2
 
     return np.stack([cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA) for picture in pictures])
+
+
+def _all_counting(masks: UInt8[np.ndarray, "V H W"], width: int, height: int) -> UInt8[np.ndarray, "V h w"]:
+    """A pixel made of some that are to be ignored is to be ignored."""
+    return np.where(_averaged(masks, width, height) == 255, 255, 0).astype(np.uint8)
 
 
 def _picked(maps: Float32[np.ndarray, "V H W"], width: int, height: int) -> Float32[np.ndarray, "V h w"]:

@@ -21,7 +21,8 @@ LR_FALL = 0.05
 class Corrections:
     """Small changes of cameras and colours, one for each view, trained beside the Gaussians.
 
-    The first view keeps its camera and colours: else all of them could drift together.
+    Their mean is kept at zero: else all of them could drift together, away from views that are not trained on. To
+    hold one view instead would give its own error to all others (on 12 photos: 16.5 against 17.5 dB).
     """
 
     def __init__(self, num_views: int, *, poses: bool, exposures: bool, size: float) -> None:
@@ -85,10 +86,12 @@ class _Rows:
 
     def step(self, i: int, rate: float) -> None:
         gradient, self.values.grad = self.values.grad, None
-        if i == 0 or gradient is None:
+        if gradient is None:
             return
         self.ages[i] += 1
         row = slice(i, i + 1)
         rates = np.full(6, rate, np.float32)
         state = (self.values.detach()[row], gradient[row], self.means[row], self.squares[row])
         adam_step(*state, radii=None, step=self.ages[i], rates=rates)
+        with torch.no_grad():
+            self.values.sub_(self.values.mean(0))

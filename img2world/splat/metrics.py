@@ -59,9 +59,12 @@ def evaluate(scene: Scene, views: Views, held_out: Bool[np.ndarray, "V"]) -> dic
 def _compare(
     scene: Scene, views: Views, index: np.ndarray
 ) -> list[tuple[Float32[np.ndarray, "H W 3"], Float32[np.ndarray, "H W 3"]]]:
-    """Rendered and true picture of some of the views."""
+    """Rendered and true picture of some of the views, equal where they are to be ignored."""
     drawn = render(scene.gaussians, views.cameras.select(index), background=scene.background)
-    return [(image, unit_rgb(truth)) for image, truth in zip(drawn.rgb, views.rgb[index], strict=True)]
+    truth = unit_rgb(views.rgb[index])
+    if views.mask is not None:
+        truth = np.where(views.mask[index][..., None] == 0, drawn.rgb, truth)
+    return list(zip(drawn.rgb, truth, strict=True))
 
 
 def unit_rgb(rgb: UInt8[np.ndarray, "*S"]) -> Float32[np.ndarray, "*S"]:

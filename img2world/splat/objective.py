@@ -44,6 +44,7 @@ def shot_of(views: Views, i: int, device: str) -> Shot:
         rgb=torch.from_numpy(views.rgb[i]).to(device),
         alpha=None if views.alpha is None else torch.from_numpy(views.alpha[i]).to(device),
         depth=None if views.depth is None else torch.from_numpy(views.depth[i]).to(device),
+        mask=None if views.mask is None else torch.from_numpy(views.mask[i]).to(device),
     )
     return Shot(camera=views.cameras.select([i]), target=target, confidence=float(views.confidence[i]))
 

@@ -53,7 +53,7 @@ class GaussianSplat:
     """How Gaussians are added and dropped. classic: where they are needed; mcmc: as samples that move (Kheradmand
     2024), which was 0.6 to 1.1 dB worse on unseen views of short trainings."""
     refine_poses: bool = False
-    """Whether cameras move to where the pictures agree best. For estimated cameras; the first one stays."""
+    """Whether cameras move to where the pictures agree best. For estimated cameras; their mean stays."""
     match_exposures: bool = False
     """Whether each picture may be brighter or of another tint than the scene, as photos with automatic exposure are."""
     patience: int = 0
@@ -126,4 +126,5 @@ def views_at(views: Views, index: np.ndarray) -> Views:
         solver=views.solver,
         depth=None if views.depth is None else views.depth[index],
         alpha=None if views.alpha is None else views.alpha[index],
+        mask=None if views.mask is None else views.mask[index],
     )

@@ -35,7 +35,8 @@ def frames_from_folder(
     They are the frames of a video (`ordered`) when there are at least 20, named alike but for a number that
     rises in equal steps, and equally large. Then at most `num_frames` are taken, evenly. Otherwise they are
     photos without order, all taken. `sizes` are the longest sides of frames and of photos. Transparent
-    pictures are laid on white; `alpha` is kept when every picture has it.
+    pictures are laid on white; `alpha` is kept when every picture has it. A subfolder `masks` may hold pictures of
+    the same name, or with .png after it as COLMAP has them: what is black there is to be ignored.
 
     Raises VideoError when there are fewer than 2 or too many pictures, or they differ in shape.
     """
@@ -58,7 +59,47 @@ def frames_from_folder(
         images.append(load_image(path, max_side=sizes[0] if ordered else sizes[1]))
         progress(i + 1, len(paths))
     rgb, alpha = _stack(images, paths)
-    return Frames(rgb=rgb, alpha=alpha, times=np.arange(len(rgb)) * FRAME_SECONDS, ordered=ordered)
+    mask = masks_of(paths, rgb.shape[2], rgb.shape[1])
+    return Frames(rgb=rgb, alpha=alpha, mask=mask, times=np.arange(len(rgb)) * FRAME_SECONDS, ordered=ordered)
+
+
+def masks_of(paths: list[Path], width: int, height: int) -> UInt8[np.ndarray, "V H W"] | None:
+    """The masks of pictures, 255 where one counts; None without a folder `masks` beside them.
+
+    Raises VideoError when a mask belongs to no picture or has another shape than its picture, ImageError when it
+    cannot be read.
+    """
+    folder = paths[0].parent / "masks"
+    if not folder.is_dir():
+        return None
+    known = {name for path in picture_paths(paths[0].parent) for name in _mask_names(path)}
+    strangers = [path.name for path in picture_paths(folder) if path.name not in known]
+    if strangers:
+        raise VideoError(
+            f"{len(strangers)} of the masks in {folder} ({strangers[0]}, …) belong to no picture",
+            hint="name each as its picture with .png after it: IMG_1.jpg.png",
+        )
+    everything = np.full((height, width), 255, np.uint8)
+    found = [next((folder / name for name in _mask_names(path) if (folder / name).exists()), None) for path in paths]
+    return np.stack([everything if path is None else _mask(path, width, height) for path in found])
+
+
+def _mask_names(picture: Path) -> tuple[str, str]:
+    """What a picture's mask may be called."""
+    return f"{picture.name}.png", f"{picture.stem}.png"
+
+
+def _mask(path: Path, width: int, height: int) -> UInt8[np.ndarray, "H W"]:
+    """One mask at a size."""
+    image = load_image(path)
+    if abs(image.width * height / (image.height * width) - 1) > SAME_SHAPE:
+        raise VideoError(
+            f"the mask is {image.width}x{image.height}, its picture {width}x{height}: {path}",
+            hint="make the mask as large as its picture, and upright",
+        )
+    small = PillowImage.fromarray(image.rgb).convert("L").resize((width, height), PillowImage.Resampling.BOX)
+    # A pixel that is partly to be ignored is mixed with what is there. Grey masks are meant as they look.
+    return np.where(np.asarray(small) > 250, 255, 0).astype(np.uint8)
 
 
 def picture_paths(folder: Path) -> list[Path]:

@@ -134,6 +134,7 @@ def test_frames_survive_saving(tmp_path, known):
         "depth": rng.random((3, 8, 12), np.float32),
         "alpha": rng.integers(0, 255, (3, 8, 12), np.uint8),
         "seen": rng.integers(0, 3, (3, 8, 12), np.uint8),
+        "mask": 255 * rng.integers(0, 2, (3, 8, 12), np.uint8),
         "cameras": some_cameras(),
     }
     rgb = rng.integers(0, 255, (3, 8, 12, 3), np.uint8)
@@ -154,6 +155,7 @@ def test_views_survive_saving(tmp_path, whole):
         solver="commanded",
         depth=None if whole else rng.random((3, 8, 12), np.float32),
         alpha=None if whole else rng.integers(0, 255, (3, 8, 12), np.uint8),
+        mask=None if whole else 255 * rng.integers(0, 2, (3, 8, 12), np.uint8),
     )
     views.save(tmp_path)
     assert same(Views.load(tmp_path), views)

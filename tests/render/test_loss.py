@@ -110,3 +110,19 @@ def test_pictures_of_other_sizes_are_refused():
         colors_loss(np.zeros((20, 20, 3)), np.zeros((20, 21, 3), np.uint8))
     with pytest.raises(Img2WorldError, match="10x20, needs at least 11x11"):
         colors_loss(np.zeros((20, 10, 3)), np.zeros((20, 10, 3), np.uint8))
+
+
+def test_what_is_masked_counts_as_right_and_gets_no_gradient():
+    image, photo = pictures(40, 50)
+    rgb, alpha, depth = (torch.rand(40, 50, *more, requires_grad=True) for more in ((3,), (), ()))
+    mask = torch.full((40, 50), 255, dtype=torch.uint8)
+    mask[10:25, 20:40] = 0
+    target = Target(rgb=torch.tensor(photo), depth=torch.ones(40, 50), mask=mask)
+    view_loss(rgb, alpha, depth, target, Weights(alpha=0.5, depth=0.5)).backward()
+    for tensor in (rgb, alpha, depth):
+        assert not tensor.grad[10:25, 20:40].any()
+    assert rgb.grad[:5].any(-1).all()
+    # Right but for what is masked is right.
+    wrong = torch.tensor(photo / 255.0, dtype=torch.float32)
+    wrong[10:25, 20:40] = 0.5
+    assert view_loss(wrong, torch.ones(40, 50), torch.ones(40, 50), target, Weights(alpha=0.5, depth=0.5)) < 1e-6

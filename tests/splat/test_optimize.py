@@ -146,3 +146,18 @@ def test_a_training_that_diverges_says_so(wall_views):
     with pytest.raises(SplatError, match="diverged at step") as error:
         GaussianSplat(**QUICK, colors_lr=1e38).optimize(wall_views)
     assert "lr" in error.value.hint
+
+
+def test_what_is_masked_leaves_no_trace(wall_views):
+    spoilt = wall_views.rgb.copy()
+    mask = np.full(spoilt.shape[:3], 255, np.uint8)
+    for i in range(len(spoilt)):
+        spoilt[i, 10:26, 8 * i : 8 * i + 14] = (255, 0, 255)
+        mask[i, 10:26, 8 * i : 8 * i + 14] = 0
+    short = GaussianSplat(steps=150, max_gaussians=2000, holdout_every=0)
+    plain, masked = (short.optimize(replace(wall_views, rgb=spoilt, mask=chosen), seed=0) for chosen in (None, mask))
+    none = np.zeros(len(wall_views), bool)
+    seen_anyway, ignored = (evaluate(scene, wall_views, none)["train_psnr"] for scene in (plain, masked))
+    assert ignored > seen_anyway + 5
+    # Judged by spoilt pictures, what is masked does not count.
+    assert evaluate(masked, replace(wall_views, rgb=spoilt, mask=mask), none)["train_psnr"] > seen_anyway + 5

@@ -85,3 +85,25 @@ def test_transparent_pictures_are_laid_on_white(tmp_path: Path):
     assert np.array_equal(frames.alpha[0], rgba[..., 3])
     assert (frames.rgb[:, :, 48:] == 255).all()
     assert np.array_equal(frames.rgb[1, :, :48], rgba[:, :48, :3])
+
+
+def test_masks_beside_photos_say_what_to_ignore(tmp_path: Path):
+    write_pictures(tmp_path / "a", ["b.png", "c.jpg", "d.png"], [(96, 64), (96, 64), (48, 32)])
+    (tmp_path / "a" / "masks").mkdir()
+    mask = np.full((64, 96), 255, np.uint8)
+    mask[:32] = 0
+    PillowImage.fromarray(mask).save(tmp_path / "a" / "masks" / "b.png")
+    PillowImage.fromarray(255 - mask).save(tmp_path / "a" / "masks" / "c.jpg.png")
+    frames = FileVideo(path=str(tmp_path / "a")).generate(None, None)
+    assert frames.mask is not None
+    assert frames.mask.shape == (3, 32, 48)
+    assert [part.mean() for picture in frames.mask for part in np.split(picture, 2)] == [0, 255, 255, 0, 255, 255]
+
+
+@pytest.mark.parametrize(("name", "size", "problem"), [("z.png", (96, 64), "no picture"), ("b.png", (64, 96), "64x96")])
+def test_masks_that_fit_no_photo_are_refused(tmp_path: Path, name: str, size: tuple[int, int], problem: str):
+    write_pictures(tmp_path / "a", ["b.png", "c.png"], [(96, 64)] * 2)
+    (tmp_path / "a" / "masks").mkdir()
+    PillowImage.new("L", size, 255).save(tmp_path / "a" / "masks" / name)
+    with pytest.raises(VideoError, match=problem):
+        FileVideo(path=str(tmp_path / "a")).generate(None, None)
