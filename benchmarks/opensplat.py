@@ -208,7 +208,7 @@ def curve_of_ours(splat: GaussianSplat, views: Views, threads: int, seconds: flo
     replace(splat, steps=50).optimize(views)
     per_step = (time.perf_counter() - start) / 50
     for budget in [budget for budget in BUDGETS if budget <= seconds]:
-        steps = max(10, round(budget / per_step))
+        steps = max(2, round(budget / per_step))
         start = time.perf_counter()
         scene = replace(splat, steps=steps).optimize(views)
         taken = time.perf_counter() - start

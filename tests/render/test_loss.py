@@ -113,7 +113,7 @@ def test_pictures_of_other_sizes_are_refused():
 
 
 def test_what_is_masked_counts_as_right_and_gets_no_gradient():
-    image, photo = pictures(40, 50)
+    _, photo = pictures(40, 50)
     rgb, alpha, depth = (torch.rand(40, 50, *more, requires_grad=True) for more in ((3,), (), ()))
     mask = torch.full((40, 50), 255, dtype=torch.uint8)
     mask[10:25, 20:40] = 0
