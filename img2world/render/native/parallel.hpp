@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -44,7 +45,7 @@ class Team {
         busy_ = static_cast<int>(helpers_.size());
         announce();
         drain();
-        for (int spin = 0; spin < SPINS && busy_ > 0; spin++) pause();
+        spin_while([&] { return busy_ > 0; });
         for (int busy = busy_; busy > 0; busy = busy_) busy_.wait(busy);
     }
 
@@ -64,7 +65,7 @@ class Team {
     }
     void help() {
         for (uint32_t seen = 0;; seen++) {
-            for (int spin = 0; spin < SPINS && round_ == seen; spin++) pause();
+            spin_while([&] { return round_ == seen; });
             round_.wait(seen);
             if (work_ == nullptr) return;
             drain();
@@ -72,8 +73,15 @@ class Team {
         }
     }
 
-    // To fall asleep and be woken takes as long as a piece of work, and the next one mostly comes at once.
-    static constexpr int SPINS = 300;
+    // To be woken can take longer than the work itself, above all in a virtual machine, and in a training the next work
+    // comes within a millisecond. So threads that wait stay awake that long.
+    template <typename Waiting>
+    static void spin_while(const Waiting& waiting) {
+        const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(1000);
+        while (waiting() && std::chrono::steady_clock::now() < end) {
+            for (int i = 0; i < 8 && waiting(); i++) pause();
+        }
+    }
     static void pause() {
 #if defined(__x86_64__)
         __builtin_ia32_pause();

@@ -1,0 +1,19 @@
+"""The command line. Only this package prints, exits or knows Typer."""
+
+# Commands are listed in the order in which they are read here.
+# isort: off
+from img2world.cli.app import app
+from img2world.cli import worlds as worlds
+from img2world.cli import knowledge as knowledge
+from img2world.cli.evaluation import evaluation
+# isort: on
+
+app.add_typer(evaluation, name="eval")
+
+
+def main() -> None:
+    """Run the command that was typed."""
+    import warnings
+
+    warnings.formatwarning = lambda message, *_args, **_kwargs: f"img2world: {message}\n"
+    app()

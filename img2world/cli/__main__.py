@@ -1,0 +1,5 @@
+"""`python -m img2world.cli`."""
+
+from img2world.cli import main
+
+main()
