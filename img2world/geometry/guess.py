@@ -1,7 +1,5 @@
 """What the embedded network guesses of one photo: how far everything is, and what is behind it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -10,6 +8,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from img2world.core.errors import MissingPackageError
+from img2world.core.threads import one_torch_thread
 from img2world.geometry.layout import guided
 from img2world.resources import resource_folder
 
@@ -123,22 +122,9 @@ def run_network(
         torch.stack([picture, picture.flip(2)]), torch.stack([cover, cover.flip(1)]), torch.tensor([is_object] * 2)
     )
     loaded = network()
-    with one_thread(), torch.inference_mode():
+    with one_torch_thread(), torch.inference_mode():
         maps, _ = loaded(inputs.contiguous(memory_format=torch.channels_last))
     return (0.5 * (maps[0] + maps[1].flip(2))).contiguous().numpy()
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Torch on one thread: sums in another order would make other last bits, and other worlds from them."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @lru_cache(maxsize=1)

@@ -37,8 +37,9 @@ class Target:
 class Weights:
     """What counts how much."""
 
+    colors: float = 1.0
     dssim_share: float = 0.2
-    """Of structural dissimilarity in the loss of colours, which counts 1; the rest is absolute error."""
+    """Of structural dissimilarity in the loss of colours; the rest is absolute error."""
     alpha: float = 0.0
     depth: float = 0.0
 
@@ -98,7 +99,7 @@ class NativeLoss(torch.autograd.Function):
         wanted = any(ctx.needs_input_grad)
         gradients = [torch.empty_like(t) if wanted and t is not None else None for t in rendered]
         truth = [None if t is None else t.contiguous() for t in (target.rgb, target.alpha, target.depth)]
-        shares = weights.dssim_share, weights.alpha, weights.depth, MAX_DEPTH_ERROR
+        shares = weights.colors, weights.dssim_share, weights.alpha, weights.depth, MAX_DEPTH_ERROR
         arrays = [as_array(tensor) for tensor in (*rendered, *truth)]
         loss = native_module().view_loss(simd_level(), num_threads(), *arrays, *shares, *map(as_array, gradients))
         ctx.gradients = gradients
@@ -119,7 +120,7 @@ def view_loss_in_torch(
     weights: Weights,
 ) -> Float[Tensor, ""]:
     """`view_loss` in plain torch, for any device and float type."""
-    loss = _l1_dssim(rgb, target.rgb.to(rgb) / 255, weights.dssim_share)
+    loss = weights.colors * _l1_dssim(rgb, target.rgb.to(rgb) / 255, weights.dssim_share)
     if alpha is not None:
         opaque = torch.ones_like(alpha) if target.alpha is None else target.alpha.to(alpha) / 255
         loss = loss + weights.alpha * (alpha - opaque).abs().mean()

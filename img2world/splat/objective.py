@@ -62,10 +62,12 @@ def loss_of(
     `share` of the training, 0 to 1, is done.
     """
     weights = Weights(
-        dssim_share=options.dssim_share, alpha=options.alpha_weight, depth=options.depth_weight * (1 - share)
+        colors=shot.confidence,
+        dssim_share=options.dssim_share,
+        alpha=shot.confidence * options.alpha_weight,
+        depth=shot.confidence * options.depth_weight * (1 - share),
     )
-    loss = view_loss(rgb, alpha, depth, shot.target, weights)
-    return loss if shot.confidence == 1 else loss * shot.confidence
+    return view_loss(rgb, alpha, depth, shot.target, weights)
 
 
 def rates_at(options: "img2world.splat.optimize.GaussianSplat", share: float, size: float) -> dict[str, float]:

@@ -9,6 +9,7 @@ from jaxtyping import Bool
 from img2world.core.errors import SplatError
 from img2world.core.progress import Progress, silent
 from img2world.core.scene import Scene
+from img2world.core.threads import one_torch_thread
 from img2world.core.views import Views
 from img2world.render import resolve_backend
 
@@ -92,9 +93,10 @@ class GaussianSplat:
         background = background_color(trained)
         start = initialize(trained, self.max_gaussians)
         unseen = views_at(views, np.flatnonzero(held_out)) if held_out.any() else None
-        gaussians, refined = train(
-            start, trained, self, background=background, seed=seed, progress=progress, unseen=unseen
-        )
+        with one_torch_thread():
+            gaussians, refined = train(
+                start, trained, self, background=background, seed=seed, progress=progress, unseen=unseen
+            )
         world_from_cam = views.cameras.world_from_cam.copy()
         world_from_cam[~held_out] = refined.world_from_cam
         cameras = replace(views.cameras, world_from_cam=world_from_cam)

@@ -71,15 +71,16 @@ def train(
     """
     rng = np.random.default_rng(seed)
     training = Training(start, views, options, background, rng)
-    coarse = halved(views) if min(views.cameras.width, views.cameras.height) >= MIN_SIZE_TO_HALVE else views
+    small = halved(views) if min(views.cameras.width, views.cameras.height) >= MIN_SIZE_TO_HALVE else views
+    coarse, fine = ([shot_of(level, i, "cpu") for i in range(len(views))] for level in (small, views))
     plateau = Plateau(options.patience)
     order = np.zeros(0, np.int64)
     psnr = 0.0
     for step in range(options.steps):
         if len(order) == 0:
             order = rng.permutation(len(views))
-        level = coarse if step < options.coarse_share * options.steps else views
-        latest = training.step(step, level, int(order[0]))
+        shots = coarse if step < options.coarse_share * options.steps else fine
+        latest = training.step(step, shots[order[0]], int(order[0]))
         order = order[1:]
         if (step + 1) % REPORT_EVERY == 0 or step + 1 == options.steps:
             psnr = _running(psnr, latest())
@@ -116,11 +117,10 @@ class Training:
         )
         self._need = Need(self.parameters)
 
-    def step(self, step: int, views: Views, i: int) -> Callable[[], float]:
-        """Take one view in; gives what tells the PSNR that it had. Raises SplatError when the training diverges."""
+    def step(self, step: int, shot: Shot, i: int) -> Callable[[], float]:
+        """Take view i in; gives what tells the PSNR that it had. Raises SplatError when the training diverges."""
         options, parameters = self._options, self.parameters
         share = step / options.steps
-        shot = shot_of(views, i, "cpu")
         rendering = self._draw(shot, i, step)
         rgb = self.corrections.tone(rendering.rgb, i)
         loss = loss_of(rgb, rendering.alpha, rendering.depth, shot, options, share)

@@ -128,8 +128,8 @@ static void bind_loss(nb::module_& m) {
     m.def(
         "view_loss",
         [](const std::string& simd, int threads, ColorMap image, std::optional<Map> alpha, std::optional<Map> depth,
-           ColorBytes target, std::optional<Bytes> target_alpha, std::optional<Map> target_depth, double dssim_share,
-           double alpha_weight, double depth_weight, double max_depth_error, std::optional<ColorMap> gradient,
+           ColorBytes target, std::optional<Bytes> target_alpha, std::optional<Map> target_depth, double colors_weight,
+           double dssim_share, double alpha_weight, double depth_weight, double max_depth_error, std::optional<ColorMap> gradient,
            std::optional<Map> alpha_gradient, std::optional<Map> depth_gradient) {
             const Kernels kernels = find_kernels(simd);
             LossTask task{};
@@ -146,11 +146,11 @@ static void bind_loss(nb::module_& m) {
             task.depth_gradient = data_or_null(depth_gradient);
             nb::gil_scoped_release release;
             TeamLock team(threads);
-            return view_loss(kernels, team.get(), task, {dssim_share, alpha_weight, depth_weight, max_depth_error});
+            return view_loss(kernels, team.get(), task, {colors_weight, dssim_share, alpha_weight, depth_weight, max_depth_error});
         },
         "simd"_a, "threads"_a, "image"_a.noconvert(), "alpha"_a.noconvert().none(), "depth"_a.noconvert().none(),
         "target"_a.noconvert(), "target_alpha"_a.noconvert().none(), "target_depth"_a.noconvert().none(),
-        "dssim_share"_a, "alpha_weight"_a, "depth_weight"_a, "max_depth_error"_a, "gradient"_a.noconvert().none(),
+        "colors_weight"_a, "dssim_share"_a, "alpha_weight"_a, "depth_weight"_a, "max_depth_error"_a, "gradient"_a.noconvert().none(),
         "alpha_gradient"_a.noconvert().none(), "depth_gradient"_a.noconvert().none());
 }
 

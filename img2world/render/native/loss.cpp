@@ -18,8 +18,9 @@ void set_weights(LossTask& task, const LossWeights& weights) {
     for (int k = 0; k < WINDOW; k++) sum += window[k] = std::exp(-0.5 * std::pow((k - WINDOW / 2) / SIGMA, 2));
     for (int k = 0; k < WINDOW; k++) task.window[k] = static_cast<float>(window[k] / sum);
     const double width = task.width, height = task.height, pixels = width * height;
-    task.absolute_weight = static_cast<float>((1 - weights.dssim_share) / (3 * pixels));
-    task.similarity_weight = static_cast<float>(weights.dssim_share / (3 * (width - WINDOW + 1) * (height - WINDOW + 1)));
+    task.absolute_weight = static_cast<float>(weights.colors * (1 - weights.dssim_share) / (3 * pixels));
+    const double windows = (width - WINDOW + 1) * (height - WINDOW + 1);
+    task.similarity_weight = static_cast<float>(weights.colors * weights.dssim_share / (3 * windows));
     task.alpha_weight = static_cast<float>(weights.alpha / pixels);
     task.depth_weight = static_cast<float>(weights.depth / pixels);
     task.max_depth_error = static_cast<float>(weights.max_depth_error);
@@ -42,7 +43,7 @@ double view_loss(const Kernels& kernels, Team& team, LossTask task, const LossWe
         kernels.loss_rows(task, static_cast<int>(begin), static_cast<int>(end), scratch_data + begin / rows * scratch_size,
                           losses.data());
     });
-    return std::accumulate(losses.begin(), losses.end(), weights.dssim_share);
+    return std::accumulate(losses.begin(), losses.end(), weights.colors * weights.dssim_share);
 }
 
 }  // namespace img2world

@@ -7,10 +7,10 @@
 namespace img2world {
 
 struct LossWeights {
-    double dssim_share, alpha, depth, max_depth_error;
+    double colors, dssim_share, alpha, depth, max_depth_error;
 };
 
-// (1 - share) mean |image - target| + share (1 - mean SSIM) + alpha mean |alpha - target| + depth mean |depth / target - 1|,
+// colors ((1 - share) mean |image - target| + share (1 - mean SSIM)) + alpha mean |alpha - target| + depth mean |depth / target - 1|,
 // and the gradients that the task asks for. The task's window and weights are set here. Pictures are at least WINDOW on
 // each side.
 double view_loss(const Kernels& kernels, Team& team, LossTask task, const LossWeights& weights);

@@ -10,7 +10,7 @@ namespace img2world {
 namespace {
 
 constexpr int RADIX_BITS = 8, RADIX = 1 << RADIX_BITS, MAX_PASSES = 4;
-constexpr int64_t PIECE = 2048;
+constexpr int64_t PIECE = 64;  // Gaussians at least; few can touch many tiles
 constexpr int64_t PREFETCH_DISTANCE = 16;
 
 // The pixels whose centres are within [low, high], as a half-open range inside [0, size).
