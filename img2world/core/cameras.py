@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 
 from img2world.core.checks import check_dtypes, check_finite, check_shapes
 from img2world.core.conventions import OPENCV_FROM_OPENGL, Z_UP_FROM_WORLD
@@ -53,6 +53,12 @@ class Cameras:
     def centers_in_world(self) -> Float32[np.ndarray, "V 3"]:
         """Where the cameras stand."""
         return self.world_from_cam[:, :3, 3]
+
+    def transformed(self, target_from_source: Float[np.ndarray, "4 4"]) -> "Cameras":
+        """The cameras in a world that is turned, moved and uniformly scaled."""
+        poses = target_from_source.astype(np.float64) @ self.world_from_cam
+        poses[:, :3, :3] /= np.cbrt(np.linalg.det(target_from_source[:3, :3]))
+        return replace(self, world_from_cam=poses.astype(np.float32))
 
     def select(self, index: slice | np.ndarray | list[int]) -> "Cameras":
         """Some of the cameras, in the order of the index."""

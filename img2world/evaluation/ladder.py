@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float
 
 from img2world.core.cameras import Cameras
 from img2world.core.errors import PoseError
@@ -75,7 +75,7 @@ def climb(
     scene = stages.splat.optimize(views, seed=seed, progress=progress)
     if world_from_found is not None:
         gaussians = scene.gaussians.transformed(world_from_found.astype(np.float32))
-        cameras = replace(scene.cameras, world_from_cam=_moved_poses(scene.cameras, world_from_found))
+        cameras = scene.cameras.transformed(world_from_found)
         scene = replace(scene, gaussians=gaussians, cameras=cameras)
         views = replace(views, cameras=cameras)
     judged = judged_cameras(case, size)
@@ -132,13 +132,6 @@ def _frames_of(views: Views, truth: RenderedAsset) -> list[int]:
         one = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA).astype(np.float32)
         index.append(int(np.abs(small - one).mean((1, 2, 3)).argmin()))
     return index
-
-
-def _moved_poses(cameras: Cameras, matrix: Float[np.ndarray, "4 4"]) -> Float32[np.ndarray, "V 4 4"]:
-    """The poses in the world that a similarity leads to."""
-    poses = matrix @ cameras.world_from_cam.astype(np.float64)
-    poses[:, :3, :3] /= np.cbrt(np.linalg.det(matrix[:3, :3]))
-    return poses.astype(np.float32)
 
 
 def splat_frames(scene: Scene, cameras: Cameras) -> Frames:

@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool
 
+from img2world.core.alignment import similarity
 from img2world.core.errors import SplatError
 from img2world.core.progress import Progress, silent
 from img2world.core.scene import Scene
@@ -54,7 +55,8 @@ class GaussianSplat:
     """How Gaussians are added and dropped. classic: where they are needed; mcmc: as samples that move (Kheradmand
     2024), which was 0.6 to 1.1 dB worse on unseen views of short trainings."""
     refine_poses: bool = False
-    """Whether cameras move to where the pictures agree best. For estimated cameras; their mean stays."""
+    """Whether cameras move to where the pictures agree best. For cameras known to be a little wrong; all together
+    stay where they were."""
     match_exposures: bool = False
     """Whether each picture may be brighter or of another tint than the scene, as photos with automatic exposure are."""
     patience: int = 0
@@ -97,6 +99,10 @@ class GaussianSplat:
             gaussians, refined = train(
                 start, trained, self, background=background, seed=seed, progress=progress, unseen=unseen
             )
+        if self.refine_poses:
+            # As a whole the scene may have turned, shrunk and moved with its cameras; those held out did not.
+            back = similarity(refined, trained.cameras)
+            gaussians, refined = gaussians.transformed(back.astype(np.float32)), refined.transformed(back)
         world_from_cam = views.cameras.world_from_cam.copy()
         world_from_cam[~held_out] = refined.world_from_cam
         cameras = replace(views.cameras, world_from_cam=world_from_cam)

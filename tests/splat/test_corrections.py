@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
+from img2world.core.alignment import similarity
 from img2world.core.cameras import Cameras
 from img2world.splat.corrections import Corrections, moved_by
 from img2world.splat.metrics import evaluate
@@ -30,7 +31,8 @@ def shaken(cameras, degrees, shift):
 
 
 def pose_errors(cameras: Cameras, truth: Cameras):
-    """Mean turn in degrees, and mean shift."""
+    """Mean turn in degrees, and mean shift, of cameras laid upon the true ones."""
+    cameras = cameras.transformed(similarity(cameras, truth))
     relative = np.linalg.inv(truth.world_from_cam.astype(np.float64)) @ cameras.world_from_cam
     turns = Rotation.from_matrix(relative[:, :3, :3]).magnitude()
     return np.degrees(turns).mean(), np.linalg.norm(relative[:, :3, 3], axis=1).mean()
