@@ -17,7 +17,11 @@ namespace img2world {
                               loss_scratch, loss_rows, adam_rows};                                                 \
     }
 
+#if defined(__aarch64__)
+DECLARE_KERNELS(neon)
+#else
 DECLARE_KERNELS(baseline)
+#endif
 #if defined(__x86_64__)
 DECLARE_KERNELS(avx2)
 DECLARE_KERNELS(avx512)
@@ -33,7 +37,11 @@ AvailableKernels available_kernels() {
     }
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found.kernels[found.count++] = avx2::kernels;
 #endif
+#if defined(__aarch64__)
+    found.kernels[found.count++] = neon::kernels;
+#else
     found.kernels[found.count++] = baseline::kernels;
+#endif
     return found;
 }
 

@@ -10,6 +10,8 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 #if !defined(IMG2WORLD_SIMD)
@@ -74,6 +76,24 @@ INLINE Float maximum(Float a, Float b) { return (Float)_mm_max_ps((__m128)a, (__
 INLINE Float square_root(Float a) { return (Float)_mm_sqrt_ps((__m128)a); }
 INLINE Float rough_reciprocal(Float a) { return (Float)_mm_rcp_ps((__m128)a); }
 INLINE uint32_t bits_at_least(Float a, Float b) { return _mm_movemask_ps(_mm_cmpge_ps((__m128)a, (__m128)b)); }
+#define NO_GATHER
+#elif defined(__aarch64__)
+INLINE Float fma(Float a, Float b, Float c) { return (Float)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b); }
+INLINE Float minus_product(Float c, Float a, Float b) {
+    return (Float)vfmsq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+}
+INLINE Float minimum(Float a, Float b) { return (Float)vminnmq_f32((float32x4_t)a, (float32x4_t)b); }
+INLINE Float maximum(Float a, Float b) { return (Float)vmaxnmq_f32((float32x4_t)a, (float32x4_t)b); }
+INLINE Float square_root(Float a) { return (Float)vsqrtq_f32((float32x4_t)a); }
+INLINE Float rough_reciprocal(Float a) {
+    // The estimate alone has 8 bits; others give 12 and more.
+    const float32x4_t estimate = vrecpeq_f32((float32x4_t)a);
+    return (Float)vmulq_f32(estimate, vrecpsq_f32((float32x4_t)a, estimate));
+}
+INLINE uint32_t bits_at_least(Float a, Float b) {
+    const uint32x4_t bit_of_lane = {1, 2, 4, 8};
+    return vaddvq_u32(vandq_u32(vcgeq_f32((float32x4_t)a, (float32x4_t)b), bit_of_lane));
+}
 #define NO_GATHER
 #else
 INLINE Float fma(Float a, Float b, Float c) { return a * b + c; }
