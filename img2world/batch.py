@@ -15,6 +15,7 @@ from typing import Any
 
 from img2world.batch_summary import Result, write_summary
 from img2world.core.errors import Img2WorldError, RunFolderError
+from img2world.core.threads import usable_cores
 from img2world.disk import NO_ACCESS, clear_disk_errors, locked, write_text
 from img2world.run_folder import Event, Listener, nobody
 from img2world.source import is_video
@@ -182,7 +183,7 @@ def _start(entry: Entry, out: Path, jobs: int, options: Sequence[str]) -> Job:
     root = str(Path(__file__).parents[1])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}
     if jobs > 1:
-        share = str(max(1, len(os.sched_getaffinity(0)) // jobs))
+        share = str(max(1, usable_cores() // jobs))
         environment = {**dict.fromkeys(THREADS, share), **environment}
     log = out / LOGS / f"{entry.name}.log"
     with log.open("wb") as file:

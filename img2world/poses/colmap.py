@@ -1,6 +1,5 @@
 """Cameras from pictures alone, by COLMAP's incremental structure from motion (Schönberger and Frahm, CVPR 2016)."""
 
-import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from img2world.core.errors import PoseError
 from img2world.core.frames import Frames
 from img2world.core.pictures import save_pictures
 from img2world.core.progress import Progress, silent
+from img2world.core.threads import usable_cores
 from img2world.core.views import Views
 from img2world.geometry.tracks import Tracks
 from img2world.poses.judge import judged
@@ -130,7 +130,7 @@ class ColmapPoses:
                 "height": height,
                 "max_features": self.max_features // 2 if frames.ordered else self.max_features,
                 "exhaustive_up_to": self.exhaustive_up_to,
-                "num_threads": len(os.sched_getaffinity(0)),
+                "num_threads": usable_cores(),
             }
             run_child(
                 "img2world.poses.colmap_process",

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from img2world.core.errors import Img2WorldError, MissingPackageError
+from img2world.core.threads import usable_cores
 from img2world.render.splats import CameraTensors, Rendering, Splats, not_finite_error
 
 THREADS_VARIABLE = "IMG2WORLD_THREADS"
@@ -36,7 +37,7 @@ def num_threads() -> int:
     """Count the threads to use: IMG2WORLD_THREADS, or else every core this process may use."""
     text = os.environ.get(THREADS_VARIABLE)
     if text is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return usable_cores()
     if not text.isdigit() or not 1 <= int(text) <= 1024:
         raise Img2WorldError(f"{THREADS_VARIABLE} is {text!r}, needs a number from 1 to 1024", hint="unset it")
     return int(text)
