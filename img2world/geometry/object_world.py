@@ -22,8 +22,12 @@ OBJECT_SHARE = 0.74
 RIM_SLOPE = 3.0
 """Steepest rise of the shape's half thickness from its outline."""
 
-LEARNED_RIM_SLOPE = 5.0
+LEARNED_RIM_SLOPE = 8.0
 """The same where the network knows that the shape is thick up to its outline, as a box is."""
+
+THICKER = 1.3
+"""What the network is not sure of it takes for thinner than it is. Orbits of ten objects made by seed had, within their
+outlines, 9.6 dB as it says, 10.2 with this, 10.3 with 1.5, whose depths were worse."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +106,7 @@ def learned_halves(cut: CutOut, camera: Cameras) -> Halves:
     guess = guess_object(cut.rgb, cut.alpha)
     inside = cut.alpha >= 0.5
     size = inside.shape[0]
-    half = bevelled((0.5 * size * guess.thickness).astype(np.float32), inside, LEARNED_RIM_SLOPE) / size
+    half = bevelled((0.5 * THICKER * size * guess.thickness).astype(np.float32), inside, LEARNED_RIM_SLOPE) / size
     # The surface goes on beyond the outline as it is a little inside, where no other thing's depth is mixed in.
     inner = cv2.erode(inside.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     _, rows, columns = nearest_known(inner if inner.any() else inside)
