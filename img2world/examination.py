@@ -64,4 +64,8 @@ def _of_run(run: Path) -> Examination:
     views = run / "views" / "transforms.json"
     table = json.loads(views.read_text()) if views.exists() else None
     cameras = None if table is None else table.get("pose_report") or {"solver": table["solver"]}
+    if cameras is not None and cameras.get("moving_frames"):
+        from img2world.doctor.motion import moving_subject
+
+        findings.append(moving_subject(cameras["moving_share"], tuple(cameras["moving_frames"])))
     return Examination(findings=findings, looked_at=0, cameras=cameras)

@@ -20,6 +20,7 @@ from img2world.core.errors import RecipeError, RejectedError, RunFolderError
 from img2world.core.frames import Frames
 from img2world.core.image import Image
 from img2world.core.image_file import load_image
+from img2world.core.metric import measured
 from img2world.core.pictures import load_pictures, save_pictures
 from img2world.core.pose_report import PoseReport
 from img2world.core.progress import Progress
@@ -38,6 +39,7 @@ STAGES = ("input", "trajectory", "video", "doctor", "poses", "splat", "export")
 SHARED_CODE = ("img2world.geometry", "img2world.render", "img2world.render._native", "img2world.core", __name__)
 """What every stage may call: a change in it makes all products out of date."""
 
+WORLD = "world.json"
 LICENCE_FILE = "LICENCE.txt"
 """What the licence of a big video model says; it lies beside the files made with it."""
 
@@ -216,6 +218,10 @@ def judge(folder: RunFolder, *, anyway: bool) -> None:
     """Warn of doubtful cameras. Raises RejectedError when they are not to be used."""
     table = json.loads((folder.path / "views" / "transforms.json").read_text()).get("pose_report")
     report = None if table is None else PoseReport.from_json(table)
+    if report is not None and report.moving_frames:
+        from img2world.doctor.motion import moving_subject
+
+        warnings.warn(moving_subject(report.moving_share, report.moving_frames).line(), stacklevel=2)
     if report is None or report.grade in ("A", "B"):
         return
     why = "; ".join(report.reasons)
@@ -260,8 +266,9 @@ def optimize(folder: RunFolder, recipe: Recipe, views: Product[Views]) -> Produc
 
 def export(folder: RunFolder, recipe: Recipe, scene: Product[Scene], views: Product[Views]) -> None:
     """exports/: one file per format, each read back and checked by its exporter."""
-    load_scene, load_views = cache(scene.load), cache(views.load)
+    load_scene, load_views = cache(lambda: measured_scene(scene.load(), recipe.metric)), cache(views.load)
     reads = digests(scene=scene, views=views)
+    measure(folder, recipe, scene)
     for name, exporter in recipe.exports.items():
 
         def make(path: Path, progress: Progress, exporter: Any = exporter) -> dict[str, float]:
@@ -269,7 +276,7 @@ def export(folder: RunFolder, recipe: Recipe, scene: Product[Scene], views: Prod
             target = path / "exports" / exporter.filename
             return exporter.write(load_scene(), load_views(), target, progress=progress)
 
-        folder.stage(f"export.{name}", options=code_of(exporter), reads=reads, make=make)
+        folder.stage(f"export.{name}", options={**code_of(exporter), "metric": recipe.metric}, reads=reads, make=make)
     if note := licence_of(recipe):
 
         def write_note(path: Path, progress: Progress) -> dict[str, float]:
@@ -281,6 +288,24 @@ def export(folder: RunFolder, recipe: Recipe, scene: Product[Scene], views: Prod
     elif "export.licence" in folder.manifest["stages"]:
         folder.discard("export.licence")
     folder.discard_outdated("export.", reads)
+
+
+def measure(folder: RunFolder, recipe: Recipe, scene: Product[Scene]) -> None:
+    """world.json: where up and the ground are, how high the subject is, and what a unit is in metres."""
+
+    def make(path: Path, progress: Progress) -> dict[str, float]:
+        world = measured(scene.load(), recipe.metric)
+        write_text(path / WORLD, json.dumps(world.as_json(), indent=1) + "\n")
+        known = {"metres_per_unit": world.metres_per_unit} if recipe.metric else {}
+        return {"height": world.height, "ground": world.ground, **known}
+
+    options = {"code": code_digest(*SHARED_CODE), "metric": recipe.metric}
+    folder.stage("measure", options=options, reads=digests(scene=scene), make=make)
+
+
+def measured_scene(scene: Scene, height_m: float) -> Scene:
+    """The scene with its scale, where the height of its subject is known."""
+    return replace(scene, metres_per_unit=measured(scene, height_m).metres_per_unit) if height_m else scene
 
 
 def value(product: Product[T] | None) -> T | None:

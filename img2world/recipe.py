@@ -43,6 +43,7 @@ from img2world.video import VIDEOS
 TABLES = {"trajectory": TRAJECTORIES, "video": VIDEOS, "poses": SOLVERS, "splat": OPTIMIZERS}
 """The backends of each stage with one backend: name to "module:Class"."""
 SECTIONS = [*TABLES, "export"]
+MOST_METRES = 10_000.0
 PATH_OPTIONS = ("path", "still")
 """Options of any backend that name a file, which counts by its content."""
 
@@ -111,6 +112,8 @@ class Recipe:
     splat: SplatBackend
     exports: dict[str, Exporter]
     seed: int = 0
+    metric: float = 0.0
+    """Height of the subject in metres, 0 where it is not known."""
 
 
 def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
@@ -157,7 +160,7 @@ def recipe_description(name: str) -> str:
 def recipe_from_table(table: dict[str, Any]) -> Recipe:
     """Build the backends that a parsed recipe names."""
     for key, value in table.items():
-        _check_known(key, [*SECTIONS, "seed", "description"], "a recipe")
+        _check_known(key, [*SECTIONS, "seed", "metric", "description"], "a recipe")
         if key in SECTIONS and not isinstance(value, dict):
             raise RecipeError(f"{key} is {value!r}, needs a section", hint=f"write [{key}] and its options below")
     stages = {section: _stage_backend(section, table.get(section, {})) for section in TABLES}
@@ -165,12 +168,15 @@ def recipe_from_table(table: dict[str, Any]) -> Recipe:
     seed = coerce(table.get("seed", 0), int, "seed")
     if not 0 <= seed < 2**31:
         raise RecipeError(f"seed is {seed}, needs 0 to {2**31 - 1}", hint="give a smaller seed")
-    return Recipe(**stages, exports=exports, seed=seed)
+    metric = coerce(table.get("metric", 0.0), float, "metric")
+    if not 0 <= metric < MOST_METRES:
+        raise RecipeError(f"metric is {metric:g} metres, needs 0 to {MOST_METRES:g}", hint="give the subject's height")
+    return Recipe(**stages, exports=exports, seed=seed, metric=metric)
 
 
 def recipe_text(recipe: Recipe) -> str:
     """The recipe as TOML with every option written out: running it again repeats the run."""
-    lines = [f"seed = {recipe.seed}"]
+    lines = [f"seed = {recipe.seed}", f"metric = {recipe.metric}"]
     for section, backends in TABLES.items():
         backend = getattr(recipe, section)
         lines += ["", f"[{section}]", f"name = {toml_text(backend_name(backend, backends))}", *_option_lines(backend)]
@@ -251,7 +257,7 @@ def _apply(change: str, table: dict[str, Any]) -> None:
     """Set one value of a parsed recipe from text such as "splat.steps=150"."""
     key, equals, text = change.partition("=")
     parts = key.strip().split(".")
-    if not equals or not all(parts) or (len(parts) == 1 and parts != ["seed"]):
+    if not equals or not all(parts) or (len(parts) == 1 and parts not in (["seed"], ["metric"])):
         raise RecipeError(f"cannot set {change!r}", hint="write --set section.field=value, as in splat.steps=150")
     place = table
     for part in parts[:-1]:

@@ -85,7 +85,7 @@ def test_run_makes_every_product(finished):
 def test_manifest_tells_of_every_file(finished):
     manifest = read_manifest(finished)
     assert list(manifest["stages"]) == [
-        "input", "trajectory", "video", "doctor", "poses", "splat", "export.ply", "export.html",
+        "input", "trajectory", "video", "doctor", "poses", "splat", "measure", "export.ply", "export.html",
     ]  # fmt: skip
     files = {name: digest for entry in manifest["stages"].values() for name, digest in entry["files"].items()}
     calm = product_hashes(finished)
@@ -97,7 +97,7 @@ def test_manifest_tells_of_every_file(finished):
 def test_second_run_does_nothing_and_changes_nothing(again, calm, tmp_path):
     made, kept = again()
     assert not made
-    assert len(kept) == 8
+    assert len(kept) == 9
     assert product_hashes(tmp_path / "run") == calm
 
 
@@ -109,9 +109,24 @@ def test_same_input_and_recipe_give_the_same_bytes_elsewhere(calm, picture, fini
 
 def test_changed_option_redoes_only_what_depends_on_it(again):
     made, _ = again("splat.steps=10")
-    assert made == {"splat", "export.ply", "export.html"}
+    assert made == {"splat", "measure", "export.ply", "export.html"}
     made, _ = again("splat.steps=10", "export.ply.full_sh=false")
     assert made == {"export.ply"}
+
+
+def test_a_height_in_metres_only_writes_the_files_anew(again, tmp_path):
+    made, _ = again("metric=1.8")
+    assert made == {"measure", "export.ply", "export.html"}
+    world = json.loads((tmp_path / "run" / "world.json").read_text())
+    assert world["height"] * world["metres_per_unit"] == pytest.approx(1.8)
+    ply, scene = (tmp_path / "run" / name for name in ("exports/scene.ply", "scene/scene.safetensors"))
+    from trimesh.exchange.ply import load_ply
+
+    from img2world.core.scene import Scene
+
+    with ply.open("rb") as file:
+        written = load_ply(file)["metadata"]["_ply_raw"]["vertex"]["data"]["y"]
+    assert np.allclose(written, Scene.load(scene).gaussians.means[:, 1] * world["metres_per_unit"], rtol=1e-5)
 
 
 def test_seed_changes_the_result(go, calm, tmp_path):
@@ -121,7 +136,7 @@ def test_seed_changes_the_result(go, calm, tmp_path):
 
 def test_fresh_redoes_everything_the_same(again, calm, tmp_path):
     made, kept = again(fresh=STAGES)
-    assert len(made) == 8
+    assert len(made) == 9
     assert not kept
     assert product_hashes(tmp_path / "run") == calm
 
@@ -313,8 +328,6 @@ def _layers(seed: int, step: int) -> np.ndarray:
 def test_a_bad_video_is_refused_with_the_reason_and_nothing_is_invented(clip, tmp_path, kind):
     # Two layers that slide at two speeds: with parallax, or turning in place would be found as well.
     slide, other = ([_layers(seed, i) for i in range(8)] for seed in (1, 5))
-    # A shot of other colours; one of the same colours would be called a jump.
-    other = [np.where(picture > 128, 255, 0).astype(np.uint8) for picture in other]
     rgb = {
         "frozen": np.repeat(noise_picture(1)[None], 12, 0),
         "cut": np.stack([*slide, *other]),

@@ -1,5 +1,6 @@
 """`img2world eval`: quality where the truth is known."""
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -100,6 +101,10 @@ def eval_poses(
     count: Annotated[int, typer.Option(help="At most so many objects, and rooms.", min=1)] = 12,
     seeds: Annotated[int, typer.Option(help="Times each.", min=1)] = 3,
     size: Annotated[int, typer.Option(help="Pixels along each side of the frames.", min=64)] = 256,
+    kept: Annotated[
+        Path | None,
+        typer.Option("--rows", metavar="FILE", help="Add rows to this file; those in it are not made again."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare the cameras that solvers find with the true ones, on rendered orbits that are spoilt on purpose.
@@ -120,21 +125,53 @@ def eval_poses(
     Then how many clips of each grade were right: A and B promise an AUC@30 of 80.
     """
     with exit_codes(as_json):
-        from img2world.evaluation import poses
+        from img2world.evaluation import pose_tables, poses
 
         options = poses.pose_options(
             assets=assets, count=count, seeds=seeds, size=size, ways=path, doses=dose, solvers=solver
         )
-        rows = []
-        for row in poses.evaluate_poses(options):
+        rows = pose_tables.read_rows(kept) if kept else []
+        for row in poses.evaluate_poses(options, known={row.key for row in rows}):
             rows.append(row)
+            if kept:
+                with kept.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(pose_tables.as_json(row)) + "\n")
             if as_json:
-                say_json(poses.as_json(row))
+                say_json(pose_tables.as_json(row))
             else:
                 found = f"{row.score.auc30:5.1f}  {row.grade or '-'}  {row.used}"
                 say(f"{row.case:<28}{row.seed} {row.way:<7}{row.dose:<6}{row.solver:<20}{found}", err=True)
         if not as_json:
-            for line in [*poses.mean_lines(rows), "", *poses.confusion_lines(rows)]:
+            for line in [*pose_tables.mean_lines(rows), "", *pose_tables.confusion_lines(rows)]:
+                say(line)
+
+
+@evaluation.command(name="doctor")
+def eval_doctor(
+    dose: Annotated[list[str] | None, typer.Option(help="clean, mild or hard.  [default: clean and hard]")] = None,
+    first: Annotated[int, typer.Option(help="First seed.", min=0)] = 0,
+    seeds: Annotated[int, typer.Option(help="Clips of each fault.", min=1)] = 2,
+    as_json: JsonOption = False,
+) -> None:
+    """How many faults put into videos the doctor finds, where they are, and how many it imagines.
+
+    
+    img2world eval doctor --seeds 1 --dose clean
+    """
+    with exit_codes(as_json):
+        from dataclasses import asdict
+
+        from img2world.evaluation.doctor import evaluate_doctor, precision_lines, recall_lines
+
+        rows = []
+        for row in evaluate_doctor(first=first, seeds=seeds, doses=tuple(dose or ("clean", "hard"))):
+            rows.append(row)
+            if as_json:
+                say_json(asdict(row))
+            else:
+                say(f"{row.dose:<6}{row.seed} {row.fault:<34}{', '.join(row.found) or 'nothing'}", err=True)
+        if not as_json:
+            for line in [*recall_lines(rows), "", *precision_lines(rows)]:
                 say(line)
 
 

@@ -25,6 +25,9 @@ def run(
     changes: SetOption = None,
     image: Annotated[Path | None, typer.Option(help="The picture that a clip was made from; it ties a frame.")] = None,
     seed: Annotated[int | None, typer.Option(help="Another seed invents other hidden sides.")] = None,
+    metric: Annotated[
+        float | None, typer.Option(metavar="HEIGHT", help="Of the subject in metres: files come in metres.")
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh/--resume", help="Start again, or go on where it was.")] = False,
     anyway: AnywayOption = False,
     as_json: JsonOption = False,
@@ -49,6 +52,7 @@ def run(
 
         found = find_source(source)
         changes = [*(changes or []), *([] if seed is None else [f"seed={seed}"])]
+        changes += [] if metric is None else [f"metric={metric}"]
         if image is not None:
             if found.kind != "video":
                 raise ImageError(f"--image ties a frame of a video, {source} is none", hint="leave --image out")

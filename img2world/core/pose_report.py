@@ -31,6 +31,10 @@ class PoseReport:
     """Whether the focal length, or another number, ran to the end of what is possible."""
     margins: dict[str, float] = field(default_factory=dict)
     """By what share other answers fit worse: the next model, the opposite direction."""
+    moving_share: float = 0.0
+    """Share of the points that move together, but not with the scene."""
+    moving_frames: tuple[int, ...] = ()
+    """Where they are; empty where nothing moves by itself."""
 
     @property
     def placed(self) -> int:
@@ -39,10 +43,18 @@ class PoseReport:
 
     def as_json(self) -> dict[str, Any]:
         """The report as JSON holds it."""
-        return {**asdict(self), "placed": self.placed, "reasons": list(self.reasons), "frames": list(self.frames)}
+        return {
+            **asdict(self),
+            "placed": self.placed,
+            "reasons": list(self.reasons),
+            "frames": list(self.frames),
+            "moving_frames": list(self.moving_frames),
+        }
 
     @classmethod
     def from_json(cls, table: dict[str, Any]) -> "PoseReport":
         """What `as_json` gave."""
         known = {name: value for name, value in table.items() if name != "placed"}
-        return cls(**{**known, "reasons": tuple(table["reasons"]), "frames": tuple(table["frames"])})
+        fields = {**known, "reasons": tuple(table["reasons"]), "frames": tuple(table["frames"])}
+        fields["moving_frames"] = tuple(table.get("moving_frames", ()))
+        return cls(**fields)

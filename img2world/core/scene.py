@@ -26,6 +26,8 @@ class Scene:
     is_object: bool
     """An object to orbit, or a scene to stand in."""
     motion: Motion | None = None
+    metres_per_unit: float = 0.0
+    """0 where it is not known; exporters write metres where it is."""
 
     def at(self, time: float) -> Gaussians:
         """The Gaussians at a time in seconds."""
@@ -40,7 +42,7 @@ class Scene:
         if self.motion is not None:
             arrays |= {f"motion.{field.name}": getattr(self.motion, field.name) for field in fields(Motion)}
         names = [""] * len(self.cameras)
-        about = {"background": self.background, "is_object": self.is_object}
+        about = {"background": self.background, "is_object": self.is_object, "metres_per_unit": self.metres_per_unit}
         about["cameras"] = transforms_from_cameras(self.cameras, names)
         # One metadata key only: the order of several is not fixed.
         save_file(
@@ -65,4 +67,5 @@ class Scene:
             background=tuple(about["background"]),
             is_object=about["is_object"],
             motion=Motion(**motion) if motion else None,
+            metres_per_unit=about.get("metres_per_unit", 0.0),
         )

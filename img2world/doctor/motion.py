@@ -19,6 +19,15 @@ BASELINE = 0.045
 FARTHEST_STEP = 10
 """Frames. Farther apart, too little is seen in both."""
 
+LONG = 2.5
+"""Times the baseline: over so much longer ways parallax grows, but not what bends each frame by itself."""
+
+GROWTH = 0.12
+"""Share of the longer way by which points may stray more than over the short one while a video shows no parallax."""
+
+BENT = 0.3
+"""Share of the longer way that points may be off by all in all, for this to be told."""
+
 FLAT_PIXELS = 0.6
 """Points that stay this near (three in four) to where a turn of the camera would put them show no parallax."""
 
@@ -48,7 +57,7 @@ class Plane:
 def camera_findings(clip: Clip, steps: list[Step]) -> Iterator[VideoFinding]:
     """What the camera's way does not give."""
     cuts = set(broken_links(steps))
-    planes = [plane for plane in _planes(clip, steps, cuts) if plane is not None]
+    planes = [plane for plane in _planes(clip, steps, cuts, BASELINE) if plane is not None]
     reach = _reach(clip)
     if reach < LITTLE * clip.diagonal:
         yield _standing(reach / clip.diagonal, steps)
@@ -60,9 +69,24 @@ def camera_findings(clip: Clip, steps: list[Step]) -> Iterator[VideoFinding]:
     if len(flat) >= FLAT_SHARE * len(moved):
         yield _without_parallax(flat, len(moved), sure=True)
         return
+    if _stays_flat(clip, moved, [plane for plane in _planes(clip, steps, cuts, LONG * BASELINE) if plane is not None]):
+        yield _without_parallax(moved, len(moved), sure=True)
+        return
     flat = [plane for plane in moved if plane.rest < max(FLAT_PIXELS, FLATTISH * plane.motion)]
     if len(flat) >= FLAT_SHARE * len(moved):
         yield _without_parallax(flat, len(moved), sure=False)
+
+
+def moving_subject(share: float, frames: tuple[int, ...]) -> VideoFinding:
+    """What the cameras' solution has shown: `share` of the points move by themselves in these frames."""
+    return VideoFinding(
+        kind="moving subject",
+        severity="warning",
+        frames=frames,
+        sure=float(np.clip(0.5 + 2 * share, 0.5, 0.95)),
+        found=f"{share:.0%} of the points move together, but not with the rest of the scene",
+        advice="what moves comes out blurred or doubled: use a part of the video where it stands still, or cut it out",
+    )
 
 
 def _reach(clip: Clip) -> float:
@@ -90,17 +114,29 @@ def _standing(reach: float, steps: list[Step]) -> VideoFinding:
     )
 
 
-def _planes(clip: Clip, steps: list[Step], cuts: set[int]) -> Iterator[Plane | None]:
+def _planes(clip: Clip, steps: list[Step], cuts: set[int], baseline: float) -> Iterator[Plane | None]:
     """Homographies between frames that are far enough apart."""
     i = 0
     while i < len(clip) - 1:
         way, j = 0.0, i
-        while j < len(clip) - 1 and j - i < FARTHEST_STEP and way < BASELINE * clip.diagonal:
+        while j < len(clip) - 1 and j - i < FARTHEST_STEP and way < baseline * clip.diagonal:
             way += steps[j].motion
             j += 1
         if not any(i < cut <= j for cut in cuts):
             yield _plane(clip, i, j)
         i = j
+
+
+def _stays_flat(clip: Clip, near: list[Plane], far: list[Plane]) -> bool:
+    """Whether points stray from homographies no more over long ways than over short ones: frames bend without depth."""
+    far = [plane for plane in far if plane.motion > 0.8 * LONG * BASELINE * clip.diagonal]
+    if len(far) < LEAST_PAIRS or clip.masks is not None:
+        return False
+    (rest, way), (far_rest, far_way) = (
+        np.median([(plane.rest**2, plane.motion**2) for plane in planes], 0) for planes in (near, far)
+    )
+    growth = np.sqrt(max(0.0, far_rest - rest) / max(far_way - way, 1e-9))
+    return bool(growth < GROWTH and far_rest < (BENT**2) * far_way)
 
 
 def _plane(clip: Clip, i: int, j: int) -> Plane | None:

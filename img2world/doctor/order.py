@@ -7,6 +7,7 @@ import numpy as np
 
 from img2world.doctor.findings import VideoFinding
 from img2world.doctor.steps import Clip, Step, compare
+from img2world.geometry.features import common_points
 
 LOST = 0.4
 """Of the usual share of points that can be followed: below it the link between two frames is broken."""
@@ -22,6 +23,9 @@ LEAP = 3.5
 
 LEAST_LEAP = 0.02
 """Diagonals of the picture."""
+
+ENOUGH_DETAILS = 48
+"""Details that neighbours must share for their lack to say that another shot begins."""
 
 DIFFERENT = 1.25
 """Times the usual difference of neighbours at a broken link."""
@@ -59,7 +63,7 @@ def order_findings(clip: Clip, steps: list[Step]) -> Iterator[VideoFinding]:
             yield _backwards(start, end - 1)
     for link in broken:
         if link not in explained:
-            yield _cut_or_jump(link, steps, usual)
+            yield _cut_or_jump(clip, link, steps, usual)
     for link in _leaps(clip, steps):
         if not {link - 1, link, link + 1} & {*broken, *explained}:
             yield _leap(link, steps)
@@ -156,10 +160,19 @@ def _backwards(first: int, last: int) -> VideoFinding:
     )
 
 
-def _cut_or_jump(link: int, steps: list[Step], usual: float) -> VideoFinding:
+def _is_cut(clip: Clip, link: int, step: Step) -> bool:
+    """Whether nothing of the scene is seen again behind a broken link, as far as there are details to tell by."""
+    beside = (link - 2, link - 1) if link > 1 else (link, min(link + 1, len(clip) - 1))
+    # The other sides of a thing that turns have nothing in common, so there its colours decide.
+    if clip.masks is not None or common_points(clip.even[beside[0]], clip.even[beside[1]]) < ENOUGH_DETAILS:
+        return step.colours > NEW_COLOURS
+    return common_points(clip.even[link - 1], clip.even[link]) == 0
+
+
+def _cut_or_jump(clip: Clip, link: int, steps: list[Step], usual: float) -> VideoFinding:
     """A broken link that nothing explains."""
     step = steps[link - 1]
-    is_cut = step.colours > NEW_COLOURS
+    is_cut = _is_cut(clip, link, step)
     sure = float(np.clip(1 - step.followed / max(usual, 1e-6), 0.5, 0.99))
     if is_cut:
         return VideoFinding(

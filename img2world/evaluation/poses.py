@@ -1,8 +1,8 @@
 """How right the cameras are that solvers find, on orbits whose truth is known and whose frames are spoilt."""
 
 import os
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -123,20 +123,31 @@ class PoseRow:
     seconds: float
     """Of this process and its children on the processor."""
 
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What tells the row from others."""
+        return self.case, str(self.seed), self.way, self.dose, self.solver
 
-def evaluate_poses(options: PoseOptions) -> Iterator[PoseRow]:
-    """Rows of all solvers on all clips, seed by seed."""
+
+def evaluate_poses(options: PoseOptions, *, known: Collection[tuple[str, ...]] = ()) -> Iterator[PoseRow]:
+    """Rows of all solvers on all clips, seed by seed, but for those whose `key` is known."""
     for seed in range(options.seeds):
         for name in options.ways:
-            for case, clip, truth in _clips(options, WAYS[name], seed):
+            for case, make, truth in _clips(options, WAYS[name], seed):
                 told = _told(truth, WAYS[name], seed)
-                for dose in options.doses:
+                wanted = [
+                    (dose, solver)
+                    for dose in options.doses
+                    for solver in options.solvers
+                    if (case, str(seed), name, dose, solver) not in known
+                ]
+                clip = make() if wanted else None
+                for dose, solver in wanted:
+                    assert clip is not None
                     spoilt = degraded(clip, DOSES[dose], seed=1000 * seed + 7)
                     # Solvers see what comes out of a generator: pictures.
-                    frames = Frames(rgb=spoilt.rgb, times=spoilt.times)
-                    for solver in options.solvers:
-                        row = _row(solver, frames, truth, told)
-                        yield replace(row, case=case, seed=seed, way=name, dose=dose)
+                    row = _row(solver, Frames(rgb=spoilt.rgb, times=spoilt.times), truth, told)
+                    yield replace(row, case=case, seed=seed, way=name, dose=dose)
 
 
 def _row(solver: str, frames: Frames, truth: Cameras, told: Cameras) -> PoseRow:
@@ -189,17 +200,26 @@ def _processor_seconds() -> float:
     return sum(os.times()[:4])
 
 
-def _clips(options: PoseOptions, way: Way, seed: int) -> Iterator[tuple[str, Frames, Cameras]]:
-    """Perfect frames of each object or room, with their cameras."""
+def _clips(options: PoseOptions, way: Way, seed: int) -> Iterator[tuple[str, Callable[[], Frames], Cameras]]:
+    """Each object or room, what makes its perfect frames, and their cameras."""
     paths = None if options.assets is None else find_assets(options.assets)[: options.count]
     for i in range(options.count if way.is_room or paths is None else len(paths)):
         truth = _truth(way, options.size, seed=100 * i + seed)
         if way.is_room:
-            yield f"room-{i:02d}", SyntheticVideo(kind="room").generate(None, truth, seed=100 * i + seed), truth
+            room, number = SyntheticVideo(kind="room"), 100 * i + seed
+            yield (
+                f"room-{i:02d}",
+                lambda room=room, truth=truth, number=number: room.generate(None, truth, seed=number),
+                truth,
+            )
             continue
-        mesh = procedural_object(i) if paths is None else load_asset(paths[i])
         name = f"object-{i:02d}" if paths is None else paths[i].stem
-        yield name, _frames(mesh, truth, seed), truth
+        yield name, lambda i=i, truth=truth: _frames(_mesh(paths, i), truth, seed), truth
+
+
+def _mesh(paths: list[Path] | None, i: int) -> TexturedMesh:
+    """The object of a number."""
+    return procedural_object(i) if paths is None else load_asset(paths[i])
 
 
 def _frames(mesh: TexturedMesh, truth: Cameras, seed: int) -> Frames:
@@ -243,40 +263,3 @@ def _cameras(azimuths: np.ndarray, elevations: np.ndarray, fov: float, size: int
         width=size,
         height=size,
     )
-
-
-def as_json(row: PoseRow) -> dict[str, object]:
-    """A row as one flat JSON object."""
-    table = asdict(row)
-    return {**{key: value for key, value in table.items() if key != "score"}, **table["score"]}
-
-
-def mean_lines(rows: list[PoseRow]) -> Iterator[str]:
-    """A table in Markdown: means of each way, dose and solver."""
-    heads = ["path", "frames", "solver", "clips", "RRA@5", "RRA@15", "RTA@5", "RTA@15", "AUC@30", "worst AUC"]
-    heads += ["focal", "placed", "s"]
-    yield f"| {' | '.join(heads)} |"
-    yield "|---" * len(heads) + "|"
-    groups: dict[tuple[str, str, str], list[PoseRow]] = {}
-    for row in rows:
-        groups.setdefault((row.way, row.dose, row.solver), []).append(row)
-    for (way, dose, solver), group in groups.items():
-        scores = [row.score for row in group]
-        means = [
-            np.mean([getattr(score, name) for score in scores]) for name in ("rra5", "rra15", "rta5", "rta15", "auc30")
-        ]
-        focal = np.median([abs(score.focal_error) for score in scores if score.placed])
-        placed = np.mean([score.placed / score.total for score in scores])
-        worst = min(score.auc30 for score in scores)
-        cells = [way, dose, solver, str(len(group)), *(f"{mean:.1f}" for mean in means), f"{worst:.1f}"]
-        cells += [f"{focal:.1%}", f"{placed:.0%}", f"{np.mean([row.seconds for row in group]):.1f}"]
-        yield f"| {' | '.join(cells)} |"
-
-
-def confusion_lines(rows: list[PoseRow], *, bar: float = 80.0) -> Iterator[str]:
-    """A table in Markdown: how many clips of each grade are right and wrong."""
-    yield f"| grade | AUC@30 of {bar:g} and more | less |"
-    yield "|---|---|---|"
-    for grade in ("A", "B", "C", "D", ""):
-        own = [row.score.auc30 >= bar for row in rows if row.grade == grade]
-        yield f"| {grade or 'refused'} | {sum(own)} | {len(own) - sum(own)} |"

@@ -17,6 +17,7 @@ from jaxtyping import Float, Float32, UInt8
 from img2world.core.cameras import cameras_from_transforms
 from img2world.core.errors import ExportError
 from img2world.core.gaussians import Gaussians
+from img2world.core.metric import views_in_metres
 from img2world.core.progress import Progress, silent
 from img2world.core.rotation import matrix_from_quat, quat_from_matrix
 from img2world.core.scene import Scene
@@ -46,6 +47,7 @@ class DatasetExport:
         if len(views.points) == 0:
             points, colors = points_from_gaussians(scene.gaussians, self.max_points)
             views = replace(views, points=points, point_colors=colors)
+        views = views_in_metres(views, scene.metres_per_unit)
         views.save(path)
         progress(1, 3)
         write_colmap_model(views, path / "sparse" / "0")

@@ -1,6 +1,6 @@
 """Gaussians as a triangle mesh with vertex colours, for engines that know no splats."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -66,6 +66,8 @@ class MeshExport:
         Raises ExportError when the scene has no surface or the file reads back wrong.
         """
         mesh = self.mesh_from_scene(scene, progress=progress)
+        if scene.metres_per_unit > 0:
+            mesh = replace(mesh, vertices=mesh.vertices * np.float32(scene.metres_per_unit))
         facts = surface_facts(mesh)
         write_glb(mesh, path, unlit=self.unlit, double_sided=not facts["watertight"])
         check_glb(mesh, path)

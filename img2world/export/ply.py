@@ -13,6 +13,7 @@ import numpy as np
 
 from img2world.core.errors import ExportError
 from img2world.core.gaussians import Gaussians
+from img2world.core.metric import gaussians_in_metres
 from img2world.core.ply import write_ply
 from img2world.core.progress import Progress, silent
 from img2world.core.scene import Scene
@@ -35,7 +36,8 @@ class PlyExport:
 
         Raises ExportError when the scene is empty or the file does not hold it.
         """
-        columns = columns_from_gaussians(scene.at(0.0), bases=FULL_BASES if self.full_sh else None)
+        gaussians = gaussians_in_metres(scene.at(0.0), scene.metres_per_unit)
+        columns = columns_from_gaussians(gaussians, bases=FULL_BASES if self.full_sh else None)
         write_ply(columns, path)
         progress(1, 2)
         check_columns(columns, path)

@@ -1,6 +1,7 @@
 """Tracks by dense optical flow between neighbouring frames (DIS, Kroeger et al., ECCV 2016)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,10 +82,19 @@ def dense_flow(
     method.setGradientDescentIterations(12)
     start = None if guess is None else np.array(guess, np.float32)
     # It divides the picture among its threads, and does not look over the borders of the parts.
+    with single_threaded():
+        return method.calc(before, after, start)  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+
+@contextmanager
+def single_threaded() -> Iterator[None]:
+    """OpenCV with one thread, so that its results do not depend on how many there are."""
+    import cv2
+
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        return method.calc(before, after, start)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        yield
     finally:
         cv2.setNumThreads(threads)
 

@@ -10,7 +10,10 @@ from img2world.poses.fit import pixel_scale, robust
 from img2world.poses.points import Rig, errors
 
 CLEAR_GAIN = 0.08
-"""Share of the held-out cost that a model with more free numbers must save to be preferred."""
+"""Share of the held-out cost that a model with many more free numbers must save to be preferred."""
+
+GAIN_PER_NUMBER = 0.02
+"""The same for each number more, where there are few: the frames' own bends can be fitted by as much."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,17 +11,17 @@ from img2world.core.frames import Frames
 from img2world.core.pose_report import Grade, PoseReport
 from img2world.core.progress import Progress, silent
 from img2world.core.views import Views
-from img2world.geometry.flow import Greys, flow_tracks, prepare
+from img2world.geometry.flow import prepare
 from img2world.geometry.masks import object_masks
 from img2world.geometry.tracks import Tracks
 from img2world.poses.answer import Answer, among
 from img2world.poses.colmap import ColmapPoses, views_of
 from img2world.poses.commanded import CommandedPoses, wanted_cameras
-from img2world.poses.flow_colmap import map_by_flow, rig_of_found
+from img2world.poses.flow_colmap import divided_tracks, map_by_flow, rig_of_found
 from img2world.poses.judge import judged, report_on
 from img2world.poses.orbit import OrbitPoses, views_on_path
 from img2world.poses.points import rig_of
-from img2world.poses.told import HELD_OUT, ToldAnswer
+from img2world.poses.told import ToldAnswer
 
 GOOD: tuple[Grade, ...] = ("A", "B")
 """Grades at which no other solver is tried."""
@@ -109,29 +109,19 @@ class _Search:
                 return views_on_path(self.frames, masks, solved[0])
 
             yield "orbit", on_path
-        fitted, held_out = self._divided(greys)
+        fitted, held_out = divided_tracks(self.frames, greys, seed=self.seed)
         if masks is None and self.trajectory is None:
-            yield "colmap", lambda: self._judged(self._colmap(), held_out)
+            yield "colmap", self._colmap
         yield "flow-colmap", lambda: self._flow_colmap(fitted, held_out)
         if self.trajectory is not None:
             if solved:
                 yield "bundle adjustment", lambda: self._adjusted(solved[0])
             yield "commanded", lambda: self._told(held_out)
 
-    def _divided(self, greys: Greys) -> tuple[Tracks, Tracks]:
-        """Tracks for COLMAP, and tracks to judge it by."""
-        tracks = flow_tracks(greys, closed=False)
-        return tracks.split(HELD_OUT, np.random.default_rng(self.seed))
-
     def _colmap(self) -> Views:
         """By COLMAP's own features."""
         backend = ColmapPoses(min_views=self.backend.min_views, time_limit=self.backend.time_limit)
         return backend.estimate(self.frames, None, seed=self.seed, progress=self.progress)
-
-    def _judged(self, views: Views, held_out: Tracks) -> Views:
-        """Views of some frames, judged by tracks of all."""
-        placed = np.array(grade_of(views).frames)
-        return judged(views, among(held_out, placed, len(self.frames)), total=len(self.frames), placed=placed)
 
     def _flow_colmap(self, fitted: Tracks, held_out: Tracks) -> Views:
         """By COLMAP on flow tracks."""

@@ -18,7 +18,7 @@ from img2world.core.progress import Progress, silent
 from img2world.core.threads import usable_cores
 from img2world.core.views import Views
 from img2world.geometry.tracks import Tracks
-from img2world.poses.judge import judged
+from img2world.poses.witnesses import confirmed
 
 MAX_POINT_ERROR = 2.0
 """Pixels. Points that fit worse are dropped."""
@@ -53,7 +53,7 @@ class Found:
     track_frame: Int64[np.ndarray, "O"]
     """Placed frame of each observation of the points."""
     track_place: Float64[np.ndarray, "O 2"]
-    """Where it is in the stored picture."""
+    """Where it is in the undistorted picture."""
     track_starts: Int64[np.ndarray, "T"]
 
     @property
@@ -89,7 +89,7 @@ class ColmapPoses:
 
         Confidence is n / (n + 50) / (1 + e²) for a frame that sees n points with a mean error of e pixels.
         The last progress report tells the share of placed frames and the mean error as `placed` and `error`.
-        Raises PoseError when too few frames are placed.
+        Frames that no points but COLMAP's own confirm are left out. Raises PoseError when too few frames are placed.
         """
         found = self.find(frames, seed=seed, progress=progress)
         placed, total = len(found.placed), len(frames)
@@ -100,7 +100,7 @@ class ColmapPoses:
             )
         progress(total, total, placed=placed / total, error=float(found.point_errors.mean()))
         views = views_of(frames, found, solver="colmap")
-        return judged(views, found.tracks, total=total, placed=found.placed)
+        return confirmed(views, found.tracks, ordered=frames.ordered, total=total, placed=found.placed)
 
     def find(self, frames: Frames, *, seed: int = 0, progress: Progress = silent) -> Found:
         """COLMAP's answer for the frames, in its own world. Raises PoseError when it has none."""

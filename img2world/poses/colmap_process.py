@@ -63,6 +63,9 @@ def find_cameras(options: dict, progress: Progress) -> None:
     # The undistorted picture may come out larger or smaller than the stored one.
     pinhole.rescale(options["width"], options["height"])
     arrays: dict = describe(model) | lens(camera, pinhole)
+    if not camera.is_undistorted() and len(arrays["track_place"]):
+        flat = np.asarray(camera.cam_from_img(arrays["track_place"]))
+        arrays["track_place"] = np.asarray(pinhole.img_from_cam(np.column_stack([flat, np.ones(len(flat))])))
     np.savez(folder / "found.npz", **arrays)
     progress(total, total)
 

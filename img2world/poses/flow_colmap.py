@@ -14,9 +14,10 @@ from img2world.core.frames import Frames
 from img2world.core.pictures import save_pictures
 from img2world.core.progress import Progress, silent
 from img2world.core.views import Views
-from img2world.geometry.flow import flow_tracks, prepare
+from img2world.geometry.features import MOST_IN_VIDEO, feature_tracks, video_pairs
+from img2world.geometry.flow import Greys, flow_tracks, prepare
 from img2world.geometry.masks import object_masks
-from img2world.geometry.tracks import Tracks
+from img2world.geometry.tracks import Tracks, join
 from img2world.poses.answer import among
 from img2world.poses.colmap import Found, views_of
 from img2world.poses.judge import judged
@@ -51,7 +52,7 @@ class FlowColmapPoses:
                 hint="use the colmap pose backend for photos; a video needs at least 3 frames",
             )
         greys = prepare(frames.rgb, object_masks(frames))
-        fitted, held_out = flow_tracks(greys, closed=False).split(HELD_OUT, np.random.default_rng(seed))
+        fitted, held_out = divided_tracks(frames, greys, seed=seed)
         found = map_by_flow(
             frames,
             fitted,
@@ -69,6 +70,17 @@ class FlowColmapPoses:
         views = views_of(frames, found, solver=f"flow-colmap ({self.mapper})")
         judged_by = among(held_out, found.placed, len(frames))
         return judged(views, judged_by, total=len(frames), placed=found.placed)
+
+
+def divided_tracks(frames: Frames, greys: Greys, *, seed: int) -> tuple[Tracks, Tracks]:
+    """Tracks for COLMAP, and tracks to judge it by.
+
+    Flow joins neighbours and SIFT frames that are farther apart, so that small errors do not add up on the way.
+    Only flow judges: where SIFT has a point, COLMAP would find it too.
+    """
+    fitted, held_out = flow_tracks(greys, closed=False).split(HELD_OUT, np.random.default_rng(seed))
+    blobs = feature_tracks(frames.rgb, object_masks(frames), video_pairs(len(frames)), most=MOST_IN_VIDEO)
+    return join([fitted, blobs]), held_out
 
 
 def map_by_flow(

@@ -10,6 +10,7 @@ from img2world.core.views import Views
 from img2world.geometry.tracks import Tracks
 from img2world.poses.answer import Answer
 from img2world.poses.points import errors, rig_of, widest_angles
+from img2world.poses.rigidity import LEAST_MOVING, moving_frames, moving_tracks
 
 INLIER_PIXELS = 2.0
 """At 256 pixels of width."""
@@ -65,6 +66,10 @@ def report_on(answer: Answer, held_out: Tracks, *, total: int, width: int) -> Po
         margins=answer.margins,
     )
     grade, reasons = graded(figures)
+    moving = moving_tracks(held_out, answer.rig, width)
+    share = float(moving.mean()) if len(moving) else 0.0
+    # The report counts frames as they came.
+    where = moving_frames(held_out, moving, len(answer.placed)) if share >= LEAST_MOVING else ()
     return PoseReport(
         solver=answer.solver,
         grade=grade,
@@ -77,6 +82,8 @@ def report_on(answer: Answer, held_out: Tracks, *, total: int, width: int) -> Po
         parallax_deg=figures.parallax_deg,
         focal_at_limit=answer.at_limit,
         margins=answer.margins,
+        moving_share=share,
+        moving_frames=tuple(answer.placed[list(where)].tolist()),
     )
 
 

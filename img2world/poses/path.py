@@ -15,11 +15,13 @@ LIMITS = {"elevation": np.radians(75.0), "focal": np.log(2.5), "middle": 0.25, "
 DOUBTS = {"elevation": np.radians(10.0), "focal": 0.25, "middle": 0.04, "arc": 0.05}
 """Standard deviations: how far generators usually stray from what they were told."""
 
-WAVE_DOUBTS = (np.radians(8.0), np.radians(5.0), 0.08)
-"""The same for each wave along the path in elevation, azimuth and log radius."""
+WAVE_DOUBTS = {"elevation": np.radians(8.0), "azimuth": np.radians(5.0), "radius": 0.08}
+"""The same for each wave along the path, the radius as a logarithm."""
 
-WAVE_LIMITS = (np.radians(40.0), np.radians(25.0), 0.5)
+WAVE_LIMITS = {"elevation": np.radians(40.0), "azimuth": np.radians(25.0), "radius": 0.5}
 
+HEIGHT_ONLY = ("elevation",)
+"""What strays most: generators are told even steps round, and keep to them."""
 
 ROUND = 0.35
 """A path goes far round when it is so much as wide as it is long."""
@@ -56,7 +58,9 @@ class Freedom:
     names: tuple[str, ...] = ("elevation", "focal")
     """Of elevation, focal, middle (two numbers) and arc."""
     waves: int = 0
-    """Waves along the path by which elevation, azimuth and radius may stray: six numbers each."""
+    """Waves along the path: a cosine and a sine each."""
+    strays: tuple[str, ...] = tuple(WAVE_DOUBTS)
+    """What has these waves, of elevation, azimuth and radius: one number for each cosine and sine."""
 
     @property
     def doubts(self) -> Float64[np.ndarray, "N"]:
@@ -68,10 +72,10 @@ class Freedom:
         """Each number stays between plus and minus this."""
         return self._values(LIMITS, WAVE_LIMITS)
 
-    def _values(self, table: dict[str, float], waves: tuple[float, float, float]) -> Float64[np.ndarray, "N"]:
+    def _values(self, table: dict[str, float], waves: dict[str, float]) -> Float64[np.ndarray, "N"]:
         """One value of a table for each free number."""
         values = [table[name] for name in self.names for _ in range(2 if name == "middle" else 1)]
-        return np.array(values + [value for _ in range(2 * self.waves) for value in waves])
+        return np.array(values + [waves[name] for _ in range(2 * self.waves) for name in self.strays])
 
 
 def path_from_cameras(told: Cameras, *, closed: bool) -> Path:
@@ -149,13 +153,14 @@ def rig_on_path(path: Path, freedom: Freedom, numbers: Float64[np.ndarray, "N"])
         else:
             middle = middle + numbers[at : at + 2] * path.width
         at += 2 if name == "middle" else 1
-    for wave, factors in zip(_waves(len(path), freedom.waves, path.closed), numbers[at:].reshape(-1, 3), strict=True):
-        elevations = elevations + factors[0] * wave
-        azimuths = azimuths + factors[1] * wave
-        log_radii = log_radii + factors[2] * wave
-    elevations = np.clip(elevations, -1.55, 1.55)
+    strayed = {"elevation": elevations, "azimuth": azimuths, "radius": log_radii}
+    waves = _waves(len(path), freedom.waves, path.closed)
+    for wave, factors in zip(waves, numbers[at:].reshape(len(waves), len(freedom.strays)), strict=True):
+        for name, factor in zip(freedom.strays, factors, strict=True):
+            strayed[name] = strayed[name] + factor * wave
+    azimuths, radii = strayed["azimuth"], np.exp(strayed["radius"])
+    elevations = np.clip(strayed["elevation"], -1.55, 1.55)
     looking = looking_at_origin(azimuths, elevations)
-    radii = np.exp(log_radii)
     # A camera that looks at the origin has it straight ahead.
     shift = np.stack([np.zeros_like(radii), np.zeros_like(radii), radii], -1)
     cam_from_world = np.concatenate([looking, shift[:, :, None]], -1)

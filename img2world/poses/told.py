@@ -8,10 +8,10 @@ import numpy as np
 from img2world.core.errors import PoseError
 from img2world.geometry.flow import Greys, flow_tracks
 from img2world.geometry.tracks import Tracks
-from img2world.poses.answer import CLEAR_GAIN, Answer, held_out_cost
+from img2world.poses.answer import CLEAR_GAIN, GAIN_PER_NUMBER, Answer, held_out_cost
 from img2world.poses.fit import PathFit, fit_path
 from img2world.poses.hull import hull_guide
-from img2world.poses.path import Freedom, Path, reversed_path, rig_on_path
+from img2world.poses.path import HEIGHT_ONLY, Freedom, Path, reversed_path, rig_on_path
 
 HELD_OUT = 0.25
 """Share of the tracks that no solver sees."""
@@ -62,7 +62,7 @@ def solve_told_path(
     fitted, held_out = divided(tracks, random)
     fits = _ladder(ways[turned], fitted, best.fit, max_waves)
     costs = [held_out_cost(held_out, fit.rig, path.width) for fit in fits]
-    chosen = choose(costs)
+    chosen = choose(fits, costs)
     others = [cost for i, cost in enumerate(costs) if i != chosen]
     answer = Answer(
         solver=_name(fits[chosen], turned, called),
@@ -78,11 +78,12 @@ def solve_told_path(
     return ToldAnswer(answer=answer, fitted=fitted, held_out=held_out)
 
 
-def choose(costs: list[float]) -> int:
+def choose(fits: list[PathFit], costs: list[float]) -> int:
     """The number of the model to take, of models from few to many free numbers: more only for a clear gain."""
     chosen = 0
     for i, cost in enumerate(costs):
-        if cost < (1 - CLEAR_GAIN) * costs[chosen]:
+        more = len(fits[i].numbers) - len(fits[chosen].numbers)
+        if cost < (1 - min(CLEAR_GAIN, GAIN_PER_NUMBER * more)) * costs[chosen]:
             chosen = i
     return chosen
 
@@ -122,11 +123,10 @@ def _rough(path: Path, follow: Follow, random: np.random.Generator, max_waves: i
         fit = fit_path(fitted, path, Freedom(), start=None if fit is None else fit.numbers)
     assert fit is not None
     fits = [fit]
-    if max_waves:
-        more = Freedom(waves=1)
-        fits.append(fit_path(fitted, path, more, start=_extended(fit, more)))
+    for more in (Freedom(waves=1, strays=HEIGHT_ONLY), Freedom(waves=1)) if max_waves else ():
+        fits.append(fit_path(fitted, path, more, start=_extended(fits[-1], more)))
     costs = [held_out_cost(held_out, one.rig, path.width) for one in fits]
-    chosen = choose(costs)
+    chosen = choose(fits, costs)
     return _Rough(fit=fits[chosen], cost=costs[chosen], tracks=len(tracks))
 
 
@@ -134,29 +134,27 @@ def _ladder(path: Path, fitted: Tracks, start: PathFit, max_waves: int) -> list[
     """Fits from no free numbers to many."""
     told = Freedom(names=())
     fits = [PathFit(rig=rig_on_path(path, told, np.zeros(0)), freedom=told, numbers=np.zeros(0), cost=0.0)]
-    before = start
+    # The middle is not free beside waves: together they pass for another height.
     for freedom in (
         Freedom(),
         Freedom(names=("elevation", "focal", "middle", *(() if path.closed else ("arc",)))),
-        *(Freedom(names=("elevation", "focal", "middle"), waves=waves) for waves in range(1, max_waves + 1)),
+        *(Freedom(waves=waves, strays=HEIGHT_ONLY) for waves in range(1, max_waves + 1)),
+        *(Freedom(waves=waves) for waves in range(1, max_waves + 1)),
     ):
-        before = fit_path(fitted, path, freedom, start=_extended(before, freedom))
-        fits.append(before)
+        fits.append(fit_path(fitted, path, freedom, start=_extended(start, freedom)))
     return fits
 
 
 def _extended(fit: PathFit, freedom: Freedom) -> np.ndarray:
     """The numbers of a fit as a start for one with other numbers free; those that are new are zero."""
-    known, at = {}, 0
-    for name in fit.freedom.names:
-        width = 2 if name == "middle" else 1
-        known[name] = fit.numbers[at : at + width]
-        at += width
-    parts = [known.get(name, np.zeros(2 if name == "middle" else 1)) for name in freedom.names]
-    waves = np.zeros(6 * freedom.waves)
-    old = fit.numbers[at:][: len(waves)]
-    waves[: len(old)] = old
-    return np.concatenate([*parts, waves])
+    known = dict(zip(_labels(fit.freedom), fit.numbers.tolist(), strict=True))
+    return np.array([known.get(label, 0.0) for label in _labels(freedom)])
+
+
+def _labels(freedom: Freedom) -> list[tuple[str, int]]:
+    """A label for each number."""
+    plain = [(name, i) for name in freedom.names for i in range(2 if name == "middle" else 1)]
+    return plain + [(f"wave in {name}", i) for i in range(2 * freedom.waves) for name in freedom.strays]
 
 
 def _follower(greys: Greys, path: Path, shared: Tracks | None) -> Follow:

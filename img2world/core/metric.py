@@ -1,0 +1,97 @@
+"""Where up is, how high the subject is, and how many metres a unit has."""
+
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+from jaxtyping import Float64
+
+from img2world.core.cameras import Cameras
+from img2world.core.conventions import INPUT_DISTANCE
+from img2world.core.gaussians import Gaussians
+from img2world.core.scene import Scene
+from img2world.core.views import Views
+
+SOLID = 0.5
+"""Opacity from which a Gaussian is part of the subject."""
+
+OUTLIERS = 1.0
+"""Percent of the Gaussians at either end that do not count."""
+
+SURROUNDINGS = 2.0
+"""Input distances from the first camera: of a scene, what is farther away is not the subject."""
+
+LEVEL_SPREAD = 0.02
+"""How much the cameras' right sides must point different ways for their common normal to be the vertical."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measures:
+    """A scene's own measures, in its units and axes."""
+
+    up: tuple[float, float, float]
+    ground: float
+    """How far below the origin the subject ends, along up."""
+    height: float
+    """Of the subject."""
+    metres_per_unit: float
+    """0 where nobody has said how high the subject is."""
+
+    def as_json(self) -> dict[str, object]:
+        """As JSON holds it."""
+        return {**asdict(self), "up": list(self.up)}
+
+
+def measured(scene: Scene, height_m: float) -> Measures:
+    """Measure a scene whose subject is `height_m` metres high, or 0 where that is not known.
+
+    The subject is the object, or of a scene all within two input distances of the first camera.
+    """
+    up = up_direction(scene.cameras)
+    gaussians = scene.at(0.0)
+    means = gaussians.means.astype(np.float64)
+    subject = 1 / (1 + np.exp(-gaussians.logit_opacities.astype(np.float64))) > SOLID
+    if not scene.is_object:
+        eye = scene.cameras.centers_in_world[0].astype(np.float64)
+        subject &= np.linalg.norm(means - eye, axis=1) < SURROUNDINGS * INPUT_DISTANCE
+    chosen = means[subject] if subject.any() else means
+    low, high = np.percentile(np.einsum("nk,k->n", chosen, up), [OUTLIERS, 100 - OUTLIERS])
+    height = float(high - low)
+    x, y, z = up.tolist()
+    return Measures(
+        up=(x, y, z), ground=float(-low), height=height, metres_per_unit=height_m / height if height > 0 else 0.0
+    )
+
+
+def up_direction(cameras: Cameras) -> Float64[np.ndarray, "3"]:
+    """The vertical, as people hold cameras: what is square to all their right sides, or else the mean of their ups."""
+    axes = cameras.world_from_cam[:, :3, :3].astype(np.float64)
+    above = -axes[:, :, 1].mean(0)
+    right = axes[:, :, 0]
+    spread, directions = np.linalg.eigh(np.einsum("vi,vj->ij", right, right) / len(right))
+    if spread[1] > LEVEL_SPREAD and spread[0] < spread[1] / 4:
+        normal = directions[:, 0]
+        above = normal * np.sign(normal @ above)
+    return above / np.linalg.norm(above)
+
+
+def gaussians_in_metres(gaussians: Gaussians, metres_per_unit: float) -> Gaussians:
+    """The same Gaussians in metres; as they are where the scale is not known (0)."""
+    if metres_per_unit <= 0:
+        return gaussians
+    scale = np.float32(metres_per_unit)
+    return replace(gaussians, means=gaussians.means * scale, log_scales=gaussians.log_scales + np.log(scale))
+
+
+def views_in_metres(views: Views, metres_per_unit: float) -> Views:
+    """The same views in metres; as they are where the scale is not known (0)."""
+    if metres_per_unit <= 0:
+        return views
+    scale = np.float32(metres_per_unit)
+    world_from_cam = views.cameras.world_from_cam.copy()
+    world_from_cam[:, :3, 3] *= scale
+    return replace(
+        views,
+        cameras=replace(views.cameras, world_from_cam=world_from_cam),
+        points=views.points * scale,
+        depth=None if views.depth is None else views.depth * scale,
+    )

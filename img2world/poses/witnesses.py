@@ -1,0 +1,73 @@
+"""Cameras of COLMAP judged by points that it did not use: corners of photos, and the flow of videos."""
+
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+from jaxtyping import Int64
+
+from img2world.core.pose_report import PoseReport
+from img2world.core.views import Views
+from img2world.geometry.features import feature_tracks
+from img2world.geometry.flow import flow_tracks, prepare
+from img2world.geometry.tracks import Tracks
+from img2world.poses.answer import among
+from img2world.poses.judge import BARS, INLIER_PIXELS, judged
+from img2world.poses.points import errors, rig_of
+
+LEAST_CONFIRMED = 8
+"""Observations that must fit in a photo; with fewer it hangs on to the others by what merely looks alike."""
+
+LEAST_VIEWS = 3
+
+
+def confirmed(views: Views, own: Tracks, *, ordered: bool, total: int, placed: Int64[np.ndarray, "K"]) -> Views:
+    """The views that other points than the solver's `own` confirm, with a report; `placed` are their frames.
+
+    Where there are too few other points, the solver's own judge it, and the grade is B at best.
+    """
+    witnesses = _witnesses(views, ordered)
+    if len(witnesses) < BARS[1].tracks:
+        return _capped(judged(views, own, total=total, placed=placed), len(witnesses))
+    fits = errors(witnesses, rig_of(views.cameras)) * min(1.0, 256 / views.cameras.width) < INLIER_PIXELS
+    sure = np.bincount(witnesses.frame, weights=fits, minlength=len(views)) >= LEAST_CONFIRMED
+    if sure.all() or sure.sum() < LEAST_VIEWS:
+        return judged(views, witnesses, total=total, placed=placed)
+    kept = np.flatnonzero(sure)
+    report = judged(_some(views, kept), among(witnesses, kept, len(views)), total=total, placed=placed[sure])
+    lost = ", ".join(str(i) for i in placed[~sure])
+    assert report.report is not None
+    reasons = (*report.report.reasons, f"no other points confirm COLMAP's cameras of frame {lost}")
+    return replace(report, report=replace(report.report, reasons=reasons))
+
+
+def _witnesses(views: Views, ordered: bool) -> Tracks:
+    """Points that were not looked for by the solver."""
+    masks = None if views.alpha is None else views.alpha > 127
+    if ordered:
+        return flow_tracks(prepare(views.rgb, masks), closed=False)
+    if views.mask is not None:
+        masks = views.mask > 127 if masks is None else masks & (views.mask > 127)
+    return feature_tracks(views.rgb, masks, list(combinations(range(len(views)), 2)), kind="corners")
+
+
+def _capped(views: Views, count: int) -> Views:
+    """Views judged by the points that they come from."""
+    report = views.report
+    assert report is not None
+    reason = f"only {count} points judge the cameras that are not the solver's own"
+    capped: PoseReport = replace(report, grade="B" if report.grade == "A" else report.grade)
+    return replace(views, report=replace(capped, reasons=(*report.reasons, reason)))
+
+
+def _some(views: Views, kept: Int64[np.ndarray, "K"]) -> Views:
+    """Only these views."""
+    return replace(
+        views,
+        rgb=views.rgb[kept],
+        cameras=views.cameras.select(kept),
+        confidence=views.confidence[kept],
+        depth=None if views.depth is None else views.depth[kept],
+        alpha=None if views.alpha is None else views.alpha[kept],
+        mask=None if views.mask is None else views.mask[kept],
+    )

@@ -1,0 +1,84 @@
+"""Measures of scenes that are known by construction."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from img2world.core.cameras import Cameras, intrinsics_from_fov
+from img2world.core.gaussians import Gaussians
+from img2world.core.metric import gaussians_in_metres, measured, up_direction, views_in_metres
+from img2world.core.rotation import rotation_about
+from img2world.core.scene import Scene
+from img2world.core.trajectory import orbit
+from img2world.core.views import Views
+
+
+def cameras(poses: np.ndarray) -> Cameras:
+    return Cameras(
+        world_from_cam=poses.astype(np.float32),
+        intrinsics=np.repeat(intrinsics_from_fov(0.8, 32, 32)[None], len(poses), 0),
+        width=32,
+        height=32,
+    )
+
+
+@pytest.fixture
+def scene() -> Scene:
+    """A pole from 0.1 above to 0.3 below the origin, and a speck of haze far above."""
+    means = np.zeros((401, 3), np.float32)
+    means[:400, 1] = np.linspace(-0.1, 0.3, 400)
+    means[400, 1] = -5
+    gaussians = Gaussians(
+        means=means,
+        quats=np.tile(np.array([1, 0, 0, 0], np.float32), (401, 1)),
+        log_scales=np.full((401, 3), -5, np.float32),
+        logit_opacities=np.array([4.0] * 400 + [-4.0], np.float32),
+        sh=np.zeros((401, 1, 3), np.float32),
+    )
+    return Scene(
+        gaussians=gaussians, cameras=cameras(orbit(12, elevation=0.4)), background=(1.0, 1.0, 1.0), is_object=True
+    )
+
+
+def test_height_ground_and_scale(scene):
+    found = measured(scene, 1.7)
+    assert np.allclose(found.up, [0, -1, 0], atol=1e-6)
+    assert found.height == pytest.approx(0.4, rel=0.03)  # Without a hundredth at both ends.
+    assert found.ground == pytest.approx(0.3, rel=0.03)
+    assert found.metres_per_unit == pytest.approx(1.7 / found.height)
+    assert measured(scene, 0.0).metres_per_unit == 0
+
+
+def test_up_is_found_in_a_world_that_leans():
+    lean = rotation_about(np.array([1.0, 0.3, 0.2]), 0.7)
+    poses = orbit(9, elevation=0.6).astype(np.float64)
+    poses[:, :3] = lean @ poses[:, :3]
+    assert np.allclose(up_direction(cameras(poses)), lean @ [0, -1, 0], atol=1e-5)
+    # Cameras side by side have one right side only; then their own up must do.
+    still = np.tile(np.eye(4), (4, 1, 1))
+    assert np.allclose(up_direction(cameras(still)), [0, -1, 0], atol=1e-6)
+
+
+def test_metres(scene):
+    larger = gaussians_in_metres(scene.gaussians, 2.0)
+    assert np.allclose(larger.means, 2 * scene.gaussians.means)
+    assert np.allclose(np.exp(larger.log_scales), 2 * np.exp(scene.gaussians.log_scales))
+    assert gaussians_in_metres(scene.gaussians, 0.0) is scene.gaussians
+    views = Views(
+        rgb=np.zeros((12, 32, 32, 3), np.uint8),
+        cameras=scene.cameras,
+        confidence=np.ones(12, np.float32),
+        points=np.ones((5, 3), np.float32),
+        point_colors=np.zeros((5, 3), np.uint8),
+        solver="commanded",
+    )
+    moved = views_in_metres(views, 2.0)
+    assert np.allclose(moved.cameras.centers_in_world, 2 * scene.cameras.centers_in_world)
+    assert np.array_equal(moved.cameras.world_from_cam[:, :3, :3], scene.cameras.world_from_cam[:, :3, :3])
+    assert (moved.points == 2).all()
+
+
+def test_the_scale_is_kept(scene, tmp_path):
+    replace(scene, metres_per_unit=2.5).save(tmp_path / "scene.safetensors")
+    assert Scene.load(tmp_path / "scene.safetensors").metres_per_unit == 2.5
