@@ -1,4 +1,4 @@
-"""What `nano` would know of a frame, made as it makes it: textured layers at guessed depths, or at true ones with errors."""
+"""What `nano` would know of a frame, made as it makes it: layers at guessed depths, or at true ones with errors."""
 
 import cv2
 import numpy as np

@@ -50,7 +50,7 @@ def denoised(predict: Callable[[Tensor, int], Tensor], noise: Tensor, steps: int
     """From noise to pictures of -1 to 1; `predict` says what the picture is, of a noisy one and its level."""
     shares = signal_shares()
     sample = noise
-    for i, level in enumerate(levels(steps)):
+    for level in levels(steps):
         clean = predict(sample, level).clamp(-1, 1)
         remaining = (sample - shares[level].sqrt() * clean) / (1 - shares[level]).sqrt()
         before = level - STEPS // steps
