@@ -7,6 +7,7 @@ from jaxtyping import Float32
 from img2world.core.cameras import Cameras
 from img2world.core.conventions import INPUT_DISTANCE
 from img2world.geometry.anchors import continued_rgb
+from img2world.geometry.fill import nearest_known
 from img2world.geometry.layers import INVENTED, SEEN, LayeredWorld
 from img2world.geometry.layout import Layout
 from img2world.geometry.learned_layout import LEAST_SKY, with_learned_depth
@@ -56,8 +57,9 @@ def true_halves(frame: Posed, rng: np.random.Generator) -> tuple[np.ndarray, np.
     frame_width = INPUT_DISTANCE * size / float(frame.camera.intrinsics[0, 0, 0])
     inside = frame.alpha >= 0.5
     known = frame.known if frame.known.any() else inside
-    filled = [continued_rgb(each[..., None], known)[..., 0] for each in (frame.depth, frame.hidden_depth)]
-    front, back = (cv2.GaussianBlur(each, (0, 0), rng.uniform(0.3, 2)) for each in filled)
+    _, rows, columns = nearest_known(known)
+    both = (frame.depth[rows, columns], frame.hidden_depth[rows, columns])
+    front, back = (cv2.GaussianBlur(each, (0, 0), rng.uniform(0.3, 2)) for each in both)
     error = rough(rng, shape, rng.uniform(0, 0.25)) + rng.normal(0, 0.15)
     thickness = np.maximum(back - front, 1e-3) * np.exp(error)
     half = bevelled((0.5 * size * thickness / frame_width).astype(np.float32), inside, LEARNED_RIM_SLOPE) / size

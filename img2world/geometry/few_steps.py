@@ -51,9 +51,9 @@ def denoised(predict: Callable[[Tensor, int], Tensor], noise: Tensor, steps: int
     shares = signal_shares()
     sample = noise
     for level in levels(steps):
-        clean = predict(sample, level).clamp(-1, 1)
+        clean = predict(sample, level)
         remaining = (sample - shares[level].sqrt() * clean) / (1 - shares[level]).sqrt()
         before = level - STEPS // steps
         share = shares[before] if before >= 0 else torch.tensor(1.0)
-        sample = share.sqrt() * clean + (1 - share).sqrt() * remaining
+        sample = share.sqrt() * clean.clamp(-1, 1) + (1 - share).sqrt() * remaining
     return sample

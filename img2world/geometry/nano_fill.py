@@ -5,6 +5,8 @@ and mixes them where the picture is smallest. Trained by `training/`; its weight
 `assets/nano`.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -47,7 +49,7 @@ class Steered(nn.Module):
 class NanoFill(nn.Module):
     """The network."""
 
-    def __init__(self, channels: tuple[int, int, int] = (64, 128, 192)) -> None:
+    def __init__(self, channels: Sequence[int] = (64, 128, 192)) -> None:
         super().__init__()
         first, second, third = channels
         self.embed = nn.Sequential(
