@@ -6,7 +6,7 @@ texture and plain backs, and the nearest known colour where there is no surface 
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from img2world.geometry.nano_fill import NanoFill
+from training.fill_in_use import held_out_paths, in_use_table
 from training.fill_measure import composited, fill_table, filled, held_out_examples
 from training.fill_stream import Example
 
@@ -34,7 +35,7 @@ def load_fill(path: Path) -> NanoFill:
     return network.eval()
 
 
-def tables(network: NanoFill, examples: list[Example]) -> Iterator[tuple[str, dict[str, float]]]:
+def tables(network: NanoFill, examples: Sequence[Example]) -> Iterator[tuple[str, dict[str, float]]]:
     """All examples, those with one and with several given frames, and each kind; and all in a single step."""
     yield "all", fill_table(network, examples)
     yield "all, 1 step", fill_table(network, examples, steps=1)
@@ -49,7 +50,7 @@ def given(example: Example) -> int:
     return len(example.maps) - len(example.truth)
 
 
-def write_fill_sheet(network: NanoFill, examples: list[Example], path: Path) -> None:
+def write_fill_sheet(network: NanoFill, examples: Sequence[Example], path: Path) -> None:
     """A row for each sequence: the photo; then for three frames truth, before, drawn, and what is used of it."""
     rows = []
     for each in examples[:SHOWN]:
@@ -71,6 +72,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("weights", type=Path)
     parser.add_argument("--count", type=int, default=100)
+    parser.add_argument("--paths", type=int, default=40)
     parser.add_argument("--sheet", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -79,6 +81,8 @@ def main() -> None:
         write_fill_sheet(network, examples, options.sheet)
     for name, row in tables(network, examples):
         print(json.dumps({"examples": name, **row}), flush=True)
+    row = in_use_table(network, held_out_paths(options.paths))
+    print(json.dumps({"examples": "frames between, as in use", **row}), flush=True)
 
 
 if __name__ == "__main__":

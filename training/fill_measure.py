@@ -1,5 +1,8 @@
 """How near filled anchor frames come to the truth, on sequences that nothing was trained on."""
 
+from collections.abc import Sequence
+from functools import lru_cache
+
 import numpy as np
 import torch
 from jaxtyping import Float32
@@ -15,7 +18,8 @@ STEPS = 4
 """Of the sampler, as in use."""
 
 
-def held_out_examples(count: int, *, seed: int = SEED, textures: int = 160) -> list[Example]:
+@lru_cache(maxsize=1)
+def held_out_examples(count: int, *, seed: int = SEED, textures: int = 160) -> tuple[Example, ...]:
     """`count` sequences of other seeds and textures than any training's."""
     filming = Filming(Studio(seed, textures=textures))
     examples: list[Example] = []
@@ -24,7 +28,7 @@ def held_out_examples(count: int, *, seed: int = SEED, textures: int = 160) -> l
         if (each := made_example(filming, number)) is not None:
             examples.append(each)
         number += 1
-    return examples
+    return tuple(examples)
 
 
 def filled(network: NanoFill, example: Example, *, steps: int = STEPS) -> Float32[np.ndarray, "K 3 H W"]:
@@ -57,7 +61,7 @@ def errors(example: Example, drawn: Float32[np.ndarray, "K 3 H W"]) -> dict[str,
     }
 
 
-def fill_table(network: NanoFill, examples: list[Example], *, steps: int = STEPS) -> dict[str, float]:
+def fill_table(network: NanoFill, examples: Sequence[Example], *, steps: int = STEPS) -> dict[str, float]:
     """Mean PSNR in dB of objects and scenes, with the network, and with what was there before (`_before`)."""
     rows: dict[str, list[float]] = {}
     for each in examples:

@@ -56,6 +56,19 @@ def filled_world(
 
     What the photo shows keeps its bits. Raises MissingPackageError when the weights are not there.
     """
+    return repainted(network(), world, photo_camera, path, seed=seed, progress=progress)
+
+
+def repainted(
+    network: "NanoFill",
+    world: LayeredWorld,
+    photo_camera: Cameras,
+    path: Cameras,
+    *,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> LayeredWorld:
+    """The same by any network."""
     width, height = working_size(path.width, path.height)
     warper = Warper(world)
     chosen = np.unique(np.linspace(0, len(path) - 1, ANCHORS + 1).round().astype(int)[:ANCHORS])
@@ -64,7 +77,7 @@ def filled_world(
     wanted = [each for each in wanted if ((each.warped.seen < SEEN) & (each.warped.alpha > 0)).any()]
     if not wanted:
         return world
-    drawn = drawn_frames(network(), [photo], wanted, is_object=world.is_object, seed=seed, progress=progress)
+    drawn = drawn_frames(network, [photo], wanted, is_object=world.is_object, seed=seed, progress=progress)
     strokes = [
         Stroke(camera=each.camera, depth=each.warped.depth, change=change_of(each, rgb))
         for each, rgb in zip(wanted, drawn, strict=True)

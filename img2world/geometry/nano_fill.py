@@ -68,8 +68,8 @@ class NanoFill(nn.Module):
         self.up1 = nn.ModuleList([Steered(2 * first, first), Steered(first, first)])
         self.norm = nn.GroupNorm(8, first)
         self.exit = nn.Conv2d(first, 3 * BLOCK**2, 3, padding=1)
-        nn.init.zeros_(self.exit.weight)
-        nn.init.zeros_(self.exit.bias)
+        for values in self.exit.parameters():
+            nn.init.zeros_(values)
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 # As oneDNN wants it: channels of a pixel beside one another.
@@ -115,7 +115,7 @@ def embedding_input(step: Tensor, cameras: Tensor, clean: int) -> Tensor:
     return torch.cat([waves.sin(), waves.cos(), cameras, is_clean[..., None]], -1)
 
 
-def mix_frames(attention: Attention, x: Tensor, batch: int) -> Tensor:
+def mix_frames(attention: nn.Module, x: Tensor, batch: int) -> Tensor:
     """Every place of every frame [B * F, C, h, w] looks at every one of the same sequence, in whatever order."""
     channels, height, width = x.shape[1:]
     side_by_side = x.reshape(batch, -1, channels, height, width).transpose(1, 2).reshape(batch, channels, -1, width)

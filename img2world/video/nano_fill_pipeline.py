@@ -6,8 +6,10 @@
 from collections.abc import Sequence
 
 import torch
-from diffusers import ConfigMixin, DDIMScheduler, DiffusionPipeline, ModelMixin
-from diffusers.configuration_utils import register_to_config
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from torch import Tensor
 
 from img2world.geometry.few_steps import SCHEDULER

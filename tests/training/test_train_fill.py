@@ -122,11 +122,11 @@ def test_levels_are_mostly_those_in_use():
 
 
 def test_the_network_learns_one_batch_and_is_measured(examples, tmp_path):
-    training = FillTraining(FillPlan(steps=40, **{**TINY, "warmup": 1}))
+    training = FillTraining(FillPlan(steps=25, **{**TINY, "warmup": 1}))
     batch = fill_batch(examples[:1])
     training.stream.at = lambda step: batch
-    losses = [training.advance() for _ in range(40)]
-    assert np.mean(losses[-5:]) < 0.8 * losses[0]
+    losses = [training.advance() for _ in range(25)]
+    assert np.mean(losses[-5:]) < 0.85 * losses[0]
     table = fill_table(training.averaged(), examples[:1], steps=2)
     kind = "object" if examples[0].is_object else "scene"
     assert table[f"{kind}_unseen"] == pytest.approx(
