@@ -18,6 +18,9 @@ from training.fill_in_use import held_out_paths, in_use_table
 from training.fill_measure import composited, fill_table, filled, held_out_examples
 from training.fill_stream import Example
 
+TRIED = (1, 2, 4)
+"""Steps of the sampler. One gives the mean of what may be there, more a sample of it, which by PSNR is farther off."""
+
 SHOWN = 10
 """Sequences on the sheet of pictures."""
 
@@ -36,9 +39,9 @@ def load_fill(path: Path) -> NanoFill:
 
 
 def tables(network: NanoFill, examples: Sequence[Example]) -> Iterator[tuple[str, dict[str, float]]]:
-    """All examples, those with one and with several given frames, and each kind; and all in a single step."""
-    yield "all", fill_table(network, examples)
-    yield "all, 1 step", fill_table(network, examples, steps=1)
+    """All examples in few and fewer steps, those with one and with several given frames, and each kind."""
+    for steps in TRIED:
+        yield f"all, {steps} steps", fill_table(network, examples, steps=steps)
     for count in sorted({given(each) for each in examples}):
         yield f"{count} given", fill_table(network, [each for each in examples if given(each) == count])
     for kind in sorted({each.kind for each in examples}):
@@ -81,8 +84,10 @@ def main() -> None:
         write_fill_sheet(network, examples, options.sheet)
     for name, row in tables(network, examples):
         print(json.dumps({"examples": name, **row}), flush=True)
-    row = in_use_table(network, held_out_paths(options.paths))
-    print(json.dumps({"examples": "frames between, as in use", **row}), flush=True)
+    paths = held_out_paths(options.paths)
+    for steps in TRIED:
+        row = in_use_table(network, paths, steps=steps)
+        print(json.dumps({"examples": f"frames between, as in use, {steps} steps", **row}), flush=True)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from img2world.core.cameras import Cameras
-from img2world.geometry.filled_world import ANCHORS, repainted
+from img2world.geometry.filled_world import ANCHORS, STEPS, repainted
 from img2world.geometry.layers import SEEN, LayeredWorld
 from img2world.geometry.nano_fill import NanoFill
 from img2world.geometry.warp import Warped, Warper
@@ -35,13 +35,13 @@ def held_out_paths(count: int, *, seed: int = SEED + 1, textures: int = 160) -> 
     return found
 
 
-def in_use_table(network: NanoFill, sequences: Many[Sequence]) -> dict[str, float]:
+def in_use_table(network: NanoFill, sequences: Many[Sequence], *, steps: int = STEPS) -> dict[str, float]:
     """Mean PSNR in dB of frames between the drawn ones: where the photo shows nothing, and over all."""
     rows: dict[str, list[float]] = {}
     for i, sequence in enumerate(sequences):
         photo, drawn, judged = sequence.frames[0], sequence.frames[1 : 1 + ANCHORS], sequence.frames[1 + ANCHORS :]
         world = cache_of(photo, np.random.default_rng((SEED, i)), is_object=sequence.is_object, guessed=True)
-        filled = repainted(network, world, photo.camera, path_of(drawn))
+        filled = repainted(network, world, photo.camera, path_of(drawn), steps=steps)
         pairs = [wrong(world, filled, frame) for frame in judged]
         before, after = (np.sum(each, 0) for each in zip(*pairs, strict=True))
         kind = "object" if sequence.is_object else "scene"

@@ -8,14 +8,12 @@ import torch
 from jaxtyping import Float32
 
 from img2world.geometry.few_steps import denoised
+from img2world.geometry.filled_world import STEPS
 from img2world.geometry.nano_fill import NanoFill
 from training.fill_stream import Example, fill_batch, made_example
 from training.held_out import SEED
 from training.sequences import Filming
 from training.views import Studio
-
-STEPS = 4
-"""Of the sampler, as in use."""
 
 
 @lru_cache(maxsize=1)

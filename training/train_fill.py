@@ -13,7 +13,6 @@ from torch import Tensor
 from img2world.geometry.few_steps import levels, noised
 from img2world.geometry.nano_fill import STEPS, NanoFill
 from training.curves import draw_curves
-from training.fill_measure import STEPS as SAMPLED
 from training.fill_measure import fill_table, held_out_examples
 from training.fill_stream import FillBatch, FillStream
 from training.sequences import Filming
@@ -21,6 +20,9 @@ from training.train_geo import studio_of
 
 STEPS_PER_MINUTE = 60
 """Of one core with AMX at 4 sequences a step; only turns a budget into a number of steps."""
+
+SAMPLED = 4
+"""Steps of the sampler that the levels are mostly learned for; those of one and of two are among them."""
 
 CURVES = (*("loss", "object_unseen_gain", "scene_unseen_gain", "object_unseen", "scene_unseen", "object_all_gain"),)
 

@@ -29,6 +29,9 @@ WEIGHTS = "nano/nano_fill.safetensors"
 ANCHORS = 8
 """Frames of a path that are drawn."""
 
+AT_ONCE = 4
+"""As many as the network was trained with; the next ones are drawn from the world as painted so far."""
+
 STEPS = 4
 """From noise to picture."""
 
@@ -65,24 +68,33 @@ def repainted(
     photo_camera: Cameras,
     path: Cameras,
     *,
+    steps: int = STEPS,
     seed: int = 0,
     progress: Progress = silent,
 ) -> LayeredWorld:
     """The same by any network."""
     width, height = working_size(path.width, path.height)
-    warper = Warper(world)
     chosen = np.unique(np.linspace(0, len(path) - 1, ANCHORS + 1).round().astype(int)[:ANCHORS])
-    photo = anchor_of(warper, photo_camera.resized(width, height))
-    wanted = [anchor_of(warper, path.select([int(i)]).resized(width, height)) for i in chosen]
-    wanted = [each for each in wanted if ((each.warped.seen < SEEN) & (each.warped.alpha > 0)).any()]
-    if not wanted:
-        return world
-    drawn = drawn_frames(network, [photo], wanted, is_object=world.is_object, seed=seed, progress=progress)
-    strokes = [
-        Stroke(camera=each.camera, depth=each.warped.depth, change=change_of(each, rgb))
-        for each, rgb in zip(wanted, drawn, strict=True)
-    ]
-    return replace(world, layers=tuple(painted(layer, strokes) for layer in world.layers))
+    rounds = -(-len(chosen) // AT_ONCE)
+    for i in range(rounds):
+        warper = Warper(world)
+        photo = anchor_of(warper, photo_camera.resized(width, height))
+        cameras = [path.select([int(index)]).resized(width, height) for index in chosen[i::rounds]]
+        wanted = [each for each in (anchor_of(warper, camera) for camera in cameras) if is_open(each)]
+        if wanted:
+            drawn = drawn_frames(network, [photo], wanted, is_object=world.is_object, steps=steps, seed=seed)
+            strokes = [
+                Stroke(camera=each.camera, depth=each.warped.depth, change=change_of(each, rgb))
+                for each, rgb in zip(wanted, drawn, strict=True)
+            ]
+            world = replace(world, layers=tuple(painted(layer, strokes) for layer in world.layers))
+        progress(i + 1, rounds)
+    return world
+
+
+def is_open(anchor: Anchor) -> bool:
+    """Whether a frame shows anything that the photo does not."""
+    return bool(((anchor.warped.seen < SEEN) & (anchor.warped.alpha > 0)).any())
 
 
 def anchor_of(warper: Warper, camera: Cameras) -> Anchor:
@@ -102,8 +114,8 @@ def drawn_frames(
     wanted: Sequence[Anchor],
     *,
     is_object: bool,
+    steps: int = STEPS,
     seed: int = 0,
-    progress: Progress = silent,
 ) -> Float32[np.ndarray, "K h w 3"]:
     """The wanted frames as the network draws them, 0 to 1, from the given ones: the photo, or remembered frames.
 
@@ -121,17 +133,12 @@ def drawn_frames(
     numbers = camera_numbers(replace(first, world_from_cam=poses, intrinsics=lenses))
     noise = np.stack([frame_noise(each.warped, each.camera, seed=seed) for each in wanted])
     maps, cameras = torch.from_numpy(known)[None], torch.from_numpy(numbers)[None]
-    done = 0
 
     def predict(sample: torch.Tensor, level: int) -> torch.Tensor:
-        nonlocal done
-        clean = network(sample, torch.tensor([level]), maps, cameras)
-        done += 1
-        progress(done, STEPS)
-        return clean
+        return network(sample, torch.tensor([level]), maps, cameras)
 
     with one_thread(), torch.inference_mode():
-        drawn = denoised(predict, torch.from_numpy(noise)[None], STEPS)[0]
+        drawn = denoised(predict, torch.from_numpy(noise)[None], steps)[0]
     return (0.5 * drawn.permute(0, 2, 3, 1) + 0.5).clamp(0, 1).contiguous().numpy()
 
 

@@ -8,8 +8,10 @@ pytest.importorskip("numba")
 import torch
 
 from img2world.geometry.anchors import points_in_world
+from img2world.geometry.nano_fill import NanoFill
 from training import ship_fill
 from training.evaluate_fill import given, load_fill, write_fill_sheet
+from training.fill_in_use import held_out_paths, in_use_table
 from training.fill_measure import composited, errors, fill_table
 from training.fill_stream import DRAWN, fill_batch, made_example
 from training.sequences import Filming
@@ -146,3 +148,17 @@ def test_shipped_weights_are_the_mean_ones_in_half_precision(tmp_path, monkeypat
     shipped = load_fill(out).state_dict()
     for name, values in training.mean.items():
         torch.testing.assert_close(shipped[name], values, atol=1e-3, rtol=1e-3)  # half precision
+
+
+def test_frames_between_are_measured_as_in_use():
+    paths = held_out_paths(1, textures=6)
+    torch.manual_seed(0)
+    network = NanoFill((16, 24, 32)).eval()
+    unchanged = in_use_table(network, paths, steps=1)
+    kind = "object" if paths[0].is_object else "scene"
+    assert unchanged[f"{kind}_all"] == pytest.approx(unchanged[f"{kind}_all_before"], abs=0.01)
+    with torch.no_grad():
+        network.exit.bias.fill_(1.0)
+    whiter = in_use_table(network, paths, steps=1)
+    assert whiter[f"{kind}_all_before"] == unchanged[f"{kind}_all_before"]
+    assert abs(whiter[f"{kind}_unseen_gain"]) > 0.05
