@@ -11,8 +11,9 @@ from jaxtyping import Float32
 from img2world.core.cameras import Cameras
 from img2world.core.errors import MissingPackageError
 from img2world.core.progress import Progress, silent
+from img2world.core.threads import one_torch_thread
 from img2world.geometry.anchors import camera_numbers, frame_maps, frame_noise
-from img2world.geometry.guess import one_thread, working_size
+from img2world.geometry.guess import working_size
 from img2world.geometry.layers import SEEN, LayeredWorld
 from img2world.geometry.painted import Stroke, painted
 from img2world.geometry.warp import Warped, Warper
@@ -137,7 +138,7 @@ def drawn_frames(
     def predict(sample: torch.Tensor, level: int) -> torch.Tensor:
         return network(sample, torch.tensor([level]), maps, cameras)
 
-    with one_thread(), torch.inference_mode():
+    with one_torch_thread(), torch.inference_mode():
         drawn = denoised(predict, torch.from_numpy(noise)[None], steps)[0]
     return (0.5 * drawn.permute(0, 2, 3, 1) + 0.5).clamp(0, 1).contiguous().numpy()
 
