@@ -7,12 +7,13 @@
 #   make bench                     measure speed
 #   make lint                      check style, types and layers
 #   make train-geo MINUTES=90      train the embedded geometry network, or go on with it
+#   make train-fill MINUTES=90     train the embedded video diffusion network, or go on with it
 
 PYTHON ?= python3
 PICTURE ?= assets/samples/coffee.png
 OUT ?= runs/demo
 MINUTES ?= 90
-TRAINED ?= runs/train-geo
+TRAINED ?= runs/$@
 MODELS ?=
 TORCH ?= torch==2.13.0
 CPU_INDEX ?= https://download.pytorch.org/whl/cpu
@@ -22,7 +23,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 NATIVE := CMakeLists.txt $(wildcard img2world/render/native/*)
 
-.PHONY: demo test bench lint train-geo clean
+.PHONY: demo test bench lint train-geo train-fill clean
 
 demo: $(VENV)/ready
 	$(BIN)/img2world run $(PICTURE) --out $(OUT) $(ARGS)
@@ -42,10 +43,14 @@ lint: $(VENV)/ready-dev
 	$(BIN)/lint-imports
 
 # CPU minutes of one core; MODELS=manifest.csv draws models from files among the made things. What was begun in
-# the folder TRAINED goes on. The result is shipped by `python -m training.ship_geo`, after it was measured.
+# the folder TRAINED goes on. Results are shipped by `python -m training.ship_geo` and `ship_fill`, once measured.
 train-geo: $(VENV)/ready-dev
 	$(BIN)/python -m training.train_geo $(TRAINED) --minutes $(MINUTES) --assets '$(MODELS)' $(ARGS)
 	$(BIN)/python -m training.evaluate_geo $(TRAINED)/checkpoint.pt
+
+train-fill: $(VENV)/ready-dev
+	$(BIN)/python -m training.train_fill $(TRAINED) --minutes $(MINUTES) --assets '$(MODELS)' $(ARGS)
+	$(BIN)/python -m training.evaluate_fill $(TRAINED)/checkpoint.pt
 
 clean:
 	rm -rf $(VENV) build

@@ -11,12 +11,12 @@ COLORS = ((40, 40, 40), (200, 60, 30), (30, 120, 200), (30, 150, 60), (160, 60, 
 WIDTH, HEIGHT = 480, 300
 
 
-def draw_curves(log: Path, path: Path) -> None:
-    """One panel for each curve of a log of JSON lines, against the steps."""
+def draw_curves(log: Path, path: Path, curves: tuple[str, ...] = CURVES) -> None:
+    """One panel for each of six curves of a log of JSON lines, against the steps."""
     rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     panels = [
         panel(name, color, [(row["step"], row[name]) for row in rows if name in row])
-        for name, color in zip(CURVES, COLORS, strict=True)
+        for name, color in zip(curves, COLORS, strict=True)
     ]
     picture = np.concatenate([np.concatenate(panels[:3], 1), np.concatenate(panels[3:], 1)])
     cv2.imwrite(str(path), picture)

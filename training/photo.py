@@ -11,10 +11,12 @@ def photographed(
     *,
     alpha: np.ndarray | None = None,
     exposed_for: np.ndarray | None = None,
+    perfect: bool = False,
 ) -> UInt8[np.ndarray, "H W 3"]:
     """Exposure, white balance, tone curve, blur, noise and compression; `alpha` says what is not background.
 
-    With the same generator, a picture `exposed_for` another one is developed as that one was.
+    With the same generator, a picture `exposed_for` another one is developed as that one was. A `perfect` camera only
+    exposes: it neither blurs nor adds noise.
     """
     solid = linear if exposed_for is None else exposed_for
     solid = solid if alpha is None else solid[alpha > 0.5]
@@ -30,6 +32,8 @@ def photographed(
     picture = gray + (picture - gray) * np.float32(saturation)
     if alpha is not None and exposed_for is None:
         picture = picture * alpha[..., None] + (1 - alpha[..., None])
+    if perfect:
+        return (picture.clip(0, 1) * 255 + 0.5).astype(np.uint8)
     blur = rng.choice([0, 0, 0.4, 0.8, 1.3])
     if blur > 0:
         picture = cv2.GaussianBlur(picture, (0, 0), blur)

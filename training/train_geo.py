@@ -110,7 +110,7 @@ class Training:
         self.optimizer.load_state_dict(state["optimizer"])
 
 
-def studio_of(plan: Plan) -> Studio:
+def studio_of(plan: "Plan | FillPlan") -> Studio:
     """The maker of the pictures, with the models that may be trained on."""
     if not plan.assets:
         return Studio(plan.seed, textures=plan.textures)

@@ -8,7 +8,7 @@ from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.image import Image
 from img2world.geometry.fill import fill_mirrored
 from img2world.geometry.layers import CONTINUED, SEEN, Layer, LayeredWorld, layer_from_depth
-from img2world.geometry.layout import layout_of
+from img2world.geometry.layout import Layout, layout_of
 from img2world.geometry.learned_layout import with_learned_depth
 
 SCENE_FOV = np.radians(55.0)
@@ -45,8 +45,12 @@ def scene_world(image: Image, size: int, *, learned: bool = True) -> LayeredWorl
     layout = layout_of(rgb)
     if learned:
         layout = with_learned_depth(layout, rgb)
-    color = rgb.astype(np.float32) / 255
-    nothing = np.zeros(rgb.shape[:2], np.float32)
+    return LayeredWorld(layers=parts_of_layout(camera, rgb.astype(np.float32) / 255, layout), is_object=False)
+
+
+def parts_of_layout(camera: Cameras, color: Float32[np.ndarray, "H W 3"], layout: Layout) -> tuple[Layer, ...]:
+    """A layer for each part of a layout, the last before the others."""
+    nothing = np.zeros(color.shape[:2], np.float32)
     sky = nothing if layout.sky is None else layout.sky
     subject = nothing if layout.subject is None else layout.subject
     layers = []
@@ -55,7 +59,7 @@ def scene_world(image: Image, size: int, *, learned: bool = True) -> LayeredWorl
     layers.append(continued(camera, color, layout.ground, shown=1 - np.maximum(sky, subject), reach=1 - sky))
     if layout.subject is not None:
         layers.append(continued(camera, color, layout.subject_inverse_depth, shown=subject, reach=subject))
-    return LayeredWorld(layers=tuple(layers), is_object=False)
+    return tuple(layers)
 
 
 def continued(

@@ -13,6 +13,7 @@ from img2world.core.errors import CameraError, VideoError
 from img2world.core.frames import Frames
 from img2world.core.image import Image
 from img2world.core.progress import Progress, silent
+from img2world.geometry.filled_world import Fill
 from img2world.geometry.worlds import Depth
 
 
@@ -29,6 +30,8 @@ class NanoVideo:
     """builtin: the embedded network; heuristic: version 0, without it; transformers: a big model for scenes."""
     depth_model: str = ""
     """A folder of its weights or its name on the hub; empty takes Depth Anything V2 Small."""
+    fill: Fill = "off"
+    """builtin: the embedded diffusion network draws what the photo does not show; off: mirrored or plainer texture."""
 
     def __post_init__(self) -> None:
         if self.kind not in ("auto", "object", "scene"):
@@ -37,25 +40,22 @@ class NanoVideo:
     def generate(
         self, image: Image | None, trajectory: Cameras | None, *, seed: int = 0, progress: Progress = silent
     ) -> Frames:
-        """Draw the photo's world from each camera. The result does not depend on the seed.
+        """Draw the photo's world from each camera. The result depends on the seed only where something is filled.
 
         Raises VideoError without a picture or a path, CameraError when a camera sees nothing.
         """
+        from img2world.geometry.filled_world import filled_world
         from img2world.geometry.warp import Warper
-        from img2world.geometry.worlds import as_asked, world_from_picture
+        from img2world.geometry.worlds import as_asked, input_camera, world_from_picture
 
         if image is None or trajectory is None:
             raise VideoError(
                 "nano needs one picture and a camera path", hint="give a picture, or use the photos or video recipe"
             )
-        foreground = as_asked(image, self.kind)
-        world = world_from_picture(
-            image,
-            foreground,
-            max(trajectory.width, trajectory.height),
-            depth=self.depth,
-            depth_model=self.depth_model,
-        )
+        foreground, size = as_asked(image, self.kind), max(trajectory.width, trajectory.height)
+        world = world_from_picture(image, foreground, size, depth=self.depth, depth_model=self.depth_model)
+        if self.fill == "builtin":
+            world = filled_world(world, input_camera(image, foreground, size), trajectory, seed=seed)
         warper = Warper(world)
         shape = (len(trajectory), trajectory.height, trajectory.width)
         rgb, depth = np.empty((*shape, 3), np.uint8), np.empty(shape, np.float32)

@@ -1,9 +1,13 @@
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 from skimage import data
 
 from img2world.core.errors import CameraError, VideoError
 from img2world.core.image import Image
+from img2world.geometry import filled_world
+from img2world.geometry.nano_fill import NanoFill
 from img2world.trajectory.paths import AutoTrajectory
 from img2world.video.nano import NanoVideo
 
@@ -60,3 +64,29 @@ def test_missing_picture_wrong_kind_and_lost_camera_are_refused():
     away = type(trajectory)(world_from_cam=turned, intrinsics=trajectory.intrinsics, width=64, height=trajectory.height)
     with pytest.raises(CameraError, match="sees nothing"):
         NanoVideo().generate(picture, away)
+
+
+def test_filling_changes_only_what_the_photo_does_not_show(tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    network = NanoFill()
+    with torch.no_grad():
+        network.exit.weight.normal_(0, 0.05)
+    path = tmp_path / filled_world.WEIGHTS
+    path.parent.mkdir()
+    save_file({name: values.half().contiguous() for name, values in network.state_dict().items()}, path)
+    monkeypatch.setattr(filled_world, "resource_folder", lambda _: tmp_path)
+    filled_world.network.cache_clear()
+    y, x = np.mgrid[:128, :128]
+    alpha = (np.hypot(x - 64, y - 64) < 50).astype(np.uint8) * 255
+    picture = Image(rgb=data.coffee()[100:228, 200:328], alpha=alpha)
+    trajectory = AutoTrajectory(size=64, num_views=4).cameras(picture)
+    plain = NanoVideo(supersample=1).generate(picture, trajectory)
+    filled = NanoVideo(supersample=1, fill="builtin").generate(picture, trajectory)
+    filled_world.network.cache_clear()
+    assert plain.seen is not None
+    assert filled.seen is not None
+    shown = plain.seen == 2
+    np.testing.assert_array_equal(plain.seen, filled.seen)
+    np.testing.assert_array_equal(plain.rgb[shown], filled.rgb[shown])
+    invented = (plain.seen < 2) & (plain.depth > 0)
+    assert (plain.rgb[invented] != filled.rgb[invented]).any(-1).mean() > 0.5

@@ -1,0 +1,53 @@
+"""The embedded video diffusion network as a pipeline of `diffusers`, for those who want to use it with that package.
+
+`nano` itself samples with `geometry.few_steps`, which gives the same without the package.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from torch import Tensor
+
+from img2world.geometry.few_steps import SCHEDULER
+from img2world.geometry.nano_fill import NanoFill
+
+
+class NanoFillModel(NanoFill, ModelMixin, ConfigMixin):  # pyright: ignore[reportIncompatibleMethodOverride]
+    """The network with a configuration that is saved beside its weights."""
+
+    @register_to_config
+    def __init__(self, channels: Sequence[int] = (64, 128, 192)) -> None:
+        super().__init__(channels)
+
+
+class NanoFillPipeline(DiffusionPipeline):
+    """From what is known of the anchor frames of a path to how they look."""
+
+    def __init__(self, network: NanoFillModel, scheduler: DDIMScheduler) -> None:
+        super().__init__()
+        self.register_modules(network=network, scheduler=scheduler)
+
+    @classmethod
+    def with_weights(cls, state: dict[str, Tensor]) -> "NanoFillPipeline":
+        """A pipeline around weights such as those in assets/nano."""
+        network = NanoFillModel()
+        network.load_state_dict({name: values.float() for name, values in state.items()})
+        return cls(network.eval(), DDIMScheduler(**SCHEDULER))
+
+    @torch.no_grad()
+    def __call__(self, maps: Tensor, cameras: Tensor, noise: Tensor, *, num_inference_steps: int = 4) -> Tensor:
+        """Frames [B, K, 3, H, W] of -1 to 1.
+
+        `maps` [B, C + K, 12, H, W] and `cameras` [B, C + K, 13] are those of `geometry.anchors`, C given frames first;
+        `noise` [B, K, 3, H, W] is that of `anchors.frame_noise`.
+        """
+        self.scheduler.set_timesteps(num_inference_steps, device=noise.device)
+        sample = noise
+        for level in self.scheduler.timesteps:
+            clean = self.network(sample, level.expand(len(sample)), maps, cameras)
+            sample = self.scheduler.step(clean, level, sample).prev_sample
+        return sample

@@ -1,0 +1,109 @@
+"""What `nano` would know of a frame, made as it makes it: layers at guessed depths, or at true ones with errors."""
+
+import cv2
+import numpy as np
+from jaxtyping import Float32
+
+from img2world.core.cameras import Cameras
+from img2world.core.conventions import INPUT_DISTANCE
+from img2world.geometry.anchors import continued_rgb
+from img2world.geometry.fill import nearest_known
+from img2world.geometry.layers import INVENTED, SEEN, LayeredWorld
+from img2world.geometry.layout import Layout
+from img2world.geometry.learned_layout import LEAST_SKY, with_learned_depth
+from img2world.geometry.object_world import (
+    LEARNED_RIM_SLOPE,
+    CutOut,
+    bevelled,
+    learned_halves,
+    plain_back,
+    shell,
+)
+from img2world.geometry.scene_world import parts_of_layout
+from img2world.geometry.sliced_world import sliced_world
+from img2world.geometry.warp import Warped, Warper
+from training.sequences import Posed
+
+NEAREST, FARTHEST = 0.4, 2.5
+"""Depths of scenes that the layers are kept between."""
+
+
+def cache_of(frame: Posed, rng: np.random.Generator, *, is_object: bool, guessed: bool) -> LayeredWorld:
+    """The layers of one frame; `guessed` by the embedded network, as they are in use."""
+    if is_object:
+        return object_cache(frame, rng, guessed=guessed)
+    return scene_cache(frame, rng, guessed=guessed)
+
+
+def object_cache(frame: Posed, rng: np.random.Generator, *, guessed: bool) -> LayeredWorld:
+    """Front and back."""
+    inner = frame.alpha > 0.95
+    own = continued_rgb(frame.rgb.astype(np.float32) / 255, inner if inner.any() else frame.alpha > 0.4)
+    cut = CutOut(rgb=own, alpha=frame.alpha)
+    if guessed:
+        middle, half, behind = learned_halves(cut, frame.camera)
+    else:
+        middle, half = true_halves(frame, rng)
+        behind = plain_back(cut)
+    front = shell(frame.camera, middle - half, cut.alpha, cut.rgb, SEEN)
+    back = shell(frame.camera, middle + half, cut.alpha, behind, INVENTED)
+    return LayeredWorld(layers=(front, back), is_object=True)
+
+
+def true_halves(frame: Posed, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Depth of the middle and half thickness, with errors as a network makes them."""
+    shape = frame.depth.shape
+    size = shape[0]
+    frame_width = INPUT_DISTANCE * size / float(frame.camera.intrinsics[0, 0, 0])
+    inside = frame.alpha >= 0.5
+    known = frame.known if frame.known.any() else inside
+    _, rows, columns = nearest_known(known)
+    both = (frame.depth[rows, columns], frame.hidden_depth[rows, columns])
+    front, back = (cv2.GaussianBlur(each, (0, 0), rng.uniform(0.3, 2)) for each in both)
+    error = rough(rng, shape, rng.uniform(0, 0.25)) + rng.normal(0, 0.15)
+    thickness = np.maximum(back - front, 1e-3) * np.exp(error)
+    half = bevelled((0.5 * size * thickness / frame_width).astype(np.float32), inside, LEARNED_RIM_SLOPE) / size
+    middle = (front + back) / 2 + frame_width * rough(rng, shape, rng.uniform(0, 0.04))
+    return middle.astype(np.float32), (frame_width * half).astype(np.float32)
+
+
+def scene_cache(frame: Posed, rng: np.random.Generator, *, guessed: bool) -> LayeredWorld:
+    """Layers cut and continued as `nano` does it."""
+    color = frame.rgb.astype(np.float32) / 255
+    if guessed:
+        sky = (~frame.known).astype(np.float32)
+        sky = cv2.GaussianBlur(sky, (0, 0), 0.7) if sky.mean() > LEAST_SKY else None
+        nothing = np.ones(frame.depth.shape, np.float32)
+        # The parts themselves are found too slowly for a training; the sky is the one that matters.
+        layout = Layout(
+            ground=nothing, sky=sky, subject=None, subject_inverse_depth=nothing, sky_inverse_depth=nothing / FARTHEST
+        )
+        layout = with_learned_depth(layout, frame.rgb)
+        return LayeredWorld(layers=parts_of_layout(frame.camera, color, layout), is_object=False)
+    depth = np.where(frame.known, frame.depth, FARTHEST)
+    log_depth = cv2.GaussianBlur(np.log(depth).astype(np.float32), (0, 0), rng.uniform(0.3, 1.5))
+    log_depth = log_depth * rng.uniform(0.7, 1.15) + rough(rng, depth.shape, rng.uniform(0, 0.12))
+    inverse_depth = np.exp(-log_depth).clip(1 / FARTHEST, 1 / NEAREST)
+    return sliced_world(frame.camera, color, inverse_depth.astype(np.float32))
+
+
+def rough(rng: np.random.Generator, shape: tuple[int, ...], strength: float) -> Float32[np.ndarray, "H W"]:
+    """Smooth noise."""
+    coarse = rng.standard_normal((6, 6)).astype(np.float32)
+    return np.float32(strength) * cv2.resize(coarse, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC)
+
+
+def warped_from(warpers: list[Warper], camera: Cameras) -> Warped:
+    """What one camera sees of several caches: what was seen goes before what was not, then the nearer."""
+    all_warped = [warper.draw(camera, supersample=1) for warper in warpers]
+    best = all_warped[0]
+    for other in all_warped[1:]:
+        rank = [np.where(each.alpha > 0, 1.0 + each.seen, 0.0) for each in (best, other)]
+        better = (rank[1] > rank[0]) | ((rank[1] == rank[0]) & (rank[1] > 0) & (other.depth < best.depth))
+        best = Warped(
+            rgb=np.where(better[..., None], other.rgb, best.rgb),
+            alpha=np.where(better, other.alpha, best.alpha),
+            depth=np.where(better, other.depth, best.depth),
+            seen=np.where(better, other.seen, best.seen),
+        )
+    return best

@@ -1,0 +1,77 @@
+"""How much nearer to the truth the frames of a path come when a world is filled as `nano` fills it."""
+
+from collections.abc import Sequence as Many
+from dataclasses import replace
+
+import numpy as np
+
+from img2world.core.cameras import Cameras
+from img2world.geometry.filled_world import ANCHORS, STEPS, repainted
+from img2world.geometry.layers import SEEN, LayeredWorld
+from img2world.geometry.nano_fill import NanoFill
+from img2world.geometry.warp import Warped, Warper
+from training.caches import cache_of
+from training.fill_measure import decibels
+from training.held_out import SEED
+from training.sequences import Filming, Posed, Sequence
+from training.views import Studio
+
+BETWEEN = 4
+"""Frames that are judged; the network draws others."""
+
+SIDE = 96
+
+
+def held_out_paths(count: int, *, seed: int = SEED + 1, textures: int = 160) -> list[Sequence]:
+    """`count` sequences of a photo, ANCHORS frames to draw and BETWEEN to judge."""
+    filming = Filming(Studio(seed, textures=textures))
+    found: list[Sequence] = []
+    number = 0
+    while len(found) < count:
+        made = filming.sequence(number, count=1 + ANCHORS + BETWEEN, width=SIDE, height=SIDE)
+        if made is not None:
+            found.append(made)
+        number += 1
+    return found
+
+
+def in_use_table(network: NanoFill, sequences: Many[Sequence], *, steps: int = STEPS) -> dict[str, float]:
+    """Mean PSNR in dB of frames between the drawn ones: where the photo shows nothing, and over all."""
+    rows: dict[str, list[float]] = {}
+    for i, sequence in enumerate(sequences):
+        photo, drawn, judged = sequence.frames[0], sequence.frames[1 : 1 + ANCHORS], sequence.frames[1 + ANCHORS :]
+        world = cache_of(photo, np.random.default_rng((SEED, i)), is_object=sequence.is_object, guessed=True)
+        filled = repainted(network, world, photo.camera, path_of(drawn), steps=steps)
+        pairs = [wrong(world, filled, frame) for frame in judged]
+        before, after = (np.sum(each, 0) for each in zip(*pairs, strict=True))
+        kind = "object" if sequence.is_object else "scene"
+        for region, name in enumerate(("unseen", "all")):
+            if before[region, 1] < 0.003 * BETWEEN * SIDE * SIDE:
+                continue
+            old, new = (decibels(each[region, 0] / each[region, 1]) for each in (before, after))
+            for label, value in (("_before", old), ("", new), ("_gain", new - old)):
+                rows.setdefault(f"{kind}_{name}{label}", []).append(value)
+    return {name: round(float(np.mean(values)), 3) for name, values in sorted(rows.items())}
+
+
+def path_of(frames: Many[Posed]) -> Cameras:
+    """The cameras of some frames."""
+    poses = np.concatenate([frame.camera.world_from_cam for frame in frames])
+    lenses = np.concatenate([frame.camera.intrinsics for frame in frames])
+    return replace(frames[0].camera, world_from_cam=poses, intrinsics=lenses)
+
+
+def wrong(world: LayeredWorld, filled: LayeredWorld, frame: Posed) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of squared errors and numbers of pixels, unseen and all, before and after."""
+    truth = frame.rgb.astype(np.float32) / 255
+    before, after = (sums(Warper(each).draw(frame.camera), truth, frame) for each in (world, filled))
+    return before, after
+
+
+def sums(warped: Warped, truth: np.ndarray, frame: Posed) -> np.ndarray:
+    """[unseen, all] × [squared error, pixels], before white; all being what either shows."""
+    cover = warped.alpha[..., None]
+    error = ((warped.rgb * cover + 1 - cover - truth) ** 2).mean(-1)
+    shown = (warped.alpha >= 0.5) | (frame.alpha >= 0.5)
+    unseen = (warped.alpha >= 0.5) & (frame.alpha >= 0.5) & (warped.seen < SEEN)
+    return np.array([[(error * region).sum(), region.sum()] for region in (unseen, shown)])
