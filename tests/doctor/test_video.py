@@ -58,6 +58,13 @@ def test_cut(room, thing):
     assert kinds(frames_of(np.concatenate([room.rgb[:9], thing.rgb[:9]])))["cut"] == (9,)
 
 
+def test_a_shot_of_like_colours_is_another_shot(room):
+    other = clip_of(on_sphere(np.linspace(-0.5, 0.5, COUNT), np.full(COUNT, 0.2)), "room", seed=7).rgb[:9]
+    even = (other - other.mean((0, 1, 2))) / other.std((0, 1, 2)) * room.rgb.std((0, 1, 2)) + room.rgb.mean((0, 1, 2))
+    alike = np.clip(even, 0, 255).astype(np.uint8)
+    assert kinds(frames_of(np.concatenate([room.rgb[:9], alike]))) == {"cut": (9,)}
+
+
 def test_frozen_and_repeated(room):
     assert rejects(examine_video(frames_of(np.repeat(room.rgb[:1], 9, 0))))[0].kind == "frozen"
     rgb = room.rgb.copy()
