@@ -45,7 +45,7 @@ class Spoilt:
 def material(seed: int, dose: Faults | None, size: int) -> Material:
     """Clips by seed; `dose` is what a generator would spoil in them anyway."""
 
-    def clip(poses: np.ndarray, kind: str, fov_deg: float, number: int) -> Rgb:
+    def clip(poses: np.ndarray, kind: str, fov_deg: float, number: int) -> np.ndarray:
         cameras = Cameras(
             world_from_cam=poses.astype(np.float32),
             intrinsics=np.repeat(intrinsics_from_fov(np.radians(fov_deg), size, size)[None], len(poses), 0),

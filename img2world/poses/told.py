@@ -79,8 +79,11 @@ def solve_told_path(
 
 
 def choose(fits: list[PathFit], costs: list[float]) -> int:
-    """The number of the model to take, of models from few to many free numbers: more only for a clear gain."""
-    chosen = 0
+    """The number of the model to take, of models from few to many free numbers: more only for a clear gain.
+
+    What was told is only about right, so the fewest numbers that frames can tell are taken unless they fit worse.
+    """
+    chosen = 1 if len(fits) > 1 and not len(fits[0].numbers) and costs[1] < costs[0] else 0
     for i, cost in enumerate(costs):
         more = len(fits[i].numbers) - len(fits[chosen].numbers)
         if cost < (1 - min(CLEAR_GAIN, GAIN_PER_NUMBER * more)) * costs[chosen]:
