@@ -45,7 +45,7 @@ class Spoilt:
 def material(seed: int, dose: Faults | None, size: int) -> Material:
     """Clips by seed; `dose` is what a generator would spoil in them anyway."""
 
-    def clip(poses: np.ndarray, kind: str, fov_deg: float, number: int) -> np.ndarray:
+    def clip(poses: np.ndarray, kind: str, fov_deg: float, number: int) -> Rgb:
         cameras = Cameras(
             world_from_cam=poses.astype(np.float32),
             intrinsics=np.repeat(intrinsics_from_fov(np.radians(fov_deg), size, size)[None], len(poses), 0),
@@ -63,11 +63,11 @@ def material(seed: int, dose: Faults | None, size: int) -> Material:
     for i in range(COUNT):
         turn[i, :3, :3] = rotation_about(np.array([0.0, 1.0, 0.0]), 0.6 * (i / (COUNT - 1) - 0.5))
     return Material(
-        room=clip(walk, "room", 60, 10 * seed),
-        thing=clip(circle, "object", 40, 10 * seed),
-        turning=clip(turn, "room", 60, 10 * seed),
-        other_room=clip(walk, "room", 60, 10 * seed + 5),
-        other_thing=clip(circle, "object", 40, 10 * seed + 5),
+        room=clip(walk, "room", 60.0, 10 * seed),
+        thing=clip(circle, "object", 40.0, 10 * seed),
+        turning=clip(turn, "room", 60.0, 10 * seed),
+        other_room=clip(walk, "room", 60.0, 10 * seed + 5),
+        other_thing=clip(circle, "object", 40.0, 10 * seed + 5),
     )
 
 

@@ -30,8 +30,9 @@ def test_faults_are_where_they_are_said_to_be(clips):
     changed = [i for i in range(COUNT) if not np.array_equal(mirrored.frames.rgb[i], clips["given"].thing[i])]
     assert tuple(changed) == mirrored.where
     alike = clips["cut to a room of like colours"].frames.rgb[11:]
-    # What is too bright or too dark is cut off.
-    assert np.abs(alike.mean((0, 1, 2)) - room.mean((0, 1, 2))).max() < 6
+    # The whole clip has the colours of the other; its second half nearly.
+    assert np.abs(alike.mean((0, 1, 2)) - room.mean((0, 1, 2))).max() < 12
+    assert np.abs(alike.std((0, 1, 2)) - room.std((0, 1, 2))).max() < 12
     assert clips["none, room"].kinds == ()
 
 
