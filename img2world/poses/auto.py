@@ -66,7 +66,8 @@ class AutoPoses:
                 f"no cameras could be found for {len(frames)} frames; {'; '.join(failed)}",
                 hint="look at the video with `img2world doctor`: it needs texture and a camera that moves around",
             )
-        best = min(found, key=_rank)
+        # With a told path the first solvers keep to it: equally graded, they are the safer ones.
+        best = min(found, key=_rank if trajectory is None else lambda views: grade_of(views).grade)
         tried = [f"tried {grade_of(views).solver}: {grade_of(views).grade}" for views in found if views is not best]
         reasons = (*grade_of(best).reasons, *tried, *failed)
         return replace(best, report=replace(grade_of(best), reasons=reasons))
@@ -138,7 +139,11 @@ class _Search:
             raise PoseError(f"placed {len(found.placed)} of {len(self.frames)} frames", hint="use a better video")
         views = views_of(self.frames, found, solver="flow-colmap")
         judged_by = among(held_out, found.placed, len(self.frames))
-        return judged(views, judged_by, total=len(self.frames), placed=found.placed)
+        views = judged(views, judged_by, total=len(self.frames), placed=found.placed)
+        if self.trajectory is None:
+            return views
+        # Seen from afar, a mirrored thing that turns the other way fits as well; here nothing tells them apart.
+        return at_best_c(views, "found without the told path, which it may contradict")
 
     def _told_focal(self) -> float:
         """Pixels, as the generator was told."""
@@ -169,9 +174,12 @@ class _Search:
         views = CommandedPoses().estimate(self.frames, self.trajectory, seed=self.seed)
         answer = Answer(solver="commanded", rig=rig_of(views.cameras), placed=np.arange(len(views)), cost=0.0)
         report = report_on(answer, held_out, total=len(views), width=views.cameras.width)
-        reason = "no solver could confirm the told path"
-        grade: Grade = "C" if report.grade in GOOD else report.grade
-        confidence = np.full(len(views), 0.1, np.float32)
-        return replace(
-            views, confidence=confidence, report=replace(report, grade=grade, reasons=(reason, *report.reasons))
-        )
+        views = replace(views, confidence=np.full(len(views), 0.1, np.float32), report=report)
+        return at_best_c(views, "no solver could confirm the told path")
+
+
+def at_best_c(views: Views, reason: str) -> Views:
+    """The views with a grade of C, or the worse one they have, and why."""
+    assert views.report is not None
+    grade: Grade = "C" if views.report.grade in GOOD else views.report.grade
+    return replace(views, report=replace(views.report, grade=grade, reasons=(reason, *views.report.reasons)))
