@@ -35,7 +35,7 @@ from img2world.video import VIDEOS
 from img2world.video.diffusion import checkpoints
 from img2world.video.diffusion.cards import CARDS, licence_note, licence_text
 
-STAGES = ("input", "trajectory", "video", "doctor", "poses", "splat", "export")
+STAGES = ("input", "trajectory", "video", "doctor", "poses", "splat", "measure", "export")
 SHARED_CODE = ("img2world.geometry", "img2world.render", "img2world.render._native", "img2world.core", __name__)
 """What every stage may call: a change in it makes all products out of date."""
 
@@ -97,6 +97,8 @@ def make_world(folder: RunFolder, source: Source, recipe: Recipe, *, anyway: boo
     yield "poses"
     scene = optimize(folder, recipe, views)
     yield "splat"
+    measure(folder, recipe, scene)
+    yield "measure"
     export(folder, recipe, scene, views)
     yield "export"
 
@@ -268,7 +270,6 @@ def export(folder: RunFolder, recipe: Recipe, scene: Product[Scene], views: Prod
     """exports/: one file per format, each read back and checked by its exporter."""
     load_scene, load_views = cache(lambda: measured_scene(scene.load(), recipe.metric)), cache(views.load)
     reads = digests(scene=scene, views=views)
-    measure(folder, recipe, scene)
     for name, exporter in recipe.exports.items():
 
         def make(path: Path, progress: Progress, exporter: Any = exporter) -> dict[str, float]:

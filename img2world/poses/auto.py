@@ -107,7 +107,10 @@ class _Search:
 
             def on_path() -> Views:
                 solved.append(OrbitPoses().solve(self.frames, greys, self.trajectory, seed=self.seed))
-                return views_on_path(self.frames, masks, solved[0])
+                views = views_on_path(self.frames, masks, solved[0])
+                if not views.solver.startswith("commanded"):
+                    return views
+                return at_best_c(views, "the frames do not tell height and lens better than they were told")
 
             yield "orbit", on_path
         fitted, held_out = divided_tracks(self.frames, greys, seed=self.seed)
