@@ -108,9 +108,7 @@ class _Search:
             def on_path() -> Views:
                 solved.append(OrbitPoses().solve(self.frames, greys, self.trajectory, seed=self.seed))
                 views = views_on_path(self.frames, masks, solved[0])
-                if not views.solver.startswith("commanded"):
-                    return views
-                return at_best_c(views, "the frames do not tell height and lens better than they were told")
+                return unconfirmed(views)
 
             yield "orbit", on_path
         fitted, held_out = divided_tracks(self.frames, greys, seed=self.seed)
@@ -169,7 +167,7 @@ class _Search:
             raise PoseError(f"kept {len(found.placed)} of {len(self.frames)} frames", hint="use a better video")
         rig = rig_of_found(found)
         answer = replace(solved.answer, solver=f"{solved.answer.solver}, adjusted", rig=rig)
-        return views_on_path(self.frames, object_masks(self.frames), replace(solved, answer=answer))
+        return unconfirmed(views_on_path(self.frames, object_masks(self.frames), replace(solved, answer=answer)))
 
     def _told(self, held_out: Tracks) -> Views:
         """The told path as it is, never better than C."""
@@ -179,6 +177,13 @@ class _Search:
         report = report_on(answer, held_out, total=len(views), width=views.cameras.width)
         views = replace(views, confidence=np.full(len(views), 0.1, np.float32), report=report)
         return at_best_c(views, "no solver could confirm the told path")
+
+
+def unconfirmed(views: Views) -> Views:
+    """The views, graded C at best where their path is as it was told."""
+    if not views.solver.startswith("commanded"):
+        return views
+    return at_best_c(views, "the frames do not tell height and lens better than they were told")
 
 
 def at_best_c(views: Views, reason: str) -> Views:
