@@ -25,7 +25,7 @@ from img2world.core.errors import Img2WorldError
 from img2world.core.views import Views
 from img2world.poses.colmap import ColmapPoses
 from img2world.splat.metrics import evaluate
-from img2world.splat.optimize import GaussianSplat, views_at
+from img2world.splat.optimize import GaussianSplat
 from img2world.video.file import FileVideo
 
 README = Path(__file__).parent / "README.md"
@@ -119,7 +119,7 @@ def compare(
     """The lines of the report."""
     off_center = np.abs(views.cameras.intrinsics[:, :2, 2] - [views.cameras.width / 2, views.cameras.height / 2])
     held_out = splat.held_out(len(views))
-    trained = views_at(views, np.flatnonzero(~held_out))
+    trained = views.select(np.flatnonzero(~held_out))
     trained.save(scratch / "trained")
     size = f"{views.cameras.width} × {views.cameras.height}"
     lines = [
@@ -135,7 +135,7 @@ def compare(
     print("\n".join(table_of_rates(rates)), flush=True)
     judge = Judge(
         binary=program,
-        views=views_at(views, np.flatnonzero(held_out)),
+        views=views.select(np.flatnonzero(held_out)),
         points=trained,
         folder=scratch,
         threads=threads[-1],

@@ -18,7 +18,6 @@ from img2world.core.cameras import Cameras
 from img2world.core.splat_ply import read_gaussians
 from img2world.core.views import Views
 from img2world.splat.metrics import psnr, unit_rgb
-from img2world.splat.optimize import views_at
 
 STEP = re.compile(r"Step (\d+): (\S+)")
 NEIGHBOURS = 15
@@ -108,7 +107,7 @@ class Judge:
         """Of one view."""
         dataset = self.folder / f"view-{i}"
         if not dataset.exists():
-            _with_blind_view(views_at(self.views, np.array([i])), self.points).save(dataset)
+            _with_blind_view(self.views.select(np.array([i])), self.points).save(dataset)
         step, work = _steps_of(snapshot), Path(tempfile.mkdtemp(dir=self.folder))
         # It draws after every tenth step: one more shall make a multiple of ten.
         start, drawn = work / "start.ply", 10 * (step // 10)

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float32, Float64
 
 from img2world.core.cameras import Cameras
 from img2world.core.conventions import INPUT_DISTANCE
@@ -49,7 +49,7 @@ def measured(scene: Scene, height_m: float) -> Measures:
     up = up_direction(scene.cameras)
     gaussians = scene.at(0.0)
     means = gaussians.means.astype(np.float64)
-    subject = 1 / (1 + np.exp(-gaussians.logit_opacities.astype(np.float64))) > SOLID
+    subject = gaussians.opacities > SOLID
     if not scene.is_object:
         eye = scene.cameras.centers_in_world[0].astype(np.float64)
         subject &= np.linalg.norm(means - eye, axis=1) < SURROUNDINGS * INPUT_DISTANCE
@@ -78,8 +78,7 @@ def gaussians_in_metres(gaussians: Gaussians, metres_per_unit: float) -> Gaussia
     """The same Gaussians in metres; as they are where the scale is not known (0)."""
     if metres_per_unit <= 0:
         return gaussians
-    scale = np.float32(metres_per_unit)
-    return replace(gaussians, means=gaussians.means * scale, log_scales=gaussians.log_scales + np.log(scale))
+    return gaussians.transformed(_scaling(metres_per_unit))
 
 
 def views_in_metres(views: Views, metres_per_unit: float) -> Views:
@@ -87,11 +86,14 @@ def views_in_metres(views: Views, metres_per_unit: float) -> Views:
     if metres_per_unit <= 0:
         return views
     scale = np.float32(metres_per_unit)
-    world_from_cam = views.cameras.world_from_cam.copy()
-    world_from_cam[:, :3, 3] *= scale
     return replace(
         views,
-        cameras=replace(views.cameras, world_from_cam=world_from_cam),
+        cameras=views.cameras.transformed(_scaling(metres_per_unit)),
         points=views.points * scale,
         depth=None if views.depth is None else views.depth * scale,
     )
+
+
+def _scaling(scale: float) -> Float32[np.ndarray, "4 4"]:
+    """The transform that makes a world larger."""
+    return np.diag([scale, scale, scale, 1.0]).astype(np.float32)

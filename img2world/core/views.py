@@ -1,11 +1,11 @@
 """What a pose stage makes: pictures that know their cameras."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32, Int, UInt8
 
 from img2world.core.cameras import Cameras, cameras_from_transforms, transforms_from_cameras
 from img2world.core.checks import check_finite, check_shapes
@@ -49,6 +49,18 @@ class Views:
 
     def __len__(self) -> int:
         return len(self.rgb)
+
+    def select(self, index: Int[np.ndarray, "K"]) -> "Views":
+        """Some of the views, in the order of the index, with all points; what a report says is of all, so it goes."""
+        maps = {name: getattr(self, name) for name in ("depth", "alpha", "mask")}
+        return replace(
+            self,
+            rgb=self.rgb[index],
+            cameras=self.cameras.select(index),
+            confidence=self.confidence[index],
+            report=None,
+            **{name: None if array is None else array[index] for name, array in maps.items()},
+        )
 
     def save(self, folder: Path) -> None:
         """Write a dataset that nerfstudio opens: transforms.json, images/, points.ply, and our own arrays."""

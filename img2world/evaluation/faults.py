@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from jaxtyping import UInt8
@@ -45,14 +46,14 @@ class Spoilt:
 def material(seed: int, dose: Faults | None, size: int) -> Material:
     """Clips by seed; `dose` is what a generator would spoil in them anyway."""
 
-    def clip(poses: np.ndarray, kind: str, fov_deg: float, number: int) -> Rgb:
+    def clip(poses: np.ndarray, kind: Literal["room", "object"], fov_deg: float, number: int) -> Rgb:
         cameras = Cameras(
             world_from_cam=poses.astype(np.float32),
             intrinsics=np.repeat(intrinsics_from_fov(np.radians(fov_deg), size, size)[None], len(poses), 0),
             width=size,
             height=size,
         )
-        made = SyntheticVideo(kind="room" if kind == "room" else "object").generate(None, cameras, seed=number)
+        made = SyntheticVideo(kind=kind).generate(None, cameras, seed=number)
         return degraded(Frames(rgb=made.rgb, alpha=made.alpha, times=made.times), dose, seed=number).rgb
 
     random = np.random.default_rng([seed, 5])

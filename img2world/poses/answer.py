@@ -31,6 +31,8 @@ class Answer:
     """Whether a number such as the focal length ran to the end of what is possible."""
     margins: dict[str, float] = field(default_factory=dict)
     """By what share the held-out cost of other answers is higher."""
+    doubt: str = ""
+    """Why nothing that tracks can tell makes these cameras sure; empty where there is no such reason."""
 
 
 def held_out_cost(tracks: Tracks, rig: Rig, width: int) -> float:

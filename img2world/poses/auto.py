@@ -14,13 +14,12 @@ from img2world.core.views import Views
 from img2world.geometry.flow import prepare
 from img2world.geometry.masks import object_masks
 from img2world.geometry.tracks import Tracks
-from img2world.poses.answer import Answer, among
+from img2world.poses.answer import among
 from img2world.poses.colmap import ColmapPoses, views_of
 from img2world.poses.commanded import CommandedPoses, wanted_cameras
 from img2world.poses.flow_colmap import divided_tracks, map_by_flow, rig_of_found
-from img2world.poses.judge import judged, report_on
+from img2world.poses.judge import judged
 from img2world.poses.orbit import OrbitPoses, views_on_path
-from img2world.poses.points import rig_of
 from img2world.poses.told import ToldAnswer
 
 GOOD: tuple[Grade, ...] = ("A", "B")
@@ -107,8 +106,7 @@ class _Search:
 
             def on_path() -> Views:
                 solved.append(OrbitPoses().solve(self.frames, greys, self.trajectory, seed=self.seed))
-                views = views_on_path(self.frames, masks, solved[0])
-                return unconfirmed(views)
+                return views_on_path(self.frames, masks, solved[0])
 
             yield "orbit", on_path
         fitted, held_out = divided_tracks(self.frames, greys, seed=self.seed)
@@ -140,11 +138,9 @@ class _Search:
             raise PoseError(f"placed {len(found.placed)} of {len(self.frames)} frames", hint="use a better video")
         views = views_of(self.frames, found, solver="flow-colmap")
         judged_by = among(held_out, found.placed, len(self.frames))
-        views = judged(views, judged_by, total=len(self.frames), placed=found.placed)
-        if self.trajectory is None:
-            return views
         # Seen from afar, a mirrored thing that turns the other way fits as well; here nothing tells them apart.
-        return at_best_c(views, "found without the told path, which it may contradict")
+        doubt = "" if self.trajectory is None else "found without the told path, which it may contradict"
+        return judged(views, judged_by, total=len(self.frames), placed=found.placed, doubt=doubt)
 
     def _told_focal(self) -> float:
         """Pixels, as the generator was told."""
@@ -167,27 +163,12 @@ class _Search:
             raise PoseError(f"kept {len(found.placed)} of {len(self.frames)} frames", hint="use a better video")
         rig = rig_of_found(found)
         answer = replace(solved.answer, solver=f"{solved.answer.solver}, adjusted", rig=rig)
-        return unconfirmed(views_on_path(self.frames, object_masks(self.frames), replace(solved, answer=answer)))
+        return views_on_path(self.frames, object_masks(self.frames), replace(solved, answer=answer))
 
     def _told(self, held_out: Tracks) -> Views:
         """The told path as it is, never better than C."""
         assert self.trajectory is not None
         views = CommandedPoses().estimate(self.frames, self.trajectory, seed=self.seed)
-        answer = Answer(solver="commanded", rig=rig_of(views.cameras), placed=np.arange(len(views)), cost=0.0)
-        report = report_on(answer, held_out, total=len(views), width=views.cameras.width)
-        views = replace(views, confidence=np.full(len(views), 0.1, np.float32), report=report)
-        return at_best_c(views, "no solver could confirm the told path")
-
-
-def unconfirmed(views: Views) -> Views:
-    """The views, graded C at best where their path is as it was told."""
-    if not views.solver.startswith("commanded"):
-        return views
-    return at_best_c(views, "the frames do not tell height and lens better than they were told")
-
-
-def at_best_c(views: Views, reason: str) -> Views:
-    """The views with a grade of C, or the worse one they have, and why."""
-    assert views.report is not None
-    grade: Grade = "C" if views.report.grade in GOOD else views.report.grade
-    return replace(views, report=replace(views.report, grade=grade, reasons=(reason, *views.report.reasons)))
+        views = replace(views, confidence=np.full(len(views), 0.1, np.float32))
+        frames, doubt = np.arange(len(views)), "no solver could confirm the told path"
+        return judged(views, held_out, total=len(views), placed=frames, doubt=doubt)

@@ -30,12 +30,14 @@ class Bar:
     opposite: float
     """Least margin over the opposite direction, where there is one."""
     tracks: int
+    sure: bool = True
+    """Whether an answer that is in doubt stays below."""
 
 
 BARS = (
     Bar(grade="A", placed=0.95, pixels=1.3, inliers=0.7, parallax_deg=6.0, opposite=0.5, tracks=100),
     Bar(grade="B", placed=0.8, pixels=2.2, inliers=0.4, parallax_deg=3.0, opposite=0.15, tracks=50),
-    Bar(grade="C", placed=0.5, pixels=4.0, inliers=0.15, parallax_deg=1.5, opposite=-0.2, tracks=20),
+    Bar(grade="C", placed=0.5, pixels=4.0, inliers=0.15, parallax_deg=1.5, opposite=-0.2, tracks=20, sure=False),
 )
 
 
@@ -49,6 +51,7 @@ class _Figures:
     parallax_deg: float
     tracks: int
     at_limit: bool
+    doubt: str = ""
     margins: dict[str, float] = field(default_factory=dict)
 
 
@@ -63,6 +66,7 @@ def report_on(answer: Answer, held_out: Tracks, *, total: int, width: int) -> Po
         parallax_deg=float(np.degrees(np.median(widest_angles(held_out, answer.rig)))) if len(held_out) else 0.0,
         tracks=len(held_out),
         at_limit=answer.at_limit,
+        doubt=answer.doubt,
         margins=answer.margins,
     )
     grade, reasons = graded(figures)
@@ -102,6 +106,7 @@ def _shortfalls(figures: _Figures, bar: Bar) -> list[str]:
     """In what the figures miss a bar."""
     opposite = figures.margins.get("opposite direction", 9.0)
     checks = [
+        (bool(figures.doubt) and bar.sure, figures.doubt),
         (
             figures.placed < bar.placed,
             f"{figures.placed:.0%} of the frames are placed, {bar.grade} needs {bar.placed:.0%}",
@@ -122,9 +127,9 @@ def _shortfalls(figures: _Figures, bar: Bar) -> list[str]:
     return [reason for failed, reason in checks if failed]
 
 
-def judged(views: Views, held_out: Tracks, *, total: int, placed: Int64[np.ndarray, "K"]) -> Views:
+def judged(views: Views, held_out: Tracks, *, total: int, placed: Int64[np.ndarray, "K"], doubt: str = "") -> Views:
     """The views with a report on their cameras; `placed` are their frames. The tracks are numbered as the views are."""
-    answer = Answer(solver=views.solver, rig=rig_of(views.cameras), placed=placed, cost=0.0)
+    answer = Answer(solver=views.solver, rig=rig_of(views.cameras), placed=placed, cost=0.0, doubt=doubt)
     return with_report(views, answer, held_out, total=total)
 
 

@@ -51,7 +51,7 @@ def find_circle(frames: Frames, greys: Greys, random: np.random.Generator, *, ma
     fitted, held_out = divided(tracks, random, FEW_TRACKS)
     trials = [_trial(path, fitted, held_out) for path in _starts(frames, closed)]
     best = min(trials, key=lambda trial: (trial.at_limit, trial.cost))
-    return solve_told_path(greys, best.path, random, max_waves=max_waves, called="circle")
+    return solve_told_path(greys, best.path, random, max_waves=max_waves, called="circle", doubt="")
 
 
 def _starts(frames: Frames, closed: bool) -> list[Path]:

@@ -31,6 +31,9 @@ LOST_COST = 2.0
 FEW_TRACKS = 300
 """Of which the direction is decided."""
 
+AS_TOLD = "the frames do not tell height and lens better than they were told"
+"""Doubt about a path of which no number is free."""
+
 Follow = Callable[[PathFit | None, int], Tracks]
 """Tracks that are looked for where a fit says, on frames halved so many times."""
 
@@ -45,11 +48,18 @@ class ToldAnswer:
 
 
 def solve_told_path(
-    greys: Greys, path: Path, random: np.random.Generator, *, max_waves: int = 2, called: str = "commanded"
+    greys: Greys,
+    path: Path,
+    random: np.random.Generator,
+    *,
+    max_waves: int = 2,
+    called: str = "commanded",
+    doubt: str = AS_TOLD,
 ) -> ToldAnswer:
     """The told path with as many numbers free as held-out tracks ask for, in the direction that fits better.
 
-    `called` is the name of the path when no number needs to be free. Raises PoseError when too little can be followed.
+    Where no number needs to be free the path is `called` so, and `doubt` is what is to be said against it. Raises
+    PoseError when too little can be followed.
     """
     ways = {False: path, True: reversed_path(path)}
     shared = flow_tracks(greys, closed=path.closed, finest=COARSE[-1]) if greys.masks is None else None
@@ -70,6 +80,7 @@ def solve_told_path(
         placed=np.arange(len(path)),
         cost=costs[chosen],
         at_limit=fits[chosen].at_limit,
+        doubt="" if len(fits[chosen].numbers) else doubt,
         margins={
             "opposite direction": rough[not turned].cost / max(best.cost, 1e-9) - 1,
             "next model": min(others) / max(costs[chosen], 1e-9) - 1,

@@ -34,7 +34,7 @@ def confirmed(views: Views, own: Tracks, *, ordered: bool, total: int, placed: I
     if sure.all() or sure.sum() < LEAST_VIEWS:
         return judged(views, witnesses, total=total, placed=placed)
     kept = np.flatnonzero(sure)
-    report = judged(_some(views, kept), among(witnesses, kept, len(views)), total=total, placed=placed[sure])
+    report = judged(views.select(kept), among(witnesses, kept, len(views)), total=total, placed=placed[sure])
     lost = ", ".join(str(i) for i in placed[~sure])
     assert report.report is not None
     reasons = (*report.report.reasons, f"no other points confirm COLMAP's cameras of frame {lost}")
@@ -58,16 +58,3 @@ def _capped(views: Views, count: int) -> Views:
     reason = f"only {count} points judge the cameras that are not the solver's own"
     capped: PoseReport = replace(report, grade="B" if report.grade == "A" else report.grade)
     return replace(views, report=replace(capped, reasons=(*report.reasons, reason)))
-
-
-def _some(views: Views, kept: Int64[np.ndarray, "K"]) -> Views:
-    """Only these views."""
-    return replace(
-        views,
-        rgb=views.rgb[kept],
-        cameras=views.cameras.select(kept),
-        confidence=views.confidence[kept],
-        depth=None if views.depth is None else views.depth[kept],
-        alpha=None if views.alpha is None else views.alpha[kept],
-        mask=None if views.mask is None else views.mask[kept],
-    )

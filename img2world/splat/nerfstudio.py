@@ -30,7 +30,7 @@ from img2world.core.scene import Scene
 from img2world.core.splat_ply import gaussians_from_columns
 from img2world.core.views import Views
 from img2world.splat.initialize import gaussians_from_surface
-from img2world.splat.optimize import MIN_VIEWS, GaussianSplat, background_color, views_at
+from img2world.splat.optimize import MIN_VIEWS, GaussianSplat, background_color
 
 BIN_VARIABLE = "IMG2WORLD_NERFSTUDIO_BIN"
 STEP = re.compile(r"^(?:\x1b\[[0-9;]*[A-Za-z]|\s)*(\d+) \(\d+\.\d+%\)")
@@ -84,7 +84,7 @@ class NerfstudioSplat:
                 f"{len(views)} view, needs at least {MIN_VIEWS}", hint="raise video.num_frames, or add pictures"
             )
         held_out = self.held_out(len(views))
-        trained = views_at(views, np.flatnonzero(~held_out))
+        trained = views.select(np.flatnonzero(~held_out))
         with scratch_folder() as folder:
             write_dataset(views, held_out, folder / "data")
             run = folder / "runs" / RUN[0] / self.method / RUN[1]

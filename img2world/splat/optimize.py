@@ -91,10 +91,10 @@ class GaussianSplat:
                 f"{len(views)} view, needs at least {MIN_VIEWS}", hint="raise video.num_frames, or add pictures"
             )
         held_out = self.held_out(len(views))
-        trained = views_at(views, np.flatnonzero(~held_out))
+        trained = views.select(np.flatnonzero(~held_out))
         background = background_color(trained)
         start = initialize(trained, self.max_gaussians)
-        unseen = views_at(views, np.flatnonzero(held_out)) if held_out.any() else None
+        unseen = views.select(np.flatnonzero(held_out)) if held_out.any() else None
         with one_torch_thread():
             gaussians, refined = train(
                 start, trained, self, background=background, seed=seed, progress=progress, unseen=unseen
@@ -121,18 +121,3 @@ def background_color(views: Views) -> tuple[float, float, float]:
     border = np.concatenate([rgb[:, :, [0, -1]].reshape(-1, 3), rgb[:, [0, -1]].reshape(-1, 3)])
     red, green, blue = (border.astype(np.float64).mean(0) / 255).tolist()
     return (red, green, blue)
-
-
-def views_at(views: Views, index: np.ndarray) -> Views:
-    """Some of the views."""
-    return Views(
-        rgb=views.rgb[index],
-        cameras=views.cameras.select(index),
-        confidence=views.confidence[index],
-        points=views.points,
-        point_colors=views.point_colors,
-        solver=views.solver,
-        depth=None if views.depth is None else views.depth[index],
-        alpha=None if views.alpha is None else views.alpha[index],
-        mask=None if views.mask is None else views.mask[index],
-    )

@@ -28,7 +28,7 @@ from img2world.splat.cuda import (
 )
 from img2world.splat.initialize import initialize
 from img2world.splat.metrics import evaluate
-from img2world.splat.optimize import GaussianSplat, views_at
+from img2world.splat.optimize import GaussianSplat
 
 pytest.importorskip("gsplat")
 torch_impl = pytest.importorskip("gsplat.cuda._torch_impl")
@@ -95,7 +95,7 @@ def small_views(wall_views):
 @pytest.fixture(scope="module")
 def trained_views(small_views):
     held_out = GaussianSplat().held_out(len(small_views))
-    return views_at(small_views, np.flatnonzero(~held_out))
+    return small_views.select(np.flatnonzero(~held_out))
 
 
 def test_it_learns_and_keeps_the_budget(small_views, trained_views):
