@@ -6,12 +6,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-CURVES = ("loss", "scene_absrel", "scene_delta1", "object_front_mae", "object_hidden_mae", "object_iou")
 COLORS = ((40, 40, 40), (200, 60, 30), (30, 120, 200), (30, 150, 60), (160, 60, 160), (200, 140, 0))
 WIDTH, HEIGHT = 480, 300
 
 
-def draw_curves(log: Path, path: Path, curves: tuple[str, ...] = CURVES) -> None:
+def draw_curves(log: Path, path: Path, curves: tuple[str, ...]) -> None:
     """One panel for each of six curves of a log of JSON lines, against the steps."""
     rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     panels = [

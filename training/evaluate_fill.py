@@ -17,25 +17,13 @@ from img2world.geometry.nano_fill import NanoFill
 from training.fill_in_use import held_out_paths, in_use_table
 from training.fill_measure import composited, fill_table, filled, held_out_examples
 from training.fill_stream import Example
+from training.weights import with_weights
 
 TRIED = (1, 2, 4)
 """Steps of the sampler. One gives the mean of what may be there, more a sample of it, which by PSNR is farther off."""
 
 SHOWN = 10
 """Sequences on the sheet of pictures."""
-
-
-def load_fill(path: Path) -> NanoFill:
-    """The mean weights of a checkpoint, or weights as they are shipped."""
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        state = {name: values.float() for name, values in load_file(path).items()}
-    else:
-        state = torch.load(path, weights_only=True)["mean"]
-    network = NanoFill()
-    network.load_state_dict(state)
-    return network.eval()
 
 
 def tables(network: NanoFill, examples: Sequence[Example]) -> Iterator[tuple[str, dict[str, float]]]:
@@ -79,7 +67,7 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    network, examples = load_fill(options.weights), held_out_examples(options.count)
+    network, examples = with_weights(NanoFill(), options.weights), held_out_examples(options.count)
     if options.sheet:
         write_fill_sheet(network, examples, options.sheet)
     for name, row in tables(network, examples):

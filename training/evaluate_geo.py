@@ -18,22 +18,10 @@ from img2world.geometry.nano_geo import OUTPUTS, Channel, NanoGeo, network_input
 from training.geo_loss import scene_errors
 from training.held_out import SIDE, held_out_views, mean_map, predict, table
 from training.views import Studio, View
+from training.weights import with_weights
 
 MOTORCYCLE = {"focal": 994.978, "offset": 31.086}
 """Of the Middlebury 2014 pair at a quarter of its size: depth = focal * baseline / (disparity + offset)."""
-
-
-def load_network(path: Path) -> NanoGeo:
-    """The mean weights of a checkpoint, or weights as they are shipped."""
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        state = {name: values.float() for name, values in load_file(path).items()}
-    else:
-        state = torch.load(path, weights_only=True)["mean"]
-    network = NanoGeo()
-    network.load_state_dict(state)
-    return network.eval()
 
 
 def version_0(view: View) -> np.ndarray:
@@ -179,7 +167,7 @@ def main() -> None:
     parser.add_argument("--views", type=int, default=160)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    network = load_network(options.weights)
+    network = with_weights(NanoGeo(), options.weights)
     mean = mean_map(held_out_views(options.views, seed=2))
     views = held_out_views(options.views)
     result: dict = {"made": made_tables(network, views, mean), "hidden colours": hidden_colors(network, views)}

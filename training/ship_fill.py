@@ -1,30 +1,13 @@
 """Write a checkpoint's mean weights where the program finds them: `python -m training.ship_fill CHECKPOINT`."""
 
-import argparse
-from pathlib import Path
-
-import torch
-from safetensors.torch import save_file
-
 from img2world.geometry.filled_world import WEIGHTS
-from training.evaluate_fill import load_fill
-from training.ship_geo import ASSETS
+from img2world.geometry.nano_fill import NanoFill
+from training.weights import ship_as_typed
 
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--out", type=Path, default=ASSETS / WEIGHTS)
-    options = parser.parse_args()
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    state = {
-        name: values.to(torch.float16).contiguous()
-        for name, values in load_fill(options.checkpoint).state_dict().items()
-    }
-    save_file(state, options.out, metadata={"model": "nano-fill", "licence": "Apache-2.0"})
-    options.out.chmod(0o644)
-    print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB")
+    ship_as_typed(NanoFill, WEIGHTS, __doc__, model="nano-fill")
 
 
 if __name__ == "__main__":

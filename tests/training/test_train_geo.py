@@ -11,7 +11,7 @@ from img2world.geometry.nano_geo import Channel, NanoGeo
 from training.geo_loss import geo_loss, object_errors, scene_errors
 from training.held_out import held_out_views, mean_map, table
 from training.stream import batch_of
-from training.train_geo import Plan, train
+from training.train_geo import GeoPlan, train
 
 TINY = {"batch": 4, "window": 3, "textures": 6, "channels": (16, 24, 32), "warmup": 2, "seed": 5}
 
@@ -25,10 +25,10 @@ def one_thread():
 
 
 def test_a_training_that_was_stopped_goes_on_as_if_it_was_not(tmp_path):
-    plan = Plan(steps=6, **TINY)
+    plan = GeoPlan(steps=6, **TINY)
     whole = train(plan, tmp_path / "whole", report_every=3, held_out=3)
     (tmp_path / "cut").mkdir()
-    train_to_half = train(Plan(steps=6, **TINY), tmp_path / "cut", report_every=3, held_out=3, stop_at=3)
+    train_to_half = train(GeoPlan(steps=6, **TINY), tmp_path / "cut", report_every=3, held_out=3, stop_at=3)
     assert train_to_half.step == 3
     cut = train(plan, tmp_path / "cut", report_every=3, held_out=3)
     assert whole.step == cut.step == 6

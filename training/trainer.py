@@ -1,0 +1,170 @@
+"""What both trainings have in common: they stop, and go on at any checkpoint with the same bits."""
+
+import argparse
+import json
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from training.curves import draw_curves
+from training.views import Studio
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """All that decides the result."""
+
+    steps: int
+    seed: int
+    batch: int
+    rate: float
+    warmup: int
+    window: int
+    largest_gradient: float
+    """Norm to which larger gradients are shortened."""
+    decay: float = 0.4
+    """Last share of the steps in which the rate falls to nothing."""
+    reuse: float = 4.0
+    textures: int = 320
+    assets: str = ""
+    """A manifest of models; every third is kept aside."""
+    channels: tuple[int, int, int] = (64, 128, 192)
+
+    def rate_at(self, step: int) -> float:
+        """The learning rate of a step."""
+        left = (self.steps - step) / (self.decay * self.steps)
+        return self.rate * min(1.0, (step + 1) / self.warmup, max(left, 0.01))
+
+
+class Training(ABC, Generic[Network]):
+    """A network in training, with its optimizer and the running mean of its weights."""
+
+    def __init__(self, plan: Plan, make: Callable[[tuple[int, int, int]], Network]) -> None:
+        self.plan, self.step, self._make = plan, 0, make
+        torch.manual_seed(plan.seed)
+        self.network = make(plan.channels)
+        plain = [values for values in self.network.parameters() if values.ndim <= 1]
+        decayed = [values for values in self.network.parameters() if values.ndim > 1]
+        self.optimizer = torch.optim.AdamW(
+            [{"params": decayed, "weight_decay": 0.02}, {"params": plain, "weight_decay": 0.0}],
+            lr=plan.rate,
+            betas=(0.9, 0.98),
+            foreach=True,
+        )
+        self.mean: dict[str, Tensor] = {name: values.clone() for name, values in self.network.state_dict().items()}
+
+    @abstractmethod
+    def loss(self) -> Tensor:
+        """The loss of the present step's batch, differentiable."""
+
+    def advance(self) -> float:
+        """One step; gives its loss."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.plan.rate_at(self.step)
+        loss = self.loss()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.plan.largest_gradient)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.step += 1
+        keep = min(0.998, (1 + self.step) / (10 + self.step))
+        for name, values in self.network.state_dict().items():
+            self.mean[name].lerp_(values, 1 - keep)
+        return float(loss.detach())
+
+    def averaged(self) -> Network:
+        """A network with the mean weights."""
+        network = self._make(self.plan.channels)
+        network.load_state_dict(self.mean)
+        return network.eval()
+
+    def save(self, path: Path) -> None:
+        """Write the state beside the old one, then in its place."""
+        state = {
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "mean": self.mean,
+        }
+        torch.save(state, path.with_suffix(".new"))
+        path.with_suffix(".new").replace(path)
+
+    def load(self, path: Path) -> None:
+        """Go on where a state was saved."""
+        state = torch.load(path, weights_only=True)
+        self.step, self.mean = state["step"], state["mean"]
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+def studio_of(plan: Plan) -> Studio:
+    """The maker of the pictures, with the models that may be trained on."""
+    if not plan.assets:
+        return Studio(plan.seed, textures=plan.textures)
+    from img2world.evaluation.assets import manifest_split
+    from training.assets import load_assets
+
+    compositions, pictures = load_assets(manifest_split(Path(plan.assets))[0], plan.textures)
+    return Studio(plan.seed, textures=plan.textures, assets=compositions, asset_pictures=pictures)
+
+
+def run_training(
+    training: Training[Any],
+    out: Path,
+    measure: Callable[[Any], dict[str, float]],
+    *,
+    report_every: int,
+    stop_at: int,
+    curves: tuple[str, ...],
+) -> None:
+    """Train to the end of the plan (or to step `stop_at`), from the checkpoint in `out` if there is one.
+
+    Logs and curves go there, too; `measure` tells how good a network is.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    checkpoint, log = out / "checkpoint.pt", out / "log.jsonl"
+    if checkpoint.exists():
+        training.load(checkpoint)
+    losses: list[float] = []
+    started, cpu = time.monotonic(), time.process_time()
+    end = stop_at or training.plan.steps
+    while training.step < end:
+        losses.append(training.advance())
+        if training.step % report_every == 0 or training.step == end:
+            row = {
+                "step": training.step,
+                "loss": round(sum(losses) / len(losses), 4),
+                "wall_s": round(time.monotonic() - started),
+                "cpu_s": round(time.process_time() - cpu),
+                **measure(training.averaged()),
+            }
+            with log.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+            training.save(checkpoint)
+            draw_curves(log, out / "curves.png", curves)
+            losses = []
+            print(json.dumps(row), flush=True)
+
+
+def plan_as_typed(make: Callable[..., Plan], about: str | None, *, steps_per_minute: int) -> tuple[Plan, Path]:
+    """The plan that a command line asks for, and the folder; `steps_per_minute` turns a budget into steps."""
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--minutes", type=float, default=90, help="CPU minutes, about")
+    parser.add_argument("--steps", type=int, default=0, help="overrules --minutes")
+    parser.add_argument("--assets", default="", help="manifest.csv of models to draw among the made things")
+    parser.add_argument("--seed", type=int, help="another seed makes other pictures")
+    parser.add_argument("--rate", type=float, help="highest learning rate")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    steps = options.steps or round(options.minutes * steps_per_minute)
+    chosen = {name: value for name in ("seed", "rate") if (value := getattr(options, name)) is not None}
+    return make(steps=steps, assets=options.assets, **chosen), options.out
