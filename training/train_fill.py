@@ -30,6 +30,7 @@ class FillPlan(Plan):
     seed: int = 2
     batch: int = 4
     rate: float = 8e-4
+    matrix_rate: float = 3e-3
     warmup: int = 100
     window: int = 96
     largest_gradient: float = 1.0

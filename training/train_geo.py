@@ -25,6 +25,7 @@ class GeoPlan(Plan):
     seed: int = 1
     batch: int = 16
     rate: float = 1e-3
+    matrix_rate: float = 3e-3
     warmup: int = 200
     window: int = 160
     largest_gradient: float = 2.0

@@ -13,7 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from training.curves import draw_curves
+from training.optimizer import MuonAdamW
 from training.views import Studio
+from training.weights import with_weights
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -26,6 +28,8 @@ class Plan:
     seed: int
     batch: int
     rate: float
+    matrix_rate: float
+    """Of inner layers; see `MuonAdamW`."""
     warmup: int
     window: int
     largest_gradient: float
@@ -37,11 +41,13 @@ class Plan:
     assets: str = ""
     """A manifest of models; every third is kept aside."""
     channels: tuple[int, int, int] = (64, 128, 192)
+    start: str = ""
+    """Weights or a checkpoint to begin with; empty begins with chance."""
 
-    def rate_at(self, step: int) -> float:
-        """The learning rate of a step."""
+    def share_at(self, step: int) -> float:
+        """The share of the highest learning rates that a step has."""
         left = (self.steps - step) / (self.decay * self.steps)
-        return self.rate * min(1.0, (step + 1) / self.warmup, max(left, 0.01))
+        return min(1.0, (step + 1) / self.warmup, max(left, 0.01))
 
 
 class Training(ABC, Generic[Network]):
@@ -51,14 +57,9 @@ class Training(ABC, Generic[Network]):
         self.plan, self.step, self._make = plan, 0, make
         torch.manual_seed(plan.seed)
         self.network = make(plan.channels)
-        plain = [values for values in self.network.parameters() if values.ndim <= 1]
-        decayed = [values for values in self.network.parameters() if values.ndim > 1]
-        self.optimizer = torch.optim.AdamW(
-            [{"params": decayed, "weight_decay": 0.02}, {"params": plain, "weight_decay": 0.0}],
-            lr=plan.rate,
-            betas=(0.9, 0.98),
-            foreach=True,
-        )
+        if plan.start:
+            with_weights(self.network, Path(plan.start)).train()
+        self.optimizer = MuonAdamW(self.network, rate=plan.rate, matrix_rate=plan.matrix_rate)
         self.mean: dict[str, Tensor] = {name: values.clone() for name, values in self.network.state_dict().items()}
 
     @abstractmethod
@@ -67,13 +68,10 @@ class Training(ABC, Generic[Network]):
 
     def advance(self) -> float:
         """One step; gives its loss."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.plan.rate_at(self.step)
         loss = self.loss()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.plan.largest_gradient)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
+        self.optimizer.step(self.plan.share_at(self.step))
         self.step += 1
         keep = min(0.998, (1 + self.step) / (10 + self.step))
         for name, values in self.network.state_dict().items():
@@ -162,9 +160,9 @@ def plan_as_typed(make: Callable[..., Plan], about: str | None, *, steps_per_min
     parser.add_argument("--steps", type=int, default=0, help="overrules --minutes")
     parser.add_argument("--assets", default="", help="manifest.csv of models to draw among the made things")
     parser.add_argument("--seed", type=int, help="another seed makes other pictures")
-    parser.add_argument("--rate", type=float, help="highest learning rate")
+    parser.add_argument("--start", help="weights or a checkpoint to begin with, where OUT has none")
     options = parser.parse_args()
     torch.set_num_threads(1)
     steps = options.steps or round(options.minutes * steps_per_minute)
-    chosen = {name: value for name in ("seed", "rate") if (value := getattr(options, name)) is not None}
+    chosen = {name: value for name in ("seed", "start") if (value := getattr(options, name)) is not None}
     return make(steps=steps, assets=options.assets, **chosen), options.out

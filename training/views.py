@@ -15,7 +15,7 @@ from training.places import PLACES, SHARES
 from training.textures import TextureBank, texture_bank
 from training.things import any_thing
 
-OBJECT_SHARE_OF_VIEWS = 0.42
+OBJECT_SHARE_OF_VIEWS = 0.6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +94,7 @@ class Studio:
         middle, radius = (low + high) / 2, float(np.linalg.norm(high - low)) / 2
         views = []
         for _ in range(count):
-            turn, up = rng.uniform(0, 2 * np.pi), float(np.clip(rng.normal(0.25, 0.3), -0.4, 1.2))
+            turn, up = rng.uniform(0, 2 * np.pi), float(np.clip(rng.normal(0.25, 0.2), -0.3, 1.2))
             fov = rng.uniform(0.26, 0.85)
             direction = np.array([np.sin(turn) * np.cos(up), np.sin(up), np.cos(turn) * np.cos(up)])
             eye = middle + direction * radius / np.sin(fov / 2)

@@ -58,7 +58,7 @@ def truth_maps(batch):
 
 
 def test_the_truth_has_no_loss_but_that_of_the_doubt():
-    views = held_out_views(6, textures=6)
+    views = held_out_views(12, textures=6)
     batch = batch_of(views)
     maps, lens = truth_maps(batch), batch.log_lens.nan_to_num()
     # Both doubts at their lower bound weigh 0.02 * -3 each where there is something to doubt.
