@@ -41,13 +41,15 @@ class Plan:
     assets: str = ""
     """A manifest of models; every third is kept aside."""
     channels: tuple[int, int, int] = (64, 128, 192)
+    peak: float = 1.0
+    """Highest share of the rates; less refines weights that are good."""
     start: str = ""
     """Weights or a checkpoint to begin with; empty begins with chance."""
 
     def share_at(self, step: int) -> float:
         """The share of the highest learning rates that a step has."""
         left = (self.steps - step) / (self.decay * self.steps)
-        return min(1.0, (step + 1) / self.warmup, max(left, 0.01))
+        return self.peak * min(1.0, (step + 1) / self.warmup, max(left, 0.01))
 
 
 class Training(ABC, Generic[Network]):
@@ -161,8 +163,12 @@ def plan_as_typed(make: Callable[..., Plan], about: str | None, *, steps_per_min
     parser.add_argument("--assets", default="", help="manifest.csv of models to draw among the made things")
     parser.add_argument("--seed", type=int, help="another seed makes other pictures")
     parser.add_argument("--start", help="weights or a checkpoint to begin with, where OUT has none")
+    parser.add_argument("--peak", type=float, help="highest share of the rates; less refines weights that are good")
+    parser.add_argument("--decay", type=float, help="last share of the steps in which the rates fall to nothing")
     options = parser.parse_args()
     torch.set_num_threads(1)
     steps = options.steps or round(options.minutes * steps_per_minute)
-    chosen = {name: value for name in ("seed", "start") if (value := getattr(options, name)) is not None}
+    chosen = {
+        name: value for name in ("seed", "start", "peak", "decay") if (value := getattr(options, name)) is not None
+    }
     return make(steps=steps, assets=options.assets, **chosen), options.out

@@ -99,7 +99,11 @@ def eval_poses(
     path: Annotated[list[str] | None, typer.Option(help="circle, wobble or room.  [default: all]")] = None,
     dose: Annotated[list[str] | None, typer.Option(help="clean, mild or hard.  [default: clean and hard]")] = None,
     count: Annotated[int, typer.Option(help="At most so many objects, and rooms.", min=1)] = 12,
+    first: Annotated[int, typer.Option(help="First seed.", min=0)] = 0,
     seeds: Annotated[int, typer.Option(help="Times each.", min=1)] = 3,
+    scenes: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Posed photos, as views/ of a run, instead of orbits.")
+    ] = None,
     size: Annotated[int, typer.Option(help="Pixels along each side of the frames.", min=64)] = 256,
     kept: Annotated[
         Path | None,
@@ -113,6 +117,7 @@ def eval_poses(
     img2world eval poses                                   objects and rooms made by seed
     img2world eval poses --assets my-models/ --count 10
     img2world eval poses --solver auto --solver colmap --path circle --dose hard
+    img2world eval poses --scenes posed-photos/            yours, whose cameras are known
 
     \b
     circle: 21 frames around an object; wobble: 36 that rise and fall by 12 degrees; room: 30 along 80 degrees.
@@ -128,7 +133,15 @@ def eval_poses(
         from img2world.evaluation import pose_tables, poses
 
         options = poses.pose_options(
-            assets=assets, count=count, seeds=seeds, size=size, ways=path, doses=dose, solvers=solver
+            assets=assets,
+            count=count,
+            first=first,
+            seeds=seeds,
+            size=size,
+            scenes=scenes,
+            ways=path,
+            doses=dose,
+            solvers=solver,
         )
         rows = pose_tables.read_rows(kept) if kept else []
         for row in poses.evaluate_poses(options, known={row.key for row in rows}):

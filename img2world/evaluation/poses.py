@@ -18,6 +18,7 @@ from img2world.evaluation.placement import turned
 from img2world.evaluation.pose_metrics import PoseScore, score_poses
 from img2world.evaluation.procedural import procedural_object
 from img2world.evaluation.rendering import render_asset
+from img2world.evaluation.scenes import posed_photos, scene_folders, scene_name
 from img2world.options import did_you_mean
 from img2world.poses.auto import AutoPoses
 from img2world.poses.colmap import ColmapPoses
@@ -67,6 +68,10 @@ WAYS = {
 }
 
 
+REAL = ("photos", "as is")
+"""Path and damage of posed photos in the table."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PoseOptions:
     """What is to be evaluated."""
@@ -74,8 +79,12 @@ class PoseOptions:
     assets: Path | None = None
     count: int = 12
     """Objects, and rooms."""
+    first: int = 0
+    """The first seed."""
     seeds: int = 3
     """Times each, with another side, height, path and damage."""
+    scenes: Path | None = None
+    """A folder with posed photos, as `views/` of a run: each is taken as photos without order, nothing told."""
     size: int = 256
     ways: tuple[str, ...] = tuple(WAYS)
     doses: tuple[str, ...] = ("clean", "hard")
@@ -89,18 +98,27 @@ def pose_options(
     solvers: list[str] | None,
     assets: Path | None = None,
     count: int = 12,
+    first: int = 0,
     seeds: int = 3,
     size: int = 256,
+    scenes: Path | None = None,
 ) -> PoseOptions:
-    """Options as they were typed, what is left out being the default. Raises RecipeError for unknown names."""
+    """Options as they were typed, what is left out being the default. Raises RecipeError for unknown names.
+
+    With `scenes`, paths are only rendered when they are named, too.
+    """
     default = PoseOptions()
-    chosen = {"ways": ways or default.ways, "doses": doses or default.doses, "solvers": solvers or default.solvers}
+    chosen = {
+        "ways": ways or ([] if scenes else default.ways),
+        "doses": doses or default.doses,
+        "solvers": solvers or default.solvers,
+    }
     for name, known in (("ways", WAYS), ("doses", DOSES), ("solvers", SOLVERS)):
         for word in chosen[name]:
             if word not in known:
                 raise RecipeError(f"there is no {word}", hint=did_you_mean(word, list(known)))
     named = {name: tuple(words) for name, words in chosen.items()}
-    return PoseOptions(assets=assets, count=count, seeds=seeds, size=size, **named)
+    return PoseOptions(assets=assets, count=count, first=first, seeds=seeds, size=size, scenes=scenes, **named)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +149,7 @@ class PoseRow:
 
 def evaluate_poses(options: PoseOptions, *, known: Collection[tuple[str, ...]] = ()) -> Iterator[PoseRow]:
     """Rows of all solvers on all clips, seed by seed, but for those whose `key` is known."""
-    for seed in range(options.seeds):
+    for seed in range(options.first, options.first + options.seeds):
         for name in options.ways:
             for case, make, truth in _clips(options, WAYS[name], seed):
                 told = _told(truth, WAYS[name], seed)
@@ -148,9 +166,23 @@ def evaluate_poses(options: PoseOptions, *, known: Collection[tuple[str, ...]] =
                     # Solvers see what comes out of a generator: pictures.
                     row = _row(solver, Frames(rgb=spoilt.rgb, times=spoilt.times), truth, told)
                     yield replace(row, case=case, seed=seed, way=name, dose=dose)
+    if options.scenes is not None:
+        yield from _photo_rows(options.scenes, options.solvers, known)
 
 
-def _row(solver: str, frames: Frames, truth: Cameras, told: Cameras) -> PoseRow:
+def _photo_rows(scenes: Path, solvers: Collection[str], known: Collection[tuple[str, ...]]) -> Iterator[PoseRow]:
+    """Rows of posed photos, given without their order and cameras."""
+    for folder in scene_folders(scenes):
+        case = scene_name(folder, scenes)
+        wanted = [solver for solver in solvers if (case, "0", *REAL, solver) not in known]
+        if wanted:
+            views = posed_photos(folder)
+            photos = Frames(rgb=views.rgb, mask=views.mask, times=np.arange(len(views)) / 1.0, ordered=False)
+            for solver in wanted:
+                yield replace(_row(solver, photos, views.cameras, None), case=case, way=REAL[0], dose=REAL[1])
+
+
+def _row(solver: str, frames: Frames, truth: Cameras, told: Cameras | None) -> PoseRow:
     """One solver on one clip; a refusal places no frame."""
     start = _processor_seconds()
     trajectory = None if solver.endswith("path unknown") else told

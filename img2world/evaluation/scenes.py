@@ -22,8 +22,8 @@ MIN_OVERLAP = 0.4
 NAME = "transforms.json"
 
 
-def scene_sources(folder: Path, size: int) -> list[CaseSource]:
-    """Each `views/` of a run, or folder that `Views.save` wrote, at or below a folder; the first view is the photo.
+def scene_folders(folder: Path) -> list[Path]:
+    """Each `views/` of a run, or folder that `Views.save` wrote, at or below a folder.
 
     Raises AssetError when there is none.
     """
@@ -32,9 +32,27 @@ def scene_sources(folder: Path, size: int) -> list[CaseSource]:
         raise AssetError(
             f"no posed photos are there: {folder}", hint="needs folders such as views/ of `img2world run photos/`"
         )
+    return found
+
+
+def scene_name(path: Path, folder: Path) -> str:
+    """What a scene found at or below a folder is called."""
+    return path.relative_to(folder.parent).as_posix().replace("/", "-")
+
+
+def posed_photos(folder: Path) -> Views:
+    """What `Views.save` wrote. Raises AssetError when it cannot be read."""
+    try:
+        return Views.load(folder)
+    except (OSError, KeyError, TypeError, ValueError, Img2WorldError) as error:
+        raise AssetError(f"posed photos cannot be read: {error} ({folder})", hint="make them again") from error
+
+
+def scene_sources(folder: Path, size: int) -> list[CaseSource]:
+    """The scenes of `scene_folders`; the first view of each is the photo."""
     sources = []
-    for path in found:
-        name = path.relative_to(folder.parent).as_posix().replace("/", "-")
+    for path in scene_folders(folder):
+        name = scene_name(path, folder)
         sources.append(
             CaseSource(
                 name=name, is_object=False, file=path, make=lambda path=path, name=name: scene_case(path, name, size)
@@ -49,10 +67,7 @@ def scene_case(folder: Path, name: str, size: int) -> Case:
     The world's unit is the median depth of the first. Raises AssetError without depth, or when no other view
     sees what the first one does.
     """
-    try:
-        views = Views.load(folder)
-    except (OSError, KeyError, TypeError, ValueError, Img2WorldError) as error:
-        raise AssetError(f"posed photos cannot be read: {error} ({folder})", hint="make them again") from error
+    views = posed_photos(folder)
     if views.depth is None or not (views.depth[0] > 0).any():
         raise AssetError(f"the first view has no depth: {folder}", hint="depth tells the scale; give views.safetensors")
     truth = _shrunk(views, size)

@@ -13,7 +13,7 @@ from img2world.geometry.fill import nearest_known
 from img2world.geometry.guess import SceneGuess, guess_scene
 from img2world.geometry.layout import WORK_SIZE, Layout, refined
 
-NEAREST, FARTHEST = 0.5, 2.5
+NEAREST, FARTHEST = 0.5, 4.0
 """Depths that the guesses are kept between; the middle of the picture's depths is 1."""
 
 STANDS_OUT = 1.03
@@ -25,12 +25,12 @@ LEAST_SKY = 0.06
 
 
 def with_learned_depth(layout: Layout, rgb: UInt8[np.ndarray, "H W 3"]) -> Layout:
-    """The same parts, a sky also where only the network sees one, everything at its guessed depth.
+    """The same parts at their guessed depths, with a sky where the network sees one, and only there.
 
     Raises MissingPackageError without weights.
     """
     guess = guess_scene(rgb)
-    sky = layout.sky if layout.sky is not None or layout.subject is not None else own_sky(guess, rgb)
+    sky = layout.sky if is_sky(layout.sky, guess) else None if layout.subject is not None else own_sky(guess, rgb)
     far = np.float32(1 / FARTHEST)
     # Of the sky's depth the network has learned nothing.
     inverse_depth = guess.inverse_depth.clip(far, 1 / NEAREST) * (1 - guess.sky) + far * guess.sky
@@ -48,6 +48,11 @@ def with_learned_depth(layout: Layout, rgb: UInt8[np.ndarray, "H W 3"]) -> Layou
             standing = inverse_depth[rows, columns]
         standing = np.maximum(standing, np.float32(STANDS_OUT) * ground)
     return replace(layout, ground=ground, sky=sky, subject_inverse_depth=standing, sky_inverse_depth=backdrop)
+
+
+def is_sky(alpha: Float32[np.ndarray, "H W"] | None, guess: SceneGuess) -> bool:
+    """Whether most of what stands out as a sky is one to the network, and not a wall."""
+    return alpha is not None and bool((alpha * guess.sky).sum() > 0.5 * alpha.sum())
 
 
 def own_sky(guess: SceneGuess, rgb: UInt8[np.ndarray, "H W 3"]) -> Float32[np.ndarray, "H W"] | None:

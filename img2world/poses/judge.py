@@ -22,7 +22,7 @@ class Bar:
 
     grade: Grade
     placed: float
-    """Least share of the frames."""
+    """Least share of the frames. With nine in ten, 81 % of the pairs are known; A and B promise 80."""
     pixels: float
     """Most median error."""
     inliers: float
@@ -36,7 +36,7 @@ class Bar:
 
 BARS = (
     Bar(grade="A", placed=0.95, pixels=1.3, inliers=0.7, parallax_deg=6.0, opposite=0.5, tracks=100),
-    Bar(grade="B", placed=0.8, pixels=2.2, inliers=0.4, parallax_deg=3.0, opposite=0.15, tracks=50),
+    Bar(grade="B", placed=0.9, pixels=2.2, inliers=0.4, parallax_deg=3.0, opposite=0.15, tracks=50),
     Bar(grade="C", placed=0.5, pixels=4.0, inliers=0.15, parallax_deg=1.5, opposite=-0.2, tracks=20, sure=False),
 )
 

@@ -6,10 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.errors import RecipeError
+from img2world.core.trajectory import on_sphere
+from img2world.core.views import Views
+from img2world.evaluation.assets import AssetError
 from img2world.evaluation.pose_metrics import PoseScore
 from img2world.evaluation.pose_tables import as_json, confusion_lines, mean_lines, read_rows
 from img2world.evaluation.poses import WAYS, PoseRow, evaluate_poses, pose_options
+from img2world.video.synthetic import SyntheticVideo
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +85,35 @@ def test_unknown_words():
 def test_seeds_give_other_clips(rows):
     assert rows[0].score.median_rotation_deg != rows[2].score.median_rotation_deg
     assert np.unique([row.seed for row in rows]).tolist() == [0, 1]
+
+
+def test_posed_photos_are_evaluated_without_their_order_and_cameras(tmp_path):
+    poses = on_sphere(np.radians(np.linspace(-25, 25, 8)), np.radians(np.linspace(3, 9, 8)))
+    intrinsics = np.repeat(intrinsics_from_fov(np.radians(55), 256, 256)[None], 8, 0)
+    truth = Cameras(world_from_cam=poses, intrinsics=intrinsics, width=256, height=256)
+    room = SyntheticVideo(kind="room").generate(None, truth, seed=0)
+    views = Views(
+        rgb=room.rgb,
+        cameras=truth,
+        confidence=np.ones(len(truth), np.float32),
+        points=np.zeros((0, 3), np.float32),
+        point_colors=np.zeros((0, 3), np.uint8),
+        solver="given",
+    )
+    (tmp_path / "scenes" / "room").mkdir(parents=True)
+    views.save(tmp_path / "scenes" / "room")
+    options = pose_options(ways=None, doses=None, solvers=["colmap", "commanded"], scenes=tmp_path / "scenes")
+    rows = list(evaluate_poses(options))
+    assert [(row.case, row.way, row.solver) for row in rows] == [
+        ("scenes-room", "photos", "colmap"),
+        ("scenes-room", "photos", "commanded"),
+    ]
+    assert rows[0].score.auc30 > 80
+    assert rows[1].score.placed == 0  # nobody told it a path
+    assert not list(evaluate_poses(options, known={row.key for row in rows}))
+    with pytest.raises(AssetError, match="no posed photos"):
+        list(
+            evaluate_poses(
+                pose_options(ways=None, doses=None, solvers=None, scenes=tmp_path / "scenes" / "room" / "images")
+            )
+        )
