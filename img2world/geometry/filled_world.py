@@ -34,8 +34,7 @@ AT_ONCE = 4
 """As many as the network was trained with; the next ones are drawn from the world as painted so far."""
 
 STEPS = 1
-"""From noise to picture. One gives the mean of what may be there; two and four are nearer to a sample of it, and by PSNR
-farther from the truth."""
+"""From noise to picture. One gives the mean of what may be there; more give a sample of it, by PSNR farther off."""
 
 SUPERSAMPLE = 4
 """Samples along each axis of a pixel of the small anchor frames."""

@@ -38,6 +38,9 @@ class Greys:
 
     pictures: UInt8[np.ndarray, "V H W"]
     masks: Bool[np.ndarray, "V H W"] | None
+    """Where the object is."""
+    counted: Bool[np.ndarray, "V H W"] | None
+    """What is not to be ignored."""
     scale: float
     """Pixels of these for one of the frames."""
 
@@ -45,8 +48,15 @@ class Greys:
         return len(self.pictures)
 
 
-def prepare(rgb: UInt8[np.ndarray, "V H W 3"], masks: Bool[np.ndarray, "V H W"] | None) -> Greys:
-    """The frames made small and grey, each with the same mean and spread where its object is."""
+def prepare(
+    rgb: UInt8[np.ndarray, "V H W 3"],
+    masks: Bool[np.ndarray, "V H W"] | None,
+    used: UInt8[np.ndarray, "V H W"] | None = None,
+) -> Greys:
+    """The frames made small and grey, each with the same mean and spread where its object is.
+
+    Where `used` is 0 nothing is followed.
+    """
     import cv2
 
     height, width = rgb.shape[1:3]
@@ -64,7 +74,15 @@ def prepare(rgb: UInt8[np.ndarray, "V H W 3"], masks: Bool[np.ndarray, "V H W"] 
             grey[~mask] = 110 + 45 * (255 - inside.mean()) / (inside.std() + 1)
             small_masks.append(mask)
         pictures.append(np.clip(grey, 0, 255).astype(np.uint8))
-    return Greys(pictures=np.stack(pictures), masks=np.stack(small_masks) if small_masks else None, scale=scale)
+    counted = None
+    if used is not None:
+        counted = np.stack([cv2.resize(each, size, interpolation=cv2.INTER_AREA) > 250 for each in used])
+    return Greys(
+        pictures=np.stack(pictures),
+        masks=np.stack(small_masks) if small_masks else None,
+        counted=counted,
+        scale=scale,
+    )
 
 
 def dense_flow(
@@ -153,12 +171,14 @@ def sample(field: Float32[np.ndarray, "H W C"], places: Float64[np.ndarray, "P 2
 
 
 def _allowed(greys: Greys) -> Bool[np.ndarray, "V H W"]:
-    """Where points may be: in the frame, and well inside of the object."""
+    """Where points may be: in the frame, well inside of the object, and not in what is to be ignored."""
     import cv2
 
     allowed = np.ones(greys.pictures.shape, bool)
     if greys.masks is not None:
         allowed = np.stack([cv2.erode(mask.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0 for mask in greys.masks])
+    if greys.counted is not None:
+        allowed &= greys.counted
     allowed[:, :RIM] = allowed[:, -RIM:] = allowed[:, :, :RIM] = allowed[:, :, -RIM:] = False
     return allowed
 

@@ -40,6 +40,15 @@ def object_masks(frames: Frames) -> Bool[np.ndarray, "V H W"] | None:
     return masks if usual.mean() > 0.9 else None
 
 
+def to_look_at(
+    masks: Bool[np.ndarray, "V H W"] | None, mask: UInt8[np.ndarray, "V H W"] | None
+) -> Bool[np.ndarray, "V H W"] | None:
+    """Where points may be looked for: on the object, and not where pictures are to be ignored. None is everywhere."""
+    if mask is None:
+        return masks
+    return mask > 127 if masks is None else masks & (mask > 127)
+
+
 def plain_colour(rgb: UInt8[np.ndarray, "V H W 3"]) -> np.ndarray | None:
     """The colour [3] of the rim of all frames, if it has but one."""
     width = max(2, round(0.02 * min(rgb.shape[1:3])))

@@ -100,7 +100,7 @@ class _Search:
             yield "colmap", self._colmap
             return
         masks = object_masks(self.frames)
-        greys = prepare(self.frames.rgb, masks)
+        greys = prepare(self.frames.rgb, masks, self.frames.mask)
         solved: list[ToldAnswer] = []
         if self.trajectory is not None or masks is not None:
 

@@ -16,7 +16,7 @@ from img2world.core.progress import Progress, silent
 from img2world.core.views import Views
 from img2world.geometry.features import MOST_IN_VIDEO, feature_tracks, video_pairs
 from img2world.geometry.flow import Greys, flow_tracks, prepare
-from img2world.geometry.masks import object_masks
+from img2world.geometry.masks import object_masks, to_look_at
 from img2world.geometry.tracks import Tracks, join
 from img2world.poses.answer import among
 from img2world.poses.colmap import Found, views_of
@@ -51,7 +51,7 @@ class FlowColmapPoses:
                 f"{len(frames)} {'frames' if frames.ordered else 'photos'} cannot be followed by optical flow",
                 hint="use the colmap pose backend for photos; a video needs at least 3 frames",
             )
-        greys = prepare(frames.rgb, object_masks(frames))
+        greys = prepare(frames.rgb, object_masks(frames), frames.mask)
         fitted, held_out = divided_tracks(frames, greys, seed=seed)
         found = map_by_flow(
             frames,
@@ -79,7 +79,8 @@ def divided_tracks(frames: Frames, greys: Greys, *, seed: int) -> tuple[Tracks, 
     Only flow judges: where SIFT has a point, COLMAP would find it too.
     """
     fitted, held_out = flow_tracks(greys, closed=False).split(HELD_OUT, np.random.default_rng(seed))
-    blobs = feature_tracks(frames.rgb, object_masks(frames), video_pairs(len(frames)), most=MOST_IN_VIDEO)
+    where = to_look_at(object_masks(frames), frames.mask)
+    blobs = feature_tracks(frames.rgb, where, video_pairs(len(frames)), most=MOST_IN_VIDEO)
     return join([fitted, blobs]), held_out
 
 

@@ -53,7 +53,7 @@ class OrbitPoses:
                 hint="use the colmap pose backend for photos; a video needs at least 4 frames",
             )
         masks = object_masks(frames)
-        greys = prepare(frames.rgb, masks)
+        greys = prepare(frames.rgb, masks, frames.mask)
         solved = self.solve(frames, greys, trajectory, seed=seed)
         progress(len(frames), len(frames), cost=solved.answer.cost)
         return views_on_path(frames, masks, solved, self.max_points)

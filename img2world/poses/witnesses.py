@@ -10,6 +10,7 @@ from img2world.core.pose_report import PoseReport
 from img2world.core.views import Views
 from img2world.geometry.features import feature_tracks
 from img2world.geometry.flow import flow_tracks, prepare
+from img2world.geometry.masks import to_look_at
 from img2world.geometry.tracks import Tracks
 from img2world.poses.answer import among
 from img2world.poses.judge import BARS, INLIER_PIXELS, judged
@@ -45,10 +46,10 @@ def _witnesses(views: Views, ordered: bool) -> Tracks:
     """Points that were not looked for by the solver."""
     masks = None if views.alpha is None else views.alpha > 127
     if ordered:
-        return flow_tracks(prepare(views.rgb, masks), closed=False)
-    if views.mask is not None:
-        masks = views.mask > 127 if masks is None else masks & (views.mask > 127)
-    return feature_tracks(views.rgb, masks, list(combinations(range(len(views)), 2)), kind="corners")
+        return flow_tracks(prepare(views.rgb, masks, views.mask), closed=False)
+    return feature_tracks(
+        views.rgb, to_look_at(masks, views.mask), list(combinations(range(len(views)), 2)), kind="corners"
+    )
 
 
 def _capped(views: Views, count: int) -> Views:

@@ -51,10 +51,9 @@ def test_a_sky_is_far_and_a_wall_is_where_it_is(monkeypatch):
         np.testing.assert_allclose(seen.sky_inverse_depth[:40], 1 / FARTHEST, atol=0.01)
         monkeypatch.setattr(learned_layout, "guess_scene", lambda rgb: told(depth))
         wall = with_learned_depth(layout, rgb)
-        assert (wall.sky is None) == (found is None)
-        if found is not None:
-            np.testing.assert_allclose(wall.sky_inverse_depth[:40], 0.8, atol=0.01)
-            assert (wall.sky_inverse_depth < wall.ground).all()
+        # What the layout takes for a sky may be a wall to the network, and then is one surface with the rest.
+        assert wall.sky is None
+        np.testing.assert_allclose(wall.ground[:40], 0.8, atol=0.01)
 
 
 def test_what_is_behind_a_subject_joins_what_is_beside_it(monkeypatch):

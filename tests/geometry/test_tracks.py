@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from img2world.geometry.features import feature_tracks
 from img2world.geometry.flow import flow_tracks, prepare, sample
+from img2world.geometry.masks import to_look_at
 from img2world.geometry.tracks import Tracks, join, tracks_from_steps
 
 
@@ -65,3 +67,32 @@ def test_flow_follows_a_picture_that_slides(closed):
     forward = steps == 1
     assert np.median(np.abs(ways[forward] - [-3.0, 0.0])) < 0.1
     assert forward.all() or closed
+
+
+def test_nothing_is_followed_in_what_is_to_be_ignored():
+    import cv2
+
+    random = np.random.default_rng(0)
+    wide = cv2.GaussianBlur(random.integers(0, 255, (96, 200, 3), np.uint8), (0, 0), 2.0)
+    wide = np.clip((wide.astype(float) - 128) * 4 + 128, 0, 255).astype(np.uint8)
+    rgb = np.stack([wide[:, 3 * i : 3 * i + 128] for i in range(6)])
+    rgb[:, 30:70, 40:90] = wide[30:70, 100:150]  # somebody who walks along with the camera
+    mask = np.full(rgb.shape[:3], 255, np.uint8)
+    mask[:, 30:70, 40:90] = 0
+
+    def standing(tracks: Tracks) -> int:
+        steps = np.diff(tracks.place, axis=0)[np.diff(tracks.owner) == 0]
+        return int((np.abs(steps[:, 0]) < 0.5).sum())
+
+    assert standing(flow_tracks(prepare(rgb, None), closed=False)) > 20
+    masked = flow_tracks(prepare(rgb, None, mask), closed=False)
+    assert standing(masked) == 0
+    column, row = masked.place.astype(int).T
+    assert mask[masked.frame, row, column].all()
+    blobs = feature_tracks(rgb, to_look_at(None, mask), [(0, 4), (1, 5), (0, 5), (4, 5)])
+    column, row = blobs.place.astype(int).T
+    assert len(blobs)
+    assert mask[blobs.frame, row, column].all()
+    both = to_look_at(mask > 0, 255 - mask)
+    assert both is not None
+    assert not both.any()
