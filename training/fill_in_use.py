@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from img2world.core.cameras import Cameras
+from img2world.geometry.fill import nearest_known
 from img2world.geometry.filled_world import ANCHORS, STEPS, repainted
 from img2world.geometry.layers import SEEN, LayeredWorld
 from img2world.geometry.nano_fill import NanoFill
@@ -36,20 +37,23 @@ def held_out_paths(count: int, *, seed: int = SEED + 1, textures: int = 160) -> 
 
 
 def in_use_table(network: NanoFill, sequences: Many[Sequence], *, steps: int = STEPS) -> dict[str, float]:
-    """Mean PSNR in dB of frames between the drawn ones: where the photo shows nothing, and over all."""
+    """Mean PSNR in dB of frames between the drawn ones: where the photo shows nothing, and over all.
+
+    `_before` is the world as it was, `_nearest` each frame with the nearest colour that the photo shows.
+    """
     rows: dict[str, list[float]] = {}
     for i, sequence in enumerate(sequences):
         photo, drawn, judged = sequence.frames[0], sequence.frames[1 : 1 + ANCHORS], sequence.frames[1 + ANCHORS :]
         world = cache_of(photo, np.random.default_rng((SEED, i)), is_object=sequence.is_object, guessed=True)
         filled = repainted(network, world, photo.camera, path_of(drawn), steps=steps)
         pairs = [wrong(world, filled, frame) for frame in judged]
-        before, after = (np.sum(each, 0) for each in zip(*pairs, strict=True))
+        before, nearest, after = (np.sum(each, 0) for each in zip(*pairs, strict=True))
         kind = "object" if sequence.is_object else "scene"
         for region, name in enumerate(("unseen", "all")):
             if before[region, 1] < 0.003 * BETWEEN * SIDE * SIDE:
                 continue
-            old, new = (decibels(each[region, 0] / each[region, 1]) for each in (before, after))
-            for label, value in (("_before", old), ("", new), ("_gain", new - old)):
+            old, near, new = (decibels(each[region, 0] / each[region, 1]) for each in (before, nearest, after))
+            for label, value in (("_before", old), ("_nearest", near), ("", new), ("_gain", new - old)):
                 rows.setdefault(f"{kind}_{name}{label}", []).append(value)
     return {name: round(float(np.mean(values)), 3) for name, values in sorted(rows.items())}
 
@@ -61,11 +65,20 @@ def path_of(frames: Many[Posed]) -> Cameras:
     return replace(frames[0].camera, world_from_cam=poses, intrinsics=lenses)
 
 
-def wrong(world: LayeredWorld, filled: LayeredWorld, frame: Posed) -> tuple[np.ndarray, np.ndarray]:
-    """Sums of squared errors and numbers of pixels, unseen and all, before and after."""
+def wrong(world: LayeredWorld, filled: LayeredWorld, frame: Posed) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sums of squared errors and numbers of pixels, unseen and all: before, with nearest colours, and after."""
     truth = frame.rgb.astype(np.float32) / 255
-    before, after = (sums(Warper(each).draw(frame.camera), truth, frame) for each in (world, filled))
-    return before, after
+    before, after = (Warper(each).draw(frame.camera) for each in (world, filled))
+    return sums(before, truth, frame), sums(with_nearest(before), truth, frame), sums(after, truth, frame)
+
+
+def with_nearest(warped: Warped) -> Warped:
+    """The frame with the nearest seen colour wherever there is a surface that the photo does not show."""
+    seen = (warped.seen == SEEN) & (warped.alpha >= 0.5)
+    if not seen.any():
+        return warped
+    _, rows, columns = nearest_known(seen)
+    return replace(warped, rgb=np.where(seen[..., None], warped.rgb, warped.rgb[rows, columns]))
 
 
 def sums(warped: Warped, truth: np.ndarray, frame: Posed) -> np.ndarray:
