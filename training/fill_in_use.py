@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from img2world.core.cameras import Cameras
+from img2world.core.cameras import joined
 from img2world.geometry.fill import nearest_known
 from img2world.geometry.filled_world import ANCHORS, STEPS, repainted
-from img2world.geometry.layers import SEEN, LayeredWorld
+from img2world.geometry.layers import SEEN
 from img2world.geometry.nano_fill import NanoFill
 from img2world.geometry.warp import Warped, Warper
 from training.caches import cache_of
@@ -45,8 +45,9 @@ def in_use_table(network: NanoFill, sequences: Many[Sequence], *, steps: int = S
     for i, sequence in enumerate(sequences):
         photo, drawn, judged = sequence.frames[0], sequence.frames[1 : 1 + ANCHORS], sequence.frames[1 + ANCHORS :]
         world = cache_of(photo, np.random.default_rng((SEED, i)), is_object=sequence.is_object, guessed=True)
-        filled = repainted(network, world, photo.camera, path_of(drawn), steps=steps)
-        pairs = [wrong(world, filled, frame) for frame in judged]
+        filled = repainted(network, world, photo.camera, joined([frame.camera for frame in drawn]), steps=steps)
+        warpers = Warper(world), Warper(filled)
+        pairs = [wrong(*warpers, frame) for frame in judged]
         before, nearest, after = (np.sum(each, 0) for each in zip(*pairs, strict=True))
         kind = "object" if sequence.is_object else "scene"
         for region, name in enumerate(("unseen", "all")):
@@ -58,17 +59,10 @@ def in_use_table(network: NanoFill, sequences: Many[Sequence], *, steps: int = S
     return {name: round(float(np.mean(values)), 3) for name, values in sorted(rows.items())}
 
 
-def path_of(frames: Many[Posed]) -> Cameras:
-    """The cameras of some frames."""
-    poses = np.concatenate([frame.camera.world_from_cam for frame in frames])
-    lenses = np.concatenate([frame.camera.intrinsics for frame in frames])
-    return replace(frames[0].camera, world_from_cam=poses, intrinsics=lenses)
-
-
-def wrong(world: LayeredWorld, filled: LayeredWorld, frame: Posed) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def wrong(world: Warper, filled: Warper, frame: Posed) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Sums of squared errors and numbers of pixels, unseen and all: before, with nearest colours, and after."""
     truth = frame.rgb.astype(np.float32) / 255
-    before, after = (Warper(each).draw(frame.camera) for each in (world, filled))
+    before, after = (each.draw(frame.camera) for each in (world, filled))
     return sums(before, truth, frame), sums(with_nearest(before), truth, frame), sums(after, truth, frame)
 
 

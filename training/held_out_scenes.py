@@ -5,18 +5,16 @@ None was trained on, and `img2world eval orbit --scenes OUT` judges what is made
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from img2world.core.conventions import INPUT_DISTANCE
+from img2world.core.cameras import joined
 from img2world.core.views import Views
-from training.drawing import cam_from_place
 from training.held_out import SEED
 from training.materials import Maker
 from training.places import PLACES
-from training.sequences import Filming, Sequence, drawn_depth, turned_shot
+from training.sequences import Filming, Sequence, level_shot, still, turned_shot
 from training.views import Studio
 
 NUM_VIEWS = 21
@@ -29,21 +27,17 @@ KINDS = tuple(PLACES)
 def arc_before(filming: Filming, kind: str, number: int, size: int) -> Sequence | None:
     """A place of a kind from an arc of 15 degrees to either side of the photo, which comes first.
 
-    None where a camera would stand in something.
+    None where a camera would stand in something or see little.
     """
     rng = np.random.default_rng((filming.studio.seed, 6, KINDS.index(kind), number))
     place = PLACES[kind](Maker(rng=rng, num_textures=len(filming.studio.bank)), 1)
-    world = place.composition.finished()
-    first = replace(place.shots[0], roll=0.0)
-    focal = 0.5 * size / np.tan(first.fov / 2)
-    depth = drawn_depth(world, first, focal, size, size)
-    if not (depth > 0).any():
+    world, light = still(place)
+    found = level_shot(place, world, size, size)
+    if found is None:
         return None
-    unit = float(np.median(depth[depth > 0])) / INPUT_DISTANCE
-    first = replace(first, target=first.eye + unit * cam_from_place(first)[2])
+    first, unit = found
     phase = np.arange(1, NUM_VIEWS) * (2 * np.pi / NUM_VIEWS)
     others = [turned_shot(first, float(HALF_ARC * np.sin(angle)), 0.0, np.zeros(3)) for angle in phase]
-    light = replace(place.light, cloudiness=0.0)
     return filming.filmed(
         world, light, [first, *others], unit, rng, width=size, height=size, is_object=False, kind=kind
     )
@@ -52,14 +46,9 @@ def arc_before(filming: Filming, kind: str, number: int, size: int) -> Sequence 
 def views_of(sequence: Sequence) -> Views:
     """A sequence as posed photos with depth."""
     frames = sequence.frames
-    cameras = replace(
-        frames[0].camera,
-        world_from_cam=np.concatenate([frame.camera.world_from_cam for frame in frames]),
-        intrinsics=np.concatenate([frame.camera.intrinsics for frame in frames]),
-    )
     return Views(
         rgb=np.stack([frame.rgb for frame in frames]),
-        cameras=cameras,
+        cameras=joined([frame.camera for frame in frames]),
         confidence=np.ones(len(frames), np.float32),
         points=np.zeros((0, 3), np.float32),
         point_colors=np.zeros((0, 3), np.uint8),

@@ -13,7 +13,7 @@ from training.composition import World
 from training.drawing import Drawn, cam_from_place, draw
 from training.materials import Maker
 from training.photo import photographed
-from training.place import Light, Shot, daylight
+from training.place import Light, Place, Shot, daylight
 from training.places import PLACES, SHARES
 from training.views import Studio
 
@@ -84,16 +84,11 @@ class Filming:
         """A place along an arc before the photo's camera."""
         name = str(rng.choice(list(SHARES), p=list(SHARES.values())))
         place = PLACES[name](Maker(rng=rng, num_textures=len(self.studio.bank)), 1)
-        world = place.composition.finished()
-        # Clouds are drawn as if they turned with the camera.
-        light = replace(place.light, cloudiness=0.0)
-        first = replace(place.shots[0], roll=0.0)
-        focal = 0.5 * max(width, height) / np.tan(first.fov / 2)
-        depth = drawn_depth(world, first, focal, width, height)
-        if (depth < raster.NEAR * 2).mean() > 0.5:
+        world, light = still(place)
+        found = level_shot(place, world, width, height)
+        if found is None:
             return None
-        unit = float(np.median(depth[depth > 0])) / INPUT_DISTANCE
-        first = replace(first, target=first.eye + unit * cam_from_place(first)[2])
+        first, unit = found
         reach = rng.uniform(0.08, 0.45)
         others = []
         for _ in range(count - 1):
@@ -159,6 +154,22 @@ class Filming:
                 )
             )
         return Sequence(frames=tuple(frames), is_object=is_object, kind=kind)
+
+
+def still(place: Place) -> tuple[World, Light]:
+    """A place ready to be drawn, without clouds, which are drawn as if they turned with the camera."""
+    return place.composition.finished(), replace(place.light, cloudiness=0.0)
+
+
+def level_shot(place: Place, world: World, width: int, height: int) -> tuple[Shot, float] | None:
+    """The first shot, upright and aimed as far as most of what it shows, and that distance; None if it shows little."""
+    first = replace(place.shots[0], roll=0.0)
+    focal = 0.5 * max(width, height) / np.tan(first.fov / 2)
+    depth = drawn_depth(world, first, focal, width, height)
+    if (depth < raster.NEAR * 2).mean() > 0.5:
+        return None
+    unit = float(np.median(depth[depth > 0])) / INPUT_DISTANCE
+    return replace(first, target=first.eye + unit * cam_from_place(first)[2]), unit
 
 
 def direction(turn: float, up: float) -> np.ndarray:

@@ -14,7 +14,7 @@ from training.fill_stream import FillBatch, FillStream
 from training.sequences import Filming
 from training.trainer import Plan, Training, plan_as_typed, run_training, studio_of
 
-STEPS_PER_MINUTE = 60
+STEPS_PER_MINUTE = 50
 """Of one core with AMX at 4 sequences a step; only turns a budget into a number of steps."""
 
 SAMPLED = 4

@@ -12,7 +12,7 @@ from training.held_out import held_out_views, predict, table
 from training.stream import Stream
 from training.trainer import Plan, Training, plan_as_typed, run_training, studio_of
 
-STEPS_PER_MINUTE = 100
+STEPS_PER_MINUTE = 90
 """Of one core with AMX at 16 pictures a step; only turns a budget into a number of steps."""
 
 CURVES = ("loss", "scene_absrel", "scene_delta1", "object_front_mae", "object_hidden_mae", "object_iou")

@@ -1,6 +1,7 @@
 """Pinhole cameras and their file form."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -68,6 +69,15 @@ class Cameras:
         """The same cameras on a picture that was scaled to another size."""
         scale = np.array([width / self.width, height / self.height, 1.0], np.float32)
         return replace(self, intrinsics=self.intrinsics * scale[:, None], width=width, height=height)
+
+
+def joined(parts: Sequence["Cameras"]) -> "Cameras":
+    """The cameras of all parts in a row; their pictures have the size of the first's."""
+    return replace(
+        parts[0],
+        world_from_cam=np.concatenate([part.world_from_cam for part in parts]),
+        intrinsics=np.concatenate([part.intrinsics for part in parts]),
+    )
 
 
 def intrinsics_from_fov(fov_x: float, width: int, height: int) -> Float32[np.ndarray, "3 3"]:

@@ -177,7 +177,7 @@ def _photo_rows(scenes: Path, solvers: Collection[str], known: Collection[tuple[
         wanted = [solver for solver in solvers if (case, "0", *REAL, solver) not in known]
         if wanted:
             views = posed_photos(folder)
-            photos = Frames(rgb=views.rgb, mask=views.mask, times=np.arange(len(views)) / 1.0, ordered=False)
+            photos = Frames(rgb=views.rgb, mask=views.mask, times=np.arange(len(views), dtype=float), ordered=False)
             for solver in wanted:
                 yield replace(_row(solver, photos, views.cameras, None), case=case, way=REAL[0], dose=REAL[1])
 

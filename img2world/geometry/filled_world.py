@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from jaxtyping import Float32
 
-from img2world.core.cameras import Cameras
+from img2world.core.cameras import Cameras, joined
 from img2world.core.errors import MissingPackageError
 from img2world.core.progress import Progress, silent
 from img2world.core.threads import one_torch_thread
@@ -129,9 +129,7 @@ def drawn_frames(
     frames = [*given, *wanted]
     first = frames[0].camera
     known = np.stack([frame_maps(each.warped, each.camera, first, is_object=is_object) for each in frames])
-    poses = np.concatenate([each.camera.world_from_cam for each in frames])
-    lenses = np.concatenate([each.camera.intrinsics for each in frames])
-    numbers = camera_numbers(replace(first, world_from_cam=poses, intrinsics=lenses))
+    numbers = camera_numbers(joined([each.camera for each in frames]))
     noise = np.stack([frame_noise(each.warped, each.camera, seed=seed) for each in wanted])
     maps, cameras = torch.from_numpy(known)[None], torch.from_numpy(numbers)[None]
 

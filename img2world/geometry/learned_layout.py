@@ -30,7 +30,9 @@ def with_learned_depth(layout: Layout, rgb: UInt8[np.ndarray, "H W 3"]) -> Layou
     Raises MissingPackageError without weights.
     """
     guess = guess_scene(rgb)
-    sky = layout.sky if is_sky(layout.sky, guess) else None if layout.subject is not None else own_sky(guess, rgb)
+    sky = layout.sky if is_sky(layout.sky, guess) else None
+    if sky is None and layout.subject is None:
+        sky = own_sky(guess, rgb)
     far = np.float32(1 / FARTHEST)
     # Of the sky's depth the network has learned nothing.
     inverse_depth = guess.inverse_depth.clip(far, 1 / NEAREST) * (1 - guess.sky) + far * guess.sky
