@@ -13,6 +13,7 @@ from img2world.geometry.warp import Warper
 from training.caches import cache_of, warped_from
 from training.sequences import Filming, Sequence
 from training.stream import FRAMES
+from training.workers import Worker
 
 DRAWN = 4
 """Frames of a sequence that the network draws."""
@@ -108,21 +109,23 @@ def made_example(filming: Filming, number: int) -> Example | None:
 class FillStream:
     """A window of sequences moves with the steps; a step draws its batch from the sequences in the window."""
 
-    def __init__(self, filming: Filming, *, batch: int = 4, window: int = 96, reuse: float = 4.0) -> None:
+    def __init__(
+        self, filming: Filming, worker: Worker, *, batch: int = 4, window: int = 96, reuse: float = 4.0
+    ) -> None:
         """Each sequence is drawn `reuse` times by the mean while it is in the window."""
-        self.filming, self.batch, self.window = filming, batch, window
+        self.filming, self.worker, self.batch, self.window = filming, worker, batch, window
         self.made_per_step = batch / reuse
         self.examples: dict[int, Example | None] = {}
 
     def at(self, step: int) -> FillBatch:
         """The batch of a step."""
         first = int(step * self.made_per_step)
-        wanted = range(first, first + self.window)
+        wanted = self.worker.numbered(range(first, first + self.window))
         self.examples = {number: each for number, each in self.examples.items() if number in wanted}
         for number in wanted:
             if number not in self.examples:
                 self.examples[number] = made_example(self.filming, number)
-        rng = np.random.default_rng((self.filming.studio.seed, 4, step))
+        rng = np.random.default_rng((self.filming.studio.seed, 4, *self.worker.numbered([step])))
         by_shape: dict[tuple[int, ...], list[Example]] = {}
         for number in wanted:
             if (each := self.examples[number]) is not None:

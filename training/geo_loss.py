@@ -55,21 +55,34 @@ def _scene_loss(maps: Tensor, truth: dict[str, Tensor]) -> Tensor:
 
 
 def _object_loss(maps: Tensor, truth: dict[str, Tensor]) -> Tensor:
-    """Front, thickness and the middle between front and back, all relative to the frame's width.
+    """Front, thickness and the middle between front and back, all relative to the frame's width, and the solid overlap.
 
     Shapes are made of middle and thickness, and the middle decides most: true ones of nineteen models brought orbits
-    2.6 dB nearer to the truth, true thickness 0.35 dB.
+    2.6 dB nearer to the truth, true thickness 0.35 dB. Each picture counts the same, however few pixels its object has;
+    the overlap makes a small error of a thin object as bad as it looks from the side.
     """
     weight = truth["known"].float()
     front = (maps[:, Channel.OBJECT_FRONT] - truth["front"]) * weight
     thickness = functional.softplus(maps[:, Channel.OBJECT_THICKNESS] - 2)
     hidden = (maps[:, Channel.OBJECT_FRONT] + thickness - truth["hidden"]) * weight
     thick = (thickness - (truth["hidden"] - truth["front"])) * weight
-    total = weight.sum().clamp(min=1)
     middle = 0.5 * (front + hidden)
-    each = (front.abs() + middle.abs() + 0.5 * thick.abs()).sum() / total
-    loss = 4 * each + _steps(front, weight) + _steps(middle, weight) + _steps(thick, weight)
+    each = front.abs() + middle.abs() + 0.5 * thick.abs()
+    each = (each.sum((1, 2)) / weight.sum((1, 2)).clamp(min=1)).mean()
+    apart = 1 - solid_overlap(truth["front"], truth["hidden"], front, hidden, weight).mean()
+    loss = 4 * each + apart + _steps(front, weight) + _steps(middle, weight) + _steps(thick, weight)
     return (loss + 0.02 * _doubt(maps, front, hidden, weight, weight)) * truth["share"]
+
+
+def solid_overlap(front: Tensor, hidden: Tensor, front_error: Tensor, hidden_error: Tensor, weight: Tensor) -> Tensor:
+    """Overlap of the solids between front and hidden surface, true and predicted: [B, H, W] each to [B], at most 1.
+
+    Shared lengths of the pixels' rays over the lengths of their hulls, negative where they do not meet, so that there
+    is always a way to be better (Rezatofighi et al. 2019, "Generalized Intersection over Union", in one dimension).
+    """
+    shared = torch.minimum(hidden, hidden + hidden_error) - torch.maximum(front, front + front_error)
+    hull = torch.maximum(hidden, hidden + hidden_error) - torch.minimum(front, front + front_error)
+    return (shared * weight).sum((1, 2)) / (hull * weight).sum((1, 2)).clamp(min=1e-6)
 
 
 def _steps(error: Tensor, weight: Tensor) -> Tensor:
@@ -103,7 +116,8 @@ def scene_errors(predicted: np.ndarray, truth: np.ndarray, known: np.ndarray) ->
 def object_errors(maps: np.ndarray, front: np.ndarray, hidden: np.ndarray, known: np.ndarray) -> dict[str, float]:
     """Mean errors in shares of the object's radius, and the overlap of the masks.
 
-    `relief_mae` is that of the front after its median error was taken off: its shape without its place.
+    `relief_mae` is that of the front after its median error was taken off: its shape without its place; `solid_iou`
+    the overlap of the solids between front and hidden surface within the true outline.
     """
     rows, columns = np.nonzero(known)
     box = np.array([np.ptp(rows), np.ptp(columns)]) / known.shape[1]
@@ -111,10 +125,14 @@ def object_errors(maps: np.ndarray, front: np.ndarray, hidden: np.ndarray, known
     thickness = np.logaddexp(0, maps[Channel.OBJECT_THICKNESS] - 2)
     mask = maps[Channel.MASK] > 0
     error = (maps[Channel.OBJECT_FRONT] - front)[known]
+    near, far = maps[Channel.OBJECT_FRONT][known], (maps[Channel.OBJECT_FRONT] + thickness)[known]
+    shared = (np.minimum(far, hidden[known]) - np.maximum(near, front[known])).clip(0)
+    either = thickness[known] + (hidden - front)[known] - shared
     return {
         "front_mae": float(np.abs(error).mean()) / radius,
         "relief_mae": float(np.abs(error - np.median(error)).mean()) / radius,
         "hidden_mae": float(np.abs(maps[Channel.OBJECT_FRONT] + thickness - hidden)[known].mean()) / radius,
         "thickness_mae": float(np.abs(thickness - hidden + front)[known].mean()) / radius,
+        "solid_iou": float(shared.sum() / max(either.sum(), 1e-6)),
         "iou": float((mask & known).sum() / max((mask | known).sum(), 1)),
     }

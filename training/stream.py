@@ -8,6 +8,7 @@ from torch import Tensor
 
 from img2world.geometry.nano_geo import network_input
 from training.views import Studio, View
+from training.workers import Worker
 
 FRAMES = ((96, 96), (96, 96), (112, 80), (80, 112))
 """Widths and heights of the pictures, of the area that the network looks at."""
@@ -34,22 +35,24 @@ class Batch:
 class Stream:
     """A window of places moves with the steps; a step draws its batch from the views in the window."""
 
-    def __init__(self, studio: Studio, *, batch: int = 16, window: int = 160, reuse: float = 4.0) -> None:
+    def __init__(
+        self, studio: Studio, worker: Worker, *, batch: int = 16, window: int = 160, reuse: float = 4.0
+    ) -> None:
         """Each view is drawn `reuse` times by the mean while it is in the window."""
-        self.studio, self.batch, self.window = studio, batch, window
+        self.studio, self.worker, self.batch, self.window = studio, worker, batch, window
         self.places_per_step = batch / reuse / VIEWS_PER_PLACE
         self.places: dict[int, list[View]] = {}
 
     def at(self, step: int) -> Batch:
         """The batch of a step."""
         first = int(step * self.places_per_step)
-        wanted = range(first, first + self.window)
+        wanted = self.worker.numbered(range(first, first + self.window))
         self.places = {number: views for number, views in self.places.items() if number in wanted}
         for number in wanted:
             if number not in self.places:
                 width, height = FRAMES[number % len(FRAMES)]
                 self.places[number] = self.studio.views(number, count=VIEWS_PER_PLACE, width=width, height=height)
-        rng = np.random.default_rng((self.studio.seed, 1, step))
+        rng = np.random.default_rng((self.studio.seed, 1, *self.worker.numbered([step])))
         by_size: dict[tuple[int, ...], list[View]] = {}
         for number in wanted:
             for view in self.places[number]:

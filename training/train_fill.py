@@ -41,12 +41,15 @@ class FillTraining(Training[NanoFill]):
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan, NanoFill)
-        self.stream = FillStream(Filming(studio_of(plan)), batch=plan.batch, window=plan.window, reuse=plan.reuse)
+        filming = Filming(studio_of(plan))
+        self.stream = FillStream(filming, self.worker, batch=plan.batch, window=plan.window, reuse=plan.reuse)
 
     def loss(self) -> Tensor:
         """The loss of the present step's batch, differentiable."""
         batch = self.stream.at(self.step)
-        level = noise_levels(len(batch.truth), np.random.default_rng((self.plan.seed, 5, self.step)))
+        level = noise_levels(
+            len(batch.truth), np.random.default_rng((self.plan.seed, 5, *self.worker.numbered([self.step])))
+        )
         sample = noised(batch.truth, batch.noise, level)
         with torch.autocast("cpu", torch.bfloat16):
             drawn = self.network(sample, level, batch.maps, batch.cameras)

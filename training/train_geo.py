@@ -36,7 +36,7 @@ class GeoTraining(Training[NanoGeo]):
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan, NanoGeo)
-        self.stream = Stream(studio_of(plan), batch=plan.batch, window=plan.window, reuse=plan.reuse)
+        self.stream = Stream(studio_of(plan), self.worker, batch=plan.batch, window=plan.window, reuse=plan.reuse)
 
     def loss(self) -> Tensor:
         """The loss of the present step's batch, differentiable."""

@@ -16,6 +16,7 @@ from training.curves import draw_curves
 from training.optimizer import MuonAdamW
 from training.views import Studio
 from training.weights import with_weights
+from training.workers import this_worker
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -57,6 +58,7 @@ class Training(ABC, Generic[Network]):
 
     def __init__(self, plan: Plan, make: Callable[[tuple[int, int, int]], Network]) -> None:
         self.plan, self.step, self._make = plan, 0, make
+        self.worker = this_worker()
         torch.manual_seed(plan.seed)
         self.network = make(plan.channels)
         if plan.start:
@@ -72,6 +74,7 @@ class Training(ABC, Generic[Network]):
         """One step; gives its loss."""
         loss = self.loss()
         loss.backward()
+        self.worker.average_gradients(self.network)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.plan.largest_gradient)
         self.optimizer.step(self.plan.share_at(self.step))
         self.step += 1
@@ -127,7 +130,7 @@ def run_training(
 ) -> None:
     """Train to the end of the plan (or to step `stop_at`), from the checkpoint in `out` if there is one.
 
-    Logs and curves go there, too; `measure` tells how good a network is.
+    Logs and curves go there, too; `measure` tells how good a network is. Of several workers the first does all that.
     """
     out.mkdir(parents=True, exist_ok=True)
     checkpoint, log = out / "checkpoint.pt", out / "log.jsonl"
@@ -138,7 +141,7 @@ def run_training(
     end = stop_at or training.plan.steps
     while training.step < end:
         losses.append(training.advance())
-        if training.step % report_every == 0 or training.step == end:
+        if training.worker.rank == 0 and (training.step % report_every == 0 or training.step == end):
             row = {
                 "step": training.step,
                 "loss": round(sum(losses) / len(losses), 4),
@@ -161,6 +164,7 @@ def plan_as_typed(make: Callable[..., Plan], about: str | None, *, steps_per_min
     parser.add_argument("--minutes", type=float, default=90, help="CPU minutes, about")
     parser.add_argument("--steps", type=int, default=0, help="overrules --minutes")
     parser.add_argument("--assets", default="", help="manifest.csv of models to draw among the made things")
+    parser.add_argument("--batch", type=int, help="pictures or sequences of a worker's step")
     parser.add_argument("--seed", type=int, help="another seed makes other pictures")
     parser.add_argument("--start", help="weights or a checkpoint to begin with, where OUT has none")
     parser.add_argument("--peak", type=float, help="highest share of the rates; less refines weights that are good")
@@ -168,7 +172,6 @@ def plan_as_typed(make: Callable[..., Plan], about: str | None, *, steps_per_min
     options = parser.parse_args()
     torch.set_num_threads(1)
     steps = options.steps or round(options.minutes * steps_per_minute)
-    chosen = {
-        name: value for name in ("seed", "start", "peak", "decay") if (value := getattr(options, name)) is not None
-    }
+    names = ("batch", "seed", "start", "peak", "decay")
+    chosen = {name: value for name in names if (value := getattr(options, name)) is not None}
     return make(steps=steps, assets=options.assets, **chosen), options.out

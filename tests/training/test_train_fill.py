@@ -158,8 +158,7 @@ def test_frames_between_are_measured_as_in_use():
     unchanged = in_use_table(network, paths, steps=1)
     kind = "object" if paths[0].is_object else "scene"
     assert unchanged[f"{kind}_all"] == pytest.approx(unchanged[f"{kind}_all_before"], abs=0.01)
-    with torch.no_grad():
-        network.exit.bias.fill_(1.0)
+    torch.nn.init.ones_(network.get_parameter("exit.bias"))
     whiter = in_use_table(network, paths, steps=1)
     assert whiter[f"{kind}_all_before"] == unchanged[f"{kind}_all_before"]
     assert abs(whiter[f"{kind}_unseen_gain"]) > 0.05

@@ -1,4 +1,10 @@
 import json
+import os
+import socket
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,10 +14,10 @@ pytest.importorskip("numba")
 import torch
 
 from img2world.geometry.nano_geo import Channel, NanoGeo
-from training.geo_loss import geo_loss, object_errors, scene_errors
+from training.geo_loss import geo_loss, object_errors, scene_errors, solid_overlap
 from training.held_out import held_out_views, mean_map, table
 from training.stream import batch_of
-from training.train_geo import GeoPlan, train
+from training.train_geo import GeoPlan, GeoTraining, train
 
 TINY = {"batch": 4, "window": 3, "textures": 6, "channels": (16, 24, 32), "warmup": 2, "seed": 5}
 
@@ -104,10 +110,61 @@ def test_the_network_learns_one_batch():
     network = NanoGeo((16, 24, 32))
     optimizer = torch.optim.AdamW(network.parameters(), 3e-3)
     losses = []
-    for _ in range(25):
-        loss = geo_loss(*network(batch.inputs), batch)
+    for _ in range(40):
+        maps, lens = network(batch.inputs)
+        loss = geo_loss(maps, lens, batch)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
         losses.append(float(loss.detach()))
     assert losses[-1] < 0.6 * losses[0]
+
+
+def test_the_solid_overlap_is_that_of_intervals():
+    front, hidden, weight = torch.zeros(1, 2, 2), torch.ones(1, 2, 2), torch.tensor([[[1.0, 1.0], [1.0, 0.0]]])
+    moved = torch.full((1, 2, 2), 0.5)
+    assert float(solid_overlap(front, hidden, moved, moved, weight)) == pytest.approx(0.5 / 1.5)
+    assert float(solid_overlap(front, hidden, 0 * moved, 0 * moved, weight)) == pytest.approx(1)
+    # Solids that do not meet are worse, the farther they are apart: there is always a way back.
+    near, far = (float(solid_overlap(front, hidden, moved * k, moved * k, weight)) for k in (4, 8))
+    assert far < near < 0
+
+
+def test_two_workers_take_one_step_together(tmp_path):
+    """Their weights are equal, other than one's alone, and they go on from what they saved."""
+    script = """
+        import sys
+        from pathlib import Path
+        import torch
+        from training.train_geo import GeoPlan, GeoTraining
+        torch.set_num_threads(1)
+        plan = GeoPlan(steps=4, batch=4, window=1, textures=2, channels=(16, 24, 32), seed=5)
+        training = GeoTraining(plan)
+        own = Path(sys.argv[1]) / f"of-{training.worker.rank}.pt"
+        training.advance()
+        training.save(own)
+        training.advance()
+        again = GeoTraining(plan)
+        again.load(own)
+        again.advance()
+        torch.save([training.network.state_dict(), again.network.state_dict()], own)
+    """
+    (tmp_path / "together.py").write_text(textwrap.dedent(script))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
+    command = [sys.executable, str(tmp_path / "together.py"), str(tmp_path)]
+    path = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    workers = [subprocess.Popen(command, env=os.environ | path | meeting | {"RANK": str(rank)}) for rank in range(2)]
+    assert [worker.wait(timeout=300) for worker in workers] == [0, 0]
+
+    def joined(state: dict[str, torch.Tensor]) -> torch.Tensor:
+        return torch.cat([values.flatten() for values in state.values()])
+
+    states = [torch.load(tmp_path / f"of-{rank}.pt", weights_only=True) for rank in range(2)]
+    one, *others = [joined(state) for pair in states for state in pair]
+    assert all(torch.equal(one, other) for other in others)
+    alone = GeoTraining(GeoPlan(steps=4, batch=4, window=1, textures=2, channels=(16, 24, 32), seed=5))
+    for _ in range(2):
+        alone.advance()
+    assert not torch.equal(one, joined(alone.network.state_dict()))
