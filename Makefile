@@ -15,12 +15,14 @@ OUT ?= runs/demo
 MINUTES ?= 90
 TRAINED ?= runs/$@
 MODELS ?=
+WORKERS ?= 1
 TORCH ?= torch==2.13.0
 CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+TRAIN := OMP_NUM_THREADS=1 $(BIN)/python -m torch.distributed.run --standalone --nproc-per-node $(WORKERS) -m
 NATIVE := CMakeLists.txt $(wildcard img2world/render/native/*)
 
 .PHONY: demo test bench lint train-geo train-fill clean
@@ -42,14 +44,14 @@ lint: $(VENV)/ready-dev
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
-# CPU minutes of one core; MODELS=manifest.csv draws models from files among the made things. What was begun in
-# the folder TRAINED goes on. Results are shipped by `python -m training.ship_geo` and `ship_fill`, once measured.
+# CPU minutes of each of WORKERS cores; MODELS=manifest.csv draws models from files among the made things. What was
+# begun in the folder TRAINED goes on. Results are shipped by `python -m training.ship_geo` and `ship_fill`, once measured.
 train-geo: $(VENV)/ready-dev
-	$(BIN)/python -m training.train_geo $(TRAINED) --minutes $(MINUTES) --assets '$(MODELS)' $(ARGS)
+	$(TRAIN) training.train_geo $(TRAINED) --minutes $(MINUTES) --assets '$(MODELS)' $(ARGS)
 	$(BIN)/python -m training.evaluate_geo $(TRAINED)/checkpoint.pt
 
 train-fill: $(VENV)/ready-dev
-	$(BIN)/python -m training.train_fill $(TRAINED) --minutes $(MINUTES) --assets '$(MODELS)' $(ARGS)
+	$(TRAIN) training.train_fill $(TRAINED) --minutes $(MINUTES) --assets '$(MODELS)' $(ARGS)
 	$(BIN)/python -m training.evaluate_fill $(TRAINED)/checkpoint.pt
 
 clean:

@@ -28,14 +28,17 @@ NEAREST, FARTHEST = 0.4, 2.5
 """Depths of scenes that the layers are kept between."""
 
 
-def cache_of(frame: Posed, rng: np.random.Generator, *, is_object: bool, guessed: bool) -> LayeredWorld:
-    """The layers of one frame; `guessed` by the embedded network, as they are in use."""
+def cache_of(frame: Posed, rng: np.random.Generator | None, *, is_object: bool, guessed: bool) -> LayeredWorld:
+    """The layers of one frame: `guessed` by the embedded network, as they are in use, or true with errors.
+
+    Without a generator, true layers have no errors.
+    """
     if is_object:
         return object_cache(frame, rng, guessed=guessed)
     return scene_cache(frame, rng, guessed=guessed)
 
 
-def object_cache(frame: Posed, rng: np.random.Generator, *, guessed: bool) -> LayeredWorld:
+def object_cache(frame: Posed, rng: np.random.Generator | None, *, guessed: bool) -> LayeredWorld:
     """Front and back."""
     inner = frame.alpha > 0.95
     own = continued_rgb(frame.rgb.astype(np.float32) / 255, inner if inner.any() else frame.alpha > 0.4)
@@ -50,7 +53,7 @@ def object_cache(frame: Posed, rng: np.random.Generator, *, guessed: bool) -> La
     return LayeredWorld(layers=(front, back), is_object=True)
 
 
-def true_halves(frame: Posed, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def true_halves(frame: Posed, rng: np.random.Generator | None) -> tuple[np.ndarray, np.ndarray]:
     """Depth of the middle and half thickness, with errors as a network makes them."""
     shape = frame.depth.shape
     size = shape[0]
@@ -59,15 +62,17 @@ def true_halves(frame: Posed, rng: np.random.Generator) -> tuple[np.ndarray, np.
     known = frame.known if frame.known.any() else inside
     _, rows, columns = nearest_known(known)
     both = (frame.depth[rows, columns], frame.hidden_depth[rows, columns])
-    front, back = (cv2.GaussianBlur(each, (0, 0), rng.uniform(0.3, 2)) for each in both)
-    error = rough(rng, shape, rng.uniform(0, 0.25)) + rng.normal(0, 0.15)
+    front, back = both if rng is None else (cv2.GaussianBlur(each, (0, 0), rng.uniform(0.3, 2)) for each in both)
+    error = 0.0 if rng is None else rough(rng, shape, rng.uniform(0, 0.25)) + rng.normal(0, 0.15)
     thickness = np.maximum(back - front, 1e-3) * np.exp(error)
     half = bevelled((0.5 * size * thickness / frame_width).astype(np.float32), inside, LEARNED_RIM_SLOPE) / size
-    middle = (front + back) / 2 + frame_width * rough(rng, shape, rng.uniform(0, 0.04))
+    middle = (front + back) / 2
+    if rng is not None:
+        middle = middle + frame_width * rough(rng, shape, rng.uniform(0, 0.04))
     return middle.astype(np.float32), (frame_width * half).astype(np.float32)
 
 
-def scene_cache(frame: Posed, rng: np.random.Generator, *, guessed: bool) -> LayeredWorld:
+def scene_cache(frame: Posed, rng: np.random.Generator | None, *, guessed: bool) -> LayeredWorld:
     """Layers cut and continued as `nano` does it."""
     color = frame.rgb.astype(np.float32) / 255
     if guessed:
@@ -81,8 +86,10 @@ def scene_cache(frame: Posed, rng: np.random.Generator, *, guessed: bool) -> Lay
         layout = with_learned_depth(layout, frame.rgb)
         return LayeredWorld(layers=parts_of_layout(frame.camera, color, layout), is_object=False)
     depth = np.where(frame.known, frame.depth, FARTHEST)
-    log_depth = cv2.GaussianBlur(np.log(depth).astype(np.float32), (0, 0), rng.uniform(0.3, 1.5))
-    log_depth = log_depth * rng.uniform(0.7, 1.15) + rough(rng, depth.shape, rng.uniform(0, 0.12))
+    log_depth = np.log(depth).astype(np.float32)
+    if rng is not None:
+        log_depth = cv2.GaussianBlur(log_depth, (0, 0), rng.uniform(0.3, 1.5))
+        log_depth = log_depth * rng.uniform(0.7, 1.15) + rough(rng, depth.shape, rng.uniform(0, 0.12))
     inverse_depth = np.exp(-log_depth).clip(1 / FARTHEST, 1 / NEAREST)
     return sliced_world(frame.camera, color, inverse_depth.astype(np.float32))
 

@@ -76,6 +76,8 @@ def main() -> None:
     for steps in TRIED:
         row = in_use_table(network, paths, steps=steps)
         print(json.dumps({"examples": f"frames between, as in use, {steps} steps", **row}), flush=True)
+    row = in_use_table(network, paths, guessed=False)
+    print(json.dumps({"examples": "frames between, true layers", **row}), flush=True)
 
 
 if __name__ == "__main__":

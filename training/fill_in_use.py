@@ -36,15 +36,18 @@ def held_out_paths(count: int, *, seed: int = SEED + 1, textures: int = 160) -> 
     return found
 
 
-def in_use_table(network: NanoFill, sequences: Many[Sequence], *, steps: int = STEPS) -> dict[str, float]:
+def in_use_table(
+    network: NanoFill, sequences: Many[Sequence], *, steps: int = STEPS, guessed: bool = True
+) -> dict[str, float]:
     """Mean PSNR in dB of frames between the drawn ones: where the photo shows nothing, and over all.
 
-    `_before` is the world as it was, `_nearest` each frame with the nearest colour that the photo shows.
+    Layers are `guessed`, as in use, or true, so that fill alone is measured. `_before` is the world as it was,
+    `_nearest` each frame with the nearest colour that the photo shows.
     """
     rows: dict[str, list[float]] = {}
-    for i, sequence in enumerate(sequences):
+    for sequence in sequences:
         photo, drawn, judged = sequence.frames[0], sequence.frames[1 : 1 + ANCHORS], sequence.frames[1 + ANCHORS :]
-        world = cache_of(photo, np.random.default_rng((SEED, i)), is_object=sequence.is_object, guessed=True)
+        world = cache_of(photo, None, is_object=sequence.is_object, guessed=guessed)
         filled = repainted(network, world, photo.camera, joined([frame.camera for frame in drawn]), steps=steps)
         warpers = Warper(world), Warper(filled)
         pairs = [wrong(*warpers, frame) for frame in judged]

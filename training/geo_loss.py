@@ -70,7 +70,7 @@ def _object_loss(maps: Tensor, truth: dict[str, Tensor]) -> Tensor:
     each = front.abs() + middle.abs() + 0.5 * thick.abs()
     each = (each.sum((1, 2)) / weight.sum((1, 2)).clamp(min=1)).mean()
     apart = 1 - solid_overlap(truth["front"], truth["hidden"], front, hidden, weight).mean()
-    loss = 4 * each + apart + _steps(front, weight) + _steps(middle, weight) + _steps(thick, weight)
+    loss = 3 * each + 3 * apart + _steps(front, weight) + _steps(middle, weight) + _steps(thick, weight)
     return (loss + 0.02 * _doubt(maps, front, hidden, weight, weight)) * truth["share"]
 
 

@@ -44,7 +44,7 @@ class Plan:
     channels: tuple[int, int, int] = (64, 128, 192)
     peak: float = 1.0
     """Highest share of the rates; less refines weights that are good."""
-    start: str = ""
+    weights: str = ""
     """Weights or a checkpoint to begin with; empty begins with chance."""
 
     def share_at(self, step: int) -> float:
@@ -61,8 +61,8 @@ class Training(ABC, Generic[Network]):
         self.worker = this_worker()
         torch.manual_seed(plan.seed)
         self.network = make(plan.channels)
-        if plan.start:
-            with_weights(self.network, Path(plan.start)).train()
+        if plan.weights:
+            with_weights(self.network, Path(plan.weights)).train()
         self.optimizer = MuonAdamW(self.network, rate=plan.rate, matrix_rate=plan.matrix_rate)
         self.mean: dict[str, Tensor] = {name: values.clone() for name, values in self.network.state_dict().items()}
 
@@ -166,12 +166,12 @@ def plan_as_typed(make: Callable[..., Plan], about: str | None, *, steps_per_min
     parser.add_argument("--assets", default="", help="manifest.csv of models to draw among the made things")
     parser.add_argument("--batch", type=int, help="pictures or sequences of a worker's step")
     parser.add_argument("--seed", type=int, help="another seed makes other pictures")
-    parser.add_argument("--start", help="weights or a checkpoint to begin with, where OUT has none")
+    parser.add_argument("--weights", help="weights or a checkpoint to begin with, where OUT has none")
     parser.add_argument("--peak", type=float, help="highest share of the rates; less refines weights that are good")
     parser.add_argument("--decay", type=float, help="last share of the steps in which the rates fall to nothing")
     options = parser.parse_args()
     torch.set_num_threads(1)
     steps = options.steps or round(options.minutes * steps_per_minute)
-    names = ("batch", "seed", "start", "peak", "decay")
+    names = ("batch", "seed", "weights", "peak", "decay")
     chosen = {name: value for name in names if (value := getattr(options, name)) is not None}
     return make(steps=steps, assets=options.assets, **chosen), options.out

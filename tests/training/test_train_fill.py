@@ -157,6 +157,8 @@ def test_frames_between_are_measured_as_in_use():
     network = NanoFill((16, 24, 32)).eval()
     unchanged = in_use_table(network, paths, steps=1)
     kind = "object" if paths[0].is_object else "scene"
+    true = in_use_table(network, paths, steps=1, guessed=False)
+    assert true[f"{kind}_all_before"] > unchanged[f"{kind}_all_before"] + 0.3
     assert unchanged[f"{kind}_all"] == pytest.approx(unchanged[f"{kind}_all_before"], abs=0.01)
     torch.nn.init.ones_(network.get_parameter("exit.bias"))
     whiter = in_use_table(network, paths, steps=1)
