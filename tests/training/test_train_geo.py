@@ -14,7 +14,7 @@ pytest.importorskip("numba")
 import torch
 
 from img2world.geometry.nano_geo import Channel, NanoGeo
-from training.geo_loss import geo_loss, object_errors, scene_errors, solid_overlap
+from training.geo_loss import geo_loss, object_errors, scene_errors
 from training.held_out import held_out_views, mean_map, table
 from training.stream import batch_of
 from training.train_geo import GeoPlan, GeoTraining, train
@@ -94,6 +94,7 @@ def test_errors_are_measured_as_their_names_say():
     hidden = np.full((8, 8), 0.5, np.float32)
     errors = object_errors(maps, np.zeros((8, 8), np.float32), hidden, known)
     assert errors["iou"] == pytest.approx(30 / 36)
+    assert errors["solid_iou"] == pytest.approx(np.log1p(np.exp(-2)) / 0.5, rel=1e-5)  # thin, and within the truth
     assert errors["front_mae"] == pytest.approx(0.1 / (0.5 * np.hypot(5 / 8, 0.5)), rel=1e-5)
 
 
@@ -118,16 +119,6 @@ def test_the_network_learns_one_batch():
         optimizer.zero_grad()
         losses.append(float(loss.detach()))
     assert losses[-1] < 0.6 * losses[0]
-
-
-def test_the_solid_overlap_is_that_of_intervals():
-    front, hidden, weight = torch.zeros(1, 2, 2), torch.ones(1, 2, 2), torch.tensor([[[1.0, 1.0], [1.0, 0.0]]])
-    moved = torch.full((1, 2, 2), 0.5)
-    assert float(solid_overlap(front, hidden, moved, moved, weight)) == pytest.approx(0.5 / 1.5)
-    assert float(solid_overlap(front, hidden, 0 * moved, 0 * moved, weight)) == pytest.approx(1)
-    # Solids that do not meet are worse, the farther they are apart: there is always a way back.
-    near, far = (float(solid_overlap(front, hidden, moved * k, moved * k, weight)) for k in (4, 8))
-    assert far < near < 0
 
 
 def test_two_workers_take_one_step_together(tmp_path):
