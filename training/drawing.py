@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float32
 from training import raster
 from training.composition import World
 from training.place import Light, Shot
+from training.shading import occlusion, shade
 from training.textures import TextureBank
 
 SHADOW_SIZE = 224
@@ -64,51 +65,60 @@ def draw(
     """Draw both surfaces; the first with 2 × 2 samples a pixel."""
     turn = cam_from_place(shot)
     vertices = (world.vertices - shot.eye.astype(np.float32)) @ turn.T.astype(np.float32)
-    normals = (world.corner_normals.reshape(-1, 3) @ turn.T.astype(np.float32)).reshape(-1, 3, 3)
     fx, fy, cx, cy = 2 * lens
     near_w, near_face, back_w, back_face = raster.layers(
         vertices, world.faces, world.things, fx, fy, cx, cy, 2 * width, 2 * height, hidden
     )
-    shadow, shadow_from_cam, shadow_lens = shadow_map(world, light, shot, turn)
     sun = light_in_cam(light, shot, turn)
     clouds = (rng.integers(len(bank)), rng.random(), rng.uniform(0.1, 0.4))
-    sky = np.array([*light.horizon, *light.zenith, light.cloudiness, *clouds])
+    sky = numbers((*light.horizon, *light.zenith, light.cloudiness, *clouds))
     of_world = (
-        *(vertices, world.faces, normals, world.corner_uv, world.material_of, world.textures, world.tints),
-        *(world.looks, world.texel_density, bank.atlas),
+        *(vertices, world.faces, world.corner_normals, world.corner_uv, world.material_of, world.textures),
+        *(world.tints, world.looks, world.texel_density, bank.atlas),
     )
-    at_light = (sky, shadow, shadow_from_cam, shadow_lens)
-    first = cv2.resize(
-        raster.shade(near_face, near_w, *of_world, 2 * lens, sun, *at_light, True), (width, height),
-        interpolation=cv2.INTER_AREA,
-    )  # fmt: skip
-    coarse_w = np.ascontiguousarray(near_w[::2, ::2])
-    reach = 0.15 if hidden == raster.OTHER_THING else 0.03 * float(np.linalg.norm(shot.target - shot.eye))
-    first *= 0.35 + 0.65 * cv2.blur(raster.occlusion(coarse_w, lens[0], reach), (3, 3))[..., None]
-    behind = sun.copy()
-    if hidden == raster.LAST:
-        behind[2] = abs(behind[2])  # the back is lit as the front would be: no picture tells how dark it is
+    rotation = tuple(numbers(row) for row in turn)
+    at_light = (sky, *shadow_map(world, light, shot, turn))
+    first = shade(
+        near_face, near_w, 2, of_world, numbers(2 * lens), rotation, sun, *at_light, hidden == raster.OTHER_THING
+    )
     # Pixel centres lie between four samples; the first of them is as near as any.
-    face, w = np.ascontiguousarray(back_face[::2, ::2]), np.ascontiguousarray(back_w[::2, ::2])
+    (face, w), (hidden_face, hidden_w) = (
+        (np.ascontiguousarray(each[::2, ::2]), np.ascontiguousarray(its_w[::2, ::2]))
+        for each, its_w in ((near_face, near_w), (back_face, back_w))
+    )
+    known, depth = face >= 0, 1 / np.maximum(w, 1 / FAR)
+    reach = 0.15 if hidden == raster.OTHER_THING else 0.03 * float(np.linalg.norm(shot.target - shot.eye))
+    first *= 0.35 + 0.65 * cv2.blur(occlusion(known, depth, lens[0], reach), (3, 3))[..., None]
+    if hidden == raster.LAST:
+        sun = (
+            *sun[:2],
+            abs(sun[2]),
+            *sun[3:],
+        )  # the back is lit as the front would be: no picture tells how dark it is
     return Drawn(
         linear=first,
         alpha=cv2.resize((near_face >= 0).astype(np.float32), (width, height), interpolation=cv2.INTER_AREA),
-        known=near_face[::2, ::2] >= 0,
-        depth=1 / np.maximum(coarse_w, 1 / FAR),
-        hidden_known=face >= 0,
-        hidden_depth=1 / np.maximum(w, 1 / FAR),
-        hidden_linear=raster.shade(face, w, *of_world, lens, behind, *at_light, False),
+        known=known,
+        depth=depth,
+        hidden_known=hidden_face >= 0,
+        hidden_depth=1 / np.maximum(hidden_w, 1 / FAR),
+        hidden_linear=shade(hidden_face, hidden_w, 1, of_world, numbers(lens), rotation, sun, *at_light, False),
     )
 
 
-def light_in_cam(light: Light, shot: Shot, turn: np.ndarray) -> np.ndarray:
+def numbers(values: np.ndarray | tuple) -> tuple[float, ...]:
+    """Numbers for the shader, for which a short array is more work than a tuple."""
+    return tuple(map(float, values))
+
+
+def light_in_cam(light: Light, shot: Shot, turn: np.ndarray) -> tuple[float, ...]:
     """The light as the shader wants it."""
     place = turn @ (light.place - (shot.eye if light.is_near else 0))
     up = turn @ np.array([0.0, 1.0, 0.0])
-    return np.array([*place, float(light.is_near), light.strength, light.ambient, light.fog, *up, 0.0, light.reach])
+    return numbers((*place, light.is_near, light.strength, light.ambient, light.fog, *up, 0.0, light.reach))
 
 
-def shadow_map(world: World, light: Light, shot: Shot, turn: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def shadow_map(world: World, light: Light, shot: Shot, turn: np.ndarray) -> tuple[np.ndarray, tuple, tuple]:
     """Inverse depth from the light, how to get there from the camera, and its lens with softness and bias."""
     near = shot.eye + 0.35 * (shot.target - shot.eye)
     if light.is_near:
@@ -125,6 +135,8 @@ def shadow_map(world: World, light: Light, shot: Shot, turn: np.ndarray) -> tupl
     seen, *_ = raster.layers(
         vertices, world.faces, world.things, focal, focal, half, half, SHADOW_SIZE, SHADOW_SIZE, raster.LAST
     )
+    # What is beside the map is lit.
+    seen[[0, -1]], seen[:, [0, -1]] = 0, 0
     light_from_cam = np.concatenate([rotation @ turn.T, (rotation @ (shot.eye - source))[:, None]], 1)
     bias = 0.004 if not light.is_near else 0.02
-    return seen, light_from_cam, np.array([focal, light.softness, bias])
+    return seen, tuple(numbers(row) for row in light_from_cam), (focal, light.softness, bias)
