@@ -1,9 +1,11 @@
 """Shapes with materials put together to a world that can be drawn."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float32, Int32
+from jaxtyping import Bool, Float32, Int32
+from numba import njit
 
 from training.shapes import Shape
 from training.textures import SIZE
@@ -42,6 +44,11 @@ class World:
     """Gloss, sharpness and glow."""
     texel_density: Float32[np.ndarray, "F"]
     """Texels per unit of length."""
+
+    @cached_property
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest corner."""
+        return self.vertices.min(0), self.vertices.max(0)
 
 
 @dataclass(kw_only=True)
@@ -109,20 +116,15 @@ class Composition:
         vertices = np.concatenate([shape.vertices for shape in self.shapes]).astype(np.float32)
         uv = np.concatenate([shape.uv for shape in self.shapes]).astype(np.float32)[faces]
         smooth = np.repeat([shape.smooth for shape in self.shapes], counts)
-        corners = vertices[faces]
-        cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-        at_vertex = np.stack(
-            [np.bincount(faces.ravel(), np.repeat(cross[:, axis], 3), len(vertices)) for axis in range(3)], 1
-        )
-        normals = np.where(smooth[:, None, None], at_vertex[faces], cross[:, None])
+        normals, areas = normals_of(vertices, faces, smooth)
         a, b = uv[:, 1] - uv[:, 0], uv[:, 2] - uv[:, 0]
         uv_area = np.abs(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])
-        density = SIZE * np.sqrt(uv_area / (np.linalg.norm(cross, axis=1) + 1e-12))
+        density = SIZE * np.sqrt(uv_area / (areas + 1e-12))
         materials = self.materials
         return World(
             vertices=vertices,
             faces=faces.astype(np.int32),
-            corner_normals=(normals / (np.linalg.norm(normals, axis=-1, keepdims=True) + 1e-12)).astype(np.float32),
+            corner_normals=normals,
             corner_uv=uv,
             things=np.repeat(np.array(self.things, np.int32), counts),
             material_of=np.repeat(np.arange(len(materials), dtype=np.int32), counts),
@@ -131,3 +133,30 @@ class Composition:
             looks=np.array([(each.gloss, each.sharpness, each.glow) for each in materials], np.float32),
             texel_density=density.astype(np.float32),
         )
+
+
+@njit(cache=True, fastmath=True, error_model="numpy")
+def normals_of(
+    vertices: Float32[np.ndarray, "M 3"], faces: np.ndarray, smooth: Bool[np.ndarray, "F"]
+) -> tuple[Float32[np.ndarray, "F 3 3"], Float32[np.ndarray, "F"]]:
+    """Normals of the faces' corners, of smooth faces by the mean at a vertex, and twice the faces' areas."""
+    at_vertex, cross = np.zeros((len(vertices), 3)), np.empty((len(faces), 3))
+    areas, normals = np.empty(len(faces), np.float32), np.empty((len(faces), 3, 3), np.float32)
+    for f in range(len(faces)):
+        a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
+        for axis in range(3):
+            i, j = (axis + 1) % 3, (axis + 2) % 3
+            one = (vertices[b, i] - vertices[a, i]) * (vertices[c, j] - vertices[a, j])
+            cross[f, axis] = one - (vertices[b, j] - vertices[a, j]) * (vertices[c, i] - vertices[a, i])
+            for corner in range(3):
+                at_vertex[faces[f, corner], axis] += cross[f, axis]
+        areas[f] = np.sqrt(cross[f, 0] ** 2 + cross[f, 1] ** 2 + cross[f, 2] ** 2)
+    for f in range(len(faces)):
+        for corner in range(3):
+            vertex = faces[f, corner]
+            x, y, z = cross[f, 0], cross[f, 1], cross[f, 2]
+            if smooth[f]:
+                x, y, z = at_vertex[vertex, 0], at_vertex[vertex, 1], at_vertex[vertex, 2]
+            share = 1 / (np.sqrt(x * x + y * y + z * z) + 1e-12)
+            normals[f, corner, 0], normals[f, corner, 1], normals[f, corner, 2] = x * share, y * share, z * share
+    return normals, areas

@@ -14,6 +14,9 @@ from training.textures import TextureBank
 
 SHADOW_SIZE = 224
 
+WIDEST = 14.0
+"""Radius of the largest world that one map of its shadows covers."""
+
 FAR = 500.0
 """No depth is larger."""
 
@@ -29,6 +32,17 @@ class Drawn:
     hidden_known: Bool[np.ndarray, "H W"]
     hidden_depth: Float32[np.ndarray, "H W"]
     hidden_linear: Float32[np.ndarray, "H W 3"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lamp:
+    """What a light sees."""
+
+    seen: Float32[np.ndarray, "S S"]
+    """Inverse depth."""
+    rotation: np.ndarray
+    source: np.ndarray
+    focal: float
 
 
 def cam_from_place(shot: Shot) -> np.ndarray:
@@ -61,8 +75,9 @@ def draw(
     width: int,
     height: int,
     hidden: int,
+    lamp: Lamp | None = None,
 ) -> Drawn:
-    """Draw both surfaces; the first with 2 × 2 samples a pixel."""
+    """Draw both surfaces; the first with 2 × 2 samples a pixel. A `lamp` that was drawn before need not be again."""
     turn = cam_from_place(shot)
     vertices = (world.vertices - shot.eye.astype(np.float32)) @ turn.T.astype(np.float32)
     fx, fy, cx, cy = 2 * lens
@@ -77,7 +92,7 @@ def draw(
         *(world.tints, world.looks, world.texel_density, bank.atlas),
     )
     rotation = tuple(numbers(row) for row in turn)
-    at_light = (sky, *shadow_map(world, light, shot, turn))
+    at_light = (sky, *shadow_map(lamp or lamp_of(world, light, shot), light, shot, turn))
     first = shade(
         near_face, near_w, 2, of_world, numbers(2 * lens), rotation, sun, *at_light, hidden == raster.OTHER_THING
     )
@@ -118,25 +133,38 @@ def light_in_cam(light: Light, shot: Shot, turn: np.ndarray) -> tuple[float, ...
     return numbers((*place, light.is_near, light.strength, light.ambient, light.fog, *up, 0.0, light.reach))
 
 
-def shadow_map(world: World, light: Light, shot: Shot, turn: np.ndarray) -> tuple[np.ndarray, tuple, tuple]:
-    """Inverse depth from the light, how to get there from the camera, and its lens with softness and bias."""
-    near = shot.eye + 0.35 * (shot.target - shot.eye)
+def one_lamp(world: World, light: Light) -> bool:
+    """Whether the light sees the same from wherever a picture is taken."""
+    return light.is_near or radius_of(world) < WIDEST
+
+
+def radius_of(world: World) -> float:
+    """Half the diagonal of the world's box."""
+    return 0.5 * float(np.linalg.norm(world.bounds[1] - world.bounds[0]))
+
+
+def lamp_of(world: World, light: Light, shot: Shot) -> Lamp:
+    """What the light sees of a world; of a wide one, what is not far before the shot's camera."""
     if light.is_near:
         source, aim, focal = light.place, light.place - np.array([0.02, 1.0, 0.01]), 0.3 * SHADOW_SIZE
     else:
-        low, high = world.vertices.min(0), world.vertices.max(0)
-        radius = min(0.5 * float(np.linalg.norm(high - low)), 14.0)
-        aim = (low + high) / 2 if 0.5 * float(np.linalg.norm(high - low)) < 14 else near
-        source = aim + light.place * 8 * radius
+        low, high = world.bounds
+        aim = (low + high) / 2 if one_lamp(world, light) else shot.eye + 0.35 * (shot.target - shot.eye)
+        source = aim + light.place * 8 * min(radius_of(world), WIDEST)
         focal = 0.5 * SHADOW_SIZE * 8 / 1.1
     rotation = cam_from_place(Shot(eye=source, target=aim, fov=1.0))
     vertices = (world.vertices - source.astype(np.float32)) @ rotation.T.astype(np.float32)
     half = SHADOW_SIZE / 2
     seen, *_ = raster.layers(
-        vertices, world.faces, world.things, focal, focal, half, half, SHADOW_SIZE, SHADOW_SIZE, raster.LAST
+        vertices, world.faces, world.things, focal, focal, half, half, SHADOW_SIZE, SHADOW_SIZE, raster.NONE
     )
     # What is beside the map is lit.
     seen[[0, -1]], seen[:, [0, -1]] = 0, 0
-    light_from_cam = np.concatenate([rotation @ turn.T, (rotation @ (shot.eye - source))[:, None]], 1)
+    return Lamp(seen=seen, rotation=rotation, source=source, focal=focal)
+
+
+def shadow_map(lamp: Lamp, light: Light, shot: Shot, turn: np.ndarray) -> tuple[np.ndarray, tuple, tuple]:
+    """Inverse depth from the light, how to get there from the camera, and its lens with softness and bias."""
+    lamp_from_cam = np.concatenate([lamp.rotation @ turn.T, (lamp.rotation @ (shot.eye - lamp.source))[:, None]], 1)
     bias = 0.004 if not light.is_near else 0.02
-    return seen, tuple(numbers(row) for row in light_from_cam), (focal, light.softness, bias)
+    return lamp.seen, tuple(numbers(row) for row in lamp_from_cam), (lamp.focal, light.softness, bias)

@@ -8,6 +8,7 @@ from numba import njit
 TONES = 1024
 """Entries of a tone curve, equally far apart in the square root of the light, up to BRIGHTEST."""
 BRIGHTEST = 4.0
+ROOTS = np.linspace(0, BRIGHTEST**0.5, TONES)
 
 
 def photographed(
@@ -26,7 +27,8 @@ def photographed(
     # One pixel of sixteen tells how bright a picture is.
     solid = (linear if exposed_for is None else exposed_for)[::4, ::4]
     solid = solid if alpha is None else solid[alpha[::4, ::4] > 0.5]
-    bright = float(np.percentile(solid, rng.uniform(85, 99))) if solid.size else 1.0
+    brighter = int(rng.uniform(0.85, 0.99) * solid.size)
+    bright = float(np.partition(solid, brighter, axis=None)[brighter]) if solid.size else 1.0
     exposure = rng.uniform(0.75, 1.15) / max(bright, 0.05)
     cast = 1 + rng.normal(0, 0.05, 3)
     gain = exposure ** rng.uniform(0.5, 1) * cast
@@ -50,12 +52,18 @@ def photographed(
 
 def tone_curve(power: float) -> Float32[np.ndarray, "T"]:
     """What becomes of light from 0 to BRIGHTEST: a power with a soft shoulder, as film and phones have."""
-    tones = np.linspace(0, BRIGHTEST**0.5, TONES) ** (2 * power)
+    tones = ROOTS ** (2 * power)
     return np.where(tones > 0.8, 0.8 + 0.2 * np.tanh((tones - 0.8) / 0.2), tones).astype(np.float32)
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
-def developed(linear, gain, tones, saturation, cover):
+def developed(
+    linear: Float32[np.ndarray, "H W 3"],
+    gain: np.ndarray,
+    tones: Float32[np.ndarray, "T"],
+    saturation: float,
+    cover: Float32[np.ndarray, "H W"],
+) -> Float32[np.ndarray, "H W 3"]:
     """Light times `gain` through a tone curve, with weaker or stronger colours, before white."""
     height, width = linear.shape[:2]
     out = np.empty((height, width, 3), np.float32)
@@ -76,7 +84,7 @@ def developed(linear, gain, tones, saturation, cover):
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
-def toned(light, tones):
+def toned(light: float, tones: Float32[np.ndarray, "T"]) -> float:
     """The tone curve between two of its entries."""
     place = min(np.sqrt(np.float32(max(0.0, light) * (1 / BRIGHTEST))) * (TONES - 1), TONES - 1.001)
     i = np.uint32(place)
@@ -84,7 +92,9 @@ def toned(light, tones):
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
-def eight_bits(picture, darkening, noise, seed):
+def eight_bits(
+    picture: Float32[np.ndarray, "H W 3"], darkening: float, noise: float, seed: int
+) -> UInt8[np.ndarray, "H W 3"]:
     """A picture as whole numbers, noisy, then darker by the square of the distance from the middle.
 
     noise: standard deviation; darkening: share that is lost at the ends of the axes.
@@ -105,8 +115,8 @@ def eight_bits(picture, darkening, noise, seed):
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
-def bell(state):
-    """A nearly normal number: the sum of four even ones, the parts of a hash (the middle of SplitMix64) of a counter."""
+def bell(state: np.uint64) -> float:
+    """A nearly normal number: the sum of four even ones, the parts of a counter's hash (SplitMix64, its first half)."""
     mixed = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed ^= mixed >> np.uint64(31)
     part = np.uint64(0xFFFF)

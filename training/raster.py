@@ -4,8 +4,8 @@ import numpy as np
 from numba import njit
 
 NEAR = 0.02
-LAST, OTHER_THING = 0, 1
-"""Which hidden surface is drawn: the last one along the ray, or the first one of another thing."""
+LAST, OTHER_THING, NONE = 0, 1, 2
+"""Which hidden surface is drawn: the last one along the ray, the first one of another thing, or none."""
 
 
 @njit(cache=True, fastmath=True)
@@ -61,7 +61,10 @@ def layers(vertices, faces, things, fx, fy, cx, cy, width, height, hidden):
                 w = start + step * x
                 if w <= 0 or w > 1 / NEAR:
                     continue
-                if hidden == LAST:
+                if hidden == NONE:
+                    if w > near_w[y, x]:
+                        near_w[y, x], near_face[y, x] = w, f
+                elif hidden == LAST:
                     if w > near_w[y, x]:
                         near_w[y, x], near_face[y, x] = w, f
                     if back_face[y, x] < 0 or w < back_w[y, x]:

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float32, UInt8
 
 from training import raster
 from training.composition import Composition
-from training.drawing import Drawn, draw, framing_lens
+from training.drawing import Drawn, draw, framing_lens, lamp_of, one_lamp
 from training.materials import Maker
 from training.photo import photographed
 from training.place import Place, Shot, daylight
@@ -74,15 +74,17 @@ class Studio:
     def place_views(self, rng: np.random.Generator, place: Place, *, width: int, height: int) -> list[View]:
         """The shots of a place that are not right before something."""
         world = place.composition.finished()
+        lamp = lamp_of(world, place.light, place.shots[0]) if one_lamp(world, place.light) else None
         views = []
         for shot in place.shots:
             focal = 0.5 * max(width, height) / np.tan(shot.fov / 2)
             lens = np.array([focal, focal, width / 2, height / 2])
             drawn = draw(
-                world, place.light, shot, lens, self.bank, rng, width=width, height=height, hidden=raster.OTHER_THING
-            )
+                world, place.light, shot, lens, self.bank, rng, width=width, height=height,
+                hidden=raster.OTHER_THING, lamp=lamp,
+            )  # fmt: skip
             depth = drawn.depth[drawn.known]
-            if len(depth) > 0.05 * drawn.known.size and np.percentile(depth, 3) > 0.25 and depth.std() > 1e-3:
+            if len(depth) > 0.05 * drawn.known.size and (depth < 0.25).mean() < 0.03 and depth.std() > 1e-3:
                 views.append(scene_view(drawn, rng, tan_half_fov=float(np.tan(shot.fov / 2)), kind=place.kind))
         return views
 
@@ -90,7 +92,7 @@ class Studio:
         """One thing from all around, each time cut out and framed like a cut-out photo."""
         made = self.thing(rng)
         world = made.finished()
-        low, high = world.vertices.min(0), world.vertices.max(0)
+        low, high = world.bounds
         middle, radius = (low + high) / 2, float(np.linalg.norm(high - low)) / 2
         views = []
         for _ in range(count):
