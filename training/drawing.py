@@ -93,23 +93,19 @@ def draw(
     )
     rotation = tuple(numbers(row) for row in turn)
     at_light = (sky, *shadow_map(lamp or lamp_of(world, light, shot), light, shot, turn))
-    first = shade(
-        near_face, near_w, 2, of_world, numbers(2 * lens), rotation, sun, *at_light, hidden == raster.OTHER_THING
-    )
+    with_sky = hidden == raster.OTHER_THING
+    first = shade(near_face, near_w, 2, of_world, numbers(2 * lens), rotation, (sun, *at_light), with_sky)
     # Pixel centres lie between four samples; the first of them is as near as any.
     (face, w), (hidden_face, hidden_w) = (
         (np.ascontiguousarray(each[::2, ::2]), np.ascontiguousarray(its_w[::2, ::2]))
         for each, its_w in ((near_face, near_w), (back_face, back_w))
     )
     known, depth = face >= 0, 1 / np.maximum(w, 1 / FAR)
-    reach = 0.15 if hidden == raster.OTHER_THING else 0.03 * float(np.linalg.norm(shot.target - shot.eye))
+    reach = 0.15 if with_sky else 0.03 * float(np.linalg.norm(shot.target - shot.eye))
     first *= 0.35 + 0.65 * cv2.blur(occlusion(known, depth, lens[0], reach), (3, 3))[..., None]
     if hidden == raster.LAST:
-        sun = (
-            *sun[:2],
-            abs(sun[2]),
-            *sun[3:],
-        )  # the back is lit as the front would be: no picture tells how dark it is
+        # The back is lit as the front would be: no picture tells how dark it is.
+        sun = (*sun[:2], abs(sun[2]), *sun[3:])
     return Drawn(
         linear=first,
         alpha=cv2.resize((near_face >= 0).astype(np.float32), (width, height), interpolation=cv2.INTER_AREA),
@@ -117,7 +113,7 @@ def draw(
         depth=depth,
         hidden_known=hidden_face >= 0,
         hidden_depth=1 / np.maximum(hidden_w, 1 / FAR),
-        hidden_linear=shade(hidden_face, hidden_w, 1, of_world, numbers(lens), rotation, sun, *at_light, False),
+        hidden_linear=shade(hidden_face, hidden_w, 1, of_world, numbers(lens), rotation, (sun, *at_light), False),
     )
 
 
@@ -127,7 +123,7 @@ def numbers(values: np.ndarray | tuple) -> tuple[float, ...]:
 
 
 def light_in_cam(light: Light, shot: Shot, turn: np.ndarray) -> tuple[float, ...]:
-    """The light as the shader wants it."""
+    """Direction or place of the light, 1 for a place, strength, ambient, fog, up vector, 0, reach."""
     place = turn @ (light.place - (shot.eye if light.is_near else 0))
     up = turn @ np.array([0.0, 1.0, 0.0])
     return numbers((*place, light.is_near, light.strength, light.ambient, light.fog, *up, 0.0, light.reach))

@@ -20,19 +20,17 @@ CORNER_TAPS = (0.25 + 0.15 * ((_TAP * 3 + _TURN) % 6))[..., None] * np.stack([np
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
-def shade(face, w, samples, world, camera, turn, sun, sky, shadow, shadow_from_cam, shadow_lens, with_sky):
+def shade(face, w, samples, world, camera, turn, lamp, with_sky):
     """Colour of each pixel, before exposure: the mean of its `samples` x `samples` places in `face` and `w`.
 
     world: vertices in camera space, then what `World` and the bank say of them; camera: fx fy cx cy of the samples;
-    turn: rotation of the normals into camera space; sun: direction or place in camera space, 1 for a place, strength,
-    ambient, fog, up vector; sky: horizon and zenith colour, clouds' strength, texture and place; shadow: inverse depth
-    seen from the light. Where no face is there is sky, which may be left out: then only samples with a face count,
-    and a pixel without any has the horizon's colour. A pixel of one surface is shaded once.
+    turn: rotation of the normals into camera space; lamp: `light_in_cam`, horizon and zenith colour with the clouds'
+    strength, texture and place, and `shadow_map`. Where no face is there is sky, which may be left out: then only
+    samples with a face count, and a pixel without any has the horizon's colour. A pixel of one surface is shaded once.
     """
     height, width = face.shape[0] // samples, face.shape[1] // samples
     out = np.empty((height, width, 3), np.float32)
-    # Unpacked once: numba counts the references to arrays that it takes out of a tuple.
-    vertices, faces, corner_normals, corner_uv, material_of, textures, tints, looks, texel_density, atlas = world
+    material_of, atlas, sun, sky = world[4], world[9], lamp[0], lamp[1]
     fx, fy, cx, cy = camera
     for y in range(height):
         for x in range(width):
@@ -47,31 +45,7 @@ def shade(face, w, samples, world, camera, turn, sun, sky, shadow, shadow_from_c
                 if f < 0:
                     one, two, three = sky_color(rx, ry, sun, sky, atlas)
                 else:
-                    one, two, three = surface_color(
-                        f,
-                        rx,
-                        ry,
-                        1 / w[i, j],
-                        j,
-                        i,
-                        vertices,
-                        faces,
-                        corner_normals,
-                        corner_uv,
-                        material_of,
-                        textures,
-                        tints,
-                        looks,
-                        texel_density,
-                        atlas,
-                        fx,
-                        turn,
-                        sun,
-                        sky,
-                        shadow,
-                        shadow_from_cam,
-                        shadow_lens,
-                    )
+                    one, two, three = surface_color(f, rx, ry, 1 / w[i, j], j, i, world, fx, turn, lamp)
                 red, green, blue, count = red + one, green + two, blue + three, count + 1
             if count == 0:
                 red, green, blue, count = sky[0], sky[1], sky[2], 1
@@ -93,32 +67,9 @@ def one_surface(face, w, material_of, y, x):
 
 
 @within
-def surface_color(
-    f,
-    rx,
-    ry,
-    z,
-    x,
-    y,
-    vertices,
-    faces,
-    corner_normals,
-    corner_uv,
-    material_of,
-    textures,
-    tints,
-    looks,
-    texel_density,
-    atlas,
-    fx,
-    turn,
-    sun,
-    sky,
-    shadow,
-    shadow_from_cam,
-    shadow_lens,
-):
+def surface_color(f, rx, ry, z, x, y, world, fx, turn, lamp):
     """Colour of a face at depth z along a line of sight (rx, ry, 1)."""
+    vertices, faces, corner_normals, corner_uv, material_of, textures, tints, looks, texel_density, atlas = world
     m = material_of[f]
     texture, gloss, sharpness, glow = textures[m], looks[m, 0], looks[m, 1], looks[m, 2]
     tint_red, tint_green, tint_blue = tints[m, 0], tints[m, 1], tints[m, 2]
@@ -139,9 +90,8 @@ def surface_color(
     nx, ny, nz, facing = nx * per_normal, ny * per_normal, nz * per_normal, abs(facing)
     footprint = texel_density[f] * z * ray / (fx * max(facing, 0.15))
     red, green, blue = texel(atlas, texture, u, v, level_of(footprint))
-    light, shine = lighting(
-        rx, ry, z, per_ray, nx, ny, nz, x, y, gloss, sharpness, sun, shadow, shadow_from_cam, shadow_lens
-    )
+    light, shine = lighting(rx, ry, z, per_ray, nx, ny, nz, x, y, gloss, sharpness, lamp)
+    sun, sky = lamp[0], lamp[1]
     above = nx * sun[7] + ny * sun[8] + nz * sun[9]
     total_light = sun[5] * (0.7 + 0.3 * above) + sun[4] * light + glow
     mirror, toward = 0.0, 0.0
@@ -206,8 +156,9 @@ def texel(atlas, texture, u, v, level):
 
 
 @within
-def lighting(rx, ry, z, per_ray, nx, ny, nz, x, y, gloss, sharpness, sun, shadow, shadow_from_cam, shadow_lens):
+def lighting(rx, ry, z, per_ray, nx, ny, nz, x, y, gloss, sharpness, lamp):
     """Light that arrives, as a share of the lamp's strength, and the highlight."""
+    sun, _, shadow, shadow_from_cam, shadow_lens = lamp
     # A place of the light shines from there, a direction from everywhere alike.
     lx, ly, lz = sun[0] - rx * z * sun[3], sun[1] - ry * z * sun[3], sun[2] - z * sun[3]
     squared = lx * lx + ly * ly + lz * lz + 1e-18
