@@ -4,6 +4,7 @@ Made worlds have +Y up (as glTF) until a camera looks at them; a shape fits in a
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -26,7 +27,13 @@ def patch(
     points: Float[np.ndarray, "A B 3"], *, repeat: tuple[float, float] = (1.0, 1.0), smooth: bool = True
 ) -> Shape:
     """A surface through a grid of points."""
-    rows, columns = points.shape[:2]
+    faces, uv = _grid(*points.shape[:2], repeat)
+    return Shape(vertices=points.reshape(-1, 3), faces=faces, uv=uv, smooth=smooth)
+
+
+@lru_cache(maxsize=256)
+def _grid(rows: int, columns: int, repeat: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
+    """Triangles and texture coordinates of a grid of points, not to be written to: many shapes have the same."""
     i, j = np.meshgrid(np.arange(rows - 1), np.arange(columns - 1), indexing="ij")
     corner = (i * columns + j).ravel()
     faces = np.concatenate(
@@ -36,7 +43,9 @@ def patch(
         ]
     )
     u, v = np.meshgrid(np.linspace(0, repeat[0], rows), np.linspace(0, repeat[1], columns), indexing="ij")
-    return Shape(vertices=points.reshape(-1, 3), faces=faces, uv=np.stack([u.ravel(), v.ravel()], 1), smooth=smooth)
+    uv = np.stack([u.ravel(), v.ravel()], 1)
+    faces.flags.writeable = uv.flags.writeable = False
+    return faces, uv
 
 
 def _box() -> Shape:
