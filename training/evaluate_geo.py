@@ -5,6 +5,7 @@ Beside the network stand the mean map of made scenes and version 0, the heuristi
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -49,7 +50,7 @@ def layout_log_depth(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return -np.log(inverse), mask
 
 
-def made_tables(network: NanoGeo, views: list[View], mean: np.ndarray) -> dict[str, dict[str, float]]:
+def made_tables(network: NanoGeo, views: Sequence[View], mean: np.ndarray) -> dict[str, dict[str, float]]:
     """Network, mean map and version 0 on made views."""
     flat = np.zeros((len(views), OUTPUTS, *views[0].known.shape), np.float32)
     flat[:, Channel.SCENE_DEPTH], flat[:, Channel.MASK] = mean, 1.0
@@ -60,7 +61,7 @@ def made_tables(network: NanoGeo, views: list[View], mean: np.ndarray) -> dict[s
     }
 
 
-def hidden_colors(network: NanoGeo, views: list[View]) -> dict[str, float]:
+def hidden_colors(network: NanoGeo, views: Sequence[View]) -> dict[str, float]:
     """Mean absolute error of the hidden colours, and that of taking the colours in front."""
     errors: dict[str, list[float]] = {}
     for maps, view in zip(predict(network, views), views, strict=True):

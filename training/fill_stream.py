@@ -120,12 +120,12 @@ class FillStream:
     def at(self, step: int) -> FillBatch:
         """The batch of a step."""
         first = int(step * self.made_per_step)
-        wanted = self.worker.numbered(range(first, first + self.window))
+        wanted = [self.worker.own(number) for number in range(first, first + self.window)]
         self.examples = {number: each for number, each in self.examples.items() if number in wanted}
         for number in wanted:
             if number not in self.examples:
                 self.examples[number] = made_example(self.filming, number)
-        rng = np.random.default_rng((self.filming.studio.seed, 4, *self.worker.numbered([step])))
+        rng = np.random.default_rng((self.filming.studio.seed, 4, self.worker.own(step)))
         by_shape: dict[tuple[int, ...], list[Example]] = {}
         for number in wanted:
             if (each := self.examples[number]) is not None:

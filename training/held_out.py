@@ -1,5 +1,8 @@
 """Pictures that nothing was trained on: other seeds, other textures, other models."""
 
+from collections.abc import Sequence
+from functools import lru_cache
+
 import numpy as np
 import torch
 
@@ -15,7 +18,8 @@ SEED = 990_001
 SIDE = round(AREA**0.5)
 
 
-def held_out_views(count: int, *, seed: int = SEED, side: int = SIDE, textures: int = 160) -> list[View]:
+@lru_cache(maxsize=2)
+def held_out_views(count: int, *, seed: int = SEED, side: int = SIDE, textures: int = 160) -> tuple[View, ...]:
     """`count` square views, each of another thing or place."""
     studio = Studio(seed, textures=textures)
     views: list[View] = []
@@ -23,10 +27,10 @@ def held_out_views(count: int, *, seed: int = SEED, side: int = SIDE, textures: 
     while len(views) < count:
         views += studio.views(number, count=1, width=side, height=side)
         number += 1
-    return views[:count]
+    return tuple(views[:count])
 
 
-def predict(network: NanoGeo, views: list[View], *, batch: int = 20) -> np.ndarray:
+def predict(network: NanoGeo, views: Sequence[View], *, batch: int = 20) -> np.ndarray:
     """The network's maps [V, 10, H, W]."""
     parts = []
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
@@ -36,7 +40,7 @@ def predict(network: NanoGeo, views: list[View], *, batch: int = 20) -> np.ndarr
     return np.concatenate(parts)
 
 
-def mean_map(views: list[View]) -> np.ndarray:
+def mean_map(views: Sequence[View]) -> np.ndarray:
     """The mean log depth of square scenes at each pixel, each scene's median being 0: the baseline to beat."""
     maps = []
     for view in views:
@@ -47,7 +51,7 @@ def mean_map(views: list[View]) -> np.ndarray:
     return np.nan_to_num(total, nan=float(np.nanmax(total))).astype(np.float32)
 
 
-def table(maps: np.ndarray, views: list[View]) -> dict[str, float]:
+def table(maps: np.ndarray, views: Sequence[View]) -> dict[str, float]:
     """Mean errors over scenes, each kind of scene, and objects."""
     rows: dict[str, list[float]] = {}
     for each, view in zip(maps, views, strict=True):

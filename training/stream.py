@@ -1,5 +1,6 @@
 """A stream of batches of made pictures that can begin at any step: step n is the same, however it is reached."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -46,13 +47,13 @@ class Stream:
     def at(self, step: int) -> Batch:
         """The batch of a step."""
         first = int(step * self.places_per_step)
-        wanted = self.worker.numbered(range(first, first + self.window))
+        wanted = [self.worker.own(number) for number in range(first, first + self.window)]
         self.places = {number: views for number, views in self.places.items() if number in wanted}
         for number in wanted:
             if number not in self.places:
                 width, height = FRAMES[number % len(FRAMES)]
                 self.places[number] = self.studio.views(number, count=VIEWS_PER_PLACE, width=width, height=height)
-        rng = np.random.default_rng((self.studio.seed, 1, *self.worker.numbered([step])))
+        rng = np.random.default_rng((self.studio.seed, 1, self.worker.own(step)))
         by_size: dict[tuple[int, ...], list[View]] = {}
         for number in wanted:
             for view in self.places[number]:
@@ -63,7 +64,7 @@ class Stream:
         return batch_of([views[i] for i in rng.integers(len(views), size=self.batch)], rng)
 
 
-def batch_of(views: list[View], rng: np.random.Generator | None = None) -> Batch:
+def batch_of(views: Sequence[View], rng: np.random.Generator | None = None) -> Batch:
     """Views as tensors; with a generator, mirrored, recoloured and without their cover now and then."""
     arrays: dict[str, list[np.ndarray]] = {field.name: [] for field in fields(View)}
     covers = []

@@ -47,9 +47,8 @@ class FillTraining(Training[NanoFill]):
     def loss(self) -> Tensor:
         """The loss of the present step's batch, differentiable."""
         batch = self.stream.at(self.step)
-        level = noise_levels(
-            len(batch.truth), np.random.default_rng((self.plan.seed, 5, *self.worker.numbered([self.step])))
-        )
+        rng = np.random.default_rng((self.plan.seed, 5, self.worker.own(self.step)))
+        level = noise_levels(len(batch.truth), rng)
         sample = noised(batch.truth, batch.noise, level)
         with torch.autocast("cpu", torch.bfloat16):
             drawn = self.network(sample, level, batch.maps, batch.cameras)
@@ -75,11 +74,11 @@ def fill_loss(drawn: Tensor, batch: FillBatch) -> Tensor:
 
 def train_fill(plan: Plan, out: Path, *, report_every: int = 250, held_out: int = 48, stop_at: int = 0) -> FillTraining:
     """Train as `run_training` does; `held_out` made sequences tell how good the network is."""
-    training, examples = FillTraining(plan), held_out_examples(held_out)
+    training = FillTraining(plan)
     run_training(
         training,
         out,
-        lambda network: fill_table(network, examples),
+        lambda network: fill_table(network, held_out_examples(held_out)),
         report_every=report_every,
         stop_at=stop_at,
         curves=CURVES,

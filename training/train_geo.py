@@ -48,11 +48,16 @@ class GeoTraining(Training[NanoGeo]):
 
 def train(plan: Plan, out: Path, *, report_every: int = 250, held_out: int = 160, stop_at: int = 0) -> GeoTraining:
     """Train as `run_training` does; `held_out` made pictures tell how good the network is."""
-    training, views = GeoTraining(plan), held_out_views(held_out)
+    training = GeoTraining(plan)
+
+    def measure(network: NanoGeo) -> dict[str, float]:
+        views = held_out_views(held_out)
+        return table(predict(network, views), views)
+
     run_training(
         training,
         out,
-        lambda network: table(predict(network, views), views),
+        measure,
         report_every=report_every,
         stop_at=stop_at,
         curves=CURVES,

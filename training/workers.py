@@ -4,7 +4,6 @@ Each draws batches of its own from pictures of its own; all take the same steps,
 """
 
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -18,9 +17,9 @@ class Worker:
     rank: int = 0
     count: int = 1
 
-    def numbered(self, numbers: Iterable[int]) -> list[int]:
-        """The worker's own of the numbers of all: those of an only worker stay as they are."""
-        return [number * self.count + self.rank for number in numbers]
+    def own(self, number: int) -> int:
+        """The worker's own number of places, sequences or steps that all count alike; an only worker's is the same."""
+        return number * self.count + self.rank
 
     def average_gradients(self, network: nn.Module) -> None:
         """Give every worker the mean of all gradients."""
