@@ -59,7 +59,7 @@ def noise_levels(count: int, rng: np.random.Generator) -> Tensor:
     """Levels to learn: mostly those sampled in use, and most of all nothing but noise, where all is decided."""
     at_use = rng.choice(levels(SAMPLED), size=count)
     drawn = np.where(rng.random(count) < 0.3, rng.integers(STEPS, size=count), at_use)
-    return torch.from_numpy(np.where(rng.random(count) < 0.35, STEPS - 1, drawn))
+    return torch.from_numpy(np.where(rng.random(count) < 0.6, STEPS - 1, drawn))
 
 
 def fill_loss(drawn: Tensor, batch: FillBatch) -> Tensor:

@@ -20,6 +20,9 @@ from training.workers import this_worker
 
 Network = TypeVar("Network", bound=nn.Module)
 
+LISTED_AS_OFTEN = 4
+"""How often a model of the manifest, most of which are scans of real things, is drawn for one of the further ones."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -41,6 +44,8 @@ class Plan:
     textures: int = 320
     assets: str = ""
     """A manifest of models; every third is kept aside."""
+    more: str = ""
+    """A folder of further models, all trained on."""
     channels: tuple[int, int, int] = (64, 128, 192)
     peak: float = 1.0
     """Highest share of the rates; less refines weights that are good."""
@@ -110,13 +115,13 @@ class Training(ABC, Generic[Network]):
 
 def studio_of(plan: Plan) -> Studio:
     """The maker of the pictures, with the models that may be trained on."""
-    if not plan.assets:
-        return Studio(plan.seed, textures=plan.textures)
-    from img2world.evaluation.assets import manifest_split
+    from img2world.evaluation.assets import find_assets, manifest_split
     from training.assets import load_assets
 
-    compositions, pictures = load_assets(manifest_split(Path(plan.assets))[0], plan.textures)
-    return Studio(plan.seed, textures=plan.textures, assets=compositions, asset_pictures=pictures)
+    listed, pictures = load_assets(manifest_split(Path(plan.assets))[0] if plan.assets else [], plan.textures)
+    further, others = load_assets(find_assets(Path(plan.more)) if plan.more else [], plan.textures + len(pictures))
+    assets = listed * (LISTED_AS_OFTEN if further else 1) + further
+    return Studio(plan.seed, textures=plan.textures, assets=assets, asset_pictures=pictures + others)
 
 
 def run_training(
@@ -164,6 +169,7 @@ def plan_as_typed(make: Callable[..., Plan], about: str | None, *, steps_per_min
     parser.add_argument("--minutes", type=float, default=90, help="CPU minutes, about")
     parser.add_argument("--steps", type=int, default=0, help="overrules --minutes")
     parser.add_argument("--assets", default="", help="manifest.csv of models to draw among the made things")
+    parser.add_argument("--more", default="", help="folder of further models, all of which are trained on")
     parser.add_argument("--batch", type=int, help="pictures or sequences of a worker's step")
     parser.add_argument("--seed", type=int, help="another seed makes other pictures")
     parser.add_argument("--weights", help="weights or a checkpoint to begin with, where OUT has none")
@@ -174,4 +180,4 @@ def plan_as_typed(make: Callable[..., Plan], about: str | None, *, steps_per_min
     steps = options.steps or round(options.minutes * steps_per_minute)
     names = ("batch", "seed", "weights", "peak", "decay")
     chosen = {name: value for name in names if (value := getattr(options, name)) is not None}
-    return make(steps=steps, assets=options.assets, **chosen), options.out
+    return make(steps=steps, assets=options.assets, more=options.more, **chosen), options.out

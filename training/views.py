@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
 from training import raster
+from training.assets import redressed
 from training.composition import Composition
 from training.drawing import Drawn, draw, framing_lens, lamp_of, one_lamp
 from training.materials import Maker
@@ -16,6 +17,12 @@ from training.textures import TextureBank, texture_bank
 from training.things import any_thing
 
 OBJECT_SHARE_OF_VIEWS = 0.6
+
+SHARE_OF_MODELS = 0.5
+"""Of things, where there are models from files."""
+
+SHARE_OF_REDRESSED = 0.3
+"""Of models: their shapes with made textures. Many have no textures of their own, as no real thing has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,9 +117,13 @@ class Studio:
 
     def thing(self, rng: np.random.Generator) -> Composition:
         """A model or a made thing."""
-        if self.assets and (self.num_made == 0 or rng.random() < 0.35):
+        make = Maker(rng=rng, num_textures=len(self.bank))
+        if self.num_made == 0:
             return self.assets[int(rng.integers(len(self.assets)))]
-        return any_thing(Maker(rng=rng, num_textures=len(self.bank)))
+        if not self.assets or rng.random() >= SHARE_OF_MODELS:
+            return any_thing(make)
+        model = self.assets[int(rng.integers(len(self.assets)))]
+        return redressed(model, make) if rng.random() < SHARE_OF_REDRESSED else model
 
 
 def scene_view(drawn: Drawn, rng: np.random.Generator, *, tan_half_fov: float, kind: str) -> View:
