@@ -44,8 +44,9 @@ lint: $(VENV)/ready-dev
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
-# CPU minutes of each of WORKERS cores; MODELS=manifest.csv draws models from files among the made things. What was
-# begun in the folder TRAINED goes on. Results are shipped by `python -m training.ship_geo` and `ship_fill`, once measured.
+# CPU minutes of each of WORKERS cores; MODELS=manifest.csv draws models from files among the made things,
+# ARGS='--more FOLDER' those of a folder, too. What was begun in the folder TRAINED goes on. Results are shipped by
+# `python -m training.ship_geo` and `ship_fill`, once measured.
 train-geo: $(VENV)/ready-dev
 	$(TRAIN) training.train_geo $(TRAINED) --minutes $(MINUTES) --assets '$(MODELS)' $(ARGS)
 	$(BIN)/python -m training.evaluate_geo $(TRAINED)/checkpoint.pt
