@@ -176,6 +176,10 @@ def plan_as_typed(make: Callable[..., Plan], about: str | None, *, steps_per_min
     parser.add_argument("--peak", type=float, help="highest share of the rates; less refines weights that are good")
     parser.add_argument("--decay", type=float, help="last share of the steps in which the rates fall to nothing")
     options = parser.parse_args()
+    if options.assets and not Path(options.assets).is_file():
+        parser.error(f"--assets: no such file: {options.assets}")
+    if options.more and not Path(options.more).is_dir():
+        parser.error(f"--more: no such folder: {options.more}")
     torch.set_num_threads(1)
     steps = options.steps or round(options.minutes * steps_per_minute)
     names = ("batch", "seed", "weights", "peak", "decay")
