@@ -21,7 +21,7 @@ from training.workers import this_worker
 Network = TypeVar("Network", bound=nn.Module)
 
 LISTED_AS_OFTEN = 4
-"""How often a model of the manifest, most of which are scans of real things, is drawn for one of the further ones."""
+"""How often a model of the manifest, a quarter of which are scans of real things, is drawn for each further one."""
 
 
 @dataclass(frozen=True, kw_only=True)

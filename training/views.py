@@ -22,7 +22,7 @@ SHARE_OF_MODELS = 0.5
 """Of things, where there are models from files."""
 
 SHARE_OF_REDRESSED = 0.3
-"""Of models: their shapes with made textures. Many have no textures of their own, as no real thing has."""
+"""Of models: their shapes with made textures. Many have none of their own, and few real things are so plain."""
 
 
 @dataclass(frozen=True, kw_only=True)
