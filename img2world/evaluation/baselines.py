@@ -12,7 +12,7 @@ from img2world.core.trajectory import UP_IN_WORLD
 from img2world.evaluation.cases import Case
 from img2world.geometry.fill import fill_smooth, nearest_known
 from img2world.geometry.layers import SEEN, Layer, LayeredWorld, layer_from_depth
-from img2world.geometry.object_world import CutOut, plain_back
+from img2world.geometry.object_world import CutOut, colors_behind
 from img2world.geometry.warp import Warper
 
 MOST_STEP = 1.04
@@ -49,7 +49,7 @@ def case_up(case: Case) -> Float32[np.ndarray, "3"]:
 def true_depth(case: Case, cameras: Cameras) -> Frames:
     """The photo on its true first surface; an object's hidden side has true depth and plainer colours of the photo."""
     cut = CutOut(rgb=case.photo.rgb[0].astype(np.float32) / 255, alpha=case.photo.alpha[0].astype(np.float32) / 255)
-    return _warped(case, cameras, plain_back(cut) if case.is_object else None)
+    return _warped(case, cameras, colors_behind(cut) if case.is_object else None)
 
 
 def true_layers(case: Case, cameras: Cameras) -> Frames:

@@ -23,7 +23,7 @@ def fill_smooth(values: Float32[np.ndarray, "H W C"], known: Bool[np.ndarray, "H
 
     weights = [known.astype(np.float32)[..., None]]
     colors: list[np.ndarray] = [values * weights[0]]
-    while min(weights[-1].shape[:2]) > 2:
+    while max(weights[-1].shape[:2]) > 2:
         size = (max(colors[-1].shape[1] // 2, 1), max(colors[-1].shape[0] // 2, 1))
         weight = cv2.resize(weights[-1], size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], 1)
         color = cv2.resize(colors[-1], size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], -1)

@@ -46,6 +46,8 @@ class ObjectGuess:
     """Depth less that of the object's middle."""
     thickness: Float32[np.ndarray, "S S"]
     """From the first to the last surface."""
+    doubt: Float32[np.ndarray, "S S"]
+    """Error to be expected of the front."""
     hidden_rgb: Float32[np.ndarray, "S S 3"]
 
 
@@ -95,6 +97,7 @@ def guess_object(rgb: Float32[np.ndarray, "S S 3"], alpha: Float32[np.ndarray, "
     return ObjectGuess(
         front=full(maps[Channel.OBJECT_FRONT]),
         thickness=np.maximum(full(thickness), 0),
+        doubt=np.maximum(full(np.exp(maps[Channel.DOUBT].clip(-6, 0))), 0),
         hidden_rgb=full(hidden_rgb).clip(0, 1),
     )
 

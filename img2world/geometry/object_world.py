@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float32
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.image import Image
-from img2world.geometry.fill import nearest_known
+from img2world.geometry.fill import fill_smooth, nearest_known
 from img2world.geometry.foreground import Foreground
 from img2world.geometry.inflate import inflate
 from img2world.geometry.layers import INVENTED, SEEN, Layer, LayeredWorld, layer_from_depth
@@ -25,12 +25,15 @@ RIM_SLOPE = 3.0
 LEARNED_RIM_SLOPE = 8.0
 """The same where the network knows that the shape is thick up to its outline, as a box is."""
 
-THICKER = 1.2
-"""What the network is not sure of it takes for thinner than it is. Orbits of 26 objects had, within their outlines,
-11.0 dB as it says, 11.2 with 1.15 and 11.35 with 1.3; but boxes and fruit, which it is sure of, look too fat then."""
-
 FARTHEST_OUT = 0.48
 """Distance from the axis that the path turns about, relative to the frame's width: farther out is out of the frame."""
+
+RIM = 0.03
+"""Width of the rim whose colours go on behind, relative to the frame's."""
+
+SIDEWAYS = 8
+"""How many times as far colours go on to the side as up and down: most things are layered from the ground up, and a
+point keeps its height when its thing turns about the vertical."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +100,7 @@ def outline_halves(cut: CutOut, camera: Cameras) -> Halves:
     """Flat in the middle, and as thick as the outline is wide."""
     inside = cut.alpha >= 0.5
     half = bevelled(inflate(inside), inside, RIM_SLOPE) / camera.intrinsics[0, 0, 0]
-    return np.full(half.shape, INPUT_DISTANCE, np.float32), half, plain_back(cut)
+    return np.full(half.shape, INPUT_DISTANCE, np.float32), half, colors_behind(cut)
 
 
 def learned_halves(cut: CutOut, camera: Cameras) -> Halves:
@@ -109,7 +112,10 @@ def learned_halves(cut: CutOut, camera: Cameras) -> Halves:
     guess = guess_object(cut.rgb, cut.alpha)
     inside = cut.alpha >= 0.5
     size = inside.shape[0]
-    half = bevelled((0.5 * THICKER * size * guess.thickness).astype(np.float32), inside, LEARNED_RIM_SLOPE) / size
+    # What the network is not sure of it takes for too thin: by about the error that it expects. Of legs and rods it
+    # does not know the place; they would become slabs.
+    thickness = guess.thickness + np.minimum(guess.doubt, 0.5 * guess.thickness)
+    half = bevelled((0.5 * size * thickness).astype(np.float32), inside, LEARNED_RIM_SLOPE) / size
     # The surface goes on beyond the outline as it is a little inside, where no other thing's depth is mixed in.
     inner = cv2.erode(inside.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     _, rows, columns = nearest_known(inner if inner.any() else inside)
@@ -123,7 +129,7 @@ def learned_halves(cut: CutOut, camera: Cameras) -> Halves:
     middle, half = middle / np.float32(too_deep), half / np.float32(too_deep)
     frame = INPUT_DISTANCE * size / camera.intrinsics[0, 0, 0]
     depth = INPUT_DISTANCE + frame * cv2.GaussianBlur(middle, (0, 0), size / 256)
-    return depth.astype(np.float32), (frame * half).astype(np.float32), plain_back(cut)
+    return depth.astype(np.float32), (frame * half).astype(np.float32), colors_behind(cut)
 
 
 def shell(
@@ -158,17 +164,20 @@ def bevelled(
     return np.where(inward > 0, rounded, np.where(inside, 0, -slope * outward)).astype(np.float32)
 
 
-def plain_back(cut: CutOut) -> Float32[np.ndarray, "S S 3"]:
-    """The picture seen from behind: its large colour areas without its features.
+def colors_behind(cut: CutOut) -> Float32[np.ndarray, "S S 3"]:
+    """The colours of the back: those of the rim, where it meets the front, go on at their own height.
 
-    A mirrored photo would give a face a second face; medians keep where colours change and forget
-    eyes, letters and buttons.
+    A mirrored photo would give a face a second face, and blurred features look like stains.
     """
     import cv2
 
     size = cut.alpha.shape[0]
-    window = max(3, 2 * round(size / 64) + 1)
-    plain = (cut.rgb * 255).astype(np.uint8)
-    for _ in range(3):
-        plain = cv2.medianBlur(plain, window)
-    return cv2.GaussianBlur(plain.astype(np.float32) / 255, (0, 0), size / 400)
+    inside = cut.alpha >= 0.5
+    inward = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, 5)
+    rim = (inside & (inward <= max(2.5, RIM * size))).astype(np.float32)
+    narrow = max(size // SIDEWAYS, 1), size
+    share = cv2.resize(rim, narrow, interpolation=cv2.INTER_AREA)[..., None]
+    colors = cv2.resize(cut.rgb * rim[..., None], narrow, interpolation=cv2.INTER_AREA) / np.maximum(share, 1e-6)
+    filled = fill_smooth(colors, share[..., 0] > 0)
+    wide = cv2.resize(filled, (size, size), interpolation=cv2.INTER_CUBIC)
+    return cv2.GaussianBlur(wide, (0, 0), size / 64).clip(0, 1)

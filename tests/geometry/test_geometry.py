@@ -166,3 +166,16 @@ def test_depth_is_where_the_surface_is():
     assert front.depth[48, 48] + back.depth[48, 48] < 2  # the shape has a thickness
     assert front.depth[48, 48] == pytest.approx(back.depth[48, 48], abs=0.02)
     assert front.depth[0, 0] == 0
+
+
+def test_back_has_the_rims_colors_at_their_height_and_no_features():
+    inside = disc(160, 60)
+    upper = np.mgrid[:160, :160][0] < 80
+    rgb = np.where(upper[..., None], (40, 160, 60), (150, 80, 30)).astype(np.uint8)
+    rgb[disc(160, 25)] = (20, 40, 250)  # a face, say
+    picture = Image(rgb=rgb, alpha=inside.astype(np.uint8) * 255)
+    world = object_world(picture, find_foreground(picture), 96)
+    back = world.layers[1].texture * 255
+    assert back[..., 2].max() < 75  # nothing of the face
+    for row, color in ((25, (40, 160, 60)), (48 + 23, (150, 80, 30))):
+        np.testing.assert_allclose(back[row, 30:66], np.broadcast_to(color, (36, 3)), atol=12)

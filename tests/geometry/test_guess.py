@@ -76,6 +76,8 @@ def test_a_ball_is_thick_in_the_middle_and_thin_at_its_rim():
     assert found.thickness[middle].mean() > 1.5 * found.thickness[rim].mean()
     assert found.front.shape == found.thickness.shape == (size, size)
     assert (found.thickness >= 0).all()
+    assert found.doubt.shape == (size, size)
+    assert 0 < found.doubt.mean() < 0.3
 
 
 @pytest.mark.parametrize("size", [(512, 512), (640, 480), (3000, 400), (90, 1600)])
