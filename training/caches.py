@@ -15,8 +15,8 @@ from img2world.geometry.object_world import (
     LEARNED_RIM_SLOPE,
     CutOut,
     bevelled,
+    colors_behind,
     learned_halves,
-    plain_back,
     shell,
 )
 from img2world.geometry.scene_world import parts_of_layout
@@ -47,7 +47,7 @@ def object_cache(frame: Posed, rng: np.random.Generator | None, *, guessed: bool
         middle, half, behind = learned_halves(cut, frame.camera)
     else:
         middle, half = true_halves(frame, rng)
-        behind = plain_back(cut)
+        behind = colors_behind(cut)
     front = shell(frame.camera, middle - half, cut.alpha, cut.rgb, SEEN)
     back = shell(frame.camera, middle + half, cut.alpha, behind, INVENTED)
     return LayeredWorld(layers=(front, back), is_object=True)
