@@ -47,7 +47,7 @@ def case_up(case: Case) -> Float32[np.ndarray, "3"]:
 
 
 def true_depth(case: Case, cameras: Cameras) -> Frames:
-    """The photo on its true first surface; an object's hidden side has true depth and plainer colours of the photo."""
+    """The photo on its true first surface; an object's hidden side has true depth and its outline's colours."""
     cut = CutOut(rgb=case.photo.rgb[0].astype(np.float32) / 255, alpha=case.photo.alpha[0].astype(np.float32) / 255)
     return _warped(case, cameras, colors_behind(cut) if case.is_object else None)
 
