@@ -6,10 +6,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from img2world.geometry.nano_geo import Channel
+from training.outlines import outline_error
 from training.stream import Batch
 
 FAR_LOG = 4.6
 """Log depths beyond (100 units) count as this far."""
+
+OUTLINES = 6.0
+"""Weight of the outlines from other sides, which decide most of how an orbit looks."""
 
 
 def geo_loss(maps: Tensor, lens: Tensor, batch: Batch) -> Tensor:
@@ -77,6 +81,8 @@ def _object_loss(maps: Tensor, truth: dict[str, Tensor]) -> Tensor:
     solid = solid.clamp(min=1e-3)
     apart = 2 * place / (solid + place) + 0.5 * size / (solid + size)
     loss = (3 * each + 2 * apart).mean() + _steps(front, weight) + _steps(middle, weight) + _steps(thick, weight)
+    near, known = maps[:, Channel.OBJECT_FRONT], truth["known"]
+    loss = loss + OUTLINES * outline_error(near, near + thickness, truth["front"], truth["hidden"], known).mean()
     return (loss + 0.02 * _doubt(maps, front, hidden, weight, weight)) * truth["share"]
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from training.curves import draw_curves
 from training.optimizer import MuonAdamW
-from training.views import Studio
+from training.views import OBJECT_SHARE_OF_VIEWS, Studio
 from training.weights import with_weights
 from training.workers import this_worker
 
@@ -42,6 +42,8 @@ class Plan:
     """Last share of the steps in which the rate falls to nothing."""
     reuse: float = 4.0
     textures: int = 320
+    objects: float = OBJECT_SHARE_OF_VIEWS
+    """Share of cut-out objects among the views of nano-geo; the others are scenes."""
     assets: str = ""
     """A manifest of models; every third is kept aside."""
     more: str = ""
@@ -121,7 +123,9 @@ def studio_of(plan: Plan) -> Studio:
     listed, pictures = load_assets(manifest_split(Path(plan.assets))[0] if plan.assets else [], plan.textures)
     further, others = load_assets(find_assets(Path(plan.more)) if plan.more else [], plan.textures + len(pictures))
     assets = listed * (LISTED_AS_OFTEN if further else 1) + further
-    return Studio(plan.seed, textures=plan.textures, assets=assets, asset_pictures=pictures + others)
+    return Studio(
+        plan.seed, textures=plan.textures, objects=plan.objects, assets=assets, asset_pictures=pictures + others
+    )
 
 
 def run_training(
@@ -172,6 +176,7 @@ def plan_as_typed(make: Callable[..., Plan], about: str | None, *, steps_per_min
     parser.add_argument("--more", default="", help="folder of further models, all of which are trained on")
     parser.add_argument("--batch", type=int, help="pictures or sequences of a worker's step")
     parser.add_argument("--seed", type=int, help="another seed makes other pictures")
+    parser.add_argument("--objects", type=float, help="share of cut-out objects among the views of nano-geo")
     parser.add_argument("--weights", help="weights or a checkpoint to begin with, where OUT has none")
     parser.add_argument("--peak", type=float, help="highest share of the rates; less refines weights that are good")
     parser.add_argument("--decay", type=float, help="last share of the steps in which the rates fall to nothing")
@@ -182,6 +187,6 @@ def plan_as_typed(make: Callable[..., Plan], about: str | None, *, steps_per_min
         parser.error(f"--more: no such folder: {options.more}")
     torch.set_num_threads(1)
     steps = options.steps or round(options.minutes * steps_per_minute)
-    names = ("batch", "seed", "weights", "peak", "decay")
+    names = ("batch", "seed", "objects", "weights", "peak", "decay")
     chosen = {name: value for name in names if (value := getattr(options, name)) is not None}
     return make(steps=steps, assets=options.assets, more=options.more, **chosen), options.out

@@ -55,11 +55,12 @@ class Studio:
         seed: int,
         *,
         textures: int = 256,
+        objects: float = OBJECT_SHARE_OF_VIEWS,
         assets: list[Composition] | None = None,
         asset_pictures: list[np.ndarray] | None = None,
     ) -> None:
-        """`assets` are compositions whose textures are numbered after the made ones."""
-        self.seed = seed
+        """`objects` is their share of the views; `assets` are compositions whose textures come after the made ones."""
+        self.seed, self.objects = seed, objects
         self.bank: TextureBank = texture_bank(seed, textures, asset_pictures)
         self.num_made = textures
         self.assets = assets or []
@@ -72,7 +73,7 @@ class Studio:
     def views(self, number: int, *, count: int = 8, width: int = 128, height: int = 128) -> list[View]:
         """Views of one made thing or place."""
         rng = np.random.default_rng((self.seed, number))
-        if rng.random() < OBJECT_SHARE_OF_VIEWS:
+        if rng.random() < self.objects:
             return self.object_views(rng, count=count, size=round(np.sqrt(width * height) / 16) * 16)
         name = str(rng.choice(list(SHARES), p=list(SHARES.values())))
         place = PLACES[name](Maker(rng=rng, num_textures=len(self.bank)), count)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -19,6 +19,9 @@ WEIGHTS = "nano/nano_geo.safetensors"
 
 AREA = 96 * 96
 """Pixels the network looks at; it was trained on pictures of about this many."""
+
+OBJECT_SIDES = (76, 96, 116)
+"""Pixels of an object's frame as the network looks at it, from farther away and from nearer: its errors differ."""
 
 LONGEST = 192
 """Longer side it looks at, at most; a wider picture is squeezed."""
@@ -77,29 +80,50 @@ def guess_scene(rgb: UInt8[np.ndarray, "H W 3"]) -> SceneGuess:
 
 
 def guess_object(rgb: Float32[np.ndarray, "S S 3"], alpha: Float32[np.ndarray, "S S"]) -> ObjectGuess:
-    """The surfaces of an object in its square frame. Raises MissingPackageError when the weights are not there."""
+    """The surfaces of an object in its square frame: the mean of what the network sees from OBJECT_SIDES.
+
+    Raises MissingPackageError when the weights are not there.
+    """
+    looks = [_object_at(rgb, alpha, side) for side in OBJECT_SIDES]
+    return ObjectGuess(**{name: np.mean([look[name] for look in looks], axis=0) for name in looks[0]})
+
+
+def _object_at(
+    rgb: Float32[np.ndarray, "S S 3"], alpha: Float32[np.ndarray, "S S"], side: int
+) -> dict[str, np.ndarray]:
+    """The fields of ObjectGuess when the whole frame is `side` pixels wide, of which the network sees the middle."""
     import cv2
 
     from img2world.geometry.nano_geo import Channel
 
-    size = rgb.shape[0]
-    side = round(AREA**0.5)
-    small_alpha = cv2.resize(alpha, (side, side), interpolation=cv2.INTER_AREA)
-    small = cv2.resize(rgb * alpha[..., None] + 1 - alpha[..., None], (side, side), interpolation=cv2.INTER_AREA)
-    maps = run_network(small, small_alpha, is_object=True)
-    own = cv2.resize(rgb, (side, side), interpolation=cv2.INTER_AREA)
-    hidden_rgb = (own + maps[Channel.RGB].transpose(1, 2, 0) / 2).clip(0, 1)
-    thickness = np.logaddexp(0, maps[Channel.OBJECT_THICKNESS] - 2)
+    size, seen = rgb.shape[0], round(AREA**0.5)
+    own, cover = (cv2.resize(values, (side, side), interpolation=cv2.INTER_AREA) for values in (rgb, alpha))
+    before_white = rgb * alpha[..., None] + 1 - alpha[..., None]
+    picture = cv2.resize(before_white, (side, side), interpolation=cv2.INTER_AREA)
+    maps = run_network(
+        centered(picture, seen, constant_values=1), centered(cover, seen, constant_values=0), is_object=True
+    )
+    maps = centered(maps.transpose(1, 2, 0), side, mode="edge")  # [side, side, 10]
+    lengths = np.float32(seen / side)
 
     def full(values: np.ndarray) -> np.ndarray:
         return cv2.resize(values.astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
 
-    return ObjectGuess(
-        front=full(maps[Channel.OBJECT_FRONT]),
-        thickness=np.maximum(full(thickness), 0),
-        doubt=np.maximum(full(np.exp(maps[Channel.DOUBT].clip(-6, 0))), 0),
-        hidden_rgb=full(hidden_rgb).clip(0, 1),
-    )
+    thickness = lengths * np.logaddexp(0, maps[..., Channel.OBJECT_THICKNESS] - 2)
+    doubt = lengths * np.exp(maps[..., Channel.DOUBT].clip(-6, 0))
+    return {
+        "front": full(lengths * maps[..., Channel.OBJECT_FRONT]),
+        "thickness": np.maximum(full(thickness), 0),
+        "doubt": np.maximum(full(doubt), 0),
+        "hidden_rgb": full((own + maps[..., Channel.RGB] / 2).clip(0, 1)).clip(0, 1),
+    }
+
+
+def centered(values: Float32[np.ndarray, "s s ..."], side: int, **padding: Any) -> Float32[np.ndarray, "t t ..."]:
+    """The middle of a square map, or the map in the middle of a larger one that is filled as `np.pad` is told to."""
+    less, more = (max(0, sign * (values.shape[0] - side)) // 2 for sign in (1, -1))
+    kept = values[less : values.shape[0] - less, less : values.shape[1] - less]
+    return np.pad(kept, [(more, more)] * 2 + [(0, 0)] * (values.ndim - 2), **padding) if more else kept
 
 
 def working_size(width: int, height: int) -> tuple[int, int]:
