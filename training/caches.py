@@ -65,7 +65,7 @@ def true_halves(frame: Posed, rng: np.random.Generator | None) -> tuple[np.ndarr
     front, back = both if rng is None else (cv2.GaussianBlur(each, (0, 0), rng.uniform(0.3, 2)) for each in both)
     error = 0.0 if rng is None else rough(rng, shape, rng.uniform(0, 0.25)) + rng.normal(0, 0.15)
     thickness = np.maximum(back - front, 1e-3) * np.exp(error)
-    half = bevelled((0.5 * size * thickness / frame_width).astype(np.float32), inside, LEARNED_RIM_SLOPE) / size
+    half = bevelled((0.5 * size * thickness / frame_width).astype(np.float32), frame.alpha, LEARNED_RIM_SLOPE) / size
     middle = (front + back) / 2
     if rng is not None:
         middle = middle + frame_width * rough(rng, shape, rng.uniform(0, 0.04))

@@ -34,8 +34,11 @@ def with_learned_depth(layout: Layout, rgb: UInt8[np.ndarray, "H W 3"]) -> Layou
     if sky is None and layout.subject is None:
         sky = own_sky(guess, rgb)
     far = np.float32(1 / FARTHEST)
-    # Of the sky's depth the network has learned nothing.
-    inverse_depth = guess.inverse_depth.clip(far, 1 / NEAREST) * (1 - guess.sky) + far * guess.sky
+    inverse_depth = guess.inverse_depth.clip(far, 1 / NEAREST)
+    if sky is not None:
+        # Of the sky's depth the network has learned nothing. Where no sky is cut out, a petal or a wall that it takes
+        # for one with little certainty would be torn from what is beside it.
+        inverse_depth = inverse_depth * (1 - guess.sky) + far * guess.sky
     nothing = np.zeros(inverse_depth.shape, np.float32)
     behind = nothing if sky is None else sky
     before = nothing if layout.subject is None else layout.subject

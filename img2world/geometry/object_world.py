@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Float32
 
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.conventions import INPUT_DISTANCE
@@ -24,6 +24,9 @@ RIM_SLOPE = 3.0
 
 LEARNED_RIM_SLOPE = 8.0
 """The same where the network knows that the shape is thick up to its outline, as a box is."""
+
+FINER = 4
+"""Cells per pixel along each side where an outline is measured between pixels."""
 
 FARTHEST_OUT = 0.48
 """Distance from the axis that the path turns about, relative to the frame's width: farther out is out of the frame."""
@@ -99,7 +102,7 @@ Halves = tuple[Float32[np.ndarray, "S S"], Float32[np.ndarray, "S S"], Float32[n
 def outline_halves(cut: CutOut, camera: Cameras) -> Halves:
     """Flat in the middle, and as thick as the outline is wide."""
     inside = cut.alpha >= 0.5
-    half = bevelled(inflate(inside), inside, RIM_SLOPE) / camera.intrinsics[0, 0, 0]
+    half = bevelled(inflate(inside), cut.alpha, RIM_SLOPE) / camera.intrinsics[0, 0, 0]
     return np.full(half.shape, INPUT_DISTANCE, np.float32), half, colors_behind(cut)
 
 
@@ -115,7 +118,7 @@ def learned_halves(cut: CutOut, camera: Cameras) -> Halves:
     # What the network is not sure of it takes for too thin: by about the error that it expects. Of legs and rods it
     # does not know the place; they would become slabs.
     thickness = guess.thickness + np.minimum(guess.doubt, 0.5 * guess.thickness)
-    half = bevelled((0.5 * size * thickness).astype(np.float32), inside, LEARNED_RIM_SLOPE) / size
+    half = bevelled((0.5 * size * thickness).astype(np.float32), cut.alpha, LEARNED_RIM_SLOPE) / size
     # The surface goes on beyond the outline as it is a little inside, where no other thing's depth is mixed in.
     inner = cv2.erode(inside.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     _, rows, columns = nearest_known(inner if inner.any() else inside)
@@ -145,7 +148,7 @@ def shell(
 
 
 def bevelled(
-    half: Float32[np.ndarray, "S S"], inside: Bool[np.ndarray, "S S"], slope: float
+    half: Float32[np.ndarray, "S S"], alpha: Float32[np.ndarray, "S S"], slope: float
 ) -> Float32[np.ndarray, "S S"]:
     """Half thickness in pixels that rises from the outline with a bounded slope, and goes on below zero outside of it.
 
@@ -154,14 +157,30 @@ def bevelled(
     """
     import cv2
 
-    kind = inside.astype(np.uint8)
-    inward = cv2.distanceTransform(kind, cv2.DIST_L2, 5) - 1.0
-    outward = cv2.distanceTransform(1 - kind, cv2.DIST_L2, 5)
+    inward = signed_distance(alpha) - 0.5
     bevel = slope * np.maximum(inward, 0)
     # A smooth minimum of the bevel and the round shape.
     rounded = half * bevel / np.maximum(np.hypot(half, bevel), 1e-6)
     rounded = cv2.GaussianBlur(rounded.astype(np.float32), (0, 0), 1.0)
-    return np.where(inward > 0, rounded, np.where(inside, 0, -slope * outward)).astype(np.float32)
+    return np.where(inward > 0, rounded, np.where(alpha >= 0.5, 0, slope * inward)).astype(np.float32)
+
+
+def signed_distance(alpha: Float32[np.ndarray, "S S"]) -> Float32[np.ndarray, "S S"]:
+    """Pixels from where alpha crosses one half, negative outside, to a fraction of a pixel.
+
+    Whole pixels would step along a slanted outline, and make beads of what is a few pixels wide.
+    """
+    import cv2
+
+    size = alpha.shape[0]
+    fine = cv2.resize(alpha, None, fx=FINER, fy=FINER, interpolation=cv2.INTER_LINEAR) >= 0.5
+    inward, outward = (
+        cv2.distanceTransform(np.ascontiguousarray(side, np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        for side in (fine, ~fine)
+    )
+    # Distances are to the middle of the first cell beyond, which is half a cell too far.
+    distance = (inward - outward - np.where(fine, 0.5, -0.5)) / FINER
+    return cv2.resize(distance.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
 
 
 def colors_behind(cut: CutOut) -> Float32[np.ndarray, "S S 3"]:

@@ -11,7 +11,7 @@ from img2world.geometry.fill import fill_mirrored, fill_smooth
 from img2world.geometry.foreground import find_foreground
 from img2world.geometry.inflate import THICKNESS, inflate
 from img2world.geometry.layers import CONTINUED, INVENTED, SEEN
-from img2world.geometry.object_world import cut_out, object_camera, object_world
+from img2world.geometry.object_world import bevelled, cut_out, object_camera, object_world, signed_distance
 from img2world.geometry.scene_world import scene_camera, scene_world
 from img2world.geometry.warp import Warper
 
@@ -91,6 +91,32 @@ def test_inflated_rod_is_as_thick_as_it_is_wide():
     half = inflate(mask)
     assert half[30, 100] == pytest.approx(half[30, 60], rel=0.01)
     assert 2.0 < half[30, 100] < 6.0
+
+
+def bar(size: int, width: float, slope: float) -> np.ndarray:
+    """Alpha of a slanted bar from edge to edge, each pixel covered as far as the bar covers it."""
+    fine = (np.arange(8 * size) + 0.5) / 8 - size / 2
+    across = (fine[:, None] - slope * fine[None]) / np.hypot(1, slope)
+    cover = (np.abs(across) < width / 2).astype(np.float32)
+    return cv2.resize(cover, (size, size), interpolation=cv2.INTER_AREA)
+
+
+@pytest.mark.parametrize("radius", [20.0, 20.3, 20.7])
+def test_distance_from_an_outline_is_known_between_pixels(radius):
+    y, x = np.mgrid[:64, :64] + 0.5 - 32
+    away = radius - np.hypot(x, y)
+    distance = signed_distance(np.clip(away + 0.5, 0, 1).astype(np.float32))
+    near = np.abs(away) < 12
+    np.testing.assert_allclose(distance[near], away[near], atol=0.25)
+    assert abs(float((distance - away)[near].mean())) < 0.05
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.13, 0.4, 0.9])
+def test_a_thin_slanted_leg_has_no_beads(slope):
+    alpha = bar(96, 3.4, slope)
+    half = bevelled(np.full(alpha.shape, 9, np.float32), alpha, 8.0)
+    along = half.max(0)[24:72]  # the thickest of each column
+    assert along.std() < 0.08 * along.mean()
 
 
 def test_fills_keep_what_is_known_and_stay_in_range():

@@ -44,7 +44,7 @@ def test_scenes_have_depth_and_what_is_hidden_is_behind(name):
     assert found.hidden_rgb.shape == (height, width, 3)
     assert (found.hidden_inverse_depth <= found.inverse_depth).all()
     assert found.inverse_depth.min() > 0
-    assert np.std(np.log(found.inverse_depth)) > 0.03
+    assert np.std(np.log(found.inverse_depth)) > 0.05
     assert 0 <= found.sky.min() <= found.sky.max() <= 1
 
 

@@ -56,6 +56,18 @@ def test_a_sky_is_far_and_a_wall_is_where_it_is(monkeypatch):
         np.testing.assert_allclose(wall.ground[:40], 0.8, atol=0.01)
 
 
+def test_what_is_hardly_a_sky_keeps_its_depth(monkeypatch):
+    shape = (128, 128)
+    rgb = np.full((*shape, 3), 200, np.uint8)
+    depth = np.ones(shape, np.float32)
+    petal = np.zeros(shape, np.float32)
+    petal[20:50, 40:70] = 0.4
+    monkeypatch.setattr(learned_layout, "guess_scene", lambda rgb: told(depth, sky=petal))
+    seen = with_learned_depth(parts(depth), rgb)
+    assert seen.sky is None
+    np.testing.assert_allclose(seen.ground, 1, atol=1e-3)
+
+
 def test_what_is_behind_a_subject_joins_what_is_beside_it(monkeypatch):
     shape = (96, 128)
     subject = np.zeros(shape, np.float32)

@@ -18,7 +18,6 @@ from training.geo_loss import geo_loss, object_errors, scene_errors
 from training.held_out import held_out_views, mean_map, table
 from training.stream import batch_of
 from training.train_geo import GeoPlan, GeoTraining, train
-from training.weights import with_weights
 
 TINY = {"batch": 4, "window": 3, "textures": 6, "channels": (16, 24, 32), "warmup": 2, "seed": 5}
 
@@ -160,15 +159,3 @@ def test_two_workers_take_one_step_together(tmp_path):
     for _ in range(2):
         alone.advance()
     assert not torch.equal(one, joined(alone.network.state_dict()))
-
-
-def test_several_checkpoints_are_shipped_as_their_mean(tmp_path):
-    networks = [NanoGeo() for _ in range(2)]
-    for i, network in enumerate(networks):
-        torch.save({"mean": network.state_dict()}, tmp_path / f"{i}.pt")
-    command = [sys.executable, "-m", "training.ship_geo", "0.pt", "1.pt", "--out", "mean.safetensors"]
-    subprocess.run(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}, check=True)
-    shipped = with_weights(NanoGeo(), tmp_path / "mean.safetensors").state_dict()
-    for name, values in shipped.items():
-        mean = sum(network.state_dict()[name] for network in networks) / 2
-        torch.testing.assert_close(values, mean, atol=1e-3, rtol=1e-3)
