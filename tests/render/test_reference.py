@@ -97,7 +97,8 @@ def test_bands_do_not_change_the_picture(make_splats, make_camera, monkeypatch):
         (drawn.rgb.square().sum() + drawn.depth.sum()).backward()
         results.append((drawn, splats))
     (whole, splats), (banded, banded_splats) = results
-    torch.testing.assert_close(banded.rgb, whole.rgb, rtol=0, atol=0)
+    # To the last bit on some processors; on others sums over fewer rows are taken in another order.
+    torch.testing.assert_close(banded.rgb, whole.rgb, rtol=1e-15, atol=1e-15)
     torch.testing.assert_close(banded.screen_means.grad, whole.screen_means.grad, rtol=1e-12, atol=1e-12)
     for expected, actual in zip(splats.tensors(), banded_splats.tensors(), strict=True):
         torch.testing.assert_close(actual.grad, expected.grad, rtol=1e-12, atol=1e-12)
