@@ -25,6 +25,9 @@ RIM_SLOPE = 3.0
 LEARNED_RIM_SLOPE = 8.0
 """The same where the network knows that the shape is thick up to its outline, as a box is."""
 
+OUTSIDE = 4
+"""Pixels beyond the outline up to which front and back go on crossing."""
+
 FINER = 4
 """Cells per pixel along each side where an outline is measured between pixels."""
 
@@ -157,7 +160,8 @@ def bevelled(
     """
     import cv2
 
-    inward = signed_distance(alpha) - 0.5
+    # Nothing is drawn farther out, where the surfaces would reach the camera.
+    inward = np.maximum(signed_distance(alpha) - 0.5, -OUTSIDE)
     bevel = slope * np.maximum(inward, 0)
     # A smooth minimum of the bevel and the round shape.
     rounded = half * bevel / np.maximum(np.hypot(half, bevel), 1e-6)
