@@ -29,7 +29,7 @@ GOLDEN, PLASTIC, PLASTIC_SQUARED = 0.6180339887, 0.7548776662, 0.5698402910
 
 
 def outline_error(near: Tensor, far: Tensor, true_near: Tensor, true_far: Tensor, known: Tensor) -> Tensor:
-    """Squared difference of the solids' outlines in shares of the true ones, [B], from depths [B, H, W].
+    """Squared difference of the solids' outlines in shares of the true ones, [B], from depths [B, S, S].
 
     Depths are relative to the frame's width and 0 in the solid's middle. The error has a slope where they decide where
     an outline ends, so it improves what is about right and does not find what is quite elsewhere.
@@ -40,18 +40,18 @@ def outline_error(near: Tensor, far: Tensor, true_near: Tensor, true_far: Tensor
 
 
 def outlines(near: Tensor, far: Tensor, known: Tensor) -> Tensor:
-    """Cover, 0 to 1, of the cells [B, VIEWS, CELLS²] by what is between two depths [B, H, W] where `known`.
+    """Cover, 0 to 1, of the cells [B, VIEWS, CELLS²] by what is between two depths [B, S, S] where `known`.
 
     Points along each line of sight are splatted to the four cells around them.
     """
-    count, height, width = known.shape
+    count, size = known.shape[:2]
     picture, row, column = known[:, ::SPACING, ::SPACING].nonzero(as_tuple=True)
     row, column = SPACING * row, SPACING * column
     first, last = near[picture, row, column][:, None], far[picture, row, column][:, None]
     z = first + (torch.arange(SAMPLES) + 0.5) / SAMPLES * (last - first)  # [P, SAMPLES]
     wider = 1 + PERSPECTIVE * z
-    x = ((column + 0.5) / width - 0.5)[:, None] * wider
-    y = ((row + 0.5) / height - 0.5)[:, None] * wider
+    x = ((column + 0.5) / size - 0.5)[:, None] * wider
+    y = ((row + 0.5) / size - 0.5)[:, None] * wider
     turns = side_views(count).to(z.dtype)[picture]
     u, v = torch.einsum("pvij,jps->ivps", turns, torch.stack([x, y, z])) / CELL + (CELLS - 1) / 2
     left, top = (values.detach().floor().clamp(0, CELLS - 2) for values in (u, v))

@@ -54,13 +54,14 @@ class Sequence:
 class Filming:
     """Makes sequences. The same seed and number give the same sequence, whatever was made before."""
 
-    def __init__(self, studio: Studio) -> None:
-        self.studio = studio
+    def __init__(self, studio: Studio, *, objects: float = OBJECT_SHARE_OF_SEQUENCES) -> None:
+        """`objects` is their share of the sequences."""
+        self.studio, self.objects = studio, objects
 
     def sequence(self, number: int, *, count: int, width: int, height: int) -> Sequence | None:
         """A sequence of `count` frames; None where a camera would stand in something or see nothing."""
         rng = np.random.default_rng((self.studio.seed, 2, number))
-        if rng.random() < OBJECT_SHARE_OF_SEQUENCES:
+        if rng.random() < self.objects:
             return self.around_object(rng, count=count, size=round(np.sqrt(width * height) / 16) * 16)
         return self.before_scene(rng, count=count, width=width, height=height)
 

@@ -11,7 +11,7 @@ from img2world.geometry.few_steps import levels, noised
 from img2world.geometry.nano_fill import STEPS, NanoFill
 from training.fill_measure import fill_table, held_out_examples
 from training.fill_stream import FillBatch, FillStream
-from training.sequences import Filming
+from training.sequences import OBJECT_SHARE_OF_SEQUENCES, Filming
 from training.trainer import Plan, Training, plan_as_typed, run_training, studio_of
 
 STEPS_PER_MINUTE = 50
@@ -33,6 +33,7 @@ class FillPlan(Plan):
     matrix_rate: float = 3e-3
     warmup: int = 100
     window: int = 96
+    objects: float = OBJECT_SHARE_OF_SEQUENCES
     largest_gradient: float = 1.0
 
 
@@ -41,7 +42,7 @@ class FillTraining(Training[NanoFill]):
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan, NanoFill)
-        filming = Filming(studio_of(plan))
+        filming = Filming(studio_of(plan), objects=plan.objects)
         self.stream = FillStream(filming, self.worker, batch=plan.batch, window=plan.window, reuse=plan.reuse)
 
     def loss(self) -> Tensor:

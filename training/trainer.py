@@ -43,7 +43,7 @@ class Plan:
     reuse: float = 4.0
     textures: int = 320
     objects: float = OBJECT_SHARE_OF_VIEWS
-    """Share of cut-out objects among the views of nano-geo; the others are scenes."""
+    """Share of cut-out objects; the others are scenes."""
     assets: str = ""
     """A manifest of models; every third is kept aside."""
     more: str = ""
@@ -176,7 +176,7 @@ def plan_as_typed(make: Callable[..., Plan], about: str | None, *, steps_per_min
     parser.add_argument("--more", default="", help="folder of further models, all of which are trained on")
     parser.add_argument("--batch", type=int, help="pictures or sequences of a worker's step")
     parser.add_argument("--seed", type=int, help="another seed makes other pictures")
-    parser.add_argument("--objects", type=float, help="share of cut-out objects among the views of nano-geo")
+    parser.add_argument("--objects", type=float, help="share of cut-out objects, 0 to 1; the others are scenes")
     parser.add_argument("--weights", help="weights or a checkpoint to begin with, where OUT has none")
     parser.add_argument("--peak", type=float, help="highest share of the rates; less refines weights that are good")
     parser.add_argument("--decay", type=float, help="last share of the steps in which the rates fall to nothing")
@@ -185,6 +185,8 @@ def plan_as_typed(make: Callable[..., Plan], about: str | None, *, steps_per_min
         parser.error(f"--assets: no such file: {options.assets}")
     if options.more and not Path(options.more).is_dir():
         parser.error(f"--more: no such folder: {options.more}")
+    if options.objects is not None and not 0 <= options.objects <= 1:
+        parser.error(f"--objects: {options.objects} is no share, needs 0 to 1")
     torch.set_num_threads(1)
     steps = options.steps or round(options.minutes * steps_per_minute)
     names = ("batch", "seed", "objects", "weights", "peak", "decay")

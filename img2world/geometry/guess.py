@@ -84,12 +84,16 @@ def guess_object(rgb: Float32[np.ndarray, "S S 3"], alpha: Float32[np.ndarray, "
 
     Raises MissingPackageError when the weights are not there.
     """
-    looks = [_object_at(rgb, alpha, side) for side in OBJECT_SIDES]
+    before_white = rgb * alpha[..., None] + 1 - alpha[..., None]
+    looks = [_object_at(rgb, before_white, alpha, side) for side in OBJECT_SIDES]
     return ObjectGuess(**{name: np.mean([look[name] for look in looks], axis=0) for name in looks[0]})
 
 
 def _object_at(
-    rgb: Float32[np.ndarray, "S S 3"], alpha: Float32[np.ndarray, "S S"], side: int
+    rgb: Float32[np.ndarray, "S S 3"],
+    before_white: Float32[np.ndarray, "S S 3"],
+    alpha: Float32[np.ndarray, "S S"],
+    side: int,
 ) -> dict[str, np.ndarray]:
     """The fields of ObjectGuess when the whole frame is `side` pixels wide, of which the network sees the middle."""
     import cv2
@@ -97,9 +101,9 @@ def _object_at(
     from img2world.geometry.nano_geo import Channel
 
     size, seen = rgb.shape[0], round(AREA**0.5)
-    own, cover = (cv2.resize(values, (side, side), interpolation=cv2.INTER_AREA) for values in (rgb, alpha))
-    before_white = rgb * alpha[..., None] + 1 - alpha[..., None]
-    picture = cv2.resize(before_white, (side, side), interpolation=cv2.INTER_AREA)
+    own, picture, cover = (
+        cv2.resize(values, (side, side), interpolation=cv2.INTER_AREA) for values in (rgb, before_white, alpha)
+    )
     maps = run_network(
         centered(picture, seen, constant_values=1), centered(cover, seen, constant_values=0), is_object=True
     )
