@@ -1,6 +1,7 @@
-"""Measure nano-geo: `python -m training.evaluate_geo CHECKPOINT|WEIGHTS [--assets MANIFEST] [--real FOLDER]`.
+"""Measure nano-geo: `python -m training.evaluate_geo [CHECKPOINT] [--assets MANIFEST] [--real FOLDER]`.
 
-Beside the network stand the mean map of made scenes and version 0, the heuristic it replaces.
+Without a checkpoint it is the shipped weights for objects and those for scenes that are measured. Beside them stand the
+mean map of made scenes and version 0, the heuristic it replaces.
 """
 
 import argparse
@@ -12,17 +13,42 @@ import cv2
 import numpy as np
 import torch
 
-from img2world.geometry.guess import working_size
+from img2world.geometry.guess import OBJECT_WEIGHTS, SCENE_WEIGHTS, working_size
 from img2world.geometry.inflate import inflate
 from img2world.geometry.layout import SKY_DEPTH, layout_of
 from img2world.geometry.nano_geo import OUTPUTS, Channel, NanoGeo, network_input
 from training.geo_loss import scene_errors
 from training.held_out import SIDE, held_out_views, mean_map, predict, table
 from training.views import Studio, View
-from training.weights import with_weights
+from training.weights import ASSETS, state_of
 
 MOTORCYCLE = {"focal": 994.978, "offset": 31.086}
 """Of the Middlebury 2014 pair at a quarter of its size: depth = focal * baseline / (disparity + offset)."""
+
+
+Networks = dict[bool, NanoGeo]
+"""The network for scenes (False) and the one for objects (True)."""
+
+
+def networks_of(checkpoint: Path | None) -> Networks:
+    """One network for both, or those that the program uses."""
+    if checkpoint:
+        network = NanoGeo.of(state_of(checkpoint)).eval()
+        return {False: network, True: network}
+    return {
+        is_object: NanoGeo.of(state_of(ASSETS / weights)).eval()
+        for is_object, weights in ((False, SCENE_WEIGHTS), (True, OBJECT_WEIGHTS))
+    }
+
+
+def predict_each(networks: Networks, views: Sequence[View]) -> np.ndarray:
+    """The maps [V, 10, H, W] of views of one size, each by the network for its kind."""
+    maps = np.zeros((len(views), OUTPUTS, *views[0].known.shape), np.float32)
+    for is_object, network in networks.items():
+        chosen = [i for i, view in enumerate(views) if view.is_object == is_object]
+        if chosen:
+            maps[chosen] = predict(network, [views[i] for i in chosen])
+    return maps
 
 
 def version_0(view: View) -> np.ndarray:
@@ -50,21 +76,21 @@ def layout_log_depth(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return -np.log(inverse), mask
 
 
-def made_tables(network: NanoGeo, views: Sequence[View], mean: np.ndarray) -> dict[str, dict[str, float]]:
+def made_tables(networks: Networks, views: Sequence[View], mean: np.ndarray) -> dict[str, dict[str, float]]:
     """Network, mean map and version 0 on made views."""
     flat = np.zeros((len(views), OUTPUTS, *views[0].known.shape), np.float32)
     flat[:, Channel.SCENE_DEPTH], flat[:, Channel.MASK] = mean, 1.0
     return {
-        "network": table(predict(network, views), views),
+        "network": table(predict_each(networks, views), views),
         "mean map": table(flat, views),
         "version 0": table(np.stack([version_0(view) for view in views]), views),
     }
 
 
-def hidden_colors(network: NanoGeo, views: Sequence[View]) -> dict[str, float]:
+def hidden_colors(networks: Networks, views: Sequence[View]) -> dict[str, float]:
     """Mean absolute error of the hidden colours, and that of taking the colours in front."""
     errors: dict[str, list[float]] = {}
-    for maps, view in zip(predict(network, views), views, strict=True):
+    for maps, view in zip(predict_each(networks, views), views, strict=True):
         where = view.hidden_known
         if where.any():
             seen, truth = view.rgb.astype(np.float32) / 255, view.hidden_rgb.astype(np.float32) / 255
@@ -160,7 +186,9 @@ def asset_views(manifest: Path, count: int) -> list[View]:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("weights", type=Path)
+    parser.add_argument(
+        "checkpoint", type=Path, nargs="?", help="measured for scenes and objects; else what is shipped"
+    )
     parser.add_argument("--assets", type=Path, help="manifest.csv of models; those kept aside are measured")
     parser.add_argument(
         "--real", type=Path, help="folder with depth/ and multiview/ as they are described in assets/nano/README.md"
@@ -168,14 +196,14 @@ def main() -> None:
     parser.add_argument("--views", type=int, default=160)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    network = with_weights(NanoGeo(), options.weights)
+    networks = networks_of(options.checkpoint)
     mean = mean_map(held_out_views(options.views, seed=2))
     views = held_out_views(options.views)
-    result: dict = {"made": made_tables(network, views, mean), "hidden colours": hidden_colors(network, views)}
+    result: dict = {"made": made_tables(networks, views, mean), "hidden colours": hidden_colors(networks, views)}
     if options.assets:
-        result["models kept aside"] = made_tables(network, asset_views(options.assets, 60), mean)
+        result["models kept aside"] = made_tables(networks, asset_views(options.assets, 60), mean)
     if options.real:
-        result["photos"] = real_table(network, real_cases(options.real), mean)
+        result["photos"] = real_table(networks[False], real_cases(options.real), mean)
     print(json.dumps(result, indent=1))
 
 

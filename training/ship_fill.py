@@ -2,12 +2,13 @@
 
 from img2world.geometry.filled_world import WEIGHTS
 from img2world.geometry.nano_fill import NanoFill
-from training.weights import ship_as_typed
+from training.weights import ASSETS, ship, ship_parser
 
 
 def main() -> None:
     """The command line."""
-    ship_as_typed(NanoFill, WEIGHTS, __doc__, model="nano-fill")
+    options = ship_parser(__doc__).parse_args()
+    ship(options.checkpoint, options.out or ASSETS / WEIGHTS, NanoFill().load_state_dict, model="nano-fill")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,18 @@
-"""Write a checkpoint's mean weights where the program finds them: `python -m training.ship_geo CHECKPOINT`."""
+"""Write a checkpoint's mean weights where the program finds them: `python -m training.ship_geo CHECKPOINT object`."""
 
-from img2world.geometry.guess import WEIGHTS
+from img2world.geometry.guess import OBJECT_WEIGHTS, SCENE_WEIGHTS
 from img2world.geometry.nano_geo import NanoGeo
-from training.weights import ship_as_typed
+from training.weights import ASSETS, ship, ship_parser
+
+FILES = {"object": OBJECT_WEIGHTS, "scene": SCENE_WEIGHTS}
 
 
 def main() -> None:
     """The command line."""
-    ship_as_typed(NanoGeo, WEIGHTS, __doc__, model="nano-geo")
+    parser = ship_parser(__doc__)
+    parser.add_argument("kind", choices=FILES, help="what the program shall use them for")
+    options = parser.parse_args()
+    ship(options.checkpoint, options.out or ASSETS / FILES[options.kind], NanoGeo.of, model="nano-geo")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Train nano-geo: `python -m training.train_geo OUT --minutes 90`. Stops and goes on at any checkpoint."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -35,7 +36,7 @@ class GeoTraining(Training[NanoGeo]):
     """nano-geo in training."""
 
     def __init__(self, plan: Plan) -> None:
-        super().__init__(plan, NanoGeo)
+        super().__init__(plan, partial(NanoGeo, depth=plan.depth), grown=("middle",))
         self.stream = Stream(studio_of(plan), self.worker, batch=plan.batch, window=plan.window, reuse=plan.reuse)
 
     def loss(self) -> Tensor:
@@ -51,7 +52,7 @@ def train(plan: Plan, out: Path, *, report_every: int = 250, held_out: int = 160
     training = GeoTraining(plan)
 
     def measure(network: NanoGeo) -> dict[str, float]:
-        views = held_out_views(held_out)
+        views = [view for view in held_out_views(held_out) if 0 < plan.objects < 1 or view.is_object == plan.objects]
         return table(predict(network, views), views)
 
     run_training(

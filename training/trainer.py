@@ -49,6 +49,8 @@ class Plan:
     more: str = ""
     """A folder of further models, all trained on."""
     channels: tuple[int, int, int] = (64, 128, 192)
+    depth: int = 2
+    """Of nano-geo's middle."""
     peak: float = 1.0
     """Highest share of the rates; less refines weights that are good."""
     weights: str = ""
@@ -63,13 +65,16 @@ class Plan:
 class Training(ABC, Generic[Network]):
     """A network in training, with its optimizer and the running mean of its weights."""
 
-    def __init__(self, plan: Plan, make: Callable[[tuple[int, int, int]], Network]) -> None:
+    def __init__(
+        self, plan: Plan, make: Callable[[tuple[int, int, int]], Network], *, grown: tuple[str, ...] = ()
+    ) -> None:
+        """`make` makes the network of a plan's channels; `grown` are layers that the plan's weights may lack."""
         self.plan, self.step, self._make = plan, 0, make
         self.worker = this_worker()
         torch.manual_seed(plan.seed)
         self.network = make(plan.channels)
         if plan.weights:
-            with_weights(self.network, Path(plan.weights)).train()
+            with_weights(self.network, Path(plan.weights), grown=grown).train()
         self.optimizer = MuonAdamW(self.network, rate=plan.rate, matrix_rate=plan.matrix_rate)
         self.mean: dict[str, Tensor] = {name: values.clone() for name, values in self.network.state_dict().items()}
 
@@ -177,6 +182,9 @@ def plan_as_typed(make: Callable[..., Plan], about: str | None, *, steps_per_min
     parser.add_argument("--batch", type=int, help="pictures or sequences of a worker's step")
     parser.add_argument("--seed", type=int, help="another seed makes other pictures")
     parser.add_argument("--objects", type=float, help="share of cut-out objects, 0 to 1; the others are scenes")
+    parser.add_argument(
+        "--depth", type=int, help="attentions in the middle of nano-geo; those that WEIGHTS lacks begin anew"
+    )
     parser.add_argument("--weights", help="weights or a checkpoint to begin with, where OUT has none")
     parser.add_argument("--peak", type=float, help="highest share of the rates; less refines weights that are good")
     parser.add_argument("--decay", type=float, help="last share of the steps in which the rates fall to nothing")
@@ -189,6 +197,6 @@ def plan_as_typed(make: Callable[..., Plan], about: str | None, *, steps_per_min
         parser.error(f"--objects: {options.objects} is no share, needs 0 to 1")
     torch.set_num_threads(1)
     steps = options.steps or round(options.minutes * steps_per_minute)
-    names = ("batch", "seed", "objects", "weights", "peak", "decay")
+    names = ("batch", "seed", "objects", "depth", "weights", "peak", "decay")
     chosen = {name: value for name in names if (value := getattr(options, name)) is not None}
     return make(steps=steps, assets=options.assets, more=options.more, **chosen), options.out

@@ -6,36 +6,44 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from safetensors.torch import load_file, save_file
-from torch import nn
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from img2world.geometry.weights import compact, restored
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def with_weights(network: Network, path: Path) -> Network:
-    """The network with the mean weights of a checkpoint, or with weights as they are shipped."""
-    if path.suffix == ".safetensors":
-        state = {name: values.float() for name, values in load_file(path).items()}
-    else:
-        state = torch.load(path, weights_only=True)["mean"]
-    network.load_state_dict(state)
+def state_of(path: Path) -> dict[str, Tensor]:
+    """The mean weights of a checkpoint, or weights as they are shipped."""
+    return restored(path) if path.suffix == ".safetensors" else torch.load(path, weights_only=True)["mean"]
+
+
+def with_weights(network: Network, path: Path, *, grown: tuple[str, ...] = ()) -> Network:
+    """The network with the weights of `state_of`.
+
+    Layers whose names begin with one of `grown` may be missing there: they stay as they were made.
+    """
+    own = {name: values for name, values in network.state_dict().items() if name.startswith(grown)} if grown else {}
+    network.load_state_dict(own | state_of(path))
     return network.eval()
 
 
-def ship_as_typed(make: Callable[[], nn.Module], weights: str, about: str | None, *, model: str) -> None:
-    """Write a checkpoint's mean weights where the program finds them, as a command line asks."""
+def ship(checkpoint: Path, out: Path, load: Callable[[dict[str, Tensor]], object], *, model: str) -> None:
+    """Write a checkpoint's mean weights as the program reads them, once `load` has taken them."""
+    state = state_of(checkpoint)
+    load(state)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save_file(compact(state), out, metadata={"model": model, "licence": "Apache-2.0"})
+    out.chmod(0o644)
+    print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
+
+
+def ship_parser(about: str | None) -> argparse.ArgumentParser:
+    """What both kinds of weights are shipped by."""
     parser = argparse.ArgumentParser(description=about)
     parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--out", type=Path, default=ASSETS / weights)
-    options = parser.parse_args()
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    # Half precision changes what comes out by less than a thousandth and halves the file.
-    state = {
-        name: values.to(torch.float16).contiguous()
-        for name, values in with_weights(make(), options.checkpoint).state_dict().items()
-    }
-    save_file(state, options.out, metadata={"model": model, "licence": "Apache-2.0"})
-    options.out.chmod(0o644)
-    print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB")
+    parser.add_argument("--out", type=Path, help="another file than that which the program reads")
+    return parser

@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Float32
 
 from img2world.core.cameras import Cameras, joined
-from img2world.core.errors import MissingPackageError
 from img2world.core.progress import Progress, silent
 from img2world.core.threads import one_torch_thread
 from img2world.geometry.anchors import camera_numbers, frame_maps, frame_noise
@@ -17,7 +16,6 @@ from img2world.geometry.guess import working_size
 from img2world.geometry.layers import SEEN, LayeredWorld
 from img2world.geometry.painted import Stroke, painted
 from img2world.geometry.warp import Warped, Warper
-from img2world.resources import resource_folder
 
 if TYPE_CHECKING:
     from img2world.geometry.nano_fill import NanoFill
@@ -144,16 +142,9 @@ def drawn_frames(
 @lru_cache(maxsize=1)
 def network() -> "NanoFill":
     """The network with its shipped weights. Raises MissingPackageError when they are not there."""
-    from safetensors.torch import load_file
-
     from img2world.geometry.nano_fill import NanoFill
+    from img2world.geometry.weights import shipped
 
-    path = resource_folder("assets") / WEIGHTS
-    if not path.is_file():
-        raise MissingPackageError(
-            f"the weights of the embedded video diffusion network are missing: {path}",
-            hint="train them with `make train-fill`, or add --set video.fill=off",
-        )
     loaded = NanoFill()
-    loaded.load_state_dict({name: values.float() for name, values in load_file(path).items()})
+    loaded.load_state_dict(shipped(WEIGHTS, hint="train them with `make train-fill`, or add --set video.fill=off"))
     return loaded.requires_grad_(False).eval()

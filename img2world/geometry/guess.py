@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from img2world.core.errors import MissingPackageError
 from img2world.core.threads import one_torch_thread
 from img2world.geometry.layout import guided
-from img2world.resources import resource_folder
 
 if TYPE_CHECKING:
     from img2world.geometry.nano_geo import NanoGeo
 
-WEIGHTS = "nano/nano_geo.safetensors"
+OBJECT_WEIGHTS, SCENE_WEIGHTS = "nano/nano_geo_object.safetensors", "nano/nano_geo_scene.safetensors"
+"""Of one kind of network, trained on both and then on one: either forgot what the other had learned last."""
 
 AREA = 96 * 96
 """Pixels the network looks at; it was trained on pictures of about this many."""
@@ -152,28 +151,20 @@ def run_network(
     inputs = network_input(
         torch.stack([picture, picture.flip(2)]), torch.stack([cover, cover.flip(1)]), torch.tensor([is_object] * 2)
     )
-    loaded = network()
+    loaded = network(OBJECT_WEIGHTS if is_object else SCENE_WEIGHTS)
     with one_torch_thread(), torch.inference_mode():
         maps, _ = loaded(inputs.contiguous(memory_format=torch.channels_last))
     return (0.5 * (maps[0] + maps[1].flip(2))).contiguous().numpy()
 
 
-@lru_cache(maxsize=1)
-def network() -> "NanoGeo":
-    """The network with its shipped weights. Raises MissingPackageError when they are not there."""
-    from safetensors.torch import load_file
-
+@lru_cache(maxsize=2)
+def network(weights: str) -> "NanoGeo":
+    """The network with shipped weights. Raises MissingPackageError when they are not there."""
     from img2world.geometry.nano_geo import NanoGeo
+    from img2world.geometry.weights import shipped
 
-    path = resource_folder("assets") / WEIGHTS
-    if not path.is_file():
-        raise MissingPackageError(
-            f"the embedded network's weights are missing: {path}",
-            hint="install again, or add --set video.depth=heuristic",
-        )
-    loaded = NanoGeo()
-    loaded.load_state_dict({name: values.float() for name, values in load_file(path).items()})
-    return loaded.requires_grad_(False).eval()
+    state = shipped(weights, hint="install again, or add --set video.depth=heuristic")
+    return NanoGeo.of(state).requires_grad_(False).eval()
 
 
 def enlarged(values: Float32[np.ndarray, "h w"], rgb: UInt8[np.ndarray, "H W 3"]) -> Float32[np.ndarray, "H W"]:

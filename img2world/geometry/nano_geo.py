@@ -76,7 +76,8 @@ class Attention(nn.Module):
 class NanoGeo(nn.Module):
     """The network."""
 
-    def __init__(self, channels: tuple[int, int, int] = (64, 128, 192)) -> None:
+    def __init__(self, channels: tuple[int, int, int] = (64, 128, 192), depth: int = 2) -> None:
+        """`depth` is the number of attentions where the picture is smallest."""
         super().__init__()
         first, second, third = channels
         self.entry = nn.Conv2d(INPUTS * BLOCK**2, first, 3, padding=1)
@@ -84,9 +85,8 @@ class NanoGeo(nn.Module):
         self.shrink1 = nn.Conv2d(first, second, 2, stride=2)
         self.down2 = nn.Sequential(Residual(second, second), Residual(second, second))
         self.shrink2 = nn.Conv2d(second, third, 2, stride=2)
-        self.middle = nn.Sequential(
-            Residual(third, third), Attention(third), Residual(third, third), Attention(third), Residual(third, third)
-        )
+        deeper = [block for _ in range(depth) for block in (Attention(third), Residual(third, third))]
+        self.middle = nn.Sequential(Residual(third, third), *deeper)
         self.grow2 = nn.Conv2d(third, second * 4, 1)
         self.up2 = nn.Sequential(Residual(2 * second, second), Residual(second, second))
         self.grow1 = nn.Conv2d(second, first * 4, 1)
@@ -99,6 +99,14 @@ class NanoGeo(nn.Module):
             if isinstance(layer, nn.Conv2d):
                 # As oneDNN wants it: channels of a pixel beside one another.
                 layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
+
+    @classmethod
+    def of(cls, state: dict[str, Tensor]) -> "NanoGeo":
+        """A network with these weights, as wide and as deep as they are."""
+        first, second, third = (len(state[f"{layer}.bias"]) for layer in ("entry", "shrink1", "shrink2"))
+        network = cls((first, second, third), depth=sum(name.endswith(".qkv.weight") for name in state))
+        network.load_state_dict(state)
+        return network
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """[B, 6, H, W] to the maps [B, 10, H, W] and the logarithm of tan(half the field of view) [B]."""

@@ -28,7 +28,7 @@ def weights(tmp_path, monkeypatch):
     path = tmp_path / module.WEIGHTS
     path.parent.mkdir()
     save_file({name: values.half().contiguous() for name, values in network.state_dict().items()}, path)
-    monkeypatch.setattr(module, "resource_folder", lambda _: tmp_path)
+    monkeypatch.setattr("img2world.geometry.weights.resource_folder", lambda _: tmp_path)
     module.network.cache_clear()
     yield path
     module.network.cache_clear()
@@ -83,7 +83,7 @@ def test_remembered_frames_may_be_given_besides_the_photo(cup, weights):
 
 
 def test_missing_weights_are_told(cup, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "resource_folder", lambda _: tmp_path)
+    monkeypatch.setattr("img2world.geometry.weights.resource_folder", lambda _: tmp_path)
     module.network.cache_clear()
-    with pytest.raises(MissingPackageError, match="video diffusion network"):
+    with pytest.raises(MissingPackageError, match="nano_fill"):
         filled_world(cup[0], object_camera(96), cup[1])

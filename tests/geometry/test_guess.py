@@ -8,15 +8,13 @@ from img2world.core.image import Image
 from img2world.geometry import guess
 from img2world.geometry.guess import AREA, guess_object, guess_scene, network, working_size
 from img2world.geometry.nano_geo import MULTIPLE, OUTPUTS, NanoGeo
-from img2world.resources import resource_folder
 
 
-def test_shipped_weights_are_small_and_fit_the_network():
-    path = resource_folder("assets") / guess.WEIGHTS
-    assert path.stat().st_size < 25e6
-    for name, values in network().state_dict().items():
+@pytest.mark.parametrize("weights", [guess.OBJECT_WEIGHTS, guess.SCENE_WEIGHTS])
+def test_shipped_weights_fit_the_network(weights):
+    for name, values in network(weights).state_dict().items():
         assert torch.isfinite(values).all(), name
-    maps, lens = network()(torch.zeros(1, 6, 48, 64))
+    maps, lens = network(weights)(torch.zeros(1, 6, 48, 64))
     assert maps.shape == (1, OUTPUTS, 48, 64)
     assert lens.shape == (1,)
 
@@ -95,7 +93,7 @@ def test_missing_weights_are_said_and_the_heuristic_does_without(monkeypatch, tm
     from img2world.video.nano import NanoVideo
 
     network.cache_clear()
-    monkeypatch.setattr(guess, "resource_folder", lambda name: tmp_path)
+    monkeypatch.setattr("img2world.geometry.weights.resource_folder", lambda name: tmp_path)
     picture = Image(rgb=data.coffee()[:300, :400])
     with pytest.raises(MissingPackageError, match="weights are missing"):
         guess_scene(picture.rgb)

@@ -74,7 +74,7 @@ def test_filling_changes_only_what_the_photo_does_not_show(tmp_path, monkeypatch
     path = tmp_path / filled_world.WEIGHTS
     path.parent.mkdir()
     save_file({name: values.half().contiguous() for name, values in network.state_dict().items()}, path)
-    monkeypatch.setattr(filled_world, "resource_folder", lambda _: tmp_path)
+    monkeypatch.setattr("img2world.geometry.weights.resource_folder", lambda _: tmp_path)
     filled_world.network.cache_clear()
     y, x = np.mgrid[:128, :128]
     alpha = (np.hypot(x - 64, y - 64) < 50).astype(np.uint8) * 255
