@@ -144,7 +144,7 @@ def load_asset(path: Path, *, z_up: bool = False) -> TexturedMesh:
 
 
 def mesh_from_scene(scene: "Scene") -> TexturedMesh:
-    """All meshes of a scene in which +Y is up. Raises AssetError when it holds no triangles that can be seen."""
+    """All meshes of a scene in which +Y is up. Raises AssetError when it holds nothing that can be seen."""
     import trimesh
 
     parts, textures = [], Textures()
@@ -157,7 +157,11 @@ def mesh_from_scene(scene: "Scene") -> TexturedMesh:
                 parts.append(part)
     if not parts:
         raise AssetError("the model holds no triangles that can be seen", hint="take another file")
-    return _joined(parts, textures).moved(Y_UP_FROM_WORLD)
+    mesh = _joined(parts, textures)
+    if not np.ptp(mesh.vertices, axis=0).any():
+        # trimesh reads what it cannot unpack as zeros.
+        raise AssetError("all corners of the model are one point", hint="if Draco compressed it: pip install DracoPy")
+    return mesh.moved(Y_UP_FROM_WORLD)
 
 
 class Textures:

@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 import trimesh
@@ -59,3 +61,21 @@ def test_what_cannot_be_used_is_said_in_one_line(tmp_path):
     (tmp_path / "manifest.csv").write_text("name\nx\n")
     with pytest.raises(AssetError, match="manifest"):
         manifest_split(tmp_path / "manifest.csv")
+    (tmp_path / "point.obj").write_text("v 1 2 3\nv 1 2 3\nv 1 2 3\nf 1 2 3\n")
+    with pytest.raises(AssetError, match="one point"):
+        load_asset(tmp_path / "point.obj")
+
+
+def test_draco_is_unpacked_or_said_to_be_missing(tmp_path, monkeypatch):
+    box = trimesh.creation.box((1, 2, 3))
+    plain, packed = trimesh.exchange.gltf.export_glb(box), trimesh.exchange.gltf.export_glb(box, extension_draco=True)
+    (tmp_path / "plain.glb").write_bytes(plain)
+    (tmp_path / "packed.glb").write_bytes(packed)
+    assert b"KHR_draco_mesh_compression" in packed
+    one, other = load_asset(tmp_path / "plain.glb"), load_asset(tmp_path / "packed.glb")
+    assert_allclose(other.box, one.box, atol=1e-3)
+    assert len(other.faces) == len(one.faces)
+    monkeypatch.setitem(sys.modules, "DracoPy", None)
+    with pytest.raises(AssetError, match="one point") as caught:
+        load_asset(tmp_path / "packed.glb")
+    assert "DracoPy" in str(caught.value.hint)
