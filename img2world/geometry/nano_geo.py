@@ -36,6 +36,13 @@ class Channel:
     """Logarithm of the error to be expected of the front's and of the hidden depth."""
 
 
+def nothing_at_first(layer: nn.Conv2d | nn.Linear) -> None:
+    """Make what goes around the layer all that comes out, so that networks can be made deeper when they are trained."""
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+
+
 class Residual(nn.Module):
     """Two convolutions around which the input goes."""
 
@@ -45,7 +52,7 @@ class Residual(nn.Module):
         self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
         self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
-        nn.init.zeros_(self.conv2.weight)
+        nothing_at_first(self.conv2)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, inputs, h, w] to [B, outputs, h, w]."""
@@ -60,7 +67,7 @@ class Attention(nn.Module):
         self.heads = heads
         self.norm = nn.GroupNorm(8, channels)
         self.qkv, self.out = nn.Linear(channels, 3 * channels), nn.Linear(channels, channels)
-        nn.init.zeros_(self.out.weight)
+        nothing_at_first(self.out)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, h, w] to the same."""

@@ -47,6 +47,36 @@ def test_a_training_that_was_stopped_goes_on_as_if_it_was_not(tmp_path):
     assert (tmp_path / "cut/curves.png").stat().st_size > 1000
 
 
+def test_a_deeper_network_begins_as_the_one_that_it_grows_out_of(tmp_path):
+    shallow = train(GeoPlan(steps=2, **TINY), tmp_path, report_every=2, held_out=3).averaged()
+    plan = GeoPlan(steps=2, depth=4, objects=1.0, weights=str(tmp_path / "checkpoint.pt"), **TINY)
+    deep = GeoTraining(plan)
+    inputs = deep.stream.at(0).inputs
+    with torch.no_grad():
+        for one, other in zip(shallow(inputs), deep.network.eval()(inputs), strict=True):
+            assert torch.equal(one, other)
+    before = {name: values.clone() for name, values in deep.network.state_dict().items()}
+    deep.advance()
+    deep.advance()
+    new = [name for name in before if name.startswith("middle.8.")]
+    assert new
+    assert not any(torch.equal(before[name], deep.network.state_dict()[name]) for name in new)
+    with pytest.raises(RuntimeError, match=r"middle\.5"):
+        GeoTraining(GeoPlan(steps=2, weights=save(deep, tmp_path / "deep.pt"), **TINY))
+
+
+def save(training, path):
+    training.save(path)
+    return str(path)
+
+
+def test_a_training_for_objects_is_measured_by_objects(tmp_path):
+    train(GeoPlan(steps=1, objects=1.0, **TINY), tmp_path, report_every=1, held_out=6)
+    row = json.loads((tmp_path / "log.jsonl").read_text())
+    assert "object_front_mae" in row
+    assert "scene_absrel" not in row
+
+
 def truth_maps(batch):
     """What a perfect network would say."""
     maps = torch.zeros(len(batch.front), 10, *batch.front.shape[1:])
