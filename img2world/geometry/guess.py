@@ -19,7 +19,7 @@ OBJECT_WEIGHTS, SCENE_WEIGHTS = "nano/nano_geo_object.safetensors", "nano/nano_g
 AREA = 96 * 96
 """Pixels the network looks at; it was trained on pictures of about this many."""
 
-OBJECT_SIDES = (76, 96, 116)
+OBJECT_SIDES = (66, 76, 86, 96, 106, 116, 126)
 """Pixels of an object's frame as the network looks at it, from farther away and from nearer: its errors differ."""
 
 LONGEST = 192

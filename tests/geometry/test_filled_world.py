@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from img2world.geometry.layers import SEEN
 from img2world.geometry.nano_fill import NanoFill
 from img2world.geometry.object_world import object_camera, object_world
 from img2world.geometry.warp import Warper
+from img2world.resources import resource_folder
 from img2world.trajectory.paths import AutoTrajectory
 
 
@@ -26,7 +29,7 @@ def weights(tmp_path, monkeypatch):
         for values in network.parameters():
             values.add_(0.02 * torch.randn_like(values))
     path = tmp_path / module.WEIGHTS
-    path.parent.mkdir()
+    shutil.copytree(resource_folder("assets") / "nano", path.parent)
     save_file({name: values.half().contiguous() for name, values in network.state_dict().items()}, path)
     monkeypatch.setattr("img2world.geometry.weights.resource_folder", lambda _: tmp_path)
     module.network.cache_clear()

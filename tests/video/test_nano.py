@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from img2world.core.errors import CameraError, VideoError
 from img2world.core.image import Image
 from img2world.geometry import filled_world
 from img2world.geometry.nano_fill import NanoFill
+from img2world.resources import resource_folder
 from img2world.trajectory.paths import AutoTrajectory
 from img2world.video.nano import NanoVideo
 
@@ -72,7 +75,7 @@ def test_filling_changes_only_what_the_photo_does_not_show(tmp_path, monkeypatch
     with torch.no_grad():
         network.exit.weight.normal_(0, 0.05)
     path = tmp_path / filled_world.WEIGHTS
-    path.parent.mkdir()
+    shutil.copytree(resource_folder("assets") / "nano", path.parent)
     save_file({name: values.half().contiguous() for name, values in network.state_dict().items()}, path)
     monkeypatch.setattr("img2world.geometry.weights.resource_folder", lambda _: tmp_path)
     filled_world.network.cache_clear()
