@@ -2,13 +2,14 @@
 
 from img2world.geometry.filled_world import WEIGHTS
 from img2world.geometry.nano_fill import NanoFill
-from training.weights import ASSETS, ship, ship_parser
+from training.weights import ASSETS, ship, ship_parser, state_of
 
 
 def main() -> None:
     """The command line."""
     options = ship_parser(__doc__).parse_args()
-    ship(options.checkpoint, options.out or ASSETS / WEIGHTS, NanoFill().load_state_dict, model="nano-fill")
+    state, out = state_of(options.checkpoint), options.out or ASSETS / WEIGHTS
+    ship(state, out, NanoFill().load_state_dict, model="nano-fill")
 
 
 if __name__ == "__main__":

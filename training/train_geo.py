@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from img2world.geometry.nano_geo import NanoGeo
+from img2world.geometry.nano_geo import GROWING, NanoGeo
 from training.geo_loss import geo_loss
 from training.held_out import held_out_views, predict, table
 from training.stream import Stream
@@ -30,13 +30,15 @@ class GeoPlan(Plan):
     warmup: int = 200
     window: int = 160
     largest_gradient: float = 2.0
+    depth: int = 2
+    """Attentions in the middle of the network."""
 
 
 class GeoTraining(Training[NanoGeo]):
     """nano-geo in training."""
 
-    def __init__(self, plan: Plan) -> None:
-        super().__init__(plan, partial(NanoGeo, depth=plan.depth), grown=("middle",))
+    def __init__(self, plan: GeoPlan) -> None:
+        super().__init__(plan, partial(NanoGeo, depth=plan.depth), grown=(GROWING,))
         self.stream = Stream(studio_of(plan), self.worker, batch=plan.batch, window=plan.window, reuse=plan.reuse)
 
     def loss(self) -> Tensor:
@@ -47,7 +49,7 @@ class GeoTraining(Training[NanoGeo]):
         return geo_loss(maps, lens, batch)
 
 
-def train(plan: Plan, out: Path, *, report_every: int = 250, held_out: int = 160, stop_at: int = 0) -> GeoTraining:
+def train(plan: GeoPlan, out: Path, *, report_every: int = 250, held_out: int = 160, stop_at: int = 0) -> GeoTraining:
     """Train as `run_training` does; `held_out` made pictures tell how good the network is."""
     training = GeoTraining(plan)
 

@@ -19,6 +19,7 @@ from training.weights import with_weights
 from training.workers import this_worker
 
 Network = TypeVar("Network", bound=nn.Module)
+PlanKind = TypeVar("PlanKind", bound="Plan")
 
 LISTED_AS_OFTEN = 4
 """How often a model of the manifest, a quarter of which are scans of real things, is drawn for each further one."""
@@ -49,8 +50,6 @@ class Plan:
     more: str = ""
     """A folder of further models, all trained on."""
     channels: tuple[int, int, int] = (64, 128, 192)
-    depth: int = 2
-    """Of nano-geo's middle."""
     peak: float = 1.0
     """Highest share of the rates; less refines weights that are good."""
     weights: str = ""
@@ -171,7 +170,7 @@ def run_training(
             print(json.dumps(row), flush=True)
 
 
-def plan_as_typed(make: Callable[..., Plan], about: str | None, *, steps_per_minute: int) -> tuple[Plan, Path]:
+def plan_as_typed(make: type[PlanKind], about: str | None, *, steps_per_minute: int) -> tuple[PlanKind, Path]:
     """The plan that a command line asks for, and the folder; `steps_per_minute` turns a budget into steps."""
     parser = argparse.ArgumentParser(description=about)
     parser.add_argument("out", type=Path)
@@ -182,9 +181,8 @@ def plan_as_typed(make: Callable[..., Plan], about: str | None, *, steps_per_min
     parser.add_argument("--batch", type=int, help="pictures or sequences of a worker's step")
     parser.add_argument("--seed", type=int, help="another seed makes other pictures")
     parser.add_argument("--objects", type=float, help="share of cut-out objects, 0 to 1; the others are scenes")
-    parser.add_argument(
-        "--depth", type=int, help="attentions in the middle of nano-geo; those that WEIGHTS lacks begin anew"
-    )
+    if hasattr(make, "depth"):
+        parser.add_argument("--depth", type=int, help="attentions in the middle; those that WEIGHTS lacks begin anew")
     parser.add_argument("--weights", help="weights or a checkpoint to begin with, where OUT has none")
     parser.add_argument("--peak", type=float, help="highest share of the rates; less refines weights that are good")
     parser.add_argument("--decay", type=float, help="last share of the steps in which the rates fall to nothing")
@@ -198,5 +196,5 @@ def plan_as_typed(make: Callable[..., Plan], about: str | None, *, steps_per_min
     torch.set_num_threads(1)
     steps = options.steps or round(options.minutes * steps_per_minute)
     names = ("batch", "seed", "objects", "depth", "weights", "peak", "decay")
-    chosen = {name: value for name in names if (value := getattr(options, name)) is not None}
+    chosen = {name: value for name in names if (value := getattr(options, name, None)) is not None}
     return make(steps=steps, assets=options.assets, more=options.more, **chosen), options.out

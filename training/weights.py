@@ -31,9 +31,8 @@ def with_weights(network: Network, path: Path, *, grown: tuple[str, ...] = ()) -
     return network.eval()
 
 
-def ship(checkpoint: Path, out: Path, load: Callable[[dict[str, Tensor]], object], *, model: str) -> None:
-    """Write a checkpoint's mean weights as the program reads them, once `load` has taken them."""
-    state = state_of(checkpoint)
+def ship(state: dict[str, Tensor], out: Path, load: Callable[[dict[str, Tensor]], object], *, model: str) -> None:
+    """Write a network's weights as the program reads them, once `load` has taken them."""
     load(state)
     out.parent.mkdir(parents=True, exist_ok=True)
     save_file(compact(state), out, metadata={"model": model, "licence": "Apache-2.0"})

@@ -160,7 +160,10 @@ def mesh_from_scene(scene: "Scene") -> TexturedMesh:
     mesh = _joined(parts, textures)
     if not np.ptp(mesh.vertices, axis=0).any():
         # trimesh reads what it cannot unpack as zeros.
-        raise AssetError("all corners of the model are one point", hint="if Draco compressed it: pip install DracoPy")
+        raise AssetError(
+            "all corners of the model are one point",
+            hint="take another file, or, if Draco compressed it, pip install DracoPy",
+        )
     return mesh.moved(Y_UP_FROM_WORLD)
 
 

@@ -36,6 +36,10 @@ class Channel:
     """Logarithm of the error to be expected of the front's and of the hidden depth."""
 
 
+GROWING, LAST_OF_BLOCK = "middle.", (".conv2.", ".out.")
+"""How the names begin of the blocks that there can be more of, and what is in those of their `nothing_at_first`."""
+
+
 def nothing_at_first(layer: nn.Conv2d | nn.Linear) -> None:
     """Make what goes around the layer all that comes out, so that networks can be made deeper when they are trained."""
     nn.init.zeros_(layer.weight)

@@ -16,8 +16,10 @@ import torch
 from img2world.geometry.nano_geo import Channel, NanoGeo
 from training.geo_loss import geo_loss, object_errors, scene_errors
 from training.held_out import held_out_views, mean_map, table
+from training.ship_geo import mean_of
 from training.stream import batch_of
 from training.train_geo import GeoPlan, GeoTraining, train
+from training.weights import state_of
 
 TINY = {"batch": 4, "window": 3, "textures": 6, "channels": (16, 24, 32), "warmup": 2, "seed": 5}
 
@@ -63,6 +65,14 @@ def test_a_deeper_network_begins_as_the_one_that_it_grows_out_of(tmp_path):
     assert not any(torch.equal(before[name], deep.network.state_dict()[name]) for name in new)
     with pytest.raises(RuntimeError, match=r"middle\.5"):
         GeoTraining(GeoPlan(steps=2, weights=save(deep, tmp_path / "deep.pt"), **TINY))
+
+    mean = mean_of(deep.network.state_dict(), state_of(tmp_path / "checkpoint.pt"), 0.0)
+    with torch.no_grad():
+        assert torch.equal(NanoGeo.of(mean).eval()(inputs)[0], shallow(inputs)[0])
+    half = mean_of(deep.network.state_dict(), before, 0.5)
+    torch.testing.assert_close(half[new[0]], 0.5 * (before[new[0]] + deep.network.state_dict()[new[0]]))
+    with pytest.raises(KeyError, match=r"entry\.weight"):
+        mean_of(before, {name: values for name, values in before.items() if name != "entry.weight"}, 0.5)
 
 
 def save(training, path):
