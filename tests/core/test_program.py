@@ -24,7 +24,7 @@ def is_gone(pid: int, seconds: float = 10.0) -> bool:
     while time.monotonic() < end:
         try:
             state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):  # Gone before the file is opened, or before it is read.
             return True
         if state == "Z":
             return True
