@@ -15,11 +15,15 @@ from training.place import Place, Shot, daylight
 from training.places import PLACES, SHARES
 from training.textures import TextureBank, texture_bank
 from training.things import any_thing
+from training.variations import joined, varied
 
 OBJECT_SHARE_OF_VIEWS = 0.6
 
-SHARE_OF_MODELS = 0.5
+SHARE_OF_MODELS = 0.6
 """Of things, where there are models from files."""
+
+SHARE_OF_VARIED, SHARE_OF_JOINED = 0.75, 0.15
+"""Of models: there are few, and a network that sees them again and again learns them instead of shapes."""
 
 SHARE_OF_REDRESSED = 0.3
 """Of models: their shapes with made textures. Many have none of their own, and few real things are so plain."""
@@ -123,7 +127,13 @@ class Studio:
             return self.assets[int(rng.integers(len(self.assets)))]
         if not self.assets or rng.random() >= SHARE_OF_MODELS:
             return any_thing(make)
+        return joined(self.model(make), self.model(make), rng) if rng.random() < SHARE_OF_JOINED else self.model(make)
+
+    def model(self, make: Maker) -> Composition:
+        """A model as it is, in other materials, or of another shape."""
+        rng = make.rng
         model = self.assets[int(rng.integers(len(self.assets)))]
+        model = varied(model, rng) if rng.random() < SHARE_OF_VARIED else model
         return redressed(model, make) if rng.random() < SHARE_OF_REDRESSED else model
 
 

@@ -41,6 +41,10 @@ SIDEWAYS = 8
 """How many times as far colours go on to the side as up and down: most things are layered from the ground up, and a
 point keeps its height when its thing turns about the vertical."""
 
+LAYERS_SHARE, LAYERS_FROM = 0.5, 0.1
+"""Share of the front's layers in the back's colours, and how far from the outline, relative to the frame's width, it is
+all there: beside the outline they would show a seam."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CutOut:
@@ -190,7 +194,8 @@ def signed_distance(alpha: Float32[np.ndarray, "S S"]) -> Float32[np.ndarray, "S
 def colors_behind(cut: CutOut) -> Float32[np.ndarray, "S S 3"]:
     """The colours of the back: those of the rim, where it meets the front, go on at their own height.
 
-    A mirrored photo would give a face a second face, and blurred features look like stains.
+    Farther in they are mixed with the front's layers, from which features are gone: a mirrored photo would give a face
+    a second face, and blurred features look like stains.
     """
     import cv2
 
@@ -203,4 +208,17 @@ def colors_behind(cut: CutOut) -> Float32[np.ndarray, "S S 3"]:
     colors = cv2.resize(cut.rgb * rim[..., None], narrow, interpolation=cv2.INTER_AREA) / np.maximum(share, 1e-6)
     filled = fill_smooth(colors, share[..., 0] > 0)
     wide = cv2.resize(filled, (size, size), interpolation=cv2.INTER_CUBIC)
-    return cv2.GaussianBlur(wide, (0, 0), size / 64).clip(0, 1)
+    going_on = cv2.GaussianBlur(wide, (0, 0), size / 64)
+    of_layers = LAYERS_SHARE * np.minimum(1, inward / (LAYERS_FROM * size))[..., None]
+    return ((1 - of_layers) * going_on + of_layers * layers_of(cut)).clip(0, 1).astype(np.float32)
+
+
+def layers_of(cut: CutOut) -> Float32[np.ndarray, "S 1 3"]:
+    """The colour that most of the object has at each height: of a barrel its hoops, of a cake its layers."""
+    import cv2
+
+    size = cut.alpha.shape[0]
+    layers = np.zeros((size, 1, 3), np.float32)
+    for row in np.flatnonzero((cut.alpha >= 0.5).any(1)):
+        layers[row, 0] = np.median(cut.rgb[row, cut.alpha[row] >= 0.5], axis=0)
+    return cv2.GaussianBlur(layers, (1, 0), sigmaX=0, sigmaY=size / 128)

@@ -205,3 +205,14 @@ def test_back_has_the_rims_colors_at_their_height_and_no_features():
     assert back[..., 2].max() < 75  # nothing of the face
     for row, color in ((25, (40, 160, 60)), (48 + 23, (150, 80, 30))):
         np.testing.assert_allclose(back[row, 30:66], np.broadcast_to(color, (36, 3)), atol=12)
+
+
+def test_layers_go_on_behind():
+    inside = np.zeros((160, 160), bool)
+    inside[20:140, 35:125] = True
+    hoops = (np.mgrid[:160, :160][0] // 20) % 2 == 0
+    rgb = np.where(hoops[..., None], (200, 40, 30), (230, 230, 230)).astype(np.uint8)
+    picture = Image(rgb=rgb, alpha=inside.astype(np.uint8) * 255)
+    back = object_world(picture, find_foreground(picture), 96).layers[1].texture * 255
+    middle = back[24:72, 48, 1]  # two hoops and what is between them
+    assert np.ptp(middle) > 0.75 * 190
