@@ -1,4 +1,4 @@
-"""What the embedded network guesses of one photo: how far everything is, and what is behind it."""
+"""What the embedded network guesses of one photo: how far everything is, and how thick a thing is."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -32,10 +32,6 @@ class SceneGuess:
 
     inverse_depth: Float32[np.ndarray, "H W"]
     """Median 1."""
-    hidden_inverse_depth: Float32[np.ndarray, "H W"]
-    """Of what stands behind the thing that is seen; never larger than the other."""
-    hidden_rgb: Float32[np.ndarray, "H W 3"]
-    """0 to 1 and blurred: the network sees little detail."""
     sky: Float32[np.ndarray, "H W"]
     """0 to 1."""
 
@@ -50,7 +46,6 @@ class ObjectGuess:
     """From the first to the last surface."""
     doubt: Float32[np.ndarray, "S S"]
     """Error to be expected of the front."""
-    hidden_rgb: Float32[np.ndarray, "S S 3"]
 
 
 def guess_scene(rgb: UInt8[np.ndarray, "H W 3"]) -> SceneGuess:
@@ -65,16 +60,9 @@ def guess_scene(rgb: UInt8[np.ndarray, "H W 3"]) -> SceneGuess:
     maps = run_network(small, np.ones(small.shape[:2], np.float32), is_object=False)
     log_depth = maps[Channel.SCENE_DEPTH]
     log_depth -= np.median(log_depth)
-    gap = np.logaddexp(0, maps[Channel.SCENE_GAP])
-    full = {"inverse_depth": np.exp(-log_depth), "hidden": np.exp(-log_depth - gap), "sky": _sky(maps[Channel.MASK])}
-    grown = {name: enlarged(values, rgb) for name, values in full.items()}
-    inverse_depth = np.maximum(grown["inverse_depth"], 1e-3)
-    hidden_rgb = (small + maps[Channel.RGB].transpose(1, 2, 0) / 2).clip(0, 1)
     return SceneGuess(
-        inverse_depth=inverse_depth,
-        hidden_inverse_depth=grown["hidden"].clip(1e-3, inverse_depth),
-        hidden_rgb=cv2.resize(hidden_rgb, (width, height), interpolation=cv2.INTER_CUBIC).clip(0, 1),
-        sky=grown["sky"].clip(0, 1),
+        inverse_depth=np.maximum(enlarged(np.exp(-log_depth), rgb), 1e-3),
+        sky=enlarged(_sky(maps[Channel.MASK]), rgb).clip(0, 1),
     )
 
 
@@ -84,24 +72,21 @@ def guess_object(rgb: Float32[np.ndarray, "S S 3"], alpha: Float32[np.ndarray, "
     Raises MissingPackageError when the weights are not there.
     """
     before_white = rgb * alpha[..., None] + 1 - alpha[..., None]
-    looks = [_object_at(rgb, before_white, alpha, side) for side in OBJECT_SIDES]
+    looks = [_object_at(before_white, alpha, side) for side in OBJECT_SIDES]
     return ObjectGuess(**{name: np.mean([look[name] for look in looks], axis=0) for name in looks[0]})
 
 
 def _object_at(
-    rgb: Float32[np.ndarray, "S S 3"],
-    before_white: Float32[np.ndarray, "S S 3"],
-    alpha: Float32[np.ndarray, "S S"],
-    side: int,
+    before_white: Float32[np.ndarray, "S S 3"], alpha: Float32[np.ndarray, "S S"], side: int
 ) -> dict[str, np.ndarray]:
     """The fields of ObjectGuess when the whole frame is `side` pixels wide, of which the network sees the middle."""
     import cv2
 
     from img2world.geometry.nano_geo import Channel
 
-    size, seen = rgb.shape[0], round(AREA**0.5)
-    own, picture, cover = (
-        cv2.resize(values, (side, side), interpolation=cv2.INTER_AREA) for values in (rgb, before_white, alpha)
+    size, seen = alpha.shape[0], round(AREA**0.5)
+    picture, cover = (
+        cv2.resize(values, (side, side), interpolation=cv2.INTER_AREA) for values in (before_white, alpha)
     )
     maps = run_network(
         centered(picture, seen, constant_values=1), centered(cover, seen, constant_values=0), is_object=True
@@ -118,7 +103,6 @@ def _object_at(
         "front": full(lengths * maps[..., Channel.OBJECT_FRONT]),
         "thickness": np.maximum(full(thickness), 0),
         "doubt": np.maximum(full(doubt), 0),
-        "hidden_rgb": full((own + maps[..., Channel.RGB] / 2).clip(0, 1)).clip(0, 1),
     }
 
 

@@ -10,10 +10,7 @@ from img2world.geometry.learned_layout import FARTHEST, NEAREST, with_learned_de
 def told(inverse_depth, sky=None):
     """A guess whose depths are known."""
     shape = inverse_depth.shape
-    return SceneGuess(
-        inverse_depth=inverse_depth, hidden_inverse_depth=inverse_depth,
-        hidden_rgb=np.zeros((*shape, 3), np.float32), sky=np.zeros(shape, np.float32) if sky is None else sky,
-    )  # fmt: skip
+    return SceneGuess(inverse_depth=inverse_depth, sky=np.zeros(shape, np.float32) if sky is None else sky)
 
 
 def parts(inverse_depth, *, sky=None, subject=None):
