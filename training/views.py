@@ -19,10 +19,10 @@ from training.variations import joined, varied
 
 OBJECT_SHARE_OF_VIEWS = 0.6
 
-SHARE_OF_MODELS = 0.6
+SHARE_OF_MODELS = 0.5
 """Of things, where there are models from files."""
 
-SHARE_OF_VARIED, SHARE_OF_JOINED = 0.75, 0.15
+SHARE_OF_VARIED, SHARE_OF_JOINED = 0.5, 0.1
 """Of models: there are few, and a network that sees them again and again learns them instead of shapes."""
 
 SHARE_OF_REDRESSED = 0.3

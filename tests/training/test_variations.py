@@ -23,7 +23,8 @@ def test_a_varied_model_is_as_large_and_stands_where_it_stood(seed):
     other = varied(model, np.random.default_rng(seed))
     (low, high), (old_low, old_high) = other.bounds(), model.bounds()
     assert low[1] == pytest.approx(old_low[1], abs=1e-6)
-    assert (high - low).max() == pytest.approx((old_high - old_low).max(), rel=1e-6)
+    longest = (high - low).max() / (old_high - old_low).max()
+    assert 0.7 < longest < 1 + 1e-6  # less where it is tapered and its widest part is not at that end
     assert not np.allclose((high - low) / (high - low).max(), old_high - old_low, atol=1e-3)
     assert other.materials == model.materials
     for old, new, vertices in zip(model.shapes, other.shapes, before, strict=True):
