@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.conventions import INPUT_DISTANCE
@@ -44,6 +44,9 @@ point keeps its height when its thing turns about the vertical."""
 LAYERS_SHARE, LAYERS_FROM = 0.5, 0.1
 """Share of the front's layers in the back's colours, and how far from the outline, relative to the frame's width, it is
 all there: beside the outline they would show a seam."""
+
+LAYERS_DIFFER = 0.2
+"""Difference from the rim's colour, 0 to 1, at which a layer begins to be none: a picture's back is as its frame is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,16 +212,24 @@ def colors_behind(cut: CutOut) -> Float32[np.ndarray, "S S 3"]:
     filled = fill_smooth(colors, share[..., 0] > 0)
     wide = cv2.resize(filled, (size, size), interpolation=cv2.INTER_CUBIC)
     going_on = cv2.GaussianBlur(wide, (0, 0), size / 64)
-    of_layers = LAYERS_SHARE * np.minimum(1, inward / (LAYERS_FROM * size))[..., None]
-    return ((1 - of_layers) * going_on + of_layers * layers_of(cut)).clip(0, 1).astype(np.float32)
+    layers, going_around = layers_of(cut, inside, rim > 0)
+    of_layers = LAYERS_SHARE * going_around * np.minimum(1, inward / (LAYERS_FROM * size))[..., None]
+    return ((1 - of_layers) * going_on + of_layers * layers).clip(0, 1).astype(np.float32)
 
 
-def layers_of(cut: CutOut) -> Float32[np.ndarray, "S 1 3"]:
-    """The colour that most of the object has at each height: of a barrel its hoops, of a cake its layers."""
+def layers_of(
+    cut: CutOut, inside: Bool[np.ndarray, "S S"], rim: Bool[np.ndarray, "S S"]
+) -> tuple[Float32[np.ndarray, "S 1 3"], Float32[np.ndarray, "S 1 1"]]:
+    """The colour that most of the object has at each height, and how surely it goes around: of a barrel its hoops."""
     import cv2
 
     size = cut.alpha.shape[0]
-    layers = np.zeros((size, 1, 3), np.float32)
-    for row in np.flatnonzero((cut.alpha >= 0.5).any(1)):
-        layers[row, 0] = np.median(cut.rgb[row, cut.alpha[row] >= 0.5], axis=0)
-    return cv2.GaussianBlur(layers, (1, 0), sigmaX=0, sigmaY=size / 128)
+    layers, going_around = np.zeros((size, 1, 3), np.float32), np.zeros((size, 1, 1), np.float32)
+    for row in np.flatnonzero(inside.any(1)):
+        layers[row, 0] = np.median(cut.rgb[row, inside[row]], axis=0)
+        differing = np.abs(np.median(cut.rgb[row, rim[row]], axis=0) - layers[row, 0]).max()
+        going_around[row] = np.exp(-((differing / LAYERS_DIFFER) ** 2))
+    smooth, surely = (
+        cv2.GaussianBlur(values, (1, 0), sigmaX=0, sigmaY=size / 128) for values in (layers, going_around)
+    )
+    return smooth, surely.reshape(size, 1, 1)

@@ -207,6 +207,16 @@ def test_back_has_the_rims_colors_at_their_height_and_no_features():
         np.testing.assert_allclose(back[row, 30:66], np.broadcast_to(color, (36, 3)), atol=12)
 
 
+def test_what_a_frame_holds_is_not_behind_it():
+    inside = np.zeros((160, 160), bool)
+    inside[20:140, 20:140] = True
+    rgb = np.full((160, 160, 3), (90, 60, 40), np.uint8)
+    rgb[30:130, 30:130] = (60, 120, 220)  # the picture
+    picture = Image(rgb=rgb, alpha=inside.astype(np.uint8) * 255)
+    back = object_world(picture, find_foreground(picture), 96).layers[1].texture * 255
+    np.testing.assert_allclose(back[30:66, 30:66], np.broadcast_to((90, 60, 40), (36, 36, 3)), atol=12)
+
+
 def test_layers_go_on_behind():
     inside = np.zeros((160, 160), bool)
     inside[20:140, 35:125] = True
