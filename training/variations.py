@@ -1,7 +1,7 @@
 """Models changed to ones that nobody has made: stretched, tapered and put together, so that few stand for many.
 
-What is straight or flat stays so: bent, twisted and wavy models were tried, and the network no longer took picture
-frames for flat and screwdrivers for straight (2 and 1.2 dB of their orbits).
+What is straight or flat stays so, as in most that people make: of bent, twisted and wavy models the network learned
+less about models kept aside than of these (`assets/nano/README.md`).
 """
 
 from dataclasses import replace
