@@ -1,7 +1,7 @@
 """Write a checkpoint's mean weights where the program finds them: `python -m training.ship_geo CHECKPOINT object`.
 
-`--share 0.75 --before WEIGHTS` ships the mean with the weights that the training began with: models kept aside are
-nearer to the truth with it than with either (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models").
+`--share 0.75 --before WEIGHTS` ships the mean with the weights that the training began with: it may be better than
+either for what neither was trained on (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models").
 """
 
 from pathlib import Path

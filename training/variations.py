@@ -1,7 +1,6 @@
 """Models changed to ones that nobody has made: stretched, tapered and put together, so that few stand for many.
 
-What is straight or flat stays so, as in most that people make: of bent, twisted and wavy models the network learned
-less about models kept aside than of these (`assets/nano/README.md`).
+What is straight or flat stays so, as most that people make is. What this brings: `assets/nano/README.md`.
 """
 
 from dataclasses import replace
@@ -20,7 +19,7 @@ SHARE_OF_TAPERED, TAPER = 0.25, 0.3
 
 
 def varied(model: Composition, rng: np.random.Generator) -> Composition:
-    """A model of other proportions; its texture moves with it."""
+    """A model of other proportions, no larger than it was and where it stood; its texture moves with it."""
     low, high = model.bounds()
     size = high - low + 1e-9
     stretch = np.exp(rng.normal(0, STRETCH, 3))

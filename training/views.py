@@ -23,7 +23,7 @@ SHARE_OF_MODELS = 0.5
 """Of things, where there are models from files."""
 
 SHARE_OF_VARIED, SHARE_OF_JOINED = 0.5, 0.1
-"""Of models: there are few, and a network that sees them again and again learns them instead of shapes."""
+"""Of models, of which there are few. What is joined may be varied, too."""
 
 SHARE_OF_REDRESSED = 0.3
 """Of models: their shapes with made textures. Many have none of their own, and few real things are so plain."""

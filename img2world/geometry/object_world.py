@@ -214,7 +214,7 @@ def colors_behind(cut: CutOut) -> Float32[np.ndarray, "S S 3"]:
     going_on = cv2.GaussianBlur(wide, (0, 0), size / 64)
     layers, going_around = layers_of(cut, inside, rim > 0)
     of_layers = LAYERS_SHARE * going_around * np.minimum(1, inward / (LAYERS_FROM * size))[..., None]
-    return ((1 - of_layers) * going_on + of_layers * layers).clip(0, 1).astype(np.float32)
+    return ((1 - of_layers) * going_on + of_layers * layers).clip(0, 1)
 
 
 def layers_of(
