@@ -3,6 +3,12 @@
 import numpy as np
 from jaxtyping import Bool, Float32
 
+GRAIN = 1 / 30
+"""Standard deviation of the blur that parts grain from shapes, relative to the reach of the continued texture."""
+
+MIN_GRAIN = 0.5
+"""The same in pixels."""
+
 
 def nearest_known(known: Bool[np.ndarray, "H W"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Distance in pixels to the nearest known pixel, and its row and column, for each pixel."""
@@ -23,7 +29,7 @@ def fill_smooth(values: Float32[np.ndarray, "H W C"], known: Bool[np.ndarray, "H
 
     weights = [known.astype(np.float32)[..., None]]
     colors: list[np.ndarray] = [values * weights[0]]
-    while max(weights[-1].shape[:2]) > 2:
+    while max(weights[-1].shape[:2]) > 1:
         size = (max(colors[-1].shape[1] // 2, 1), max(colors[-1].shape[0] // 2, 1))
         weight = cv2.resize(weights[-1], size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], 1)
         color = cv2.resize(colors[-1], size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], -1)
@@ -41,10 +47,11 @@ def fill_smooth(values: Float32[np.ndarray, "H W C"], known: Bool[np.ndarray, "H
 def fill_mirrored(
     rgb: Float32[np.ndarray, "H W 3"], known: Bool[np.ndarray, "H W"], reach: float
 ) -> Float32[np.ndarray, "H W 3"]:
-    """Continue the picture's texture into the unknown by mirroring it at the border of the known.
+    """Continue the picture's colours smoothly into the unknown, with its grain mirrored at the border of the known.
 
-    Real texture continues for about `reach` pixels and fades into a smooth fill, where a mirrored
-    copy would be recognised. What mirrors onto something unknown is smooth, too.
+    Grain is what is finer than GRAIN of `reach`, in pixels; larger shapes, mirrored, would be wrong more often than
+    right. It goes on for about `reach` and fades, where a mirrored copy would be recognised. What mirrors onto
+    something unknown is smooth, too.
     """
     import cv2
 
@@ -56,10 +63,9 @@ def fill_mirrored(
     mirror_y, mirror_x = mirror_y.clip(0, height - 1), mirror_x.clip(0, width - 1)
     usable = inside & known[mirror_y, mirror_x]
     smooth = fill_smooth(rgb, known)
-    # The mirror's seams (where the nearest border changes) vanish when only its detail is taken.
-    low = cv2.GaussianBlur(smooth, (0, 0), max(reach / 4, 1.0))
-    detail = (rgb - low)[mirror_y, mirror_x]
+    # The mirror's seams (where the nearest border changes) vanish when only its grain is taken.
+    low = cv2.GaussianBlur(smooth, (0, 0), max(GRAIN * reach, MIN_GRAIN))
+    grain = np.where(usable[..., None], (rgb - low)[mirror_y, mirror_x], 0)
     fade = np.exp(-((distance / reach) ** 2)) * usable
     fade = cv2.GaussianBlur(fade.astype(np.float32), (0, 0), 1.5)[..., None] * (~known)[..., None]
-    base = np.where(known[..., None], rgb, 0.5 * smooth + 0.5 * low)
-    return np.clip(base + fade * detail, 0, 1)
+    return np.clip(np.where(known[..., None], rgb, low) + fade * grain, 0, 1)

@@ -204,7 +204,8 @@ def colors_behind(cut: CutOut) -> Float32[np.ndarray, "S S 3"]:
 
     size = cut.alpha.shape[0]
     inside = cut.alpha >= 0.5
-    inward = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, 5)
+    # Where the picture ends, the object does: each row has a rim.
+    inward = cv2.distanceTransform(np.pad(inside.astype(np.uint8), 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
     rim = (inside & (inward <= max(2.5, RIM * size))).astype(np.float32)
     narrow = max(size // SIDEWAYS, 1), size
     share = cv2.resize(rim, narrow, interpolation=cv2.INTER_AREA)[..., None]

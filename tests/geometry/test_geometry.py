@@ -11,7 +11,15 @@ from img2world.geometry.fill import fill_mirrored, fill_smooth
 from img2world.geometry.foreground import find_foreground
 from img2world.geometry.inflate import THICKNESS, inflate
 from img2world.geometry.layers import CONTINUED, INVENTED, SEEN
-from img2world.geometry.object_world import bevelled, cut_out, object_camera, object_world, signed_distance
+from img2world.geometry.object_world import (
+    CutOut,
+    bevelled,
+    colors_behind,
+    cut_out,
+    object_camera,
+    object_world,
+    signed_distance,
+)
 from img2world.geometry.scene_world import scene_camera, scene_world
 from img2world.geometry.warp import Warper
 
@@ -131,6 +139,18 @@ def test_fills_keep_what_is_known_and_stay_in_range():
         assert filled.max() <= 1
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_a_plain_picture_is_filled_plainly(seed):
+    rng = np.random.default_rng(seed)
+    height, width = rng.integers(1, 130, 2)
+    known = rng.random((height, width)) < 0.02
+    known[:, : width // 2 + 1] |= seed % 2 == 0
+    known[rng.integers(height), rng.integers(width)] = True
+    plain = np.full((height, width, 3), 0.6, np.float32)
+    for filled in (fill_smooth(plain * known[..., None], known), fill_mirrored(plain * known[..., None], known, 9.0)):
+        np.testing.assert_allclose(filled, plain, atol=1e-4)
+
+
 def test_mirrored_fill_continues_texture_better_than_smearing():
     photo = data.brick().astype(np.float32)[:256, :256] / 255
     rgb = np.dstack([photo] * 3)
@@ -144,6 +164,31 @@ def test_mirrored_fill_continues_texture_better_than_smearing():
 
     truth = texture(rgb)
     assert abs(texture(filled) - truth) < abs(texture(smeared / 255) - truth)
+
+
+def test_mirrored_fill_continues_grain_and_no_shapes():
+    rng = np.random.default_rng(3)
+    rgb = (0.6 + 0.06 * rng.standard_normal((128, 256, 3))).astype(np.float32).clip(0, 1)
+    y, x = np.mgrid[:128, :256] + 0.5
+    rgb[np.hypot(x - 112, y - 64) < 10] -= 0.4  # a dark thing 6 pixels before the border
+    known = x < 128
+    filled = fill_mirrored(np.where(known[..., None], rgb, 0), known, reach=60.0)
+    twin = filled[np.hypot(x - 144, y - 64) < 10]
+    assert twin.mean() > 0.5  # the thing itself has 0.2
+    beside = filled[8:32, 130:150]
+    assert abs(beside.mean() - 0.6) < 0.03
+    assert beside.std() > 0.5 * rgb[8:32, 100:125].std()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("margin", [0, 6])
+def test_backs_of_a_cut_out_that_fills_its_picture_have_colours(margin):
+    alpha = np.zeros((96, 96), np.float32)
+    alpha[:, margin : 96 - margin] = 1
+    rgb = np.random.default_rng(0).random((96, 96, 3), np.float32)
+    behind = colors_behind(CutOut(rgb=rgb, alpha=alpha))
+    assert np.isfinite(behind).all()
+    assert abs(behind.mean() - rgb.mean()) < 0.05
 
 
 def test_object_is_the_photo_in_front_and_closed_all_around():
