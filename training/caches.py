@@ -8,7 +8,7 @@ from img2world.core.cameras import Cameras
 from img2world.core.conventions import INPUT_DISTANCE
 from img2world.geometry.anchors import continued_rgb
 from img2world.geometry.fill import nearest_known
-from img2world.geometry.layers import INVENTED, SEEN, LayeredWorld
+from img2world.geometry.layers import LayeredWorld
 from img2world.geometry.layout import Layout
 from img2world.geometry.learned_layout import LEAST_SKY, with_learned_depth
 from img2world.geometry.object_world import (
@@ -16,8 +16,8 @@ from img2world.geometry.object_world import (
     CutOut,
     bevelled,
     colors_behind,
-    learned_halves,
-    shell,
+    learned_layers,
+    shells,
 )
 from img2world.geometry.scene_world import parts_of_layout
 from img2world.geometry.sliced_world import sliced_world
@@ -44,13 +44,10 @@ def object_cache(frame: Posed, rng: np.random.Generator | None, *, guessed: bool
     own = continued_rgb(frame.rgb.astype(np.float32) / 255, inner if inner.any() else frame.alpha > 0.4)
     cut = CutOut(rgb=own, alpha=frame.alpha)
     if guessed:
-        middle, half, behind = learned_halves(cut, frame.camera)
+        layers = learned_layers(cut, frame.camera)
     else:
-        middle, half = true_halves(frame, rng)
-        behind = colors_behind(cut)
-    front = shell(frame.camera, middle - half, cut.alpha, cut.rgb, SEEN)
-    back = shell(frame.camera, middle + half, cut.alpha, behind, INVENTED)
-    return LayeredWorld(layers=(front, back), is_object=True)
+        layers = shells(cut, frame.camera, (*true_halves(frame, rng), colors_behind(cut)))
+    return LayeredWorld(layers=layers, is_object=True)
 
 
 def true_halves(frame: Posed, rng: np.random.Generator | None) -> tuple[np.ndarray, np.ndarray]:

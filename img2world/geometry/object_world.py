@@ -1,6 +1,7 @@
 """An object cut out of its picture as a closed shape: the photo in front, a plainer guess behind."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float32
@@ -12,6 +13,11 @@ from img2world.geometry.fill import fill_smooth, nearest_known
 from img2world.geometry.foreground import Foreground
 from img2world.geometry.inflate import inflate
 from img2world.geometry.layers import INVENTED, SEEN, Layer, LayeredWorld, layer_from_depth
+from img2world.geometry.revolution import Revolution, round_shape
+from img2world.geometry.round_world import round_layers
+
+if TYPE_CHECKING:
+    from img2world.geometry.guess import ObjectGuess
 
 OBJECT_FOV = np.radians(30.0)
 """A long lens, as product photos use: an unknown object's outline is then nearly its section."""
@@ -33,6 +39,9 @@ FINER = 4
 
 FARTHEST_OUT = 0.48
 """Distance from the axis that the path turns about, relative to the frame's width: farther out is out of the frame."""
+
+ROUND_SIDE = 96
+"""Pixels of the frame in which a round shape is sought."""
 
 RIM = 0.03
 """Width of the rim whose colours go on behind, relative to the frame's."""
@@ -97,16 +106,43 @@ def object_world(image: Image, foreground: Foreground, size: int, *, learned: bo
 
     Its depths are those the embedded network guesses, or what its outline lets expect when they are not `learned`.
     """
-    cut = cut_out(image, foreground, size)
-    camera = object_camera(size)
-    middle, half, behind = learned_halves(cut, camera) if learned else outline_halves(cut, camera)
-    front = shell(camera, middle - half, cut.alpha, cut.rgb, SEEN)
-    back = shell(camera, middle + half, cut.alpha, behind, INVENTED)
-    return LayeredWorld(layers=(front, back), is_object=True)
+    cut, camera = cut_out(image, foreground, size), object_camera(size)
+    layers = learned_layers(cut, camera) if learned else shells(cut, camera, outline_halves(cut, camera))
+    return LayeredWorld(layers=layers, is_object=True)
+
+
+def learned_layers(cut: CutOut, camera: Cameras) -> tuple[Layer, Layer]:
+    """Front and back as the embedded network sees them; what is round as its outline tells."""
+    from img2world.geometry.guess import guess_object
+
+    guess = guess_object(cut.rgb, cut.alpha)
+    shape = seen_as_round(cut, camera, guess)
+    if shape is not None:
+        return round_layers(shape, cut.rgb, cut.alpha, camera)
+    return shells(cut, camera, learned_halves(cut, camera, guess))
+
+
+def seen_as_round(cut: CutOut, camera: Cameras, guess: "ObjectGuess") -> Revolution | None:
+    """The round shape with the outline, if the network sees such a shape, too."""
+    import cv2
+
+    side = (ROUND_SIDE, ROUND_SIDE)
+    alpha, front, thickness = (
+        cv2.resize(values, side, interpolation=cv2.INTER_AREA) for values in (cut.alpha, guess.front, guess.thickness)
+    )
+    return round_shape(signed_distance(alpha), front, thickness, camera.resized(*side))
 
 
 Halves = tuple[Float32[np.ndarray, "S S"], Float32[np.ndarray, "S S"], Float32[np.ndarray, "S S 3"]]
 """Depth of the middle between front and back, half thickness, colours behind."""
+
+
+def shells(cut: CutOut, camera: Cameras, halves: Halves) -> tuple[Layer, Layer]:
+    """Front and back that meet at the outline."""
+    middle, half, behind = halves
+    front = shell(camera, middle - half, cut.alpha, cut.rgb, SEEN)
+    back = shell(camera, middle + half, cut.alpha, behind, INVENTED)
+    return front, back
 
 
 def outline_halves(cut: CutOut, camera: Cameras) -> Halves:
@@ -116,13 +152,10 @@ def outline_halves(cut: CutOut, camera: Cameras) -> Halves:
     return np.full(half.shape, INPUT_DISTANCE, np.float32), half, colors_behind(cut)
 
 
-def learned_halves(cut: CutOut, camera: Cameras) -> Halves:
+def learned_halves(cut: CutOut, camera: Cameras, guess: "ObjectGuess") -> Halves:
     """What the embedded network sees, closed at the outline."""
     import cv2
 
-    from img2world.geometry.guess import guess_object
-
-    guess = guess_object(cut.rgb, cut.alpha)
     inside = cut.alpha >= 0.5
     size = inside.shape[0]
     # What the network is not sure of it takes for too thin: by about the error that it expects. Of legs and rods it

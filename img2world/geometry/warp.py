@@ -106,7 +106,7 @@ def sample(
     return colors
 
 
-def bilinear(texture: Float32[np.ndarray, "h w 3"], xy: Float32[np.ndarray, "P 2"]) -> Float32[np.ndarray, "P 3"]:
+def bilinear(texture: Float32[np.ndarray, "h w C"], xy: Float32[np.ndarray, "P 2"]) -> Float32[np.ndarray, "P C"]:
     """Colours between the texture's pixel centres, held at its border."""
     import cv2
 
@@ -114,7 +114,7 @@ def bilinear(texture: Float32[np.ndarray, "h w 3"], xy: Float32[np.ndarray, "P 2
     line = 8192
     count = len(xy)
     if not count:
-        return np.zeros((0, 3), np.float32)
+        return np.zeros((0, texture.shape[2]), np.float32)
     padded = np.zeros((-(-count // line) * line, 2), np.float32)
     padded[:count] = xy - 0.5
     grid = padded.reshape(-1, line, 2)
@@ -122,7 +122,7 @@ def bilinear(texture: Float32[np.ndarray, "h w 3"], xy: Float32[np.ndarray, "P 2
         cv2.remap(texture, rows[..., 0], rows[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         for rows in np.array_split(grid, max(1, -(-len(grid) // 16384)))
     ]
-    return np.concatenate(folds).reshape(-1, 3)[:count]
+    return np.concatenate(folds).reshape(-1, texture.shape[2])[:count]
 
 
 def nearest(values: UInt8[np.ndarray, "h w"], xy: Float32[np.ndarray, "P 2"]) -> UInt8[np.ndarray, "P"]:
