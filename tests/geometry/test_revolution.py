@@ -61,9 +61,16 @@ def test_an_outline_gives_the_shape_back(elevation, bulge):
     inner = np.linspace(-0.12, 0.12, 30)
     radii = np.interp(inner, found.heights, found.radii)
     assert np.abs(radii - np.interp(inner, shape.heights, shape.radii)).max() < 1.5 * pixel
-    # Neither cones below nor above, which would be hidden.
-    assert found.heights[0] == pytest.approx(shape.heights[0], abs=4 * pixel)
-    assert found.heights[-1] == pytest.approx(shape.heights[-1], abs=4 * pixel)
+
+
+@pytest.mark.parametrize("elevation", [10, 15, 20])
+def test_a_can_seen_from_above_gets_no_cones(elevation):
+    shape = can(elevation, height=0.2, radius=0.12)
+    found = largest_within(seen(shape)[0], object_camera(SIDE), shape.elevation)
+    assert found is not None
+    # A cone under it would be hidden, and 0.05 to 0.08 high.
+    np.testing.assert_allclose(found.heights[[0, -1]], (-0.1, 0.1), atol=0.035)
+    assert found.radii.min() > 0.1
 
 
 @pytest.mark.parametrize("elevation", [5, 15, 30])
