@@ -1,7 +1,7 @@
 """Measure nano-fill: `python -m training.evaluate_fill CHECKPOINT|WEIGHTS [--count N] [--sheet PNG]`.
 
-PSNR of held-out anchor frames where the photo shows nothing, and over all, with the network and before it: mirrored
-texture and plain backs, and the nearest known colour where there is no surface at all.
+PSNR of held-out anchor frames where the photo shows nothing, and over all, with the network and before it: continued
+colours and plain backs, and the nearest known colour where there is no surface at all.
 """
 
 import argparse

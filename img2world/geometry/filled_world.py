@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from img2world.geometry.nano_fill import NanoFill
 
 Fill = Literal["builtin", "off"]
-"""builtin: the embedded diffusion network draws what is not seen; off: it stays mirrored, or a plainer photo."""
+"""builtin: the embedded diffusion network draws what is not seen; off: the colours beside it go on."""
 
 WEIGHTS = "nano/nano_fill.safetensors"
 

@@ -28,10 +28,10 @@ SAME_PLACE = 0.5
 REACH = 0.6
 """Half of the depth that is searched, relative to the frame's width at the thing's distance."""
 
-LEAST_OVERLAP = 0.96
+LEAST_OVERLAP = 0.95
 """Of the outlines of a thing and of its round shape."""
 
-LARGEST_DIFFERENCE = 0.03
+LARGEST_DIFFERENCE = 0.04
 """From what the network sees: error of the front without its place and half of the thickness's, relative to the
 frame's width."""
 
@@ -99,7 +99,8 @@ def round_shape(
     """
     inside = distance > 0
     mirrored = inside[:, ::-1]
-    if (inside & mirrored).sum() < (2 * LEAST_OVERLAP - 1) * (inside | mirrored).sum():
+    # Two outlines that each overlap a third one that much overlap each other; a needle has no inside at this size.
+    if not inside.any() or (inside & mirrored).sum() < (2 * LEAST_OVERLAP - 1) * (inside | mirrored).sum():
         return None
     best: Revolution | None = None
     least = LARGEST_DIFFERENCE

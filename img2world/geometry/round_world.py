@@ -16,14 +16,11 @@ ROWS, COLUMNS = 192, 257
 SUNK = 0.01
 """By how much the whole shape lies behind the photo where both show the same, relative to its distance."""
 
-GRAZING = 0.3
+GRAZING = 0.2
 """Cosine between a surface and the line of sight below which the photo shows too little of its colours."""
 
-SIDES = 24
+SIDES = 12
 """Columns of the photo's two sides whose mean goes on behind."""
-
-LAYERS_SHARE = 0.5
-"""Share of the colour that most of a row has in what is not seen."""
 
 
 def round_layers(
@@ -74,7 +71,7 @@ def colors_around(
     rgb: Float32[np.ndarray, "S S 3"],
     camera: Cameras,
 ) -> Float32[np.ndarray, "R C 3"]:
-    """The photo's colours where it shows a place; elsewhere those that its row has at the sides, and mostly.
+    """The photo's colours where it shows a place; elsewhere those that its row has at the sides.
 
     A row has one height all around, so hoops, rims and layers close. Features of the front do not come back behind.
     """
@@ -90,13 +87,11 @@ def colors_around(
         columns = np.flatnonzero(visible[row])
         ends = [colors[row, side].mean(0) for side in (columns[:SIDES], columns[-SIDES:])]
         at = columns[[0, -1]] + (0, 1e-3)
-        most = np.median(colors[row, columns], axis=0)
         # Around the back, from one side to the other.
-        sides = np.stack([
+        behind[row] = np.stack([
             np.interp(place, at, [left, right], period=points.shape[1] - 1)
             for left, right in zip(*ends, strict=True)
         ], -1)  # fmt: skip
-        behind[row] = (1 - LAYERS_SHARE) * sides + LAYERS_SHARE * most
     behind = fill_smooth(behind, np.repeat(np.isin(np.arange(len(visible)), rows)[:, None], visible.shape[1], 1))
     inward, _, _ = nearest_known(~visible)
     share = (inward / SIDES).clip(0, 1)[..., None].astype(np.float32)

@@ -1,7 +1,7 @@
 """The embedded generator: geometry guessed from one photo, warped to each wanted camera.
 
 Depth comes from a small network (see `geometry.guess`), outlines from the picture itself, what is hidden from
-mirrored or plainer texture; every frame says which of its pixels were seen, continued or invented.
+smoother texture; every frame says which of its pixels were seen, continued or invented.
 """
 
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class NanoVideo:
     depth_model: str = ""
     """A folder of its weights or its name on the hub; empty takes Depth Anything V2 Small."""
     fill: Fill = "off"
-    """builtin: the embedded diffusion network draws what the photo does not show; off: mirrored or plainer texture."""
+    """builtin: the embedded diffusion network draws what the photo does not show; off: the colours beside it go on."""
 
     def __post_init__(self) -> None:
         if self.kind not in ("auto", "object", "scene"):

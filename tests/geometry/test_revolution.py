@@ -70,7 +70,7 @@ def test_a_can_seen_from_above_gets_no_cones(elevation):
     assert found is not None
     # A cone under it would be hidden, and 0.05 to 0.08 high.
     np.testing.assert_allclose(found.heights[[0, -1]], (-0.1, 0.1), atol=0.035)
-    assert found.radii.min() > 0.1
+    assert found.radii.min() > 0.07
 
 
 @pytest.mark.parametrize("elevation", [5, 15, 30])
@@ -96,6 +96,13 @@ def test_what_leans_to_a_side_is_not_round():
     leaning = [np.stack([np.roll(row, by) for row, by in zip(values, shift, strict=True)])
                for values in (distance, front, thickness)]  # fmt: skip
     assert round_shape(*leaning, object_camera(SIDE)) is None
+
+
+def test_what_is_thinner_than_a_pixel_is_not_round():
+    alpha = np.zeros((SIDE, SIDE), np.float32)
+    alpha[10:80, 48] = 0.3
+    nothing = np.zeros_like(alpha)
+    assert round_shape(signed_distance(alpha), nothing, nothing, object_camera(SIDE)) is None
 
 
 def test_hoops_close_behind_and_the_front_keeps_the_photo():
