@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int32, UInt8
+from jaxtyping import Bool, Float, Float32, Int32, UInt8
 
 from img2world.core.cameras import Cameras
 from img2world.core.checks import check_finite, check_shapes
@@ -82,11 +82,27 @@ def layer_from_depth(
     Depth is along +Z of the one camera. The surface ends where `alpha` crosses one half, between pixels.
     `tilt` says how much it will be seen from above or below, compared with from the sides.
     """
+    margin = (depth.shape[1] - camera.width) // 2
+    points_in_cam = rays_in_cam(camera, margin) * depth[..., None]
+    return layer_of_grid(camera, points_in_cam, texture, seen, alpha=alpha, blur=stretch(points_in_cam, camera, tilt))
+
+
+def layer_of_grid(
+    camera: Cameras,
+    points_in_cam: Float[np.ndarray, "h w 3"],
+    texture: Float32[np.ndarray, "h w 3"],
+    seen: UInt8[np.ndarray, "h w"],
+    *,
+    alpha: Float32[np.ndarray, "h w"],
+    blur: Float32[np.ndarray, "h w"],
+) -> Layer:
+    """A surface through a grid of places in the space of the one camera, each of which has a pixel of the texture.
+
+    It ends where `alpha` crosses one half; `blur` is in pixels of the texture, see `Layer`.
+    """
     import cv2
 
-    height, width = depth.shape
-    margin = (width - camera.width) // 2
-    points_in_cam = rays_in_cam(camera, margin) * depth[..., None]  # [h, w, 3]
+    height, width = alpha.shape
     world_from_cam = camera.world_from_cam[0]
     points = points_in_cam.reshape(-1, 3) @ world_from_cam[:3, :3].T + world_from_cam[:3, 3]
     # Cells reach one pixel beyond the outline, where the alpha test then cuts them.
@@ -97,7 +113,7 @@ def layer_from_depth(
         faces=grid_faces(used),
         alphas=alpha.reshape(-1).astype(np.float32),
         texture_xy=np.stack([x, y], -1).reshape(-1, 2).astype(np.float32),
-        blur=stretch(points_in_cam, camera, tilt).reshape(-1),
+        blur=blur.reshape(-1),
         texture=texture,
         seen=seen,
     )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float, Float32
 
 from img2world.core.cameras import Cameras
 from img2world.geometry.fill import fill_smooth, nearest_known
@@ -78,7 +78,7 @@ def sight_of(
     return xy, (seen * (facing**2 + 2 * LEAST)).astype(np.float32)
 
 
-def grid_normals(points: Float32[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "h w 3"]:
+def grid_normals(points: Float[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "h w 3"]:
     """Unit normals of a grid of places, pointing to either side."""
     down, right = np.gradient(points, axis=(0, 1))
     normals = np.cross(down, right)

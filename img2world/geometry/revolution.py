@@ -1,4 +1,4 @@
-"""Things that are round about an upright axis: cans, cups, bottles, plates, fruit. Their outline tells their shape.
+"""Things that are round about an upright axis: cans, cups, bottles, balls. Their outline tells their shape.
 
 The embedded network takes them for pillows that lean; what it sees is only asked whether a thing is round at all, and
 from how far above it is seen.
@@ -56,15 +56,18 @@ class Revolution:
         way = np.concatenate([[0], np.cumsum(np.hypot(np.diff(radii), np.diff(heights)))])
         at = np.linspace(0, way[-1], rows)
         radius, height = np.interp(at, way, radii)[:, None, None], np.interp(at, way, heights)[:, None, None]
-        angles = np.linspace(0, 2 * np.pi, columns)[:, None]
-        up, sideways = up_in_cam(self.elevation), np.array([1.0, 0, 0])
-        around = np.sin(angles) * sideways + np.cos(angles) * np.cross(up, sideways)
-        return (0, 0, INPUT_DISTANCE) + height * up + radius * around
+        angles = np.linspace(0, 2 * np.pi, columns)
+        return (
+            (0, 0, INPUT_DISTANCE) + height * up_in_cam(self.elevation) + radius * around_axis(self.elevation, angles)
+        )
 
     def depths(self, camera: Cameras) -> tuple[Float64[np.ndarray, "H W"], Float64[np.ndarray, "H W"]]:
-        """Depth of the first and of the last surface along +Z of the camera; NaN beside it. Precise to a step."""
+        """Depth of the first and of the last surface along +Z of the camera, NaN beside it; precise to half of a step.
+
+        A step is 0.02 of the frame's width at the thing's distance.
+        """
         rays = rays_in_cam(camera).astype(np.float64)
-        reach = REACH * camera.width / float(camera.intrinsics[0, 0, 0])
+        reach = REACH * frame_width(camera)
         depths = INPUT_DISTANCE + np.linspace(-reach, reach, STEPS)
         up = up_in_cam(self.elevation)
         # Around the axis, of places d * ray - centre, all from three products of each ray.
@@ -84,6 +87,18 @@ class Revolution:
 def up_in_cam(elevation: float) -> Float64[np.ndarray, "3"]:
     """Upwards as a camera sees it that looks down by an angle."""
     return np.array([0, -np.cos(elevation), -np.sin(elevation)])
+
+
+def around_axis(elevation: float, angles: Float64[np.ndarray, "A"]) -> Float64[np.ndarray, "A 3"]:
+    """Directions across an axis that leans so, in the space of the camera: at angle 0 away from it, then rightwards."""
+    sideways = np.array([1.0, 0, 0])
+    away = np.cross(up_in_cam(elevation), sideways)
+    return np.sin(angles)[:, None] * sideways + np.cos(angles)[:, None] * away
+
+
+def frame_width(camera: Cameras) -> float:
+    """What the camera's frame is wide at the thing's distance, in lengths of the world."""
+    return INPUT_DISTANCE * camera.width / float(camera.intrinsics[0, 0, 0])
 
 
 def round_shape(
@@ -124,7 +139,7 @@ def difference(
     both = hit & inside
     if both.sum() < LEAST_OVERLAP * (hit | inside).sum():
         return np.inf
-    frame = INPUT_DISTANCE * camera.width / float(camera.intrinsics[0, 0, 0])
+    frame = frame_width(camera)
     of_front = front[both] - near[both] / frame
     of_thickness = thickness[both] - (far - near)[both] / frame
     return float(np.abs(of_front - np.median(of_front)).mean() + 0.5 * np.abs(of_thickness).mean())
@@ -137,13 +152,12 @@ def largest_within(distance: Float32[np.ndarray, "S S"], camera: Cameras, elevat
     silhouette and all that it is when the thing turns.
     """
     up = up_in_cam(elevation)
-    frame = camera.width / float(camera.intrinsics[0, 0, 0])
+    pixel = frame_width(camera) / camera.width
     extents = [np.ptp(np.flatnonzero((distance > 0).any(axis))) + 1 for axis in (1, 0)]
-    half_height, half_width = (0.5 * frame * INPUT_DISTANCE * extent / camera.width for extent in extents)
+    half_height, half_width = (0.5 * pixel * extent for extent in extents)
     heights = np.linspace(-1, 1, SLICES) * 1.2 * half_height / max(np.cos(elevation), 0.4)
     radii = np.linspace(0, 1.1 * half_width, RADII)
-    angles = np.linspace(0, 2 * np.pi, ANGLES, endpoint=False)[:, None]
-    circle = np.sin(angles) * (1, 0, 0) + np.cos(angles) * np.cross(up, (1, 0, 0))
+    circle = around_axis(elevation, np.linspace(0, 2 * np.pi, ANGLES, endpoint=False))
     points = (0, 0, INPUT_DISTANCE) + heights[:, None, None, None] * up + radii[:, None, None] * circle  # [N, R, A, 3]
     least = sampled(distance, points, camera).min(-1)  # [N, R]
     fitting = np.minimum.accumulate(least >= 0, axis=1).sum(1)  # [N]
@@ -151,24 +165,26 @@ def largest_within(distance: Float32[np.ndarray, "S S"], camera: Cameras, elevat
     here, beyond = (np.take_along_axis(least, index[:, None], 1)[:, 0] for index in (last, last + 1))
     between = np.where(beyond < 0, here / np.maximum(here - beyond, 1e-9), 0).clip(0, 1)
     found = np.where(fitting > 1, radii[last] + between * radii[1], 0)
-    return trimmed(heights, found, elevation, frame / camera.width)
+    return trimmed(heights, found, elevation, pixel)
 
 
 def trimmed(heights: np.ndarray, radii: np.ndarray, elevation: float, pixel: float) -> Revolution | None:
     """Without the ends that no outline tells: from above, a can and one with a cone under it look alike.
 
     The outline's lowest and highest place belong to the slices at both ends; what goes on below or above them is
-    hidden by them. `pixel` is the size of one, 1 unit before the camera.
+    hidden by them. `pixel` is the size of one at the thing's distance.
     """
     used = np.flatnonzero(radii > 0)
     if len(used) < 3:
         return None
     up = up_in_cam(elevation)
-    to_camera = np.array([0, -up[2], up[1]])
-    nearest, farthest = (
-        (0, 0, INPUT_DISTANCE) + heights[used, None] * up + side * radii[used, None] * to_camera for side in (1, -1)
+    farthest, nearest = (
+        (0, 0, INPUT_DISTANCE) + heights[used, None] * up + radii[used, None] * direction
+        for direction in around_axis(elevation, np.array([0, np.pi]))
     )
-    lowest, highest = (points[:, 1] / points[:, 2] for points in (nearest, farthest))  # rows grow downwards
+    lowest, highest = (
+        INPUT_DISTANCE * points[:, 1] / points[:, 2] for points in (nearest, farthest)
+    )  # rows grow downwards
     bottom = np.flatnonzero(lowest > lowest.max() - SAME_PLACE * pixel)[-1]
     top = np.flatnonzero(highest < highest.min() + SAME_PLACE * pixel)[0]
     low, high = sorted((used[bottom], used[top]))
@@ -176,10 +192,11 @@ def trimmed(heights: np.ndarray, radii: np.ndarray, elevation: float, pixel: flo
     return Revolution(elevation=elevation, heights=heights[kept], radii=radii[kept])
 
 
-def sampled(values: Float32[np.ndarray, "S S"], points: np.ndarray, camera: Cameras) -> Float32[np.ndarray, "..."]:
+def sampled(values: Float32[np.ndarray, "S S ..."], points: np.ndarray, camera: Cameras) -> Float32[np.ndarray, "..."]:
     """Values of a map where points [..., 3] in the space of the camera are seen; held at the map's border."""
     from img2world.geometry.warp import bilinear
 
     projected = points @ camera.intrinsics[0].T.astype(np.float64)
-    xy = (projected[..., :2] / projected[..., 2:]).astype(np.float32)
-    return bilinear(values[..., None], xy.reshape(-1, 2))[:, 0].reshape(points.shape[:-1])
+    xy = (projected[..., :2] / projected[..., 2:]).astype(np.float32).reshape(-1, 2)
+    read = bilinear(values.reshape(*values.shape[:2], -1), xy)
+    return read.reshape(*points.shape[:-1], *values.shape[2:])

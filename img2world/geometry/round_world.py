@@ -6,9 +6,9 @@ from jaxtyping import Bool, Float32, Float64
 from img2world.core.cameras import Cameras
 from img2world.core.conventions import INPUT_DISTANCE
 from img2world.geometry.fill import fill_smooth, nearest_known
-from img2world.geometry.layers import INVENTED, SEEN, Layer, grid_faces, layer_from_depth
+from img2world.geometry.layers import INVENTED, SEEN, Layer, grid_faces, layer_from_depth, layer_of_grid
+from img2world.geometry.painted import grid_normals
 from img2world.geometry.revolution import Revolution, sampled
-from img2world.geometry.warp import bilinear
 
 ROWS, COLUMNS = 192, 257
 """Of the surface's grid and of its texture: from bottom to top, and once around."""
@@ -57,10 +57,7 @@ def shown(
     camera: Cameras,
 ) -> Bool[np.ndarray, "R C"]:
     """Which places of the grid the photo shows, not too much from the side."""
-    down, right = np.gradient(points, axis=(0, 1))
-    normals = np.cross(right, down)
-    sizes = np.linalg.norm(normals, axis=-1) * np.linalg.norm(points, axis=-1)
-    facing = np.abs((normals * points).sum(-1)) / np.maximum(sizes, 1e-12)
+    facing = np.abs((grid_normals(points) * points).sum(-1)) / np.linalg.norm(points, axis=-1)
     before = np.abs(sampled(depth, points, camera) - points[..., 2]) < 0.5 * SUNK
     return before & (facing > GRAZING) & (sampled(alpha, points, camera) > 0.95)
 
@@ -75,9 +72,7 @@ def colors_around(
 
     A row has one height all around, so hoops, rims and layers close. Features of the front do not come back behind.
     """
-    projected = points @ camera.intrinsics[0].T.astype(np.float64)
-    xy = (projected[..., :2] / projected[..., 2:]).astype(np.float32)
-    colors = bilinear(rgb, xy.reshape(-1, 2)).reshape(points.shape).astype(np.float32)
+    colors = sampled(rgb, points, camera)
     rows = np.flatnonzero(visible.any(1))
     if not len(rows):
         return np.broadcast_to(rgb.mean((0, 1)), colors.shape).astype(np.float32)
@@ -92,7 +87,7 @@ def colors_around(
             np.interp(place, at, [left, right], period=points.shape[1] - 1)
             for left, right in zip(*ends, strict=True)
         ], -1)  # fmt: skip
-    behind = fill_smooth(behind, np.repeat(np.isin(np.arange(len(visible)), rows)[:, None], visible.shape[1], 1))
+    behind = fill_smooth(behind, np.broadcast_to(visible.any(axis=1, keepdims=True), visible.shape))
     inward, _, _ = nearest_known(~visible)
     share = (inward / SIDES).clip(0, 1)[..., None].astype(np.float32)
     return (share * colors + (1 - share) * behind).clip(0, 1)
@@ -108,15 +103,6 @@ def whole(
     import cv2
 
     sunk = 1 + SUNK * cv2.GaussianBlur(visible.astype(np.float32), (0, 0), 2)[..., None]
-    world_from_cam = camera.world_from_cam[0]
-    places = (points * sunk).reshape(-1, 3) @ world_from_cam[:3, :3].T + world_from_cam[:3, 3]
-    x, y = np.meshgrid(np.arange(points.shape[1]) + 0.5, np.arange(points.shape[0]) + 0.5)
-    return Layer(
-        vertices_in_world=places.astype(np.float32),
-        faces=grid_faces(np.ones(visible.shape, bool)),
-        alphas=np.ones(visible.size, np.float32),
-        texture_xy=np.stack([x, y], -1).reshape(-1, 2).astype(np.float32),
-        blur=np.zeros(visible.size, np.float32),
-        texture=colors,
-        seen=np.full(visible.shape, INVENTED, np.uint8),
-    )
+    everywhere = np.ones(visible.shape, np.float32)
+    invented = np.full(visible.shape, INVENTED, np.uint8)
+    return layer_of_grid(camera, points * sunk, colors, invented, alpha=everywhere, blur=0 * everywhere)
