@@ -8,6 +8,7 @@
 #   make lint                      check style, types and layers
 #   make train-geo MINUTES=90      train the embedded geometry network, or go on with it
 #   make train-fill MINUTES=90     train the embedded video diffusion network, or go on with it
+#   make train-outpaint MINUTES=60 train the network for what lies beside a picture, or go on with it
 
 PYTHON ?= python3
 PICTURE ?= assets/samples/coffee.png
@@ -25,7 +26,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 TRAIN := OMP_NUM_THREADS=1 $(BIN)/python -m torch.distributed.run --standalone --nproc-per-node $(WORKERS) -m
 NATIVE := CMakeLists.txt $(wildcard img2world/render/native/*)
 
-.PHONY: demo test bench lint train-geo train-fill clean
+.PHONY: demo test bench lint train-geo train-fill train-outpaint clean
 
 demo: $(VENV)/ready
 	$(BIN)/img2world run $(PICTURE) --out $(OUT) $(ARGS)
@@ -54,6 +55,9 @@ train-geo: $(VENV)/ready-dev
 train-fill: $(VENV)/ready-dev
 	$(TRAIN) training.train_fill $(TRAINED) --minutes $(MINUTES) --assets '$(MODELS)' $(ARGS)
 	$(BIN)/python -m training.evaluate_fill $(TRAINED)/checkpoint.pt
+
+train-outpaint: $(VENV)/ready-dev
+	$(TRAIN) training.train_outpaint $(TRAINED) --minutes $(MINUTES) $(ARGS)
 
 clean:
 	rm -rf $(VENV) build

@@ -20,7 +20,7 @@ from img2world.core.errors import RecipeError, RejectedError, RunFolderError
 from img2world.core.frames import Frames
 from img2world.core.image import Image
 from img2world.core.image_file import load_image
-from img2world.core.metric import measured
+from img2world.core.metric import measured, upright
 from img2world.core.pictures import load_pictures, save_pictures
 from img2world.core.pose_report import PoseReport
 from img2world.core.progress import Progress
@@ -238,10 +238,10 @@ def judge(folder: RunFolder, *, anyway: bool) -> None:
 def estimate(
     folder: RunFolder, recipe: Recipe, frames: Product[Frames], trajectory: Product[Cameras] | None
 ) -> Product[Views]:
-    """views/: the pictures that know their cameras."""
+    """views/: the pictures that know their cameras, in a world that stands upright."""
 
     def make(path: Path, progress: Progress) -> dict[str, float]:
-        views = recipe.poses.estimate(frames.load(), value(trajectory), seed=recipe.seed, progress=progress)
+        views = upright(recipe.poses.estimate(frames.load(), value(trajectory), seed=recipe.seed, progress=progress))
         views.save(path / "views")
         confidence = float(views.confidence.mean())
         return {"views": float(len(views)), "points": float(len(views.points)), "confidence": confidence}

@@ -11,13 +11,13 @@ WIDTH, HEIGHT = 480, 300
 
 
 def draw_curves(log: Path, path: Path, curves: tuple[str, ...]) -> None:
-    """One panel for each of six curves of a log of JSON lines, against the steps."""
+    """One panel for each of three or six curves of a log of JSON lines, against the steps."""
     rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     panels = [
         panel(name, color, [(row["step"], row[name]) for row in rows if name in row])
-        for name, color in zip(curves, COLORS, strict=True)
+        for name, color in zip(curves, COLORS, strict=False)
     ]
-    picture = np.concatenate([np.concatenate(panels[:3], 1), np.concatenate(panels[3:], 1)])
+    picture = np.concatenate([np.concatenate(panels[start : start + 3], 1) for start in range(0, len(panels), 3)])
     cv2.imwrite(str(path), picture)
 
 

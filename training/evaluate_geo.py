@@ -18,7 +18,7 @@ from img2world.geometry.inflate import inflate
 from img2world.geometry.layout import SKY_DEPTH, layout_of
 from img2world.geometry.nano_geo import OUTPUTS, Channel, NanoGeo, network_input
 from training.geo_loss import scene_errors
-from training.held_out import SIDE, held_out_views, mean_map, predict, table
+from training.held_out import SIDE, held_out_views, mean_map, predict, stance_table, table
 from training.views import Studio, View
 from training.weights import ASSETS, state_of
 
@@ -199,9 +199,15 @@ def main() -> None:
     networks = networks_of(options.checkpoint)
     mean = mean_map(held_out_views(options.views, seed=2))
     views = held_out_views(options.views)
-    result: dict = {"made": made_tables(networks, views, mean), "hidden colours": hidden_colors(networks, views)}
+    result: dict = {
+        "made": made_tables(networks, views, mean),
+        "hidden colours": hidden_colors(networks, views),
+        "stance of made objects": stance_table(networks[True], views),
+    }
     if options.assets:
-        result["models kept aside"] = made_tables(networks, asset_views(options.assets, 60), mean)
+        aside = asset_views(options.assets, 60)
+        result["models kept aside"] = made_tables(networks, aside, mean)
+        result["stance of models kept aside"] = stance_table(networks[True], aside)
     if options.real:
         result["photos"] = real_table(networks[False], real_cases(options.real), mean)
     print(json.dumps(result, indent=1))

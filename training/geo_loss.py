@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from img2world.geometry.nano_geo import Channel
+from img2world.geometry.nano_geo import Channel, Stance
 from training.outlines import outline_error
 from training.stream import Batch
 
@@ -15,17 +15,20 @@ FAR_LOG = 4.6
 OUTLINES = 6.0
 """Weight of the outlines from other sides, which decide most of how an orbit looks."""
 
+STANCE = 0.15
+"""Weight of how an object stands, of which the network's maps know nothing."""
 
-def geo_loss(maps: Tensor, lens: Tensor, batch: Batch) -> Tensor:
+
+def geo_loss(maps: Tensor, stance: Tensor, batch: Batch) -> Tensor:
     """One number; scenes up to their scale, objects as they are."""
     maps = maps.float()
     scene = ~batch.is_object
     parts = [0.5 * functional.binary_cross_entropy_with_logits(maps[:, Channel.MASK], batch.known.float())]
     if scene.any():
         parts.append(_scene_loss(maps[scene], _part(batch, scene)))
-        parts.append(0.2 * (lens.float()[scene] - batch.log_lens[scene]).abs().mean() * scene.float().mean())
     if batch.is_object.any():
         parts.append(_object_loss(maps[batch.is_object], _part(batch, batch.is_object)))
+        parts.append(_stance_loss(stance.float()[batch.is_object], batch) * batch.is_object.float().mean())
     shown = batch.rgb + maps[:, Channel.RGB] / 2
     weight = batch.hidden_known.float()
     parts.append(0.7 * ((shown - batch.hidden_rgb).abs().mean(1) * weight).sum() / weight.sum().clamp(min=1))
@@ -84,6 +87,18 @@ def _object_loss(maps: Tensor, truth: dict[str, Tensor]) -> Tensor:
     near, known = maps[:, Channel.OBJECT_FRONT], truth["known"]
     loss = loss + OUTLINES * outline_error(near, near + thickness, truth["front"], truth["hidden"], known).mean()
     return (loss + 0.02 * _doubt(maps, front, hidden, weight, weight)) * truth["share"]
+
+
+def _stance_loss(stance: Tensor, batch: Batch) -> Tensor:
+    """How surprising the planes are, and the error of the elevation."""
+    surprise, angle = stance_errors(stance, batch.planes[batch.is_object], batch.elevation[batch.is_object])
+    return STANCE * (surprise + 3 * angle)
+
+
+def stance_errors(stance: Tensor, planes: Tensor, elevations: Tensor) -> tuple[Tensor, Tensor]:
+    """How surprising the planes [B, 37] are, less what nobody could know, and the elevation's error in radians."""
+    surprise = functional.kl_div(stance[:, Stance.PLANES].log_softmax(1), planes, reduction="none").sum(1).mean()
+    return surprise, (stance[:, Stance.ELEVATION] - elevations).abs().mean()
 
 
 def _steps(error: Tensor, weight: Tensor) -> Tensor:

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 
 from img2world.geometry.guess import AREA
-from img2world.geometry.nano_geo import Channel, NanoGeo
+from img2world.geometry.mirror import LEAST_SHARE, around
+from img2world.geometry.nano_geo import Channel, NanoGeo, Stance
 from training.geo_loss import FAR_LOG, object_errors, scene_errors
 from training.stream import batch_of
 from training.views import Studio, View
@@ -38,6 +39,30 @@ def predict(network: NanoGeo, views: Sequence[View], *, batch: int = 20) -> np.n
             inputs = batch_of(views[start : start + batch]).inputs
             parts.append(network(inputs.contiguous(memory_format=torch.channels_last))[0].float().numpy())
     return np.concatenate(parts)
+
+
+def stance_table(network: NanoGeo, views: Sequence[View]) -> dict[str, float]:
+    """How well the network knows how objects stand.
+
+    Mean error of the elevation in degrees; of all whose planes it is sure of, their share and that of those that are
+    planes indeed.
+    """
+    elevations, sure, right = [], [], []
+    for view in views:
+        if not view.is_object:
+            continue
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            stance = network(batch_of([view]).inputs.contiguous(memory_format=torch.channels_last))[1][0].float()
+        elevations.append(abs(float(stance[Stance.ELEVATION]) - view.elevation))
+        guess, truth = (around(planes) for planes in (stance[Stance.PLANES].softmax(0).numpy(), view.planes))
+        sure.append(guess.max() >= LEAST_SHARE)
+        if sure[-1]:
+            right.append(view.planes[-1] < 1 and truth[guess.argmax()] >= 0.5 * truth.max())
+    return {
+        "elevation_error": round(float(np.degrees(np.mean(elevations))), 2),
+        "planes_sure": round(float(np.mean(sure)), 3),
+        "planes_right": round(float(np.mean(right)), 3) if right else 0.0,
+    }
 
 
 def mean_map(views: Sequence[View]) -> np.ndarray:

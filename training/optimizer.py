@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-OUTER = ("entry", "exit", "embed", "lens")
+OUTER = ("entry", "exit", "embed", "stance")
 """Layers that take in or give out, whose weights are not orthogonalized."""
 
 

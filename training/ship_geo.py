@@ -10,22 +10,26 @@ import torch
 from torch import Tensor
 
 from img2world.geometry.guess import OBJECT_WEIGHTS, SCENE_WEIGHTS
-from img2world.geometry.nano_geo import GROWING, LAST_OF_BLOCK, NanoGeo
+from img2world.geometry.nano_geo import GROWING, HEAD, LAST_OF_BLOCK, NanoGeo
+from img2world.geometry.outpaint import WEIGHTS as OUTPAINT_WEIGHTS
 from training.weights import ASSETS, ship, ship_parser, state_of
 
-FILES = {"object": OBJECT_WEIGHTS, "scene": SCENE_WEIGHTS}
+FILES = {"object": OBJECT_WEIGHTS, "scene": SCENE_WEIGHTS, "outpaint": OUTPAINT_WEIGHTS}
+MODELS = {"object": "nano-geo", "scene": "nano-geo", "outpaint": "nano-outpaint"}
 
 
 def mean_of(after: dict[str, Tensor], before: dict[str, Tensor], share: float) -> dict[str, Tensor]:
-    """`share` of a state and the rest of the one it began with, whose missing blocks did nothing.
+    """`share` of a state and the rest of the one it began with; its missing blocks did nothing, its head knew nothing.
 
     Raises KeyError where something else is missing.
     """
 
     def grown(name: str) -> Tensor:
+        values = after[name]
+        if name.startswith(HEAD):
+            return values
         if not name.startswith(GROWING):
             raise KeyError(name)
-        values = after[name]
         return torch.zeros_like(values) if any(part in name for part in LAST_OF_BLOCK) else values
 
     rest = {name: before[name] if name in before else grown(name) for name in after}
@@ -44,7 +48,7 @@ def main() -> None:
     state = state_of(options.checkpoint)
     if options.before:
         state = mean_of(state, state_of(options.before), options.share)
-    ship(state, options.out or ASSETS / FILES[options.kind], NanoGeo.of, model="nano-geo")
+    ship(state, options.out or ASSETS / FILES[options.kind], NanoGeo.of, model=MODELS[options.kind])
 
 
 if __name__ == "__main__":

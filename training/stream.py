@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from img2world.geometry.guess import mirrored_planes
 from img2world.geometry.nano_geo import network_input
 from training.views import Studio, View
 from training.workers import Worker
@@ -29,8 +30,8 @@ class Batch:
     hidden: Tensor
     rgb: Tensor
     hidden_rgb: Tensor
-    log_lens: Tensor
-    """Logarithm of tan(half the field of view), NaN for objects."""
+    planes: Tensor
+    elevation: Tensor
 
 
 class Stream:
@@ -73,9 +74,11 @@ def batch_of(views: Sequence[View], rng: np.random.Generator | None = None) -> B
         order = slice(None, None, -1 if mirrored else 1)
         for name in ("known", "front", "hidden_known", "hidden"):
             arrays[name].append(np.ascontiguousarray(getattr(view, name)[:, order]))
+        arrays["planes"].append(mirrored_planes(view.planes) if mirrored else view.planes)
         rgb, hidden_rgb = (getattr(view, name)[:, order].astype(np.float32) / 255 for name in ("rgb", "hidden_rgb"))
         if rng is not None:
-            rgb, hidden_rgb = recolored(rgb, hidden_rgb, view.alpha[:, order], rng)
+            white = view.alpha[:, order] if view.is_object else np.ones_like(view.alpha)
+            rgb, hidden_rgb = recolored(rgb, hidden_rgb, white, rng)
         arrays["rgb"].append(rgb)
         arrays["hidden_rgb"].append(hidden_rgb)
         dropped = view.is_object and rng is not None and rng.random() < 0.3
@@ -83,7 +86,6 @@ def batch_of(views: Sequence[View], rng: np.random.Generator | None = None) -> B
     stacked = {name: torch.from_numpy(np.stack(values)) for name, values in arrays.items() if values}
     rgb, hidden_rgb = (stacked[name].permute(0, 3, 1, 2).contiguous() for name in ("rgb", "hidden_rgb"))
     is_object = torch.tensor([view.is_object for view in views])
-    lens = torch.tensor([view.tan_half_fov for view in views], dtype=torch.float32)
     return Batch(
         inputs=network_input(rgb, torch.from_numpy(np.stack(covers).astype(np.float32)), is_object),
         is_object=is_object,
@@ -93,7 +95,8 @@ def batch_of(views: Sequence[View], rng: np.random.Generator | None = None) -> B
         hidden=stacked["hidden"].float(),
         rgb=rgb,
         hidden_rgb=hidden_rgb,
-        log_lens=torch.where(is_object, torch.nan, lens.clamp(min=1e-3).log()),
+        planes=stacked["planes"],
+        elevation=torch.tensor([view.elevation for view in views], dtype=torch.float32),
     )
 
 

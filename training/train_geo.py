@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from img2world.geometry.nano_geo import GROWING, NanoGeo
+from img2world.geometry.nano_geo import GROWING, HEAD, NanoGeo
 from training.geo_loss import geo_loss
-from training.held_out import held_out_views, predict, table
+from training.held_out import held_out_views, predict, stance_table, table
 from training.stream import Stream
 from training.trainer import Plan, Training, plan_as_typed, run_training, studio_of
 
@@ -38,15 +38,15 @@ class GeoTraining(Training[NanoGeo]):
     """nano-geo in training."""
 
     def __init__(self, plan: GeoPlan) -> None:
-        super().__init__(plan, partial(NanoGeo, depth=plan.depth), grown=(GROWING,))
+        super().__init__(plan, partial(NanoGeo, depth=plan.depth), grown=(GROWING, HEAD))
         self.stream = Stream(studio_of(plan), self.worker, batch=plan.batch, window=plan.window, reuse=plan.reuse)
 
     def loss(self) -> Tensor:
         """The loss of the present step's batch, differentiable."""
         batch = self.stream.at(self.step)
         with torch.autocast("cpu", torch.bfloat16):
-            maps, lens = self.network(batch.inputs.contiguous(memory_format=torch.channels_last))
-        return geo_loss(maps, lens, batch)
+            maps, stance = self.network(batch.inputs.contiguous(memory_format=torch.channels_last))
+        return geo_loss(maps, stance, batch)
 
 
 def train(plan: GeoPlan, out: Path, *, report_every: int = 250, held_out: int = 160, stop_at: int = 0) -> GeoTraining:
@@ -55,7 +55,8 @@ def train(plan: GeoPlan, out: Path, *, report_every: int = 250, held_out: int = 
 
     def measure(network: NanoGeo) -> dict[str, float]:
         views = [view for view in held_out_views(held_out) if 0 < plan.objects < 1 or view.is_object == plan.objects]
-        return table(predict(network, views), views)
+        stances = stance_table(network, views) if any(view.is_object for view in views) else {}
+        return table(predict(network, views), views) | stances
 
     run_training(
         training,

@@ -5,14 +5,16 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
+from img2world.geometry.nano_geo import DIRECTIONS
 from training import raster
 from training.assets import redressed
 from training.composition import Composition
-from training.drawing import Drawn, draw, framing_lens, lamp_of, one_lamp
+from training.drawing import Drawn, cam_from_place, draw, framing_lens, lamp_of, one_lamp
 from training.materials import Maker
 from training.photo import photographed
 from training.place import Place, Shot, daylight
 from training.places import PLACES, SHARES
+from training.symmetry import mirror_planes, seen_planes
 from training.textures import TextureBank, texture_bank
 from training.things import any_thing
 from training.variations import joined, varied
@@ -46,8 +48,10 @@ class View:
     hidden: Float32[np.ndarray, "H W"]
     """The same for what is hidden: an object's last surface, or what stands behind the thing seen."""
     hidden_rgb: UInt8[np.ndarray, "H W 3"]
-    tan_half_fov: float
-    """Along the longer side; 0 when it is an object's, which is cropped."""
+    planes: Float32[np.ndarray, "37"]
+    """Directions of the upright planes that an object is its own mirror image in, see `seen_planes`; 0 in a scene."""
+    elevation: float
+    """Of the camera above an object, radians; NaN in a scene."""
     kind: str
 
 
@@ -97,7 +101,7 @@ class Studio:
             )  # fmt: skip
             depth = drawn.depth[drawn.known]
             if len(depth) > 0.05 * drawn.known.size and (depth < 0.25).mean() < 0.03 and depth.std() > 1e-3:
-                views.append(scene_view(drawn, rng, tan_half_fov=float(np.tan(shot.fov / 2)), kind=place.kind))
+                views.append(scene_view(drawn, rng, kind=place.kind))
         return views
 
     def object_views(self, rng: np.random.Generator, *, count: int, size: int) -> list[View]:
@@ -106,18 +110,21 @@ class Studio:
         world = made.finished()
         low, high = world.bounds
         middle, radius = (low + high) / 2, float(np.linalg.norm(high - low)) / 2
+        planes = mirror_planes(world)
         views = []
         for _ in range(count):
-            turn, up = rng.uniform(0, 2 * np.pi), float(np.clip(rng.normal(0.25, 0.2), -0.3, 1.2))
+            around, up = rng.uniform(0, 2 * np.pi), float(np.clip(rng.normal(0.25, 0.2), -0.3, 1.2))
             fov = rng.uniform(0.26, 0.85)
-            direction = np.array([np.sin(turn) * np.cos(up), np.sin(up), np.cos(turn) * np.cos(up)])
+            direction = np.array([np.sin(around) * np.cos(up), np.sin(up), np.cos(around) * np.cos(up)])
             eye = middle + direction * radius / np.sin(fov / 2)
             shot = Shot(eye=eye, target=middle, fov=fov, roll=rng.normal(0, 0.05))
             lens = framing_lens(world, shot, size, rng.uniform(0.62, 0.9))
             light = daylight(rng)
             drawn = draw(world, light, shot, lens, self.bank, rng, width=size, height=size, hidden=raster.LAST)
             if drawn.known.mean() > 0.03:
-                views.append(object_view(drawn, rng, lens=lens, kind="object"))
+                views.append(
+                    object_view(drawn, rng, lens=lens, planes=planes, turn=cam_from_place(shot), kind="object")
+                )
         return views
 
     def thing(self, rng: np.random.Generator) -> Composition:
@@ -137,7 +144,7 @@ class Studio:
         return redressed(model, make) if rng.random() < SHARE_OF_REDRESSED else model
 
 
-def scene_view(drawn: Drawn, rng: np.random.Generator, *, tan_half_fov: float, kind: str) -> View:
+def scene_view(drawn: Drawn, rng: np.random.Generator, *, kind: str) -> View:
     """A scene's picture with log depths."""
     state = rng.integers(2**31)
     rgb = photographed(drawn.linear, np.random.default_rng(state))
@@ -151,13 +158,16 @@ def scene_view(drawn: Drawn, rng: np.random.Generator, *, tan_half_fov: float, k
         hidden_known=drawn.hidden_known & drawn.known,
         hidden=np.log(drawn.hidden_depth),
         hidden_rgb=hidden_rgb,
-        tan_half_fov=tan_half_fov,
+        planes=np.zeros(DIRECTIONS + 1, np.float32),
+        elevation=np.nan,
         kind=kind,
     )
 
 
-def object_view(drawn: Drawn, rng: np.random.Generator, *, lens: np.ndarray, kind: str) -> View:
-    """An object's picture with depths relative to its middle and to the frame."""
+def object_view(
+    drawn: Drawn, rng: np.random.Generator, *, lens: np.ndarray, planes: np.ndarray, turn: np.ndarray, kind: str
+) -> View:
+    """An object's picture, depths relative to its middle and to the frame; `planes` and `turn` as in `seen_planes`."""
     state = rng.integers(2**31)
     rgb = photographed(drawn.linear, np.random.default_rng(state), alpha=drawn.alpha)
     hidden_rgb = photographed(
@@ -174,6 +184,7 @@ def object_view(drawn: Drawn, rng: np.random.Generator, *, lens: np.ndarray, kin
         hidden_known=drawn.known,
         hidden=((drawn.hidden_depth - middle) / frame),
         hidden_rgb=hidden_rgb,
-        tan_half_fov=0.0,
+        planes=seen_planes(planes, turn),
+        elevation=float(np.arcsin(np.clip(-turn[2, 1], -1, 1))),
         kind=kind,
     )

@@ -8,7 +8,9 @@ from jaxtyping import Float32, Float64
 from img2world.core.cameras import Cameras
 from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.gaussians import Gaussians
+from img2world.core.rotation import rotation_about
 from img2world.core.scene import Scene
+from img2world.core.trajectory import UP_IN_WORLD
 from img2world.core.views import Views
 
 SOLID = 0.5
@@ -19,6 +21,9 @@ OUTLIERS = 1.0
 
 SURROUNDINGS = 2.0
 """Input distances from the first camera: of a scene, what is farther away is not the subject."""
+
+LEVEL = np.radians(0.1)
+"""Angle up to which a world is upright."""
 
 LEVEL_SPREAD = 0.02
 """How much the cameras' right sides must point different ways for their common normal to be the vertical."""
@@ -72,6 +77,22 @@ def up_direction(cameras: Cameras) -> Float64[np.ndarray, "3"]:
         normal = directions[:, 0]
         above = normal * np.sign(normal @ above)
     return above / np.linalg.norm(above)
+
+
+def upright(views: Views) -> Views:
+    """The views in a world that stands upright, so that their worlds do in engines; the origin stays where it is.
+
+    A photo from above would lean towards its camera, which else has no rotation. What leans by less than LEVEL stays.
+    """
+    up = up_direction(views.cameras)
+    axis = np.cross(up, UP_IN_WORLD)
+    angle = float(np.arctan2(np.linalg.norm(axis), up @ UP_IN_WORLD))
+    if angle < LEVEL:
+        return views
+    turn = np.eye(4)
+    turn[:3, :3] = rotation_about(axis if axis.any() else np.array([0, 0, 1.0]), angle)
+    points = (views.points @ turn[:3, :3].T).astype(np.float32)
+    return replace(views, cameras=views.cameras.transformed(turn), points=points)
 
 
 def gaussians_in_metres(gaussians: Gaussians, metres_per_unit: float) -> Gaussians:

@@ -68,6 +68,18 @@ def dynamic_orbit(num_views: int, *, amplitude: float, elevation: float = 0.0) -
     return on_sphere(azimuths, elevation + amplitude * np.sin(2 * azimuths))
 
 
+def tilt(elevation: float) -> Float[np.ndarray, "4 4"]:
+    """From a world that stands upright to that of an input camera which looks down on it."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = look_at(orbit_center(0.0, elevation), np.zeros(3))[:3, :3].T
+    return matrix
+
+
+def tilted(poses: Float32[np.ndarray, "V 4 4"], elevation: float) -> Float32[np.ndarray, "V 4 4"]:
+    """Poses of the upright world in that of the input camera."""
+    return (tilt(elevation) @ poses.astype(np.float64)).astype(np.float32)
+
+
 def arc(num_views: int, *, half_azimuth: float, half_elevation: float = 0.0) -> Float32[np.ndarray, "V 4 4"]:
     """A figure of eight before the scene: right, left and back to where it began, with a slight rise and fall."""
     phase = np.arange(num_views) * (2 * np.pi / num_views)

@@ -17,12 +17,12 @@ from img2world.core.errors import PoseError
 from img2world.core.frames import Frames
 from img2world.core.progress import Progress, silent
 from img2world.core.scene import Scene
-from img2world.core.trajectory import on_sphere
+from img2world.core.trajectory import on_sphere, tilted
 from img2world.core.views import Views
 from img2world.evaluation.assets import load_asset
 from img2world.evaluation.cases import Case
 from img2world.evaluation.models import generate
-from img2world.evaluation.placement import dynamic_poses, elevation_of, object_cameras, tilted
+from img2world.evaluation.placement import dynamic_poses, elevation_of, object_cameras
 from img2world.evaluation.rendering import UNLIT, RenderedAsset, render_asset
 from img2world.poses.commanded import CommandedPoses
 from img2world.recipe import Exporter, PoseBackend, SplatBackend, VideoBackend

@@ -7,7 +7,7 @@ from jaxtyping import Float, Float32
 
 from img2world.core.cameras import Cameras
 from img2world.core.conventions import INPUT_DISTANCE
-from img2world.core.trajectory import dynamic_orbit, look_at, on_sphere, orbit_center
+from img2world.core.trajectory import dynamic_orbit, look_at, on_sphere, orbit_center, tilt, tilted
 from img2world.evaluation.assets import TexturedMesh, unit_mesh
 from img2world.geometry.object_world import OBJECT_SHARE, object_camera
 
@@ -60,13 +60,6 @@ def turned(azimuth: float) -> Float[np.ndarray, "4 4"]:
     return matrix
 
 
-def tilt(elevation: float) -> Float[np.ndarray, "4 4"]:
-    """From a world that stands upright to that of an input camera which looks down on it."""
-    matrix = np.eye(4)
-    matrix[:3, :3] = look_at(orbit_center(0.0, elevation), np.zeros(3))[:3, :3].T
-    return matrix
-
-
 def static_poses(num_views: int, elevation: float) -> Float32[np.ndarray, "V 4 4"]:
     """A circle about the vertical through the model, at the height of the photo, which it begins with."""
     azimuths = np.arange(num_views) * (2 * np.pi / num_views)
@@ -77,11 +70,6 @@ def dynamic_poses(num_views: int, elevation: float) -> Float32[np.ndarray, "V 4 
     """The same circle rising and sinking twice by AMPLITUDE_DEG."""
     poses = dynamic_orbit(num_views, amplitude=np.radians(AMPLITUDE_DEG), elevation=elevation)
     return tilted(poses, elevation)
-
-
-def tilted(poses: Float32[np.ndarray, "V 4 4"], elevation: float) -> Float32[np.ndarray, "V 4 4"]:
-    """Poses of the upright world in that of the input camera."""
-    return (tilt(elevation) @ poses.astype(np.float64)).astype(np.float32)
 
 
 def object_cameras(poses: Float32[np.ndarray, "V 4 4"], size: int) -> Cameras:

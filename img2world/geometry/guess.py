@@ -46,6 +46,10 @@ class ObjectGuess:
     """From the first to the last surface."""
     doubt: Float32[np.ndarray, "S S"]
     """Error to be expected of the front."""
+    planes: Float32[np.ndarray, "37"]
+    """How likely it is its own mirror image in each upright plane, and in none; see `mirror.mirror_normal`."""
+    elevation: float
+    """Of the camera above it, in radians."""
 
 
 def guess_scene(rgb: UInt8[np.ndarray, "H W 3"]) -> SceneGuess:
@@ -57,7 +61,7 @@ def guess_scene(rgb: UInt8[np.ndarray, "H W 3"]) -> SceneGuess:
     height, width = rgb.shape[:2]
     small_width, small_height = working_size(width, height)
     small = cv2.resize(rgb, (small_width, small_height), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-    maps = run_network(small, np.ones(small.shape[:2], np.float32), is_object=False)
+    maps, _, _ = run_network(small, np.ones(small.shape[:2], np.float32), is_object=False)
     log_depth = maps[Channel.SCENE_DEPTH]
     log_depth -= np.median(log_depth)
     return SceneGuess(
@@ -78,7 +82,7 @@ def guess_object(rgb: Float32[np.ndarray, "S S 3"], alpha: Float32[np.ndarray, "
 
 def _object_at(
     before_white: Float32[np.ndarray, "S S 3"], alpha: Float32[np.ndarray, "S S"], side: int
-) -> dict[str, np.ndarray]:
+) -> dict[str, Any]:
     """The fields of ObjectGuess when the whole frame is `side` pixels wide, of which the network sees the middle."""
     import cv2
 
@@ -88,7 +92,7 @@ def _object_at(
     picture, cover = (
         cv2.resize(values, (side, side), interpolation=cv2.INTER_AREA) for values in (before_white, alpha)
     )
-    maps = run_network(
+    maps, planes, elevation = run_network(
         centered(picture, seen, constant_values=1), centered(cover, seen, constant_values=0), is_object=True
     )
     maps = centered(maps.transpose(1, 2, 0), side, mode="edge")  # [side, side, 10]
@@ -103,6 +107,8 @@ def _object_at(
         "front": full(lengths * maps[..., Channel.OBJECT_FRONT]),
         "thickness": np.maximum(full(thickness), 0),
         "doubt": np.maximum(full(doubt), 0),
+        "planes": planes,
+        "elevation": elevation,
     }
 
 
@@ -124,11 +130,11 @@ def working_size(width: int, height: int) -> tuple[int, int]:
 
 def run_network(
     rgb: Float32[np.ndarray, "h w 3"], alpha: Float32[np.ndarray, "h w"], *, is_object: bool
-) -> Float32[np.ndarray, "10 h w"]:
-    """The network's maps: the mean of those of the picture and of its mirror image."""
+) -> tuple[Float32[np.ndarray, "10 h w"], Float32[np.ndarray, "37"], float]:
+    """The network's maps, planes and elevation: the mean of those of the picture and of its mirror image."""
     import torch
 
-    from img2world.geometry.nano_geo import network_input
+    from img2world.geometry.nano_geo import Stance, network_input
 
     picture = torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))
     cover = torch.from_numpy(np.ascontiguousarray(alpha))
@@ -137,17 +143,27 @@ def run_network(
     )
     loaded = network(OBJECT_WEIGHTS if is_object else SCENE_WEIGHTS)
     with one_torch_thread(), torch.inference_mode():
-        maps, _ = loaded(inputs.contiguous(memory_format=torch.channels_last))
-    return (0.5 * (maps[0] + maps[1].flip(2))).contiguous().numpy()
+        maps, stance = loaded(inputs.contiguous(memory_format=torch.channels_last))
+    planes = stance[:, Stance.PLANES].softmax(1).numpy()
+    return (
+        (0.5 * (maps[0] + maps[1].flip(2))).contiguous().numpy(),
+        0.5 * (planes[0] + mirrored_planes(planes[1])),
+        float(stance[:, Stance.ELEVATION].mean()),
+    )
 
 
-@lru_cache(maxsize=2)
+def mirrored_planes(planes: Float32[np.ndarray, "37"]) -> Float32[np.ndarray, "37"]:
+    """The planes of a mirrored picture: each direction from the other side."""
+    return np.concatenate([np.roll(planes[-2::-1], 1), planes[-1:]])
+
+
+@lru_cache(maxsize=3)
 def network(weights: str) -> "NanoGeo":
     """The network with shipped weights. Raises MissingPackageError when they are not there."""
     from img2world.geometry.nano_geo import NanoGeo
     from img2world.geometry.weights import shipped
 
-    state = shipped(weights, hint="install again, or add --set video.depth=heuristic")
+    state = shipped(weights, hint="install again, or add --set video.depth=heuristic --set trajectory.upright=false")
     return NanoGeo.of(state).requires_grad_(False).eval()
 
 

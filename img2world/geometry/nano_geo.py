@@ -36,6 +36,22 @@ class Channel:
     """Logarithm of the error to be expected of the front's and of the hidden depth."""
 
 
+DIRECTIONS = 36
+"""Directions of upright planes that are told apart: 5 degrees."""
+
+
+class Stance:
+    """How an object stands, by name."""
+
+    PLANES = slice(0, DIRECTIONS + 1)
+    """Logits: in which planes it is its own mirror image (`mirror.normal_in_cam`); the last one: in none."""
+    ELEVATION = PLANES.stop
+    """Of the camera above it, radians."""
+
+
+HEAD = "stance."
+"""How the names begin of the layers that tell how an object stands."""
+
 GROWING, LAST_OF_BLOCK = "middle.", (".conv2.", ".out.")
 """How the names begin of the blocks that there can be more of, and what is in those of their `nothing_at_first`."""
 
@@ -104,7 +120,7 @@ class NanoGeo(nn.Module):
         self.up1 = nn.Sequential(Residual(2 * first, first), Residual(first, first))
         self.norm = nn.GroupNorm(8, first)
         self.exit = nn.Conv2d(first, OUTPUTS * BLOCK**2, 3, padding=1)
-        self.lens = nn.Sequential(nn.Linear(third, 64), nn.SiLU(), nn.Linear(64, 1))
+        self.stance = nn.Sequential(nn.Linear(third, 2 * third), nn.SiLU(), nn.Linear(2 * third, DIRECTIONS + 2))
         nn.init.zeros_(self.exit.weight)
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
@@ -120,15 +136,15 @@ class NanoGeo(nn.Module):
         return network
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """[B, 6, H, W] to the maps [B, 10, H, W] and the logarithm of tan(half the field of view) [B]."""
+        """[B, 6, H, W] to the maps [B, 10, H, W] and how an object stands [B, DIRECTIONS + 2], see `Stance`."""
         coarse = functional.pixel_unshuffle(x, BLOCK).contiguous(memory_format=torch.channels_last)
         high = self.down1(self.entry(coarse))
         mid = self.down2(self.shrink1(high))
         low = self.middle(self.shrink2(mid))
-        lens = self.lens(low.mean((2, 3)))[:, 0]
+        stance = self.stance(low.mean((2, 3)))
         up = self.up2(torch.cat([functional.pixel_shuffle(self.grow2(low), 2), mid], 1))
         up = self.up1(torch.cat([functional.pixel_shuffle(self.grow1(up), 2), high], 1))
-        return functional.pixel_shuffle(self.exit(functional.silu(self.norm(up))), BLOCK), lens
+        return functional.pixel_shuffle(self.exit(functional.silu(self.norm(up))), BLOCK), stance
 
 
 def network_input(rgb: Tensor, cover: Tensor, is_object: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from img2world.geometry.fill import fill_smooth, nearest_known
 from img2world.geometry.foreground import Foreground
 from img2world.geometry.inflate import inflate
 from img2world.geometry.layers import INVENTED, SEEN, Layer, LayeredWorld, layer_from_depth
+from img2world.geometry.mirror import mirror_normal, mirrored_back, with_other_side
 from img2world.geometry.revolution import Revolution, round_shape
 from img2world.geometry.round_world import round_layers
 
@@ -42,6 +43,12 @@ FARTHEST_OUT = 0.48
 
 ROUND_SIDE = 96
 """Pixels of the frame in which a round shape is sought."""
+
+ELEVATION_SIDE = 192
+"""The same in which the photo's elevation is guessed."""
+
+STEEPEST = np.radians(60.0)
+"""Elevation from which a path around the vertical would hardly be one around the object."""
 
 RIM = 0.03
 """Width of the rim whose colours go on behind, relative to the frame's."""
@@ -111,6 +118,19 @@ def object_world(image: Image, foreground: Foreground, size: int, *, learned: bo
     return LayeredWorld(layers=layers, is_object=True)
 
 
+def elevation_above(image: Image, foreground: Foreground) -> float:
+    """How far above an object its photo was taken, in radians, as the embedded network guesses it; never from below.
+
+    Of what is round its outline tells it better.
+    """
+    from img2world.geometry.guess import guess_object
+
+    cut, camera = cut_out(image, foreground, ELEVATION_SIDE), object_camera(ELEVATION_SIDE)
+    guess = guess_object(cut.rgb, cut.alpha)
+    shape = seen_as_round(cut, camera, guess)
+    return float(np.clip(guess.elevation if shape is None else shape.elevation, 0, STEEPEST))
+
+
 def learned_layers(cut: CutOut, camera: Cameras) -> tuple[Layer, Layer]:
     """Front and back as the embedded network sees them; what is round as its outline tells."""
     from img2world.geometry.guess import guess_object
@@ -174,8 +194,15 @@ def learned_halves(cut: CutOut, camera: Cameras, guess: "ObjectGuess") -> Halves
     too_deep = max(1.0, float(((np.abs(middle) + half) / room)[inside].max(initial=0)))
     middle, half = middle / np.float32(too_deep), half / np.float32(too_deep)
     frame = INPUT_DISTANCE * size / camera.intrinsics[0, 0, 0]
-    depth = INPUT_DISTANCE + frame * cv2.GaussianBlur(middle, (0, 0), size / 256)
-    return depth.astype(np.float32), (frame * half).astype(np.float32), colors_behind(cut)
+    depth = (INPUT_DISTANCE + frame * cv2.GaussianBlur(middle, (0, 0), size / 256)).astype(np.float32)
+    half = (frame * half).astype(np.float32)
+    behind, normal = colors_behind(cut), mirror_normal(guess.planes, guess.elevation)
+    if normal is None:
+        return depth, half, behind
+    front = depth - half
+    back = mirrored_back(front, depth + half, cut.alpha, normal, camera)
+    behind = with_other_side(behind, cut.rgb, cut.alpha, front, back, normal, camera)
+    return 0.5 * (front + back), 0.5 * (back - front), behind
 
 
 def shell(

@@ -6,10 +6,11 @@ from jaxtyping import Float32
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.image import Image
-from img2world.geometry.fill import fill_mirrored
+from img2world.geometry.fill import fill_mirrored, fill_smooth
 from img2world.geometry.layers import CONTINUED, SEEN, Layer, LayeredWorld, layer_from_depth
 from img2world.geometry.layout import Layout, layout_of
 from img2world.geometry.learned_layout import with_learned_depth
+from img2world.geometry.outpaint import outpainted
 
 SCENE_FOV = np.radians(55.0)
 """Along the longer side when the picture does not tell: between a phone's main camera and a 35 mm lens."""
@@ -42,23 +43,36 @@ def scene_world(image: Image, size: int, *, learned: bool = True) -> LayeredWorl
 
     camera = scene_camera(image, size)
     rgb = cv2.resize(image.rgb, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
-    layout = layout_of(rgb)
+    layout, color, beside = layout_of(rgb), rgb.astype(np.float32) / 255, None
     if learned:
-        layout = with_learned_depth(layout, rgb)
-    return LayeredWorld(layers=parts_of_layout(camera, rgb.astype(np.float32) / 255, layout), is_object=False)
+        layout, beside = with_learned_depth(layout, rgb), outpainted(color, margin_of(color))
+    return LayeredWorld(layers=parts_of_layout(camera, color, layout, beside), is_object=False)
 
 
-def parts_of_layout(camera: Cameras, color: Float32[np.ndarray, "H W 3"], layout: Layout) -> tuple[Layer, ...]:
-    """A layer for each part of a layout, the last before the others."""
+def margin_of(color: Float32[np.ndarray, "H W 3"]) -> int:
+    """Pixels by which a picture is continued on each side."""
+    return round(MARGIN * max(color.shape[:2]))
+
+
+def parts_of_layout(
+    camera: Cameras,
+    color: Float32[np.ndarray, "H W 3"],
+    layout: Layout,
+    beside: Float32[np.ndarray, "h w 3"] | None,
+) -> tuple[Layer, ...]:
+    """A layer for each part of a layout, the last before the others; `beside` as in `continued`."""
     nothing = np.zeros(color.shape[:2], np.float32)
     sky = nothing if layout.sky is None else layout.sky
     subject = nothing if layout.subject is None else layout.subject
     layers = []
     if layout.sky is not None:
-        layers.append(continued(camera, color, layout.sky_inverse_depth, shown=sky - subject, reach=nothing + 1))
-    layers.append(continued(camera, color, layout.ground, shown=1 - np.maximum(sky, subject), reach=1 - sky))
+        depth, shown = layout.sky_inverse_depth, sky - subject
+        layers.append(continued(camera, color, depth, shown=shown, reach=nothing + 1, beside=beside))
+    shown = 1 - np.maximum(sky, subject)
+    layers.append(continued(camera, color, layout.ground, shown=shown, reach=1 - sky, beside=beside))
     if layout.subject is not None:
-        layers.append(continued(camera, color, layout.subject_inverse_depth, shown=subject, reach=subject))
+        depth = layout.subject_inverse_depth
+        layers.append(continued(camera, color, depth, shown=subject, reach=subject, beside=beside))
     return tuple(layers)
 
 
@@ -69,20 +83,29 @@ def continued(
     *,
     shown: Float32[np.ndarray, "H W"],
     reach: Float32[np.ndarray, "H W"],
+    beside: Float32[np.ndarray, "h w 3"] | None,
 ) -> Layer:
-    """One part of the scene: taken from the picture where it is `shown`, continued as far as its `reach`."""
+    """One part of the scene: taken from the picture where it is `shown`, continued as far as its `reach`.
+
+    Beyond the picture it has the colours that are `beside` it, where the picture shows it at its border.
+    """
     import cv2
 
-    margin = round(MARGIN * max(shown.shape))
+    margin = margin_of(color)
     # Pixels at an outline are mixed with what is beside it; those a little inside are pure.
     pure = cv2.erode((shown > 0.5).astype(np.uint8), np.ones((5, 5), np.uint8), borderValue=1) > 0
     known = np.pad(pure if pure.any() else shown > 0.5, margin)
     wide = np.pad(color, ((margin, margin), (margin, margin), (0, 0)), mode="edge")
     depth = 1 / np.pad(inverse_depth, margin, mode="edge")
+    smooth = fill_smooth(wide, known)
+    if beside is not None:
+        outside = np.pad(np.zeros_like(shown), margin, constant_values=1)
+        share = (outside * np.pad(shown, margin, mode="edge").clip(0, 1))[..., None]
+        smooth = smooth + share * (beside - smooth)
     return layer_from_depth(
         camera,
         depth,
-        texture=fill_mirrored(wide, known, reach=1.5 * margin),
+        texture=fill_mirrored(wide, known, reach=1.5 * margin, smooth=smooth),
         seen=np.where(np.pad(shown > 0.5, margin), SEEN, CONTINUED).astype(np.uint8),
         alpha=np.pad(reach, margin, mode="edge"),
         tilt=TILT,

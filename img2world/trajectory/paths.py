@@ -23,12 +23,14 @@ class OrbitTrajectory:
     """Longer side of the frames in pixels."""
     elevation_deg: float = 0.0
     """Height of the circle above the input camera's."""
+    upright: bool = True
+    """Around the object's own vertical, which the embedded network guesses; else around that of the photo."""
 
     def cameras(self, image: Image) -> Cameras:
         """The wanted cameras for an object in the picture."""
-        return along(
-            image, "object", self.size, trajectory.orbit(self.num_views, elevation=np.radians(self.elevation_deg))
-        )
+        above = photo_elevation(image) if self.upright else 0.0
+        poses = trajectory.orbit(self.num_views, elevation=above + np.radians(self.elevation_deg))
+        return along(image, "object", self.size, trajectory.tilted(poses, above))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,11 +42,14 @@ class DynamicOrbitTrajectory:
     """Longer side of the frames in pixels."""
     amplitude_deg: float = 20.0
     """How far it rises and sinks."""
+    upright: bool = True
+    """Around the object's own vertical, which the embedded network guesses; else around that of the photo."""
 
     def cameras(self, image: Image) -> Cameras:
         """The wanted cameras for an object in the picture."""
-        poses = trajectory.dynamic_orbit(self.num_views, amplitude=np.radians(self.amplitude_deg))
-        return along(image, "object", self.size, poses)
+        above = photo_elevation(image) if self.upright else 0.0
+        poses = trajectory.dynamic_orbit(self.num_views, amplitude=np.radians(self.amplitude_deg), elevation=above)
+        return along(image, "object", self.size, trajectory.tilted(poses, above))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,14 +147,25 @@ class AutoTrajectory:
     """Longer side of the frames in pixels."""
     num_views: int = 0
     """0 takes what the chosen path takes by default."""
+    upright: bool = True
+    """Around an object's own vertical, which the embedded network guesses; else around that of the photo."""
 
     def cameras(self, image: Image) -> Cameras:
         """The wanted cameras for whatever the picture shows."""
         from img2world.geometry.foreground import find_foreground
 
         if find_foreground(image).is_object:
-            return OrbitTrajectory(num_views=self.num_views or OBJECT_VIEWS, size=self.size).cameras(image)
+            num_views = self.num_views or OBJECT_VIEWS
+            return OrbitTrajectory(num_views=num_views, size=self.size, upright=self.upright).cameras(image)
         return ArcTrajectory(num_views=self.num_views or SCENE_VIEWS, size=self.size).cameras(image)
+
+
+def photo_elevation(image: Image) -> float:
+    """How far above the object the picture was taken, in radians."""
+    from img2world.geometry.object_world import elevation_above
+    from img2world.geometry.worlds import as_asked
+
+    return elevation_above(image, as_asked(image, "object"))
 
 
 def along(image: Image, kind: str, size: int, poses: Float32[np.ndarray, "V 4 4"]) -> Cameras:

@@ -7,7 +7,7 @@ import pytest
 
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.gaussians import Gaussians
-from img2world.core.metric import gaussians_in_metres, measured, up_direction, views_in_metres
+from img2world.core.metric import gaussians_in_metres, measured, up_direction, upright, views_in_metres
 from img2world.core.rotation import rotation_about
 from img2world.core.scene import Scene
 from img2world.core.trajectory import orbit
@@ -77,6 +77,31 @@ def test_metres(scene):
     assert np.allclose(moved.cameras.centers_in_world, 2 * scene.cameras.centers_in_world)
     assert np.array_equal(moved.cameras.world_from_cam[:, :3, :3], scene.cameras.world_from_cam[:, :3, :3])
     assert (moved.points == 2).all()
+
+
+@pytest.mark.parametrize("angle", [0.05, 0.35, 1.2, np.pi])
+def test_worlds_stand_upright_and_show_what_they_showed(angle):
+    lean = np.eye(4)
+    lean[:3, :3] = rotation_about(np.array([1.0, 0, 0]), angle)
+    leaning = cameras(orbit(9, elevation=0.6)).transformed(lean)
+    rng = np.random.default_rng(0)
+    views = Views(
+        rgb=np.zeros((9, 32, 32, 3), np.uint8),
+        cameras=leaning,
+        confidence=np.ones(9, np.float32),
+        points=rng.uniform(-0.2, 0.2, (20, 3)).astype(np.float32),
+        point_colors=np.zeros((20, 3), np.uint8),
+        solver="commanded",
+    )
+    standing = upright(views)
+    np.testing.assert_allclose(up_direction(standing.cameras), [0, -1, 0], atol=1e-5)
+
+    def seen(these: Views) -> np.ndarray:
+        inverse = these.cameras.cam_from_world
+        return np.einsum("vij,pj->vpi", inverse[:, :3, :3], these.points) + inverse[:, None, :3, 3]
+
+    np.testing.assert_allclose(seen(standing), seen(views), atol=1e-5)
+    assert upright(standing).cameras.world_from_cam is standing.cameras.world_from_cam
 
 
 def test_the_scale_is_kept(scene, tmp_path):

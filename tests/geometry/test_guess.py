@@ -7,16 +7,16 @@ from img2world.core.errors import MissingPackageError
 from img2world.core.image import Image
 from img2world.geometry import guess
 from img2world.geometry.guess import AREA, guess_object, guess_scene, network, working_size
-from img2world.geometry.nano_geo import MULTIPLE, OUTPUTS, NanoGeo
+from img2world.geometry.nano_geo import DIRECTIONS, MULTIPLE, OUTPUTS, NanoGeo
 
 
 @pytest.mark.parametrize("weights", [guess.OBJECT_WEIGHTS, guess.SCENE_WEIGHTS])
 def test_shipped_weights_fit_the_network(weights):
     for name, values in network(weights).state_dict().items():
         assert torch.isfinite(values).all(), name
-    maps, lens = network(weights)(torch.zeros(1, 6, 48, 64))
+    maps, stance = network(weights)(torch.zeros(1, 6, 48, 64))
     assert maps.shape == (1, OUTPUTS, 48, 64)
-    assert lens.shape == (1,)
+    assert stance.shape == (1, DIRECTIONS + 2)
 
 
 def test_result_does_not_depend_on_the_number_of_threads():

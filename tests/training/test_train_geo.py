@@ -14,11 +14,13 @@ pytest.importorskip("numba")
 import torch
 
 from img2world.geometry.nano_geo import Channel, NanoGeo
-from training.geo_loss import geo_loss, object_errors, scene_errors
+from training import fit_stance
+from training.geo_loss import geo_loss, object_errors, scene_errors, stance_errors
 from training.held_out import held_out_views, mean_map, table
 from training.ship_geo import mean_of
 from training.stream import batch_of
 from training.train_geo import GeoPlan, GeoTraining, train
+from training.views import Studio
 from training.weights import state_of
 
 TINY = {"batch": 4, "window": 3, "textures": 6, "channels": (16, 24, 32), "warmup": 2, "seed": 5}
@@ -84,6 +86,7 @@ def test_a_training_for_objects_is_measured_by_objects(tmp_path):
     train(GeoPlan(steps=1, objects=1.0, **TINY), tmp_path, report_every=1, held_out=6)
     row = json.loads((tmp_path / "log.jsonl").read_text())
     assert "object_front_mae" in row
+    assert "elevation_error" in row
     assert "scene_absrel" not in row
 
 
@@ -103,15 +106,22 @@ def truth_maps(batch):
     return maps
 
 
+def truth_stance(batch):
+    """Logits of the true shares, and the true elevation."""
+    return torch.cat([batch.planes.clamp(min=1e-12).log(), batch.elevation.nan_to_num()[:, None]], 1)
+
+
 def test_the_truth_has_no_loss_but_that_of_the_doubt():
     views = held_out_views(12, textures=6)
     batch = batch_of(views)
-    maps, lens = truth_maps(batch), batch.log_lens.nan_to_num()
+    maps, stance = truth_maps(batch), truth_stance(batch)
     # Both doubts at their lower bound weigh 0.02 * -3 each where there is something to doubt.
-    assert float(geo_loss(maps, lens, batch)) == pytest.approx(-0.12, abs=0.02)
+    assert float(geo_loss(maps, stance, batch)) == pytest.approx(-0.12, abs=0.02)
     worse = maps.clone()
     worse[:, [Channel.SCENE_DEPTH, Channel.OBJECT_FRONT], ::2] += 0.3
-    assert float(geo_loss(worse, lens, batch)) > 0.3
+    assert float(geo_loss(worse, stance, batch)) > 0.3
+    lost = geo_loss(maps, stance.flip(1), batch)
+    assert float(lost) > 0.1
     perfect = table(maps.numpy(), views)
     assert perfect["scene_absrel"] < 1e-4
     assert perfect["object_front_mae"] < 1e-4
@@ -152,8 +162,8 @@ def test_the_network_learns_one_batch():
     optimizer = torch.optim.AdamW(network.parameters(), 3e-3)
     losses = []
     for _ in range(40):
-        maps, lens = network(batch.inputs)
-        loss = geo_loss(maps, lens, batch)
+        maps, stance = network(batch.inputs)
+        loss = geo_loss(maps, stance, batch)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -199,3 +209,24 @@ def test_two_workers_take_one_step_together(tmp_path):
     for _ in range(2):
         alone.advance()
     assert not torch.equal(one, joined(alone.network.state_dict()))
+
+
+def test_a_head_is_fitted_and_all_else_stays(tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    network = NanoGeo((16, 24, 32))
+    torch.save({"mean": network.state_dict()}, tmp_path / "before.pt")
+    arguments = ["fit_stance", tmp_path / "before.pt", tmp_path / "after.pt", "--views", "64", "--steps", "60"]
+    monkeypatch.setattr(sys, "argv", [str(argument) for argument in arguments])
+    fit_stance.main()
+    before, after = (state_of(tmp_path / f"{name}.pt") for name in ("before", "after"))
+    for name, values in before.items():
+        assert torch.equal(values, after[name]) != name.startswith("stance."), name
+
+    # It learns: of the same views it knows more than before.
+    given, planes, elevations = fit_stance.features(network, Studio(3, textures=6, objects=1), 64)
+    with torch.no_grad():
+        lost = stance_errors(network.stance(given), planes, elevations)
+    fit_stance.fitted(network.stance, given, planes, elevations, steps=120, seed=0)
+    with torch.no_grad():
+        found = stance_errors(network.stance(given), planes, elevations)
+    assert float(found[0] + 3 * found[1]) < 0.8 * float(lost[0] + 3 * lost[1])

@@ -2,9 +2,21 @@ import numpy as np
 import pytest
 from skimage import data
 
+from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.errors import CameraError
 from img2world.core.image import Image
-from img2world.trajectory.paths import ArcTrajectory, AutoTrajectory, DollyTrajectory, FileTrajectory, OrbitTrajectory
+from img2world.core.metric import up_direction
+from img2world.core.trajectory import dynamic_orbit, orbit
+from img2world.geometry.object_world import object_camera
+from img2world.geometry.revolution import Revolution, up_in_cam
+from img2world.trajectory.paths import (
+    ArcTrajectory,
+    AutoTrajectory,
+    DollyTrajectory,
+    DynamicOrbitTrajectory,
+    FileTrajectory,
+    OrbitTrajectory,
+)
 
 
 def cut_out_picture() -> Image:
@@ -14,12 +26,52 @@ def cut_out_picture() -> Image:
 
 
 def test_auto_orbits_objects_and_arcs_before_scenes():
-    around = AutoTrajectory(size=96).cameras(cut_out_picture())
+    around = AutoTrajectory(size=96, upright=False).cameras(cut_out_picture())
     before = AutoTrajectory(size=96).cameras(Image(rgb=data.coffee()))
     assert around.centers_in_world[:, 2].max() > 0.9
     assert before.centers_in_world[:, 2].max() < -0.9
     assert (around.width, around.height) == (96, 96)
     assert (before.width, before.height) == (96, 64)
+
+
+def can_picture(elevation: float) -> Image:
+    """A can with two hoops, lit from the left, seen from above by an angle."""
+    size = 256
+    camera = object_camera(size)
+    heights = np.linspace(-0.15, 0.15, 60)
+    radii = np.where(np.abs(np.abs(heights) - 0.1) < 0.012, 0.108, 0.1)
+    near, _ = Revolution(elevation=elevation, heights=heights, radii=radii).depths(camera)
+    hit = np.isfinite(near)
+    x = (np.arange(size) + 0.5 - size / 2) / camera.intrinsics[0, 0, 0]
+    side = np.broadcast_to(x / 0.11, (size, size))
+    light = 0.35 + 0.6 * np.clip(0.5 - 0.7 * side, 0, 1)
+    rows = (np.arange(size) + 0.5 - size / 2)[:, None] / camera.intrinsics[0, 0, 0] * np.nan_to_num(near)
+    up = up_in_cam(elevation)
+    height = rows * up[1] + (np.nan_to_num(near) - INPUT_DISTANCE) * up[2]
+    light = np.where(height > 0.135, 0.95, light)  # its lid
+    rgb = (light[..., None] * (200, 120, 80)).clip(0, 255).astype(np.uint8)
+    return Image(rgb=np.where(hit[..., None], rgb, 255).astype(np.uint8), alpha=np.where(hit, 255, 0).astype(np.uint8))
+
+
+@pytest.mark.parametrize("path", [OrbitTrajectory, DynamicOrbitTrajectory, AutoTrajectory])
+def test_a_path_around_an_object_that_is_seen_from_above_turns_about_its_own_vertical(path):
+    true = np.radians(20.0)
+    cameras = path(size=128, num_views=12).cameras(can_picture(true))
+    np.testing.assert_allclose(cameras.world_from_cam[0, :3, :3], np.eye(3), atol=1e-5)  # begins with the photo
+    np.testing.assert_allclose(cameras.centers_in_world[0], (0, 0, -INPUT_DISTANCE), atol=1e-5)
+    assert np.degrees(np.arccos(up_direction(cameras) @ up_in_cam(true))) < 8
+    leaning = path(size=128, num_views=12, upright=False).cameras(can_picture(true))
+    poses = dynamic_orbit(12, amplitude=np.radians(20)) if path is DynamicOrbitTrajectory else orbit(12)
+    np.testing.assert_allclose(leaning.world_from_cam, poses, atol=1e-6)
+
+
+def test_a_circle_may_be_higher_than_the_photo():
+    picture = can_picture(np.radians(20.0))
+    low, high = (OrbitTrajectory(size=128, elevation_deg=deg, num_views=12).cameras(picture) for deg in (0.0, 25.0))
+    up = up_direction(low)
+    heights = [cameras.centers_in_world.astype(float) @ up for cameras in (low, high)]
+    assert all(np.ptp(each) < 1e-4 for each in heights)
+    assert np.degrees(np.arcsin(heights[1][0]) - np.arcsin(heights[0][0])) == pytest.approx(25, abs=0.1)
 
 
 def test_arc_narrows_when_less_may_be_unseen():
