@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from img2world.geometry.guess import AREA
-from img2world.geometry.mirror import LEAST_SHARE, around
+from img2world.geometry.mirror import around, mirror_normal
 from img2world.geometry.nano_geo import Channel, NanoGeo, Stance
 from training.geo_loss import FAR_LOG, object_errors, scene_errors
 from training.stream import batch_of
@@ -42,25 +42,26 @@ def predict(network: NanoGeo, views: Sequence[View], *, batch: int = 20) -> np.n
 
 
 def stance_table(network: NanoGeo, views: Sequence[View]) -> dict[str, float]:
-    """How well the network knows how objects stand.
+    """How well the network knows, by one look, how objects stand.
 
-    Mean error of the elevation in degrees; of all whose planes it is sure of, their share and that of those that are
-    planes indeed.
+    Mean error of the elevation in degrees; the share of things whose plane would be used, and of those the share whose
+    plane is one indeed.
     """
-    elevations, sure, right = [], [], []
+    elevations, used, right = [], [], []
     for view in views:
         if not view.is_object:
             continue
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
             stance = network(batch_of([view]).inputs.contiguous(memory_format=torch.channels_last))[1][0].float()
-        elevations.append(abs(float(stance[Stance.ELEVATION]) - view.elevation))
-        guess, truth = (around(planes) for planes in (stance[Stance.PLANES].softmax(0).numpy(), view.planes))
-        sure.append(guess.max() >= LEAST_SHARE)
-        if sure[-1]:
-            right.append(view.planes[-1] < 1 and truth[guess.argmax()] >= 0.5 * truth.max())
+        planes, elevation = stance[Stance.PLANES].softmax(0).numpy(), float(stance[Stance.ELEVATION])
+        elevations.append(abs(elevation - view.elevation))
+        used.append(mirror_normal(planes, elevation) is not None)
+        if used[-1]:
+            truth = around(view.planes)
+            right.append(view.planes[-1] < 1 and truth[around(planes).argmax()] >= 0.5 * truth.max())
     return {
         "elevation_error": round(float(np.degrees(np.mean(elevations))), 2),
-        "planes_sure": round(float(np.mean(sure)), 3),
+        "planes_used": round(float(np.mean(used)), 3),
         "planes_right": round(float(np.mean(right)), 3) if right else 0.0,
     }
 
