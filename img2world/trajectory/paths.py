@@ -13,6 +13,9 @@ from img2world.core.image import Image
 
 OBJECT_VIEWS, SCENE_VIEWS = 40, 32
 
+STEEPEST_DEG = 85.0
+"""Above or below an object; farther on its pictures would turn upside down."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class OrbitTrajectory:
@@ -29,7 +32,9 @@ class OrbitTrajectory:
     def cameras(self, image: Image) -> Cameras:
         """The wanted cameras for an object in the picture."""
         above = photo_elevation(image) if self.upright else 0.0
-        poses = trajectory.orbit(self.num_views, elevation=above + np.radians(self.elevation_deg))
+        elevation = above + np.radians(self.elevation_deg)
+        check_steepness(elevation, "trajectory.elevation_deg")
+        poses = trajectory.orbit(self.num_views, elevation=elevation)
         return along(image, "object", self.size, trajectory.tilted(poses, above))
 
 
@@ -48,7 +53,9 @@ class DynamicOrbitTrajectory:
     def cameras(self, image: Image) -> Cameras:
         """The wanted cameras for an object in the picture."""
         above = photo_elevation(image) if self.upright else 0.0
-        poses = trajectory.dynamic_orbit(self.num_views, amplitude=np.radians(self.amplitude_deg), elevation=above)
+        amplitude = np.radians(self.amplitude_deg)
+        check_steepness(above + abs(amplitude), "trajectory.amplitude_deg")
+        poses = trajectory.dynamic_orbit(self.num_views, amplitude=amplitude, elevation=above)
         return along(image, "object", self.size, trajectory.tilted(poses, above))
 
 
@@ -158,6 +165,15 @@ class AutoTrajectory:
             num_views = self.num_views or OBJECT_VIEWS
             return OrbitTrajectory(num_views=num_views, size=self.size, upright=self.upright).cameras(image)
         return ArcTrajectory(num_views=self.num_views or SCENE_VIEWS, size=self.size).cameras(image)
+
+
+def check_steepness(elevation: float, option: str) -> None:
+    """Raise CameraError when a path would lead over the top of the object."""
+    if abs(np.degrees(elevation)) > STEEPEST_DEG:
+        raise CameraError(
+            f"the path would be {np.degrees(elevation):.0f} degrees above the object, {STEEPEST_DEG:.0f} are possible",
+            hint=f"lower {option}",
+        )
 
 
 def photo_elevation(image: Image) -> float:

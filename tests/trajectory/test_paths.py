@@ -86,7 +86,17 @@ def test_exif_focal_length_is_used_for_scenes():
     assert camera.intrinsics[0, 0, 0] == pytest.approx(450)  # 600 pixels wide, shown at 300
 
 
-@pytest.mark.parametrize("backend", [OrbitTrajectory(size=8), OrbitTrajectory(num_views=1), FileTrajectory()])
+@pytest.mark.parametrize(
+    "backend",
+    [
+        OrbitTrajectory(size=8),
+        OrbitTrajectory(num_views=1),
+        OrbitTrajectory(elevation_deg=95.0),
+        OrbitTrajectory(elevation_deg=-100.0, upright=False),
+        DynamicOrbitTrajectory(amplitude_deg=88.0),
+        FileTrajectory(),
+    ],
+)
 def test_impossible_options_are_refused(backend):
     with pytest.raises(CameraError) as caught:
         backend.cameras(cut_out_picture())
