@@ -1,6 +1,7 @@
 """Things that are their own mirror image, as most are: what the photo shows of one side is on the other side, too.
 
-The embedded network tells the upright plane; the photo's colours are read where a place of the back is seen in it.
+The embedded network tells the upright plane; the photo's colours are read where a place of the back is seen in it. Only
+colours are: a back that is moved to the mirror image of the front, where that is near, gets lumps.
 """
 
 import numpy as np
@@ -8,7 +9,7 @@ from jaxtyping import Float32, Float64
 
 from img2world.core.cameras import Cameras
 from img2world.core.conventions import INPUT_DISTANCE
-from img2world.geometry.layers import grid_faces, rays_in_cam
+from img2world.geometry.layers import rays_in_cam
 from img2world.geometry.painted import grid_normals
 from img2world.geometry.revolution import around_axis, frame_width, sampled
 
@@ -25,9 +26,6 @@ MOST_FACING = np.cos(np.radians(30))
 
 SAME_SURFACE = 0.1
 """Difference of depth, relative to the frame's width, up to which a mirrored place is the one that the photo shows."""
-
-SETTING_IN = 1 / 32
-"""Distance from their border over which places move to their mirror image, relative to the frame's width."""
 
 GRAZING = 0.2
 """Cosine between a surface and the line of sight below which the photo shows too little of its colours."""
@@ -57,38 +55,6 @@ def mirror_normal(planes: Float32[np.ndarray, "37"], elevation: float) -> Float6
 def around(planes: Float32[np.ndarray, "37"]) -> Float32[np.ndarray, "36"]:
     """The share of each direction with its neighbours."""
     return np.sum([np.roll(planes[:-1], shift) for shift in range(-AROUND, AROUND + 1)], axis=0)
-
-
-def mirrored_back(
-    front: Float32[np.ndarray, "S S"],
-    back: Float32[np.ndarray, "S S"],
-    alpha: Float32[np.ndarray, "S S"],
-    normal: Float64[np.ndarray, "3"],
-    camera: Cameras,
-) -> Float32[np.ndarray, "S S"]:
-    """Depth of the back, moved to the mirror image of the front where that is near to it.
-
-    `normal` is that of a plane through the middle of the frame, 1 unit away.
-    """
-    import cv2
-
-    from img2world.render.triangles import rasterize_triangles
-
-    places = reflected(rays_in_cam(camera) * front[..., None].astype(np.float64), normal)
-    vertices, faces = places.reshape(-1, 3).astype(np.float32), grid_faces(alpha >= 0.5)
-    corners = vertices[faces]
-    # A mirror turns what is outside in: these are the faces whose outside looks away from the camera.
-    inward = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    away = (inward * corners.mean(1)).sum(1) < 0
-    hits = rasterize_triangles(vertices, faces[away], np.ones(len(vertices), np.float32), camera)
-    near = (hits.face >= 0) & (np.abs(hits.depth - back) < SAME_SURFACE * frame_width(camera)) & (hits.depth > front)
-    near &= alpha >= 0.5
-    near = cv2.morphologyEx(near.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    weight = cv2.GaussianBlur(near.astype(np.float32), (0, 0), 1)
-    change = cv2.GaussianBlur(np.where(near > 0, hits.depth - back, 0).astype(np.float32), (0, 0), 1)
-    inner = cv2.distanceTransform(np.pad(near, 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
-    share = np.minimum(1, inner / (SETTING_IN * camera.width)) * near
-    return (back + share * change / np.maximum(weight, 1e-3)).astype(np.float32)
 
 
 def reflected(places: Float64[np.ndarray, "... 3"], normal: Float64[np.ndarray, "3"]) -> Float64[np.ndarray, "... 3"]:

@@ -13,7 +13,7 @@ from img2world.geometry.fill import fill_smooth, nearest_known
 from img2world.geometry.foreground import Foreground
 from img2world.geometry.inflate import inflate
 from img2world.geometry.layers import INVENTED, SEEN, Layer, LayeredWorld, layer_from_depth
-from img2world.geometry.mirror import mirror_normal, mirrored_back, with_other_side
+from img2world.geometry.mirror import mirror_normal, with_other_side
 from img2world.geometry.revolution import Revolution, round_shape
 from img2world.geometry.round_world import round_layers
 
@@ -197,12 +197,9 @@ def learned_halves(cut: CutOut, camera: Cameras, guess: "ObjectGuess") -> Halves
     depth = (INPUT_DISTANCE + frame * cv2.GaussianBlur(middle, (0, 0), size / 256)).astype(np.float32)
     half = (frame * half).astype(np.float32)
     behind, normal = colors_behind(cut), mirror_normal(guess.planes, guess.elevation)
-    if normal is None:
-        return depth, half, behind
-    front = depth - half
-    back = mirrored_back(front, depth + half, cut.alpha, normal, camera)
-    behind = with_other_side(behind, cut.rgb, cut.alpha, front, back, normal, camera)
-    return 0.5 * (front + back), 0.5 * (back - front), behind
+    if normal is not None:
+        behind = with_other_side(behind, cut.rgb, cut.alpha, depth - half, depth + half, normal, camera)
+    return depth, half, behind
 
 
 def shell(

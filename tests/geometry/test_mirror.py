@@ -6,7 +6,7 @@ import pytest
 from img2world.core.conventions import INPUT_DISTANCE
 from img2world.geometry.guess import ObjectGuess, mirrored_planes
 from img2world.geometry.layers import rays_in_cam
-from img2world.geometry.mirror import mirror_normal, mirrored_back, reflected, with_other_side
+from img2world.geometry.mirror import mirror_normal, reflected, with_other_side
 from img2world.geometry.nano_geo import DIRECTIONS
 from img2world.geometry.object_world import CutOut, learned_halves, object_camera
 from img2world.geometry.revolution import around_axis, up_in_cam
@@ -87,27 +87,6 @@ def test_mirroring_twice_changes_nothing():
     places, normal = rng.standard_normal((20, 3)), np.array([0.6, 0, 0.8])
     np.testing.assert_allclose(reflected(reflected(places, normal), normal), places, atol=1e-12)
     np.testing.assert_allclose(reflected(np.array([[0, 3.0, INPUT_DISTANCE]]), normal), [[0, 3.0, INPUT_DISTANCE]])
-
-
-@pytest.mark.parametrize("turn", [40.0, 50.0, 125.0, 140.0])
-def test_the_back_moves_to_the_other_side_of_the_front(turn):
-    front, back, alpha, _ = box(turn, 0.3)
-    normal = around_axis(0.3, np.radians([turn]))[0]
-    inside = alpha > 0
-    rough = back + np.where(inside, 0.02 * np.sin(np.arange(SIZE) / 9), 0).astype(np.float32)
-    moved = mirrored_back(front, rough, alpha, normal, CAMERA)
-    changed = inside & (np.abs(moved - rough) > 1e-4)
-    assert changed.mean() > 0.3 * inside.mean()
-    before, after = (np.abs(depth - back)[changed].mean() for depth in (rough, moved))
-    assert after < 0.4 * before
-    np.testing.assert_array_equal(moved[~inside], rough[~inside])
-
-
-def test_a_back_that_is_quite_elsewhere_stays():
-    front, back, alpha, _ = box(45.0, 0.3)
-    normal = around_axis(0.3, np.radians([45.0]))[0]
-    far = back + np.float32(0.3)
-    np.testing.assert_array_equal(mirrored_back(front, far, alpha, normal, CAMERA), far)
 
 
 def test_the_other_side_has_the_colours_of_this_one():
