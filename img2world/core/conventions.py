@@ -1,9 +1,10 @@
 """The one place that says how img2world writes cameras, worlds, rotations and colours.
 
 Cameras: +X right, +Y down, +Z forward (OpenCV). World: right-handed, +Y down; the input camera has
-identity rotation and is 1 unit from the origin it orbits, until the pose stage has turned the world upright. The centre of the first pixel is
-(0.5, 0.5). Quaternions are wxyz. Scales are stored as logarithms, opacities as logits. Spherical
-harmonics are [N, K, 3], DC first. Depth is measured along +Z. Angles are radians, times seconds.
+identity rotation and is 1 unit from the origin it orbits, until the pose stage has turned the world
+upright. The centre of the first pixel is (0.5, 0.5). Quaternions are wxyz. Scales are stored as
+logarithms, opacities as logits. Spherical harmonics are [N, K, 3], DC first. Depth is measured
+along +Z. Angles are radians, times seconds.
 """
 
 import numpy as np
