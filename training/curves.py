@@ -15,7 +15,7 @@ def draw_curves(log: Path, path: Path, curves: tuple[str, ...]) -> None:
     rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     panels = [
         panel(name, color, [(row["step"], row[name]) for row in rows if name in row])
-        for name, color in zip(curves, COLORS, strict=False)
+        for name, color in zip(curves, COLORS[: len(curves)], strict=True)
     ]
     picture = np.concatenate([np.concatenate(panels[start : start + 3], 1) for start in range(0, len(panels), 3)])
     cv2.imwrite(str(path), picture)

@@ -61,7 +61,7 @@ def guess_scene(rgb: UInt8[np.ndarray, "H W 3"]) -> SceneGuess:
     height, width = rgb.shape[:2]
     small_width, small_height = working_size(width, height)
     small = cv2.resize(rgb, (small_width, small_height), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-    maps, _, _ = run_network(small, np.ones(small.shape[:2], np.float32), is_object=False)
+    maps, _, _ = run_network(SCENE_WEIGHTS, small, np.ones(small.shape[:2], np.float32), is_object=False)
     log_depth = maps[Channel.SCENE_DEPTH]
     log_depth -= np.median(log_depth)
     return SceneGuess(
@@ -92,9 +92,8 @@ def _object_at(
     picture, cover = (
         cv2.resize(values, (side, side), interpolation=cv2.INTER_AREA) for values in (before_white, alpha)
     )
-    maps, planes, elevation = run_network(
-        centered(picture, seen, constant_values=1), centered(cover, seen, constant_values=0), is_object=True
-    )
+    picture, cover = centered(picture, seen, constant_values=1), centered(cover, seen, constant_values=0)
+    maps, planes, elevation = run_network(OBJECT_WEIGHTS, picture, cover, is_object=True)
     maps = centered(maps.transpose(1, 2, 0), side, mode="edge")  # [side, side, 10]
     lengths = np.float32(seen / side)
 
@@ -129,9 +128,12 @@ def working_size(width: int, height: int) -> tuple[int, int]:
 
 
 def run_network(
-    rgb: Float32[np.ndarray, "h w 3"], alpha: Float32[np.ndarray, "h w"], *, is_object: bool
+    weights: str, rgb: Float32[np.ndarray, "h w 3"], alpha: Float32[np.ndarray, "h w"], *, is_object: bool
 ) -> tuple[Float32[np.ndarray, "10 h w"], Float32[np.ndarray, "37"], float]:
-    """The network's maps, planes and elevation: the mean of those of the picture and of its mirror image."""
+    """A network's maps, planes and elevation: the mean of those of the picture and of its mirror image.
+
+    Raises MissingPackageError when its `weights` are not there.
+    """
     import torch
 
     from img2world.geometry.nano_geo import Stance, network_input
@@ -141,7 +143,7 @@ def run_network(
     inputs = network_input(
         torch.stack([picture, picture.flip(2)]), torch.stack([cover, cover.flip(1)]), torch.tensor([is_object] * 2)
     )
-    loaded = network(OBJECT_WEIGHTS if is_object else SCENE_WEIGHTS)
+    loaded = network(weights)
     with one_torch_thread(), torch.inference_mode():
         maps, stance = loaded(inputs.contiguous(memory_format=torch.channels_last))
     planes = stance[:, Stance.PLANES].softmax(1).numpy()

@@ -5,12 +5,12 @@ colours are: a back that is moved to the mirror image of the front, where that i
 """
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float, Float32, Float64
 
 from img2world.core.cameras import Cameras
 from img2world.core.conventions import INPUT_DISTANCE
 from img2world.geometry.layers import rays_in_cam
-from img2world.geometry.painted import grid_normals
+from img2world.geometry.painted import facing, grid_normals
 from img2world.geometry.revolution import around_axis, frame_width, sampled
 
 LEAST_SHARE = 1 / 3
@@ -59,7 +59,12 @@ def around(planes: Float32[np.ndarray, "37"]) -> Float32[np.ndarray, "36"]:
 
 def reflected(places: Float64[np.ndarray, "... 3"], normal: Float64[np.ndarray, "3"]) -> Float64[np.ndarray, "... 3"]:
     """Places in the camera's space, mirrored in a plane through the middle of the frame, 1 unit away."""
-    return places - 2 * ((places - (0, 0, INPUT_DISTANCE)) @ normal)[..., None] * normal
+    return places - twice_along(places - (0, 0, INPUT_DISTANCE), normal)
+
+
+def twice_along(vectors: Float[np.ndarray, "... 3"], normal: Float64[np.ndarray, "3"]) -> Float64[np.ndarray, "... 3"]:
+    """What a mirror with that normal takes from vectors."""
+    return 2 * (vectors @ normal)[..., None] * normal
 
 
 def with_other_side(
@@ -78,15 +83,14 @@ def with_other_side(
     import cv2
 
     rays = rays_in_cam(camera).astype(np.float64)
-    facing = np.abs((grid_normals(rays * front[..., None]) * rays).sum(-1)) / np.linalg.norm(rays, axis=-1)
-    places = rays * back[..., None]
+    places, in_front = rays * back[..., None], rays * front[..., None]
     mirrored = reflected(places, normal)
     # Thin things are near to their front behind, too: the mirror image has to look at the camera.
     outward = grid_normals(places)
     outward = outward * np.sign((outward * rays).sum(-1, keepdims=True))
-    towards = -((outward - 2 * (outward @ normal)[..., None] * normal) * mirrored).sum(-1)
+    towards = -((outward - twice_along(outward, normal)) * mirrored).sum(-1)
     turned = towards > GRAZING * np.linalg.norm(mirrored, axis=-1)
-    maps = np.concatenate([rgb, alpha[..., None], front[..., None], facing[..., None]], -1).astype(np.float32)
+    maps = np.concatenate([rgb, alpha[..., None], front[..., None], facing(in_front)[..., None]], -1).astype(np.float32)
     seen = sampled(maps, mirrored, camera)
     apart = np.abs(mirrored[..., 2] - seen[..., 4])
     shown = turned & (seen[..., 3] > 0.95) & (apart < SAME_SURFACE * frame_width(camera)) & (seen[..., 5] > GRAZING)

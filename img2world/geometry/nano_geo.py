@@ -44,7 +44,7 @@ class Stance:
     """How an object stands, by name."""
 
     PLANES = slice(0, DIRECTIONS + 1)
-    """Logits: in which planes it is its own mirror image (`mirror.normal_in_cam`); the last one: in none."""
+    """Logits: in which planes it is its own mirror image (`mirror.mirror_normal`); the last one: in none."""
     ELEVATION = PLANES.stop
     """Of the camera above it, radians."""
 

@@ -3,9 +3,8 @@
 import numpy as np
 from jaxtyping import Float32
 
-from img2world.core.threads import one_torch_thread
 from img2world.geometry.fill import fill_smooth
-from img2world.geometry.guess import network, working_size
+from img2world.geometry.guess import run_network, working_size
 
 WEIGHTS = "nano/nano_outpaint.safetensors"
 """Of the network that guesses depth, trained for this alone; of its maps only the colours are used."""
@@ -23,9 +22,8 @@ def outpainted(rgb: Float32[np.ndarray, "H W 3"], margin: int) -> Float32[np.nda
     Raises MissingPackageError when the weights are not there.
     """
     import cv2
-    import torch
 
-    from img2world.geometry.nano_geo import Channel, network_input
+    from img2world.geometry.nano_geo import Channel
 
     known = np.pad(np.ones(rgb.shape[:2], bool), margin)
     smooth = fill_smooth(np.pad(rgb, ((margin, margin), (margin, margin), (0, 0))), known)
@@ -33,15 +31,8 @@ def outpainted(rgb: Float32[np.ndarray, "H W 3"], margin: int) -> Float32[np.nda
     size = working_size(width, height)
     small = cv2.resize(smooth, size, interpolation=cv2.INTER_AREA)
     cover = soft_cover(cv2.resize(known.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.5)
-    picture = torch.from_numpy(np.ascontiguousarray(small.transpose(2, 0, 1)))
-    cover_map = torch.from_numpy(cover)
-    inputs = network_input(
-        torch.stack([picture, picture.flip(2)]), torch.stack([cover_map, cover_map.flip(1)]), torch.tensor([False] * 2)
-    )
-    with one_torch_thread(), torch.inference_mode():
-        maps, _ = network(WEIGHTS)(inputs.contiguous(memory_format=torch.channels_last))
-    change = (0.5 * (maps[0] + maps[1].flip(2))[Channel.RGB] / 2).permute(1, 2, 0).contiguous().numpy()
-    change = TRUST * change * (1 - cover[..., None])
+    maps, _, _ = run_network(WEIGHTS, small, cover, is_object=False)
+    change = TRUST * maps[Channel.RGB].transpose(1, 2, 0) / 2 * (1 - cover[..., None])
     wide = smooth + cv2.resize(change, (width, height), interpolation=cv2.INTER_CUBIC)
     return np.where(known[..., None], smooth, wide.clip(0, 1)).astype(np.float32)
 

@@ -85,6 +85,11 @@ def grid_normals(points: Float[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "h w
     return (normals / np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-12)).astype(np.float32)
 
 
+def facing(points_in_cam: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:
+    """Cosine between a grid of places and the lines of sight through them, 0 to 1."""
+    return np.abs((grid_normals(points_in_cam) * points_in_cam).sum(-1)) / np.linalg.norm(points_in_cam, axis=-1)
+
+
 def faded_in(open_to_change: Bool[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:
     """1 where change is welcome, 0 where it is not, rising inside of the former."""
     if open_to_change.all():

@@ -7,7 +7,8 @@ from img2world.core.cameras import Cameras
 from img2world.core.conventions import INPUT_DISTANCE
 from img2world.geometry.fill import fill_smooth, nearest_known
 from img2world.geometry.layers import INVENTED, SEEN, Layer, grid_faces, layer_from_depth, layer_of_grid
-from img2world.geometry.painted import grid_normals
+from img2world.geometry.mirror import GRAZING
+from img2world.geometry.painted import facing
 from img2world.geometry.revolution import Revolution, sampled
 
 ROWS, COLUMNS = 192, 257
@@ -15,9 +16,6 @@ ROWS, COLUMNS = 192, 257
 
 SUNK = 0.01
 """By how much the whole shape lies behind the photo where both show the same, relative to its distance."""
-
-GRAZING = 0.2
-"""Cosine between a surface and the line of sight below which the photo shows too little of its colours."""
 
 SIDES = 12
 """Columns of the photo's two sides whose mean goes on behind."""
@@ -57,9 +55,8 @@ def shown(
     camera: Cameras,
 ) -> Bool[np.ndarray, "R C"]:
     """Which places of the grid the photo shows, not too much from the side."""
-    facing = np.abs((grid_normals(points) * points).sum(-1)) / np.linalg.norm(points, axis=-1)
     before = np.abs(sampled(depth, points, camera) - points[..., 2]) < 0.5 * SUNK
-    return before & (facing > GRAZING) & (sampled(alpha, points, camera) > 0.95)
+    return before & (facing(points) > GRAZING) & (sampled(alpha, points, camera) > 0.95)
 
 
 def colors_around(

@@ -22,14 +22,6 @@ from training.weights import with_weights
 TINY = {"batch": 2, "window": 3, "textures": 6, "channels": (16, 24, 32), "warmup": 2, "seed": 5}
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def filming():
     return Filming(Studio(3, textures=6))

@@ -26,14 +26,6 @@ from training.weights import state_of
 TINY = {"batch": 4, "window": 3, "textures": 6, "channels": (16, 24, 32), "warmup": 2, "seed": 5}
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def test_a_training_that_was_stopped_goes_on_as_if_it_was_not(tmp_path):
     plan = GeoPlan(steps=6, **TINY)
     whole = train(plan, tmp_path / "whole", report_every=3, held_out=3)

@@ -18,14 +18,6 @@ from training.train_outpaint import OutpaintPlan, train_outpaint
 TINY = {"batch": 4, "window": 3, "textures": 6, "channels": (16, 24, 32), "warmup": 2, "seed": 5}
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def views():
     return held_out_margins(4, textures=6)
@@ -87,7 +79,7 @@ def test_what_is_learned_is_what_is_used(views, monkeypatch):
     torch.manual_seed(0)
     network = NanoGeo((16, 24, 32))
     torch.nn.init.normal_(network.exit.weight, std=0.05)
-    monkeypatch.setattr(outpaint, "network", lambda weights: network.eval())
+    monkeypatch.setattr("img2world.geometry.guess.network", lambda weights: network.eval())
     monkeypatch.setattr(outpaint, "TRUST", 1.0)
     view = views[0]
     used = outpainted(view.hidden_rgb[14:-14, 14:-14].astype(np.float32) / 255, 14)
