@@ -19,8 +19,7 @@ from img2world.geometry.object_world import (
     learned_layers,
     shells,
 )
-from img2world.geometry.outpaint import outpainted
-from img2world.geometry.scene_world import margin_of, parts_of_layout
+from img2world.geometry.scene_world import parts_of_layout
 from img2world.geometry.sliced_world import sliced_world
 from img2world.geometry.warp import Warped, Warper
 from training.sequences import Posed
@@ -82,8 +81,7 @@ def scene_cache(frame: Posed, rng: np.random.Generator | None, *, guessed: bool)
             ground=nothing, sky=sky, subject=None, subject_inverse_depth=nothing, sky_inverse_depth=nothing / FARTHEST
         )
         layout = with_learned_depth(layout, frame.rgb)
-        beside = outpainted(color, margin_of(color))
-        return LayeredWorld(layers=parts_of_layout(frame.camera, color, layout, beside), is_object=False)
+        return LayeredWorld(layers=parts_of_layout(frame.camera, color, layout, learned=True), is_object=False)
     depth = np.where(frame.known, frame.depth, FARTHEST)
     log_depth = np.log(depth).astype(np.float32)
     if rng is not None:

@@ -98,7 +98,7 @@ def draw(
     )
     rotation = tuple(numbers(row) for row in turn)
     at_light = (sky, *shadow_map(lamp or lamp_of(world, light, shot), light, shot, turn))
-    with_sky = hidden == raster.OTHER_THING
+    with_sky = hidden != raster.LAST
     first = shade(near_face, near_w, 2, of_world, numbers(2 * lens), rotation, (sun, *at_light), with_sky)
     # Pixel centres lie between four samples; the first of them is as near as any.
     (face, w), (hidden_face, hidden_w) = (

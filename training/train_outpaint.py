@@ -57,7 +57,7 @@ def train_outpaint(
         lambda network: outpaint_table(network, views),
         report_every=report_every,
         stop_at=stop_at,
-        curves=("loss", "beside", "gain"),
+        curves=("loss", "beside", "behind"),
     )
     return training
 

@@ -32,6 +32,12 @@ RIM_SLOPE = 3.0
 LEARNED_RIM_SLOPE = 8.0
 """The same where the network knows that the shape is thick up to its outline, as a box is."""
 
+DOUBT_BEFORE = 0.25
+"""Share of the error to be expected by which the front comes nearer: what is seen is known better than what is not."""
+
+CENTERED = 0.5
+"""How far a shape is moved from where the network takes its middle to be to where the middle of its box is."""
+
 OUTSIDE = 4
 """Pixels beyond the outline up to which front and back go on crossing."""
 
@@ -180,15 +186,16 @@ def learned_halves(cut: CutOut, camera: Cameras, guess: "ObjectGuess") -> Halves
     size = inside.shape[0]
     # What the network is not sure of it takes for too thin: by about the error that it expects. Of legs and rods it
     # does not know the place; they would become slabs.
-    thickness = guess.thickness + np.minimum(guess.doubt, 0.5 * guess.thickness)
+    doubt = np.minimum(guess.doubt, 0.5 * guess.thickness)
+    front, thickness = guess.front - DOUBT_BEFORE * doubt, guess.thickness + doubt
     half = bevelled((0.5 * size * thickness).astype(np.float32), cut.alpha, LEARNED_RIM_SLOPE) / size
     # The surface goes on beyond the outline as it is a little inside, where no other thing's depth is mixed in.
     inner = cv2.erode(inside.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     _, rows, columns = nearest_known(inner if inner.any() else inside)
-    middle = (guess.front + 0.5 * guess.thickness)[rows, columns]
-    # The path turns about the middle of the shape's box, wherever the network took it to be.
+    middle = (front + 0.5 * thickness)[rows, columns]
+    # The path turns about the middle of the shape's box, half way to where the network took that to be.
     reach = np.percentile(middle[inside] - half[inside], 2), np.percentile(middle[inside] + half[inside], 98)
-    middle = middle - np.float32(0.5 * (reach[0] + reach[1]))
+    middle = middle - np.float32(CENTERED * 0.5 * (reach[0] + reach[1]))
     aside = (np.arange(size, dtype=np.float32) + 0.5) / size - 0.5
     room = np.sqrt(np.maximum(FARTHEST_OUT**2 - aside**2, 0.01))
     too_deep = max(1.0, float(((np.abs(middle) + half) / room)[inside].max(initial=0)))

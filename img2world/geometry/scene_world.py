@@ -1,7 +1,7 @@
 """A scene as layers: sky, ground with backdrop, subject; each continued behind the one before it."""
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.conventions import INPUT_DISTANCE
@@ -43,37 +43,28 @@ def scene_world(image: Image, size: int, *, learned: bool = True) -> LayeredWorl
 
     camera = scene_camera(image, size)
     rgb = cv2.resize(image.rgb, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
-    layout, color, beside = layout_of(rgb), rgb.astype(np.float32) / 255, None
+    layout, color = layout_of(rgb), rgb.astype(np.float32) / 255
     if learned:
-        layout, beside = with_learned_depth(layout, rgb), outpainted(color, margin_of(color))
-    return LayeredWorld(layers=parts_of_layout(camera, color, layout, beside), is_object=False)
-
-
-def margin_of(color: Float32[np.ndarray, "H W 3"]) -> int:
-    """Pixels by which a picture is continued on each side."""
-    return round(MARGIN * max(color.shape[:2]))
+        layout = with_learned_depth(layout, rgb)
+    return LayeredWorld(layers=parts_of_layout(camera, color, layout, learned=learned), is_object=False)
 
 
 def parts_of_layout(
-    camera: Cameras,
-    color: Float32[np.ndarray, "H W 3"],
-    layout: Layout,
-    beside: Float32[np.ndarray, "h w 3"] | None,
+    camera: Cameras, color: Float32[np.ndarray, "H W 3"], layout: Layout, *, learned: bool
 ) -> tuple[Layer, ...]:
-    """A layer for each part of a layout, the last before the others; `beside` as in `continued`."""
+    """A layer for each part of a layout, the last before the others, drawn where `learned` as `continued` says."""
     nothing = np.zeros(color.shape[:2], np.float32)
     sky = nothing if layout.sky is None else layout.sky
     subject = nothing if layout.subject is None else layout.subject
-    layers = []
+    parts = [(layout.ground, 1 - np.maximum(sky, subject), 1 - sky, 1 - subject)]
     if layout.sky is not None:
-        depth, shown = layout.sky_inverse_depth, sky - subject
-        layers.append(continued(camera, color, depth, shown=shown, reach=nothing + 1, beside=beside))
-    shown = 1 - np.maximum(sky, subject)
-    layers.append(continued(camera, color, layout.ground, shown=shown, reach=1 - sky, beside=beside))
+        parts.insert(0, (layout.sky_inverse_depth, sky - subject, nothing + 1, sky - subject))
     if layout.subject is not None:
-        depth = layout.subject_inverse_depth
-        layers.append(continued(camera, color, depth, shown=subject, reach=subject, beside=beside))
-    return tuple(layers)
+        parts.append((layout.subject_inverse_depth, subject, subject, nothing + 1))
+    return tuple(
+        continued(camera, color, depth, shown=shown, reach=reach, given=given if learned else None)
+        for depth, shown, reach, given in parts
+    )
 
 
 def continued(
@@ -83,30 +74,34 @@ def continued(
     *,
     shown: Float32[np.ndarray, "H W"],
     reach: Float32[np.ndarray, "H W"],
-    beside: Float32[np.ndarray, "h w 3"] | None,
+    given: Float32[np.ndarray, "H W"] | None,
 ) -> Layer:
     """One part of the scene: taken from the picture where it is `shown`, continued as far as its `reach`.
 
-    Beyond the picture it has the colours that are `beside` it, where the picture shows it at its border.
+    Where it is not shown it has the colours that the embedded network expects of what is `given`: the part itself and
+    what is behind it. With nothing given its own colours go on.
     """
-    import cv2
-
-    margin = margin_of(color)
-    # Pixels at an outline are mixed with what is beside it; those a little inside are pure.
-    pure = cv2.erode((shown > 0.5).astype(np.uint8), np.ones((5, 5), np.uint8), borderValue=1) > 0
-    known = np.pad(pure if pure.any() else shown > 0.5, margin)
+    margin = round(MARGIN * max(color.shape[:2]))
+    known = np.pad(pure(shown), margin)
     wide = np.pad(color, ((margin, margin), (margin, margin), (0, 0)), mode="edge")
     depth = 1 / np.pad(inverse_depth, margin, mode="edge")
+    alpha = np.pad(reach, margin, mode="edge")
     smooth = fill_smooth(wide, known)
-    if beside is not None:
-        outside = np.pad(np.zeros_like(shown), margin, constant_values=1)
-        share = (outside * np.pad(shown, margin, mode="edge").clip(0, 1))[..., None]
-        smooth = smooth + share * (beside - smooth)
+    if given is not None:
+        smooth += alpha.clip(0, 1)[..., None] * (outpainted(wide, np.pad(pure(given), margin)) - smooth)
     return layer_from_depth(
         camera,
         depth,
         texture=fill_mirrored(wide, known, reach=1.5 * margin, smooth=smooth),
         seen=np.where(np.pad(shown > 0.5, margin), SEEN, CONTINUED).astype(np.uint8),
-        alpha=np.pad(reach, margin, mode="edge"),
+        alpha=alpha,
         tilt=TILT,
     )
+
+
+def pure(shown: Float32[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
+    """Where a part is shown and not mixed at its outline with what is beside it, if it is so anywhere."""
+    import cv2
+
+    inner = cv2.erode((shown > 0.5).astype(np.uint8), np.ones((5, 5), np.uint8), borderValue=1) > 0
+    return inner if inner.any() else shown > 0.5

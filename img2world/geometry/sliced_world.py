@@ -6,8 +6,7 @@ from jaxtyping import Float32
 from img2world.core.cameras import Cameras
 from img2world.geometry.fill import nearest_known
 from img2world.geometry.layers import LayeredWorld
-from img2world.geometry.outpaint import outpainted
-from img2world.geometry.scene_world import continued, margin_of
+from img2world.geometry.scene_world import continued
 
 SLICES = 3
 """Near, middle and far: more show seams where a surface leads from one to the next."""
@@ -20,14 +19,14 @@ def sliced_world(
     camera: Cameras, color: Float32[np.ndarray, "H W 3"], inverse_depth: Float32[np.ndarray, "H W"]
 ) -> LayeredWorld:
     """The layers of a scene whose inverse depth is known, seen by its camera; 1 is the depth of the origin."""
-    layers, beside = [], outpainted(color, margin_of(color))
+    layers = []
     nearer = np.zeros(inverse_depth.shape, np.float32)
     for mask in reversed(slices(inverse_depth)):
         _, rows, columns = nearest_known(mask > 0.5)
         # Behind what stands before it a slice goes on at the depth it has beside it.
         depth = inverse_depth[rows, columns]
-        nearer = np.maximum(nearer, mask)
-        layers.append(continued(camera, color, depth, shown=mask, reach=nearer, beside=beside))
+        given, nearer = 1 - nearer, np.maximum(nearer, mask)
+        layers.append(continued(camera, color, depth, shown=mask, reach=nearer, given=given))
     return LayeredWorld(layers=tuple(reversed(layers)), is_object=False)
 
 
