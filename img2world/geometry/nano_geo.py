@@ -141,7 +141,8 @@ class NanoGeo(nn.Module):
         high = self.down1(self.entry(coarse))
         mid = self.down2(self.shrink1(high))
         low = self.middle(self.shrink2(mid))
-        stance = self.stance(low.mean((2, 3)))
+        # Of how things stand the rest learns nothing: its shapes got worse where it did.
+        stance = self.stance(low.mean((2, 3)).detach())
         up = self.up2(torch.cat([functional.pixel_shuffle(self.grow2(low), 2), mid], 1))
         up = self.up1(torch.cat([functional.pixel_shuffle(self.grow1(up), 2), high], 1))
         return functional.pixel_shuffle(self.exit(functional.silu(self.norm(up))), BLOCK), stance

@@ -8,7 +8,7 @@ from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.image import Image
 from img2world.geometry.fill import fill_mirrored, fill_smooth
 from img2world.geometry.layers import CONTINUED, SEEN, Layer, LayeredWorld, layer_from_depth
-from img2world.geometry.layout import Layout, layout_of
+from img2world.geometry.layout import WORK_SIZE, Layout, layout_of
 from img2world.geometry.learned_layout import with_learned_depth
 from img2world.geometry.outpaint import outpainted
 
@@ -103,5 +103,7 @@ def pure(shown: Float32[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
     """Where a part is shown and not mixed at its outline with what is beside it, if it is so anywhere."""
     import cv2
 
-    inner = cv2.erode((shown > 0.5).astype(np.uint8), np.ones((5, 5), np.uint8), borderValue=1) > 0
+    # Outlines are as exact as the small picture that they were found in.
+    reach = 2 * max(1, round(max(shown.shape) / WORK_SIZE)) + 1
+    inner = cv2.erode((shown > 0.5).astype(np.uint8), np.ones((reach, reach), np.uint8), borderValue=1) > 0
     return inner if inner.any() else shown > 0.5
