@@ -14,7 +14,7 @@ from img2world.geometry.warp import Warped, Warper
 from training.caches import cache_of
 from training.fill_measure import decibels
 from training.held_out import SEED
-from training.sequences import Filming, Posed, Sequence
+from training.sequences import OBJECT_SHARE_OF_SEQUENCES, Filming, Posed, Sequence
 from training.views import Studio
 
 BETWEEN = 4
@@ -23,9 +23,11 @@ BETWEEN = 4
 SIDE = 96
 
 
-def held_out_paths(count: int, *, seed: int = SEED + 1, textures: int = 160) -> list[Sequence]:
-    """`count` sequences of a photo, ANCHORS frames to draw and BETWEEN to judge."""
-    filming = Filming(Studio(seed, textures=textures))
+def held_out_paths(
+    count: int, *, seed: int = SEED + 1, textures: int = 160, objects: float = OBJECT_SHARE_OF_SEQUENCES
+) -> list[Sequence]:
+    """`count` sequences of a photo, ANCHORS frames to draw and BETWEEN to judge; `objects` is the share of things."""
+    filming = Filming(Studio(seed, textures=textures), objects=objects)
     found: list[Sequence] = []
     number = 0
     while len(found) < count:

@@ -11,6 +11,8 @@ from img2world.geometry import outpaint
 from img2world.geometry.nano_geo import Channel, NanoGeo
 from img2world.geometry.outpaint import outpainted, soft_cover
 from img2world.geometry.weights import shipped
+from training.evaluate_outpaint import holes_table
+from training.fill_in_use import held_out_paths
 from training.materials import Maker
 from training.outpainting import (
     ENOUGH,
@@ -159,3 +161,10 @@ def test_a_cover_falls_off_beside_the_picture():
     assert (cover[:, :10] == 1).all()
     assert (np.diff(cover[4, 9:14]) < 0).sum() == 3
     assert (cover[:, 13:] == 0).all()
+
+
+def test_what_is_drawn_in_use_is_nearer_to_the_truth_than_the_nearest_colour():
+    table = holes_table(held_out_paths(3, textures=30, objects=0), guessed=False)
+    assert table["paths"] >= 1
+    assert table["gain"] > 0.3
+    assert table["gain"] == pytest.approx(table["drawn"] - table["nearest"], abs=2e-3)
