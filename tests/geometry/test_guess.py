@@ -3,11 +3,13 @@ import pytest
 import torch
 from skimage import data
 
+from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.errors import MissingPackageError
 from img2world.core.image import Image
 from img2world.geometry import guess
-from img2world.geometry.guess import AREA, guess_object, guess_scene, network, working_size
+from img2world.geometry.guess import AREA, ObjectGuess, guess_object, guess_scene, network, working_size
 from img2world.geometry.nano_geo import DIRECTIONS, MULTIPLE, OUTPUTS, NanoGeo
+from img2world.geometry.object_world import CutOut, learned_halves, object_camera
 
 
 @pytest.mark.parametrize("weights", [guess.OBJECT_WEIGHTS, guess.SCENE_WEIGHTS])
@@ -74,6 +76,32 @@ def test_a_ball_is_thick_in_the_middle_and_thin_at_its_rim():
     assert (found.thickness >= 0).all()
     assert found.doubt.shape == (size, size)
     assert 0 < found.doubt.mean() < 0.3
+
+
+def test_what_is_doubted_of_an_object_lies_mostly_behind():
+    size = 128
+    alpha = np.zeros((size, size), np.float32)
+    alpha[20:-20, 20:-20] = 1
+    cut, camera = CutOut(rgb=np.full((size, size, 3), 0.5, np.float32), alpha=alpha), object_camera(size)
+    planes = np.full(DIRECTIONS + 1, 1 / (DIRECTIONS + 1), np.float32)
+    surfaces = []
+    for doubt in (0.0, 0.08):
+        guess = ObjectGuess(
+            front=np.full_like(alpha, -0.1),
+            thickness=np.full_like(alpha, 0.2),
+            doubt=np.full_like(alpha, doubt),
+            planes=planes,
+            elevation=0.2,
+        )
+        middle, half, _ = learned_halves(cut, camera, guess)
+        surfaces.append((middle - half, middle + half))
+    inner = (slice(50, -50), slice(50, -50))
+    nearer, farther = ((surfaces[1][i] - surfaces[0][i])[inner].mean() for i in (0, 1))
+    assert nearer < 0 < farther
+    assert farther > 1.5 * -nearer
+    # The whole is as much thicker as there is doubt.
+    frame = INPUT_DISTANCE * size / camera.intrinsics[0, 0, 0]
+    assert farther - nearer == pytest.approx(0.08 * frame, rel=0.05)
 
 
 @pytest.mark.parametrize("size", [(512, 512), (640, 480), (3000, 400), (90, 1600)])
