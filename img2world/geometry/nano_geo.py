@@ -141,8 +141,7 @@ class NanoGeo(nn.Module):
         high = self.down1(self.entry(coarse))
         mid = self.down2(self.shrink1(high))
         low = self.middle(self.shrink2(mid))
-        # Of how things stand the rest learns nothing: its shapes got worse where it did.
-        stance = self.stance(low.mean((2, 3)).detach())
+        stance = self.stance(low.mean((2, 3)))
         up = self.up2(torch.cat([functional.pixel_shuffle(self.grow2(low), 2), mid], 1))
         up = self.up1(torch.cat([functional.pixel_shuffle(self.grow1(up), 2), high], 1))
         return functional.pixel_shuffle(self.exit(functional.silu(self.norm(up))), BLOCK), stance
