@@ -17,7 +17,7 @@ from img2world.geometry.warp import Warper
 from training.caches import cache_of
 from training.fill_in_use import ANCHORS, BETWEEN, SIDE, held_out_paths, sums, with_nearest
 from training.fill_measure import decibels
-from training.outpainting import held_out_margins, outpaint_table
+from training.outpainting import held_out_parts, outpaint_table
 from training.sequences import Sequence
 
 
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--paths", type=int, default=48, help="paths before made places")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    table = outpaint_table(network(WEIGHTS), held_out_margins(options.count))
+    table = outpaint_table(network(WEIGHTS), held_out_parts(options.count))
     print(json.dumps({"examples": "made pictures", **table}), flush=True)
     paths = held_out_paths(options.paths, objects=0)
     for guessed, layers in ((False, "true"), (True, "guessed")):

@@ -143,16 +143,16 @@ def partly_given(wide: np.ndarray, *, taken: np.ndarray, near: np.ndarray, kind:
     )
 
 
-def drawn_beside(maps: Tensor, batch: Batch) -> Tensor:
+def completed(maps: Tensor, batch: Batch) -> Tensor:
     """The network's pictures [B, 3, H, W], as `outpaint.outpainted` draws them when it is trusted wholly."""
     return batch.rgb + maps[:, Channel.RGB].float() / 2 * (1 - batch.inputs[:, 3:4])
 
 
 def outpaint_loss(maps: Tensor, batch: Batch) -> Tensor:
     """Squared error beside and within the pictures: each counts by its logarithm, as decibels do, and as it is."""
-    each, asked = errors(drawn_beside(maps, batch), batch)
-    each = each[asked]
-    return (each + 1e-3).log().mean() + 20 * each.mean()
+    error, asked = errors(completed(maps, batch), batch)
+    weight = asked.float() / asked.sum().clamp(min=1)
+    return (((error + 1e-3).log() + 20 * error) * weight).sum()
 
 
 def errors(drawn: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -166,7 +166,7 @@ def errors(drawn: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
     return error, count >= ENOUGH
 
 
-def held_out_margins(count: int, *, textures: int = 160) -> tuple[View, ...]:
+def held_out_parts(count: int, *, textures: int = 160) -> tuple[View, ...]:
     """`count` views of other seeds and textures than any training's."""
     studio, number = WideStudio(SEED, textures=textures, objects=0), 0
     views: list[View] = []
@@ -183,7 +183,7 @@ def outpaint_table(network: NanoGeo, views: Sequence[View], *, batch: int = 20) 
         given = batch_of(views[start : start + batch])
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
             maps, _ = network(given.inputs.contiguous(memory_format=torch.channels_last))
-        for label, drawn in (("", drawn_beside(maps, given).clamp(0, 1)), ("_before", given.rgb)):
+        for label, drawn in (("", completed(maps, given).clamp(0, 1)), ("_before", given.rgb)):
             error, asked = errors(drawn, given)
             for region, name in enumerate(("beside", "behind")):
                 decibels = -10 * error[:, region].clamp(min=1e-6).log10()

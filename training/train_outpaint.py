@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from img2world.geometry.nano_geo import NanoGeo
-from training.outpainting import WideStudio, held_out_margins, outpaint_loss, outpaint_table
+from training.outpainting import WideStudio, held_out_parts, outpaint_loss, outpaint_table
 from training.stream import Stream
 from training.trainer import Plan, Training, plan_as_typed, run_training
 
@@ -50,7 +50,7 @@ def train_outpaint(
     plan: OutpaintPlan, out: Path, *, report_every: int = 250, held_out: int = 200, stop_at: int = 0
 ) -> OutpaintTraining:
     """Train as `run_training` does; `held_out` made pictures tell how good the network is."""
-    training, views = OutpaintTraining(plan), held_out_margins(held_out)
+    training, views = OutpaintTraining(plan), held_out_parts(held_out)
     run_training(
         training,
         out,

@@ -18,9 +18,9 @@ from training.outpainting import (
     ENOUGH,
     WideStudio,
     cleared,
-    drawn_beside,
+    completed,
     errors,
-    held_out_margins,
+    held_out_parts,
     outpaint_loss,
     outpaint_table,
     partly_given,
@@ -34,7 +34,7 @@ TINY = {"batch": 4, "window": 3, "textures": 6, "channels": (16, 24, 32), "warmu
 
 @pytest.fixture(scope="module")
 def views():
-    return held_out_margins(4, textures=6)
+    return held_out_parts(4, textures=6)
 
 
 def test_a_training_that_was_stopped_goes_on_as_if_it_was_not(tmp_path):
@@ -100,9 +100,9 @@ def test_the_truth_is_the_least_loss(views):
     beside = (1 - batch.inputs[:, 3:4]).clamp(min=1e-3)
     maps[:, Channel.RGB] = 2 * (batch.hidden_rgb - batch.rgb) / beside
     # Where it sets in, next to the picture, the truth cannot be reached at all.
-    reached = (drawn_beside(maps, batch) - batch.hidden_rgb).abs().amax(1)[batch.inputs[:, 3] == 0]
+    reached = (completed(maps, batch) - batch.hidden_rgb).abs().amax(1)[batch.inputs[:, 3] == 0]
     assert float(reached.max()) < 1e-5
-    drawn, going_on = (errors(each, batch)[0][:, 0] for each in (drawn_beside(maps, batch), batch.rgb))
+    drawn, going_on = (errors(each, batch)[0][:, 0] for each in (completed(maps, batch), batch.rgb))
     assert float(drawn.max()) < float(going_on.min()) / 10
     assert float(outpaint_loss(maps, batch)) < float(outpaint_loss(torch.zeros_like(maps), batch))
 
@@ -135,13 +135,13 @@ def test_what_is_learned_is_what_is_used(views, monkeypatch):
         maps = [network(each)[0] for each in (batch.inputs, batch.inputs.flip(3))]
         mean = 0.5 * (maps[0] + maps[1].flip(3))
         # The row's place is not turned when a picture is mirrored, nor is anything else that is not of the picture.
-        learned = drawn_beside(mean, batch)[0].permute(1, 2, 0).clamp(0, 1).numpy()
+        learned = completed(mean, batch)[0].permute(1, 2, 0).clamp(0, 1).numpy()
     np.testing.assert_allclose(used, learned, atol=0.02)
     assert np.abs(used - batch.rgb[0].permute(1, 2, 0).numpy()).max() > 0.05
 
 
 def test_the_shipped_weights_know_what_lies_beside_made_places():
-    views = held_out_margins(24, textures=30)
+    views = held_out_parts(24, textures=30)
     network = NanoGeo.of(shipped(outpaint.WEIGHTS, hint="")).eval()
     table = outpaint_table(network, views)
     assert table["beside_gain"] > 0.4
