@@ -8,7 +8,7 @@
 #   make lint                      check style, types and layers
 #   make train-geo MINUTES=90      train the embedded geometry network, or go on with it
 #   make train-fill MINUTES=90     train the embedded video diffusion network, or go on with it
-#   make train-outpaint MINUTES=60 train the network for what lies beside a picture, or go on with it
+#   make train-outpaint MINUTES=60 train the network for what a scene does not show, or go on with it
 
 PYTHON ?= python3
 PICTURE ?= assets/samples/coffee.png

@@ -78,8 +78,8 @@ def continued(
 ) -> Layer:
     """One part of the scene: taken from the picture where it is `shown`, continued as far as its `reach`.
 
-    Where it is not shown it has the colours that the embedded network expects of what is `given`: the part itself and
-    what is behind it. With nothing given its own colours go on.
+    Where nothing of it is shown it has the colours that the embedded network expects of what is `given`: the part
+    itself and what is behind it. At its outline, and with nothing given, its own colours go on.
     """
     margin = round(MARGIN * max(color.shape[:2]))
     known = np.pad(pure(shown), margin)
@@ -88,7 +88,8 @@ def continued(
     alpha = np.pad(reach, margin, mode="edge")
     smooth = fill_smooth(wide, known)
     if given is not None:
-        smooth += alpha.clip(0, 1)[..., None] * (outpainted(wide, np.pad(pure(given), margin)) - smooth)
+        unseen = (alpha * (1 - np.pad(given, margin))).clip(0, 1)[..., None]
+        smooth += unseen * (outpainted(wide, np.pad(pure(given), margin)) - smooth)
     return layer_from_depth(
         camera,
         depth,

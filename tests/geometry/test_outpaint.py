@@ -5,10 +5,12 @@ import pytest
 import torch
 from skimage import data
 
+from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.errors import MissingPackageError
 from img2world.geometry.fill import fill_smooth
 from img2world.geometry.guess import network
 from img2world.geometry.outpaint import outpainted
+from img2world.geometry.sliced_world import sliced_world
 
 PHOTOS = ("astronaut", "camera", "chelsea", "coffee", "rocket")
 
@@ -108,3 +110,24 @@ def test_missing_weights_are_said(monkeypatch, tmp_path):
     with pytest.raises(MissingPackageError, match="weights are missing"):
         outpainted(np.zeros((64, 64, 3), np.float32), np.pad(np.ones((38, 38), bool), 13))
     network.cache_clear()
+
+
+def test_a_part_keeps_its_own_colours_at_its_outline():
+    """Pixels there are mixed with what is behind them, which is given, too."""
+    red, blue = np.array([0.9, 0.1, 0.1], np.float32), np.array([0.1, 0.1, 0.9], np.float32)
+    near = np.zeros((96, 96), bool)
+    near[30:70, 30:70] = True
+    rim = near.copy()
+    rim[31:69, 31:69] = False
+    color = np.where(near[..., None], red, blue)
+    color[rim] = (red + blue) / 2
+    camera = Cameras(
+        world_from_cam=np.eye(4, dtype=np.float32)[None],
+        intrinsics=intrinsics_from_fov(1.0, 96, 96)[None],
+        width=96,
+        height=96,
+    )
+    front = sliced_world(camera, color, np.where(near, 1.0, 0.5).astype(np.float32)).layers[-1]
+    margin = (front.texture.shape[0] - 96) // 2
+    shown = front.texture[margin:-margin, margin:-margin][rim]
+    assert np.abs(shown - red).max() < 0.02
