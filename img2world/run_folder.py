@@ -123,9 +123,16 @@ class RunFolder:
         write_text(self.path / MANIFEST, json.dumps(self.manifest, indent=1) + "\n")
 
     def _undo(self, *, remove_folder: bool) -> None:
-        """Leave the folder as it was before a run that has come to nothing."""
+        """Leave the folder as it was before a run that has come to nothing.
+
+        A run that was interrupted with products in place, before they were noted, keeps its manifest: without it the
+        folder would be taken for another program's. It goes last for the same reason.
+        """
+        own = (RECIPE, MANIFEST, LOCK)
         with suppress(OSError):
-            for name in (MANIFEST, RECIPE, LOCK):
+            if any(item.name not in own and not item.name.startswith((PARTIAL, OLD)) for item in self.path.iterdir()):
+                return
+            for name in own:
                 (self.path / name).unlink(missing_ok=True)
             if remove_folder:
                 self.path.rmdir()

@@ -151,6 +151,24 @@ def test_run_that_comes_to_nothing_leaves_nothing(run, existed, error):
     assert not existed or list(run.iterdir()) == []
 
 
+def test_run_interrupted_before_its_product_is_noted_can_go_on(run, monkeypatch):
+    noted = RunFolder._note
+
+    def interrupted(self, stage, entry):
+        if entry["state"] == "done":
+            raise KeyboardInterrupt
+        noted(self, stage, entry)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "_note", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            make_once(run)
+    assert (run / "dish" / "a.txt").exists()
+    made, _ = make_once(run)
+    assert made == ["lunch"]
+    assert (run / "dish" / "a.txt").read_text() == "soup"
+
+
 def test_run_that_fails_later_keeps_what_is_done(run):
     with pytest.raises(ValueError, match="burnt"):
         cook_and_burn(run, ["soup"], ValueError("burnt"))
