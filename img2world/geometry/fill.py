@@ -44,17 +44,17 @@ def fill_smooth(values: Float32[np.ndarray, "H W C"], known: Bool[np.ndarray, "H
     return filled
 
 
-def fill_mirrored(
+def with_grain(
+    smooth: Float32[np.ndarray, "H W 3"],
     rgb: Float32[np.ndarray, "H W 3"],
     known: Bool[np.ndarray, "H W"],
     reach: float,
-    smooth: Float32[np.ndarray, "H W 3"] | None = None,
 ) -> Float32[np.ndarray, "H W 3"]:
-    """Continue the picture's colours smoothly into the unknown, with its grain mirrored at the border of the known.
+    """The picture where it is known; elsewhere the smooth colours, with the grain mirrored at the border of the known.
 
     Grain is what is finer than GRAIN of `reach`, in pixels; larger shapes, mirrored, would be wrong more often than
     right. It goes on for about `reach` and fades, where a mirrored copy would be recognised. What mirrors onto
-    something unknown is smooth, too. `smooth` are other colours than those of `fill_smooth` to go on with.
+    something unknown is smooth, too.
     """
     import cv2
 
@@ -65,7 +65,6 @@ def fill_mirrored(
     inside = (mirror_y >= 0) & (mirror_y < height) & (mirror_x >= 0) & (mirror_x < width)
     mirror_y, mirror_x = mirror_y.clip(0, height - 1), mirror_x.clip(0, width - 1)
     usable = inside & known[mirror_y, mirror_x]
-    smooth = fill_smooth(rgb, known) if smooth is None else smooth
     # The mirror's seams (where the nearest border changes) vanish when only its grain is taken.
     low = cv2.GaussianBlur(smooth, (0, 0), max(GRAIN * reach, MIN_GRAIN))
     grain = np.where(usable[..., None], (rgb - low)[mirror_y, mirror_x], 0)

@@ -6,7 +6,7 @@ from jaxtyping import Bool, Float32
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.image import Image
-from img2world.geometry.fill import fill_mirrored, fill_smooth
+from img2world.geometry.fill import fill_smooth, with_grain
 from img2world.geometry.layers import CONTINUED, SEEN, Layer, LayeredWorld, layer_from_depth
 from img2world.geometry.layout import WORK_SIZE, Layout, layout_of
 from img2world.geometry.learned_layout import with_learned_depth
@@ -93,7 +93,7 @@ def continued(
     return layer_from_depth(
         camera,
         depth,
-        texture=fill_mirrored(wide, known, reach=1.5 * margin, smooth=smooth),
+        texture=with_grain(smooth, wide, known, reach=1.5 * margin),
         seen=np.where(np.pad(shown > 0.5, margin), SEEN, CONTINUED).astype(np.uint8),
         alpha=alpha,
         tilt=TILT,

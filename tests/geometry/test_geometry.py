@@ -7,7 +7,7 @@ from img2world.core.cameras import Cameras
 from img2world.core.errors import ImageError
 from img2world.core.image import Image
 from img2world.core.trajectory import arc, orbit
-from img2world.geometry.fill import fill_mirrored, fill_smooth
+from img2world.geometry.fill import fill_smooth, with_grain
 from img2world.geometry.foreground import find_foreground
 from img2world.geometry.inflate import THICKNESS, inflate
 from img2world.geometry.layers import CONTINUED, INVENTED, SEEN
@@ -132,7 +132,8 @@ def test_fills_keep_what_is_known_and_stay_in_range():
     rgb = rng.random((48, 64, 3), np.float32)
     known = np.ones((48, 64), bool)
     known[10:40, 20:50] = False
-    for filled in (fill_smooth(rgb, known), fill_mirrored(rgb, known, reach=8.0)):
+    smooth = fill_smooth(rgb, known)
+    for filled in (smooth, with_grain(smooth, rgb, known, reach=8.0)):
         np.testing.assert_allclose(filled[known], rgb[known], atol=1e-6)
         assert np.isfinite(filled).all()
         assert filled.min() >= 0
@@ -147,17 +148,20 @@ def test_a_plain_picture_is_filled_plainly(seed):
     known[:, : width // 2 + 1] |= seed % 2 == 0
     known[rng.integers(height), rng.integers(width)] = True
     plain = np.full((height, width, 3), 0.6, np.float32)
-    for filled in (fill_smooth(plain * known[..., None], known), fill_mirrored(plain * known[..., None], known, 9.0)):
+    given = plain * known[..., None]
+    smooth = fill_smooth(given, known)
+    for filled in (smooth, with_grain(smooth, given, known, 9.0)):
         np.testing.assert_allclose(filled, plain, atol=1e-4)
 
 
-def test_mirrored_fill_continues_texture_better_than_smearing():
+def test_grain_continues_texture_better_than_smearing():
     photo = data.brick().astype(np.float32)[:256, :256] / 255
     rgb = np.dstack([photo] * 3)
     known = np.ones((256, 256), bool)
     known[96:160, 96:160] = False
     smeared = cv2.inpaint((rgb * 255).astype(np.uint8), (~known).astype(np.uint8), 3, cv2.INPAINT_TELEA)
-    filled = fill_mirrored(np.where(known[..., None], rgb, 0), known, reach=32.0)
+    given = np.where(known[..., None], rgb, 0)
+    filled = with_grain(fill_smooth(given, known), given, known, reach=32.0)
 
     def texture(picture):
         return float(np.abs(cv2.Laplacian(picture[96:160, 96:160, 0].astype(np.float32), cv2.CV_32F)).mean())
@@ -166,13 +170,14 @@ def test_mirrored_fill_continues_texture_better_than_smearing():
     assert abs(texture(filled) - truth) < abs(texture(smeared / 255) - truth)
 
 
-def test_mirrored_fill_continues_grain_and_no_shapes():
+def test_grain_is_mirrored_and_shapes_are_not():
     rng = np.random.default_rng(3)
     rgb = (0.6 + 0.06 * rng.standard_normal((128, 256, 3))).astype(np.float32).clip(0, 1)
     y, x = np.mgrid[:128, :256] + 0.5
     rgb[np.hypot(x - 112, y - 64) < 10] -= 0.4  # a dark thing 6 pixels before the border
     known = x < 128
-    filled = fill_mirrored(np.where(known[..., None], rgb, 0), known, reach=60.0)
+    given = np.where(known[..., None], rgb, 0)
+    filled = with_grain(fill_smooth(given, known), given, known, reach=60.0)
     twin = filled[np.hypot(x - 144, y - 64) < 10]
     assert twin.mean() > 0.5  # the thing itself has 0.2
     beside = filled[8:32, 130:150]
