@@ -11,7 +11,7 @@ from img2world.core.cameras import Cameras
 from img2world.core.conventions import INPUT_DISTANCE
 from img2world.geometry.layers import rays_in_cam
 from img2world.geometry.painted import facing, grid_normals
-from img2world.geometry.revolution import around_axis, frame_width, sampled
+from img2world.geometry.solids import around_axis, frame_width, sampled
 
 LEAST_SHARE = 1 / 3
 """How sure the network has to be of a plane's direction, to AROUND of its steps on both sides."""

@@ -9,13 +9,15 @@ from jaxtyping import Bool, Float32
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.image import Image
+from img2world.geometry.cuboid import box_shape
 from img2world.geometry.fill import fill_smooth, nearest_known
 from img2world.geometry.foreground import Foreground
 from img2world.geometry.inflate import inflate
 from img2world.geometry.layers import INVENTED, SEEN, Layer, LayeredWorld, layer_from_depth
 from img2world.geometry.mirror import mirror_normal, with_other_side
-from img2world.geometry.revolution import Revolution, round_shape
-from img2world.geometry.round_world import round_layers
+from img2world.geometry.revolution import round_shape
+from img2world.geometry.solid_world import solid_layers
+from img2world.geometry.solids import Solid
 
 if TYPE_CHECKING:
     from img2world.geometry.guess import ObjectGuess
@@ -47,8 +49,8 @@ FINER = 4
 FARTHEST_OUT = 0.48
 """Distance from the axis that the path turns about, relative to the frame's width: farther out is out of the frame."""
 
-ROUND_SIDE = 96
-"""Pixels of the frame in which a round shape is sought."""
+SOLID_SIDE = 96
+"""Pixels of the frame in which a simple shape is sought."""
 
 ELEVATION_SIDE = 192
 """The same in which the photo's elevation is guessed."""
@@ -127,36 +129,38 @@ def object_world(image: Image, foreground: Foreground, size: int, *, learned: bo
 def elevation_above(image: Image, foreground: Foreground) -> float:
     """How far above an object its photo was taken, in radians, as the embedded network guesses it; never from below.
 
-    Of what is round its outline tells it better.
+    Of what is round or a box its outline tells it better.
     """
     from img2world.geometry.guess import guess_object
 
     cut, camera = cut_out(image, foreground, ELEVATION_SIDE), object_camera(ELEVATION_SIDE)
     guess = guess_object(cut.rgb, cut.alpha)
-    shape = seen_as_round(cut, camera, guess)
+    shape = seen_as_solid(cut, camera, guess)
     return float(np.clip(guess.elevation if shape is None else shape.elevation, 0, STEEPEST))
 
 
 def learned_layers(cut: CutOut, camera: Cameras) -> tuple[Layer, Layer]:
-    """Front and back as the embedded network sees them; what is round as its outline tells."""
+    """Front and back as the embedded network sees them; what is round or a box as its outline tells."""
     from img2world.geometry.guess import guess_object
 
     guess = guess_object(cut.rgb, cut.alpha)
-    shape = seen_as_round(cut, camera, guess)
+    shape = seen_as_solid(cut, camera, guess)
     if shape is not None:
-        return round_layers(shape, cut.rgb, cut.alpha, camera)
+        return solid_layers(shape, cut.rgb, cut.alpha, camera)
     return shells(cut, camera, learned_halves(cut, camera, guess))
 
 
-def seen_as_round(cut: CutOut, camera: Cameras, guess: "ObjectGuess") -> Revolution | None:
-    """The round shape with the outline, if the network sees such a shape, too."""
+def seen_as_solid(cut: CutOut, camera: Cameras, guess: "ObjectGuess") -> Solid | None:
+    """The round shape or the box with the outline, if the network sees such a shape, too."""
     import cv2
 
-    side = (ROUND_SIDE, ROUND_SIDE)
+    side = (SOLID_SIDE, SOLID_SIDE)
     alpha, front, thickness = (
         cv2.resize(values, side, interpolation=cv2.INTER_AREA) for values in (cut.alpha, guess.front, guess.thickness)
     )
-    return round_shape(signed_distance(alpha), front, thickness, camera.resized(*side))
+    distance, small = signed_distance(alpha), camera.resized(*side)
+    round_one = round_shape(distance, front, thickness, small)
+    return round_one or box_shape(distance, front, thickness, guess.elevation, small)
 
 
 Halves = tuple[Float32[np.ndarray, "S S"], Float32[np.ndarray, "S S"], Float32[np.ndarray, "S S 3"]]

@@ -7,11 +7,20 @@ from how far above it is seen.
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64
+from jaxtyping import Float32, Float64
 
 from img2world.core.cameras import Cameras
 from img2world.core.conventions import INPUT_DISTANCE
 from img2world.geometry.layers import rays_in_cam
+from img2world.geometry.solids import (
+    LARGEST_DIFFERENCE,
+    LEAST_OVERLAP,
+    around_axis,
+    difference,
+    frame_width,
+    sampled,
+    up_in_cam,
+)
 
 ELEVATIONS = np.radians(np.arange(0, 61, 2.5))
 """Of the camera above the thing, that are tried."""
@@ -28,17 +37,10 @@ SAME_PLACE = 0.5
 REACH = 0.6
 """Half of the depth that is searched, relative to the frame's width at the thing's distance."""
 
-LEAST_OVERLAP = 0.95
-"""Of the outlines of a thing and of its round shape."""
-
-LARGEST_DIFFERENCE = 0.04
-"""From what the network sees: error of the front without its place and half of the thickness's, relative to the
-frame's width."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Revolution:
-    """A shape that is round about an axis through the point that the camera looks at."""
+    """A shape that is round about an axis through the point that the camera looks at; a `Solid`."""
 
     elevation: float
     """Of the camera, in radians: the axis leans by as much towards it."""
@@ -47,10 +49,7 @@ class Revolution:
     radii: Float64[np.ndarray, "N"]
 
     def surface(self, rows: int, columns: int) -> Float64[np.ndarray, "rows columns 3"]:
-        """Places on it in the space of the camera: from the bottom's middle to the top's, and once around.
-
-        Rows are evenly spaced; column 0 and the last look away from the camera.
-        """
+        """See `Solid`; rows are evenly spaced."""
         radii = np.concatenate([[0], self.radii, [0]])
         heights = np.concatenate([self.heights[:1], self.heights, self.heights[-1:]])
         way = np.concatenate([[0], np.cumsum(np.hypot(np.diff(radii), np.diff(heights)))])
@@ -62,10 +61,7 @@ class Revolution:
         )
 
     def depths(self, camera: Cameras) -> tuple[Float64[np.ndarray, "H W"], Float64[np.ndarray, "H W"]]:
-        """Depth of the first and of the last surface along +Z of the camera, NaN beside it; precise to half of a step.
-
-        A step is 0.02 of the frame's width at the thing's distance.
-        """
+        """See `Solid`; precise to half of a step, which is 0.02 of the frame's width at the thing's distance."""
         rays = rays_in_cam(camera).astype(np.float64)
         reach = REACH * frame_width(camera)
         depths = INPUT_DISTANCE + np.linspace(-reach, reach, STEPS)
@@ -82,23 +78,6 @@ class Revolution:
         near = depths[inside.argmax(0)] - half_step
         far = depths[STEPS - 1 - inside[::-1].argmax(0)] + half_step
         return np.where(hit, near, np.nan), np.where(hit, far, np.nan)
-
-
-def up_in_cam(elevation: float) -> Float64[np.ndarray, "3"]:
-    """Upwards as a camera sees it that looks down by an angle."""
-    return np.array([0, -np.cos(elevation), -np.sin(elevation)])
-
-
-def around_axis(elevation: float, angles: Float64[np.ndarray, "A"]) -> Float64[np.ndarray, "A 3"]:
-    """Directions across an axis that leans so, in the space of the camera: at angle 0 away from it, then rightwards."""
-    sideways = np.array([1.0, 0, 0])
-    away = np.cross(up_in_cam(elevation), sideways)
-    return np.sin(angles)[:, None] * sideways + np.cos(angles)[:, None] * away
-
-
-def frame_width(camera: Cameras) -> float:
-    """What the camera's frame is wide at the thing's distance, in lengths of the world."""
-    return INPUT_DISTANCE * camera.width / float(camera.intrinsics[0, 0, 0])
 
 
 def round_shape(
@@ -124,25 +103,6 @@ def round_shape(
         if shape is not None and (wrong := difference(shape, inside, front, thickness, camera)) < least:
             best, least = shape, wrong
     return best
-
-
-def difference(
-    shape: Revolution,
-    inside: Bool[np.ndarray, "S S"],
-    front: Float32[np.ndarray, "S S"],
-    thickness: Float32[np.ndarray, "S S"],
-    camera: Cameras,
-) -> float:
-    """How much a shape differs from what the network sees, see LARGEST_DIFFERENCE; infinite if its outline does."""
-    near, far = shape.depths(camera)
-    hit = np.isfinite(near)
-    both = hit & inside
-    if both.sum() < LEAST_OVERLAP * (hit | inside).sum():
-        return np.inf
-    frame = frame_width(camera)
-    of_front = front[both] - near[both] / frame
-    of_thickness = thickness[both] - (far - near)[both] / frame
-    return float(np.abs(of_front - np.median(of_front)).mean() + 0.5 * np.abs(of_thickness).mean())
 
 
 def largest_within(distance: Float32[np.ndarray, "S S"], camera: Cameras, elevation: float) -> Revolution | None:
@@ -190,13 +150,3 @@ def trimmed(heights: np.ndarray, radii: np.ndarray, elevation: float, pixel: flo
     low, high = sorted((used[bottom], used[top]))
     kept = slice(low, max(high, low + 1) + 1)
     return Revolution(elevation=elevation, heights=heights[kept], radii=radii[kept])
-
-
-def sampled(values: Float32[np.ndarray, "S S ..."], points: np.ndarray, camera: Cameras) -> Float32[np.ndarray, "..."]:
-    """Values of a map where points [..., 3] in the space of the camera are seen; held at the map's border."""
-    from img2world.geometry.warp import bilinear
-
-    projected = points @ camera.intrinsics[0].T.astype(np.float64)
-    xy = (projected[..., :2] / projected[..., 2:]).astype(np.float32).reshape(-1, 2)
-    read = bilinear(values.reshape(*values.shape[:2], -1), xy)
-    return read.reshape(*points.shape[:-1], *values.shape[2:])

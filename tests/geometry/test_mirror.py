@@ -9,7 +9,7 @@ from img2world.geometry.layers import rays_in_cam
 from img2world.geometry.mirror import mirror_normal, reflected, with_other_side
 from img2world.geometry.nano_geo import DIRECTIONS
 from img2world.geometry.object_world import CutOut, learned_halves, object_camera
-from img2world.geometry.revolution import around_axis, up_in_cam
+from img2world.geometry.solids import around_axis, up_in_cam
 
 SIZE = 128
 CAMERA = object_camera(SIZE)

@@ -12,8 +12,9 @@ from img2world.core.trajectory import orbit
 from img2world.geometry.foreground import find_foreground
 from img2world.geometry.layers import SEEN, rays_in_cam
 from img2world.geometry.object_world import cut_out, object_camera, object_world, signed_distance
-from img2world.geometry.revolution import Revolution, largest_within, round_shape, up_in_cam
-from img2world.geometry.round_world import depth_of, round_layers
+from img2world.geometry.revolution import Revolution, largest_within, round_shape
+from img2world.geometry.solid_world import depth_of, solid_layers
+from img2world.geometry.solids import up_in_cam
 from img2world.geometry.warp import Warper
 
 SIDE = 96
@@ -116,7 +117,7 @@ def test_hoops_close_behind_and_the_front_keeps_the_photo():
     height = heights_seen(shape, camera)
     rgb[np.abs(height) < 0.03] = (0.9, 0.8, 0.1)
     rgb[(height > 0.06) & (np.abs(np.arange(128) - 64) < 6)] = (1, 0, 0)  # a feature of the front
-    front, whole = round_layers(shape, rgb, hit.astype(np.float32), camera)
+    front, whole = solid_layers(shape, rgb, hit.astype(np.float32), camera)
     np.testing.assert_array_equal(front.texture, rgb)
     assert (front.seen == SEEN).all()
     assert (whole.seen < SEEN).all()

@@ -5,7 +5,7 @@ pytest.importorskip("numba")
 
 from img2world.geometry.guess import mirrored_planes
 from img2world.geometry.nano_geo import DIRECTIONS
-from img2world.geometry.revolution import around_axis
+from img2world.geometry.solids import around_axis
 from training.composition import Composition, Material
 from training.drawing import cam_from_place
 from training.place import Shot

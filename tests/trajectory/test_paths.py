@@ -8,7 +8,8 @@ from img2world.core.image import Image
 from img2world.core.metric import up_direction
 from img2world.core.trajectory import dynamic_orbit, orbit
 from img2world.geometry.object_world import object_camera
-from img2world.geometry.revolution import Revolution, up_in_cam
+from img2world.geometry.revolution import Revolution
+from img2world.geometry.solids import up_in_cam
 from img2world.trajectory.paths import (
     ArcTrajectory,
     AutoTrajectory,

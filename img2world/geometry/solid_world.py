@@ -1,4 +1,4 @@
-"""A round thing as two surfaces: the photo on the side that it shows, and the whole shape in its colours behind."""
+"""A thing of a simple shape as two surfaces: the photo on the side that it shows, all of it in its colours behind."""
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64
@@ -9,7 +9,7 @@ from img2world.geometry.fill import fill_smooth, nearest_known
 from img2world.geometry.layers import INVENTED, SEEN, Layer, grid_faces, layer_from_depth, layer_of_grid
 from img2world.geometry.mirror import GRAZING
 from img2world.geometry.painted import facing
-from img2world.geometry.revolution import Revolution, sampled
+from img2world.geometry.solids import Solid, sampled
 
 ROWS, COLUMNS = 192, 257
 """Of the surface's grid and of its texture: from bottom to top, and once around."""
@@ -21,8 +21,8 @@ SIDES = 12
 """Columns of the photo's two sides whose mean goes on behind."""
 
 
-def round_layers(
-    shape: Revolution, rgb: Float32[np.ndarray, "S S 3"], alpha: Float32[np.ndarray, "S S"], camera: Cameras
+def solid_layers(
+    shape: Solid, rgb: Float32[np.ndarray, "S S 3"], alpha: Float32[np.ndarray, "S S"], camera: Cameras
 ) -> tuple[Layer, Layer]:
     """The photo `rgb`, cut out by `alpha`, on the shape, and all of the shape."""
     points = shape.surface(ROWS, COLUMNS)
