@@ -17,7 +17,7 @@ ROWS, COLUMNS = 192, 257
 SUNK = 0.01
 """By how much the whole shape lies behind the photo where both show the same, relative to its distance."""
 
-SIDES = 12
+SIDES = 8
 """Columns of the photo's two sides whose mean goes on behind."""
 
 
