@@ -13,7 +13,7 @@ from jaxtyping import Float32, Float64
 from img2world.core.cameras import Cameras
 from img2world.core.conventions import INPUT_DISTANCE
 from img2world.geometry.layers import rays_in_cam
-from img2world.geometry.solids import LARGEST_DIFFERENCE, around_axis, difference, frame_width, up_in_cam
+from img2world.geometry.solids import FARTHEST_OUT, LARGEST_DIFFERENCE, around_axis, difference, frame_width, up_in_cam
 
 ELEVATIONS, TURNS = np.radians(np.arange(0, 61, 5)), np.radians(np.arange(-45, 45, 5))
 """Of the camera above the box, and of the box about the vertical, that are tried first."""
@@ -33,16 +33,16 @@ LEAST_CONVEX = 0.93
 LARGEST_MISFIT = 0.0035
 """Of the reach of the outline, relative to the frame's width, root mean square."""
 
-EXACT, INDEPENDENT = 0.004, 6
+REACH_ERROR, INDEPENDENT = 0.004, 6
 """Error to be expected of that reach, and how many of the directions err on their own."""
 
-SURE = np.radians(7.0)
+ELEVATION_ERROR = np.radians(7.0)
 """Error to be expected of the elevation that the network sees."""
 
 LENSES = 1e-3, 0.5
 """How far a perspective may be from that of the camera, relative to it: tried first as it should be, then freely."""
 
-SURE_VOLUME = 1.0
+VOLUME_ERROR = 1.0
 """Error to be expected of the logarithm of the volume that the network sees: it only decides what nothing else does."""
 
 THINNEST = 0.005
@@ -60,7 +60,7 @@ class Cuboid:
     elevation: float
     """Of the camera, in radians: the vertical leans by as much towards it."""
     turn: float
-    """From where its second side is that to the right and away from the camera, in radians."""
+    """About the vertical, in radians: at 0 its second size goes away from the camera, at 90 degrees to the right."""
     sizes: tuple[float, float, float]
     """Across, away, up; lengths of the world."""
     middle: tuple[float, float]
@@ -127,12 +127,15 @@ def box_shape(
     reach = reach_of(distance, camera)
     if reach is None:
         return None
-    volume = float(thickness[distance > 0].sum()) / thickness.size * frame_width(camera) ** 3
-    starts = roughly(reach, camera)
+    frame, starts = frame_width(camera), roughly(reach, camera)
+    volume = float(thickness[distance > 0].sum()) / thickness.size * frame**3
     for lens in LENSES:
         best, least = None, LARGEST_DIFFERENCE
         for start in starts:
             shape, misfit = exactly(start, reach, elevation, volume, lens, camera)
+            # What is seen end-on and long would leave the frame when it turns.
+            if 0.5 * np.hypot(*shape.sizes[:2]) > FARTHEST_OUT * frame:
+                continue
             if misfit < LARGEST_MISFIT and (wrong := difference(shape, distance > 0, front, thickness, camera)) < least:
                 best, least = shape, wrong
         if best:
@@ -204,8 +207,11 @@ def exactly(
         return (focal * corners[:, :2] / depths @ _NORMALS.T).max(0) - reach
 
     def surprise(values: Float64[np.ndarray, "8"]) -> Float64[np.ndarray, "75"]:
-        of_outline = misfits(values) / EXACT * np.sqrt(INDEPENDENT / DIRECTIONS)
-        of_network = (values[0] - elevation) / SURE, np.log(values[2:5].prod() / max(volume, 1e-9)) / SURE_VOLUME
+        of_outline = misfits(values) / REACH_ERROR * np.sqrt(INDEPENDENT / DIRECTIONS)
+        of_network = (
+            (values[0] - elevation) / ELEVATION_ERROR,
+            np.log(values[2:5].prod() / max(volume, 1e-9)) / VOLUME_ERROR,
+        )
         return np.array([*of_outline, *of_network, (values[-1] - 1) / lens])
 
     values = np.array([start.elevation, start.turn, *start.sizes, *start.middle, 1])

@@ -17,7 +17,7 @@ from img2world.geometry.layers import INVENTED, SEEN, Layer, LayeredWorld, layer
 from img2world.geometry.mirror import mirror_normal, with_other_side
 from img2world.geometry.revolution import round_shape
 from img2world.geometry.solid_world import solid_layers
-from img2world.geometry.solids import Solid
+from img2world.geometry.solids import FARTHEST_OUT, Solid
 
 if TYPE_CHECKING:
     from img2world.geometry.guess import ObjectGuess
@@ -45,9 +45,6 @@ OUTSIDE = 4
 
 FINER = 4
 """Cells per pixel along each side where an outline is measured between pixels."""
-
-FARTHEST_OUT = 0.48
-"""Distance from the axis that the path turns about, relative to the frame's width: farther out is out of the frame."""
 
 SOLID_SIDE = 96
 """Pixels of the frame in which a simple shape is sought."""

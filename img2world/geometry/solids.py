@@ -8,6 +8,9 @@ from jaxtyping import Bool, Float32, Float64
 from img2world.core.cameras import Cameras
 from img2world.core.conventions import INPUT_DISTANCE
 
+FARTHEST_OUT = 0.48
+"""Distance from the axis that the path turns about, relative to the frame's width: farther out is out of the frame."""
+
 LEAST_OVERLAP = 0.95
 """Of the outlines of a thing and of its simple shape."""
 
