@@ -191,7 +191,8 @@ def exactly(
 ) -> tuple[Cuboid, float]:
     """The box near `start` with such an outline, and its misfit; what this leaves open is as the network sees it.
 
-    `lens` is one of LENSES.
+    That are `elevation`, in radians, and `volume`, in cubed lengths of the world; `lens` is one of LENSES. The misfit
+    has the units of LARGEST_MISFIT.
     """
     from scipy.optimize import least_squares
 

@@ -180,7 +180,7 @@ def test_a_photo_of_a_crate_becomes_a_box_with_flat_sides():
     np.testing.assert_allclose(np.abs(np.array(normals) @ np.transpose(normals)), np.eye(3), atol=0.05)
 
 
-def test_a_box_keeps_the_photo_and_is_all_of_a_colour_behind():
+def test_a_box_keeps_the_photo_and_has_its_colours_all_around():
     photo, shape = crate(15, 30)
     front, whole = solid_layers(
         shape, photo.rgb.astype(np.float32) / 255, photo.alpha.astype(np.float32) / 255, object_camera(256)
