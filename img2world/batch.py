@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from img2world.batch_summary import Result, write_summary
+from img2world.batch_summary import PAGE, TABLE, Result, write_summary
 from img2world.core.errors import Img2WorldError, RunFolderError
 from img2world.core.threads import usable_cores
 from img2world.disk import NO_ACCESS, clear_disk_errors, locked, write_text
@@ -22,6 +22,9 @@ from img2world.source import is_video
 from img2world.video.photos import SUFFIXES
 
 NAMES, LOGS = "batch.json", "logs"
+RESERVED = {NAMES, LOGS, PAGE, TABLE}
+"""What the batch itself writes beside the run folders."""
+
 THREADS = ("IMG2WORLD_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -116,10 +119,11 @@ def name_entries(entries: Sequence[Entry], out: Path) -> list[Entry]:
         if where not in names:
             wanted = _folder_name(entry.name or entry.input.stem)
             candidates = [wanted, *(f"{wanted}-{i}" for i in range(2, len(entries) + len(taken) + 3))]
-            names[where] = next(name for name in candidates if name not in taken and name != LOGS)
+            names[where] = next(name for name in candidates if name not in taken and name.lower() not in RESERVED)
             taken[names[where]] = where
         named.append(Entry(input=entry.input, recipe=entry.recipe, name=names[where]))
-    write_text(place, json.dumps(taken, indent=1, ensure_ascii=False) + "\n")
+    # Escapes, since a file name need not be UTF-8.
+    write_text(place, json.dumps(taken, indent=1) + "\n")
     # The same input listed twice is one run.
     return list({entry.name: entry for entry in named}.values())
 

@@ -14,6 +14,7 @@ from PIL import Image as PillowImage
 
 from img2world.disk import write_text
 
+PAGE, TABLE = "summary.html", "summary.csv"
 METRICS = ("heldout_psnr", "heldout_ssim", "train_psnr", "num_gaussians", "seconds", "peak_rss_gb")
 NUM_FRAMES, THUMBNAIL = 6, 128
 """Frames shown of each run, and their longest side in pixels."""
@@ -46,17 +47,22 @@ def write_summary(results: Sequence[Result], out: Path) -> None:
     writer.writerow(["input", "name", "state", *METRICS, "error"])
     for result in results:
         figures = [f"{result.metrics[name]:.6g}" if name in result.metrics else "" for name in METRICS]
-        writer.writerow([result.input, result.name, result.state, *figures, result.error])
-    write_text(out / "summary.csv", table.getvalue())
+        writer.writerow([printable(result.input), result.name, result.state, *figures, printable(result.error)])
+    write_text(out / TABLE, table.getvalue())
     done = sum(result.state == "done" for result in results)
     heads = "".join(f"<th>{name.replace('_', ' ')}</th>" for name in METRICS)
     rows = "\n".join(_row(result, out) for result in results)
     write_text(
-        out / "summary.html",
+        out / PAGE,
         f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{html.escape(out.name)}</title>'
         f"<style>{STYLE}</style>\n<h1>{html.escape(out.name)}</h1><p>{done} of {len(results)} done</p>\n"
         f"<table><tr><th>input</th><th>picture and video</th>{heads}</tr>\n{rows}\n</table></html>\n",
     )
+
+
+def printable(text: str) -> str:
+    """Return the text with a replacement character for each byte of a file name that is not UTF-8."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _row(result: Result, out: Path) -> str:
@@ -64,9 +70,9 @@ def _row(result: Result, out: Path) -> str:
     name, folder = html.escape(result.name), quote(result.name)
     page = out / result.name / "exports" / "world.html"
     label = f'<a href="{folder}/exports/world.html">{name}</a>' if page.exists() else name
-    label += f"<br><small>{html.escape(Path(result.input).name)}</small>"
+    label += f"<br><small>{html.escape(printable(Path(result.input).name))}</small>"
     if result.state != "done":
-        reason = html.escape(result.error)
+        reason = html.escape(printable(result.error))
         return f'<tr class="failed"><td>{label}</td><td colspan="{len(METRICS) + 1}">{reason}</td></tr>'
     figures = [f"{result.metrics[name]:.4g}" if name in result.metrics else "" for name in METRICS]
     cells = "".join(f'<td class="number">{figure}</td>' for figure in figures)

@@ -29,7 +29,8 @@ def write_text(path: Path, text: str) -> None:
     """Write a small file at once or not at all. Raises RunFolderError when the disk does not take it."""
     beside = path.with_name(f"{PARTIAL}{path.name}")
     with clear_disk_errors(path.parent, also=NO_ACCESS):
-        with beside.open("w", encoding="utf-8") as file:
+        # A file name need not be UTF-8; what it is made of is kept.
+        with beside.open("w", encoding="utf-8", errors="surrogateescape") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -112,7 +113,7 @@ def locked(folder: Path) -> Iterator[None]:
     The lock belongs to the process: however it ends, it is free again.
     """
     with clear_disk_errors(folder, also=NO_ACCESS):
-        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

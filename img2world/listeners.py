@@ -24,7 +24,8 @@ def quality_text(quality: Mapping[str, float]) -> str:
 
 def json_text(value: Mapping[str, object]) -> str:
     """One line of JSON; numbers that JSON lacks become null."""
-    return json.dumps({key: _finite(item) for key, item in value.items()}, ensure_ascii=False)
+    # ASCII: a terminal may have another encoding, and a file name need not be text in any.
+    return json.dumps({key: _finite(item) for key, item in value.items()})
 
 
 def json_lines(write: Callable[[str], object]) -> Listener:

@@ -124,7 +124,7 @@ def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
     """
     path = recipe_path(name)
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
     except (OSError, ValueError) as error:
         raise RecipeError(
             f"the recipe cannot be read: {error} ({path})", hint="a recipe is a TOML file, see pipelines/auto.toml"
@@ -230,7 +230,12 @@ def _build(backend: type, options: dict[str, Any], where: str) -> Any:
     for option in PATH_OPTIONS:
         if values.get(option):
             # The saved recipe shall work from any folder.
-            values[option] = kinds[option](Path(values[option]).expanduser().absolute())
+            path = Path(values[option]).expanduser().absolute()
+            if path.exists() and not (path.is_file() or path.is_dir()):
+                raise RecipeError(
+                    f"{where}.{option} is neither a file nor a folder: {path}", hint="save it to a file and name that"
+                )
+            values[option] = kinds[option](path)
     return backend(**values)
 
 

@@ -104,6 +104,7 @@ class RunFolder:
                     f"the folder is not empty and not a run folder: {path}",
                     hint="give a new folder with --out, or empty this one",
                 )
+            check_inside(path, SHARED)
         with locked(path):
             with clear_disk_errors(path, also=NO_ACCESS):
                 for item in path.iterdir():
@@ -244,12 +245,20 @@ class RunFolder:
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """The manifest of a run folder. Raises RunFolderError when there is none that can be read."""
+    """Read the manifest of a run folder.
+
+    Raises RunFolderError when there is none that can be read, or when it names files that lie elsewhere.
+    """
+    if path.exists() and not path.is_dir():
+        raise RunFolderError(
+            f"this is a file, not a run folder: {path}", hint="give a folder that `img2world run` made"
+        )
+    check_inside(path, MANIFEST)
     try:
         manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-        names = [PurePosixPath(name) for entry in manifest["stages"].values() for name in entry.get("files", {})]
-        if any(name.is_absolute() or ".." in name.parts for name in names):
-            raise ValueError("it names files outside of the folder")
+        names = {name for entry in manifest["stages"].values() for name in entry.get("files", {})}
+        # Whatever lies in one folder has the same parents.
+        places = {PurePosixPath(name) for name in names} | {PurePosixPath(name).parent for name in names}
     except FileNotFoundError as error:
         raise RunFolderError(
             f"this is no run folder, it has no {MANIFEST}: {path}", hint="give a folder that `img2world run` made"
@@ -257,9 +266,22 @@ def read_manifest(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunFolderError(
             f"{MANIFEST} cannot be used ({type(error).__name__}: {error}): {path}",
-            hint="remove the folder and make the run again",
+            hint="make the run again in another folder",
         ) from error
+    for place in sorted(places):
+        check_inside(path, str(place))
     return manifest
+
+
+def check_inside(run: Path, name: str) -> None:
+    """Check that a path of a run folder stays inside it. Raises RunFolderError when it leaves or passes a link."""
+    place = PurePosixPath(name)
+    way = [run.joinpath(*place.parts[: i + 1]) for i in range(len(place.parts))]
+    if place.is_absolute() or ".." in place.parts or any(step.is_symlink() for step in way):
+        raise RunFolderError(
+            f"{name} leads out of the run folder: {run}",
+            hint="a run folder holds no symbolic links; put the files themselves in their place",
+        )
 
 
 def peak_rss_gb() -> float:

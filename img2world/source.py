@@ -48,6 +48,10 @@ def find_source(path: Path) -> Source:
     A file that is no video counts as a picture; whether it really is one shows when it is read.
     """
     path = path.expanduser().absolute()
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise ImageError(
+            f"this is neither a file nor a folder: {path}", hint="save the picture or video to a file and give that"
+        )
     if path.is_dir():
         if (path / MANIFEST).exists():
             raise ImageError(

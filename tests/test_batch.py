@@ -149,6 +149,29 @@ def test_names_are_safe_unique_and_stay_the_same(tmp_path):
     assert len(name_entries([Entry(input=paths[0])] * 2, tmp_path)) == 1
 
 
+def test_names_of_the_batch_itself_are_left_to_it(tmp_path):
+    paths = [Path(f"/a/{name}.png") for name in ("summary.html", "Summary.csv", "batch.json", "logs")]
+    names = {entry.name.lower() for entry in name_entries([Entry(input=path) for path in paths], tmp_path)}
+    assert names == {"summary.html-2", "summary.csv-2", "batch.json-2", "logs-2"}
+
+
+def test_file_name_that_is_not_utf_8_is_an_input_like_any_other(words, picture, tmp_path):
+    """As a picture from an old archive: its name is in Latin-1."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    latin, broken = (folder / os.fsdecode(name) for name in (b"caf\xe9.png", b"\xe9.jpg"))
+    shutil.copy(picture, latin)
+    broken.write_bytes(b"\xff\xd8\xff\xe0 no more")
+    process = subprocess.run(words(folder), capture_output=True, check=False)
+    assert process.returncode == 1, process.stderr
+    assert json.loads(process.stdout.splitlines()[-1])["done"] == 1
+    summary = {row["input"]: row["state"] for row in rows(tmp_path / "out").values()}
+    assert summary == {f"{folder}/caf\ufffd.png": "done", f"{folder}/\ufffd.jpg": "failed"}
+    (tmp_path / "out" / "summary.html").read_text(encoding="utf-8")
+    # The names are known again.
+    assert [entry.name for entry in name_entries([Entry(input=latin)], tmp_path / "out")] == ["caf_"]
+
+
 def test_broken_list_of_names_is_refused(tmp_path):
     (tmp_path / "batch.json").write_text("{")
     with pytest.raises(RunFolderError, match="broken"):

@@ -110,7 +110,7 @@ def test_same_input_and_recipe_give_the_same_bytes_elsewhere(calm, picture, fini
 def test_changed_option_redoes_only_what_depends_on_it(again):
     made, _ = again("splat.steps=10")
     assert made == {"splat", "measure", "export.ply", "export.html"}
-    made, _ = again("splat.steps=10", "export.ply.full_sh=false")
+    made, _ = again("splat.steps=10", "export.ply.full_sh=true")
     assert made == {"export.ply"}
 
 

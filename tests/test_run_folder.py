@@ -221,10 +221,59 @@ def test_foreign_folder_is_left_alone(run):
 def test_broken_manifest_is_refused(run, text):
     run.mkdir()
     (run / "run.json").write_bytes(text.encode("latin-1"))
-    with pytest.raises(RunFolderError, match=r"run\.json cannot be used"):
+    with pytest.raises(RunFolderError, match=r"run\.json cannot be used|leads out of the run folder"):
         make_once(run)
     with pytest.raises(RunFolderError):
         read_manifest(run)
+
+
+@pytest.mark.parametrize("linked", ["exports", "exports/x"])
+def test_linked_folder_is_never_followed(run, tmp_path, linked):
+    """A run folder from somebody else whose manifest has us replace or remove files elsewhere."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "x").write_text("precious")
+    (run / linked).parent.mkdir(parents=True)
+    (run / linked).symlink_to(outside if linked == "exports" else outside / "x")
+    entry = {"state": "done", "key": "", "reads": "", "seconds": 0, "peak_rss_gb": 0, "metrics": {}}
+    entry["files"] = {"exports/x": file_digest(outside / "x")}
+    (run / "run.json").write_text(json.dumps({"stages": {"export.ply": entry}}))
+    with pytest.raises(RunFolderError, match="leads out of the run folder"):
+        read_manifest(run)
+    with pytest.raises(RunFolderError, match="leads out"), RunFolder.open(run) as folder:
+        folder.discard("export.ply")
+    (run / "run.json").write_text(json.dumps({"stages": {}}))
+    if linked == "exports":
+        with pytest.raises(RunFolderError, match="leads out"):
+            make_once(run, product="exports")
+    assert [path.name for path in outside.iterdir()] == ["x"]
+    assert (outside / "x").read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["run.json", ".lock"])
+def test_linked_file_is_never_written_through(run, tmp_path, name):
+    make_once(run)
+    (tmp_path / "precious").write_text((run / name).read_text())
+    before = (tmp_path / "precious").read_text()
+    (run / name).unlink()
+    (run / name).symlink_to(tmp_path / "precious")
+    with pytest.raises(RunFolderError):
+        make_once(run, "stew")
+    assert (tmp_path / "precious").read_text() == before
+
+
+def test_run_folder_may_itself_be_a_link(run, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    run.symlink_to(tmp_path / "elsewhere")
+    assert make_once(run)[0] == ["lunch"]
+    assert make_once(run)[0] == []
+
+
+def test_file_is_not_called_a_broken_run_folder(tmp_path):
+    (tmp_path / "scene.ply").write_bytes(b"ply")
+    with pytest.raises(RunFolderError, match="a file, not a run folder") as caught:
+        read_manifest(tmp_path / "scene.ply")
+    assert "remove" not in caught.value.hint
 
 
 def test_entry_of_another_version_counts_as_not_done(run):

@@ -16,6 +16,8 @@ from img2world.core.errors import ImageError, RunFolderError
 if TYPE_CHECKING:
     from img2world.source import Source
 
+WORLD_PAGE = "exports/world.html"
+
 
 @app.command()
 def run(
@@ -173,9 +175,12 @@ def view(
     img2world view runs/photo --lan      then open the address on a phone
     """
     with exit_codes():
+        from img2world.run_folder import check_inside
         from img2world.viewer.serve import EVERYWHERE, serve
 
-        page = run / "exports" / "world.html" if run.is_dir() else run
+        if run.is_dir():
+            check_inside(run, WORLD_PAGE)
+        page = run / WORLD_PAGE if run.is_dir() else run
         host = EVERYWHERE if lan else "127.0.0.1"
         serve(page, host=host, port=port, open_browser=browser, on_ready=lambda url: say(f"{url}  (Ctrl-C ends it)"))
 

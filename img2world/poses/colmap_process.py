@@ -219,9 +219,9 @@ def describe(model: "Reconstruction") -> dict[str, np.ndarray]:
         "view_errors": np.array([np.mean([errors[i] for i in ids]) if ids else np.inf for ids in seen]),
         "points": np.array([point.xyz for point in points]).reshape(-1, 3),
         "point_colors": np.array([point.color for point in points], np.uint8).reshape(-1, 3),
-        "point_errors": np.array([point.error for point in points]),
-        "track_lengths": np.array([point.track.length() for point in points]),
-        "in_first": np.array([i in in_first for i in sorted(model.point3D_ids())]),
+        "point_errors": np.array([point.error for point in points], np.float64),
+        "track_lengths": np.array([point.track.length() for point in points], np.int64),
+        "in_first": np.array([i in in_first for i in sorted(model.point3D_ids())], bool),
         **_tracks(model, images),
     }
 

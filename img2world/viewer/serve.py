@@ -101,11 +101,17 @@ def _read(page: Path | str) -> bytes:
     if isinstance(page, str):
         return page.encode("utf-8")
     try:
-        return page.read_bytes()
+        content = page.read_bytes() if page.is_file() or not page.exists() else b""
     except OSError as error:
         raise Img2WorldError(
             f"the page cannot be read: {error.strerror}, {page}", hint="make it with `img2world export RUN`"
         ) from error
+    if not content.lstrip().startswith(b"<"):
+        raise Img2WorldError(
+            f"this is not a page: {page}",
+            hint="give a run folder, or the world.html of one, which lies in its exports/",
+        )
+    return content
 
 
 def _lan_address() -> str:

@@ -12,7 +12,7 @@ from img2world.core.rotation import matrix_from_quat
 from img2world.core.trajectory import on_sphere
 from img2world.core.views import Views
 from img2world.poses.colmap import ColmapPoses, Found, good_points, to_our_world
-from img2world.poses.colmap_process import image_pairs
+from img2world.poses.colmap_process import describe, image_pairs
 from img2world.video.synthetic import SyntheticVideo
 
 
@@ -188,6 +188,25 @@ def test_world_is_turned_moved_and_scaled_back(converging):
     else:
         assert np.median(points[:, 2]) == pytest.approx(0, abs=1e-9)
         assert np.allclose(world_from_cam[:, :3, :3], np.eye(3), atol=1e-9)
+
+
+def test_model_without_points_is_refused_in_one_line():
+    """COLMAP's own reconstruction of two frames that share nothing: its lists are empty."""
+    pycolmap = pytest.importorskip("pycolmap")
+    model = pycolmap.Reconstruction()
+    model.add_camera_with_trivial_rig(
+        pycolmap.Camera(model="SIMPLE_PINHOLE", width=64, height=48, params=[60, 32, 24], camera_id=1)
+    )
+    for i in range(2):
+        keypoints = np.zeros((0, 2))
+        image = pycolmap.Image(name=f"{i:04d}.png", camera_id=1, image_id=i + 1, keypoints=keypoints)
+        model.add_image_with_trivial_frame(image, pycolmap.Rigid3d())
+    described = describe(model)
+    for name in ("placed", "in_first", "track_lengths", "point_errors"):
+        assert described[name].dtype == getattr(found_model(), name).dtype, name
+    found = Found(intrinsics=np.eye(3), places=np.zeros((0, 0, 2), np.float32), **described)
+    with pytest.raises(PoseError, match="the first frame sees no point"):
+        to_our_world(found)
 
 
 def test_bad_points_are_dropped():
