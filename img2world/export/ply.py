@@ -26,8 +26,9 @@ FULL_BASES = 16
 class PlyExport:
     """scene.ply: every number of every Gaussian, as 3DGS viewers and engines read it."""
 
-    full_sh: bool = True
-    """Always write 45 f_rest columns, zero where the scene has fewer: some engines read only rows of 62 floats."""
+    full_sh: bool = False
+    """Write 45 f_rest columns, zero where the scene has fewer, for engines that read only rows of 62 floats. Converters
+    take the zeros for colours and need minutes for them."""
 
     filename: ClassVar[str] = "scene.ply"
 

@@ -12,13 +12,14 @@ from img2world.core.ply import read_ply, write_ply
 from img2world.core.splat_ply import gaussians_from_columns, read_gaussians
 from img2world.export.ply import PlyExport, columns_from_gaussians
 
-LAYOUT = ["x", "y", "z", "nx", "ny", "nz", "f_dc_0", "f_dc_1", "f_dc_2", *(f"f_rest_{i}" for i in range(45))]
-LAYOUT += ["opacity", "scale_0", "scale_1", "scale_2", "rot_0", "rot_1", "rot_2", "rot_3"]
+HEAD = ["x", "y", "z", "nx", "ny", "nz", "f_dc_0", "f_dc_1", "f_dc_2"]
+TAIL = ["opacity", "scale_0", "scale_1", "scale_2", "rot_0", "rot_1", "rot_2", "rot_3"]
+LAYOUT = [*HEAD, *(f"f_rest_{i}" for i in range(45)), *TAIL]
 
 
 def test_a_scene_is_written_in_the_layout_of_3dgs(balls_scene, balls_views, tmp_path):
     path = tmp_path / "scene.part"
-    facts = PlyExport().write(balls_scene, balls_views, path)
+    facts = PlyExport(full_sh=True).write(balls_scene, balls_views, path)
     header = path.read_bytes().split(b"end_header\n")[0].decode()
     assert [line.split()[2] for line in header.splitlines() if line.startswith("property")] == LAYOUT
     assert {line.split()[1] for line in header.splitlines() if line.startswith("property")} == {"float"}
@@ -28,6 +29,16 @@ def test_a_scene_is_written_in_the_layout_of_3dgs(balls_scene, balls_views, tmp_
     # The file keeps our axes: the green ball is at negative y.
     np.testing.assert_array_equal(cloud.vertices.astype(np.float32), balls_scene.gaussians.means)
     assert cloud.vertices[2000:4000, 1].mean() == pytest.approx(-0.25, abs=0.01)
+
+
+@pytest.mark.parametrize(("bases", "rest"), [(1, 0), (4, 9), (9, 24), (16, 45)])
+def test_colours_are_written_at_their_own_degree(random_gaussians, balls_scene, balls_views, tmp_path, bases, rest):
+    scene = replace(balls_scene, gaussians=random_gaussians(20, bases))
+    path = tmp_path / "scene.ply"
+    PlyExport().write(scene, balls_views, path)
+    assert list(read_ply(path)) == [*HEAD, *(f"f_rest_{i}" for i in range(rest)), *TAIL]
+    with path.open("rb") as file:
+        assert len(trimesh.load(file, file_type="ply", process=False).vertices) == 20
 
 
 def test_columns_hold_what_the_reference_code_puts_there():
@@ -134,5 +145,5 @@ def test_a_damaged_file_is_noticed(balls_scene, balls_views, tmp_path, monkeypat
         path.write_bytes(bytes(data))
 
     monkeypatch.setattr(ply, "write_ply", damage)
-    with pytest.raises(ExportError, match="wrong in 1 of 62 columns: rot_3"):
+    with pytest.raises(ExportError, match="wrong in 1 of 17 columns: rot_3"):
         PlyExport().write(balls_scene, balls_views, tmp_path / "scene.ply")
