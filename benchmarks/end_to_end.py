@@ -15,8 +15,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from img2world.core.resources import resource_folder
 from img2world.doctor.environment import memory_gb
-from img2world.resources import resource_folder
 
 README = Path(__file__).parent / "README.md"
 BEGIN, END = "<!-- end_to_end: begin -->", "<!-- end_to_end: end -->"

@@ -26,18 +26,19 @@ from img2world.core.pose_report import PoseReport
 from img2world.core.progress import Progress
 from img2world.core.scene import Scene
 from img2world.core.views import Views
-from img2world.disk import code_digest, path_digest, write_text
-from img2world.recipe import PATH_OPTIONS, Recipe, backend_name, options_of, recipe_text, with_options
-from img2world.report import FINDINGS, write_report
-from img2world.run_folder import RECIPE, Listener, RunFolder, nobody
-from img2world.source import Source
+from img2world.runs.code import code_digest
+from img2world.runs.files import file_digest, path_digest, write_text
+from img2world.runs.folder import RECIPE, Listener, RunFolder, nobody
+from img2world.runs.recipe import PATH_OPTIONS, Recipe, backend_name, options_of, recipe_text, with_options
+from img2world.runs.report import FINDINGS, write_report
+from img2world.runs.source import Source
 from img2world.video import VIDEOS
 from img2world.video.diffusion import checkpoints
 from img2world.video.diffusion.cards import CARDS, licence_note, licence_text
 
 STAGES = ("input", "trajectory", "video", "doctor", "poses", "splat", "measure", "export")
-SHARED_CODE = ("img2world.geometry", "img2world.render", "img2world.render._native", "img2world.core", __name__)
-"""What every stage may call: a change in it makes all products out of date."""
+SHARED_CODE = "img2world.core"
+"""What every stage may call beside what its backend imports."""
 
 WORLD = "world.json"
 LICENCE_FILE = "LICENCE.txt"
@@ -203,7 +204,7 @@ def examine(folder: RunFolder, frames: Product[Frames], *, anyway: bool) -> None
 
     folder.stage(
         "doctor",
-        options={"code": code_digest("img2world.doctor", *SHARED_CODE)},
+        options=code_of("img2world.doctor.video"),
         reads=digests(frames=frames),
         make=make,
     )
@@ -221,7 +222,7 @@ def judge(folder: RunFolder, *, anyway: bool) -> None:
     table = json.loads((folder.path / "views" / "transforms.json").read_text()).get("pose_report")
     report = None if table is None else PoseReport.from_json(table)
     if report is not None and report.moving_frames:
-        from img2world.doctor.motion import moving_subject
+        from img2world.doctor.camera_motion import moving_subject
 
         warnings.warn(moving_subject(report.moving_share, report.moving_frames).line(), stacklevel=2)
     if report is None or report.grade in ("A", "B"):
@@ -300,7 +301,7 @@ def measure(folder: RunFolder, recipe: Recipe, scene: Product[Scene]) -> None:
         known = {"metres_per_unit": world.metres_per_unit} if recipe.metric else {}
         return {"height": world.height, "ground": world.ground, **known}
 
-    options = {"code": code_digest(*SHARED_CODE), "metric": recipe.metric}
+    options = {**code_of(), "metric": recipe.metric}
     folder.stage("measure", options=options, reads=digests(scene=scene), make=make)
 
 
@@ -320,16 +321,20 @@ def digests(**products: Product[Any] | None) -> dict[str, str]:
 
 
 def code_of(backend: object = None, seed: int = 0) -> dict[str, Any]:
-    """What decides a stage's result beside its input: code, options and seed, for its key."""
-    if backend is None:
-        return {"code": code_digest(*SHARED_CODE)}
-    package = type(backend).__module__.rpartition(".")[0]
+    """Return what decides a stage's result beside its input: code, options and seed, for its key.
+
+    `backend` is the one that does the work, the name of the module that does, or None where core alone does.
+    """
+    own = {"pipeline": file_digest(Path(__file__))}
+    if backend is None or isinstance(backend, str):
+        return {**own, "code": code_digest(SHARED_CODE, *([backend] if backend else []))}
+    code = code_digest(SHARED_CODE, type(backend).__module__)
     # A file counts by what is in it, wherever it lies.
     options = options_of(backend)
     for option in PATH_OPTIONS:
         if options.get(option):
             options[option] = path_digest(Path(options[option]))
-    return {"backend": type(backend).__name__, "code": code_digest(package, *SHARED_CODE), "seed": seed, **options}
+    return {**own, "backend": type(backend).__name__, "code": code, "seed": seed, **options}
 
 
 def save_input(image: Image, folder: Path) -> None:

@@ -30,8 +30,8 @@ def picture(tmp_path) -> Path:
 def finished(tmp_path_factory) -> Path:
     """The run folder of a tiny run; to be copied, never to be changed."""
     from img2world.pipeline import run
-    from img2world.recipe import load_recipe
-    from img2world.source import find_source
+    from img2world.runs.recipe import load_recipe
+    from img2world.runs.source import find_source
 
     folder = tmp_path_factory.mktemp("finished")
     save_picture(folder / "photo.png")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from img2world.cli import main
-from img2world.run_folder import RunFolder
+from img2world.runs.folder import RunFolder
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = (

@@ -19,9 +19,9 @@ from img2world.core.pose_report import PoseReport
 from img2world.core.scene import Scene
 from img2world.core.views import Views
 from img2world.pipeline import STAGES, judge, load_input, run, save_input
-from img2world.recipe import load_recipe
-from img2world.run_folder import RunFolder, read_manifest
-from img2world.source import find_source, source_of_run
+from img2world.runs.folder import RunFolder, read_manifest
+from img2world.runs.recipe import load_recipe
+from img2world.runs.source import find_source, source_of_run
 
 
 def product_hashes(folder: Path) -> dict[str, str]:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from evaluation.assets import TexturedMesh, load_asset
 from img2world.core.conventions import Y_UP_FROM_WORLD
-from img2world.evaluation.assets import TexturedMesh, load_asset
 from training.composition import Composition, Material
 from training.materials import Maker
 from training.shapes import Shape

@@ -6,12 +6,13 @@ from jaxtyping import Float32
 
 from img2world.core.cameras import Cameras
 from img2world.core.conventions import INPUT_DISTANCE
-from img2world.geometry.anchors import continued_rgb
-from img2world.geometry.fill import nearest_known
-from img2world.geometry.layers import LayeredWorld
-from img2world.geometry.layout import Layout
-from img2world.geometry.learned_layout import LEAST_SKY, with_learned_depth
-from img2world.geometry.object_world import (
+from img2world.layered.anchor_frames import continued_rgb
+from img2world.layered.depth_slices import sliced_world
+from img2world.layered.inpaint import nearest_known
+from img2world.layered.layers import LayeredWorld
+from img2world.layered.layout import Layout
+from img2world.layered.learned_layout import LEAST_SKY, with_learned_depth
+from img2world.layered.object_layers import (
     LEARNED_RIM_SLOPE,
     CutOut,
     bevelled,
@@ -19,9 +20,8 @@ from img2world.geometry.object_world import (
     learned_layers,
     shells,
 )
-from img2world.geometry.scene_world import parts_of_layout
-from img2world.geometry.sliced_world import sliced_world
-from img2world.geometry.warp import Warped, Warper
+from img2world.layered.scene_layers import parts_of_layout
+from img2world.layered.warp import Warped, Warper
 from training.sequences import Posed
 
 NEAREST, FARTHEST = 0.4, 2.5

@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 import torch
 
-from img2world.geometry.guess import OBJECT_WEIGHTS, SCENE_WEIGHTS, working_size
-from img2world.geometry.inflate import inflate
-from img2world.geometry.layout import SKY_DEPTH, layout_of
-from img2world.geometry.nano_geo import OUTPUTS, Channel, NanoGeo, network_input
+from img2world.depth.network import OUTPUTS, Channel, NanoGeo, network_input
+from img2world.depth.predict import OBJECT_WEIGHTS, SCENE_WEIGHTS, working_size
+from img2world.layered.inflate import inflate
+from img2world.layered.layout import SKY_DEPTH, layout_of
 from training.geo_loss import scene_errors
 from training.held_out import SIDE, held_out_views, mean_map, predict, stance_table, table
 from training.views import Studio, View
@@ -172,7 +172,7 @@ def real_table(
 
 def asset_views(manifest: Path, count: int) -> list[View]:
     """Views of models that are kept aside."""
-    from img2world.evaluation.assets import manifest_split
+    from evaluation.assets import manifest_split
     from training.assets import load_assets
 
     compositions, pictures = load_assets(manifest_split(manifest)[1][:count], 0)

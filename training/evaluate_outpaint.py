@@ -11,9 +11,9 @@ from collections.abc import Sequence as Many
 import numpy as np
 import torch
 
-from img2world.geometry.guess import network
-from img2world.geometry.outpaint import WEIGHTS
-from img2world.geometry.warp import Warper
+from img2world.depth.predict import network
+from img2world.layered.outpaint import WEIGHTS
+from img2world.layered.warp import Warper
 from training.caches import cache_of
 from training.fill_in_use import ANCHORS, BETWEEN, SIDE, held_out_paths, sums, with_nearest
 from training.fill_measure import decibels

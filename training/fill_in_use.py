@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 
 from img2world.core.cameras import joined
-from img2world.geometry.fill import nearest_known
-from img2world.geometry.filled_world import ANCHORS, STEPS, repainted
-from img2world.geometry.layers import SEEN
-from img2world.geometry.nano_fill import NanoFill
-from img2world.geometry.warp import Warped, Warper
+from img2world.layered.diffusion_fill import ANCHORS, STEPS, repainted
+from img2world.layered.fill_network import NanoFill
+from img2world.layered.inpaint import nearest_known
+from img2world.layered.layers import SEEN
+from img2world.layered.warp import Warped, Warper
 from training.caches import cache_of
 from training.fill_measure import decibels
 from training.held_out import SEED

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
-from img2world.geometry.few_steps import denoised
-from img2world.geometry.filled_world import STEPS
-from img2world.geometry.nano_fill import NanoFill
+from img2world.layered.ddim import denoised
+from img2world.layered.diffusion_fill import STEPS
+from img2world.layered.fill_network import NanoFill
 from training.fill_stream import Example, fill_batch, made_example
 from training.held_out import SEED
 from training.sequences import Filming

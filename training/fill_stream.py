@@ -8,8 +8,8 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from img2world.core.cameras import joined
-from img2world.geometry.anchors import camera_numbers, continued_rgb, frame_maps, frame_noise
-from img2world.geometry.warp import Warper
+from img2world.layered.anchor_frames import camera_numbers, continued_rgb, frame_maps, frame_noise
+from img2world.layered.warp import Warper
 from training.caches import cache_of, warped_from
 from training.sequences import Filming, Sequence
 from training.stream import FRAMES

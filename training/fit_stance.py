@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from img2world.geometry.nano_geo import HEAD, NanoGeo
+from img2world.depth.network import HEAD, NanoGeo
 from training.geo_loss import stance_errors
 from training.stream import batch_of
 from training.train_geo import GeoPlan

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from img2world.geometry.nano_geo import Channel, Stance
+from img2world.depth.network import Channel, Stance
 from training.outlines import outline_error
 from training.stream import Batch
 

@@ -6,9 +6,9 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from img2world.geometry.guess import AREA
-from img2world.geometry.mirror import around, mirror_normal
-from img2world.geometry.nano_geo import Channel, NanoGeo, Stance
+from img2world.depth.network import Channel, NanoGeo, Stance
+from img2world.depth.predict import AREA
+from img2world.layered.symmetry import around, mirror_normal
 from training.geo_loss import FAR_LOG, object_errors, scene_errors
 from training.stream import batch_of
 from training.views import Studio, View

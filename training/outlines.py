@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from img2world.geometry.object_world import OBJECT_FOV
+from img2world.layered.object_layers import OBJECT_FOV
 
 VIEWS = 4
 """Sides that each object is seen from."""

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from img2world.geometry.fill import fill_smooth
-from img2world.geometry.nano_geo import DIRECTIONS, Channel, NanoGeo
-from img2world.geometry.outpaint import soft_cover
-from img2world.geometry.scene_world import MARGIN
+from img2world.depth.network import DIRECTIONS, Channel, NanoGeo
+from img2world.layered.inpaint import fill_smooth
+from img2world.layered.outpaint import soft_cover
+from img2world.layered.scene_layers import MARGIN
 from training import raster
 from training.composition import World
 from training.drawing import FAR, Drawn, cam_from_place, draw, lamp_of

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float32, UInt8
 
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.conventions import INPUT_DISTANCE
-from img2world.geometry.object_world import OBJECT_FOV, OBJECT_SHARE
+from img2world.layered.object_layers import OBJECT_FOV, OBJECT_SHARE
 from training import raster
 from training.composition import World
 from training.drawing import Drawn, cam_from_place, draw

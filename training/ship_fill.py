@@ -1,7 +1,7 @@
 """Write a checkpoint's mean weights where the program finds them: `python -m training.ship_fill CHECKPOINT`."""
 
-from img2world.geometry.filled_world import WEIGHTS
-from img2world.geometry.nano_fill import NanoFill
+from img2world.layered.diffusion_fill import WEIGHTS
+from img2world.layered.fill_network import NanoFill
 from training.weights import ASSETS, ship, ship_parser, state_of
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from img2world.geometry.guess import OBJECT_WEIGHTS, SCENE_WEIGHTS
-from img2world.geometry.nano_geo import GROWING, HEAD, LAST_OF_BLOCK, NanoGeo
-from img2world.geometry.outpaint import WEIGHTS as OUTPAINT_WEIGHTS
+from img2world.depth.network import GROWING, HEAD, LAST_OF_BLOCK, NanoGeo
+from img2world.depth.predict import OBJECT_WEIGHTS, SCENE_WEIGHTS
+from img2world.layered.outpaint import WEIGHTS as OUTPAINT_WEIGHTS
 from training.weights import ASSETS, ship, ship_parser, state_of
 
 FILES = {"object": OBJECT_WEIGHTS, "scene": SCENE_WEIGHTS, "outpaint": OUTPAINT_WEIGHTS}

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from img2world.geometry.guess import mirrored_planes
-from img2world.geometry.nano_geo import network_input
+from img2world.depth.network import network_input
+from img2world.depth.predict import mirrored_planes
 from training.views import Studio, View
 from training.workers import Worker
 

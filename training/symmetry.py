@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float, Float32
 from scipy.spatial import KDTree
 
-from img2world.geometry.nano_geo import DIRECTIONS
+from img2world.depth.network import DIRECTIONS
 from training.composition import World
 
 PLACES, ASKED = 9000, 300
@@ -68,7 +68,7 @@ def seen_planes(planes: Float[np.ndarray, "K"], turn: Float[np.ndarray, "3 3"]) 
     """Share of each direction as a camera sees the planes, the last being that of things that have none.
 
     `turn` is the rotation from the place's axes, +Y up, to the camera's. Directions are those of
-    `img2world.geometry.mirror.mirror_normal`.
+    `img2world.layered.symmetry.mirror_normal`.
     """
     shares = np.zeros(DIRECTIONS + 1, np.float32)
     if not len(planes):

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from img2world.geometry.few_steps import levels, noised
-from img2world.geometry.nano_fill import STEPS, NanoFill
+from img2world.layered.ddim import levels, noised
+from img2world.layered.fill_network import STEPS, NanoFill
 from training.fill_measure import fill_table, held_out_examples
 from training.fill_stream import FillBatch, FillStream
 from training.sequences import OBJECT_SHARE_OF_SEQUENCES, Filming

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from img2world.geometry.nano_geo import GROWING, HEAD, NanoGeo
+from img2world.depth.network import GROWING, HEAD, NanoGeo
 from training.geo_loss import geo_loss
 from training.held_out import held_out_views, predict, stance_table, table
 from training.stream import Stream

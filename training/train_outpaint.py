@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from img2world.geometry.nano_geo import NanoGeo
+from img2world.depth.network import NanoGeo
 from training.outpainting import WideStudio, held_out_parts, outpaint_loss, outpaint_table
 from training.stream import Stream
 from training.trainer import Plan, Training, plan_as_typed, run_training

@@ -121,7 +121,7 @@ class Training(ABC, Generic[Network]):
 
 def studio_of(plan: Plan) -> Studio:
     """The maker of the pictures, with the models that may be trained on."""
-    from img2world.evaluation.assets import find_assets, manifest_split
+    from evaluation.assets import find_assets, manifest_split
     from training.assets import load_assets
 
     listed, pictures = load_assets(manifest_split(Path(plan.assets))[0] if plan.assets else [], plan.textures)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
-from img2world.geometry.nano_geo import DIRECTIONS
+from img2world.depth.network import DIRECTIONS
 from training import raster
 from training.assets import redressed
 from training.composition import Composition

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from img2world.geometry.weights import compact, restored
+from img2world.depth.weights import compact, restored
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 

@@ -5,12 +5,9 @@ import io
 # Commands are listed in the order in which they are read here.
 # isort: off
 from img2world.cli.app import app
-from img2world.cli import worlds as worlds
-from img2world.cli import knowledge as knowledge
-from img2world.cli.evaluation import evaluation
+from img2world.cli import run as run
+from img2world.cli import info as info
 # isort: on
-
-app.add_typer(evaluation, name="eval")
 
 
 def main() -> None:

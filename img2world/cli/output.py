@@ -10,7 +10,7 @@ import typer
 from img2world.core.errors import Img2WorldError, RejectedError
 
 if TYPE_CHECKING:
-    from img2world.run_folder import Listener
+    from img2world.runs.folder import Listener
 
 
 def say(text: str, *, err: bool = False) -> None:
@@ -20,7 +20,7 @@ def say(text: str, *, err: bool = False) -> None:
 
 def say_json(value: Any) -> None:
     """Print an object as one line of JSON."""
-    from img2world.listeners import json_text
+    from img2world.cli.progress import json_text
 
     say(json_text(value))
 
@@ -46,7 +46,7 @@ def exit_codes(as_json: bool = False) -> Iterator[None]:
 @contextmanager
 def listening(as_json: bool) -> "Iterator[Listener]":
     """Show progress as bars in a terminal, as lines elsewhere, as JSON where asked."""
-    from img2world.listeners import bars, json_lines, plain_lines
+    from img2world.cli.progress import bars, json_lines, plain_lines
 
     if as_json:
         yield json_lines(say)

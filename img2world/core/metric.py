@@ -5,12 +5,12 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 from jaxtyping import Float32, Float64
 
+from img2world.core.camera_paths import UP_IN_WORLD
 from img2world.core.cameras import Cameras
 from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.gaussians import Gaussians
 from img2world.core.rotation import rotation_about
 from img2world.core.scene import Scene
-from img2world.core.trajectory import UP_IN_WORLD
 from img2world.core.views import Views
 
 SOLID = 0.5

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from img2world.core.frames import Frames
+from img2world.doctor.camera_motion import camera_findings
+from img2world.doctor.continuity import order_findings
 from img2world.doctor.findings import VideoFinding
-from img2world.doctor.motion import camera_findings
-from img2world.doctor.order import order_findings
-from img2world.doctor.picture import letterbox_findings
-from img2world.doctor.steps import Step, compare, small_clip
-from img2world.doctor.turnaround import janus_findings
+from img2world.doctor.janus import janus_findings
+from img2world.doctor.letterbox import letterbox_findings
+from img2world.doctor.transitions import Step, compare, small_clip
 
 LEAST_FRAMES = 3
 

@@ -5,6 +5,6 @@ EXPORTERS = {
     "mesh": "img2world.export.mesh:MeshExport",
     "turntable": "img2world.export.turntable:TurntableExport",
     "dataset": "img2world.export.dataset:DatasetExport",
-    "html": "img2world.viewer.page:WorldPageExport",
+    "html": "img2world.export.html:WorldPageExport",
 }
 """Name to "module:class"."""

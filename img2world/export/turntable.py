@@ -7,12 +7,12 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float64, UInt8
 
+from img2world.core.camera_paths import interpolate, orbit
 from img2world.core.cameras import Cameras
 from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.errors import ExportError
 from img2world.core.progress import Progress, silent
 from img2world.core.scene import Scene
-from img2world.core.trajectory import interpolate, orbit
 from img2world.core.views import Views
 from img2world.export.mp4 import write_mp4
 from img2world.export.viewpoints import opaque_extent

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float32, Float64
 
+from img2world.core.camera_paths import on_sphere
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.errors import ExportError
 from img2world.core.gaussians import Gaussians
 from img2world.core.scene import Scene
-from img2world.core.trajectory import on_sphere
 
 RINGS = {-75: 5, -45: 9, -15: 12, 15: 12, 45: 9, 75: 5}
 """Elevation in degrees to number of views around an object: about evenly spread on the sphere."""

@@ -11,16 +11,16 @@ from img2world.core.frames import Frames
 from img2world.core.pose_report import Grade, PoseReport
 from img2world.core.progress import Progress, silent
 from img2world.core.views import Views
-from img2world.geometry.flow import prepare
-from img2world.geometry.masks import object_masks
-from img2world.geometry.tracks import Tracks
-from img2world.poses.answer import among
 from img2world.poses.colmap import ColmapPoses, views_of
 from img2world.poses.commanded import CommandedPoses, wanted_cameras
+from img2world.poses.estimate import among
 from img2world.poses.flow_colmap import divided_tracks, map_by_flow, rig_of_found
-from img2world.poses.judge import judged
+from img2world.poses.grade import judged
 from img2world.poses.orbit import OrbitPoses, views_on_path
-from img2world.poses.told import ToldAnswer
+from img2world.poses.prior_path import ToldAnswer
+from img2world.tracking.flow import prepare
+from img2world.tracking.object_masks import object_masks
+from img2world.tracking.tracks import Tracks
 
 GOOD: tuple[Grade, ...] = ("A", "B")
 """Grades at which no other solver is tried."""

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64, UInt8
 
 from img2world.core.cameras import Cameras
-from img2world.core.child import run_child
+from img2world.core.child_process import run_child
 from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.errors import PoseError
 from img2world.core.frames import Frames
@@ -17,8 +17,8 @@ from img2world.core.pictures import save_pictures
 from img2world.core.progress import Progress, silent
 from img2world.core.threads import usable_cores
 from img2world.core.views import Views
-from img2world.geometry.tracks import Tracks
-from img2world.poses.witnesses import confirmed
+from img2world.poses.validation import confirmed
+from img2world.tracking.tracks import Tracks
 
 MAX_POINT_ERROR = 2.0
 """Pixels. Points that fit worse are dropped."""

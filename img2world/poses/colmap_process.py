@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float32
 
-from img2world.core.child import answer
+from img2world.core.child_process import answer
 from img2world.core.errors import PoseError
 from img2world.core.progress import Progress
 

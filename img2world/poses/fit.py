@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 
-from img2world.geometry.tracks import Tracks
-from img2world.poses.path import Freedom, Path, rig_on_path
-from img2world.poses.points import Rig, errors
+from img2world.poses.path_model import Freedom, Path, rig_on_path
+from img2world.poses.triangulation import Rig, errors
+from img2world.tracking.tracks import Tracks
 
 GOOD_PIXELS = 1.5
 """Scale of the Cauchy loss at 256 pixels: larger errors count little more."""

@@ -8,20 +8,20 @@ from typing import Literal
 import numpy as np
 
 from img2world.core.cameras import Cameras
-from img2world.core.child import run_child
+from img2world.core.child_process import run_child
 from img2world.core.errors import PoseError
 from img2world.core.frames import Frames
 from img2world.core.pictures import save_pictures
 from img2world.core.progress import Progress, silent
 from img2world.core.views import Views
-from img2world.geometry.features import MOST_IN_VIDEO, feature_tracks, video_pairs
-from img2world.geometry.flow import Greys, flow_tracks, prepare
-from img2world.geometry.masks import object_masks, to_look_at
-from img2world.geometry.tracks import Tracks, join
-from img2world.poses.answer import among
 from img2world.poses.colmap import Found, views_of
-from img2world.poses.judge import judged
-from img2world.poses.points import Rig, triangulate
+from img2world.poses.estimate import among
+from img2world.poses.grade import judged
+from img2world.poses.triangulation import Rig, triangulate
+from img2world.tracking.features import MOST_IN_VIDEO, feature_tracks, video_pairs
+from img2world.tracking.flow import Greys, flow_tracks, prepare
+from img2world.tracking.object_masks import object_masks, to_look_at
+from img2world.tracking.tracks import Tracks, join
 
 Mapper = Literal["incremental", "global", "adjust"]
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from img2world.core.child import answer
+from img2world.core.child_process import answer
 from img2world.core.errors import PoseError
 from img2world.core.progress import Progress
-from img2world.geometry.tracks import Tracks
 from img2world.poses.colmap_process import USUAL_FOCAL, describe, is_possible, lens, rank
+from img2world.tracking.tracks import Tracks
 
 if TYPE_CHECKING:
     from pycolmap import IncrementalPipelineOptions, Reconstruction

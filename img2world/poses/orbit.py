@@ -10,16 +10,16 @@ from img2world.core.errors import PoseError
 from img2world.core.frames import Frames
 from img2world.core.progress import Progress, silent
 from img2world.core.views import Views
-from img2world.geometry.flow import Greys, prepare
-from img2world.geometry.masks import object_masks
-from img2world.geometry.tracks import Tracks, join
-from img2world.poses.answer import Answer
+from img2world.poses.circle_search import find_circle
 from img2world.poses.commanded import wanted_cameras
-from img2world.poses.judge import with_report
-from img2world.poses.path import is_closed, path_from_cameras
-from img2world.poses.points import track_errors, triangulate
-from img2world.poses.search import find_circle
-from img2world.poses.told import ToldAnswer, solve_told_path
+from img2world.poses.estimate import Answer
+from img2world.poses.grade import with_report
+from img2world.poses.path_model import is_closed, path_from_cameras
+from img2world.poses.prior_path import ToldAnswer, solve_told_path
+from img2world.poses.triangulation import track_errors, triangulate
+from img2world.tracking.flow import Greys, prepare
+from img2world.tracking.object_masks import object_masks
+from img2world.tracking.tracks import Tracks, join
 
 POINT_PIXELS = 2.0
 """At 256 pixels of width: points that fit worse are left out of the result."""

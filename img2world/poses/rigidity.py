@@ -7,8 +7,8 @@ moves along the camera's own way.
 import numpy as np
 from jaxtyping import Bool
 
-from img2world.geometry.tracks import Tracks
-from img2world.poses.points import Rig, track_errors
+from img2world.poses.triangulation import Rig, track_errors
+from img2world.tracking.tracks import Tracks
 
 TIMES_USUAL = 3.0
 """Times the median error of tracks, from which one does not fit."""

@@ -22,9 +22,9 @@ from jaxtyping import Bool, Float32
 
 from img2world.core.conventions import Z_UP_FROM_WORLD
 from img2world.core.errors import Img2WorldError, MissingPackageError, SplatError
+from img2world.core.external_program import run_program, scratch_folder
 from img2world.core.gaussians import Gaussians
 from img2world.core.ply import read_ply
-from img2world.core.program import run_program, scratch_folder
 from img2world.core.progress import Progress, silent
 from img2world.core.scene import Scene
 from img2world.core.splat_ply import gaussians_from_columns

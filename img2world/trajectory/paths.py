@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32
 
-from img2world.core import trajectory
+from img2world.core import camera_paths
 from img2world.core.cameras import Cameras
 from img2world.core.errors import CameraError
 from img2world.core.image import Image
@@ -34,8 +34,8 @@ class OrbitTrajectory:
         above = photo_elevation(image) if self.upright else 0.0
         elevation = above + np.radians(self.elevation_deg)
         check_steepness(elevation, "trajectory.elevation_deg")
-        poses = trajectory.orbit(self.num_views, elevation=elevation)
-        return along(image, "object", self.size, trajectory.tilted(poses, above))
+        poses = camera_paths.orbit(self.num_views, elevation=elevation)
+        return along(image, "object", self.size, camera_paths.tilted(poses, above))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +55,8 @@ class DynamicOrbitTrajectory:
         above = photo_elevation(image) if self.upright else 0.0
         amplitude = np.radians(self.amplitude_deg)
         check_steepness(above + abs(amplitude), "trajectory.amplitude_deg")
-        poses = trajectory.dynamic_orbit(self.num_views, amplitude=amplitude, elevation=above)
-        return along(image, "object", self.size, trajectory.tilted(poses, above))
+        poses = camera_paths.dynamic_orbit(self.num_views, amplitude=amplitude, elevation=above)
+        return along(image, "object", self.size, camera_paths.tilted(poses, above))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,11 +78,11 @@ class ArcTrajectory:
     def poses(self, degrees: float) -> Float32[np.ndarray, "V 4 4"]:
         """The path with a given turn to either side."""
         half = np.radians(degrees)
-        return trajectory.arc(self.num_views, half_azimuth=half, half_elevation=half / 4)
+        return camera_paths.arc(self.num_views, half_azimuth=half, half_elevation=half / 4)
 
     def supported_degrees(self, image: Image) -> float:
         """The widest turn that shows nothing empty and little that is unknown, to half a degree."""
-        from img2world.geometry.worlds import as_asked, support
+        from img2world.layered.build import as_asked, support
 
         supported = support(image, as_asked(image, "scene"))
         low, high = 2.0, self.max_degrees
@@ -114,7 +114,7 @@ class SpiralTrajectory:
     def cameras(self, image: Image) -> Cameras:
         """The wanted cameras for the scene in the picture."""
         half = np.radians(self.degrees)
-        poses = trajectory.spiral(self.num_views, half_azimuth=half, half_elevation=half / 3, turns=self.turns)
+        poses = camera_paths.spiral(self.num_views, half_azimuth=half, half_elevation=half / 3, turns=self.turns)
         return along(image, "scene", self.size, poses)
 
 
@@ -130,7 +130,7 @@ class DollyTrajectory:
 
     def cameras(self, image: Image) -> Cameras:
         """The wanted cameras for the scene in the picture."""
-        return along(image, "scene", self.size, trajectory.dolly(self.num_views, distance=self.distance))
+        return along(image, "scene", self.size, camera_paths.dolly(self.num_views, distance=self.distance))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +143,7 @@ class FileTrajectory:
         """The cameras of the file. Raises CameraError when it cannot be used."""
         if not self.path:
             raise CameraError("no camera file is named", hint="add --set trajectory.path=cameras.json")
-        return trajectory.load_trajectory(Path(self.path))
+        return camera_paths.load_trajectory(Path(self.path))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +159,7 @@ class AutoTrajectory:
 
     def cameras(self, image: Image) -> Cameras:
         """The wanted cameras for whatever the picture shows."""
-        from img2world.geometry.foreground import find_foreground
+        from img2world.layered.foreground import find_foreground
 
         if find_foreground(image).is_object:
             num_views = self.num_views or OBJECT_VIEWS
@@ -178,15 +178,15 @@ def check_steepness(elevation: float, option: str) -> None:
 
 def photo_elevation(image: Image) -> float:
     """How far above the object the picture was taken, in radians."""
-    from img2world.geometry.object_world import elevation_above
-    from img2world.geometry.worlds import as_asked
+    from img2world.layered.build import as_asked
+    from img2world.layered.object_layers import elevation_above
 
     return elevation_above(image, as_asked(image, "object"))
 
 
 def along(image: Image, kind: str, size: int, poses: Float32[np.ndarray, "V 4 4"]) -> Cameras:
     """The poses with the lens and frame size of the picture's input camera."""
-    from img2world.geometry.worlds import as_asked, input_camera
+    from img2world.layered.build import as_asked, input_camera
 
     if not 64 <= size <= 2048 or len(poses) < 2:
         raise CameraError(

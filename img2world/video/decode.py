@@ -13,10 +13,10 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 from PIL import Image as PillowImage
 
-from img2world.core.child import answer
+from img2world.core.child_process import answer
 from img2world.core.errors import VideoError
 from img2world.core.progress import Progress
-from img2world.video.motion import LONG_SIDE, LOOKED_AT, news_curve, useful_count
+from img2world.video.frame_selection import LONG_SIDE, LOOKED_AT, news_curve, useful_count
 
 if TYPE_CHECKING:
     from av.container import InputContainer

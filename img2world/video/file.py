@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from img2world.core.cameras import Cameras
-from img2world.core.child import run_child
+from img2world.core.child_process import run_child
 from img2world.core.errors import VideoError
 from img2world.core.frames import Frames
 from img2world.core.image import Image
 from img2world.core.image_file import load_image
 from img2world.core.progress import Progress, silent
 from img2world.video.photos import frames_from_folder
-from img2world.video.still import Place, tie_still
+from img2world.video.reference_image import Place, tie_still
 
 SIGNATURES = {
     "mov": ((4, b"ftyp"), (4, b"moov"), (4, b"mdat"), (4, b"wide"), (4, b"free"), (4, b"skip")),

@@ -1,6 +1,6 @@
 """The embedded generator: geometry guessed from one photo, warped to each wanted camera.
 
-Depth comes from a small network (see `geometry.guess`), outlines from the picture itself, what is hidden from
+Depth comes from a small network (see `depth.predict`), outlines from the picture itself, what is hidden from
 smoother texture; every frame says which of its pixels were seen, continued or invented.
 """
 
@@ -13,8 +13,8 @@ from img2world.core.errors import CameraError, VideoError
 from img2world.core.frames import Frames
 from img2world.core.image import Image
 from img2world.core.progress import Progress, silent
-from img2world.geometry.filled_world import Fill
-from img2world.geometry.worlds import Depth
+from img2world.layered.build import Depth
+from img2world.layered.diffusion_fill import Fill
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +44,9 @@ class NanoVideo:
 
         Raises VideoError without a picture or a path, CameraError when a camera sees nothing.
         """
-        from img2world.geometry.filled_world import filled_world
-        from img2world.geometry.warp import Warper
-        from img2world.geometry.worlds import as_asked, input_camera, world_from_picture
+        from img2world.layered.build import as_asked, input_camera, world_from_picture
+        from img2world.layered.diffusion_fill import filled_world
+        from img2world.layered.warp import Warper
 
         if image is None or trajectory is None:
             raise VideoError(

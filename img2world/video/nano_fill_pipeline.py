@@ -1,6 +1,6 @@
 """The embedded video diffusion network as a pipeline of `diffusers`, for those who want to use it with that package.
 
-`nano` itself samples with `geometry.few_steps`, which gives the same without the package.
+`nano` itself samples with `layered.ddim`, which gives the same without the package.
 """
 
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from torch import Tensor
 
-from img2world.geometry.few_steps import SCHEDULER
-from img2world.geometry.nano_fill import NanoFill
+from img2world.layered.ddim import SCHEDULER
+from img2world.layered.fill_network import NanoFill
 
 
 class NanoFillModel(NanoFill, ModelMixin, ConfigMixin):  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -42,7 +42,7 @@ class NanoFillPipeline(DiffusionPipeline):
     def __call__(self, maps: Tensor, cameras: Tensor, noise: Tensor, *, num_inference_steps: int = 4) -> Tensor:
         """Frames [B, K, 3, H, W] of -1 to 1.
 
-        `maps` [B, C + K, 12, H, W] and `cameras` [B, C + K, 13] are those of `geometry.anchors`, C given frames first;
+        `maps` [B, C + K, 12, H, W] and `cameras` [B, C + K, 13] are those of `layered.anchor_frames`, C given frames first;
         `noise` [B, K, 3, H, W] is that of `anchors.frame_noise`.
         """
         self.scheduler.set_timesteps(num_inference_steps, device=noise.device)

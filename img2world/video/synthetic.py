@@ -6,13 +6,13 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float32, Int, Int32, UInt8
 
+from img2world.core.camera_paths import orbit
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.errors import VideoError
 from img2world.core.frames import Frames
 from img2world.core.image import Image
 from img2world.core.progress import Progress, silent
 from img2world.core.rotation import matrix_from_quat
-from img2world.core.trajectory import orbit
 from img2world.render.triangles import TriangleHits, rasterize_triangles
 
 OBJECT_RADIUS = 0.32

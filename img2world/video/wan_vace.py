@@ -10,7 +10,7 @@ from img2world.core.cameras import Cameras
 from img2world.core.frames import Frames
 from img2world.core.image import Image
 from img2world.core.progress import Progress, silent
-from img2world.geometry.worlds import Depth
+from img2world.layered.build import Depth
 from img2world.video.diffusion.cards import CARDS
 from img2world.video.diffusion.options import PromptedOptions
 from img2world.video.diffusion.pipelines import open_pipeline, sample
@@ -89,9 +89,9 @@ def condition_frames(image: Image, shot: Shot, options: WanVaceVideo) -> Conditi
     """The picture's world drawn from each camera of the shot, and a mask of what is to be painted."""
     import cv2
 
-    from img2world.geometry.layers import INVENTED, SEEN
-    from img2world.geometry.warp import Warper
-    from img2world.geometry.worlds import as_asked, world_from_picture
+    from img2world.layered.build import as_asked, world_from_picture
+    from img2world.layered.layers import INVENTED, SEEN
+    from img2world.layered.warp import Warper
 
     cameras = shot.cameras
     foreground = as_asked(image, options.kind)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from img2world.core import trajectory
+from img2world.core import camera_paths
 from img2world.core.alignment import similarity
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.gaussians import Gaussians
@@ -12,7 +12,7 @@ from img2world.render import render
 
 
 def around(count=7):
-    poses = trajectory.orbit(count, elevation=0.3)
+    poses = camera_paths.orbit(count, elevation=0.3)
     intrinsics = np.repeat(intrinsics_from_fov(0.9, 48, 32)[None], count, 0)
     return Cameras(world_from_cam=poses, intrinsics=intrinsics, width=48, height=32)
 

@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from img2world.core.camera_paths import orbit
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.gaussians import Gaussians
 from img2world.core.metric import gaussians_in_metres, measured, up_direction, upright, views_in_metres
 from img2world.core.rotation import rotation_about
 from img2world.core.scene import Scene
-from img2world.core.trajectory import orbit
 from img2world.core.views import Views
 
 

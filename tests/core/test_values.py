@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.spatial.transform import Rotation
 
-from img2world.core import sh, trajectory
+from img2world.core import camera_paths, sh
 from img2world.core.cameras import Cameras, intrinsics_from_fov, load_cameras, save_cameras
 from img2world.core.errors import CameraError, ExportError, Img2WorldError, RunFolderError
 from img2world.core.frames import Frames
@@ -20,7 +20,7 @@ from img2world.core.views import Views
 
 def some_cameras(num_views: int = 3, width: int = 12, height: int = 8) -> Cameras:
     intrinsics = np.repeat(intrinsics_from_fov(0.9, width, height)[None], num_views, 0)
-    poses = trajectory.orbit(num_views, elevation=0.3)
+    poses = camera_paths.orbit(num_views, elevation=0.3)
     return Cameras(world_from_cam=poses, intrinsics=intrinsics, width=width, height=height)
 
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from img2world.core.camera_paths import on_sphere, orbit
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.frames import Frames
 from img2world.core.rotation import rotation_about
-from img2world.core.trajectory import on_sphere, orbit
 from img2world.doctor.findings import ranges, rejects
 from img2world.doctor.video import examine_video
 from img2world.video.synthetic import SyntheticVideo

@@ -5,7 +5,7 @@ import pytest
 import trimesh
 from numpy.testing import assert_allclose
 
-from img2world.evaluation.assets import AssetError, find_assets, load_asset, manifest_split, unit_mesh
+from evaluation.assets import AssetError, find_assets, load_asset, manifest_split, unit_mesh
 
 
 def test_models_are_found_by_name_in_a_folder(asset_folder):

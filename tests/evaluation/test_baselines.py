@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from img2world.evaluation.baselines import BASELINES, SCENE_BASELINES, billboard, case_up
-from img2world.evaluation.cases import object_sources, room_sources
-from img2world.evaluation.metrics import compare
+from evaluation.baselines import BASELINES, SCENE_BASELINES, billboard, case_up
+from evaluation.cases import object_sources, room_sources
+from evaluation.metrics import compare
 
 
 @pytest.fixture(scope="module")

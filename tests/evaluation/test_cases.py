@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from img2world.evaluation.assets import AssetError
-from img2world.evaluation.cases import NUM_VIEWS, object_sources, room_sources
+from evaluation.assets import AssetError
+from evaluation.cases import NUM_VIEWS, object_sources, room_sources
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import skimage
 
+from evaluation.degrade import DOSES, Faults, degraded
 from img2world.core.frames import Frames
-from img2world.evaluation.degrade import DOSES, Faults, degraded
 
 NONE = Faults(blur=0.01, warp=1e-6, flicker=0.0, tint=0.0, noise=0.0, jpeg=100)
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from evaluation.doctor import DoctorRow, evaluate_doctor, precision_lines, recall_lines
+from evaluation.faults import COUNT, material, spoilt_clips
 from img2world.core.errors import RecipeError
-from img2world.evaluation.doctor import DoctorRow, evaluate_doctor, precision_lines, recall_lines
-from img2world.evaluation.faults import COUNT, material, spoilt_clips
 
 
 @pytest.fixture(scope="module")

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from evaluation.cases import object_sources
+from evaluation.ladder import Stages, climb, judged_cameras, video_cameras, world_from_found_cameras
+from evaluation.metrics import compare
 from img2world.core.errors import PoseError
 from img2world.core.frames import Frames
 from img2world.core.progress import silent
 from img2world.core.rotation import rotation_about
 from img2world.core.views import Views
-from img2world.evaluation.cases import object_sources
-from img2world.evaluation.ladder import Stages, climb, judged_cameras, video_cameras, world_from_found_cameras
-from img2world.evaluation.metrics import compare
 from img2world.export.mesh import MeshExport
 from img2world.poses.commanded import CommandedPoses
 from img2world.splat.optimize import GaussianSplat

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from evaluation.metrics import compare, compare_depth, find_flip, flicker, mean_of, silhouettes, ssim
+from evaluation.rendering import RenderedAsset
 from img2world.core.errors import MissingPackageError
 from img2world.core.frames import Frames
-from img2world.evaluation.metrics import compare, compare_depth, find_flip, flicker, mean_of, silhouettes, ssim
-from img2world.evaluation.rendering import RenderedAsset
-from img2world.geometry.object_world import object_camera
+from img2world.layered.object_layers import object_camera
 from img2world.splat import metrics as splat_metrics
 
 

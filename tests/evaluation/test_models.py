@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from evaluation.cases import object_sources, room_cameras, room_sources
+from evaluation.models import find_model, generate, scaled_path
+from img2world.core.camera_paths import arc
 from img2world.core.errors import RecipeError, VideoError
-from img2world.core.trajectory import arc
-from img2world.evaluation.cases import object_sources, room_cameras, room_sources
-from img2world.evaluation.models import find_model, generate, scaled_path
 from img2world.video.nano import NanoVideo
 from img2world.video.synthetic import SyntheticVideo
 

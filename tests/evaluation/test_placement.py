@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from img2world.evaluation.assets import load_asset, unit_mesh
-from img2world.evaluation.placement import (
+from evaluation.assets import load_asset, unit_mesh
+from evaluation.placement import (
     AZIMUTHS_DEG,
     MOST,
     dynamic_poses,
@@ -17,8 +17,8 @@ from img2world.evaluation.placement import (
     tilt,
     turned,
 )
-from img2world.evaluation.procedural import procedural_object
-from img2world.geometry.object_world import OBJECT_SHARE
+from evaluation.procedural import procedural_object
+from img2world.layered.object_layers import OBJECT_SHARE
 
 
 @pytest.mark.parametrize("poses", [static_poses(21, 0.3), dynamic_poses(21, 0.3)], ids=["static", "dynamic"])
@@ -56,8 +56,8 @@ def test_objects_stay_in_the_frame_all_around(seed):
 
 
 def test_turning_a_model_shows_what_a_camera_from_that_side_sees(asset_folder):
-    from img2world.core.trajectory import on_sphere
-    from img2world.evaluation.rendering import UNLIT, render_asset
+    from evaluation.rendering import UNLIT, render_asset
+    from img2world.core.camera_paths import on_sphere
 
     mesh = unit_mesh(load_asset(asset_folder / "torus.glb"), 0.24)
     angle = np.radians(AZIMUTHS_DEG[2])

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from evaluation.pose_metrics import score_poses
+from img2world.core.camera_paths import orbit
 from img2world.core.cameras import Cameras, intrinsics_from_fov
-from img2world.core.trajectory import orbit
-from img2world.evaluation.pose_metrics import score_poses
 
 COUNT = 8
 

@@ -6,14 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from evaluation.assets import AssetError
+from evaluation.pose_metrics import PoseScore
+from evaluation.pose_tables import as_json, confusion_lines, mean_lines, read_rows
+from evaluation.poses import WAYS, PoseRow, evaluate_poses, pose_options
+from img2world.core.camera_paths import on_sphere
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.errors import RecipeError
-from img2world.core.trajectory import on_sphere
 from img2world.core.views import Views
-from img2world.evaluation.assets import AssetError
-from img2world.evaluation.pose_metrics import PoseScore
-from img2world.evaluation.pose_tables import as_json, confusion_lines, mean_lines, read_rows
-from img2world.evaluation.poses import WAYS, PoseRow, evaluate_poses, pose_options
 from img2world.video.synthetic import SyntheticVideo
 
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from img2world.evaluation.procedural import procedural_object, procedural_room, seeded_texture
+from evaluation.procedural import procedural_object, procedural_room, seeded_texture
 
 
 def test_seeds_decide():

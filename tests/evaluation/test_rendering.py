@@ -6,12 +6,12 @@ from PIL import Image as PillowImage
 from trimesh.visual.material import PBRMaterial
 from trimesh.visual.texture import TextureVisuals
 
+from evaluation.assets import load_asset, unit_mesh
+from evaluation.rendering import Light, render_asset, seeded_light
+from evaluation.textures import linear
+from img2world.core.camera_paths import on_sphere
 from img2world.core.cameras import Cameras
-from img2world.core.trajectory import on_sphere
-from img2world.evaluation.assets import load_asset, unit_mesh
-from img2world.evaluation.rendering import Light, render_asset, seeded_light
-from img2world.evaluation.textures import linear
-from img2world.geometry.object_world import object_camera
+from img2world.layered.object_layers import object_camera
 
 
 def ring(num_views: int, size: int, elevation_deg: float = 20.0) -> Cameras:

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from evaluation.assets import AssetError
+from evaluation.baselines import BASELINES
+from evaluation.cases import room_cameras
+from evaluation.metrics import compare
+from evaluation.scenes import overlaps, scene_case, scene_sources
+from img2world.core.camera_paths import arc, orbit
 from img2world.core.cameras import Cameras
-from img2world.core.trajectory import arc, orbit
-from img2world.evaluation.assets import AssetError
-from img2world.evaluation.baselines import BASELINES
-from img2world.evaluation.cases import room_cameras
-from img2world.evaluation.metrics import compare
-from img2world.evaluation.scenes import overlaps, scene_case, scene_sources
 from img2world.poses.commanded import CommandedPoses
 from img2world.video.synthetic import SyntheticVideo
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from img2world.evaluation.textures import build_atlas, linear, srgb
+from evaluation.textures import build_atlas, linear, srgb
 
 
 def test_srgb_and_light_are_inverse_to_a_byte():

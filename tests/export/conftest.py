@@ -3,12 +3,12 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from img2world.core.camera_paths import orbit
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.gaussians import Gaussians
 from img2world.core.rotation import quat_from_matrix
 from img2world.core.scene import Scene
 from img2world.core.sh import dc_from_rgb
-from img2world.core.trajectory import orbit
 from img2world.core.views import Views
 from img2world.render import render
 

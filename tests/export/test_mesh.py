@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import trimesh
 
+from img2world.core.camera_paths import arc, on_sphere
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.errors import ExportError
 from img2world.core.scene import Scene
-from img2world.core.trajectory import arc, on_sphere
 from img2world.export.glb import linear_from_srgb
 from img2world.export.mesh import MeshExport
 from img2world.render import render

@@ -4,9 +4,9 @@ import av
 import numpy as np
 import pytest
 
+from img2world.core.camera_paths import arc, orbit
 from img2world.core.errors import ExportError
 from img2world.core.motion import Motion
-from img2world.core.trajectory import arc, orbit
 from img2world.export.turntable import TurntableExport
 
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from img2world.core.camera_paths import on_sphere
 from img2world.core.cameras import Cameras, intrinsics_from_fov
-from img2world.core.trajectory import on_sphere
 from img2world.export.grids import BoxGrid, FrustumGrid
 from img2world.export.volume import depth_views, extract_surface, fuse, signed_distances, smoothed
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from img2world.core.camera_paths import on_sphere
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.errors import PoseError
 from img2world.core.frames import Frames
 from img2world.core.rotation import matrix_from_quat
-from img2world.core.trajectory import on_sphere
 from img2world.core.views import Views
 from img2world.poses.colmap import ColmapPoses, Found, good_points, to_our_world
 from img2world.poses.colmap_process import describe, image_pairs

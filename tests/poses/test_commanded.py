@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from img2world.core.camera_paths import orbit
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.errors import PoseError
 from img2world.core.frames import Frames
-from img2world.core.trajectory import orbit
 from img2world.poses.commanded import CommandedPoses
 
 

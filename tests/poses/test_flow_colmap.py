@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
+from evaluation.pose_metrics import score_poses
+from img2world.core.camera_paths import on_sphere
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.errors import PoseError
 from img2world.core.frames import Frames
-from img2world.core.trajectory import on_sphere
-from img2world.evaluation.pose_metrics import score_poses
-from img2world.geometry.tracks import Tracks
 from img2world.poses.flow_colmap import FlowColmapPoses, map_by_flow, rig_of_found
-from img2world.poses.points import rig_of
+from img2world.poses.triangulation import rig_of
+from img2world.tracking.tracks import Tracks
 from img2world.video.synthetic import SyntheticVideo
 
 COUNT, WIDTH, HEIGHT = 10, 192, 144

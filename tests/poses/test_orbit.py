@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from img2world.core.camera_paths import orbit
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.errors import PoseError, RejectedError
 from img2world.core.frames import Frames
-from img2world.core.trajectory import orbit
 from img2world.core.views import Views
 from img2world.poses.auto import AutoPoses
 from img2world.poses.orbit import OrbitPoses

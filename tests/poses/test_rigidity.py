@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from img2world.core.camera_paths import on_sphere
 from img2world.core.cameras import Cameras, intrinsics_from_fov
-from img2world.core.trajectory import on_sphere
-from img2world.geometry.tracks import Tracks
-from img2world.poses.points import rig_of
 from img2world.poses.rigidity import moving_frames, moving_tracks
+from img2world.poses.triangulation import rig_of
+from img2world.tracking.tracks import Tracks
 
 FRAMES, POINTS = 8, 400
 

@@ -18,6 +18,7 @@ import pytest
 import trimesh
 from trimesh.exchange.ply import export_ply
 
+from img2world.core.camera_paths import on_sphere
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.conventions import OPENCV_FROM_OPENGL
 from img2world.core.errors import MissingPackageError, SplatError
@@ -25,7 +26,6 @@ from img2world.core.gaussians import Gaussians
 from img2world.core.ply import write_ply
 from img2world.core.rotation import matrix_from_quat, rotation_about
 from img2world.core.sh import rgb_from_dc, sh_basis
-from img2world.core.trajectory import on_sphere
 from img2world.core.views import Views
 from img2world.splat import OPTIMIZERS
 from img2world.splat.nerfstudio import (

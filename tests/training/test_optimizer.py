@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from img2world.geometry.nano_geo import NanoGeo
+from img2world.depth.network import NanoGeo
 from training.optimizer import MuonAdamW, as_matrix
 
 

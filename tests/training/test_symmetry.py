@@ -3,9 +3,9 @@ import pytest
 
 pytest.importorskip("numba")
 
-from img2world.geometry.guess import mirrored_planes
-from img2world.geometry.nano_geo import DIRECTIONS
-from img2world.geometry.solids import around_axis
+from img2world.depth.network import DIRECTIONS
+from img2world.depth.predict import mirrored_planes
+from img2world.layered.solids import around_axis
 from training.composition import Composition, Material
 from training.drawing import cam_from_place
 from training.place import Shot

@@ -7,8 +7,8 @@ pytest.importorskip("numba")
 
 import torch
 
-from img2world.geometry.anchors import points_in_world
-from img2world.geometry.nano_fill import NanoFill
+from img2world.layered.anchor_frames import points_in_world
+from img2world.layered.fill_network import NanoFill
 from training import ship_fill
 from training.evaluate_fill import given, write_fill_sheet
 from training.fill_in_use import held_out_paths, in_use_table

@@ -13,7 +13,7 @@ pytest.importorskip("numba")
 
 import torch
 
-from img2world.geometry.nano_geo import Channel, NanoGeo
+from img2world.depth.network import Channel, NanoGeo
 from training import fit_stance
 from training.geo_loss import geo_loss, object_errors, scene_errors, stance_errors
 from training.held_out import held_out_views, mean_map, table

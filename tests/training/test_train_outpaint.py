@@ -7,10 +7,10 @@ pytest.importorskip("numba")
 
 import torch
 
-from img2world.geometry import outpaint
-from img2world.geometry.nano_geo import Channel, NanoGeo
-from img2world.geometry.outpaint import outpainted, soft_cover
-from img2world.geometry.weights import shipped
+from img2world.depth.network import Channel, NanoGeo
+from img2world.depth.weights import shipped
+from img2world.layered import outpaint
+from img2world.layered.outpaint import outpainted, soft_cover
 from training.evaluate_outpaint import holes_table
 from training.fill_in_use import held_out_paths
 from training.materials import Maker
@@ -126,7 +126,7 @@ def test_what_is_learned_is_what_is_used(views, monkeypatch):
     torch.manual_seed(0)
     network = NanoGeo((16, 24, 32))
     torch.nn.init.normal_(network.exit.weight, std=0.05)
-    monkeypatch.setattr("img2world.geometry.guess.network", lambda weights: network.eval())
+    monkeypatch.setattr("img2world.depth.predict.network", lambda weights: network.eval())
     monkeypatch.setattr(outpaint, "TRUST", 1.0)
     view = views[0]
     used = outpainted(view.hidden_rgb.astype(np.float32) / 255, view.known)

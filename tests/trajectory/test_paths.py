@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 from skimage import data
 
+from img2world.core.camera_paths import dynamic_orbit, orbit
 from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.errors import CameraError
 from img2world.core.image import Image
 from img2world.core.metric import up_direction
-from img2world.core.trajectory import dynamic_orbit, orbit
-from img2world.geometry.object_world import object_camera
-from img2world.geometry.revolution import Revolution
-from img2world.geometry.solids import up_in_cam
+from img2world.layered.object_layers import object_camera
+from img2world.layered.revolution import Revolution
+from img2world.layered.solids import up_in_cam
 from img2world.trajectory.paths import (
     ArcTrajectory,
     AutoTrajectory,

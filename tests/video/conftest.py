@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from tiny_checkpoints import MAKERS
 
+from img2world.core.camera_paths import on_sphere
 from img2world.core.image import Image
-from img2world.core.trajectory import on_sphere
 
 
 @pytest.fixture(scope="session")

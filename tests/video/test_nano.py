@@ -8,9 +8,9 @@ from skimage import data
 
 from img2world.core.errors import CameraError, VideoError
 from img2world.core.image import Image
-from img2world.geometry import filled_world
-from img2world.geometry.nano_fill import NanoFill
-from img2world.resources import resource_folder
+from img2world.core.resources import resource_folder
+from img2world.layered import diffusion_fill
+from img2world.layered.fill_network import NanoFill
 from img2world.trajectory.paths import AutoTrajectory
 from img2world.video.nano import NanoVideo
 
@@ -74,18 +74,18 @@ def test_filling_changes_only_what_the_photo_does_not_show(tmp_path, monkeypatch
     network = NanoFill()
     with torch.no_grad():
         network.exit.weight.normal_(0, 0.05)
-    path = tmp_path / filled_world.WEIGHTS
+    path = tmp_path / diffusion_fill.WEIGHTS
     shutil.copytree(resource_folder("assets") / "nano", path.parent)
     save_file({name: values.half().contiguous() for name, values in network.state_dict().items()}, path)
-    monkeypatch.setattr("img2world.geometry.weights.resource_folder", lambda _: tmp_path)
-    filled_world.network.cache_clear()
+    monkeypatch.setattr("img2world.depth.weights.resource_folder", lambda _: tmp_path)
+    diffusion_fill.network.cache_clear()
     y, x = np.mgrid[:128, :128]
     alpha = (np.hypot(x - 64, y - 64) < 50).astype(np.uint8) * 255
     picture = Image(rgb=data.coffee()[100:228, 200:328], alpha=alpha)
     trajectory = AutoTrajectory(size=64, num_views=4).cameras(picture)
     plain = NanoVideo(supersample=1).generate(picture, trajectory)
     filled = NanoVideo(supersample=1, fill="builtin").generate(picture, trajectory)
-    filled_world.network.cache_clear()
+    diffusion_fill.network.cache_clear()
     assert plain.seen is not None
     assert filled.seen is not None
     shown = plain.seen == 2

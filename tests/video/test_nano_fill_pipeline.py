@@ -7,8 +7,8 @@ pytest.importorskip("diffusers")
 import diffusers
 import torch
 
-from img2world.geometry.few_steps import SCHEDULER, denoised
-from img2world.geometry.nano_fill import CAMERA, MAPS, NanoFill
+from img2world.layered.ddim import SCHEDULER, denoised
+from img2world.layered.fill_network import CAMERA, MAPS, NanoFill
 from img2world.video.nano_fill_pipeline import NanoFillModel, NanoFillPipeline
 
 TINY = (16, 24, 32)

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from img2world.core.camera_paths import orbit
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.errors import VideoError
-from img2world.core.trajectory import orbit
 from img2world.video.synthetic import OBJECT_RADIUS, SyntheticVideo, object_surface
 
 

@@ -12,7 +12,7 @@ from img2world.core.cameras import Cameras
 from img2world.core.gaussians import Gaussians
 from img2world.core.rotation import rotation_about
 from img2world.core.scene import Scene
-from img2world.viewer.page import world_html
+from img2world.export.html import world_html
 
 WIDTH, HEIGHT = 200, 150
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from img2world.core.cameras import Cameras
+from img2world.export.html import world_html
 from img2world.render import render
-from img2world.viewer.page import world_html
 
 pytestmark = pytest.mark.browser
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from img2world.geometry.depth_model import USUAL
+from img2world.depth.hub_models import USUAL
 
 Verdict = Literal["yes", "under conditions", "no"]
 ORDER: tuple[Verdict, ...] = ("yes", "under conditions", "no")

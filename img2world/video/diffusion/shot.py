@@ -6,11 +6,11 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import UInt8
 
+from img2world.core.camera_paths import interpolate
 from img2world.core.cameras import Cameras
 from img2world.core.errors import VideoError
 from img2world.core.frames import Frames
 from img2world.core.image import Image
-from img2world.core.trajectory import interpolate
 from img2world.video.diffusion.cards import CARDS
 from img2world.video.diffusion.framing import Framing, frame_count, frame_size, framing
 
@@ -94,7 +94,7 @@ def plan_shot(image: Image | None, trajectory: Cameras | None, name: str, option
 
     An object is shown whole, a scene is cut off where its shape differs from the frame's. Raises VideoError.
     """
-    from img2world.geometry.worlds import as_asked
+    from img2world.layered.build import as_asked
 
     if image is None or trajectory is None:
         raise VideoError(
@@ -128,8 +128,8 @@ def still_picture(image: Image, foreground: Any, size: int) -> UInt8[np.ndarray,
     """What the path's first camera sees: the whole scene, or the object cut out on white."""
     import cv2
 
-    from img2world.geometry.object_world import cut_out
-    from img2world.geometry.worlds import input_camera
+    from img2world.layered.build import input_camera
+    from img2world.layered.object_layers import cut_out
 
     if foreground.is_object:
         cut = cut_out(image, foreground, size)
@@ -151,7 +151,7 @@ def check_shape(trajectory: Cameras, width: int, height: int) -> None:
 
 def cut_outs(rgb: UInt8[np.ndarray, "V H W 3"]) -> UInt8[np.ndarray, "V H W"]:
     """255 where the object is; everywhere in frames whose background the model has not kept plain."""
-    from img2world.geometry.foreground import cut_from_plain_background
+    from img2world.layered.foreground import cut_from_plain_background
 
     alpha = np.full(rgb.shape[:3], 255, np.uint8)
     for i, frame in enumerate(rgb):

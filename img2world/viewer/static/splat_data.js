@@ -1,4 +1,4 @@
-// Reads the packed Gaussians. The form is described in img2world/viewer/layout.py; the header's table
+// Reads the packed Gaussians. The form is described in img2world/export/packed_splats.py; the header's table
 // tells the fields, so that only the two kinds of number are written here a second time.
 
 const FORMAT_VERSION = 1;

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from img2world.core.camera_paths import dolly, on_sphere
 from img2world.core.cameras import Cameras
-from img2world.core.trajectory import dolly, on_sphere
 from img2world.video.diffusion.camera_conventions import (
     cameras_from_sana_wm,
     easyanimate_from_cameras,

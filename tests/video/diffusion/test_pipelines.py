@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from img2world.core.errors import MissingPackageError, VideoError
 from img2world.poses.commanded import CommandedPoses
-from img2world.recipe import backend_class
+from img2world.runs.recipe import backend_class
 from img2world.splat.metrics import evaluate
 from img2world.splat.optimize import GaussianSplat
 from img2world.video import VIDEOS

@@ -1,0 +1,87 @@
+"""What there is to choose from, as text: recipes' backends, their options, and file formats."""
+
+from collections.abc import Iterator
+from dataclasses import MISSING, fields
+from importlib.util import find_spec
+
+from img2world.core.errors import RecipeError
+from img2world.doctor.environment import PACKAGES
+from img2world.export import EXPORTERS
+from img2world.render import RASTERIZERS
+from img2world.runs.options import did_you_mean, option_docs, toml_text
+from img2world.runs.recipe import TABLES, backend_class
+from img2world.video.diffusion.cards import CARDS
+
+NEEDS = {
+    **{f"video.{name}": ("diffusers",) for name in CARDS},
+    "video.file": ("av",),
+    "poses.auto": ("pycolmap",),
+    "poses.colmap": ("pycolmap",),
+    "poses.flow-colmap": ("pycolmap",),
+    "export.mesh": ("trimesh", "fast_simplification"),
+    "export.turntable": ("av",),
+}
+"""Modules that a backend needs beside NumPy, Pillow, OpenCV and torch."""
+
+RASTERIZER_NEEDS = {
+    "native": ("img2world.render._native", "a C++20 compiler at installation; any CPU"),
+    "gsplat": ("gsplat", "pip install 'img2world[cuda]', and an NVIDIA GPU"),
+    "reference": ("torch", "nothing more; slow, for tests"),
+}
+
+
+def list_backends() -> Iterator[str]:
+    """Each stage's backends: name, what it does, what it needs."""
+    for stage, backends in TABLES.items():
+        yield f"{stage}"
+        for name in backends:
+            yield f"  {name:<14}{_summary(backend_class(name, backends, stage))}"
+            yield from _packages(f"{stage}.{name}")
+        yield ""
+    yield "render"
+    for name in RASTERIZERS:
+        module, needs = RASTERIZER_NEEDS[name]
+        yield f"  {name:<14}{'installed' if find_spec(module) else 'not installed'}; needs {needs}"
+
+
+def list_formats() -> Iterator[str]:
+    """Each format: name, file and what it is for."""
+    for name in EXPORTERS:
+        kind = backend_class(name, EXPORTERS, "export.formats")
+        yield f"  {name:<14}exports/{kind().filename}: {_summary(kind)}"
+        yield from _packages(f"export.{name}")
+
+
+def describe_backend(name: str) -> Iterator[str]:
+    """The options of a backend with their defaults and meaning. Raises RecipeError when there is none of the name."""
+    tables = {**TABLES, "export": EXPORTERS}
+    known = [word for table in tables.values() for word in table]
+    if name.rpartition(".")[2] not in known:
+        raise RecipeError(f"there is no backend {name}", hint=did_you_mean(name, known))
+    for stage, table in tables.items():
+        if name in table or (name.partition(".")[0] == stage and name.partition(".")[2] in table):
+            short = name.rpartition(".")[2]
+            kind = backend_class(short, table, stage)
+            section = f"export.{short}" if stage == "export" else stage
+            yield f"{stage}: {short}"
+            yield f"  {' '.join((kind.__doc__ or '').split())}"
+            docs = option_docs(kind)
+            for field in fields(kind):
+                default = field.default if field.default is not MISSING else field.default_factory()  # pyright: ignore
+                yield f"  --set {section}.{field.name}={toml_text(default)}"
+                if field.name in docs:
+                    yield f"        {docs[field.name]}"
+            yield ""
+
+
+def _summary(backend: type) -> str:
+    """The first paragraph of a backend's docstring."""
+    return " ".join((backend.__doc__ or "").split("\n\n")[0].split())
+
+
+def _packages(place: str) -> Iterator[str]:
+    """The packages that a backend uses, and whether they are here."""
+    for module in NEEDS.get(place, ()):
+        package = PACKAGES[module]
+        state = "installed" if find_spec(module) else f"missing, pip install {package.install}"
+        yield f"{'':<16}uses {package.install} ({package.licence}, {state})"

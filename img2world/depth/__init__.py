@@ -1,0 +1,1 @@
+"""Depth and shape predicted from one image."""

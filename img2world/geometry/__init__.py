@@ -1,1 +1,0 @@
-"""From a picture to surfaces that can be seen from elsewhere."""

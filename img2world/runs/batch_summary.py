@@ -1,0 +1,99 @@
+"""The outcome of a batch as a table: summary.csv for programs, summary.html with thumbnails for people."""
+
+import base64
+import csv
+import html
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+from PIL import Image as PillowImage
+
+from img2world.runs.files import write_text
+
+PAGE, TABLE = "summary.html", "summary.csv"
+METRICS = ("heldout_psnr", "heldout_ssim", "train_psnr", "num_gaussians", "seconds", "peak_rss_gb")
+NUM_FRAMES, THUMBNAIL = 6, 128
+"""Frames shown of each run, and their longest side in pixels."""
+
+STYLE = """
+body { font: 14px/1.4 system-ui, sans-serif; margin: 2em; color: #222; background: #fff }
+table { border-collapse: collapse } th, td { padding: 4px 10px; border-bottom: 1px solid #ddd; text-align: left }
+td.number { text-align: right; font-variant-numeric: tabular-nums } img { display: inline-block; margin-right: 2px }
+tr.failed { background: #fdecea } small { color: #666 }
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What became of one input."""
+
+    input: str
+    name: str
+    state: str
+    """done or failed."""
+    error: str
+    seconds: float
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+def write_summary(results: Sequence[Result], out: Path) -> None:
+    """Write summary.csv and summary.html."""
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(["input", "name", "state", *METRICS, "error"])
+    for result in results:
+        figures = [f"{result.metrics[name]:.6g}" if name in result.metrics else "" for name in METRICS]
+        writer.writerow([printable(result.input), result.name, result.state, *figures, printable(result.error)])
+    write_text(out / TABLE, table.getvalue())
+    done = sum(result.state == "done" for result in results)
+    heads = "".join(f"<th>{name.replace('_', ' ')}</th>" for name in METRICS)
+    rows = "\n".join(_row(result, out) for result in results)
+    write_text(
+        out / PAGE,
+        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{html.escape(out.name)}</title>'
+        f"<style>{STYLE}</style>\n<h1>{html.escape(out.name)}</h1><p>{done} of {len(results)} done</p>\n"
+        f"<table><tr><th>input</th><th>picture and video</th>{heads}</tr>\n{rows}\n</table></html>\n",
+    )
+
+
+def printable(text: str) -> str:
+    """Return the text with a replacement character for each byte of a file name that is not UTF-8."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _row(result: Result, out: Path) -> str:
+    """One table row of summary.html."""
+    name, folder = html.escape(result.name), quote(result.name)
+    page = out / result.name / "exports" / "world.html"
+    label = f'<a href="{folder}/exports/world.html">{name}</a>' if page.exists() else name
+    label += f"<br><small>{html.escape(printable(Path(result.input).name))}</small>"
+    if result.state != "done":
+        reason = html.escape(printable(result.error))
+        return f'<tr class="failed"><td>{label}</td><td colspan="{len(METRICS) + 1}">{reason}</td></tr>'
+    figures = [f"{result.metrics[name]:.4g}" if name in result.metrics else "" for name in METRICS]
+    cells = "".join(f'<td class="number">{figure}</td>' for figure in figures)
+    pictures = "".join(_thumbnail(path) for path in _pictures(out / result.name))
+    return f"<tr><td>{label}</td><td>{pictures}</td>{cells}</tr>"
+
+
+def _pictures(run: Path) -> list[Path]:
+    """The input of a run and some of its frames, evenly chosen."""
+    frames = sorted((run / "frames").glob("*.png"))
+    chosen = np.linspace(0, len(frames) - 1, min(NUM_FRAMES, len(frames))).astype(int)
+    return [path for path in [run / "input.png", *(frames[i] for i in chosen)] if path.exists()]
+
+
+def _thumbnail(path: Path) -> str:
+    """A small picture inside the page, so that the page is one file."""
+    with PillowImage.open(path) as picture:
+        small = picture.convert("RGBA")
+        small.thumbnail((THUMBNAIL, THUMBNAIL))
+    data = io.BytesIO()
+    white = PillowImage.new("RGBA", small.size, (255, 255, 255, 255))
+    PillowImage.alpha_composite(white, small).convert("RGB").save(data, "JPEG", quality=80)
+    text = base64.b64encode(data.getvalue()).decode("ascii")
+    return f'<img alt="" width="{small.width}" height="{small.height}" src="data:image/jpeg;base64,{text}">'

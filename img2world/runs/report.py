@@ -1,0 +1,107 @@
+"""report.json: what came out of a run, in numbers."""
+
+import json
+import platform
+import sys
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from img2world.runs.files import write_text
+from img2world.runs.folder import RunFolder, StageRecord
+
+FINDINGS = "doctor.json"
+"""What the doctor says of the video, in the run folder."""
+
+PACKAGES = ("img2world", "numpy", "torch", "opencv-python-headless", "av", "pycolmap", "trimesh", "gsplat")
+"""Whose version may change a result."""
+
+
+def write_report(folder: RunFolder) -> dict[str, Any]:
+    """Sum up the stages that are done, write report.json and give what is in it."""
+    names = folder.manifest["stages"]
+    records = {name: record for name in names if (record := folder.record(name))}
+    if "machine" not in folder.manifest or "torch" in sys.modules:
+        folder.manifest["machine"] = machine()
+        folder.save()
+    report = {
+        "source": folder.manifest["source"],
+        "seed": folder.manifest["seed"],
+        "licence": folder.manifest.get("licence"),
+        "metrics": metrics_of(records),
+        "shares": _shares(records),
+        "findings": _json(folder.path / FINDINGS) if "doctor" in records else [],
+        "cameras": _cameras(folder.path) if "poses" in records else None,
+        "stages": {name: {"seconds": record.seconds, **record.metrics} for name, record in records.items()},
+        "unfinished": [name for name in names if name not in records],
+    }
+    write_text(folder.path / "report.json", json.dumps(report, indent=1) + "\n")
+    return report
+
+
+def _json(path: Path) -> Any:
+    """What a JSON file holds."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _cameras(folder: Path) -> dict[str, Any]:
+    """Which solver found the cameras, and how far they can be trusted; nothing more where they were told."""
+    views = _json(folder / "views" / "transforms.json")
+    return views.get("pose_report") or {"solver": views["solver"]}
+
+
+def _shares(records: dict[str, StageRecord]) -> dict[str, float]:
+    """How much of the video's pixels the picture shows; empty when the video backend does not know."""
+    metrics = records["video"].metrics if "video" in records else {}
+    return {name: metrics[name] for name in ("seen", "continued", "invented") if name in metrics}
+
+
+def metrics_of(records: dict[str, StageRecord]) -> dict[str, float]:
+    """The figures of a run: quality, facts of the files, seconds per stage and in all, and memory."""
+    metrics: dict[str, float] = dict(records["splat"].metrics) if "splat" in records else {}
+    seconds: dict[str, float] = {}
+    for name, record in records.items():
+        stage, _, part = name.partition(".")
+        seconds[f"seconds_{stage}"] = round(seconds.get(f"seconds_{stage}", 0.0) + record.seconds, 3)
+        if part:
+            metrics |= {f"{part}_{fact}": value for fact, value in record.metrics.items()}
+    peak = max((record.peak_rss_gb for record in records.values()), default=0.0)
+    return {**metrics, **seconds, "seconds": round(sum(seconds.values()), 3), "peak_rss_gb": peak}
+
+
+def summary_lines(out: Path, report: dict[str, Any]) -> Iterator[str]:
+    """Where to look, and how good it is, for people."""
+    metrics, page = report["metrics"], out / "exports" / "world.html"
+    yield ""
+    for label, place in {"video": "video.mp4", "files": "exports", "report": "report.json"}.items():
+        if (out / place).exists():
+            yield f"  {label:<8}{out / place}"
+    figures = {"heldout_psnr": "{:.1f} dB on views it never saw", "peak_rss_gb": "{:.1f} GB", "seconds": "{:.0f} s"}
+    known = [form.format(metrics[name]) for name, form in figures.items() if name in metrics]
+    yield f"  {'result':<8}{', '.join(known)}"
+    cameras = report["cameras"] or {}
+    if "grade" in cameras:
+        placed = f"{cameras['placed']} of {cameras['total']} frames"
+        yield f"  {'cameras':<8}grade {cameras['grade']}, by {cameras['solver']}, {placed}"
+    for finding in report["findings"]:
+        if finding["severity"] != "note":
+            yield f"  {'doctor':<8}{finding['kind']}: {finding['found']}"
+    if report["licence"]:
+        yield f"  {'licence':<8}{report['licence']['model']}: {report['licence']['verdict']}"
+    if page.exists():
+        yield f"  {'look':<8}img2world view {out}    or open {page} in a browser"
+
+
+def machine() -> dict[str, Any]:
+    """What a result may depend on beside the recipe: versions and device."""
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    # Whoever needs torch has imported it by now; importing it only to ask takes seconds.
+    torch = sys.modules.get("torch")
+    device = torch.cuda.get_device_name() if torch and torch.cuda.is_available() else "cpu"
+    return {"device": device, "machine": platform.machine(), "system": platform.system(), "versions": versions}

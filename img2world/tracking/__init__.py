@@ -1,0 +1,1 @@
+"""Points and objects followed through the frames of a video."""

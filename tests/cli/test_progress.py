@@ -1,0 +1,63 @@
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from img2world.cli.progress import bars, json_lines, json_text, plain_lines
+from img2world.runs.folder import Event
+
+
+def story():
+    """What a run tells: one stage that works for 25 seconds, and one that is kept."""
+    yield Event(kind="start", stage="splat")
+    for i in range(1, 251):
+        yield Event(kind="step", stage="splat", done=i, total=250, seconds=i / 10, quality={"psnr": 20 + i / 100})
+    yield Event(kind="done", stage="splat", seconds=25.0, quality={"gaussians": 1000.0})
+    yield Event(kind="skip", stage="export.ply", seconds=3.0)
+
+
+def tell(listener):
+    lines = []
+    listen = listener(lines.append)
+    for event in story():
+        listen(event)
+    return lines
+
+
+def test_plain_lines_are_few_and_say_what_is_left():
+    assert tell(plain_lines) == [
+        "splat …",
+        "splat  100 of 250, 15 s left  psnr 21",
+        "splat  200 of 250, 5 s left  psnr 22",
+        "splat  done in 25.0 s  gaussians 1000",
+        "export.ply  kept",
+    ]
+
+
+def test_json_lines_are_objects_and_not_too_many():
+    lines = [json.loads(line) for line in tell(json_lines)]
+    assert lines[0] == {"event": "start", "stage": "splat"}
+    steps = [line for line in lines if line["event"] == "step"]
+    assert 100 < len(steps) < 130
+    assert steps[-1] == {
+        "event": "step", "stage": "splat", "done": 250, "total": 250, "seconds": 25.0, "quality": {"psnr": 22.5},
+    }  # fmt: skip
+    assert lines[-1]["event"] == "skip"
+
+
+def test_numbers_that_json_lacks_become_null():
+    text = json_text({"a": float("nan"), "b": {"c": float("inf"), "d": 1.5}, "e": "ü"})
+    assert json.loads(text, parse_constant=pytest.fail) == {"a": None, "b": {"c": None, "d": 1.5}, "e": "ü"}
+
+
+def test_bars_show_step_speed_and_quality():
+    screen = io.StringIO()
+    with bars(Console(file=screen, force_terminal=True, width=120)) as listen:
+        for event in story():
+            listen(event)
+    last = screen.getvalue().split("export.ply")[-2]
+    assert "250/250" in last
+    assert "10.0/s" in last
+    assert "gaussians 1000" in last
+    assert "kept" in screen.getvalue()

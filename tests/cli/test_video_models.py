@@ -1,0 +1,176 @@
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from img2world.cli import main, video_models
+from img2world.video import VIDEOS
+from img2world.video.diffusion.cards import CARDS
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "video"))
+
+
+@pytest.fixture
+def call(monkeypatch, capsys, tmp_path):
+    """Calls the program in this process, with settings of its own; gives exit code, standard output and error."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["img2world", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        shown = capsys.readouterr()
+        return ended.value.code or 0, shown.out, shown.err
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def tiny_ltx(tmp_path_factory):
+    """A tiny checkpoint of LTX-Video."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("diffusers")
+    from tiny_checkpoints import MAKERS
+
+    path = tmp_path_factory.mktemp("models") / "ltx"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        MAKERS["ltx"]().save_pretrained(path)
+    return path
+
+
+def test_cards_are_whole():
+    assert set(CARDS) < set(VIDEOS)
+    for card in CARDS.values():
+        assert card.width % card.multiple == card.height % card.multiple == 0
+        assert (card.num_frames - 1) % card.step == 0
+        assert card.licence.source
+        assert (card.licence.conditions == "") == (card.licence.may_be_sold == "yes")
+        assert card.licence.verdict.startswith("may be sold: ")
+        assert "territory: " in card.licence.verdict
+        assert "(" in card.vram  # the source of the figure
+
+
+def test_list_shows_size_memory_licence_and_place(call):
+    pytest.importorskip("huggingface_hub")
+    code, shown, _ = call("models", "list")
+    assert code == 0
+    for name, card in CARDS.items():
+        assert f"{name:<12} {card.repository}" in shown
+        assert card.licence.verdict in shown
+        assert card.vram in shown
+    assert "territory: not in the European Union" in shown
+
+
+def test_use_then_check_makes_a_tiny_clip(call, tiny_ltx):
+    code, shown, _ = call("models", "use", "ltx", tiny_ltx)
+    assert code == 0
+    assert f"ltx uses {tiny_ltx}" in shown
+    assert f"GB in {tiny_ltx}" in call("models", "list")[1]
+    code, shown, _ = call("models", "check", "ltx")
+    assert code == 0
+    assert "a clip of 121 frames of 704x512: weights 0.0 GB" in shown
+    assert "tried: 9 frames of 64x64" in shown
+    assert "may be sold: under conditions" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["get", "nano"], 1, "no big model nano"),
+        (["check", "wann"], 1, "did you mean wan"),
+        (["use", "ltx", "none"], 1, "no checkpoint of diffusers"),
+        (["check", "hunyuan"], 1, "are not on this machine"),
+        (["use", "ltx"], 2, "use needs a name and a folder"),
+        (["nano", "more"], 2, "nano needs nothing after it"),
+    ],
+)
+def test_wrong_words_are_one_line(call, words, code, message):
+    pytest.importorskip("huggingface_hub")
+    found, _, told = call("models", *words)
+    assert found == code
+    assert message in told
+    assert "Traceback" not in told
+
+
+def test_an_unreachable_hub_is_one_line(command, tmp_path):
+    pytest.importorskip("huggingface_hub")
+    # Nothing listens at this port.
+    place = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path)}
+    done = command("models", "get", "svd", env={**os.environ, **place})
+    assert done.returncode == 1
+    assert "the weights of svd cannot be fetched" in done.stderr
+    assert "hint: check the connection" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_verdict_travels_with_the_world(call, picture, tiny_ltx, tmp_path):
+    sets = [
+        "trajectory.size=64", "trajectory.num_views=9", "trajectory.name=arc", "video.name=ltx", "video.kind=scene",
+        f"video.checkpoint={tiny_ltx}", "video.width=128", "video.height=96", "video.num_frames=9", "video.steps=1",
+        "splat.steps=5", "splat.max_gaussians=300", "export.formats=ply",
+    ]  # fmt: skip
+    words = [word for change in sets for word in ("--set", change)]
+    code, shown, told = call("run", picture, "--out", tmp_path / "run", *words)
+    assert code == 0, told
+    verdict = CARDS["ltx"].licence.verdict
+    assert f"ltx: {verdict}" in shown
+    note = json.loads((tmp_path / "run" / "run.json").read_text())["licence"]
+    assert note["verdict"] == verdict
+    assert note["weights"] == str(tiny_ltx)
+    assert json.loads((tmp_path / "run" / "report.json").read_text())["licence"] == note
+    text = (tmp_path / "run" / "exports" / "LICENCE.txt").read_text()
+    assert verdict[3:] in text
+    assert "may have another licence" in text
+    assert str(tiny_ltx) in (tmp_path / "run" / "recipe.toml").read_text()
+    # With our own generator nothing of it is left.
+    code, _, told = call("export", tmp_path / "run", "--set", "video.name=nano")
+    assert code == 0, told
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["licence"] is None
+    assert not (tmp_path / "run" / "exports" / "LICENCE.txt").exists()
+
+
+def test_a_gpu_with_weights_changes_the_default(monkeypatch, tmp_path):
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("diffusers")
+    from tiny_checkpoints import MAKERS
+
+    from img2world.runs.recipe import load_recipe
+    from img2world.video.diffusion import checkpoints
+
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setattr(video_models, "device_and_free_gb", lambda: ("cuda", 80.0))
+    monkeypatch.setattr("shutil.which", lambda program: f"/usr/bin/{program}")
+    assert video_models.picture_recipe() == "auto"
+    with torch.random.fork_rng():
+        MAKERS["sana-wm"]().save_pretrained(tmp_path / "sana-wm")
+    checkpoints.choose("sana-wm", tmp_path / "sana-wm")
+    assert video_models.picture_recipe() == "gpu"
+    assert type(load_recipe("gpu").video).__name__ == "SanaWmVideo"
+    monkeypatch.setattr(video_models, "device_and_free_gb", lambda: ("cpu", 80.0))
+    assert video_models.picture_recipe() == "auto"
+
+
+def test_the_strictest_licence_decides():
+    from img2world.video.diffusion.cards import licence_note, licence_text
+
+    assert licence_note("nano", {"depth": "builtin"}) is None
+    assert licence_note("nano", {"depth": "transformers", "depth_model": ""})["may_be_sold"] == "yes"
+    large = {"depth": "transformers", "depth_model": "depth-anything/Depth-Anything-V2-Large-hf", "checkpoint": ""}
+    note = licence_note("wan-vace", large)
+    assert note["may_be_sold"] == "no"
+    assert "Wan2.1-VACE" in note["others"]
+    assert "Also used: wan-vace" in licence_text(note)
+    assert licence_note("nano", {"depth": "transformers", "depth_model": "/mine"})["licence"] == "unknown"
+
+
+def test_a_run_without_diffusers_imports_none_of_it(command, picture, tiny, tmp_path):
+    blocked = tmp_path / "blocked"
+    blocked.mkdir()
+    for package in ("diffusers", "transformers", "accelerate", "huggingface_hub"):
+        (blocked / f"{package}.py").write_text(f"raise ImportError('{package} was imported')\n")
+    sets = [word for change in tiny for word in ("--set", change)]
+    done = command("run", picture, "--out", tmp_path / "run", *sets, env={**os.environ, "PYTHONPATH": str(blocked)})
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,141 @@
+"""The page as a file: its data, its text, its refusal of wrong input."""
+
+import json
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from img2world.core.errors import ExportError
+from img2world.core.motion import Motion
+from img2world.core.scene import Scene
+from img2world.core.views import Views
+from img2world.export.html import WorldPageExport, packing_errors, read_world_html, sway_ranges, world_html
+
+
+def views_of(scene: Scene) -> Views:
+    shape = (len(scene.cameras), scene.cameras.height, scene.cameras.width, 3)
+    return Views(
+        rgb=np.zeros(shape, np.uint8),
+        cameras=scene.cameras,
+        confidence=np.ones(len(scene.cameras), np.float32),
+        points=np.zeros((0, 3), np.float32),
+        point_colors=np.zeros((0, 3), np.uint8),
+        solver="commanded",
+    )
+
+
+class Tags(HTMLParser):
+    """Element names and the text of title and h1, as a browser would see them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.names, self.texts, self.open = [], {}, ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.names.append(tag)
+        self.open = tag
+
+    def handle_endtag(self, tag):
+        self.open = ""
+
+    def handle_data(self, data):
+        self.texts[self.open] = self.texts.get(self.open, "") + data
+
+
+@pytest.mark.parametrize("degree", [0, 1, 2, 3])
+def test_export_reads_back(scenes, tmp_path, degree):
+    scene = scenes.scene_of(scenes.cloud(400, degree))
+    steps = []
+    path = tmp_path / WorldPageExport().filename
+    facts = WorldPageExport().write(scene, views_of(scene), path, progress=lambda done, total: steps.append(done))
+    world, found = read_world_html(path.read_text(encoding="utf-8"))
+    assert path.name == "world.html"
+    assert facts["gaussians"] == len(found) == 400
+    assert facts["bytes"] == path.stat().st_size
+    assert steps == [1, 2]
+    np.testing.assert_allclose(found.means, scene.gaussians.means, atol=1e-6)
+    assert world["background"] == [0.1, 0.25, 0.4]
+    assert world["camera"]["fy"] == 190
+    assert world["camera"]["center"] == [0, 0, -1]
+
+
+def test_same_scene_same_bytes(scenes):
+    scene = scenes.scene_of(scenes.cloud(300, 1))
+    assert world_html(scene, title="a") == world_html(scene, title="a")
+    assert world_html(scene, title="a") != world_html(scene, title="b")
+
+
+def test_sixty_thousand_gaussians_are_small(scenes):
+    scene = scenes.scene_of(scenes.cloud(60_000, 1))
+    assert len(world_html(scene, title="large").encode()) < 3.2e6
+
+
+@pytest.mark.parametrize(
+    "title", ["</title><script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "@@splats@@", "Tom & Jerry's <b>"]
+)
+def test_title_is_only_text(scenes, title):
+    plain = Tags(world_html(scenes.scene_of(scenes.three_blobs()), title="plain"))
+    strange = Tags(world_html(scenes.scene_of(scenes.three_blobs()), title=title))
+    assert strange.names == plain.names
+    assert strange.texts["title"] == strange.texts["h1"] == title
+
+
+def test_page_is_complete_and_names_no_address(scenes):
+    text = world_html(scenes.scene_of(scenes.three_blobs()), title="t")
+    assert "@@" not in text
+    assert "http://" not in text
+    assert "https://" not in text
+    assert "//cdn" not in text
+
+
+def test_moving_scene_shows_its_first_moment(scenes):
+    still = scenes.three_blobs()
+    motion = Motion(
+        key_times=np.array([1.0, 2.0]),
+        bone_quats=np.tile(np.array([1, 0, 0, 0], np.float32), (1, 2, 1)),
+        bone_translations=np.array([[[0.5, 0, 0], [0.9, 0, 0]]], np.float32),
+        bone_indices=np.zeros((3, 4), np.int32),
+        bone_weights=np.tile(np.array([1, 0, 0, 0], np.float32), (3, 1)),
+    )
+    scene = Scene(
+        gaussians=still, cameras=scenes.cameras([0.0]), background=(0.0, 0.0, 0.0), is_object=False, motion=motion
+    )
+    _, found = read_world_html(world_html(scene, title="t"))
+    np.testing.assert_allclose(found.means, still.means + np.array([0.5, 0, 0]), atol=1e-6)
+
+
+def test_sway_stays_where_the_cameras_were(scenes):
+    # The second camera stands to the right (looks to the left, negative yaw), the third to the left.
+    ranges = sway_ranges(scenes.cameras([0.0, -0.1, 0.05]))
+    assert ranges["yaw"] == pytest.approx([-0.06, 0.03])
+    assert ranges["pitch"] == pytest.approx([-0.007, 0.007])
+    # -3.1 is the same direction as 3.18: just 0.18 beyond 3.0.
+    assert sway_ranges(scenes.cameras([3.0, 3.1, -3.1]))["yaw"] == pytest.approx(
+        [-0.02, 0.6 * (2 * np.pi - 6.1)], abs=1e-4
+    )
+    assert sway_ranges(scenes.cameras([0.0]))["yaw"] == pytest.approx([-0.02, 0.02])
+
+
+def test_damage_is_noticed(scenes):
+    scene = scenes.scene_of(scenes.three_blobs())
+    text = world_html(scene, title="t")
+    start = text.index('id="splats"') + 40
+    with pytest.raises(ExportError, match="not a world page"):
+        read_world_html(text[:start] + "AAAA" + text[start + 4 :])
+    with pytest.raises(ExportError, match="not a world page"):
+        read_world_html("<html></html>")
+    world, found = read_world_html(text)
+    found.means[1, 0] += 1e-4
+    assert packing_errors(scene.gaussians, world["splats"], found)["means_error"] > 100
+    with pytest.raises(ExportError, match="shape"):
+        packing_errors(scenes.cloud(4, 1), world["splats"], found)
+
+
+def test_world_json_cannot_end_its_element(scenes):
+    text = world_html(scenes.scene_of(scenes.three_blobs()), title="t")
+    start = text.index(">", text.index('id="world"')) + 1
+    held = text[start : text.index("</script>", start)]
+    assert "<" not in held
+    assert json.loads(held)["splats"]["count"] == 3

@@ -1,0 +1,133 @@
+"""Photos of which only a part is given."""
+
+import numpy as np
+import pytest
+import torch
+from skimage import data
+
+from img2world.core.cameras import Cameras, intrinsics_from_fov
+from img2world.core.errors import MissingPackageError
+from img2world.depth.predict import network
+from img2world.layered.depth_slices import sliced_world
+from img2world.layered.inpaint import fill_smooth
+from img2world.layered.outpaint import outpainted
+
+PHOTOS = ("astronaut", "camera", "chelsea", "coffee", "rocket")
+
+
+def photo(name: str) -> np.ndarray:
+    picture = getattr(data, name)()[::2, ::2].astype(np.float32) / 255
+    return picture if picture.ndim == 3 else np.dstack([picture] * 3)
+
+
+def middle_of(whole: np.ndarray) -> np.ndarray:
+    """Where the middle of a photo is, which is all that is given of it."""
+    margin = round(max(whole.shape[:2]) / 7)
+    return np.pad(np.ones((whole.shape[0] - 2 * margin, whole.shape[1] - 2 * margin), bool), margin)
+
+
+def gains_of(masks: list[tuple[np.ndarray, np.ndarray]]) -> list[float]:
+    """By how many dB what is drawn is nearer to photos than their colours going on, where they are not given."""
+    gains = []
+    for whole, known in masks:
+        given = np.where(known[..., None], whole, 0)
+        errors = [
+            np.square(picture - whole)[~known].mean()
+            for picture in (fill_smooth(given, known), outpainted(given, known))
+        ]
+        gains.append(10 * np.log10(errors[0] / errors[1]))
+    return gains
+
+
+def test_what_lies_beside_photos_is_nearer_to_the_truth_than_their_borders_going_on():
+    gains = gains_of([(photo(name), middle_of(photo(name))) for name in PHOTOS])
+    assert np.mean(gains) > 0.2
+    assert min(gains) > -0.3
+
+
+def test_what_is_hidden_in_photos_is_not_farther_from_the_truth_than_colours_going_on():
+    holes = []
+    for name in PHOTOS:
+        whole = photo(name)
+        known, (height, width) = middle_of(whole), whole.shape[:2]
+        inside = known.copy()
+        known[height // 2 : height * 3 // 4, width // 3 : width // 2] = False
+        holes.append((np.where(inside[..., None], whole, fill_smooth(whole, known)), known | ~inside))
+    assert np.mean(gains_of(holes)) > -0.1
+
+
+@pytest.mark.parametrize("shape", [(120, 90), (64, 200), (33, 47)])
+def test_the_picture_itself_keeps_its_bits(shape):
+    rgb = np.random.default_rng(0).random((*shape, 3)).astype(np.float32)
+    known = np.zeros(shape, bool)
+    known[10:-12, 9:-11] = True
+    known[15:20, 15:20] = False
+    drawn = outpainted(rgb, known)
+    assert drawn.shape == rgb.shape
+    np.testing.assert_array_equal(drawn[known], rgb[known])
+    assert drawn.min() >= 0
+    assert drawn.max() <= 1
+
+
+def test_what_is_not_known_has_no_influence():
+    whole = photo("coffee")
+    known = middle_of(whole)
+    known[80:120, 90:140] = False
+    other = np.where(known[..., None], whole, 0.5).astype(np.float32)
+    np.testing.assert_array_equal(outpainted(whole, known), outpainted(other, known))
+
+
+def test_there_is_no_seam_at_the_border():
+    whole = photo("coffee")
+    known = middle_of(whole)
+    margin = int(np.argmax(known.any(0)))
+    across = np.abs(np.diff(outpainted(whole, known)[margin:-margin], axis=1)).mean((0, 2))
+    assert across[margin - 1] < 2 * across[margin : -margin - 1].mean()
+    assert across[-margin] < 2 * across[margin : -margin - 1].mean()
+
+
+def test_a_plain_picture_goes_on_plain():
+    known = np.pad(np.ones((96, 128), bool), 26)
+    wide = outpainted(np.full((*known.shape, 3), 0.4, np.float32), known)
+    assert np.abs(wide - 0.4).mean() < 0.06
+
+
+def test_result_does_not_depend_on_the_number_of_threads():
+    whole = photo("chelsea")
+    before = torch.get_num_threads()
+    results = []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        results.append(outpainted(whole, middle_of(whole)))
+    torch.set_num_threads(before)
+    for other in results[1:]:
+        np.testing.assert_array_equal(results[0], other)
+
+
+def test_missing_weights_are_said(monkeypatch, tmp_path):
+    network.cache_clear()
+    monkeypatch.setattr("img2world.depth.weights.resource_folder", lambda name: tmp_path)
+    with pytest.raises(MissingPackageError, match="weights are missing"):
+        outpainted(np.zeros((64, 64, 3), np.float32), np.pad(np.ones((38, 38), bool), 13))
+    network.cache_clear()
+
+
+def test_a_part_keeps_its_own_colours_at_its_outline():
+    """Pixels there are mixed with what is behind them, which is given, too."""
+    red, blue = np.array([0.9, 0.1, 0.1], np.float32), np.array([0.1, 0.1, 0.9], np.float32)
+    near = np.zeros((96, 96), bool)
+    near[30:70, 30:70] = True
+    rim = near.copy()
+    rim[31:69, 31:69] = False
+    color = np.where(near[..., None], red, blue)
+    color[rim] = (red + blue) / 2
+    camera = Cameras(
+        world_from_cam=np.eye(4, dtype=np.float32)[None],
+        intrinsics=intrinsics_from_fov(1.0, 96, 96)[None],
+        width=96,
+        height=96,
+    )
+    front = sliced_world(camera, color, np.where(near, 1.0, 0.5).astype(np.float32)).layers[-1]
+    margin = (front.texture.shape[0] - 96) // 2
+    shown = front.texture[margin:-margin, margin:-margin][rim]
+    assert np.abs(shown - red).max() < 0.02

@@ -1,0 +1,162 @@
+"""Round shapes found by their outlines, against shapes that are known."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from img2world.core.camera_paths import orbit
+from img2world.core.cameras import Cameras
+from img2world.core.conventions import INPUT_DISTANCE
+from img2world.core.image import Image
+from img2world.layered.foreground import find_foreground
+from img2world.layered.layers import SEEN, rays_in_cam
+from img2world.layered.object_layers import cut_out, object_camera, object_world, signed_distance
+from img2world.layered.revolution import Revolution, largest_within, round_shape
+from img2world.layered.solid_layers import depth_of, solid_layers
+from img2world.layered.solids import up_in_cam
+from img2world.layered.warp import Warper
+
+SIDE = 96
+
+
+def can(elevation_deg: float, height: float = 0.3, radius: float = 0.1) -> Revolution:
+    heights = np.linspace(-height / 2, height / 2, 40)
+    return Revolution(elevation=np.radians(elevation_deg), heights=heights, radii=np.full(40, radius))
+
+
+def vase(elevation_deg: float, bulge: float) -> Revolution:
+    heights = np.linspace(-0.16, 0.16, 60)
+    radii = 0.08 + bulge * np.cos(np.pi * heights / 0.4)
+    return Revolution(elevation=np.radians(elevation_deg), heights=heights, radii=radii)
+
+
+def seen(shape: Revolution) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Distance to its outline in pixels, its front and its thickness, relative to the frame's width."""
+    camera = object_camera(SIDE)
+    frame = INPUT_DISTANCE * SIDE / float(camera.intrinsics[0, 0, 0])
+    near, far = shape.depths(camera)
+    hit = np.isfinite(near)
+    front = np.where(hit, near - INPUT_DISTANCE, 0) / frame
+    thickness = np.where(hit, far - near, 0) / frame
+    return signed_distance(hit.astype(np.float32)), front.astype(np.float32), thickness.astype(np.float32)
+
+
+@pytest.mark.parametrize("elevation", [0, 10, 25])
+def test_depths_are_those_of_the_surface_as_it_is_drawn(elevation):
+    shape, camera = vase(elevation, 0.04), object_camera(SIDE)
+    near, far = shape.depths(camera)
+    drawn, hit = depth_of(shape.surface(192, 257), camera)
+    both = hit & np.isfinite(near)
+    assert both.sum() > 0.97 * (hit | np.isfinite(near)).sum()
+    assert np.abs(near - drawn)[both].mean() < 0.004  # half of a step of the rays is 0.005
+    assert (far >= near)[both].all()
+
+
+@settings(max_examples=25, deadline=None)
+@given(elevation=st.sampled_from([5, 10, 20]), bulge=st.floats(0.0, 0.06))
+def test_an_outline_gives_the_shape_back(elevation, bulge):
+    shape = vase(elevation, bulge)
+    distance, _, _ = seen(shape)
+    found = largest_within(distance, object_camera(SIDE), shape.elevation)
+    assert found is not None
+    pixel = 0.536 / SIDE
+    inner = np.linspace(-0.12, 0.12, 30)
+    radii = np.interp(inner, found.heights, found.radii)
+    assert np.abs(radii - np.interp(inner, shape.heights, shape.radii)).max() < 1.5 * pixel
+
+
+@pytest.mark.parametrize("elevation", [10, 15, 20])
+def test_a_can_seen_from_above_gets_no_cones(elevation):
+    shape = can(elevation, height=0.2, radius=0.12)
+    found = largest_within(seen(shape)[0], object_camera(SIDE), shape.elevation)
+    assert found is not None
+    # A cone under it would be hidden, and 0.05 to 0.08 high.
+    np.testing.assert_allclose(found.heights[[0, -1]], (-0.1, 0.1), atol=0.035)
+    assert found.radii.min() > 0.07
+
+
+@pytest.mark.parametrize("elevation", [5, 15, 30])
+def test_what_the_network_sees_tells_the_elevation(elevation):
+    distance, front, thickness = seen(can(elevation))
+    rng = np.random.default_rng(0)
+    front = front + 0.03 + 0.01 * rng.standard_normal(front.shape)  # its place does not matter
+    found = round_shape(distance, front.astype(np.float32), thickness, object_camera(SIDE))
+    assert found is not None
+    assert np.degrees(found.elevation) == pytest.approx(elevation, abs=2.6)
+
+
+def test_a_plate_that_stands_upright_is_not_round():
+    distance, front, thickness = seen(can(10, height=0.2, radius=0.14))
+    assert round_shape(distance, front, thickness, object_camera(SIDE)) is not None
+    flat = np.where(distance > 0, 0, front).astype(np.float32), np.full_like(thickness, 0.05)
+    assert round_shape(distance, *flat, object_camera(SIDE)) is None
+
+
+def test_what_leans_to_a_side_is_not_round():
+    distance, front, thickness = seen(can(10))
+    shift = np.linspace(-14, 14, SIDE).round().astype(int)
+    leaning = [np.stack([np.roll(row, by) for row, by in zip(values, shift, strict=True)])
+               for values in (distance, front, thickness)]  # fmt: skip
+    assert round_shape(*leaning, object_camera(SIDE)) is None
+
+
+def test_what_is_thinner_than_a_pixel_is_not_round():
+    alpha = np.zeros((SIDE, SIDE), np.float32)
+    alpha[10:80, 48] = 0.3
+    nothing = np.zeros_like(alpha)
+    assert round_shape(signed_distance(alpha), nothing, nothing, object_camera(SIDE)) is None
+
+
+def test_hoops_close_behind_and_the_front_keeps_the_photo():
+    shape, camera = can(15), object_camera(128)
+    points = shape.surface(192, 257)
+    _, hit = depth_of(points, camera)
+    # A hoop as the camera sees it: places of one height.
+    rgb = np.full((128, 128, 3), (0.2, 0.3, 0.7), np.float32)
+    height = heights_seen(shape, camera)
+    rgb[np.abs(height) < 0.03] = (0.9, 0.8, 0.1)
+    rgb[(height > 0.06) & (np.abs(np.arange(128) - 64) < 6)] = (1, 0, 0)  # a feature of the front
+    front, whole = solid_layers(shape, rgb, hit.astype(np.float32), camera)
+    np.testing.assert_array_equal(front.texture, rgb)
+    assert (front.seen == SEEN).all()
+    assert (whole.seen < SEEN).all()
+    behind = whole.texture[:, :20]
+    along = whole.vertices_in_world.reshape(192, 257, 3)[:, 0] @ up_in_cam(shape.elevation)
+    hoop = behind[np.abs(along) < 0.02].mean((0, 1))
+    rest = behind[np.abs(along - 0.09) < 0.02].mean((0, 1))
+    np.testing.assert_allclose(hoop, (0.9, 0.8, 0.1), atol=0.1)
+    np.testing.assert_allclose(rest, (0.2, 0.3, 0.7), atol=0.1)
+
+
+def heights_seen(shape: Revolution, camera: Cameras) -> np.ndarray:
+    near, _ = shape.depths(camera)
+    points = rays_in_cam(camera) * np.nan_to_num(near, nan=1.0)[..., None] - (0, 0, INPUT_DISTANCE)
+    return points @ up_in_cam(shape.elevation)
+
+
+def shaded_can() -> Image:
+    """A photo of a can, lit from the left."""
+    camera, shape = object_camera(256), can(12, height=0.32, radius=0.1)
+    near, _ = shape.depths(camera)
+    hit = np.isfinite(near)
+    x = np.arange(256) - 127.5
+    light = 0.75 - 0.4 * np.clip(x / 60, -1, 1)
+    top = heights_seen(shape, camera) > 0.155
+    rgb = np.where(top[..., None], (200, 200, 205), light[None, :, None] * np.array([220, 60, 50]))
+    return Image(rgb=np.where(hit[..., None], rgb, 255).astype(np.uint8), alpha=hit.astype(np.uint8) * 255)
+
+
+def test_a_can_looks_the_same_from_all_sides():
+    picture = shaded_can()
+    found = find_foreground(picture)
+    world, camera = object_world(picture, found, 96), object_camera(96)
+    cut = cut_out(picture, found, 96)
+    assert len(world.layers[1].texture) != 96  # the round one
+    solid = cut.alpha > 0.5
+    for pose in orbit(8):
+        here = Cameras(world_from_cam=pose[None].astype(np.float32), intrinsics=camera.intrinsics, width=96, height=96)
+        drawn = Warper(world).draw(here)
+        alpha = drawn.alpha > 0.5
+        assert np.isfinite(drawn.rgb).all()
+        assert alpha.sum() == pytest.approx(solid.sum(), rel=0.15)

@@ -1,0 +1,127 @@
+"""Boxes, whose other side is known."""
+
+import numpy as np
+import pytest
+
+from img2world.core.conventions import INPUT_DISTANCE
+from img2world.depth.network import DIRECTIONS
+from img2world.depth.predict import ObjectGuess, mirrored_planes
+from img2world.layered.layers import rays_in_cam
+from img2world.layered.object_layers import CutOut, learned_halves, object_camera
+from img2world.layered.solids import around_axis, up_in_cam
+from img2world.layered.symmetry import mirror_normal, reflected, with_other_side
+
+SIZE = 128
+CAMERA = object_camera(SIZE)
+SHAPE = np.array([0.16, 0.1, 0.05])
+"""Half of a box's length, height and width."""
+
+
+def sure_of(degrees: float) -> np.ndarray:
+    """All shares around one direction."""
+    planes = np.zeros(DIRECTIONS + 1, np.float32)
+    step = 180 / DIRECTIONS
+    place = degrees / step
+    low = int(np.floor(place))
+    planes[[low % DIRECTIONS, (low + 1) % DIRECTIONS]] = 1 - (place - low), place - low
+    return planes
+
+
+def box(turn: float, elevation: float) -> tuple[np.ndarray, ...]:
+    """Depth of the front and of the back, cover, and which of its axes (signed, 1 to 3) the front's face looks along.
+
+    Its width is along the direction `turn` of its mirror plane's normal, in degrees.
+    """
+    width, length = around_axis(elevation, np.radians([turn, turn + 90]))
+    axes = np.stack([length, up_in_cam(elevation), width])
+    rays = rays_in_cam(CAMERA).astype(np.float64) @ axes.T
+    eye = axes @ (0, 0, -INPUT_DISTANCE)
+    with np.errstate(divide="ignore"):
+        crossings = np.sort(((np.array([-1, 1])[:, None] * SHAPE)[:, None, None] - eye) / rays, axis=0)
+    near, far = crossings[0].max(-1), crossings[1].min(-1)
+    cover = (near < far).astype(np.float32)
+    face = crossings[0].argmax(-1)
+    side = -np.sign(np.take_along_axis(rays, face[..., None], -1)[..., 0]) * (face + 1)
+    known = cover > 0
+    return (
+        np.where(known, near, INPUT_DISTANCE).astype(np.float32),
+        np.where(known, far, INPUT_DISTANCE).astype(np.float32),
+        cover,
+        side,
+    )
+
+
+def test_only_what_the_network_is_sure_of_has_a_plane():
+    unsure = np.full(DIRECTIONS + 1, 1 / (DIRECTIONS + 1), np.float32)
+    assert mirror_normal(unsure, 0.2) is None
+    none = np.zeros(DIRECTIONS + 1, np.float32)
+    none[-1] = 1
+    assert mirror_normal(none, 0.2) is None
+    two = 0.45 * sure_of(20) + 0.45 * sure_of(110)
+    assert mirror_normal(two, 0.2) is None
+
+
+@pytest.mark.parametrize("degrees", [35.0, 47.5, 88.0, 90.0, 131.0])
+def test_the_plane_stands_upright_in_the_direction_that_was_told(degrees):
+    normal = mirror_normal(sure_of(degrees), 0.3)
+    assert normal is not None
+    np.testing.assert_allclose(normal @ up_in_cam(0.3), 0, atol=1e-6)
+    np.testing.assert_allclose(normal, around_axis(0.3, np.radians([degrees]))[0], atol=0.01)
+
+
+@pytest.mark.parametrize("degrees", [0.0, 10.0, 170.0, 178.0])
+def test_front_and_back_are_never_made_alike(degrees):
+    """A face would look out of the back of the head."""
+    assert mirror_normal(sure_of(degrees), 0.1) is None
+
+
+def test_a_mirrored_picture_has_mirrored_planes():
+    planes = np.random.default_rng(0).dirichlet(np.ones(DIRECTIONS + 1)).astype(np.float32)
+    np.testing.assert_array_equal(mirrored_planes(mirrored_planes(planes)), planes)
+    one, other = mirror_normal(sure_of(50), 0.2), mirror_normal(mirrored_planes(sure_of(50)), 0.2)
+    np.testing.assert_allclose(np.abs(other @ (one * (-1, 1, 1))), 1, atol=1e-6)
+
+
+def test_mirroring_twice_changes_nothing():
+    rng = np.random.default_rng(1)
+    places, normal = rng.standard_normal((20, 3)), np.array([0.6, 0, 0.8])
+    np.testing.assert_allclose(reflected(reflected(places, normal), normal), places, atol=1e-12)
+    np.testing.assert_allclose(reflected(np.array([[0, 3.0, INPUT_DISTANCE]]), normal), [[0, 3.0, INPUT_DISTANCE]])
+
+
+def test_the_other_side_has_the_colours_of_this_one():
+    """A long side is painted red in front; behind, the other long side is red where the photo shows its image."""
+    front, back, alpha, side = box(45.0, 0.3)
+    normal = around_axis(0.3, np.radians([45.0]))[0]
+    red, gray = np.array([1, 0, 0], np.float32), np.full(3, 0.5, np.float32)
+    rgb = np.where((np.abs(side) == 3)[..., None], red, np.array([0, 0, 1], np.float32)).astype(np.float32)
+    behind = np.broadcast_to(gray, rgb.shape)
+    painted = with_other_side(behind, rgb, alpha, front, back, normal, CAMERA)
+    red_share = (np.abs(painted - red).max(-1) < 0.05)[alpha > 0].mean()
+    assert red_share > 0.3
+    # Places whose image is hidden, too, keep what they had: the short side that looks away.
+    assert (np.abs(painted - gray).max(-1) < 0.05)[alpha > 0].mean() > 0.1
+    assert (painted >= 0).all()
+    assert (painted <= 1).all()
+
+
+def test_an_object_whose_plane_is_known_gets_its_other_side():
+    front, back, alpha, side = box(45.0, 0.3)
+    red, blue = np.array([1, 0, 0], np.float32), np.array([0, 0, 1], np.float32)
+    cut = CutOut(rgb=np.where((np.abs(side) == 3)[..., None], red, blue).astype(np.float32), alpha=alpha)
+    frame = INPUT_DISTANCE * SIZE / float(CAMERA.intrinsics[0, 0, 0])
+    unsure = np.full(DIRECTIONS + 1, 1 / (DIRECTIONS + 1), np.float32)
+    behind = {}
+    for name, planes in {"sure": sure_of(45), "unsure": unsure}.items():
+        guess = ObjectGuess(
+            front=(front - INPUT_DISTANCE) / np.float32(frame),
+            thickness=(back - front) / np.float32(frame),
+            doubt=np.zeros_like(alpha),
+            planes=planes,
+            elevation=0.3,
+        )
+        middle, half, behind[name] = learned_halves(cut, CAMERA, guess)
+        assert np.abs(middle - 0.5 * (front + back))[alpha > 0].mean() < 0.03
+        assert (half[alpha == 0] <= 0).all()
+    reddish = {name: (colors[..., 0] - colors[..., 2] > 0.8)[alpha > 0].mean() for name, colors in behind.items()}
+    assert reddish["sure"] > reddish["unsure"] + 0.15

@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+
+from img2world.core.camera_paths import on_sphere
+from img2world.core.cameras import Cameras, intrinsics_from_fov
+from img2world.layered.layers import INVENTED, SEEN, LayeredWorld, layer_from_depth
+from img2world.layered.texture_baking import Stroke, painted
+from img2world.layered.warp import Warper
+
+SIZE = 48
+
+
+def camera(azimuth=0.0):
+    pose = on_sphere(np.array([azimuth]), np.zeros(1))
+    return Cameras(world_from_cam=pose, intrinsics=intrinsics_from_fov(0.8, SIZE, SIZE)[None], width=SIZE, height=SIZE)
+
+
+def wall(seen, depth=1.0, alpha=1.0):
+    shape = (SIZE, SIZE)
+    return layer_from_depth(
+        camera(),
+        np.full(shape, depth, np.float32),
+        np.full((*shape, 3), 0.5, np.float32),
+        seen,
+        alpha=np.full(shape, alpha, np.float32) if np.isscalar(alpha) else alpha,
+    )
+
+
+def stroke(here, depth, color):
+    change = np.zeros((SIZE, SIZE, 3), np.float32)
+    change[..., color] = 0.25
+    return Stroke(camera=here, depth=depth, change=change)
+
+
+def test_what_the_photo_shows_keeps_its_bits_and_the_rest_takes_the_change():
+    seen = np.full((SIZE, SIZE), SEEN, np.uint8)
+    seen[:, SIZE // 2 :] = INVENTED
+    layer = wall(seen)
+    changed = painted(layer, [stroke(camera(), np.ones((SIZE, SIZE), np.float32), 0)])
+    np.testing.assert_array_equal(changed.texture[:, : SIZE // 2], layer.texture[:, : SIZE // 2])
+    np.testing.assert_allclose(changed.texture[:, SIZE // 2 + 2 :, 0], 0.75, atol=1e-5)
+    np.testing.assert_array_equal(changed.texture[..., 1:], layer.texture[..., 1:])
+    np.testing.assert_array_equal(changed.seen, layer.seen)
+
+
+def test_a_frame_paints_only_what_it_sees():
+    seen = np.full((SIZE, SIZE), INVENTED, np.uint8)
+    alpha = np.zeros((SIZE, SIZE), np.float32)
+    alpha[:, : SIZE // 2] = 1
+    before, behind = wall(seen, depth=0.8, alpha=alpha), wall(seen, depth=1.2)
+    warped = Warper(LayeredWorld(layers=(before, behind), is_object=False)).draw(camera(), supersample=1)
+    one = stroke(camera(), warped.depth, 2)
+    assert painted(before, [one]).texture[20, 10, 2] == pytest.approx(0.75)
+    far = painted(behind, [one]).texture
+    assert far[20, 40, 2] == pytest.approx(0.75)
+    change = np.repeat(np.where(warped.depth[..., None] < 1, np.float32(0.25), np.float32(0)), 3, -1)
+    hidden = Stroke(camera=camera(), depth=warped.depth, change=change)
+    np.testing.assert_allclose(painted(behind, [hidden]).texture[:, SIZE // 2 + 2 :], 0.5, atol=1e-6)
+
+
+def test_the_frame_that_looks_straight_counts_most():
+    seen = np.full((SIZE, SIZE), INVENTED, np.uint8)
+    layer = wall(seen)
+    world = LayeredWorld(layers=(layer,), is_object=False)
+    strokes = [
+        stroke(here, Warper(world).draw(here, supersample=1).depth, color)
+        for color, here in ((0, camera()), (1, camera(1.1)))
+    ]
+    red, green, _ = painted(layer, strokes).texture[SIZE // 2, SIZE // 2] - 0.5
+    assert red > 2 * green > 0
+    assert red + green == pytest.approx(0.25, abs=1e-3)

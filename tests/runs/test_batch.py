@@ -1,0 +1,178 @@
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from img2world.runs.batch import Entry, name_entries, read_inputs
+from img2world.core.errors import Img2WorldError, RunFolderError
+from img2world.runs.folder import RunFolder
+
+
+@pytest.fixture
+def folder(picture, tmp_path):
+    """A picture, a broken one, and files that are not meant."""
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    shutil.copy(picture, pictures / "one.png")
+    (pictures / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no more")
+    (pictures / "notes.txt").write_text("not for the batch")
+    (pictures / ".hidden.png").write_bytes(b"")
+    return pictures
+
+
+@pytest.fixture
+def words(tiny, tmp_path):
+    """The command line of a batch with the tiny recipe."""
+
+    def words(inputs, *more):
+        sets = [word for change in [*tiny, *more] for word in ("--set", change)]
+        program = [sys.executable, "-m", "img2world.cli", "batch", str(inputs)]
+        return [*program, "--out", str(tmp_path / "out"), "--json", *sets]
+
+    return words
+
+
+def rows(out):
+    with (out / "summary.csv").open(newline="") as file:
+        return {row["name"]: row for row in csv.DictReader(file)}
+
+
+def lock_owner(lock):
+    """The process that writes a run folder, as soon as there is one."""
+    deadline = time.monotonic() + 60
+    while not (lock.exists() and lock.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return int(lock.read_text())
+
+
+def test_failure_does_not_stop_the_rest_and_only_what_is_missing_is_done_again(words, folder, tmp_path):
+    out = tmp_path / "out"
+    first = subprocess.run([*words(folder), "--jobs", "2"], capture_output=True, text=True, check=False)
+    assert first.returncode == 1, first.stderr
+    events = [json.loads(line) for line in first.stdout.splitlines()]
+    assert events[-1] == {"event": "finished", "out": str(out), "done": 1, "failed": 1}
+    assert [event["done"] for event in events if event.get("stage") == "batch"][-1] == 2
+    summary = rows(out)
+    assert {name: row["state"] for name, row in summary.items()} == {"broken": "failed", "one": "done"}
+    assert "broken" in summary["broken"]["error"]
+    assert float(summary["one"]["heldout_psnr"]) > 5
+    page = (out / "summary.html").read_text()
+    assert 'href="one/exports/world.html"' in page
+    assert (out / "one" / "exports" / "world.html").is_file()
+    # The picture and six frames of the one that is done.
+    assert page.count("<img ") == 7
+    before = {path: path.stat().st_mtime_ns for path in (out / "one").rglob("*.png")}
+    # The broken one is replaced by a good one; nothing else is done.
+    shutil.copy(folder / "one.png", folder / "broken.jpg")
+    second = subprocess.run(words(folder), capture_output=True, text=True, check=False)
+    assert second.returncode == 0, second.stderr
+    assert {row["state"] for row in rows(out).values()} == {"done"}
+    assert {path: path.stat().st_mtime_ns for path in (out / "one").rglob("*.png")} == before
+
+
+def test_interrupted_batch_stops_its_runs(words, folder, tmp_path):
+    (folder / "broken.jpg").unlink()
+    with subprocess.Popen(
+        words(folder, "splat.steps=1000000"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        lock_owner(tmp_path / "out" / "one" / ".lock")
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in error
+    # The run has stopped too, so its folder is free.
+    with RunFolder.open(tmp_path / "out" / "one"):
+        pass
+
+
+def test_run_that_is_killed_is_told_and_the_rest_goes_on(words, folder, tmp_path):
+    (folder / "broken.jpg").rename(folder / "z.jpg")
+    with subprocess.Popen(words(folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        os.kill(lock_owner(tmp_path / "out" / "one" / ".lock"), signal.SIGKILL)
+        process.communicate(timeout=120)
+    assert process.returncode == 1
+    summary = rows(tmp_path / "out")
+    assert "killed" in summary["one"]["error"]
+    assert "broken" in summary["z"]["error"]
+
+
+def test_recipe_of_a_list_is_used(words, picture, tmp_path):
+    table = tmp_path / "list.csv"
+    table.write_text("recipe,input\natuo,photo.png\n")
+    assert subprocess.run(words(table), capture_output=True, check=False).returncode == 1
+    assert "no recipe atuo" in rows(tmp_path / "out")["photo"]["error"]
+
+
+def test_list_gives_names_and_recipes(tmp_path):
+    table = tmp_path / "list.csv"
+    table.write_text("name,input,recipe\nfirst,photo.png,\n../bad name,photo.png,fast\n,photo.png,\n", "utf-8-sig")
+    entries = read_inputs(table)
+    assert {entry.input for entry in entries} == {tmp_path / "photo.png"}
+    assert [entry.recipe for entry in entries] == ["", "fast", ""]
+    assert [entry.name for entry in name_entries(entries, tmp_path)] == ["first", "_bad_name", "photo"]
+
+
+def test_list_without_header_is_its_first_column(picture, tmp_path):
+    table = tmp_path / "list.csv"
+    table.write_text("photo.png,x\n\nother.png,y\n")
+    assert [entry.input for entry in read_inputs(table)] == [tmp_path / "photo.png", tmp_path / "other.png"]
+
+
+def test_folder_gives_its_pictures(folder):
+    assert [entry.input.name for entry in read_inputs(folder)] == ["broken.jpg", "one.png"]
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "input\n", "name,input\na,\n", "\x00\xff"])
+def test_useless_list_is_refused(tmp_path, text):
+    (tmp_path / "list.csv").write_bytes(text.encode("latin-1"))
+    with pytest.raises(Img2WorldError):
+        read_inputs(tmp_path / "list.csv")
+
+
+def test_names_are_safe_unique_and_stay_the_same(tmp_path):
+    paths = [Path("/a/x.png"), Path("/b/x.png"), Path("/a/logs.png"), Path("/a/..png"), Path("/a/ü b/c d.png")]
+    first = name_entries([Entry(input=path) for path in paths], tmp_path)
+    names = [entry.name for entry in first]
+    assert names[:2] == ["x", "x-2"]
+    assert len(set(names)) == len(paths)
+    assert not any(name.startswith(".") or "/" in name or name == "logs" for name in names)
+    again = name_entries([Entry(input=path) for path in reversed(paths)], tmp_path)
+    assert [entry.name for entry in again] == names[::-1]
+    # The same input twice is one run.
+    assert len(name_entries([Entry(input=paths[0])] * 2, tmp_path)) == 1
+
+
+def test_names_of_the_batch_itself_are_left_to_it(tmp_path):
+    paths = [Path(f"/a/{name}.png") for name in ("summary.html", "Summary.csv", "batch.json", "logs")]
+    names = {entry.name.lower() for entry in name_entries([Entry(input=path) for path in paths], tmp_path)}
+    assert names == {"summary.html-2", "summary.csv-2", "batch.json-2", "logs-2"}
+
+
+def test_file_name_that_is_not_utf_8_is_an_input_like_any_other(words, picture, tmp_path):
+    """As a picture from an old archive: its name is in Latin-1."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    latin, broken = (folder / os.fsdecode(name) for name in (b"caf\xe9.png", b"\xe9.jpg"))
+    shutil.copy(picture, latin)
+    broken.write_bytes(b"\xff\xd8\xff\xe0 no more")
+    process = subprocess.run(words(folder), capture_output=True, check=False)
+    assert process.returncode == 1, process.stderr
+    assert json.loads(process.stdout.splitlines()[-1])["done"] == 1
+    summary = {row["input"]: row["state"] for row in rows(tmp_path / "out").values()}
+    assert summary == {f"{folder}/caf\ufffd.png": "done", f"{folder}/\ufffd.jpg": "failed"}
+    (tmp_path / "out" / "summary.html").read_text(encoding="utf-8")
+    # The names are known again.
+    assert [entry.name for entry in name_entries([Entry(input=latin)], tmp_path / "out")] == ["caf_"]
+
+
+def test_broken_list_of_names_is_refused(tmp_path):
+    (tmp_path / "batch.json").write_text("{")
+    with pytest.raises(RunFolderError, match="broken"):
+        name_entries([Entry(input=Path("/a.png"))], tmp_path)

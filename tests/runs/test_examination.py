@@ -1,0 +1,91 @@
+"""`img2world doctor` on videos and runs, with its exit codes."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage
+from PIL import Image as PillowImage
+
+from img2world.core.errors import ImageError
+from img2world.runs.examination import examine_path
+from img2world.export.mp4 import write_mp4
+
+
+@pytest.fixture
+def frozen(tmp_path) -> Path:
+    small = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+    picture = np.asarray(PillowImage.fromarray(small).resize((128, 128)))
+    write_mp4(np.repeat(picture[None], 10, 0), tmp_path / "frozen.mp4", 12.0)
+    return tmp_path / "frozen.mp4"
+
+
+def test_a_frozen_video_is_rejected_with_exit_code_3(command, frozen):
+    done = command("doctor", frozen)
+    assert done.returncode == 3
+    assert "reject   frozen" in done.stdout
+    assert done.stdout.endswith("rejected\n")
+    lines = [json.loads(line) for line in command("doctor", frozen, "--json").stdout.splitlines()]
+    assert lines[0]["kind"] == "frozen"
+    assert lines[0]["advice"]
+    assert lines[-1]["rejected"]
+
+
+def test_a_run_stops_with_exit_code_3(command, frozen, tmp_path):
+    done = command("run", frozen, "--out", tmp_path / "run")
+    assert done.returncode == 3
+    assert "the doctor rejects the video: frozen" in done.stderr
+    assert "hint: " in done.stderr
+    assert "--anyway" in done.stderr
+    again = command("doctor", tmp_path / "run")
+    assert again.returncode == 3
+    assert "frozen" in again.stdout
+
+
+def pan(photo: np.ndarray, count: int) -> np.ndarray:
+    """A photo as a camera sees it that turns: nothing shows how far away things are."""
+    return np.stack([photo[40:240, 8 * i : 8 * i + 240] for i in range(count)])
+
+
+@pytest.mark.parametrize("kind", ["rotation only", "too short", "cut"])
+def test_what_shows_no_depth_is_refused(command, tmp_path, kind):
+    first, second = skimage.data.astronaut(), skimage.data.coffee()
+    clips = {
+        "rotation only": lambda: pan(first, 14),
+        "too short": lambda: pan(first, 2),
+        "cut": lambda: np.concatenate([pan(first, 8), pan(second, 8)]),
+    }
+    write_mp4(clips[kind](), tmp_path / "clip.mp4", 12.0)
+    done = command("run", tmp_path / "clip.mp4", "--out", tmp_path / "run")
+    assert done.returncode == 3
+    assert f"the doctor rejects the video: {kind}" in done.stderr
+    # Nothing is invented: no cameras, no scene, no file.
+    assert not any((tmp_path / "run" / name).exists() for name in ("views", "scene", "exports"))
+    assert json.loads((tmp_path / "run" / "doctor.json").read_text())[0]["kind"] == kind
+
+
+def test_a_run_is_told_by_its_reports(finished, tmp_path):
+    run = Path(shutil.copytree(finished, tmp_path / "run"))
+    found = examine_path(run)
+    assert found.cameras == {"solver": "commanded"}
+    table = json.loads((run / "views" / "transforms.json").read_text())
+    (run / "views" / "transforms.json").write_text(
+        json.dumps({**table, "pose_report": {"solver": "orbit", "grade": "D", "reasons": ["few points"]}})
+    )
+    found = examine_path(run)
+    assert found.rejected
+    assert [line.strip() for line in found.summary()][:2] == ["cameras: grade D, by orbit", "few points"]
+    moving = {"solver": "orbit", "grade": "A", "reasons": [], "moving_share": 0.2, "moving_frames": [3, 4]}
+    (run / "views" / "transforms.json").write_text(json.dumps({**table, "pose_report": moving}))
+    found = examine_path(run)
+    assert [finding.line() for finding in found.findings if finding.kind == "moving subject"] == [
+        "moving subject at frame 3-4: 20% of the points move together, but not with the rest of the scene (90% sure)"
+    ]
+    assert not found.rejected
+
+
+def test_what_is_no_video(tmp_path):
+    with pytest.raises(ImageError, match="cannot be read"):
+        examine_path(tmp_path / "none.mp4")

@@ -1,0 +1,474 @@
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from img2world.core.errors import RunFolderError
+from img2world.runs.files import clear_disk_errors, file_digest, locked, path_digest, write_text
+from img2world.runs.folder import RunFolder, read_manifest
+
+
+class Kitchen:
+    """Stages that count how often they are made."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.made = []
+
+    def cook(self, name, text, *, options=None, reads=None, product="dish"):
+        def make(path, progress):
+            self.made.append(name)
+            (path / product).mkdir(parents=True)
+            (path / product / "a.txt").write_text(text)
+            progress(1, 1, salt=0.5)
+            return {"length": len(text)}
+
+        return self.folder.stage(name, options=options or {}, reads=reads or {}, make=make)
+
+
+@pytest.fixture
+def run(tmp_path):
+    return tmp_path / "run"
+
+
+def make_once(run, text="soup", **kwargs):
+    with RunFolder.open(run) as folder:
+        kitchen = Kitchen(folder)
+        record = kitchen.cook("lunch", text, **kwargs)
+        return kitchen.made, record
+
+
+def test_stage_is_made_once_and_kept(run):
+    made, first = make_once(run)
+    assert made == ["lunch"]
+    assert (run / "dish" / "a.txt").read_text() == "soup"
+    assert first.files == {"dish/a.txt": file_digest(run / "dish" / "a.txt")}
+    assert first.metrics == {"length": 4.0}
+    made, second = make_once(run)
+    assert made == []
+    assert second == first
+
+
+@pytest.mark.parametrize("change", [{"options": {"steps": 2}}, {"reads": {"soup": "b"}}, {"options": {"steps": 1.5}}])
+def test_another_option_or_input_makes_it_again(run, change):
+    make_once(run, options={"steps": 1}, reads={"soup": "a"})
+    made, _ = make_once(run, **{"options": {"steps": 1}, "reads": {"soup": "a"}, **change})
+    assert made == ["lunch"]
+
+
+@pytest.mark.parametrize("damage", ["change", "remove", "replace by folder"])
+def test_damaged_product_is_made_again(run, damage):
+    make_once(run)
+    path = run / "dish" / "a.txt"
+    path.unlink()
+    if damage == "change":
+        path.write_text("sour")
+    if damage == "replace by folder":
+        path.mkdir()
+    made, _ = make_once(run)
+    assert made == ["lunch"]
+    assert path.read_text() == "soup"
+
+
+def test_forgotten_stage_is_made_again_and_its_old_files_go(run):
+    make_once(run, product="old")
+    with RunFolder.open(run) as folder:
+        folder.forget(["lunch"])
+        Kitchen(folder).cook("lunch", "soup", product="new")
+    assert sorted(path.name for path in run.iterdir()) == [".lock", "new", "run.json"]
+
+
+def test_name_stands_for_what_is_below_it(run):
+    with RunFolder.open(run) as folder:
+        kitchen = Kitchen(folder)
+        kitchen.cook("export.ply", "x", product="exports/ply")
+        kitchen.cook("exporter", "y")
+        folder.forget(["export"])
+        assert folder.record("export.ply") is None
+        assert folder.record("exporter") is not None
+
+
+def test_stages_share_the_exports_folder(run):
+    with RunFolder.open(run) as folder:
+        kitchen = Kitchen(folder)
+        kitchen.cook("export.a", "x", product="exports/a", reads={"scene": "1"})
+        kitchen.cook("export.b", "y", product="exports/b", reads={"scene": "1"})
+        kitchen.cook("export.a", "z", product="exports/a", reads={"scene": "2"})
+        assert (run / "exports" / "a" / "a.txt").read_text() == "z"
+        assert (run / "exports" / "b" / "a.txt").read_text() == "y"
+        folder.discard_outdated("export.", {"scene": "2"})
+    assert sorted(path.name for path in (run / "exports").iterdir()) == ["a"]
+    assert list(read_manifest(run)["stages"]) == ["export.a"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_failed_stage_leaves_the_old_product_and_no_half_one(run, error):
+    make_once(run)
+
+    def make(path, progress):
+        (path / "dish").mkdir()
+        (path / "dish" / "a.txt").write_text("half")
+        raise error
+
+    with RunFolder.open(run) as folder, pytest.raises(error):
+        folder.stage("lunch", options={"new": True}, reads={}, make=make)
+    assert (run / "dish" / "a.txt").read_text() == "soup"
+    assert sorted(path.name for path in run.iterdir()) == [".lock", "dish", "run.json"]
+    assert read_manifest(run)["stages"]["lunch"]["state"] == ("failed" if error is ValueError else "interrupted")
+    assert make_once(run)[0] == ["lunch"]
+
+
+def cook_and_burn(run, dishes, error):
+    """A run that does a stage for each dish and fails in the next."""
+
+    def burn(path, progress):
+        raise error
+
+    with RunFolder.open(run) as folder:
+        write_text(run / "recipe.toml", "seed = 1")
+        for dish in dishes:
+            Kitchen(folder).cook("lunch", dish)
+        folder.stage("dinner", options={}, reads={}, make=burn)
+
+
+@pytest.mark.parametrize("existed", [False, True])
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_run_that_comes_to_nothing_leaves_nothing(run, existed, error):
+    if existed:
+        run.mkdir()
+    with pytest.raises(error):
+        cook_and_burn(run, [], error)
+    assert run.exists() == existed
+    assert not existed or list(run.iterdir()) == []
+
+
+def test_run_interrupted_before_its_product_is_noted_can_go_on(run, monkeypatch):
+    noted = RunFolder._note
+
+    def interrupted(self, stage, entry):
+        if entry["state"] == "done":
+            raise KeyboardInterrupt
+        noted(self, stage, entry)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "_note", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            make_once(run)
+    assert (run / "dish" / "a.txt").exists()
+    made, _ = make_once(run)
+    assert made == ["lunch"]
+    assert (run / "dish" / "a.txt").read_text() == "soup"
+
+
+def test_run_that_fails_later_keeps_what_is_done(run):
+    with pytest.raises(ValueError, match="burnt"):
+        cook_and_burn(run, ["soup"], ValueError("burnt"))
+    assert make_once(run)[0] == []
+    assert (run / "recipe.toml").exists()
+
+
+def test_lock_on_a_removed_file_is_no_lock(run, monkeypatch):
+    run.mkdir()
+    opened = os.open
+
+    def open_and_remove(path, *args, **kwargs):
+        descriptor = opened(path, *args, **kwargs)
+        Path(path).unlink()
+        return descriptor
+
+    monkeypatch.setattr(os, "open", open_and_remove)
+    with pytest.raises(RunFolderError, match="in use"), locked(run):
+        pass
+
+
+def test_leftovers_of_a_killed_run_are_removed(run):
+    make_once(run)
+    (run / ".partial-lunch").mkdir()
+    (run / ".partial-lunch" / "half").write_text("x")
+    (run / ".old-dish").mkdir()
+    (run / ".partial-run.json").write_text("{")
+    make_once(run)
+    assert sorted(path.name for path in run.iterdir()) == [".lock", "dish", "run.json"]
+
+
+def test_folder_of_a_run_that_was_killed_at_once_is_usable(run):
+    run.mkdir()
+    (run / ".lock").touch()
+    (run / ".partial-run.json").write_text("{")
+    assert make_once(run)[0] == ["lunch"]
+
+
+def test_foreign_folder_is_left_alone(run):
+    run.mkdir()
+    (run / "thesis.txt").write_text("precious")
+    with pytest.raises(RunFolderError, match="not empty and not a run folder"):
+        make_once(run)
+    assert [path.name for path in run.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "{}", '{"stages": 3}', '{"stages": {"x": {"files": {"../../etc/passwd": ""}}}}', "\xff"]
+)
+def test_broken_manifest_is_refused(run, text):
+    run.mkdir()
+    (run / "run.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(RunFolderError, match=r"run\.json cannot be used|leads out of the run folder"):
+        make_once(run)
+    with pytest.raises(RunFolderError):
+        read_manifest(run)
+
+
+@pytest.mark.parametrize("linked", ["exports", "exports/x"])
+def test_linked_folder_is_never_followed(run, tmp_path, linked):
+    """A run folder from somebody else whose manifest has us replace or remove files elsewhere."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "x").write_text("precious")
+    (run / linked).parent.mkdir(parents=True)
+    (run / linked).symlink_to(outside if linked == "exports" else outside / "x")
+    entry = {"state": "done", "key": "", "reads": "", "seconds": 0, "peak_rss_gb": 0, "metrics": {}}
+    entry["files"] = {"exports/x": file_digest(outside / "x")}
+    (run / "run.json").write_text(json.dumps({"stages": {"export.ply": entry}}))
+    with pytest.raises(RunFolderError, match="leads out of the run folder"):
+        read_manifest(run)
+    with pytest.raises(RunFolderError, match="leads out"), RunFolder.open(run) as folder:
+        folder.discard("export.ply")
+    (run / "run.json").write_text(json.dumps({"stages": {}}))
+    if linked == "exports":
+        with pytest.raises(RunFolderError, match="leads out"):
+            make_once(run, product="exports")
+    assert [path.name for path in outside.iterdir()] == ["x"]
+    assert (outside / "x").read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["run.json", ".lock"])
+def test_linked_file_is_never_written_through(run, tmp_path, name):
+    make_once(run)
+    (tmp_path / "precious").write_text((run / name).read_text())
+    before = (tmp_path / "precious").read_text()
+    (run / name).unlink()
+    (run / name).symlink_to(tmp_path / "precious")
+    with pytest.raises(RunFolderError):
+        make_once(run, "stew")
+    assert (tmp_path / "precious").read_text() == before
+
+
+def test_run_folder_may_itself_be_a_link(run, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    run.symlink_to(tmp_path / "elsewhere")
+    assert make_once(run)[0] == ["lunch"]
+    assert make_once(run)[0] == []
+
+
+def test_file_is_not_called_a_broken_run_folder(tmp_path):
+    (tmp_path / "scene.ply").write_bytes(b"ply")
+    with pytest.raises(RunFolderError, match="a file, not a run folder") as caught:
+        read_manifest(tmp_path / "scene.ply")
+    assert "remove" not in caught.value.hint
+
+
+def test_entry_of_another_version_counts_as_not_done(run):
+    make_once(run)
+    manifest = read_manifest(run)
+    del manifest["stages"]["lunch"]["metrics"]
+    (run / "run.json").write_text(json.dumps(manifest))
+    assert make_once(run)[0] == ["lunch"]
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from img2world.runs.folder import RunFolder
+with RunFolder.open(Path(sys.argv[1])):
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_second_process_is_refused_until_the_first_is_dead(run):
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(run)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout.readline() == "ready\n"
+        with pytest.raises(RunFolderError, match=f"in use by process {holder.pid}"):
+            make_once(run)
+    finally:
+        holder.kill()
+        holder.communicate()
+    assert make_once(run)[0] == ["lunch"]
+
+
+@pytest.mark.parametrize("place", ["file/run", "file"])
+def test_impossible_place_is_refused(tmp_path, place):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(RunFolderError, match="cannot be written"):
+        make_once(tmp_path / place)
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs Linux")
+def test_place_that_takes_no_folders_is_refused():
+    with pytest.raises(RunFolderError, match="cannot be written"):
+        make_once(Path("/proc/img2world-run"))
+
+
+AS_NOBODY = """
+import os, sys
+from pathlib import Path
+from img2world.runs.folder import RunFolder
+if os.getuid() == 0:
+    os.setgroups([]); os.setgid(65534); os.setuid(65534)
+try:
+    with RunFolder.open(Path(sys.argv[1])):
+        pass
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+def test_forbidden_folder_is_refused(tmp_path):
+    forbidden = tmp_path / "forbidden"
+    forbidden.mkdir(mode=0o555)
+    # Others must be able to come as far as the folder.
+    for parent in [tmp_path, *tmp_path.parents[:2]]:
+        parent.chmod(0o755)
+    run = subprocess.run(
+        [sys.executable, "-c", AS_NOBODY, str(forbidden / "run")], capture_output=True, text=True, check=False
+    )
+    assert run.stdout.startswith("RunFolderError the run folder cannot be written (Permission denied)"), run.stderr
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from img2world.core.pictures import save_arrays
+from img2world.runs.folder import RunFolder
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
+def by_numpy(path, progress):
+    np.save(path / "big.npy", np.zeros(10**6)); return {}
+def by_safetensors(path, progress):
+    save_arrays({"big": np.zeros(10**6)}, path / "big.safetensors"); return {}
+with RunFolder.open(Path(sys.argv[1])) as folder:
+    try:
+        folder.stage("big", options={}, reads={}, make={"numpy": by_numpy, "safetensors": by_safetensors}[sys.argv[2]])
+    except Exception as error:
+        print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.parametrize("how", ["numpy", "safetensors"])
+def test_file_that_does_not_fit_is_one_line_and_leaves_nothing(run, how):
+    """A limit on the size of files, which anyone can set, fails a write as a full disk does."""
+    done = subprocess.run([sys.executable, "-c", LIMITED, str(run), how], capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("RunFolderError the disk is full"), done.stdout + done.stderr
+    assert sorted(path.name for path in run.iterdir()) == [".lock", "run.json"]
+    assert read_manifest(run)["stages"]["big"]["state"] == "failed"
+
+
+def mounted(folder, size):
+    """Whether a small file system could be mounted on the folder."""
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    return shutil.which("mount") and subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def test_full_disk_is_one_line_and_leaves_nothing(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if not mounted(disk, "200k"):
+        pytest.skip("mounting a small disk needs root")
+    try:
+        run = disk / "run"
+
+        def make(path, progress):
+            for i in range(100):
+                (path / f"{i}.bin").write_bytes(bytes(10_000))
+            return {}
+
+        with RunFolder.open(run) as folder, pytest.raises(RunFolderError, match="the disk is full") as caught:
+            folder.stage("big", options={}, reads={}, make=make)
+        assert "\n" not in str(caught.value)
+        assert sorted(path.name for path in run.iterdir()) == [".lock", "run.json"]
+        # The same folder works once there is room.
+        assert make_once(run)[0] == ["lunch"]
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_other_errors_are_not_called_disk_errors(tmp_path):
+    with pytest.raises(ConnectionResetError), clear_disk_errors(tmp_path):
+        raise ConnectionResetError(errno.ECONNRESET, "x")
+
+
+def test_text_is_replaced_as_a_whole(tmp_path):
+    path = tmp_path / "a.txt"
+    write_text(path, "long text")
+    write_text(path, "new")
+    assert path.read_text() == "new"
+    assert [item.name for item in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_digests_tell_contents_apart(tmp_path):
+    (tmp_path / "a").write_text("1")
+    first = path_digest(tmp_path)
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert path_digest(tmp_path) != first
+    (tmp_path / "b").rename(tmp_path / "a")
+    assert path_digest(tmp_path) == first
+    # FIPS 180-2, appendix B.1 gives SHA-256 of "abc".
+    (tmp_path / "a").write_text("abc")
+    assert file_digest(tmp_path / "a").startswith("ba7816bf8f01cfea")
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from img2world.runs.folder import RunFolder
+def stage(folder, name, count, reads):
+    def make(path, progress):
+        (path / name).mkdir()
+        for i in range(count):
+            np.save(path / name / f"{i}.npy", np.random.default_rng(i).random(20_000))
+            progress(i + 1, count)
+        return {"count": count}
+    return folder.stage(name, options={}, reads=reads, make=make).digest
+with RunFolder.open(Path(sys.argv[1])) as folder:
+    print("ready", flush=True)
+    digest = ""
+    for name, count in (("one", 40), ("two", 3), ("three", 60)):
+        digest = stage(folder, name, count, {"before": digest})
+"""
+
+
+def hashes(run):
+    return {name: (entry["key"], entry["files"]) for name, entry in read_manifest(run)["stages"].items()}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_at_random_moments_ends_as_an_undisturbed_run(tmp_path, seed):
+    program = [sys.executable, "-c", KILLED]
+    start = time.perf_counter()
+    subprocess.run([*program, str(tmp_path / "calm")], check=True, capture_output=True)
+    whole = time.perf_counter() - start
+    rng = np.random.default_rng(seed)
+    kills = 0
+    for wait in rng.uniform(0, min(0.25, whole / 2), 8):
+        with subprocess.Popen([*program, str(tmp_path / "killed")], stdout=subprocess.PIPE) as process:
+            process.stdout.readline()
+            time.sleep(wait)
+            process.kill()
+            kills += process.wait() == -signal.SIGKILL
+        final = [path for path in (tmp_path / "killed").rglob("*.npy") if ".partial-" not in str(path)]
+        # Whatever has its final name is whole.
+        assert all(np.load(path).shape == (20_000,) for path in final)
+    assert kills
+    subprocess.run([*program, str(tmp_path / "killed")], check=True, capture_output=True)
+    assert hashes(tmp_path / "killed") == hashes(tmp_path / "calm")
+    assert not [path for path in (tmp_path / "killed").iterdir() if path.name.startswith((".partial", ".old"))]

@@ -1,0 +1,192 @@
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from img2world.core.errors import Img2WorldError, RecipeError
+from img2world.runs.options import coerce, option_docs, option_types, toml_text
+from img2world.runs.recipe import EXPORTERS, TABLES, backend_class, load_recipe, recipe_names, recipe_text
+from img2world.core.resources import resource_folder
+
+ALL_BACKENDS = [(stage, name) for stage, table in {**TABLES, "export": EXPORTERS}.items() for name in table]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Everything:
+    """One option of each type."""
+
+    flag: bool = False
+    count: int = 3
+    """How many
+    there are."""
+    share: float = 0.5
+    word: str = "a"
+    place: Path = Path("here")
+    kind: Literal["x", "y", 3] = "x"
+    maybe: float | None = None
+    numbers: tuple[float, ...] = ()
+    pair: tuple[int, str] = (1, "b")
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_saved_recipe_is_the_same_recipe(name, tmp_path):
+    recipe = load_recipe(name, ["seed=7"])
+    path = tmp_path / "saved.toml"
+    path.write_text(recipe_text(recipe))
+    assert load_recipe(str(path)) == recipe
+    assert tomllib.loads(path.read_text())["seed"] == 7
+
+
+def test_saved_recipe_holds_every_option():
+    table = tomllib.loads(recipe_text(load_recipe("auto")))
+    assert set(table["splat"]) == {"name", *option_types(backend_class("gaussians", TABLES["splat"], ""))}
+
+
+@pytest.mark.parametrize(("stage", "name"), ALL_BACKENDS)
+def test_every_registered_backend_can_be_made_and_saved(stage, name):
+    kind = backend_class(name, {**TABLES, "export": EXPORTERS}[stage], stage)
+    backend = kind()
+    for option, value in ((option, getattr(backend, option)) for option in option_types(kind)):
+        text = tomllib.loads(f"x = {toml_text(value)}")["x"]
+        assert coerce(text, option_types(kind)[option], option) == value
+    assert kind.__doc__
+    assert not kind.__doc__.startswith(kind.__name__ + "("), "the docstring is the one dataclass makes up"
+
+
+def test_set_changes_one_field_and_nothing_else():
+    before, after = load_recipe("auto"), load_recipe("auto", ["splat.steps=150"])
+    assert after.splat.steps == 150
+    assert before.splat != after.splat
+    assert (before.video, before.poses, before.exports) == (after.video, after.poses, after.exports)
+
+
+def test_set_reaches_exports_and_seed():
+    recipe = load_recipe("auto", ["export.formats=mesh,ply", "export.mesh.max_faces=1234", "seed=5"])
+    assert list(recipe.exports) == ["mesh", "ply"]
+    assert recipe.exports["mesh"].max_faces == 1234
+    assert recipe.seed == 5
+
+
+def test_changed_name_drops_the_old_backends_options_but_not_the_new_ones(tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text('[video]\nname = "file"\nmax_photos = 9\n')
+    recipe = load_recipe(str(path), ["video.num_frames=4", "video.name=synthetic"])
+    assert type(recipe.video).__name__ == "SyntheticVideo"
+    assert recipe.video.num_frames == 4
+
+
+def test_path_of_a_source_becomes_absolute(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    recipe = load_recipe("video", ["video.path=walk.mp4"])
+    assert Path(recipe.video.path) == tmp_path / "walk.mp4"
+
+
+@pytest.mark.parametrize(
+    ("change", "message", "hint"),
+    [
+        ("splat.step=3", "splat has no step", "did you mean steps"),
+        ("splatt.steps=3", "no splatt", "did you mean splat"),
+        ("splat.name=gausians", "splat has no gausians", "did you mean gaussians"),
+        ("splat.steps=many", "splat.steps is 'many', needs a whole number", "models"),
+        ("splat.steps=1.5", "needs a whole number", "models"),
+        ("splat.steps=true", "needs a whole number", "models"),
+        ("splat.means_lr=nan", "needs a number", "models"),
+        ("splat.backend=nativ", "needs one of", "did you mean native"),
+        ("export.formats=plx", "no plx", "did you mean ply"),
+        ("export.mesh.max_face=1", "export.mesh has no max_face", "did you mean max_faces"),
+        ("export.nerf.x=1", "export has no nerf", "there is"),
+        ("export.mesh=3", "needs a section", "export.mesh"),
+        ("seed=-1", "seed is -1", "seed"),
+        ("steps=3", "cannot set", "section.field=value"),
+        ("splat.steps", "cannot set", "section.field=value"),
+        ("splat..steps=1", "cannot set", "section.field=value"),
+        ("seed.x=1", "seed", ""),
+    ],
+)
+def test_wrong_change_is_refused_with_a_hint(change, message, hint):
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("auto", [change])
+    assert message in str(caught.value)
+    assert hint in caught.value.hint
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[video\n", "cannot be read"),
+        ("[vidoe]\nname = 'file'\n", "no vidoe"),
+        ("video = 3\n", "needs a section"),
+        ("[video]\nname = 3\n", "video.name is 3, needs text"),
+        ("[export]\nformats = 'plx'\n", "no plx"),
+        ("[export]\nply = 3\n", "needs a section"),
+        ("\x00", "cannot be read"),
+    ],
+)
+def test_broken_recipe_file_is_refused(tmp_path, text, message):
+    path = tmp_path / "own.toml"
+    path.write_text(text)
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(str(path))
+
+
+def test_missing_recipes_are_refused(tmp_path):
+    with pytest.raises(RecipeError, match="cannot be read"):
+        load_recipe(str(tmp_path / "none.toml"))
+    with pytest.raises(RecipeError, match="no recipe autoo") as caught:
+        load_recipe("autoo")
+    assert "auto" in caught.value.hint
+    with pytest.raises(RecipeError, match="cannot be read"):
+        load_recipe(str(tmp_path / "folder.toml" / "x.toml"))
+
+
+@pytest.mark.parametrize(
+    ("option", "given", "expected"),
+    [
+        ("flag", True, True),
+        ("count", 5, 5),
+        ("share", 2, 2.0),
+        ("word", "b", "b"),
+        ("place", "there", Path("there")),
+        ("kind", "y", "y"),
+        ("kind", 3, 3),
+        ("maybe", "none", None),
+        ("maybe", 1, 1.0),
+        ("numbers", [1, 2.5], (1.0, 2.5)),
+        ("numbers", 4, (4.0,)),
+        ("numbers", [], ()),
+        ("pair", [2, "c"], (2, "c")),
+    ],
+)
+def test_values_take_the_annotated_type(option, given, expected):
+    value = coerce(given, option_types(Everything)[option], option)
+    assert value == expected
+    assert type(value) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("option", "given"),
+    [("flag", 1), ("flag", "yes"), ("count", "5"), ("word", 5), ("pair", [1]), ("pair", ["a", "b"]), ("maybe", "x")],
+)
+def test_other_values_are_refused(option, given):
+    with pytest.raises(RecipeError, match=option):
+        coerce(given, option_types(Everything)[option], option)
+
+
+@pytest.mark.parametrize(
+    "value", ['a "quoted" \\ path', "line\nbreak\ttab", "ünï → 😀", "\x7f\x01", 1e-05, 1e22, -0.0, True, ["a", "b"]]
+)
+def test_toml_text_is_read_back(value):
+    assert tomllib.loads(f"x = {toml_text(value)}")["x"] == value
+
+
+def test_docs_below_options_are_found():
+    assert option_docs(Everything) == {"count": "How many there are."}
+
+
+def test_recipes_and_assets_are_found_in_a_checkout():
+    assert (resource_folder("pipelines") / "auto.toml").is_file()
+    with pytest.raises(Img2WorldError, match="no folder nothing"):
+        resource_folder("nothing")
