@@ -1,0 +1,1 @@
+"""Runs: sources, recipes, run folders, reports and batches."""

@@ -1,0 +1,70 @@
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from img2world.runs.code import code_digest
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = "import sys; from img2world.runs.code import code_digest; print(*map(code_digest, sys.argv[1:]))"
+
+
+def digests(*modules, checkout=ROOT, cwd=ROOT):
+    """What another process finds, so that nothing is remembered."""
+    words = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(checkout)!r})\n{PROGRAM}", *modules]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=cwd)
+    return dict(zip(modules, done.stdout.split(), strict=True))
+
+
+def test_modules_differ():
+    modules = ("img2world.core", "img2world.render", "img2world.pipeline", "img2world.runs.recipe")
+    assert len({code_digest(module) for module in modules}) == len(modules)
+
+
+def test_it_does_not_depend_on_how_the_package_was_found(tmp_path):
+    """A checkout is found through the current folder as well as through its editable installation."""
+    assert digests("img2world.video.nano", cwd=tmp_path) == digests("img2world.video.nano")
+
+
+STAGES = (
+    "img2world.video.nano",
+    "img2world.poses.auto",
+    "img2world.poses.commanded",
+    "img2world.splat.optimize",
+    "img2world.export.html",
+    "img2world.doctor.video",
+)
+
+
+@pytest.mark.parametrize(
+    ("changed", "reach_it"),
+    [
+        ("img2world/tracking/flow.py", {"img2world.poses.auto", "img2world.doctor.video"}),
+        ("img2world/poses/colmap_process.py", {"img2world.poses.auto"}),  # only its name stands in a string
+        ("img2world/render/gsplat.py", {"img2world.splat.optimize"}),  # a table of rasterizers names it
+        ("img2world/viewer/static/main.js", {"img2world.export.html"}),
+        ("assets/nano/nano_geo_scene.safetensors", {"img2world.video.nano"}),
+        ("img2world/core/cameras.py", set(STAGES)),
+        ("img2world/cli/output.py", set()),
+    ],
+)
+def test_a_change_concerns_those_who_can_reach_it(tmp_path, changed, reach_it):
+    copy = tmp_path / "checkout"
+    ignored = shutil.ignore_patterns("__pycache__", "*.so")
+    for folder in ("img2world", "assets/nano", "pipelines"):
+        shutil.copytree(ROOT / folder, copy / folder, ignore=ignored)
+    shutil.copy(ROOT / "pyproject.toml", copy)
+    program = f"import sys; sys.meta_path[:] = [f for f in sys.meta_path if 'editable' not in type(f).__module__]\n{PROGRAM}"
+
+    def found():
+        words = [sys.executable, "-c", program, *STAGES]
+        done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=copy)
+        return dict(zip(STAGES, done.stdout.split(), strict=True))
+
+    before = found()
+    with (copy / changed).open("ab") as file:
+        file.write(b"\n")
+    after = found()
+    assert {stage for stage in STAGES if before[stage] != after[stage]} == reach_it
