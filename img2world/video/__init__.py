@@ -4,13 +4,11 @@ VIDEOS = {
     "nano": "img2world.video.nano:NanoVideo",
     "sana-wm": "img2world.video.sana_wm:SanaWmVideo",
     "wan-vace": "img2world.video.wan_vace:WanVaceVideo",
-    "easyanimate": "img2world.video.easyanimate:EasyAnimateVideo",
     "wan": "img2world.video.wan:WanVideo",
     "svd": "img2world.video.svd:SvdVideo",
     "cogvideox": "img2world.video.cogvideox:CogVideoXVideo",
     "ltx": "img2world.video.ltx:LtxVideo",
     "hunyuan": "img2world.video.hunyuan:HunyuanVideo",
-    "cosmos": "img2world.video.cosmos:CosmosVideo",
     "file": "img2world.video.file:FileVideo",
     "synthetic": "img2world.video.synthetic:SyntheticVideo",
 }

@@ -9,33 +9,7 @@ from img2world.core.image import Image
 
 
 @pytest.fixture(scope="session")
-def guardrail():
-    """A guardrail that knows one forbidden word, in the place of the real one, whose models are gigabytes.
-
-    It stands in the pipeline's module, where `cosmos_guardrail` puts its own when it is installed.
-    """
-    pytest.importorskip("diffusers")
-    from diffusers.pipelines.cosmos import pipeline_cosmos2_video2world
-    from diffusers.utils import import_utils
-
-    class WordGuardrail:
-        def to(self, device):
-            return self
-
-        def check_text_safety(self, prompt):
-            return "forbidden" not in prompt
-
-        def check_video_safety(self, frames):
-            return frames
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline_cosmos2_video2world, "CosmosSafetyChecker", WordGuardrail)
-        patch.setattr(import_utils, "is_cosmos_guardrail_available", lambda: True)
-        yield
-
-
-@pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory, guardrail):
+def checkpoint(tmp_path_factory):
     """Gives the folder of a tiny checkpoint by name; each is made once, and never to be changed."""
     torch = pytest.importorskip("torch")
     made = {}

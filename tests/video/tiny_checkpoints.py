@@ -38,7 +38,7 @@ def clip_vision(kind, size):
 
 
 def wan_vae():
-    """The autoencoder of Wan and Cosmos 2."""
+    """The autoencoder of Wan."""
     from diffusers import AutoencoderKLWan
 
     return AutoencoderKLWan(
@@ -111,38 +111,6 @@ def wan_vace():
         **WAN, in_channels=16, num_layers=3, vace_layers=[0, 2], vace_in_channels=96
     )
     return WanVACEPipeline(**text_model("umt5"), vae=wan_vae(), scheduler=flow(shift=7.0), transformer=transformer)
-
-
-def easyanimate():
-    import transformers
-    from diffusers import AutoencoderKLMagvit, EasyAnimateControlPipeline, EasyAnimateTransformer3DModel
-
-    latent, plucker = 4, 6
-    transformer = EasyAnimateTransformer3DModel(
-        num_attention_heads=2, attention_head_dim=16, in_channels=latent + plucker + latent, out_channels=latent,
-        time_embed_dim=2, text_embed_dim=16, num_layers=1, sample_width=16, sample_height=16, patch_size=2,
-    )  # fmt: skip
-    vae = AutoencoderKLMagvit(
-        in_channels=3, out_channels=3, block_out_channels=(8, 8, 8, 8), latent_channels=latent, layers_per_block=1,
-        down_block_types=("SpatialDownBlock3D", *["SpatialTemporalDownBlock3D"] * 3),
-        up_block_types=("SpatialUpBlock3D", *["SpatialTemporalUpBlock3D"] * 3), norm_num_groups=2,
-        spatial_group_norm=False,
-    )  # fmt: skip
-    end = "<|endoftext|>"
-    tokenizer = transformers.Qwen2Tokenizer(vocab=byte_words(end), merges=[], pad_token=end, eos_token=end)
-    tokenizer.chat_template = "{% for message in messages %}{{ message['content'][0]['text'] }}{% endfor %}"
-    config = transformers.Qwen2VLConfig(
-        text_config={
-            "vocab_size": 512, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2,
-            "num_attention_heads": 2, "num_key_value_heads": 2,
-            "rope_scaling": {"type": "mrope", "mrope_section": [1, 1, 2], "rope_type": "default"},
-        },
-        vision_config={"depth": 1, "embed_dim": 16, "hidden_size": 16, "num_heads": 2, "mlp_ratio": 2},
-    )  # fmt: skip
-    encoder = transformers.Qwen2VLForConditionalGeneration(config).eval()
-    return EasyAnimateControlPipeline(
-        vae=vae, text_encoder=encoder, tokenizer=tokenizer, transformer=transformer, scheduler=flow()
-    )
 
 
 def cogvideox():
@@ -220,20 +188,6 @@ def hunyuan():
     )  # fmt: skip
 
 
-def cosmos():
-    from diffusers import Cosmos2VideoToWorldPipeline, CosmosTransformer3DModel
-
-    transformer = CosmosTransformer3DModel(
-        in_channels=16 + 1, num_attention_heads=2, attention_head_dim=16, num_layers=2, mlp_ratio=2, text_embed_dim=32,
-        adaln_lora_dim=4, max_size=(4, 32, 32),
-    )  # fmt: skip
-    pipe = Cosmos2VideoToWorldPipeline(
-        **text_model(), vae=wan_vae(), scheduler=flow(use_karras_sigmas=True), transformer=transformer
-    )
-    pipe.register_modules(safety_checker=None)
-    return pipe
-
-
 def sana_wm():
     import torch
     import transformers
@@ -264,6 +218,6 @@ def sana_wm():
 
 
 MAKERS = {
-    "svd": svd, "wan": wan, "wan-first-last": wan_first_last, "wan-vace": wan_vace, "easyanimate": easyanimate,
-    "cogvideox": cogvideox, "ltx": ltx, "hunyuan": hunyuan, "cosmos": cosmos, "sana-wm": sana_wm,
+    "svd": svd, "wan": wan, "wan-first-last": wan_first_last, "wan-vace": wan_vace,
+    "cogvideox": cogvideox, "ltx": ltx, "hunyuan": hunyuan, "sana-wm": sana_wm,
 }  # fmt: skip

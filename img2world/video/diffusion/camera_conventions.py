@@ -6,10 +6,8 @@ All have OpenCV axes.
 |---|---|---|---|---|
 | ours | camera to world | the scene's middle is the origin | input camera is 1 from it | 3x3, pixels |
 | SANA-WM | camera to world | first camera is the identity | metres | fx fy cx cy, pixels of the picture |
-| EasyAnimate | a Plücker ray per pixel | first camera is the identity | of RealEstate10K | in the rays |
 
-Sources: diffusers, SanaWMPipeline and its cam_utils; EasyAnimate, camera control, after CameraCtrl (He et al.
-2024, section 3.1): moment o x d before direction d, through pixel centres.
+Source: diffusers, SanaWMPipeline and its cam_utils.
 """
 
 import numpy as np
@@ -47,16 +45,3 @@ def cameras_from_sana_wm(c2w: Float32[np.ndarray, "V 4 4"], wanted: Cameras, *, 
         width=wanted.width,
         height=wanted.height,
     )
-
-
-def easyanimate_from_cameras(cameras: Cameras, *, scale: float) -> Float32[np.ndarray, "1 6 V H W"]:
-    """`control_camera_video` as EasyAnimateControlPipeline takes it."""
-    poses = relative_poses(cameras, scale=scale)
-    x, y = np.meshgrid(np.arange(cameras.width) + 0.5, np.arange(cameras.height) + 0.5)
-    pixels = np.stack([x, y, np.ones_like(x)], -1)  # [H, W, 3]
-    rays_in_cam = np.einsum("vij,hwj->vhwi", np.linalg.inv(cameras.intrinsics.astype(np.float64)), pixels)
-    rays = np.einsum("vij,vhwj->vhwi", poses[:, :3, :3], rays_in_cam)
-    rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
-    moments = np.cross(np.broadcast_to(poses[:, None, None, :3, 3], rays.shape), rays)
-    plucker = np.concatenate([moments, rays], -1)  # [V, H, W, 6]
-    return np.ascontiguousarray(plucker.transpose(3, 0, 1, 2)[None], np.float32)

@@ -3,11 +3,7 @@ import pytest
 
 from img2world.core.camera_paths import dolly, on_sphere
 from img2world.core.cameras import Cameras
-from img2world.video.diffusion.camera_conventions import (
-    cameras_from_sana_wm,
-    easyanimate_from_cameras,
-    sana_wm_from_cameras,
-)
+from img2world.video.diffusion.camera_conventions import cameras_from_sana_wm, sana_wm_from_cameras
 
 COS, SIN = 0.8, 0.6  # a turn of 36.87 degrees, exact in decimals
 LENS = np.array([[50, 0, 33], [0, 40, 21], [0, 0, 1]], np.float32)
@@ -55,34 +51,3 @@ def test_cameras_that_sana_wm_returns_are_where_they_were(cameras):
     np.testing.assert_allclose(back.world_from_cam, cameras.world_from_cam, atol=1e-6)
     np.testing.assert_array_equal(back.intrinsics, cameras.intrinsics)
     assert len(cameras_from_sana_wm(c2w[:1], cameras, scale=2.0)) == 1
-
-
-def test_easyanimate_gets_moment_and_direction_of_each_pixel(cameras):
-    rays = easyanimate_from_cameras(cameras, scale=2.0)
-    assert rays.shape == (1, 6, 2, 48, 64)
-    assert rays.dtype == np.float32
-    # The first camera stands in the origin, so its moments are zero.
-    assert not rays[0, :3, 0].any()
-    # Row 20, column 82 / 2: the pixel's centre is (83 / 2, 41 / 2), the lens gives (8.5 / 50, -0.5 / 40, 1).
-    in_cam = np.array([8.5 / 50, -0.5 / 40, 1.0])
-    np.testing.assert_allclose(rays[0, 3:, 0, 20, 41], in_cam / np.linalg.norm(in_cam), atol=1e-6)
-    # Turned to the right and moved by (0.3, -0.1, 0.2), twice as far in the model's units.
-    x, y, z = in_cam
-    direction = np.array([COS * x + SIN * z, y, -SIN * x + COS * z])
-    direction /= np.linalg.norm(direction)
-    np.testing.assert_allclose(rays[0, 3:, 1, 20, 41], direction, atol=1e-6)
-    a, b, c = direction
-    moment = [-0.2 * c - 0.4 * b, 0.4 * a - 0.6 * c, 0.6 * b + 0.2 * a]
-    np.testing.assert_allclose(rays[0, :3, 1, 20, 41], moment, atol=1e-6)
-
-
-def test_easyanimate_rays_are_those_that_another_model_computes(cameras):
-    cam_utils = pytest.importorskip("diffusers.pipelines.sana_wm.cam_utils")
-    import torch
-
-    c2w, intrinsics = sana_wm_from_cameras(cameras, scale=1.0)
-    # SANA-WM's rays go through pixel corners, and give the direction first.
-    intrinsics = intrinsics - np.array([0, 0, 0.5, 0.5], np.float32)
-    theirs = cam_utils.compute_raymap(torch.from_numpy(intrinsics), torch.from_numpy(c2w), 48, 64).numpy()
-    ours = easyanimate_from_cameras(cameras, scale=1.0)[0].transpose(1, 2, 3, 0)
-    np.testing.assert_allclose(ours, np.concatenate([theirs[..., 3:], theirs[..., :3]], -1), atol=1e-5)

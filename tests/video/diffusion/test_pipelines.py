@@ -60,7 +60,7 @@ def test_from_a_picture_to_gaussians(name, backend, scene_picture, path_for):
     assert np.isfinite(evaluate(scene, views, splat.held_out(len(views)))["train_psnr"])
 
 
-@pytest.mark.parametrize("name", ["ltx", "easyanimate"])
+@pytest.mark.parametrize("name", ["ltx", "svd"])
 def test_another_seed_gives_other_frames(name, backend, scene_picture, path_for):
     path = path_for(scene_picture, "scene")
     first, second = (backend(name, steps=1).generate(scene_picture, path, seed=seed) for seed in (0, 1))
