@@ -134,7 +134,7 @@ def with_named_checkpoint(recipe: Recipe) -> Recipe:
     name = backend_name(recipe.video, VIDEOS)
     if name not in CARDS:
         return recipe
-    checkpoint = checkpoints.named(name, options_of(recipe.video)["checkpoint"])
+    checkpoint = checkpoints.checkpoint_name(name, options_of(recipe.video)["checkpoint"])
     return replace(recipe, video=with_options(recipe.video, checkpoint=checkpoint))
 
 

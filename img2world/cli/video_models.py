@@ -19,7 +19,7 @@ from img2world.trajectory.paths import ArcTrajectory
 from img2world.video import VIDEOS
 from img2world.video.diffusion import checkpoints
 from img2world.video.diffusion.cards import CARDS, DEPTH_LICENCES, Card
-from img2world.video.diffusion.framing import frame_count
+from img2world.video.diffusion.framing import nearest_frame_count
 from img2world.video.diffusion.memory import Offload, device_and_free_gb, plan_memory
 
 PATTERNS = ("model_index.json", "*/*.json", "*/*.txt", "*/*.model", "*/*.jinja", "*/*.safetensors")
@@ -125,7 +125,7 @@ def check_model(name: str, checkpoint: str = "") -> Iterator[str]:
     path = checkpoints.find_checkpoint(name, checkpoint)
     yield f"{name}: {path} ({checkpoints.size_gb(path):.2f} GB)"
     device, free_gb = device_and_free_gb()
-    numbers = checkpoints.parameters(path)
+    numbers = checkpoints.count_parameters(path)
     weights = {part: count * BYTES_PER_NUMBER[device] for part, count in numbers.items()}
     offload: Offload = "auto"
     plan = plan_memory(weights, working_gb=card.working_gb, offload=offload, device=device, free_gb=free_gb)
@@ -150,11 +150,10 @@ def check_model(name: str, checkpoint: str = "") -> Iterator[str]:
 def trial_backend(name: str, card: Card, checkpoint: str) -> Any:
     """The backend with the smallest clip that its checkpoint can make."""
     backend = backend_class(name, VIDEOS, "video")(checkpoint=checkpoint)
-    fixed = checkpoints.fixed_size(Path(checkpoint))
+    fixed = checkpoints.fixed_frame_size(Path(checkpoint))
     width, height = fixed or (max(2 * card.multiple, 64), max(2 * card.multiple, 64))
-    return with_options(
-        backend, num_frames=frame_count(2, card.step), width=width, height=height, steps=TRIAL_STEPS, kind="scene"
-    )
+    num_frames = nearest_frame_count(2, card.step)
+    return with_options(backend, num_frames=num_frames, width=width, height=height, steps=TRIAL_STEPS, kind="scene")
 
 
 def sample_picture() -> Image:

@@ -2,46 +2,55 @@
 
 from dataclasses import dataclass
 
-from PIL import Image as PillowImage
-
 from img2world.core.cameras import Cameras
 from img2world.core.frames import Frames
 from img2world.core.image import Image
 from img2world.core.progress import Progress, silent
-from img2world.video.diffusion.cards import CARDS
-from img2world.video.diffusion.options import PromptedOptions
-from img2world.video.diffusion.pipelines import open_pipeline, sample
-from img2world.video.diffusion.prompts import prompt_for
-from img2world.video.diffusion.shot import plan_shot
+from img2world.video.diffusion.conditioning import plan_conditioning
+from img2world.video.diffusion.memory import Offload, Precision, Quantize
+from img2world.video.diffusion.options import Kind
+from img2world.video.diffusion.pipelines import load_pipeline, sample
+from img2world.video.diffusion.prompts import NEGATIVE_PROMPT
 
 
 @dataclass(frozen=True, kw_only=True)
-class CogVideoXVideo(PromptedOptions):
-    """CogVideoX. It moves the camera as it is told in words, so poses must be estimated after."""
+class CogVideoXVideo:
+    """CogVideoX. The prompt describes the camera's motion, which the model follows loosely: poses must be estimated."""
 
+    checkpoint: str = ""
+    """Folder or hub name of the weights; empty takes the choice of `img2world models use`, or the released weights."""
+    prompt: str = ""
+    """What the picture shows, in a few words; a text with {camera} in it replaces the whole prompt."""
+    negative_prompt: str = NEGATIVE_PROMPT
+    """What the clip must not show."""
     num_frames: int = 0
     """Frames of the clip, a multiple of 8 plus 1; 0 makes 49."""
+    width: int = 0
+    """Width of a frame in pixels; 0 takes what suits the model and the picture."""
+    height: int = 0
+    kind: Kind = "auto"
+    """"object" or "scene" overrules what the picture looks like."""
     steps: int = 50
     guidance: float = 6.0
+    offload: Offload = "auto"
+    """Where weights wait that do not fit the GPU: none, model, group or sequential, from fast to small."""
+    precision: Precision = "auto"
+    quantize: Quantize = "none"
+    """int8 (torchao) or int4 (bitsandbytes) holds the transformer in fewer bits."""
 
     def generate(
         self, image: Image | None, trajectory: Cameras | None, *, seed: int = 0, progress: Progress = silent
     ) -> Frames:
-        """A clip that starts with the picture; how the camera moves is not known.
+        """Generate a clip that starts with the picture; its cameras are unknown.
 
         Raises VideoError or MissingPackageError when the model cannot run.
         """
-        shot = plan_shot(image, trajectory, "cogvideox", self)
-        opened = open_pipeline("cogvideox", self, pixels=shot.pixels)
+        conditioning = plan_conditioning("cogvideox", self, image, trajectory)
+        loaded = load_pipeline("cogvideox", self, num_pixels=conditioning.num_pixels)
         arguments = {
-            "image": PillowImage.fromarray(shot.still),
-            "prompt": prompt_for(self.prompt, is_object=shot.is_object),
-            "negative_prompt": self.negative_prompt,
-            "num_frames": len(shot),
-            **shot.size,
-            "num_inference_steps": self.steps,
-            "guidance_scale": self.guidance,
+            **conditioning.text_arguments(self),
+            "image": conditioning.image,
             "use_dynamic_cfg": True,
         }
-        rgb = sample(opened, arguments, steps=self.steps, seed=seed, progress=progress)
-        return shot.frames(rgb, fps=CARDS["cogvideox"].fps)
+        rgb = sample(loaded, arguments, steps=self.steps, seed=seed, progress=progress)
+        return conditioning.to_frames(rgb)

@@ -1,65 +1,76 @@
-"""FramePack on HunyuanVideo (Zhang and Agrawala 2025): long clips in a fixed amount of memory."""
+"""FramePack on HunyuanVideo (Zhang and Agrawala 2025): clips of any length in a fixed amount of memory."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image as PillowImage
 
 from img2world.core.cameras import Cameras
 from img2world.core.frames import Frames
 from img2world.core.image import Image
 from img2world.core.progress import Progress, silent
 from img2world.video.diffusion.cards import CARDS
-from img2world.video.diffusion.options import PromptedOptions
-from img2world.video.diffusion.pipelines import open_pipeline, sample
-from img2world.video.diffusion.prompts import prompt_for
-from img2world.video.diffusion.shot import plan_shot
+from img2world.video.diffusion.conditioning import plan_conditioning
+from img2world.video.diffusion.memory import Offload, Precision, Quantize
+from img2world.video.diffusion.options import Kind
+from img2world.video.diffusion.pipelines import load_pipeline, sample
+from img2world.video.diffusion.prompts import NEGATIVE_PROMPT
 
 
 @dataclass(frozen=True, kw_only=True)
-class HunyuanVideo(PromptedOptions):
-    """HunyuanVideo with FramePack. It moves the camera as it is told in words, so poses must be estimated after."""
+class HunyuanVideo:
+    """HunyuanVideo with FramePack. The camera follows the prompt loosely, so poses must be estimated."""
 
+    checkpoint: str = ""
+    """Folder or hub name of the weights; empty takes the choice of `img2world models use`, or the released weights."""
+    prompt: str = ""
+    """What the picture shows, in a few words; a text with {camera} in it replaces the whole prompt."""
+    negative_prompt: str = NEGATIVE_PROMPT
+    """What the clip must not show."""
     loop: bool = False
-    """End with the first picture, so that an orbit closes."""
+    """End with the picture, so that an orbit closes."""
     num_frames: int = 0
     """Frames of the clip, a multiple of 4 plus 1; 0 makes 97."""
+    width: int = 0
+    """Width of a frame in pixels; 0 takes what suits the model and the picture."""
+    height: int = 0
+    kind: Kind = "auto"
+    """"object" or "scene" overrules what the picture looks like."""
     window: int = 9
-    """Latent frames made at a time, each of four frames."""
+    """Latent frames, each of four frames, that are generated at a time; fewer take less memory."""
     steps: int = 30
-    """For each window."""
+    """Denoising steps for each window."""
     guidance: float = 9.0
+    offload: Offload = "auto"
+    """Where weights wait that do not fit the GPU: none, model, group or sequential, from fast to small."""
+    precision: Precision = "auto"
+    quantize: Quantize = "none"
+    """int8 (torchao) or int4 (bitsandbytes) holds the transformer in fewer bits."""
 
     def generate(
         self, image: Image | None, trajectory: Cameras | None, *, seed: int = 0, progress: Progress = silent
     ) -> Frames:
-        """A clip that starts with the picture; how the camera moves is not known.
+        """Generate a clip that starts with the picture; its cameras are unknown.
 
         Raises VideoError or MissingPackageError when the model cannot run.
         """
-        shot = plan_shot(image, trajectory, "hunyuan", self)
-        opened = open_pipeline("hunyuan", self, pixels=shot.pixels)
-        still = PillowImage.fromarray(shot.still)
-        window_frames = (self.window - 1) * CARDS["hunyuan"].step + 1
+        conditioning = plan_conditioning("hunyuan", self, image, trajectory)
+        loaded = load_pipeline("hunyuan", self, num_pixels=conditioning.num_pixels)
+        picture = conditioning.image
         arguments = {
-            "image": still,
-            "last_image": still if self.loop else None,
-            "prompt": prompt_for(self.prompt, is_object=shot.is_object),
-            "negative_prompt": self.negative_prompt,
-            "num_frames": len(shot),
-            **shot.size,
+            **conditioning.text_arguments(self),
+            "image": picture,
+            "last_image": picture if self.loop else None,
             "latent_window_size": self.window,
-            "num_inference_steps": self.steps,
-            "guidance_scale": self.guidance,
         }
-        steps = self.steps * -(-len(shot) // window_frames)
-        rgb = sample(opened, arguments, steps=steps, seed=seed, progress=progress)
-        return shot.frames(even_frames(rgb, len(shot)), fps=CARDS["hunyuan"].fps)
+        window_frames = (self.window - 1) * CARDS["hunyuan"].step + 1
+        steps = self.steps * -(-len(conditioning) // window_frames)
+        rgb = sample(loaded, arguments, steps=steps, seed=seed, progress=progress)
+        return conditioning.to_frames(select_evenly(rgb, len(conditioning)))
 
 
-def even_frames(rgb: UInt8[np.ndarray, "V H W 3"], count: int) -> UInt8[np.ndarray, "C H W 3"]:
-    """So many frames, evenly chosen, with the first and the last: whole windows make more than were asked for."""
+def select_evenly(rgb: UInt8[np.ndarray, "V H W 3"], count: int) -> UInt8[np.ndarray, "C H W 3"]:
+    """Return at most `count` frames in even steps, with the first and the last: whole windows make more than needed."""
     if len(rgb) <= count:
         return rgb
     return rgb[np.linspace(0, len(rgb) - 1, count).round().astype(np.int64)]

@@ -2,57 +2,65 @@
 
 from dataclasses import dataclass
 
-from PIL import Image as PillowImage
-
 from img2world.core.cameras import Cameras
 from img2world.core.frames import Frames
 from img2world.core.image import Image
 from img2world.core.progress import Progress, silent
-from img2world.video.diffusion.cards import CARDS
-from img2world.video.diffusion.options import PromptedOptions
-from img2world.video.diffusion.pipelines import open_pipeline, sample
-from img2world.video.diffusion.prompts import prompt_for
-from img2world.video.diffusion.shot import plan_shot
+from img2world.video.diffusion.conditioning import plan_conditioning
+from img2world.video.diffusion.memory import Offload, Precision, Quantize
+from img2world.video.diffusion.options import Kind
+from img2world.video.diffusion.pipelines import load_pipeline, sample
+from img2world.video.diffusion.prompts import NEGATIVE_PROMPT
 
 
 @dataclass(frozen=True, kw_only=True)
-class LtxVideo(PromptedOptions):
-    """LTX-Video. Fast; it moves the camera as it is told in words, so poses must be estimated after."""
+class LtxVideo:
+    """LTX-Video. Fast. The prompt describes the camera's motion, which it follows loosely: poses must be estimated."""
 
+    checkpoint: str = ""
+    """Folder or hub name of the weights; empty takes the choice of `img2world models use`, or the released weights."""
+    prompt: str = ""
+    """What the picture shows, in a few words; a text with {camera} in it replaces the whole prompt."""
+    negative_prompt: str = NEGATIVE_PROMPT
+    """What the clip must not show."""
     loop: bool = False
-    """End with the first picture, so that an orbit closes."""
+    """End with the picture, so that an orbit closes."""
     num_frames: int = 0
     """Frames of the clip, a multiple of 8 plus 1; 0 makes 121."""
+    width: int = 0
+    """Width of a frame in pixels; 0 takes what suits the model and the picture."""
+    height: int = 0
+    kind: Kind = "auto"
+    """"object" or "scene" overrules what the picture looks like."""
     steps: int = 8
-    """The distilled checkpoints need 4 to 10, others 30 to 50."""
+    """4 to 10 for distilled checkpoints, 30 to 50 for others."""
     guidance: float = 1.0
     """1 for distilled checkpoints, 3 to 5 for others."""
+    offload: Offload = "auto"
+    """Where weights wait that do not fit the GPU: none, model, group or sequential, from fast to small."""
+    precision: Precision = "auto"
+    quantize: Quantize = "none"
+    """int8 (torchao) or int4 (bitsandbytes) holds the transformer in fewer bits."""
 
     def generate(
         self, image: Image | None, trajectory: Cameras | None, *, seed: int = 0, progress: Progress = silent
     ) -> Frames:
-        """A clip that starts with the picture; how the camera moves is not known.
+        """Generate a clip that starts with the picture; its cameras are unknown.
 
         Raises VideoError or MissingPackageError when the model cannot run.
         """
-        shot = plan_shot(image, trajectory, "ltx", self)
-        opened = open_pipeline("ltx", self, pixels=shot.pixels)
+        conditioning = plan_conditioning("ltx", self, image, trajectory)
+        loaded = load_pipeline("ltx", self, num_pixels=conditioning.num_pixels)
         from diffusers.pipelines.ltx.pipeline_ltx_condition import LTXVideoCondition
 
-        still = PillowImage.fromarray(shot.still)
-        places = [0, len(shot) - 1] if self.loop else [0]
+        fixed_frames = [0, len(conditioning) - 1] if self.loop else [0]
         arguments = {
-            "conditions": [LTXVideoCondition(image=still, frame_index=place) for place in places],
-            "prompt": prompt_for(self.prompt, is_object=shot.is_object),
-            "negative_prompt": self.negative_prompt,
-            "num_frames": len(shot),
-            **shot.size,
-            "frame_rate": round(CARDS["ltx"].fps),
-            "num_inference_steps": self.steps,
-            "guidance_scale": self.guidance,
+            **conditioning.text_arguments(self),
+            "conditions": [LTXVideoCondition(image=conditioning.image, frame_index=index) for index in fixed_frames],
+            "frame_rate": round(conditioning.fps),
             # The decoder takes a last step of denoising (diffusers, LTX-Video, example for 0.9.1 and later).
             "decode_timestep": 0.05,
             "decode_noise_scale": 0.025,
         }
-        rgb = sample(opened, arguments, steps=self.steps, seed=seed, progress=progress)
-        return shot.frames(rgb, fps=CARDS["ltx"].fps)
+        rgb = sample(loaded, arguments, steps=self.steps, seed=seed, progress=progress)
+        return conditioning.to_frames(rgb)

@@ -1,6 +1,6 @@
-"""The embedded video diffusion network as a pipeline of `diffusers`, for those who want to use it with that package.
+"""The embedded video diffusion network as a pipeline of diffusers.
 
-`nano` itself samples with `layered.ddim`, which gives the same without the package.
+`nano` itself samples with `layered.ddim`, which computes the same without diffusers.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from img2world.layered.fill_network import NanoFill
 
 
 class NanoFillModel(NanoFill, ModelMixin, ConfigMixin):  # pyright: ignore[reportIncompatibleMethodOverride]
-    """The network with a configuration that is saved beside its weights."""
+    """The network with a configuration that is saved with its weights."""
 
     @register_to_config
     def __init__(self, channels: Sequence[int] = (64, 128, 192)) -> None:
@@ -25,7 +25,7 @@ class NanoFillModel(NanoFill, ModelMixin, ConfigMixin):  # pyright: ignore[repor
 
 
 class NanoFillPipeline(DiffusionPipeline):
-    """From what is known of the anchor frames of a path to how they look."""
+    """Complete the anchor frames of a trajectory from what is known of them."""
 
     def __init__(self, network: NanoFillModel, scheduler: DDIMScheduler) -> None:
         super().__init__()
@@ -33,17 +33,17 @@ class NanoFillPipeline(DiffusionPipeline):
 
     @classmethod
     def with_weights(cls, state: dict[str, Tensor]) -> "NanoFillPipeline":
-        """A pipeline around weights such as those in assets/nano."""
+        """Return a pipeline with weights such as those in assets/nano."""
         network = NanoFillModel()
         network.load_state_dict({name: values.float() for name, values in state.items()})
         return cls(network.eval(), DDIMScheduler(**SCHEDULER))
 
     @torch.no_grad()
     def __call__(self, maps: Tensor, cameras: Tensor, noise: Tensor, *, num_inference_steps: int = 4) -> Tensor:
-        """Frames [B, K, 3, H, W] of -1 to 1.
+        """Return frames [B, K, 3, H, W] of -1 to 1.
 
-        `maps` [B, C + K, 12, H, W] and `cameras` [B, C + K, 13] are those of `layered.anchor_frames`, C given frames first;
-        `noise` [B, K, 3, H, W] is that of `anchors.frame_noise`.
+        `maps` [B, C + K, 12, H, W] and `cameras` [B, C + K, 13] are those of `layered.anchor_frames`, C given frames
+        first; `noise` [B, K, 3, H, W] is that of `layered.anchor_frames.frame_noise`.
         """
         self.scheduler.set_timesteps(num_inference_steps, device=noise.device)
         sample = noise

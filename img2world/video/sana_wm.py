@@ -1,54 +1,63 @@
-"""SANA-WM (Zhu et al. 2026): a world model that follows the cameras it is told."""
+"""SANA-WM (Zhu et al. 2026): a world model that follows a given camera trajectory."""
 
 from dataclasses import dataclass
-
-from PIL import Image as PillowImage
 
 from img2world.core.cameras import Cameras
 from img2world.core.frames import Frames
 from img2world.core.image import Image
 from img2world.core.progress import Progress, silent
 from img2world.video.diffusion.camera_conventions import cameras_from_sana_wm, sana_wm_from_cameras
-from img2world.video.diffusion.cards import CARDS
-from img2world.video.diffusion.options import PromptedOptions
-from img2world.video.diffusion.pipelines import call, frames_of, open_pipeline
-from img2world.video.diffusion.prompts import prompt_for
-from img2world.video.diffusion.shot import plan_shot
+from img2world.video.diffusion.conditioning import plan_conditioning
+from img2world.video.diffusion.memory import Offload, Precision, Quantize
+from img2world.video.diffusion.options import Kind
+from img2world.video.diffusion.pipelines import load_pipeline, run, to_rgb
+from img2world.video.diffusion.prompts import NEGATIVE_PROMPT
 
 
 @dataclass(frozen=True, kw_only=True)
-class SanaWmVideo(PromptedOptions):
-    """SANA-WM. It is told every camera and returns them with the frames: the first choice on a GPU."""
+class SanaWmVideo:
+    """SANA-WM. It takes the camera of every frame and returns it with the clip: the first choice on a GPU."""
 
+    checkpoint: str = ""
+    """Folder or hub name of the weights; empty takes the choice of `img2world models use`, or the released weights."""
+    prompt: str = ""
+    """What the picture shows, in a few words; a text with {camera} in it replaces the whole prompt."""
+    negative_prompt: str = NEGATIVE_PROMPT
+    """What the clip must not show."""
     num_frames: int = 0
     """Frames of the clip, a multiple of 8 plus 1; 0 makes 161."""
+    width: int = 0
+    """Width of a frame in pixels; 0 takes what suits the model and the picture."""
+    height: int = 0
+    kind: Kind = "auto"
+    """"object" or "scene" overrules what the picture looks like."""
+    scale: float = 1.5
+    """Metres per unit of the trajectory; a unit is the distance from the input camera to the centre of the scene."""
     steps: int = 60
     guidance: float = 5.0
-    scale: float = 1.5
-    """Metres for one unit of the path, which is the distance from the picture's camera to what it turns about."""
+    offload: Offload = "auto"
+    """Where weights wait that do not fit the GPU: none, model, group or sequential, from fast to small."""
+    precision: Precision = "auto"
+    quantize: Quantize = "none"
+    """int8 (torchao) or int4 (bitsandbytes) holds the transformer in fewer bits."""
 
     def generate(
         self, image: Image | None, trajectory: Cameras | None, *, seed: int = 0, progress: Progress = silent
     ) -> Frames:
-        """A clip along the path, with the cameras that the model followed.
+        """Generate a clip along the trajectory, with its cameras.
 
         Raises VideoError or MissingPackageError when the model cannot run.
         """
-        shot = plan_shot(image, trajectory, "sana-wm", self)
-        opened = open_pipeline("sana-wm", self, pixels=shot.pixels)
-        c2w, intrinsics = sana_wm_from_cameras(shot.cameras, scale=self.scale)
+        conditioning = plan_conditioning("sana-wm", self, image, trajectory)
+        loaded = load_pipeline("sana-wm", self, num_pixels=conditioning.num_pixels)
+        c2w, intrinsics = sana_wm_from_cameras(conditioning.cameras, scale=self.scale)
         arguments = {
-            "image": PillowImage.fromarray(shot.still),
-            "prompt": prompt_for(self.prompt, is_object=shot.is_object),
-            "negative_prompt": self.negative_prompt,
+            **conditioning.text_arguments(self),
+            "image": conditioning.image,
             "c2w": c2w,
             "intrinsics": intrinsics,
-            "num_frames": len(shot),
-            **shot.size,
-            "fps": round(CARDS["sana-wm"].fps),
-            "num_inference_steps": self.steps,
-            "guidance_scale": self.guidance,
+            "fps": round(conditioning.fps),
         }
-        output = call(opened, arguments, steps=self.steps, seed=seed, progress=progress)
-        cameras = cameras_from_sana_wm(output.c2w, shot.cameras, scale=self.scale)
-        return shot.frames(frames_of(output.frames, opened), fps=CARDS["sana-wm"].fps, cameras=cameras)
+        output = run(loaded, arguments, steps=self.steps, seed=seed, progress=progress)
+        cameras = cameras_from_sana_wm(output.c2w, conditioning.cameras, scale=self.scale)
+        return conditioning.to_frames(to_rgb(output.frames, loaded.name), cameras=cameras)

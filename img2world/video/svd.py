@@ -2,52 +2,57 @@
 
 from dataclasses import dataclass
 
-from PIL import Image as PillowImage
-
 from img2world.core.cameras import Cameras
 from img2world.core.frames import Frames
 from img2world.core.image import Image
 from img2world.core.progress import Progress, silent
-from img2world.video.diffusion.cards import CARDS
-from img2world.video.diffusion.options import DiffusionOptions
-from img2world.video.diffusion.pipelines import open_pipeline, sample
-from img2world.video.diffusion.shot import plan_shot
+from img2world.video.diffusion.conditioning import plan_conditioning
+from img2world.video.diffusion.memory import Offload, Precision, Quantize
+from img2world.video.diffusion.options import Kind
+from img2world.video.diffusion.pipelines import load_pipeline, sample
+
+DECODE_CHUNK = 8
+"""Frames that are decoded at a time, to save memory (diffusers documentation, SVD)."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class SvdVideo(DiffusionOptions):
-    """Stable Video Diffusion. It moves the camera as it likes, so poses must be estimated after."""
+class SvdVideo:
+    """Stable Video Diffusion. Its camera cannot be controlled, so poses must be estimated."""
 
+    checkpoint: str = ""
+    """Folder or hub name of the weights; empty takes the choice of `img2world models use`, or the released weights."""
     num_frames: int = 0
     """Frames of the clip; 0 makes 25."""
+    width: int = 0
+    """Width of a frame in pixels; 0 takes what suits the model and the picture."""
+    height: int = 0
+    kind: Kind = "auto"
+    """"object" or "scene" overrules what the picture looks like."""
     motion_bucket: int = 127
-    """Strength of motion, 1 to 255."""
-    noise: float = 0.02
-    """Noise on the picture; more of it lets the model move more and keep less."""
+    """Strength of the motion, 1 to 255."""
     steps: int = 25
-    guidance: float = 3.0
-    """Of the last frame; the first has 1."""
-    decode_chunk: int = 8
-    """Frames that are decoded at a time; fewer take less memory."""
+    offload: Offload = "auto"
+    """Where weights wait that do not fit the GPU: none, model, group or sequential, from fast to small."""
+    precision: Precision = "auto"
+    quantize: Quantize = "none"
+    """int8 (torchao) or int4 (bitsandbytes) holds the transformer in fewer bits."""
 
     def generate(
         self, image: Image | None, trajectory: Cameras | None, *, seed: int = 0, progress: Progress = silent
     ) -> Frames:
-        """A clip that starts with the picture; how the camera moves is not known.
+        """Generate a clip that starts with the picture; its cameras are unknown.
 
         Raises VideoError or MissingPackageError when the model cannot run.
         """
-        shot = plan_shot(image, trajectory, "svd", self)
-        opened = open_pipeline("svd", self, pixels=shot.pixels)
+        conditioning = plan_conditioning("svd", self, image, trajectory)
+        loaded = load_pipeline("svd", self, num_pixels=conditioning.num_pixels)
         arguments = {
-            "image": PillowImage.fromarray(shot.still),
-            "num_frames": len(shot),
-            **shot.size,
+            "image": conditioning.image,
+            "num_frames": len(conditioning),
+            **conditioning.size,
             "num_inference_steps": self.steps,
-            "max_guidance_scale": self.guidance,
             "motion_bucket_id": self.motion_bucket,
-            "noise_aug_strength": self.noise,
-            "decode_chunk_size": self.decode_chunk,
+            "decode_chunk_size": DECODE_CHUNK,
         }
-        rgb = sample(opened, arguments, steps=self.steps, seed=seed, progress=progress)
-        return shot.frames(rgb, fps=CARDS["svd"].fps)
+        rgb = sample(loaded, arguments, steps=self.steps, seed=seed, progress=progress)
+        return conditioning.to_frames(rgb)

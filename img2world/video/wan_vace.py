@@ -1,4 +1,4 @@
-"""Wan VACE (Jiang et al. 2025): our own warped frames and a mask of what they lack, made into a video."""
+"""Wan VACE (Jiang et al. 2025): completes a video of the picture warped along the trajectory."""
 
 from dataclasses import dataclass
 
@@ -11,89 +11,92 @@ from img2world.core.frames import Frames
 from img2world.core.image import Image
 from img2world.core.progress import Progress, silent
 from img2world.layered.build import Depth
-from img2world.video.diffusion.cards import CARDS
-from img2world.video.diffusion.options import PromptedOptions
-from img2world.video.diffusion.pipelines import open_pipeline, sample
-from img2world.video.diffusion.prompts import prompt_for
-from img2world.video.diffusion.shot import Shot, plan_shot
+from img2world.video.diffusion.conditioning import Conditioning, plan_conditioning
+from img2world.video.diffusion.memory import Offload, Precision, Quantize
+from img2world.video.diffusion.options import Kind
+from img2world.video.diffusion.pipelines import load_pipeline, sample
+from img2world.video.diffusion.prompts import NEGATIVE_PROMPT
 
 GREY = 128
-"""What VACE was trained to see where it shall paint: zero, in its range of -1 to 1."""
+"""Value of the pixels that VACE generates in its control video: zero in its range of -1 to 1."""
 
-RIM = 5
-"""Width in pixels of the brush by which what is painted is widened."""
+BRUSH = 5
+"""Width in pixels of the square by which the generated area is dilated."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class WanVaceVideo(PromptedOptions):
-    """Wan VACE. It is shown the picture warped along the path and paints what is not known, so the path is kept."""
+class WanVaceVideo:
+    """Wan VACE. It is shown the picture warped along the trajectory and completes it, so the trajectory is kept."""
 
+    checkpoint: str = ""
+    """Folder or hub name of the weights; empty takes the choice of `img2world models use`, or the released weights."""
+    prompt: str = ""
+    """What the picture shows, in a few words; a text with {camera} in it replaces the whole prompt."""
+    negative_prompt: str = NEGATIVE_PROMPT
+    """What the clip must not show."""
     num_frames: int = 0
     """Frames of the clip, a multiple of 4 plus 1; 0 makes 81."""
+    width: int = 0
+    """Width of a frame in pixels; 0 takes what suits the model and the picture."""
+    height: int = 0
+    kind: Kind = "auto"
+    """"object" or "scene" overrules what the picture looks like."""
+    depth: Depth = "builtin"
+    """Source of a scene's depth; transformers is Depth Anything V2, DPT or Depth Pro."""
+    depth_model: str = ""
+    """Folder or hub name of its weights; empty takes Depth Anything V2 Small."""
     steps: int = 40
     guidance: float = 5.0
-    strength: float = 1.0
-    """How much the warped frames count."""
-    refine: bool = True
-    """Paint anew what the warped frames only continue or guess; otherwise only what is empty."""
-    reference: bool = True
-    """Show the picture itself, too."""
-    depth: Depth = "builtin"
-    """How the depth of a scene is found; transformers takes Depth Anything V2, DPT or Depth Pro."""
-    depth_model: str = ""
-    """A folder of its weights or its name on the hub; empty takes Depth Anything V2 Small."""
+    offload: Offload = "auto"
+    """Where weights wait that do not fit the GPU: none, model, group or sequential, from fast to small."""
+    precision: Precision = "auto"
+    quantize: Quantize = "none"
+    """int8 (torchao) or int4 (bitsandbytes) holds the transformer in fewer bits."""
 
     def generate(
         self, image: Image | None, trajectory: Cameras | None, *, seed: int = 0, progress: Progress = silent
     ) -> Frames:
-        """A clip along the path, with the cameras that the model followed.
+        """Generate a clip along the trajectory, with its cameras.
 
         Raises VideoError or MissingPackageError when the model cannot run.
         """
-        shot = plan_shot(image, trajectory, "wan-vace", self)
-        opened = open_pipeline("wan-vace", self, pixels=shot.pixels)
-        assert image is not None  # plan_shot has refused a run without a picture.
-        condition = condition_frames(image, shot, self)
+        conditioning = plan_conditioning("wan-vace", self, image, trajectory)
+        loaded = load_pipeline("wan-vace", self, num_pixels=conditioning.num_pixels)
+        assert image is not None  # plan_conditioning raises without a picture.
+        control = render_control_video(image, conditioning, self)
         arguments = {
-            "video": [PillowImage.fromarray(frame) for frame in condition.rgb],
-            "mask": [PillowImage.fromarray(mask) for mask in condition.mask],
-            "reference_images": [PillowImage.fromarray(shot.still)] if self.reference else None,
-            "conditioning_scale": self.strength,
-            "prompt": prompt_for(self.prompt, is_object=shot.is_object),
-            "negative_prompt": self.negative_prompt,
-            "num_frames": len(shot),
-            **shot.size,
-            "num_inference_steps": self.steps,
-            "guidance_scale": self.guidance,
+            **conditioning.text_arguments(self),
+            "video": [PillowImage.fromarray(frame) for frame in control.rgb],
+            "mask": [PillowImage.fromarray(mask) for mask in control.mask],
+            "reference_images": [conditioning.image],
         }
-        rgb = sample(opened, arguments, steps=self.steps, seed=seed, progress=progress)
-        maps = {"depth": condition.depth, "seen": condition.seen}
-        return shot.frames(rgb, fps=CARDS["wan-vace"].fps, cameras=shot.cameras, **maps)
+        rgb = sample(loaded, arguments, steps=self.steps, seed=seed, progress=progress)
+        return conditioning.to_frames(rgb, cameras=conditioning.cameras, depth=control.depth, seen=control.seen)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Condition:
-    """What VACE is shown (diffusers, WanVACEPipeline: video and mask)."""
+class ControlVideo:
+    """The control video of VACE and its mask (diffusers, WanVACEPipeline: video and mask)."""
 
     rgb: UInt8[np.ndarray, "V H W 3"]
-    """Middle grey where it shall paint."""
+    """Grey where VACE generates."""
     mask: UInt8[np.ndarray, "V H W"]
-    """255 where it shall paint, 0 where the frames shall stay."""
+    """255 where VACE generates, 0 where it keeps the control video."""
     depth: Float32[np.ndarray, "V H W"]
-    """Of what stays; 0 where it paints."""
+    """Depth of what is kept; 0 elsewhere."""
     seen: UInt8[np.ndarray, "V H W"]
     """As in Frames."""
 
 
-def condition_frames(image: Image, shot: Shot, options: WanVaceVideo) -> Condition:
-    """The picture's world drawn from each camera of the shot, and a mask of what is to be painted."""
+def render_control_video(image: Image, conditioning: Conditioning, options: WanVaceVideo) -> ControlVideo:
+    """Render the picture from each camera, and mask what the picture does not show."""
     import cv2
 
     from img2world.layered.build import as_asked, world_from_picture
     from img2world.layered.layers import INVENTED, SEEN
     from img2world.layered.warp import Warper
 
-    cameras = shot.cameras
+    cameras = conditioning.cameras
     foreground = as_asked(image, options.kind)
     size = max(cameras.width, cameras.height)
     warper = Warper(world_from_picture(image, foreground, size, depth=options.depth, depth_model=options.depth_model))
@@ -102,19 +105,19 @@ def condition_frames(image: Image, shot: Shot, options: WanVaceVideo) -> Conditi
     depth, seen = np.zeros(shape, np.float32), np.zeros(shape, np.uint8)
     for i in range(len(cameras)):
         warped = warper.draw(cameras.select([i]))
-        cover = warped.alpha[..., None]
-        paint = (warped.seen < SEEN) & (warped.alpha > 0) if options.refine else np.zeros(shape[1:], bool)
-        if not shot.is_object:
-            # Around an object is plain white, which is known; beyond a scene's edge is nothing.
-            paint |= warped.alpha < 1
-        # The rim of what is kept is mixed with what is beside it.
-        paint = cv2.dilate(paint.astype(np.uint8), np.ones((RIM, RIM), np.uint8)) > 0
+        alpha = warped.alpha[..., None]
+        generated = (warped.seen < SEEN) & (warped.alpha > 0)
+        if not conditioning.is_object:
+            # An object's background is known to be white; beyond a scene's edge nothing is known.
+            generated |= warped.alpha < 1
+        # Pixels at the edge of what is kept are mixed with their neighbours.
+        generated = cv2.dilate(generated.astype(np.uint8), np.ones((BRUSH, BRUSH), np.uint8)) > 0
         if i == 0:
-            paint[:] = False
-            rgb[i] = shot.still
+            generated[:] = False
+            rgb[i] = conditioning.first_frame
         else:
-            rgb[i] = np.where(paint[..., None], GREY, np.round(255 * (warped.rgb * cover + 1 - cover)))
-        mask[i] = np.where(paint, 255, 0)
-        depth[i] = np.where(paint, 0, warped.depth)
-        seen[i] = np.where(paint, INVENTED, np.where(warped.alpha > 0, warped.seen, SEEN))
-    return Condition(rgb=rgb, mask=mask, depth=depth, seen=seen)
+            rgb[i] = np.where(generated[..., None], GREY, np.round(255 * (warped.rgb * alpha + 1 - alpha)))
+        mask[i] = np.where(generated, 255, 0)
+        depth[i] = np.where(generated, 0, warped.depth)
+        seen[i] = np.where(generated, INVENTED, np.where(warped.alpha > 0, warped.seen, SEEN))
+    return ControlVideo(rgb=rgb, mask=mask, depth=depth, seen=seen)

@@ -10,7 +10,7 @@ from img2world.core.image import Image
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory):
-    """Gives the folder of a tiny checkpoint by name; each is made once, and never to be changed."""
+    """Return a function that returns the folder of a tiny checkpoint; each is made once and must not be changed."""
     torch = pytest.importorskip("torch")
     made = {}
 
@@ -27,7 +27,7 @@ def checkpoint(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def scene_picture() -> Image:
-    """A landscape of seeded blots that no plain background surrounds."""
+    """Return a landscape picture of seeded blots, without a plain background."""
     from PIL import Image as PillowImage
 
     blots = np.random.default_rng(3).integers(0, 256, (5, 7, 3), np.uint8)
@@ -36,7 +36,7 @@ def scene_picture() -> Image:
 
 @pytest.fixture(scope="session")
 def object_picture() -> Image:
-    """A cut-out ball with a bright spot up to the left."""
+    """Return a cut-out ball with a highlight at the upper left."""
     y, x = np.mgrid[-1:1:96j, -1:1:96j]
     inside = x * x + y * y < 0.5
     shade = 200 - 90 * np.hypot(x + 0.3, y + 0.3)
@@ -46,7 +46,7 @@ def object_picture() -> Image:
 
 @pytest.fixture(scope="session")
 def path_for():
-    """An asymmetric path for a picture: to the right, up and nearer."""
+    """Return a function that returns an asymmetric path for a picture: to the right, up and nearer."""
 
     def make(image, kind, num_views=3):
         from img2world.trajectory.paths import along

@@ -11,7 +11,7 @@ TINY = {"width": 96, "height": 64, "num_frames": 5, "steps": 1}
 
 @pytest.fixture
 def lora(tmp_path):
-    """LoRA weights for the first layer of the tiny transformer."""
+    """Return a file of LoRA weights for the first layer of the tiny transformer."""
     import torch
     from safetensors.torch import save_file
 

@@ -9,30 +9,30 @@ from img2world.video.wan_vace import GREY, WanVaceVideo
 
 @pytest.fixture
 def calls(monkeypatch):
-    """What the pipeline is called with."""
+    """Record the arguments of the pipeline, and the control video that it prepares from them."""
     from diffusers import WanVACEPipeline
 
-    seen, prepared = [], []
+    calls, prepared = [], []
     call, prepare = WanVACEPipeline.__call__, WanVACEPipeline.prepare_video_latents
 
-    def noted_call(pipe, **arguments):
-        seen.append(arguments)
+    def record_call(pipe, **arguments):
+        calls.append(arguments)
         return call(pipe, **arguments)
 
-    def noted_prepare(pipe, video, mask, *others):
+    def record_prepare(pipe, video, mask, *others):
         prepared.append((video.numpy(), mask.numpy()))
         return prepare(pipe, video, mask, *others)
 
-    monkeypatch.setattr(WanVACEPipeline, "__call__", noted_call)
-    monkeypatch.setattr(WanVACEPipeline, "prepare_video_latents", noted_prepare)
-    return seen, prepared
+    monkeypatch.setattr(WanVACEPipeline, "__call__", record_call)
+    monkeypatch.setattr(WanVACEPipeline, "prepare_video_latents", record_prepare)
+    return calls, prepared
 
 
 def test_the_pipeline_gets_warped_frames_and_a_mask(calls, checkpoint, scene_picture, path_for):
     video = WanVaceVideo(checkpoint=str(checkpoint("wan-vace")), width=96, height=64, num_frames=5, steps=1)
     frames = video.generate(scene_picture, path_for(scene_picture, "scene", 5))
     [arguments], [(shown, mask)] = calls
-    # As WanVACEPipeline documents: as many masks as pictures; white is painted, black is kept.
+    # As WanVACEPipeline documents: as many masks as frames; white is generated, black is kept.
     assert [picture.size for picture in arguments["video"]] == [(96, 64)] * 5
     assert [(picture.size, picture.mode) for picture in arguments["mask"]] == [((96, 64), "L")] * 5
     assert len(arguments["reference_images"]) == 1
@@ -42,9 +42,9 @@ def test_the_pipeline_gets_warped_frames_and_a_mask(calls, checkpoint, scene_pic
     assert set(np.unique(mask)) <= {0.0, 1.0}
     assert not mask[0, :, 0].any()
     assert 0.01 < mask[0, :, 4].mean() < 0.8
-    # What is to be painted is shown as zero, in the pipeline's range of -1 to 1.
+    # What is to be generated is zero, in the pipeline's range of -1 to 1.
     np.testing.assert_allclose(shown[np.broadcast_to(mask > 0.5, shown.shape)], 2 * GREY / 255 - 1, atol=1e-5)
-    # What is kept is the picture, seen from where the camera stands: the first frame is the picture itself.
+    # The first frame is the picture itself.
     first = np.asarray(arguments["video"][0])
     assert np.abs(first.astype(int) - np.asarray(arguments["reference_images"][0])).max() == 0
     assert frames.seen is not None
@@ -74,7 +74,7 @@ def test_kept_pixels_are_where_their_depth_and_cameras_say(calls, checkpoint, sc
     assert moved < 0.5 * still
 
 
-def test_an_objects_background_is_known(calls, checkpoint, object_picture, path_for):
+def test_the_background_of_an_object_is_kept_white(calls, checkpoint, object_picture, path_for):
     video = WanVaceVideo(checkpoint=str(checkpoint("wan-vace")), width=64, height=64, num_frames=5, steps=1)
     video.generate(object_picture, path_for(object_picture, "object", 5))
     [arguments], [(shown, mask)] = calls

@@ -1,47 +1,42 @@
-"""Our cameras in each model's way of writing them, and back: the one place where they are converted.
+"""Convert cameras between our convention and that of each model that takes cameras: the only place where it is done.
 
-All have OpenCV axes.
+All have OpenCV axes and camera-to-world poses.
 
-| model | poses | frame of reference | unit | lens |
-|---|---|---|---|---|
-| ours | camera to world | the scene's middle is the origin | input camera is 1 from it | 3x3, pixels |
-| SANA-WM | camera to world | first camera is the identity | metres | fx fy cx cy, pixels of the picture |
+| model | world | unit | intrinsics |
+|---|---|---|---|
+| ours | the origin is the centre of the scene | distance of the input camera from the origin | 3x3, pixels |
+| SANA-WM | the first camera is the identity | metre | fx fy cx cy, pixels |
 
 Source: diffusers, SanaWMPipeline and its cam_utils.
 """
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float32
 
 from img2world.core.cameras import Cameras
-
-
-def relative_poses(cameras: Cameras, *, scale: float) -> Float64[np.ndarray, "V 4 4"]:
-    """Camera to first camera, with `scale` units of the model for one of ours."""
-    poses = cameras.cam_from_world[0].astype(np.float64) @ cameras.world_from_cam.astype(np.float64)
-    poses[:, :3, 3] *= scale
-    return poses
 
 
 def sana_wm_from_cameras(
     cameras: Cameras, *, scale: float
 ) -> tuple[Float32[np.ndarray, "V 4 4"], Float32[np.ndarray, "V 4"]]:
-    """`c2w` and `intrinsics` as SanaWMPipeline takes them, for a picture of the cameras' size."""
-    lens = cameras.intrinsics[:, [0, 1, 0, 1], [0, 1, 2, 2]]  # [V, 4]: fx fy cx cy
-    return relative_poses(cameras, scale=scale).astype(np.float32), np.ascontiguousarray(lens)
+    """Return `c2w` and `intrinsics` for SanaWMPipeline; `scale` is metres per unit of ours."""
+    poses = cameras.cam_from_world[0].astype(np.float64) @ cameras.world_from_cam.astype(np.float64)
+    poses[:, :3, 3] *= scale
+    intrinsics = cameras.intrinsics[:, [0, 1, 0, 1], [0, 1, 2, 2]]  # [V, 4]
+    return poses.astype(np.float32), np.ascontiguousarray(intrinsics)
 
 
-def cameras_from_sana_wm(c2w: Float32[np.ndarray, "V 4 4"], wanted: Cameras, *, scale: float) -> Cameras:
-    """The cameras of the frames that SanaWMPipeline gives back, in the world of those it was given.
+def cameras_from_sana_wm(c2w: Float32[np.ndarray, "V 4 4"], requested: Cameras, *, scale: float) -> Cameras:
+    """Return the cameras of a clip of SanaWMPipeline, in the world of the requested ones.
 
-    It gives back poses alone; they belong to the first frames it was asked for.
+    The pipeline returns poses alone, for the first frames of those requested; intrinsics are the requested ones.
     """
     poses = c2w.astype(np.float64)
     poses[:, :3, 3] /= scale
-    world_from_first = wanted.world_from_cam[0].astype(np.float64)
+    world_from_first = requested.world_from_cam[0].astype(np.float64)
     return Cameras(
         world_from_cam=(world_from_first @ poses).astype(np.float32),
-        intrinsics=wanted.intrinsics[: len(poses)],
-        width=wanted.width,
-        height=wanted.height,
+        intrinsics=requested.intrinsics[: len(poses)],
+        width=requested.width,
+        height=requested.height,
     )

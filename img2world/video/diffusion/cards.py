@@ -1,7 +1,7 @@
-"""The big open video models: where their weights are, what they take, what they make, who may use them.
+"""Cards of the big open video models: weights, inputs, clips, memory and licence.
 
-The licence verdicts are our reading of the published licences, not legal advice; each names its source. They
-are about worlds made with the model: "may be sold" means selling what came out of it.
+The licence verdicts are our reading of the published licences, not legal advice; each names its source. They are about
+worlds made with a model: "may be sold" means that such a world may be sold.
 """
 
 from collections.abc import Mapping
@@ -11,13 +11,13 @@ from typing import Any, Literal
 from img2world.depth.hub_models import USUAL
 
 Verdict = Literal["yes", "under conditions", "no"]
-ORDER: tuple[Verdict, ...] = ("yes", "under conditions", "no")
-Camera = Literal["exact", "shown", "free"]
+STRICTNESS: tuple[Verdict, ...] = ("yes", "under conditions", "no")
+CameraControl = Literal["exact", "shown", "free"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Licence:
-    """Whether a world made with a model may be sold."""
+    """The licence of a model's weights, and its verdict on worlds made with the model."""
 
     name: str
     may_be_sold: Verdict
@@ -29,43 +29,43 @@ class Licence:
 
     @property
     def verdict(self) -> str:
-        """One line for people."""
+        """The verdict in one line."""
         conditions = f" ({self.conditions})" if self.conditions else ""
         return f"may be sold: {self.may_be_sold}{conditions}; territory: {self.territory}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """One model."""
+    """One model. Figures without a source are our estimates, in units of 10^9 bytes."""
 
     repository: str
-    """Name on the hub of the weights in the form of diffusers."""
+    """Hub name of the weights in the format of diffusers."""
     pipeline: str
     """Class in diffusers that runs them."""
     since: str = "0.36"
     """First version of diffusers that has the class."""
     accepts: tuple[str, ...] = ()
-    """Other classes whose checkpoints the pipeline can load too."""
+    """Other classes whose checkpoints the pipeline loads."""
     parts: dict[str, tuple[str, str, str]] = field(default_factory=dict)
-    """Components kept in other repositories: name to (repository, subfolder, "library:Class")."""
-    camera: Camera
-    """"exact" takes our cameras, "shown" sees the picture warped to our cameras, "free" moves as it likes."""
+    """Components that are kept in other repositories: name to (repository, subfolder, "library:Class")."""
+    camera: CameraControl
+    """"exact" takes cameras, "shown" sees the picture warped to the cameras, "free" follows the prompt alone."""
     num_frames: int
     step: int
-    """Frames are a multiple of this plus 1; 1 allows any count."""
+    """The number of frames is a multiple of this plus 1; 1 allows any number."""
     width: int
     height: int
     multiple: int
     """Width and height are multiples of this."""
     fixed_size: bool = False
-    """It was trained for one size of picture; others keep about this many pixels and take the picture's shape."""
+    """The model was trained for this one frame size; others are given the picture's shape and this area."""
     fps: float
     download_gb: float
-    """About how much `img2world models get` fetches; our estimate from the sizes of the components."""
+    """Download of `img2world models get`."""
     working_gb: float
-    """About how much memory a clip of the usual size takes beside the weights; our estimate."""
+    """Memory that a clip of the size above needs beside the weights."""
     vram: str
-    """What others have measured, with the source."""
+    """Published measurement of the GPU memory, with its source."""
     licence: Licence
 
 
@@ -90,8 +90,8 @@ CARDS = {
         licence=Licence(
             name="Apache-2.0 (transformer), LTX-2 Community (VAE), Gemma Terms (text encoder)",
             may_be_sold="under conditions",
-            conditions="companies with 10 million dollars of yearly revenue need a licence of Lightricks; "
-            "the use policies of LTX-2 and Gemma hold",
+            conditions="companies with a yearly revenue of 10 million dollars need a licence from Lightricks; "
+            "the use policies of LTX-2 and Gemma apply",
             source="huggingface.co/Efficient-Large-Model/SANA-WM_bidirectional, github.com/Lightricks/LTX-2",
         ),
     ),
@@ -142,7 +142,7 @@ CARDS = {
         licence=Licence(
             name="Stability AI Community",
             may_be_sold="under conditions",
-            conditions="register with Stability AI; from 1 million dollars of yearly revenue an enterprise licence",
+            conditions="register with Stability AI; an enterprise licence from 1 million dollars of yearly revenue",
             source="huggingface.co/stabilityai/stable-video-diffusion-img2vid-xt, stability.ai/license",
         ),
     ),
@@ -184,8 +184,8 @@ CARDS = {
         licence=Licence(
             name="LTXV Open Weights",
             may_be_sold="under conditions",
-            conditions="companies with 10 million dollars of yearly revenue need a licence of Lightricks; "
-            "its use restrictions hold",
+            conditions="companies with a yearly revenue of 10 million dollars need a licence from Lightricks; "
+            "its use restrictions apply",
             source="huggingface.co/Lightricks/LTX-Video",
         ),
     ),
@@ -219,44 +219,51 @@ CARDS = {
         licence=Licence(
             name="Tencent Hunyuan Community",
             may_be_sold="under conditions",
-            conditions="over 100 million monthly users need a licence of Tencent; its use policy holds",
+            conditions="more than 100 million monthly users require a licence from Tencent; its use policy applies",
             territory="not in the European Union, the United Kingdom and South Korea",
             source="huggingface.co/tencent/HunyuanVideo/blob/main/LICENSE",
         ),
     ),
 }
-"""By the name of their backend; the best at following a camera first."""
+"""By the name of the backend; those that follow a camera best come first."""
 
-NOT_SOLD = Licence(name="CC-BY-NC-4.0", may_be_sold="no", conditions="non-commercial use only", source="huggingface.co")
+NON_COMMERCIAL = Licence(
+    name="CC-BY-NC-4.0", may_be_sold="no", conditions="non-commercial use only", source="huggingface.co"
+)
 
 DEPTH_LICENCES = {
     USUAL: Licence(name=APACHE, may_be_sold="yes", conditions="", source=f"huggingface.co/{USUAL}"),
-    "depth-anything/Depth-Anything-V2-Base-hf": NOT_SOLD,
-    "depth-anything/Depth-Anything-V2-Large-hf": NOT_SOLD,
+    "depth-anything/Depth-Anything-V2-Base-hf": NON_COMMERCIAL,
+    "depth-anything/Depth-Anything-V2-Large-hf": NON_COMMERCIAL,
     "Intel/dpt-large": Licence(name=APACHE, may_be_sold="yes", conditions="", source="huggingface.co/Intel/dpt-large"),
     "apple/DepthPro-hf": Licence(
         name="Apple AMLR", may_be_sold="no", conditions="research only", source="huggingface.co/apple/DepthPro-hf"
     ),
 }
-"""Of models of depth, by their name on the hub."""
+"""Licences of depth models, by their hub name."""
 
-UNKNOWN = Licence(
-    name="unknown", may_be_sold="under conditions", conditions="those of the weights; read them", source="their author"
+UNKNOWN_LICENCE = Licence(
+    name="unknown",
+    may_be_sold="under conditions",
+    conditions="those of the weights, which you have to read",
+    source="their author",
 )
 
 
 def licence_note(name: str, options: Mapping[str, Any]) -> dict[str, str] | None:
-    """What a world made by a video backend has to carry on licences; None where all weights are our own."""
+    """Return the licence note of a world made by a video backend; None when no weights but our own were used.
+
+    The strictest licence decides; models with other licences are listed under `others`.
+    """
     notes = []
     if name in CARDS:
         notes.append((name, options["checkpoint"] or CARDS[name].repository, CARDS[name].licence))
     if options.get("depth") == "transformers":
         weights = options["depth_model"] or USUAL
-        notes.append(("depth", weights, DEPTH_LICENCES.get(weights, UNKNOWN)))
+        notes.append(("depth", weights, DEPTH_LICENCES.get(weights, UNKNOWN_LICENCE)))
     if not notes:
         return None
-    # The strictest decides.
-    model, weights, licence = max(notes, key=lambda note: ORDER.index(note[2].may_be_sold))
+    model, weights, licence = max(notes, key=lambda note: STRICTNESS.index(note[2].may_be_sold))
     note = {"model": model, "weights": weights, "licence": licence.name}
     rest = {key: getattr(licence, key) for key in ("may_be_sold", "conditions", "territory", "source")}
     others = "; ".join(f"{other[0]} {other[1]}: {other[2].name}" for other in notes if other[0] != model)
@@ -264,7 +271,7 @@ def licence_note(name: str, options: Mapping[str, Any]) -> dict[str, str] | None
 
 
 def licence_text(note: Mapping[str, str]) -> str:
-    """The note as a file that travels with the world."""
+    """Return a licence note as the text of LICENCE.txt."""
     others = f"Also used: {note['others']}\n" if note["others"] else ""
     return (
         f"The video of this world was made with {note['model']} ({note['weights']}).\n"

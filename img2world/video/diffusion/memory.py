@@ -1,9 +1,9 @@
-"""How a model that may be larger than the GPU is held in memory, chosen before it starts."""
+"""Plan how a model that may be larger than the GPU is held in memory."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal
 
 from img2world.core.errors import MissingPackageError, VideoError
 
@@ -15,79 +15,56 @@ Offload = Literal["auto", "none", "model", "group", "sequential"]
 Precision = Literal["auto", "float32", "float16", "bfloat16"]
 Quantize = Literal["none", "int8", "int4"]
 
-LADDER: tuple[Offload, ...] = ("none", "model", "group", "sequential")
-"""From fast to small: all weights on the GPU; one component; a few layers; one layer."""
+OFFLOADS: tuple[Offload, ...] = ("none", "model", "group", "sequential")
+"""From fast to small. On the GPU at a time are all weights; one component; a few layers; one layer."""
 
 GROUP_GB, SEQUENTIAL_GB = 2.0, 0.7
-"""Weights on the GPU at a time with the last two; our estimate, the models differ little in the size of a layer."""
+"""Weights on the GPU at a time with group and sequential offload: our estimate for layers of the usual size."""
 
-MARGIN = 0.9
-"""Share of the free memory that is planned with."""
+PLANNED_FRACTION = 0.9
+"""Fraction of the free memory that a plan may use."""
 
-QUANTIZERS = {"int8": ("torchao", "torchao"), "int4": ("bitsandbytes", "bitsandbytes")}
-"""Module that each kind needs, and what pip is told."""
-
-SHRINKS = {"none": 1.0, "int8": 0.55, "int4": 0.3}
-"""Share of the transformer that is left, compared with 16 bits."""
-
-
-@runtime_checkable
-class MemoryOptions(Protocol):
-    """The options that every backend of a big model has."""
-
-    @property
-    def offload(self) -> Offload:
-        """Where the weights wait."""
-        ...
-
-    @property
-    def precision(self) -> Precision:
-        """How numbers are held."""
-        ...
-
-    @property
-    def quantize(self) -> Quantize:
-        """How the transformer's weights are held."""
-        ...
+QUANTIZERS = {"int8": "torchao", "int4": "bitsandbytes"}
+"""Packages that hold weights in fewer bits."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryPlan:
-    """What will be done, and about how much memory it takes."""
+    """How a model is held in memory, and about how much it needs, in units of 10^9 bytes."""
 
     device: str
     offload: Offload
     weights_gb: float
-    """All weights."""
+    """All weights, wherever they are."""
     needed_gb: float
-    """At the same time on the device."""
+    """Peak on the device."""
     free_gb: float
-    """On the device now."""
+    """Free on the device before the model is placed."""
 
     @property
     def tiled(self) -> bool:
-        """Whether pictures are decoded piece by piece, which costs a little time."""
+        """True when frames are decoded in tiles, which saves memory and takes a little longer."""
         return self.offload != "none"
 
     @property
     def summary(self) -> str:
-        """One line for people."""
+        """The plan in one line."""
         held = {
             "none": "all weights at once",
             "model": "one component at a time (offload=model)",
             "group": "a few layers at a time (offload=group)",
             "sequential": "one layer at a time (offload=sequential), slow",
         }[self.offload]
-        place = "the GPU" if self.device == "cuda" else "memory"
+        place = "GPU memory" if self.device == "cuda" else "memory"
         return (
             f"weights {self.weights_gb:.1f} GB; holds {held}; takes about {self.needed_gb:.1f} GB of {place}, "
-            f"{self.free_gb:.1f} GB are free"
+            f"of which {self.free_gb:.1f} GB are free"
         )
 
     def next_setting(self) -> str:
-        """What to try when this plan did not fit."""
-        if self.device == "cuda" and self.offload != LADDER[-1]:
-            return f"--set video.offload={LADDER[LADDER.index(self.offload) + 1]}"
+        """Return the options to try when this plan did not fit."""
+        if self.device == "cuda" and self.offload != OFFLOADS[-1]:
+            return f"--set video.offload={OFFLOADS[OFFLOADS.index(self.offload) + 1]}"
         if self.device == "cuda":
             return "--set video.quantize=int8, fewer frames (video.num_frames) or a smaller video.width and height"
         return "--set video.precision=bfloat16, fewer frames (video.num_frames) or a smaller video.width and height"
@@ -96,9 +73,9 @@ class MemoryPlan:
 def plan_memory(
     weights: Mapping[str, int], *, working_gb: float, offload: Offload, device: str, free_gb: float
 ) -> MemoryPlan:
-    """The fastest way that fits, or the one that was asked for. `weights` are bytes by component.
+    """Return the plan with the fastest offload that fits, or with the given one. `weights` are bytes by component.
 
-    Raises VideoError when a way was asked for that needs a GPU, and there is none.
+    Raises VideoError when the given offload needs a GPU and there is none.
     """
     chosen: Offload
     total, largest = sum(weights.values()) / 1e9, max(weights.values(), default=0) / 1e9
@@ -111,21 +88,20 @@ def plan_memory(
     if device != "cuda":
         if offload not in ("auto", "none"):
             raise VideoError(
-                f"video.offload is {offload}, which moves weights to a GPU, and there is none",
+                f"video.offload is {offload}, which needs a GPU, and there is none",
                 hint="leave video.offload at auto",
             )
         chosen = "none"
     elif offload != "auto":
         chosen = offload
     else:
-        chosen = "sequential"
-        for way in reversed(LADDER):
-            chosen = way if needs[way] <= MARGIN * free_gb else chosen
+        fitting = [way for way in OFFLOADS if needs[way] <= PLANNED_FRACTION * free_gb]
+        chosen = fitting[0] if fitting else OFFLOADS[-1]
     return MemoryPlan(device=device, offload=chosen, weights_gb=total, needed_gb=needs[chosen], free_gb=free_gb)
 
 
-def place(pipe: "DiffusionPipeline", plan: MemoryPlan) -> None:
-    """Put a loaded pipeline where the plan says."""
+def place_pipeline(pipe: "DiffusionPipeline", plan: MemoryPlan) -> None:
+    """Move a loaded pipeline to where the plan says."""
     import torch
 
     if plan.offload == "model":
@@ -143,8 +119,8 @@ def place(pipe: "DiffusionPipeline", plan: MemoryPlan) -> None:
             getattr(vae, switch)()
 
 
-def weights_of(pipe: "DiffusionPipeline") -> dict[str, int]:
-    """Bytes of each component that has weights."""
+def weight_bytes(pipe: "DiffusionPipeline") -> dict[str, int]:
+    """Return the bytes of the weights of each component that has any."""
     import torch
 
     return {
@@ -155,16 +131,16 @@ def weights_of(pipe: "DiffusionPipeline") -> dict[str, int]:
 
 
 def device_and_free_gb() -> tuple[str, float]:
-    """Where models run, and the memory that is free there."""
+    """Return the device that models run on, and its free memory in 10^9 bytes."""
     import torch
 
     if torch.cuda.is_available():
         return "cuda", torch.cuda.mem_get_info()[0] / 1e9
-    return "cpu", _free_memory_gb()
+    return "cpu", _available_memory_gb()
 
 
 def dtype_of(precision: Precision, device: str) -> "torch.dtype":
-    """How numbers are held: 16 bits on a GPU, 32 on a CPU, where 16 are slower."""
+    """Return the type of the weights; "auto" is 16 bits on a GPU, and 32 on a CPU, where 16 are slower."""
     import torch
 
     if precision != "auto":
@@ -175,44 +151,44 @@ def dtype_of(precision: Precision, device: str) -> "torch.dtype":
 
 
 def check_quantizer(quantize: Quantize) -> None:
-    """Raises MissingPackageError when the package is missing that holds weights in fewer bits."""
+    """Raise MissingPackageError when the package that quantizes weights is missing."""
     from importlib.util import find_spec
 
-    if quantize != "none" and find_spec(QUANTIZERS[quantize][0]) is None:
-        package = QUANTIZERS[quantize][1]
+    package = QUANTIZERS.get(quantize)
+    if package and find_spec(package) is None:
         raise MissingPackageError(
             f"video.quantize={quantize} needs {package}, which is not installed", hint=f"pip install {package}"
         )
 
 
 @contextmanager
-def clear_memory_errors(plan: MemoryPlan, doing: str) -> Iterator[None]:
-    """Turn running out of memory into a VideoError that names the next setting to try."""
+def explain_memory_errors(plan: MemoryPlan, action: str) -> Iterator[None]:
+    """Turn running out of memory into a VideoError that names the next option to try."""
     import torch
 
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:
-        raise _out_of_memory(plan, doing) from error
+        raise _out_of_memory(plan, action) from error
     except RuntimeError as error:
         # The CPU's allocator has no error class of its own.
         if "can't allocate memory" not in str(error) and "out of memory" not in str(error):
             raise
-        raise _out_of_memory(plan, doing) from error
+        raise _out_of_memory(plan, action) from error
 
 
-def _out_of_memory(plan: MemoryPlan, doing: str) -> VideoError:
-    """The refusal, with figures."""
+def _out_of_memory(plan: MemoryPlan, action: str) -> VideoError:
+    """Return the error, with figures."""
     place = "GPU memory" if plan.device == "cuda" else "memory"
     return VideoError(
-        f"{doing} ran out of {place}: {plan.free_gb:.1f} GB were free, about {plan.needed_gb:.1f} GB were expected "
+        f"{action} ran out of {place}: {plan.free_gb:.1f} GB were free, about {plan.needed_gb:.1f} GB were expected "
         f"with offload={plan.offload}",
         hint=f"try {plan.next_setting()}",
     )
 
 
-def _free_memory_gb() -> float:
-    """Memory that can be had without swapping."""
+def _available_memory_gb() -> float:
+    """Return the memory that is available without swapping, in 10^9 bytes."""
     import os
 
     try:

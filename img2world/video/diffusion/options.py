@@ -1,36 +1,80 @@
-"""The options that all big video models have."""
+"""The options that all backends of big video models have, as types for the functions that read them.
 
-from dataclasses import dataclass
+Each backend lists the options in its own fields, with their defaults and meaning.
+"""
+
+from typing import Literal, Protocol, runtime_checkable
 
 from img2world.video.diffusion.memory import Offload, Precision, Quantize
-from img2world.video.diffusion.prompts import NEGATIVE
-from img2world.video.diffusion.shot import Kind
+
+Kind = Literal["auto", "object", "scene"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class DiffusionOptions:
-    """What to load, how large a clip to make, and where the weights wait."""
+@runtime_checkable
+class ModelOptions(Protocol):
+    """The weights, how they are held in memory, and the clip that is made."""
 
-    checkpoint: str = ""
-    """A folder of weights or a name on the hub; empty takes what `img2world models use` chose, or the usual one."""
-    num_frames: int = 0
-    """Frames of the clip; 0 makes as many as suit the model."""
-    width: int = 0
-    """Of the frames in pixels; 0 takes what suits the model and the picture."""
-    height: int = 0
-    kind: Kind = "auto"
-    """"object" or "scene" overrules what the picture looks like."""
-    offload: Offload = "auto"
-    """Where weights wait that do not fit: none, model, group or sequential, from fast to small."""
-    precision: Precision = "auto"
-    quantize: Quantize = "none"
-    """int8 (torchao) or int4 (bitsandbytes) holds the weights in fewer bits."""
+    @property
+    def checkpoint(self) -> str:
+        """Folder or hub name of the weights, or empty."""
+        ...
+
+    @property
+    def offload(self) -> Offload:
+        """Where weights wait that do not fit the GPU."""
+        ...
+
+    @property
+    def precision(self) -> Precision:
+        """Type of the weights and activations."""
+        ...
+
+    @property
+    def quantize(self) -> Quantize:
+        """Number of bits of the transformer's weights."""
+        ...
+
+    @property
+    def kind(self) -> Kind:
+        """How the picture is treated."""
+        ...
+
+    @property
+    def num_frames(self) -> int:
+        """Frames of the clip, or 0."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """Width of a frame in pixels, or 0."""
+        ...
+
+    @property
+    def height(self) -> int:
+        """Height of a frame in pixels, or 0."""
+        ...
 
 
-@dataclass(frozen=True, kw_only=True)
-class PromptedOptions(DiffusionOptions):
-    """Those of the models that read words."""
+@runtime_checkable
+class PromptedOptions(ModelOptions, Protocol):
+    """The same for a model that reads text."""
 
-    prompt: str = ""
-    """What the picture shows, in a few words; words with {camera} in them replace the whole template."""
-    negative_prompt: str = NEGATIVE
+    @property
+    def prompt(self) -> str:
+        """Description of the picture, or a whole prompt."""
+        ...
+
+    @property
+    def negative_prompt(self) -> str:
+        """Description of what the clip must not show."""
+        ...
+
+    @property
+    def steps(self) -> int:
+        """Denoising steps."""
+        ...
+
+    @property
+    def guidance(self) -> float:
+        """Scale of classifier-free guidance."""
+        ...

@@ -9,22 +9,22 @@ from img2world.video.diffusion.cards import CARDS
 
 @pytest.fixture(autouse=True)
 def own_settings(monkeypatch, tmp_path):
-    """Keeps the choice of models away from the user's."""
+    """Keep the choice of models apart from the user's."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 
 
-def test_a_choice_is_kept_and_found(checkpoint):
+def test_a_choice_is_stored_and_found(checkpoint):
     assert checkpoints.chosen_paths() == {}
-    assert checkpoints.named("ltx", "") == CARDS["ltx"].repository
+    assert checkpoints.checkpoint_name("ltx", "") == CARDS["ltx"].repository
     checkpoints.choose("ltx", checkpoint("ltx"))
     checkpoints.choose("svd", checkpoint("svd"))
     assert checkpoints.chosen_paths() == {"ltx": str(checkpoint("ltx")), "svd": str(checkpoint("svd"))}
     assert checkpoints.find_checkpoint("ltx", "") == checkpoint("ltx")
-    assert checkpoints.named("ltx", "") == str(checkpoint("ltx"))
-    assert checkpoints.named("ltx", "else/where") == "else/where"
+    assert checkpoints.checkpoint_name("ltx", "") == str(checkpoint("ltx"))
+    assert checkpoints.checkpoint_name("ltx", "else/where") == "else/where"
 
 
-def test_a_choice_that_does_not_fit_is_not_noted(checkpoint, tmp_path):
+def test_a_choice_that_does_not_fit_is_not_stored(checkpoint, tmp_path):
     with pytest.raises(VideoError, match="is for LTXConditionPipeline, wan needs"):
         checkpoints.choose("wan", checkpoint("ltx"))
     with pytest.raises(VideoError, match="no checkpoint of diffusers"):
@@ -32,7 +32,7 @@ def test_a_choice_that_does_not_fit_is_not_noted(checkpoint, tmp_path):
     assert not checkpoints.settings_path().exists()
 
 
-def test_a_broken_note_is_named():
+def test_a_broken_choice_file_is_named():
     path = checkpoints.settings_path()
     path.parent.mkdir(parents=True)
     path.write_text('{"ltx": 1}')
@@ -61,11 +61,11 @@ def test_parameters_are_counted_from_the_headers(checkpoint):
     from diffusers import LTXConditionPipeline
 
     pipe = LTXConditionPipeline.from_pretrained(checkpoint("ltx"), local_files_only=True)
-    counts = checkpoints.parameters(checkpoint("ltx"))
+    counts = checkpoints.count_parameters(checkpoint("ltx"))
     for name in ("transformer", "vae"):
         assert counts[name] == sum(value.numel() for value in getattr(pipe, name).state_dict().values())
-    assert checkpoints.fixed_size(checkpoint("cogvideox")) == (96, 64)
-    assert checkpoints.fixed_size(checkpoint("ltx")) is None
+    assert checkpoints.fixed_frame_size(checkpoint("cogvideox")) == (96, 64)
+    assert checkpoints.fixed_frame_size(checkpoint("ltx")) is None
 
 
 def test_weights_in_the_hubs_cache_are_found(checkpoint, tmp_path, monkeypatch):

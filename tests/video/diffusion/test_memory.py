@@ -2,11 +2,11 @@ import pytest
 
 from img2world.core.errors import MissingPackageError, VideoError
 from img2world.video.diffusion.memory import (
-    LADDER,
+    OFFLOADS,
     check_quantizer,
-    clear_memory_errors,
     device_and_free_gb,
     dtype_of,
+    explain_memory_errors,
     plan_memory,
 )
 
@@ -16,7 +16,7 @@ BIG = {"transformer": 28_000_000_000, "text_encoder": 11_000_000_000, "vae": 500
 @pytest.mark.parametrize(
     ("free_gb", "chosen"), [(80, "none"), (48, "model"), (24, "group"), (13, "sequential"), (4, "sequential")]
 )
-def test_the_fastest_way_that_fits_is_chosen(free_gb, chosen):
+def test_the_fastest_offload_that_fits_is_chosen(free_gb, chosen):
     plan = plan_memory(BIG, working_gb=11.0, offload="auto", device="cuda", free_gb=float(free_gb))
     assert plan.offload == chosen
     assert plan.tiled == (chosen != "none")
@@ -24,10 +24,10 @@ def test_the_fastest_way_that_fits_is_chosen(free_gb, chosen):
     assert f"takes about {plan.needed_gb:.1f} GB" in plan.summary
 
 
-def test_what_was_asked_for_is_done():
-    for offload in LADDER:
+def test_a_given_offload_is_used():
+    for offload in OFFLOADS:
         assert plan_memory(BIG, working_gb=1.0, offload=offload, device="cuda", free_gb=900.0).offload == offload
-    needs = [plan_memory(BIG, working_gb=1.0, offload=way, device="cuda", free_gb=9.0).needed_gb for way in LADDER]
+    needs = [plan_memory(BIG, working_gb=1.0, offload=way, device="cuda", free_gb=9.0).needed_gb for way in OFFLOADS]
     assert needs == sorted(needs, reverse=True)
     with pytest.raises(VideoError, match="there is none"):
         plan_memory(BIG, working_gb=1.0, offload="group", device="cpu", free_gb=900.0)
@@ -36,18 +36,18 @@ def test_what_was_asked_for_is_done():
 def test_running_out_of_memory_names_the_next_setting():
     torch = pytest.importorskip("torch")
     hints = []
-    for offload in LADDER:
+    for offload in OFFLOADS:
         plan = plan_memory(BIG, working_gb=1.0, offload=offload, device="cuda", free_gb=9.0)
-        with pytest.raises(VideoError, match="ran out of GPU memory: 9") as caught, clear_memory_errors(plan, "wan"):
+        with pytest.raises(VideoError, match="ran out of GPU memory: 9") as caught, explain_memory_errors(plan, "wan"):
             raise torch.OutOfMemoryError("CUDA out of memory.")
         hints.append(caught.value.hint)
     assert ["model" in hints[0], "group" in hints[1], "sequential" in hints[2], "int8" in hints[3]] == [True] * 4
     plan = plan_memory(BIG, working_gb=1.0, offload="auto", device="cpu", free_gb=9.0)
     # More than any machine has: the allocator itself refuses.
-    with pytest.raises(VideoError, match="ran out of memory") as caught, clear_memory_errors(plan, "wan"):
+    with pytest.raises(VideoError, match="ran out of memory") as caught, explain_memory_errors(plan, "wan"):
         torch.empty(1 << 60, dtype=torch.uint8)
     assert "bfloat16" in caught.value.hint
-    with pytest.raises(RuntimeError, match="something else"), clear_memory_errors(plan, "wan"):
+    with pytest.raises(RuntimeError, match="something else"), explain_memory_errors(plan, "wan"):
         raise RuntimeError("something else")
 
 

@@ -19,38 +19,38 @@ from img2world.video.diffusion.pipelines import pipeline_class
 
 SIZES = {"svd": (128, 64), "sana-wm": (64, 64)}
 COUNTS = {"sana-wm": 9, "ltx": 9, "cogvideox": 9}
-OTHERS = {"hunyuan": {"window": 3}}
+OTHER_OPTIONS = {"hunyuan": {"window": 3}}
 
 
 @pytest.fixture
-def backend(checkpoint):
-    """Makes the backend of a name, with its tiny checkpoint."""
+def make_backend(checkpoint):
+    """Return a function that builds a backend with its tiny checkpoint."""
 
     def make(name, **options):
         width, height = SIZES.get(name, (96, 64))
         size = {"width": width, "height": height, "num_frames": COUNTS.get(name, 5), "steps": 2}
-        usual = {"checkpoint": str(checkpoint(name)), **size, **OTHERS.get(name, {})}
-        return backend_class(name, VIDEOS, "video")(**{**usual, **options})
+        defaults = {"checkpoint": str(checkpoint(name)), **size, **OTHER_OPTIONS.get(name, {})}
+        return backend_class(name, VIDEOS, "video")(**{**defaults, **options})
 
     return make
 
 
 @pytest.mark.parametrize("name", CARDS)
-def test_from_a_picture_to_gaussians(name, backend, scene_picture, path_for):
-    told = []
+def test_from_a_picture_to_gaussians(name, make_backend, scene_picture, path_for):
+    steps = []
     trajectory = path_for(scene_picture, "scene", COUNTS.get(name, 5))
-    video = backend(name)
-    frames = video.generate(scene_picture, trajectory, seed=1, progress=lambda *step, **_: told.append(step))
+    video = make_backend(name)
+    frames = video.generate(scene_picture, trajectory, seed=1, progress=lambda *step, **_: steps.append(step))
     assert len(frames) == COUNTS.get(name, 5)
     assert frames.rgb.shape[1:3] == (video.height, video.width)
     assert frames.rgb.std() > 1
     np.testing.assert_allclose(np.diff(frames.times), 1 / CARDS[name].fps)
-    assert told == [(0, 2), (1, 2), (2, 2)]
+    assert steps == [(0, 2), (1, 2), (2, 2)]
     assert (frames.cameras is not None) == (CARDS[name].camera != "free")
     again = video.generate(scene_picture, trajectory, seed=1)
     np.testing.assert_array_equal(frames.rgb, again.rgb)
     if frames.cameras is None:
-        # A free camera is not told; for this test it is taken to have followed the path.
+        # For this test a free camera is taken to have followed the path.
         width, height = video.width, video.height
         trajectory = trajectory.resized(width, height)
         frames = type(frames)(rgb=frames.rgb, times=frames.times, cameras=trajectory)
@@ -60,25 +60,41 @@ def test_from_a_picture_to_gaussians(name, backend, scene_picture, path_for):
     assert np.isfinite(evaluate(scene, views, splat.held_out(len(views)))["train_psnr"])
 
 
+@pytest.mark.parametrize("name", ["ltx", "hunyuan"])
+def test_a_loop_starts_and_ends_with_the_picture(name, make_backend, scene_picture, path_for, monkeypatch):
+    import diffusers
+
+    pipeline = getattr(diffusers, CARDS[name].pipeline)
+    call, calls = pipeline.__call__, []
+    monkeypatch.setattr(
+        pipeline, "__call__", lambda pipe, **arguments: calls.append(arguments) or call(pipe, **arguments)
+    )
+    make_backend(name, loop=True, steps=1).generate(scene_picture, path_for(scene_picture, "scene"))
+    if name == "ltx":
+        assert [condition.frame_index for condition in calls[0]["conditions"]] == [0, 8]
+    else:
+        assert calls[0]["last_image"] is calls[0]["image"]
+
+
 @pytest.mark.parametrize("name", ["ltx", "svd"])
-def test_another_seed_gives_other_frames(name, backend, scene_picture, path_for):
+def test_another_seed_gives_other_frames(name, make_backend, scene_picture, path_for):
     path = path_for(scene_picture, "scene")
-    first, second = (backend(name, steps=1).generate(scene_picture, path, seed=seed) for seed in (0, 1))
+    first, second = (make_backend(name, steps=1).generate(scene_picture, path, seed=seed) for seed in (0, 1))
     assert (first.rgb != second.rgb).any()
 
 
-def test_progress_may_stop_it(backend, scene_picture, path_for):
+def test_progress_may_stop_it(make_backend, scene_picture, path_for):
     def stop(done, total, **quality):
         if done == 1:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        backend("ltx").generate(scene_picture, path_for(scene_picture, "scene"), progress=stop)
+        make_backend("ltx").generate(scene_picture, path_for(scene_picture, "scene"), progress=stop)
 
 
 @pytest.mark.parametrize("name", ["sana-wm", "ltx"])
-def test_an_object_keeps_its_room_and_loses_the_padding(name, backend, object_picture, path_for):
-    frames = backend(name, width=96, height=64).generate(object_picture, path_for(object_picture, "object"))
+def test_an_object_is_padded_and_its_padding_removed(name, make_backend, object_picture, path_for):
+    frames = make_backend(name, width=96, height=64).generate(object_picture, path_for(object_picture, "object"))
     assert frames.rgb.shape[1:3] == (64, 64)
     assert frames.alpha is not None
     if frames.cameras is not None:
@@ -86,7 +102,7 @@ def test_an_object_keeps_its_room_and_loses_the_padding(name, backend, object_pi
 
 
 class SmallAllocator(TorchDispatchMode):
-    """Refuses every tensor above a size, as a full GPU's allocator does."""
+    """Refuse every tensor above a size, as the allocator of a full GPU does."""
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         result = function(*args, **(kwargs or {}))
@@ -97,34 +113,35 @@ class SmallAllocator(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("name", CARDS)
-def test_out_of_memory_is_one_line_and_a_hint(name, backend, scene_picture, path_for, monkeypatch):
-    # The models are loaded before; what is refused is what they work with.
-    from img2world.video.diffusion import pipelines
+def test_out_of_memory_is_one_line_and_a_hint(name, make_backend, scene_picture, path_for, monkeypatch):
+    # The weights are loaded before the memory is full.
+    import diffusers
 
-    def call_when_full(opened, *args, **kwargs):
+    pipeline = getattr(diffusers, CARDS[name].pipeline)
+    call = pipeline.__call__
+
+    def call_with_full_memory(pipe, **arguments):
         with SmallAllocator():
-            return call(opened, *args, **kwargs)
+            return call(pipe, **arguments)
 
-    call = pipelines.call
-    module = __import__(backend_class(name, VIDEOS, "video").__module__, fromlist=["x"])
-    monkeypatch.setattr(module if hasattr(module, "call") else pipelines, "call", call_when_full)
+    monkeypatch.setattr(pipeline, "__call__", call_with_full_memory)
     with pytest.raises(VideoError, match=f"^{name} ran out of memory: .* were free") as caught:
-        backend(name, steps=1).generate(scene_picture, path_for(scene_picture, "scene"))
+        make_backend(name, steps=1).generate(scene_picture, path_for(scene_picture, "scene"))
     assert "\n" not in str(caught.value)
     assert "--set video.precision=bfloat16" in caught.value.hint
 
 
 @pytest.mark.parametrize("name", CARDS)
-def test_a_checkpoint_of_another_model_is_refused(name, backend, checkpoint, scene_picture, path_for):
+def test_a_checkpoint_of_another_model_is_refused(name, make_backend, checkpoint, scene_picture, path_for):
     other = "svd" if name != "svd" else "ltx"
     with pytest.raises(VideoError, match=f"is for {CARDS[other].pipeline}, {name} needs") as caught:
-        backend(name, checkpoint=str(checkpoint(other))).generate(scene_picture, path_for(scene_picture, "scene"))
+        make_backend(name, checkpoint=str(checkpoint(other))).generate(scene_picture, path_for(scene_picture, "scene"))
     assert f"video.name={other}" in caught.value.hint
 
 
 @pytest.mark.parametrize("name", CARDS)
-def test_missing_packages_are_named(name, backend, scene_picture, path_for, monkeypatch):
-    video = backend(name)
+def test_missing_packages_are_named(name, make_backend, scene_picture, path_for, monkeypatch):
+    video = make_backend(name)
     monkeypatch.setattr("img2world.video.diffusion.pipelines.find_spec", lambda package: None)
     with pytest.raises(MissingPackageError, match=f"{name} needs diffusers, transformers") as caught:
         video.generate(scene_picture, path_for(scene_picture, "scene"))
@@ -141,7 +158,7 @@ def test_a_release_without_the_class_is_named(monkeypatch):
 
 
 @pytest.mark.parametrize("name", CARDS)
-def test_a_missing_file_is_named(name, backend, checkpoint, scene_picture, path_for, tmp_path):
+def test_a_missing_file_is_named(name, make_backend, checkpoint, scene_picture, path_for, tmp_path):
     import shutil
 
     part = "unet" if name == "svd" else "transformer"
@@ -151,37 +168,37 @@ def test_a_missing_file_is_named(name, backend, checkpoint, scene_picture, path_
     whole = weights.read_bytes()
     weights.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(VideoError, match="cannot be loaded"):
-        backend(name, checkpoint=str(broken)).generate(scene_picture, path)
+        make_backend(name, checkpoint=str(broken)).generate(scene_picture, path)
     weights.unlink()
     with pytest.raises(VideoError, match=f"not complete, {part}/.* is missing") as caught:
-        backend(name, checkpoint=str(broken)).generate(scene_picture, path)
+        make_backend(name, checkpoint=str(broken)).generate(scene_picture, path)
     assert f"img2world models get {name}" in caught.value.hint
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", CARDS)
-def test_weights_that_are_not_here_are_not_fetched(name, backend, scene_picture, path_for, monkeypatch, tmp_path):
+def test_weights_that_are_not_here_are_not_fetched(name, make_backend, scene_picture, path_for, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     path = path_for(scene_picture, "scene")
     with pytest.raises(VideoError, match=f"the weights of {name} .* are not on this machine") as caught:
-        backend(name, checkpoint="").generate(scene_picture, path)
+        make_backend(name, checkpoint="").generate(scene_picture, path)
     assert f"models get {name}" in caught.value.hint
     with pytest.raises(VideoError, match=f"the checkpoint of {name} does not exist"):
-        backend(name, checkpoint=str(tmp_path / "none")).generate(scene_picture, path)
+        make_backend(name, checkpoint=str(tmp_path / "none")).generate(scene_picture, path)
 
 
-def test_no_picture_wrong_size_and_another_shape_are_refused(backend, scene_picture, object_picture, path_for):
+def test_no_picture_wrong_size_and_another_shape_are_refused(make_backend, scene_picture, object_picture, path_for):
     path = path_for(scene_picture, "scene")
     with pytest.raises(VideoError, match="needs one picture"):
-        backend("ltx").generate(None, path)
+        make_backend("ltx").generate(None, path)
     with pytest.raises(VideoError, match="needs multiples of 32") as caught:
-        backend("ltx", width=100).generate(scene_picture, path)
+        make_backend("ltx", width=100).generate(scene_picture, path)
     assert "such as" in caught.value.hint
     with pytest.raises(VideoError, match="needs the same shape"):
-        backend("ltx").generate(object_picture, path)
+        make_backend("ltx").generate(object_picture, path)
 
 
-def test_a_picture_without_numbers_is_refused(backend, checkpoint, scene_picture, path_for, tmp_path):
+def test_frames_of_nan_are_refused(make_backend, checkpoint, scene_picture, path_for, tmp_path):
     import shutil
 
     from safetensors.torch import load_file, save_file
@@ -191,13 +208,13 @@ def test_a_picture_without_numbers_is_refused(backend, checkpoint, scene_picture
     values = {name: torch.full_like(value, torch.nan) for name, value in load_file(weights).items()}
     save_file(values, weights)
     with pytest.raises(VideoError, match="no numbers"):
-        backend("ltx", checkpoint=str(broken)).generate(scene_picture, path_for(scene_picture, "scene"))
+        make_backend("ltx", checkpoint=str(broken)).generate(scene_picture, path_for(scene_picture, "scene"))
 
 
-def test_weights_in_eight_bits_give_nearly_the_same(backend, scene_picture, path_for):
+def test_weights_in_eight_bits_give_nearly_the_same(make_backend, scene_picture, path_for):
     pytest.importorskip("torchao")
     path = path_for(scene_picture, "scene")
     plain, small = (
-        backend("ltx", quantize=kind).generate(scene_picture, path).rgb.astype(int) for kind in ("none", "int8")
+        make_backend("ltx", quantize=kind).generate(scene_picture, path).rgb.astype(int) for kind in ("none", "int8")
     )
     assert 0 < np.abs(plain - small).mean() < 2
