@@ -1,4 +1,4 @@
-"""From a picture to frames: one file per model or source."""
+"""Generate frames from a picture or read them from files: one module for each model or source."""
 
 VIDEOS = {
     "nano": "img2world.video.nano:NanoVideo",

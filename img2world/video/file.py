@@ -1,4 +1,4 @@
-"""Frames from a video made elsewhere, a folder of its frames, or a folder of photos."""
+"""Read frames from a video made elsewhere, a folder of its frames, or a folder of photos."""
 
 import tempfile
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from img2world.core.image import Image
 from img2world.core.image_file import load_image
 from img2world.core.progress import Progress, silent
 from img2world.video.photos import frames_from_folder
-from img2world.video.reference_image import Place, tie_still
+from img2world.video.reference_image import insert_reference_image
 
 SIGNATURES = {
     "mov": ((4, b"ftyp"), (4, b"moov"), (4, b"mdat"), (4, b"wide"), (4, b"free"), (4, b"skip")),
@@ -24,11 +24,11 @@ SIGNATURES = {
     "ogg": ((0, b"OggS"),),
     "mpegts": ((0, b"\x47"),),
 }
-"""FFmpeg's name of a format, and where which bytes show it. The file's name is never asked."""
+"""Formats by FFmpeg's name, with the offset and the bytes that identify them. File names are ignored."""
 
 PICTURES = ((0, b"\xff\xd8\xff"), (0, b"\x89PNG"), (8, b"WEBP"), (0, b"BM"), (0, b"II*\0"), (0, b"MM\0*"))
 PICTURE_BRANDS = (b"avif", b"heic", b"heix", b"mif1", b"msf1", b"avis")
-"""Still pictures; the brands are of files that begin as mp4 does (ISO/IEC 23008-12)."""
+"""Signatures of still pictures; the brands are of files that begin as mp4 files do (ISO/IEC 23008-12)."""
 
 MPEGTS_PACKET = 188
 
@@ -37,42 +37,40 @@ MPEGTS_PACKET = 188
 class FileVideo:
     """Any video (mp4, mov, webm, mkv, gif, avi, ogv, ts), folder of frames or folder of photos.
 
-    Videos are turned upright, and frames are chosen that each show about equally much new, the sharper ones where
-    that is close enough. A folder counts as the frames of a video when it holds many equally large pictures with
-    running numbers; otherwise as photos without order.
+    Videos are turned upright. Frames are selected at equal steps of camera motion, the sharpest of neighbours. A folder
+    counts as the frames of a video when it holds at least 20 pictures of one size with consecutive numbers, and as
+    unordered photos otherwise.
     """
 
     path: str = ""
     """The video file or the folder."""
     num_frames: int = 48
-    """At most so many frames of a video or a folder of frames; photos are all taken."""
+    """Maximum number of frames from a video or a folder of frames; of photos all are used."""
     size: int = 640
     """Longest side of a video's frames in pixels; smaller ones are not enlarged."""
     photo_size: int = 960
-    """The same for photos: they are taken further apart, and matching them needs finer detail."""
+    """The same for photos, which are taken further apart and need finer detail to be matched."""
     max_seconds: float = 300.0
-    """Longest video that is accepted."""
+    """Duration of the longest video that is accepted."""
     still: str = ""
-    """The picture that the clip was made from: it takes the place of the frame that shows it."""
-    still_at: Place = "auto"
-    """Which frame that is: first or last; auto takes the more alike."""
+    """The picture that the clip was made from; it replaces the first or the last frame, whichever shows the same."""
     max_photos: int = 200
-    """Largest folder of photos that is accepted."""
+    """Number of photos in the largest folder that is accepted."""
     even: bool = False
-    """Take frames evenly in time, whatever they show, repeated ones too; for looking at the video itself."""
+    """Select frames evenly in time, repeated ones too: for the examination of the video itself."""
     time_limit: float = 300.0
     """Seconds after which decoding is stopped."""
 
     def generate(
         self, image: Image | None, trajectory: Cameras | None, *, seed: int = 0, progress: Progress = silent
     ) -> Frames:
-        """The frames of the file; the picture and the wanted cameras play no part.
+        """Read the frames; the picture, the trajectory and the seed are ignored.
 
-        Raises VideoError when there is nothing to read, or it is broken, too long, too large or too short.
+        Raises VideoError when the file is missing, broken, too long, too large or too short.
         """
         if not self.path:
             raise VideoError(
-                "no video is given, video.path is empty", hint="set video.path to a video file or a folder"
+                "no video was given, video.path is empty", hint="set video.path to a video file or a folder"
             )
         if self.num_frames < 2 or min(self.size, self.photo_size) < 16:
             raise VideoError(
@@ -84,11 +82,11 @@ class FileVideo:
         if not self.still:
             return frames
         if not frames.ordered:
-            raise VideoError("photos have no first or last frame that a picture could be", hint="leave --image out")
-        return tie_still(frames, load_image(Path(self.still)), self.still_at)
+            raise VideoError("photos have no first or last frame that --image could replace", hint="leave --image out")
+        return insert_reference_image(frames, load_image(Path(self.still)))
 
     def _frames(self, path: Path, progress: Progress) -> Frames:
-        """The frames of a file or a folder."""
+        """Return the frames of a file or a folder."""
         if path.is_dir():
             return frames_from_folder(
                 path,
@@ -100,11 +98,11 @@ class FileVideo:
         return self._from_video(path, progress)
 
     def _from_video(self, path: Path, progress: Progress) -> Frames:
-        """The frames of a video file, decoded in a child process."""
+        """Decode a video file in a child process and return its frames."""
         with tempfile.TemporaryDirectory(prefix="img2world-") as folder:
             options = {
                 "path": str(path.resolve()),
-                "format": _format(path),
+                "format": _detect_format(path),
                 "folder": folder,
                 "num_frames": self.num_frames,
                 "size": self.size,
@@ -117,8 +115,8 @@ class FileVideo:
             return Frames(rgb=np.load(Path(folder) / "rgb.npy"), times=np.load(Path(folder) / "times.npy"))
 
 
-def _format(path: Path) -> str:
-    """FFmpeg's name of the file's format. Raises VideoError when it is not a video."""
+def _detect_format(path: Path) -> str:
+    """Return FFmpeg's name of a file's format. Raises VideoError when it is not a video."""
     try:
         with path.open("rb") as file:
             start = file.read(2 * MPEGTS_PACKET + 1)
@@ -129,19 +127,19 @@ def _format(path: Path) -> str:
     if not start:
         raise VideoError(f"the video file is empty (0 bytes): {path}", hint="copy or download it again")
 
-    def shows(signatures: tuple[tuple[int, bytes], ...]) -> bool:
+    def matches(signatures: tuple[tuple[int, bytes], ...]) -> bool:
         return any(start[offset : offset + len(magic)] == magic for offset, magic in signatures)
 
-    if shows(PICTURES) or (start[4:8] == b"ftyp" and start[8:12] in PICTURE_BRANDS):
+    if matches(PICTURES) or (start[4:8] == b"ftyp" and start[8:12] in PICTURE_BRANDS):
         raise VideoError(
             f"the file is a picture, a video is needed: {path}",
             hint="choose another video backend to animate a picture",
         )
     for name, signatures in SIGNATURES.items():
-        steady = name != "mpegts" or start[::MPEGTS_PACKET] == b"\x47" * 3
-        if steady and shows(signatures):
+        packets_match = name != "mpegts" or start[::MPEGTS_PACKET] == b"\x47" * 3
+        if packets_match and matches(signatures):
             return name
     raise VideoError(
-        f"the file is not a video that can be read, whatever its name says: {path}",
+        f"the file is not a video in a known format: {path}",
         hint="give mp4, mov, webm, mkv, gif, avi, ogv or ts, or a folder of pictures",
     )

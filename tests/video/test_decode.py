@@ -1,9 +1,9 @@
-"""The parts of decoding that need no video; whole videos are in test_file.py."""
+"""Parts of decoding that need no video; test_file.py decodes whole videos."""
 
 import numpy as np
 import pytest
 
-from img2world.video.decode import choose, turn
+from img2world.video.decode import apply_display_matrix, assign_slots
 
 
 def test_mirrors_of_a_display_matrix():
@@ -17,18 +17,19 @@ def test_mirrors_of_a_display_matrix():
         (0, -one, -one, 0): np.rot90(rgb, 2).swapaxes(0, 1),
     }
     for (a, b, c, d), expected in cases.items():
-        assert np.array_equal(turn(rgb, np.array([[a, b, 0], [c, d, 0], [0, 0, 1 << 30]], np.int32)), expected)
+        matrix = np.array([[a, b, 0], [c, d, 0], [0, 0, 1 << 30]], np.int32)
+        assert np.array_equal(apply_display_matrix(rgb, matrix), expected)
 
 
 @pytest.mark.parametrize("count", [2, 5, 24, 48, 49, 60, 400])
-def test_choose_gives_each_place_at_most_once_around_its_time(count):
+def test_slots_follow_each_other_in_time(count):
     times = np.cumsum(np.random.default_rng(count).exponential(1, count))
-    places = choose(times, 48)
-    assert places[0] == 0
+    slots = assign_slots(times, 48)
+    assert slots[0] == 0
     if count <= 48:
-        assert places.tolist() == list(range(count))
+        assert slots.tolist() == list(range(count))
         return
-    used = sorted(set(places.tolist()) - {-1})
+    used = sorted(set(slots.tolist()) - {-1})
     assert len(used) >= 24
-    middles = [times[places == place].mean() for place in used]
-    assert (np.diff(middles) > 0).all()
+    means = [times[slots == slot].mean() for slot in used]
+    assert (np.diff(means) > 0).all()

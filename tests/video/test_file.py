@@ -1,4 +1,4 @@
-"""Videos as people have them, written here by PyAV, and files that are none."""
+"""Videos of every kind that people have, written by PyAV, and files that are no videos."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ COLORS = np.array([(200, 40, 40), (40, 180, 60), (50, 60, 200), (210, 200, 50)],
 
 
 def corner_picture(level: int = 0, size: tuple[int, int] = (96, 64)) -> np.ndarray:
-    """A picture with one colour in each quarter (clockwise from the upper left), on which `level` is added."""
+    """Return a picture with one colour in each quarter (clockwise from the upper left), plus `level`."""
     width, height = size
     rgb = np.empty((height, width, 3), np.uint8)
     rgb[: height // 2, : width // 2], rgb[: height // 2, width // 2 :] = COLORS[0], COLORS[1]
@@ -49,7 +49,7 @@ def write_video(path: Path, pictures: list[np.ndarray], *, codec: str = "libx264
 
 
 def quarters(rgb: np.ndarray) -> np.ndarray:
-    """The colours in the middle of the four quarters, clockwise from the upper left."""
+    """Return the colours at the centres of the four quarters, clockwise from the upper left."""
     height, width = rgb.shape[:2]
     top, bottom, left, right = height // 4, height * 3 // 4, width // 4, width * 3 // 4
     return rgb[[top, top, bottom, bottom], [left, right, right, left]].astype(int)
@@ -67,7 +67,7 @@ def quarters(rgb: np.ndarray) -> np.ndarray:
 )
 def test_each_container(tmp_path: Path, name, codec, options):
     write_video(tmp_path / name, [corner_picture(5 * i) for i in range(10)], codec=codec, **options)
-    # The name says nothing.
+    # The file name is ignored.
     (tmp_path / name).rename(tmp_path / "video.txt")
     frames = FileVideo(path=str(tmp_path / "video.txt")).generate(None, None)
     assert frames.rgb.shape == (10, 64, 96, 3)
@@ -147,7 +147,7 @@ def test_two_runs_are_equal(tmp_path: Path):
 
 
 def write_bad_files(folder: Path) -> None:
-    """One file or folder of each kind that cannot be used."""
+    """Write one file or folder of each kind that cannot be used."""
     write_video(folder / "whole.mp4", [corner_picture(i) for i in range(60)], container={"movflags": "faststart"})
     data = (folder / "whole.mp4").read_bytes()
     (folder / "cut.mp4").write_bytes(data[: len(data) // 2])
@@ -176,7 +176,7 @@ def write_bad_files(folder: Path) -> None:
         ("", "video.path is empty"),
         ("missing.mp4", "No such file"),
         ("cut.mp4", "cut off after"),
-        ("head.mp4", "broken|no pictures"),
+        ("head.mp4", "broken|no video track"),
         ("one.mp4", r"1 frame\(s\), needs at least 2"),
         ("empty.mp4", "empty"),
         ("text.mp4", "not a video"),
@@ -184,7 +184,7 @@ def write_bad_files(folder: Path) -> None:
         ("concat.mp4", "not a video"),
         ("picture.jpg", "is a picture"),
         ("none", r"0 picture\(s\), needs at least 2"),
-        ("sound.mp4", "no pictures, only audio"),
+        ("sound.mp4", "no video track, only audio"),
     ],
 )
 def test_refused_in_one_line_with_a_hint(tmp_path: Path, name, found):

@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 from skimage import data
 
-from img2world.video.decode import choose
-from img2world.video.frame_selection import MIN_FRAMES, news_curve, step_between, useful_count
+from img2world.video.decode import assign_slots
+from img2world.video.frame_selection import MIN_FRAMES, motion_between, motion_curve, useful_count
 
 ROOM = data.coffee().mean(-1).astype(np.uint8)
 
 
 def view(x, y=0, shift=0):
-    """A part of a photo; a disc before it moves by `shift` more than the rest."""
+    """Return a part of a photo; a disc in front of it moves by `shift` more than the rest."""
     part = ROOM[100 + y : 260 + y, 100 + x : 340 + x].copy()
     rows, columns = np.mgrid[:160, :240]
     disc = (columns - 120 + x + shift) ** 2 + (rows - 80) ** 2 < 45**2
@@ -17,51 +17,51 @@ def view(x, y=0, shift=0):
     return part
 
 
-def test_a_step_is_the_motion_in_diagonals():
+def test_motion_is_measured_in_diagonals():
     diagonal = np.hypot(160, 240)
-    assert step_between(view(0), view(0)) == 0
+    assert motion_between(view(0), view(0)) == 0
     flat = [ROOM[100:260, 100 + x : 340 + x].copy() for x in (0, 6)]
-    assert step_between(*flat) == pytest.approx(6 / diagonal, rel=0.1)
-    assert step_between(np.zeros((160, 240), np.uint8), np.full((160, 240), 9, np.uint8)) == 0
+    assert motion_between(*flat) == pytest.approx(6 / diagonal, rel=0.1)
+    assert motion_between(np.zeros((160, 240), np.uint8), np.full((160, 240), 9, np.uint8)) == 0
 
 
-def test_parallax_counts_more_than_a_turn():
-    turn = step_between(view(0), view(4))
-    parallax = step_between(view(0), view(4, shift=6))
-    assert parallax > 1.3 * turn
+def test_parallax_counts_more_than_rotation():
+    rotation = motion_between(view(0), view(4))
+    parallax = motion_between(view(0), view(4, shift=6))
+    assert parallax > 1.3 * rotation
 
 
 def test_what_cannot_be_followed_is_not_a_number():
     noise = np.random.default_rng(0).integers(0, 256, (160, 240), dtype=np.uint8)
-    assert np.isnan(step_between(view(0), noise))
+    assert np.isnan(motion_between(view(0), noise))
 
 
-def test_places_are_even_in_what_is_new():
-    # The camera goes on, rests for half of the time, and hurries.
+def test_slots_are_even_in_motion():
+    # The camera moves, rests for half of the time, and hurries.
     at = np.concatenate([np.linspace(0, 20, 40), np.full(80, 20), np.linspace(20, 60, 40)]).round().astype(int)
     seconds = np.arange(len(at)) / 25
-    curve = news_curve([view(x) for x in at], seconds)
+    curve = motion_curve([view(x) for x in at], seconds)
     assert (np.diff(curve) > 0).all()
-    places = choose(curve, 13)
-    chosen = np.array([at[np.flatnonzero(places == place)].mean() for place in sorted(set(places.tolist()) - {-1})])
+    slots = assign_slots(curve, 13)
+    selected = np.array([at[np.flatnonzero(slots == slot)].mean() for slot in sorted(set(slots.tolist()) - {-1})])
     by_time = at[np.linspace(0, len(at) - 1, 13).round().astype(int)]
-    assert np.diff(chosen).max() < 0.7 * np.diff(by_time).max()
+    assert np.diff(selected).max() < 0.7 * np.diff(by_time).max()
     assert (np.diff(by_time) == 0).sum() >= 5
-    assert (np.abs(chosen - 20) < 0.5).sum() <= 3
+    assert (np.abs(selected - 20) < 0.5).sum() <= 3
 
 
-def test_one_frame_that_is_all_blur_does_not_count_as_far():
+def test_one_blurred_frame_does_not_count_as_motion():
     frames = [view(x) for x in range(0, 20, 2)]
     seconds = np.arange(10) / 10
-    sharp = news_curve(frames, seconds)
+    sharp = motion_curve(frames, seconds)
     frames[5] = np.full_like(frames[5], 128)
-    blurred = news_curve(frames, seconds)
+    blurred = motion_curve(frames, seconds)
     assert blurred[-1] == pytest.approx(sharp[-1], rel=0.25)
 
 
 def test_a_video_that_hardly_moves_needs_few_frames():
     seconds = np.arange(100) / 25
-    still = news_curve([view(0)] * 100, seconds)
+    still = motion_curve([view(0)] * 100, seconds)
     assert useful_count(still, 48) == MIN_FRAMES
-    moving = news_curve([view(x) for x in range(100)], seconds)
+    moving = motion_curve([view(x) for x in range(100)], seconds)
     assert useful_count(moving, 48) == 48

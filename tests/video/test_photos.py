@@ -1,4 +1,4 @@
-"""Folders of frames and of photos."""
+"""Folders of frames and folders of photos."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ COLORS = np.array([(200, 40, 40), (40, 180, 60), (50, 60, 200), (210, 200, 50)],
 
 
 def corner_picture(level: int = 0, size: tuple[int, int] = (96, 64)) -> np.ndarray:
-    """A picture with one colour in each quarter (clockwise from the upper left), on which `level` is added."""
+    """Return a picture with one colour in each quarter (clockwise from the upper left), plus `level`."""
     width, height = size
     rgb = np.empty((height, width, 3), np.uint8)
     rgb[: height // 2, : width // 2], rgb[: height // 2, width // 2 :] = COLORS[0], COLORS[1]
@@ -22,7 +22,7 @@ def corner_picture(level: int = 0, size: tuple[int, int] = (96, 64)) -> np.ndarr
 
 
 def write_pictures(folder: Path, names: list[str], sizes: list[tuple[int, int]]) -> None:
-    """Corner pictures, each a little lighter than the one before."""
+    """Write corner pictures, each a little lighter than the one before."""
     folder.mkdir()
     for i, (name, size) in enumerate(zip(names, sizes, strict=True)):
         PillowImage.fromarray(corner_picture(i, size)).save(folder / name)

@@ -7,13 +7,13 @@ from img2world.core.errors import VideoError
 from img2world.core.frames import Frames
 from img2world.core.image import Image
 from img2world.video.file import FileVideo
-from img2world.video.reference_image import tie_still
+from img2world.video.reference_image import insert_reference_image
 
 PHOTO = data.coffee()
 
 
 def clip(start=0):
-    """A camera that goes right, over a photo cut to 16:9 as generators cut it, with a codec's loss."""
+    """Return a clip that pans right over a photo cropped to 16:9 as by a generator, blurred as by a codec."""
     height = round(500 * 9 / 16)
     top = (400 - height) // 2
     rows = []
@@ -23,27 +23,27 @@ def clip(start=0):
     return Frames(rgb=np.stack(rows), times=np.arange(5) / 5)
 
 
-def still_of(x):
-    """The photo that the clip had at this place, uncut."""
+def reference_of(x):
+    """Return the uncropped photo of the clip's frame at this offset."""
     return Image(rgb=np.ascontiguousarray(PHOTO[:, x : x + 500]))
 
 
-@pytest.mark.parametrize(("x", "place", "index"), [(0, "auto", 0), (40, "auto", -1), (0, "first", 0)])
-def test_the_frame_that_shows_it_becomes_the_picture(x, place, index):
+@pytest.mark.parametrize(("x", "index"), [(0, 0), (40, -1)])
+def test_the_picture_replaces_the_frame_that_shows_it(x, index):
     frames = clip()
-    tied = tie_still(frames, still_of(x), place)
-    changed = [i for i in range(5) if (tied.rgb[i] != frames.rgb[i]).any()]
+    inserted = insert_reference_image(frames, reference_of(x))
+    changed = [i for i in range(5) if (inserted.rgb[i] != frames.rgb[i]).any()]
     assert changed == [index % 5]
     height = round(500 * 9 / 16)
     top = (400 - height) // 2
     exact = PillowImage.fromarray(PHOTO[top : top + height, x : x + 500]).resize((96, 54))
-    before, after = (np.abs(rgb[index] - np.asarray(exact, float)).mean() for rgb in (frames.rgb, tied.rgb))
+    before, after = (np.abs(rgb[index] - np.asarray(exact, float)).mean() for rgb in (frames.rgb, inserted.rgb))
     assert after < 0.5 * before
 
 
 def test_another_picture_is_refused():
-    with pytest.raises(VideoError, match="likeness") as caught:
-        tie_still(clip(), Image(rgb=data.astronaut()), "auto")
+    with pytest.raises(VideoError, match="correlation") as caught:
+        insert_reference_image(clip(), Image(rgb=data.astronaut()))
     assert "--image" in caught.value.hint
 
 
@@ -52,7 +52,7 @@ def test_the_command_takes_it(command, tmp_path):
 
     rgb = clip().rgb.repeat(4, 1).repeat(4, 2)[:, :216, :384]
     write_mp4(rgb, tmp_path / "clip.mp4", 5.0)
-    PillowImage.fromarray(still_of(0).rgb).save(tmp_path / "photo.png")
+    PillowImage.fromarray(reference_of(0).rgb).save(tmp_path / "photo.png")
     words = ["--set", "poses.name=commanded", "--out", tmp_path / "run"]
     # Its cameras are not known, so the run ends there; the frames are made.
     done = command("run", tmp_path / "clip.mp4", "--image", tmp_path / "photo.png", *words)

@@ -1,4 +1,4 @@
-"""The made-up object against geometry that is worked out another way."""
+"""The random object against geometry that is computed in another way."""
 
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ def small_circle(num_views: int = 4, size: int = 48) -> Cameras:
 
 
 def nearest_hit(origin: np.ndarray, directions: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """How many directions away the nearest of the triangles [F, 3, 3] is, infinite when none is hit.
+    """Return the distance to the nearest of the triangles [F, 3, 3] in units of each direction, or infinity.
 
     Möller and Trumbore, "Fast, minimum storage ray/triangle intersection", 1997.
     """

@@ -57,8 +57,8 @@ class MemoryPlan:
         }[self.offload]
         place = "GPU memory" if self.device == "cuda" else "memory"
         return (
-            f"weights {self.weights_gb:.1f} GB; holds {held}; takes about {self.needed_gb:.1f} GB of {place}, "
-            f"of which {self.free_gb:.1f} GB are free"
+            f"weights {self.weights_gb:.1f} GB; holds {held}; takes about {self.needed_gb:.1f} GB of {place}; "
+            f"{self.free_gb:.1f} GB are free"
         )
 
     def next_setting(self) -> str:
@@ -95,7 +95,7 @@ def plan_memory(
     elif offload != "auto":
         chosen = offload
     else:
-        fitting = [way for way in OFFLOADS if needs[way] <= PLANNED_FRACTION * free_gb]
+        fitting: list[Offload] = [way for way in OFFLOADS if needs[way] <= PLANNED_FRACTION * free_gb]
         chosen = fitting[0] if fitting else OFFLOADS[-1]
     return MemoryPlan(device=device, offload=chosen, weights_gb=total, needed_gb=needs[chosen], free_gb=free_gb)
 
