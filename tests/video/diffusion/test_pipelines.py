@@ -187,17 +187,6 @@ def test_weights_that_are_not_here_are_not_fetched(name, make_backend, scene_pic
         make_backend(name, checkpoint=str(tmp_path / "none")).generate(scene_picture, path)
 
 
-def test_no_picture_wrong_size_and_another_shape_are_refused(make_backend, scene_picture, object_picture, path_for):
-    path = path_for(scene_picture, "scene")
-    with pytest.raises(VideoError, match="needs one picture"):
-        make_backend("ltx").generate(None, path)
-    with pytest.raises(VideoError, match="needs multiples of 32") as caught:
-        make_backend("ltx", width=100).generate(scene_picture, path)
-    assert "such as" in caught.value.hint
-    with pytest.raises(VideoError, match="needs the same shape"):
-        make_backend("ltx").generate(object_picture, path)
-
-
 def test_frames_of_nan_are_refused(make_backend, checkpoint, scene_picture, path_for, tmp_path):
     import shutil
 
