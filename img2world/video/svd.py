@@ -34,6 +34,7 @@ class SvdVideo:
     offload: Offload = "auto"
     """Where weights wait that do not fit the GPU: none, model, group or sequential, from fast to small."""
     precision: Precision = "auto"
+    """float32, float16 or bfloat16; auto takes 16 bits on a GPU and 32 on a CPU."""
     quantize: Quantize = "none"
     """int8 (torchao) or int4 (bitsandbytes) holds the transformer in fewer bits."""
 
