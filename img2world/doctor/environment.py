@@ -63,10 +63,6 @@ PACKAGES = {
         licence="Apache-2.0",
         purpose="large open video models",
     ),
-    "xatlas": Package(install="'img2world[mesh]'", distribution="xatlas", licence="MIT", purpose="textured meshes"),
-    "coacd": Package(install="'img2world[mesh]'", distribution="coacd", licence="MIT", purpose="collision shapes"),
-    "pxr": Package(install="'img2world[usd]'", distribution="usd-core", licence="TOST-1.0", purpose="USD files"),
-    "ray": Package(install="'img2world[ray]'", distribution="ray", licence="Apache-2.0", purpose="many machines"),
 }
 """Module to package."""
 

@@ -23,14 +23,14 @@ def test_missing_package_comes_with_the_command_to_install_it(tmp_path):
 import importlib.util, sys
 from pathlib import Path
 real = importlib.util.find_spec
-importlib.util.find_spec = lambda name, *rest: None if name in ("pycolmap", "xatlas") else real(name, *rest)
+importlib.util.find_spec = lambda name, *rest: None if name in ("pycolmap", "gsplat") else real(name, *rest)
 from img2world.doctor.environment import examine_environment
 for finding in examine_environment(Path(".")):
     print(finding.name, finding.state, finding.advice, sep="|")
 """
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert "pycolmap|missing|pip install pycolmap" in shown
-    assert "xatlas|note|pip install 'img2world[mesh]'" in shown
+    assert "gsplat|note|pip install 'img2world[cuda]'" in shown
 
 
 def test_wrong_thread_count_is_found(tmp_path, monkeypatch):
