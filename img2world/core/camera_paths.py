@@ -129,7 +129,7 @@ def load_trajectory(path: Path) -> Cameras:
             with np.load(path, allow_pickle=False) as file:
                 data = {name: file[name] for name in file.files}
         else:
-            data = json.loads(path.read_text())
+            data = json.loads(path.read_bytes())
         if "frames" in data:
             return cameras_from_transforms(data)
         poses = np.asarray(data["world_from_cam"], np.float32)

@@ -145,7 +145,8 @@ def save_cameras(cameras: Cameras, path: Path, image_paths: list[str] | None = N
 def load_cameras(path: Path) -> Cameras:
     """Read a transforms.json. Raises CameraError when it is not one."""
     try:
-        transforms = json.loads(path.read_text())
+        # Bytes, so that json finds the encoding, with or without a byte order mark.
+        transforms = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise CameraError(f"the camera file cannot be read: {error}", hint="needs a transforms.json") from error
     if not isinstance(transforms, dict):

@@ -124,7 +124,7 @@ def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
     """
     path = recipe_path(name)
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig", errors="surrogateescape"))
     except (OSError, ValueError) as error:
         raise RecipeError(
             f"the recipe cannot be read: {error} ({path})", hint="a recipe is a TOML file, see pipelines/auto.toml"

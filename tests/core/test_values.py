@@ -100,6 +100,16 @@ def test_cameras_survive_their_file_to_the_last_bit(tmp_path):
     assert same(load_cameras(tmp_path / "transforms.json"), cameras)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_camera_file_is_read_with_a_byte_order_mark(tmp_path, encoding):
+    """As Notepad and PowerShell write it."""
+    path = tmp_path / "transforms.json"
+    save_cameras(some_cameras(), path)
+    path.write_text(path.read_text(), encoding=encoding)
+    assert same(load_cameras(path), some_cameras())
+    assert same(camera_paths.load_trajectory(path), some_cameras())
+
+
 def test_camera_matrix_inverse_is_exact_enough():
     cameras = some_cameras(7)
     product = cameras.cam_from_world @ cameras.world_from_cam

@@ -132,6 +132,13 @@ def test_broken_recipe_file_is_refused(tmp_path, text, message):
         load_recipe(str(path))
 
 
+def test_recipe_is_read_with_a_byte_order_mark(tmp_path):
+    """As Notepad and PowerShell write it."""
+    path = tmp_path / "own.toml"
+    path.write_text("[splat]\nsteps = 12\n", encoding="utf-8-sig")
+    assert load_recipe(str(path)).splat.steps == 12
+
+
 def test_missing_recipes_are_refused(tmp_path):
     with pytest.raises(RecipeError, match="cannot be read"):
         load_recipe(str(tmp_path / "none.toml"))
