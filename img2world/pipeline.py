@@ -27,11 +27,11 @@ from img2world.core.progress import Progress
 from img2world.core.scene import Scene
 from img2world.core.views import Views
 from img2world.runs.code import code_digest
-from img2world.runs.files import file_digest, path_digest, write_text
+from img2world.runs.files import file_digest, write_text
 from img2world.runs.folder import RECIPE, Listener, RunFolder, nobody
 from img2world.runs.recipe import PATH_OPTIONS, Recipe, backend_name, options_of, recipe_text, with_options
 from img2world.runs.report import FINDINGS, write_report
-from img2world.runs.source import Source
+from img2world.runs.source import Source, source_digest
 from img2world.video import VIDEOS
 from img2world.video.diffusion import checkpoints
 from img2world.video.diffusion.cards import CARDS, licence_note, licence_text
@@ -333,7 +333,7 @@ def code_of(backend: object = None, seed: int = 0) -> dict[str, Any]:
     options = options_of(backend)
     for option in PATH_OPTIONS:
         if options.get(option):
-            options[option] = path_digest(Path(options[option]))
+            options[option] = source_digest(Path(options[option]))
     return {**own, "backend": type(backend).__name__, "code": code, "seed": seed, **options}
 
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from img2world.runs.batch_summary import PAGE, TABLE, Result, write_summary
 from img2world.core.errors import Img2WorldError, RunFolderError
 from img2world.core.threads import usable_cores
+from img2world.runs.batch_summary import PAGE, TABLE, Result, write_summary
 from img2world.runs.files import NO_ACCESS, clear_disk_errors, locked, write_text
 from img2world.runs.folder import Event, Listener, nobody
 from img2world.runs.source import is_video

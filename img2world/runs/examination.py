@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from img2world.doctor.findings import VideoFinding, findings_from_text, rejects
-from img2world.runs.report import FINDINGS
 from img2world.runs.folder import MANIFEST
+from img2world.runs.report import FINDINGS
 from img2world.runs.source import find_source
 from img2world.video.file import FileVideo
 

@@ -30,12 +30,12 @@ from img2world.core.errors import RecipeError
 from img2world.core.frames import Frames
 from img2world.core.image import Image
 from img2world.core.progress import Progress
+from img2world.core.resources import resource_folder
 from img2world.core.scene import Scene
 from img2world.core.views import Views
 from img2world.export import EXPORTERS
-from img2world.runs.options import coerce, did_you_mean, option_types, toml_text
 from img2world.poses import SOLVERS
-from img2world.core.resources import resource_folder
+from img2world.runs.options import coerce, did_you_mean, option_types, toml_text
 from img2world.splat import OPTIMIZERS
 from img2world.trajectory import TRAJECTORIES
 from img2world.video import VIDEOS

@@ -9,9 +9,10 @@ from PIL import Image as PillowImage
 
 from img2world.core.errors import ImageError, RunFolderError
 from img2world.core.image_file import DECODE_ERRORS
-from img2world.runs.files import path_digest
+from img2world.runs.files import digest_of, file_digest, path_digest
 from img2world.runs.folder import MANIFEST, read_manifest
 from img2world.video.file import MPEGTS_PACKET, PICTURE_BRANDS, SIGNATURES
+from img2world.video.photos import picture_paths
 
 Kind = Literal["picture", "video", "photos"]
 RECIPES: dict[Kind, str] = {"picture": "auto", "video": "video", "photos": "photos"}
@@ -19,6 +20,9 @@ RECIPES: dict[Kind, str] = {"picture": "auto", "video": "video", "photos": "phot
 
 PHOTOS_FOLDER = "images"
 """Where COLMAP and nerfstudio datasets keep their photos, beside files of other kinds."""
+
+MASKS_FOLDER = "masks"
+"""Subfolder of a folder of photos that may hold a mask for each of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +43,7 @@ class Source:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the content."""
-        return self.known_digest or path_digest(self.path)
+        return self.known_digest or source_digest(self.path)
 
 
 def find_source(path: Path) -> Source:
@@ -64,6 +68,18 @@ def find_source(path: Path) -> Source:
             raise ImageError(f"the folder holds no files, needs photos: {path}", hint="put the photos right into it")
         return Source(kind="photos", path=path)
     return Source(kind="video" if is_video(path) else "picture", path=path)
+
+
+def source_digest(path: Path) -> str:
+    """Return the SHA-256 of a file, or of the names and contents of a folder's photos and their masks.
+
+    Nothing else in the folder counts: run folders may lie in it, and file managers keep files of their own there.
+    """
+    if not path.is_dir():
+        return path_digest(path)
+    folders = [folder for folder in (path, path / MASKS_FOLDER) if folder.is_dir()]
+    files = [file for folder in folders for file in picture_paths(folder)]
+    return digest_of({file.relative_to(path).as_posix(): file_digest(file) for file in files})
 
 
 def source_of_run(run: Path) -> Source:

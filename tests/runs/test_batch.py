@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from img2world.runs.batch import Entry, name_entries, read_inputs
 from img2world.core.errors import Img2WorldError, RunFolderError
+from img2world.runs.batch import Entry, name_entries, read_inputs
 from img2world.runs.folder import RunFolder
 
 

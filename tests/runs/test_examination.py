@@ -10,8 +10,8 @@ import skimage
 from PIL import Image as PillowImage
 
 from img2world.core.errors import ImageError
-from img2world.runs.examination import examine_path
 from img2world.export.mp4 import write_mp4
+from img2world.runs.examination import examine_path
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from typing import Literal
 import pytest
 
 from img2world.core.errors import Img2WorldError, RecipeError
+from img2world.core.resources import resource_folder
 from img2world.runs.options import coerce, option_docs, option_types, toml_text
 from img2world.runs.recipe import EXPORTERS, TABLES, backend_class, load_recipe, recipe_names, recipe_text
-from img2world.core.resources import resource_folder
 
 ALL_BACKENDS = [(stage, name) for stage, table in {**TABLES, "export": EXPORTERS}.items() for name in table]
 

@@ -1,9 +1,11 @@
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from img2world.core.errors import ImageError, RecipeError
+from img2world.pipeline import run
 from img2world.runs.recipe import load_recipe
 from img2world.runs.source import find_source
 
@@ -24,3 +26,37 @@ def test_what_never_ends_is_refused(tmp_path):
             find_source(path)
         with pytest.raises(RecipeError, match=r"trajectory\.path is neither a file nor a folder"):
             load_recipe("auto", ["trajectory.name=file", f"trajectory.path={path}"])
+
+
+@pytest.fixture
+def photos(tmp_path, picture):
+    """A folder of two photos, one with a mask."""
+    folder = tmp_path / "photos"
+    (folder / "masks").mkdir(parents=True)
+    for name in ("a.png", "b.png", "masks/a.png"):
+        shutil.copy(picture, folder / name)
+    return folder
+
+
+@pytest.mark.parametrize("name", [".DS_Store", ".hidden.png", "Thumbs.db", "notes.txt", "runs/photos/frames/0000.png"])
+def test_only_photos_count(photos, name):
+    before = find_source(photos).digest
+    (photos / name).parent.mkdir(parents=True, exist_ok=True)
+    (photos / name).write_bytes(b"no photo of this folder")
+    assert find_source(photos).digest == before
+
+
+@pytest.mark.parametrize("name", ["b.png", "masks/a.png", "c.png"])
+def test_every_photo_and_mask_counts(photos, name):
+    before = find_source(photos).digest
+    (photos / name).write_bytes(b"another photo")
+    assert find_source(photos).digest != before
+
+
+def test_a_run_folder_may_lie_among_the_photos(photos, monkeypatch):
+    monkeypatch.chdir(photos)
+    (photos / "masks" / "a.png").unlink()
+    for how in ("done", "skip"):
+        events = []
+        run(find_source(Path(".")), load_recipe("photos"), Path("runs/photos"), last="video", listen=events.append)
+        assert [event.kind for event in events if event.stage == "video"][-1] == how
