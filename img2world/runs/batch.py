@@ -18,7 +18,7 @@ from img2world.core.threads import usable_cores
 from img2world.runs.batch_summary import PAGE, TABLE, Result, write_summary
 from img2world.runs.files import NO_ACCESS, clear_disk_errors, locked, write_text
 from img2world.runs.folder import Event, Listener, nobody
-from img2world.runs.source import is_video
+from img2world.runs.source import find_source, is_video, source_of_run
 from img2world.video.photos import SUFFIXES
 
 NAMES, LOGS = "batch.json", "logs"
@@ -184,6 +184,7 @@ def _start(entry: Entry, out: Path, jobs: int, options: Sequence[str]) -> Job:
     """Start one run."""
     command = [sys.executable, "-P", "-m", "img2world.cli", "run", str(entry.input), "--json"]
     command += ["--out", str(out / entry.name), *options, *(["--recipe", entry.recipe] if entry.recipe else [])]
+    command += ["--fresh"] if _has_changed(entry.input, out / entry.name) else []
     root = str(Path(__file__).parents[2])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}
     if jobs > 1:
@@ -195,6 +196,16 @@ def _start(entry: Entry, out: Path, jobs: int, options: Sequence[str]) -> Job:
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=file, env=environment
         )
     return Job(entry=entry, process=process, log=log, start=time.perf_counter())
+
+
+def _has_changed(path: Path, run: Path) -> bool:
+    """Tell whether an input has another content than when its run was made."""
+    try:
+        now, before = find_source(path), source_of_run(run)
+        return now.path == before.path and now.digest != before.digest
+    except Img2WorldError:
+        # There is no run yet, or the input or the run cannot be read, which the run itself will report.
+        return False
 
 
 def _read_events(selector: selectors.BaseSelector, listen: Listener) -> list[Job]:

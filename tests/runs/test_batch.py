@@ -8,7 +8,9 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image as PillowImage
 
 from img2world.core.errors import Img2WorldError, RunFolderError
 from img2world.runs.batch import Entry, name_entries, read_inputs
@@ -75,6 +77,21 @@ def test_failure_does_not_stop_the_rest_and_only_what_is_missing_is_done_again(w
     assert second.returncode == 0, second.stderr
     assert {row["state"] for row in rows(out).values()} == {"done"}
     assert {path: path.stat().st_mtime_ns for path in (out / "one").rglob("*.png")} == before
+
+
+def test_changed_picture_is_done_again_in_its_folder(words, picture, tmp_path):
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    shutil.copy(picture, pictures / "one.png")
+    assert subprocess.run(words(pictures), capture_output=True, check=False).returncode == 0
+    with PillowImage.open(picture) as opened:
+        changed = opened.rotate(180)
+    changed.save(pictures / "one.png")
+    again = subprocess.run(words(pictures), capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stdout
+    assert list(rows(tmp_path / "out")) == ["one"]
+    with PillowImage.open(tmp_path / "out" / "one" / "input.png") as stored:
+        np.testing.assert_array_equal(np.asarray(stored.convert("RGB")), np.asarray(changed))
 
 
 def test_interrupted_batch_stops_its_runs(words, folder, tmp_path):
