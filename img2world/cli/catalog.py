@@ -1,5 +1,6 @@
 """What there is to choose from, as text: recipes' backends, their options, and file formats."""
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from importlib.util import find_spec
@@ -68,7 +69,8 @@ def describe_backend(name: str) -> Iterator[str]:
             docs = option_docs(kind)
             for field in fields(kind):
                 default = field.default if field.default is not MISSING else field.default_factory()  # pyright: ignore
-                yield f"  --set {section}.{field.name}={toml_text(default)}"
+                text = shlex.quote(default) if isinstance(default, str) else toml_text(default)
+                yield f"  --set {section}.{field.name}={text}"
                 if field.name in docs:
                     yield f"        {docs[field.name]}"
             yield ""

@@ -278,6 +278,8 @@ def _apply(change: str, table: dict[str, Any]) -> None:
 
 def _parse(text: str) -> Any:
     """A value as TOML would read it, or the text itself where TOML needs quotes."""
+    if not text:
+        return ""
     for form in (text, f"[{text}]"):
         try:
             return tomllib.loads(f"value = {form}")["value"]

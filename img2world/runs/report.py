@@ -2,6 +2,7 @@
 
 import json
 import platform
+import shlex
 import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
@@ -90,7 +91,8 @@ def summary_lines(out: Path, report: dict[str, Any]) -> Iterator[str]:
     if report["licence"]:
         yield f"  {'licence':<8}{report['licence']['model']}: {report['licence']['verdict']}"
     if page.exists():
-        yield f"  {'look':<8}img2world view {out}    or open {page} in a browser"
+        command = shlex.join(["img2world", "view", str(out)])
+        yield f"  {'look':<8}{command}    or open {page} in a browser"
 
 
 def machine() -> dict[str, Any]:

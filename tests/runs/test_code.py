@@ -56,9 +56,10 @@ def test_a_change_concerns_those_who_can_reach_it(tmp_path, changed, reach_it):
     for folder in ("img2world", "assets/nano", "pipelines"):
         shutil.copytree(ROOT / folder, copy / folder, ignore=ignored)
     shutil.copy(ROOT / "pyproject.toml", copy)
-    program = (
-        f"import sys; sys.meta_path[:] = [f for f in sys.meta_path if 'editable' not in type(f).__module__]\n{PROGRAM}"
+    without_editable = (
+        "sys.meta_path[:] = [finder for finder in sys.meta_path if 'editable' not in type(finder).__module__]"
     )
+    program = f"import sys; {without_editable}\n{PROGRAM}"
 
     def found():
         words = [sys.executable, "-c", program, *STAGES]
