@@ -5,15 +5,15 @@ import inspect
 import json
 import math
 import textwrap
-import types
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from img2world.core.errors import RecipeError
 
-KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", Path: "a path"}
+TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "text", Path: "a path"}
 
 
 def did_you_mean(word: str, words: list[str]) -> str:
@@ -51,35 +51,31 @@ def _docs_below(kind: type) -> dict[str, str]:
 
 
 def coerce(value: Any, wanted: Any, where: str) -> Any:
-    """Bring a TOML value to an annotated type: bool, int, float, str, Path, Literal, tuple or one of them or None.
+    """Return a TOML value as the annotated type: bool, int, float, str, Path, Literal, tuple[X, ...] or X | None.
 
-    A whole number may stand for a float, one value for a tuple, text "none" for None; nothing else is
-    converted. Raises RecipeError naming `where`.
+    A whole number may stand for a float, text for a Path, one value or text with commas for a tuple, "none" for None;
+    nothing else is converted. Raises RecipeError naming `where`.
     """
     origin, inner = get_origin(wanted), get_args(wanted)
-    if origin in (Union, types.UnionType):
-        if type(None) in inner and (value is None or (isinstance(value, str) and value.lower() == "none")):
-            return None
-        kinds = [kind for kind in inner if kind is not type(None)]
-        return _coerce_first(value, kinds, where)
-    if origin is Literal:
-        if value not in inner:
-            raise RecipeError(
-                f"{where} is {value!r}, needs one of {', '.join(map(str, inner))}",
-                hint=did_you_mean(str(value), [str(choice) for choice in inner]),
-            )
-        return value
+    if origin is UnionType:
+        return None if value in (None, "none") else coerce(value, inner[0], where)
     if origin is tuple:
-        return _coerce_tuple(value, inner, where)
+        if isinstance(value, str):
+            value = [part.strip() for part in value.split(",") if part.strip()]
+        items = value if isinstance(value, (list, tuple)) else [value]
+        return tuple(coerce(item, inner[0], f"{where}[{i}]") for i, item in enumerate(items))
     if wanted is float and type(value) is int:
         return float(value)
     if wanted is Path and type(value) is str:
         return Path(value)
     # type() and not isinstance(): True is no whole number.
-    if type(value) is not wanted or (wanted is float and math.isnan(value)):
+    if origin is Literal and (type(value), value) not in [(type(choice), choice) for choice in inner]:
         raise RecipeError(
-            f"{where} is {value!r}, needs {KINDS.get(wanted, wanted)}", hint="see `img2world models BACKEND`"
+            f"{where} is {value!r}, needs one of {', '.join(map(str, inner))}",
+            hint=did_you_mean(str(value), [str(choice) for choice in inner]),
         )
+    if origin is None and (type(value) is not wanted or (wanted is float and math.isnan(value))):
+        raise RecipeError(f"{where} is {value!r}, needs {TYPE_NAMES[wanted]}", hint="see `img2world models BACKEND`")
     return value
 
 
@@ -93,24 +89,3 @@ def toml_text(value: Any) -> str:
         return repr(value)
     # A JSON string is a TOML string, but for the one control character that JSON leaves as it is.
     return json.dumps("none" if value is None else str(value), ensure_ascii=False).replace("\x7f", "\\u007F")
-
-
-def _coerce_first(value: Any, kinds: list[Any], where: str) -> Any:
-    """The value as the first of several types that takes it."""
-    for kind in kinds[:-1]:
-        try:
-            return coerce(value, kind, where)
-        except RecipeError:
-            continue
-    return coerce(value, kinds[-1], where)
-
-
-def _coerce_tuple(value: Any, inner: tuple[Any, ...], where: str) -> tuple[Any, ...]:
-    """A list, one value, or text with commas as a tuple of the annotated length and types."""
-    if isinstance(value, str) and "," in value:
-        value = [part.strip() for part in value.split(",") if part.strip()]
-    items = list(value) if isinstance(value, (list, tuple)) else [value]
-    kinds = [inner[0]] * len(items) if inner[-1] is Ellipsis else list(inner)
-    if len(items) != len(kinds):
-        raise RecipeError(f"{where} has {len(items)} values, needs {len(kinds)}", hint="write it as [a, b, …]")
-    return tuple(coerce(item, kind, f"{where}[{i}]") for i, (item, kind) in enumerate(zip(items, kinds, strict=True)))
