@@ -1,7 +1,6 @@
 """Files that are whole or not there: hashes, flushing, and the errors of a disk in one line."""
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -86,29 +85,27 @@ def digest_of(value: Any) -> str:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Be the only process that writes a folder. Raises RunFolderError when another one does.
+    """Hold the lock of a folder, so that no other process writes it. Raises RunFolderError when another one holds it.
 
-    The lock belongs to the process: however it ends, it is free again.
+    The system releases the lock however the process ends.
     """
+    from filelock import FileLock, Timeout
+
+    path = folder / LOCK
+    lock = FileLock(path, blocking=False, on_acquired=lambda file: os.write(file, f"{os.getpid()}\n".encode()))
     with clear_disk_errors(folder, also=NO_ACCESS):
-        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
-    try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(descriptor).st_nlink == 0:
-                # The owner has removed the file, and perhaps the folder, between our opening and locking it.
-                raise BlockingIOError
-        except BlockingIOError as error:
-            owner = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip() or "unknown"
+            lock.acquire()
+        except Timeout as error:
+            # The owner may have removed the file, and perhaps the folder, by now.
+            owner = path.read_text(errors="replace").strip() if path.exists() else ""
             raise RunFolderError(
-                f"the folder is in use by process {owner}: {folder}", hint="wait for it to end, or stop it"
+                f"the folder is in use by process {owner or 'unknown'}: {folder}", hint="wait for it to end, or stop it"
             ) from error
-        with clear_disk_errors(folder):
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    try:
         yield
     finally:
-        os.close(descriptor)
+        lock.release()
 
 
 @contextmanager
