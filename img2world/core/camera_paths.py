@@ -13,7 +13,7 @@ from jaxtyping import Float, Float32
 from img2world.core.cameras import Cameras, cameras_from_transforms
 from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.errors import CameraError
-from img2world.core.rotation import matrix_from_quat, quat_from_matrix, slerp
+from img2world.core.rotation import slerp
 
 UP_IN_WORLD = np.array([0.0, -1.0, 0.0])
 
@@ -104,16 +104,20 @@ def dolly(num_views: int, *, distance: float) -> Float32[np.ndarray, "V 4 4"]:
 
 def interpolate(cameras: Cameras, num_views: int) -> Cameras:
     """A smooth path of `num_views` through the cameras in their order, with spherical interpolation."""
-    quats = quat_from_matrix(cameras.world_from_cam[:, :3, :3].astype(np.float64))
+    place = np.linspace(0, len(cameras) - 1, num_views)
+    low = np.minimum(place.astype(int), max(len(cameras) - 2, 0))
+    high = np.minimum(low + 1, len(cameras) - 1)
+    fraction = place - low  # [V]
+
+    def between(values: Float32[np.ndarray, "N *S"]) -> Float[np.ndarray, "V *S"]:
+        weight = fraction.reshape(-1, *[1] * (values.ndim - 1))
+        return (1 - weight) * values[low] + weight * values[high]
+
+    rotations = cameras.world_from_cam[:, :3, :3]
     poses = np.tile(np.eye(4, dtype=np.float32), (num_views, 1, 1))
-    intrinsics = np.empty((num_views, 3, 3), np.float32)
-    for i, place in enumerate(np.linspace(0, len(cameras) - 1, num_views)):
-        low = min(int(place), max(len(cameras) - 2, 0))
-        high, share = min(low + 1, len(cameras) - 1), place - low
-        poses[i, :3, :3] = matrix_from_quat(slerp(quats[low], quats[high], share))
-        centers = cameras.centers_in_world
-        poses[i, :3, 3] = (1 - share) * centers[low] + share * centers[high]
-        intrinsics[i] = (1 - share) * cameras.intrinsics[low] + share * cameras.intrinsics[high]
+    poses[:, :3, :3] = slerp(rotations[low], rotations[high], fraction)
+    poses[:, :3, 3] = between(cameras.centers_in_world)
+    intrinsics = between(cameras.intrinsics).astype(np.float32)
     return Cameras(world_from_cam=poses, intrinsics=intrinsics, width=cameras.width, height=cameras.height)
 
 

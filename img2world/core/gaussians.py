@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from img2world.core.checks import check_dtypes, check_finite, check_shapes
-from img2world.core.rotation import multiply_quats, quat_from_matrix
+from img2world.core.rotation import matrix_from_quat, quat_from_matrix
 from img2world.core.sh import rotate_sh, sh_degree
 
 
@@ -64,10 +64,9 @@ class Gaussians:
         if scale <= 0 or not np.allclose(linear @ linear.T, scale**2 * np.eye(3), atol=1e-4 * scale**2):
             raise ValueError("the transform mirrors, shears or scales unevenly; needs a rotation and one scale")
         rotation = linear / scale
-        unit = self.quats / np.linalg.norm(self.quats, axis=1, keepdims=True)
         return type(self)(
             means=(self.means @ linear.T + target_from_source[:3, 3]).astype(np.float32),
-            quats=multiply_quats(quat_from_matrix(rotation)[None], unit).astype(np.float32),
+            quats=quat_from_matrix(rotation @ matrix_from_quat(self.quats)).astype(np.float32),
             log_scales=self.log_scales + np.float32(np.log(scale)),
             logit_opacities=self.logit_opacities,
             sh=rotate_sh(self.sh, rotation),

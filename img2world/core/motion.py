@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int32
 
 from img2world.core.checks import check_finite, check_shapes
-from img2world.core.rotation import matrix_from_quat, multiply_quats, quat_from_matrix, slerp
+from img2world.core.rotation import matrix_from_quat, quat_from_matrix, slerp
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +38,12 @@ class Motion:
         """Rigid transform of each bone at a time in seconds; held before the first and after the last key."""
         place = float(np.interp(time, self.key_times, np.arange(len(self.key_times))))
         low = min(int(place), max(len(self.key_times) - 2, 0))
-        high, share = min(low + 1, len(self.key_times) - 1), place - low
-        transforms = np.tile(np.eye(4), (len(self.bone_quats), 1, 1))
-        for bone, (quats, moves) in enumerate(zip(self.bone_quats, self.bone_translations, strict=True)):
-            quat = slerp(quats[low].astype(np.float64), quats[high].astype(np.float64), share)
-            transforms[bone, :3, :3] = matrix_from_quat(quat)
-            transforms[bone, :3, 3] = (1 - share) * moves[low] + share * moves[high]
+        high, fraction = min(low + 1, len(self.key_times) - 1), place - low
+        start, end = matrix_from_quat(self.bone_quats[:, low]), matrix_from_quat(self.bone_quats[:, high])
+        transforms = np.tile(np.eye(4), (len(start), 1, 1))
+        transforms[:, :3, :3] = slerp(start, end, np.full(len(start), fraction))
+        moves = self.bone_translations
+        transforms[:, :3, 3] = (1 - fraction) * moves[:, low] + fraction * moves[:, high]
         return transforms
 
     def move(
@@ -56,6 +56,5 @@ class Motion:
         # A blend of rotations is not one; the nearest rotation is its polar factor.
         u, _, vt = np.linalg.svd(blended[:, :3, :3])
         u[:, :, 2] *= np.sign(np.linalg.det(u @ vt))[:, None]
-        unit = quats / np.linalg.norm(quats, axis=1, keepdims=True)
-        turned = multiply_quats(quat_from_matrix(u @ vt), unit)
+        turned = quat_from_matrix(u @ vt @ matrix_from_quat(quats))
         return moved.astype(np.float32), turned.astype(np.float32)
