@@ -38,8 +38,8 @@ def call(monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", ["img2world", *map(str, words)])
         with pytest.raises(SystemExit) as ended:
             main()
-        shown = capsys.readouterr()
-        return ended.value.code or 0, shown.out, shown.err
+        captured = capsys.readouterr()
+        return ended.value.code or 0, captured.out, captured.err
 
     return call
 
@@ -74,10 +74,10 @@ def endless(picture, tiny, tmp_path):
 
 
 def test_help_names_every_command(call):
-    code, shown, _ = call("--help")
+    code, stdout, _ = call("--help")
     assert code == 0
     for name in COMMANDS:
-        assert f"\n  {name} " in shown
+        assert f"\n  {name} " in stdout
         code, help_text, _ = call(name, "--help")
         assert code == 0
         assert "Usage" in help_text
@@ -102,19 +102,19 @@ def test_launcher_of_a_checkout_works(tmp_path):
 
 
 def test_run_shows_where_to_look(tiny_call, finished, tmp_path):
-    code, shown, told = tiny_call()
+    code, stdout, stderr = tiny_call()
     assert code == 0
-    assert f"img2world view {tmp_path / 'run'}" in shown
-    assert "dB on views it never saw" in shown
-    assert "splat  done in" in told
-    code, _, told = tiny_call()
-    assert "splat  kept" in told
+    assert f"img2world view {tmp_path / 'run'}" in stdout
+    assert "dB on held-out views" in stdout
+    assert "splat  done in" in stderr
+    code, _, stderr = tiny_call()
+    assert "splat  kept" in stderr
 
 
 def test_json_is_one_object_per_line(tiny_call, tmp_path):
-    code, shown, _ = tiny_call("--json")
+    code, stdout, _ = tiny_call("--json")
     assert code == 0
-    events = [json.loads(line, parse_constant=pytest.fail) for line in shown.splitlines()]
+    events = [json.loads(line, parse_constant=pytest.fail) for line in stdout.splitlines()]
     assert events[0] == {"event": "start", "stage": "input"}
     assert events[-1]["event"] == "finished"
     assert events[-1]["metrics"]["heldout_psnr"] > 5
@@ -124,13 +124,13 @@ def test_json_is_one_object_per_line(tiny_call, tmp_path):
 
 def test_stages_run_alone(finished, call, tmp_path):
     run = Path(shutil.copytree(finished, tmp_path / "run"))
-    code, _, told = call("splat", run, "--set", "splat.steps=10")
+    code, _, stderr = call("splat", run, "--set", "splat.steps=10")
     assert code == 0
-    assert "splat  done" in told
-    assert "poses  kept" in told
-    assert "export" not in told
+    assert "splat  done" in stderr
+    assert "poses  kept" in stderr
+    assert "export" not in stderr
     assert tomllib.loads((run / "recipe.toml").read_text())["splat"]["steps"] == 10
-    code, _, told = call("export", run, "dataset")
+    code, _, stderr = call("export", run, "dataset")
     assert code == 0
     assert sorted(path.name for path in (run / "exports").iterdir()) == ["dataset", "scene.ply", "world.html"]
     assert "video  done" in call("generate", run, "--fresh")[2]
@@ -162,49 +162,49 @@ def test_what_cannot_be_used_is_one_line_and_a_hint(call, picture, tmp_path, mon
     (tmp_path / "text.png").write_text("no picture")
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.rglob("*"))
-    code, _, told = call(*words)
+    code, _, stderr = call(*words)
     assert code == 1
     assert sorted(tmp_path.rglob("*")) == before
-    first, second = [line for line in told.splitlines() if not line.endswith("…")]
+    first, second = [line for line in stderr.splitlines() if not line.endswith("…")]
     assert first.startswith("img2world: ")
     assert message in first
     assert second.startswith("  hint: ")
 
 
 def test_error_is_told_in_json_too(call, tmp_path):
-    code, shown, _ = call("run", tmp_path / "none.png", "--json")
+    code, stdout, _ = call("run", tmp_path / "none.png", "--json")
     assert code == 1
-    event = json.loads(shown)
+    event = json.loads(stdout)
     assert event["event"] == "error"
     assert event["hint"]
 
 
 @pytest.mark.parametrize("words", [["run"], ["nothing"], ["run", "a.png", "--nothing"], ["batch", "x"]])
 def test_wrong_usage_is_exit_code_2(call, words):
-    code, _, told = call(*words)
+    code, _, stderr = call(*words)
     assert code == 2
-    assert "Usage" in told
+    assert "Usage" in stderr
 
 
 def test_interrupted_run_says_so_and_goes_on(endless, tiny_call, tmp_path):
     process = endless()
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "the same command goes on" in told
-    assert "Traceback" not in told
+    assert "run the same command again to resume" in stderr
+    assert "Traceback" not in stderr
     manifest = json.loads((tmp_path / "run" / "run.json").read_text())
     assert manifest["stages"]["splat"]["state"] == "interrupted"
-    code, _, told = tiny_call()
+    code, _, stderr = tiny_call()
     assert code == 0
-    assert "poses  kept" in told
+    assert "poses  kept" in stderr
 
 
 def test_second_run_is_refused_and_a_closed_pipe_ends_the_first(endless, tiny_call, tmp_path):
     process = endless()
-    code, _, told = tiny_call()
+    code, _, stderr = tiny_call()
     assert code == 1
-    assert f"in use by process {process.pid}" in told
+    assert f"in use by process {process.pid}" in stderr
     process.stdout.close()
     assert process.wait(timeout=60) == 1
     assert "Traceback" not in process.stderr.read()
@@ -225,9 +225,9 @@ def test_lists_name_everything(call):
 
 
 def test_doctor_is_readable_by_people_and_programs(call):
-    code, shown, _ = call("doctor", "--json")
+    code, stdout, _ = call("doctor", "--json")
     assert code == 0
-    findings = {finding["name"]: finding for finding in map(json.loads, shown.splitlines())}
+    findings = {finding["name"]: finding for finding in map(json.loads, stdout.splitlines())}
     assert {"python", "rasterizer", "torch", "memory", "disk", "browser", "av"} <= set(findings)
     assert findings["rasterizer"]["found"] in call("doctor")[1]
 

@@ -1,8 +1,8 @@
-"""The command line. Only this package prints, exits or knows Typer."""
+"""The command line: the only package that prints, exits or imports Typer."""
 
 import io
 
-# Commands are listed in the order in which they are read here.
+# The help lists commands in the order of these imports.
 # isort: off
 from img2world.cli.app import app
 from img2world.cli import run as run
@@ -11,12 +11,12 @@ from img2world.cli import info as info
 
 
 def main() -> None:
-    """Run the command that was typed."""
+    """Run the command in `sys.argv`."""
     import sys
     import warnings
 
     for stream in (sys.stdout, sys.stderr):
-        # A file name that is not UTF-8 is printed as the bytes that it is made of.
+        # A file name need not be UTF-8; its bytes are printed unchanged.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="surrogateescape")
     warnings.formatwarning = lambda message, *_args, **_kwargs: f"img2world: {message}\n"

@@ -1,4 +1,4 @@
-"""`python -m img2world.cli`."""
+"""Entry point of `python -m img2world.cli`."""
 
 from img2world.cli import main
 

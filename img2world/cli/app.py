@@ -1,4 +1,4 @@
-"""The program, what it says of itself, and the options that several commands share."""
+"""The Typer application, its main help text, and the options that several commands share."""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,30 +18,34 @@ app = typer.Typer(
 
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="SECTION.FIELD=VALUE", help="Change one option of the recipe; may be repeated."),
+    typer.Option("--set", metavar="SECTION.FIELD=VALUE", help="Change one option of the recipe; repeatable."),
 ]
-FreshOption = Annotated[bool, typer.Option("--fresh", help="Do it again although it is done.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per line, for programs.")]
-AnywayOption = Annotated[bool, typer.Option("--anyway", help="Go on although the doctor rejects video or cameras.")]
-RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A folder that `img2world run` made.")]
+FreshOption = Annotated[bool, typer.Option("--fresh", help="Redo this stage even if it is up to date.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per line, for other programs.")]
+AnywayOption = Annotated[
+    bool, typer.Option("--anyway", help="Continue even if the doctor rejects the video or the cameras.")
+]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder made by `img2world run`.")]
 
 
 @app.callback(invoke_without_command=True)
-def options(version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False) -> None:
-    """One picture in, a world out.
+def main_options(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+) -> None:
+    """One picture in, a world out: a Gaussian-splat scene and files for browsers, engines and headsets.
 
     \b
-    img2world run photo.jpg           a world in runs/photo
+    img2world run photo.jpg           make a world in runs/photo
     img2world view runs/photo         walk through it in the browser
     img2world run chair.png --recipe object
-    img2world run photos/             from many photos of one place
-    img2world doctor                  what this machine has and lacks
-    img2world doctor clip.mp4         what is wrong with a video
-    img2world models                  the backends; `img2world models nano` shows options
+    img2world run photos/             reconstruct a place from many photos
+    img2world doctor                  check this machine: what is installed, what is missing
+    img2world doctor clip.mp4         check a video: what is wrong with it, and what to do
+    img2world models                  list all backends; `img2world models nano` shows its options
 
     \b
-    Exit codes: 0 done, 1 the input, options or disk cannot be used (one line says why),
-    2 usage, 3 the video or its cameras are too bad to go on, 130 interrupted (the same command goes on).
+    Exit codes: 0 done; 1 the input, the options or the disk cannot be used (the message says why);
+    2 wrong usage; 3 the video or its cameras are too poor to continue; 130 interrupted (run it again to resume).
     """
     if version:
         from importlib.metadata import version as version_of

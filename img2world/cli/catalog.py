@@ -1,4 +1,4 @@
-"""What there is to choose from, as text: recipes' backends, their options, and file formats."""
+"""The lists that `img2world models` and `img2world formats` print: backends, their options, and file formats."""
 
 import shlex
 from collections.abc import Iterator
@@ -22,19 +22,19 @@ NEEDS = {
     "export.mesh": ("trimesh", "fast_simplification"),
     "export.turntable": ("av",),
 }
-"""Modules that a backend needs beside NumPy, Pillow, OpenCV and torch."""
+"""Modules that a backend imports in addition to NumPy, Pillow, OpenCV and torch."""
 
 RASTERIZER_NEEDS = {
     "native": ("img2world.render._native", "a C++20 compiler at installation; any CPU"),
     "gsplat": ("gsplat", "pip install 'img2world[cuda]', and an NVIDIA GPU"),
-    "reference": ("torch", "nothing more; slow, for tests"),
+    "reference": ("torch", "nothing else; slow, for tests"),
 }
 
 
 def list_backends() -> Iterator[str]:
-    """Each stage's backends: name, what it does, what it needs."""
+    """Yield the backends of each stage as lines of text: name, summary and the packages it uses."""
     for stage, backends in TABLES.items():
-        yield f"{stage}"
+        yield stage
         for name in backends:
             yield f"  {name:<14}{_summary(backend_class(name, backends, stage))}"
             yield from _packages(f"{stage}.{name}")
@@ -46,15 +46,15 @@ def list_backends() -> Iterator[str]:
 
 
 def list_formats() -> Iterator[str]:
-    """Each format: name, file and what it is for."""
+    """Yield the export formats as lines of text: name, file and summary."""
     for name in EXPORTERS:
-        kind = backend_class(name, EXPORTERS, "export.formats")
-        yield f"  {name:<14}exports/{kind().filename}: {_summary(kind)}"
+        exporter = backend_class(name, EXPORTERS, "export.formats")
+        yield f"  {name:<14}exports/{exporter().filename}: {_summary(exporter)}"
         yield from _packages(f"export.{name}")
 
 
 def describe_backend(name: str) -> Iterator[str]:
-    """The options of a backend with their defaults and meaning. Raises RecipeError when there is none of the name."""
+    """Yield the options of a backend, their defaults and descriptions. Raises RecipeError when there is none."""
     tables = {**TABLES, "export": EXPORTERS}
     known = [word for table in tables.values() for word in table]
     if name.rpartition(".")[2] not in known:
@@ -62,12 +62,12 @@ def describe_backend(name: str) -> Iterator[str]:
     for stage, table in tables.items():
         if name in table or (name.partition(".")[0] == stage and name.partition(".")[2] in table):
             short = name.rpartition(".")[2]
-            kind = backend_class(short, table, stage)
+            backend = backend_class(short, table, stage)
             section = f"export.{short}" if stage == "export" else stage
             yield f"{stage}: {short}"
-            yield f"  {' '.join((kind.__doc__ or '').split())}"
-            docs = option_docs(kind)
-            for field in fields(kind):
+            yield f"  {' '.join((backend.__doc__ or '').split())}"
+            docs = option_docs(backend)
+            for field in fields(backend):
                 default = field.default if field.default is not MISSING else field.default_factory()  # pyright: ignore
                 text = shlex.quote(default) if isinstance(default, str) else toml_text(default)
                 yield f"  --set {section}.{field.name}={text}"
@@ -77,12 +77,12 @@ def describe_backend(name: str) -> Iterator[str]:
 
 
 def _summary(backend: type) -> str:
-    """The first paragraph of a backend's docstring."""
+    """Return the first paragraph of a backend's docstring on one line."""
     return " ".join((backend.__doc__ or "").split("\n\n")[0].split())
 
 
 def _packages(place: str) -> Iterator[str]:
-    """The packages that a backend uses, and whether they are here."""
+    """Yield the packages that a backend uses and whether they are installed. `place` is stage.name."""
     for module in NEEDS.get(place, ()):
         package = PACKAGES[module]
         state = "installed" if find_spec(module) else f"missing, pip install {package.install}"

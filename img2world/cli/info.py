@@ -1,4 +1,4 @@
-"""Commands that tell what there is and what is wrong."""
+"""Commands that list what is available and diagnose problems: doctor, recipes, models, formats."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,23 +12,23 @@ from img2world.cli.output import exit_codes, say, say_json
 
 @app.command()
 def doctor(
-    what: Annotated[
-        Path | None, typer.Argument(metavar="[VIDEO|FOLDER|RUN]", help="A video, its frames, or a run.")
+    target: Annotated[
+        Path | None, typer.Argument(metavar="VIDEO|FOLDER|RUN", help="A video, a folder of frames, or a run folder.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Look at this machine, or at a video or a run: what is wrong, where, how sure that is, and what to do.
+    """Check this machine, a video or a run: what is wrong, where, how certain that is, and what to do.
 
     \b
-    img2world doctor                  this machine: what will be used, what is missing, how to install it
-    img2world doctor clip.mp4         can cameras be found in this video?
-    img2world doctor runs/clip        what was found in a run's video, and how far its cameras can be trusted
+    img2world doctor                  this machine: what is used, what is missing, how to install it
+    img2world doctor clip.mp4         can a scene be reconstructed from this video?
+    img2world doctor runs/clip        what was found in a run's video, and how reliable its cameras are
 
-    Exit code 3: the video or the cameras are too bad for a reconstruction.
+    Exit code 3: the video or the cameras are too poor for a reconstruction.
     """
     with exit_codes(as_json):
-        if what is not None:
-            _examine(what, as_json)
+        if target is not None:
+            _examine(target, as_json)
             return
         from img2world.doctor.environment import examine_environment
 
@@ -43,7 +43,7 @@ def doctor(
 
 @app.command()
 def recipes() -> None:
-    """List the recipes."""
+    """List the recipes that come with the program."""
     with exit_codes():
         from img2world.runs.recipe import recipe_description, recipe_names
 
@@ -53,17 +53,17 @@ def recipes() -> None:
 
 @app.command()
 def models(
-    words: Annotated[list[str] | None, typer.Argument(metavar="[NAME | list | get | use | check]")] = None,
+    words: Annotated[list[str] | None, typer.Argument(metavar="NAME|list|get|use|check")] = None,
 ) -> None:
-    """List the backends of every stage, or the options of one; get, choose and try the big video models.
+    """List the backends of every stage, or the options of one; download and try the big video models.
 
     \b
-    img2world models                   the backends of every stage
-    img2world models nano              the options of one
-    img2world models list              the big video models: size, GPU memory, licence, and which are here
-    img2world models get wan           fetch the weights; it goes on where it stopped
-    img2world models use wan FOLDER    use weights that you have
-    img2world models check wan         load them, make one tiny clip, say what a whole one would take
+    img2world models                   list the backends of every stage
+    img2world models nano              list the options of one backend
+    img2world models list              list the big video models: size, GPU memory, licence, installed or not
+    img2world models get wan           download the weights; run it again to resume
+    img2world models use wan FOLDER    use weights that are already on this machine
+    img2world models check wan         load the weights, make a tiny clip, estimate what a full one takes
     """
     with exit_codes():
         for line in _model_lines(words or []):
@@ -72,7 +72,7 @@ def models(
 
 @app.command()
 def formats() -> None:
-    """List the file formats that a scene can be exported to."""
+    """List the file formats to which a scene can be exported."""
     with exit_codes():
         from img2world.cli.catalog import list_formats
 
@@ -80,38 +80,38 @@ def formats() -> None:
             say(line)
 
 
-def _examine(what: Path, as_json: bool) -> None:
-    """Say what is wrong with a video or a run."""
+def _examine(path: Path, as_json: bool) -> None:
+    """Print what is wrong with a video or a run; exit with code 3 when it is rejected."""
     from img2world.runs.examination import examine_path
 
-    found = examine_path(what)
-    for finding in found.findings:
+    examination = examine_path(path)
+    for finding in examination.findings:
         if as_json:
             say_json(vars(finding))
         else:
             say(f"{finding.severity:<8} {finding.line()}\n{'':<9}{finding.advice}")
     if as_json:
-        say_json({"event": "finished", "rejected": found.rejected, "cameras": found.cameras})
+        say_json({"event": "finished", "rejected": examination.rejected, "cameras": examination.cameras})
     else:
-        for line in found.summary():
+        for line in examination.summary():
             say(line)
-    if found.rejected:
+    if examination.rejected:
         raise typer.Exit(3)
 
 
 def _model_lines(words: list[str]) -> Iterator[str]:
-    """What `img2world models` shows for its words."""
+    """Yield what `img2world models` prints for its arguments."""
     from img2world.cli.catalog import describe_backend, list_backends
 
     if not words:
         yield from list_backends()
         return
     action, *rest = words
-    counts = {"list": 0, "get": 1, "use": 2, "check": 1}
-    if len(rest) != counts.get(action, 0):
-        needs = {"get": "a name", "use": "a name and a folder", "check": "a name"}.get(action, "nothing after it")
-        raise typer.BadParameter(f"{action} needs {needs}, see img2world models --help")
-    if action not in counts:
+    operands = {"list": (), "get": ("a name",), "use": ("a name", "a folder"), "check": ("a name",)}.get(action, ())
+    if len(rest) != len(operands):
+        needed = " and ".join(operands) or "no further words"
+        raise typer.BadParameter(f"`models {action}` takes {needed}, see img2world models --help")
+    if not operands and action != "list":
         yield from describe_backend(action)
         return
     from img2world.cli.video_models import check_model, get_model, list_models, use_model

@@ -1,7 +1,7 @@
-"""What every command prints, and how it ends."""
+"""Output and exit codes that all commands share."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Print a line."""
+    """Print a line to standard output, or to standard error where `err` is set."""
     print(text, file=sys.stderr if err else sys.stdout, flush=True)
 
 
-def say_json(value: Any) -> None:
-    """Print an object as one line of JSON."""
-    from img2world.cli.progress import json_text
+def say_json(value: Mapping[str, Any]) -> None:
+    """Print a mapping as one line of JSON."""
+    from img2world.cli.progress import format_json
 
-    say(json_text(value))
+    say(format_json(value))
 
 
 @contextmanager
 def exit_codes(as_json: bool = False) -> Iterator[None]:
-    """Turn errors that a user can act on into one line, a hint and exit code 1, and Ctrl-C into 130."""
+    """Print an Img2WorldError as one line and a hint and exit with code 1 or 3; exit with 130 on Ctrl-C."""
     try:
         yield
     except Img2WorldError as error:
@@ -36,24 +36,24 @@ def exit_codes(as_json: bool = False) -> Iterator[None]:
         say(f"img2world: {error}\n  hint: {error.hint}", err=True)
         raise typer.Exit(3 if isinstance(error, RejectedError) else 1) from error
     except KeyboardInterrupt as error:
-        say("img2world: interrupted; the same command goes on where it was", err=True)
-        # Where Ctrl-C falls into code that a library made from text, CPython notes for good that nobody handled
-        # it, and ends by the signal whatever we exit with. Running any text clears the note.
+        say("img2world: interrupted; run the same command again to resume", err=True)
+        # If Ctrl-C arrives while a library executes generated code, CPython remembers the interrupt as unhandled and
+        # dies by the signal, whatever the exit code. Executing any text resets this.
         exec("")
         raise typer.Exit(130) from error
 
 
 @contextmanager
 def listening(as_json: bool) -> "Iterator[Listener]":
-    """Show progress as bars in a terminal, as lines elsewhere, as JSON where asked."""
-    from img2world.cli.progress import bars, json_lines, plain_lines
+    """Provide a listener that shows progress: bars in a terminal, plain lines elsewhere, JSON where asked for."""
+    from img2world.cli.progress import bar_listener, json_listener, line_listener
 
     if as_json:
-        yield json_lines(say)
+        yield json_listener(say)
     elif sys.stderr.isatty():
         from rich.console import Console
 
-        with bars(Console(stderr=True)) as listen:
+        with bar_listener(Console(stderr=True)) as listen:
             yield listen
     else:
-        yield plain_lines(lambda text: say(text, err=True))
+        yield line_listener(lambda text: say(text, err=True))

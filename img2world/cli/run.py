@@ -1,6 +1,6 @@
-"""Commands that make worlds and show them.
+"""Commands that make worlds and show them: run, the single stages, batch and view.
 
-Everything heavy is imported inside them, so that `--help` answers at once.
+Heavy modules are imported inside the commands, so that `--help` is fast.
 """
 
 import json
@@ -14,6 +14,7 @@ from img2world.cli.output import exit_codes, listening, say, say_json
 from img2world.core.errors import ImageError, RunFolderError
 
 if TYPE_CHECKING:
+    from img2world.runs.recipe import Recipe
     from img2world.runs.source import Source
 
 WORLD_PAGE = "exports/world.html"
@@ -21,30 +22,41 @@ WORLD_PAGE = "exports/world.html"
 
 @app.command()
 def run(
-    source: Annotated[Path, typer.Argument(metavar="IMAGE|VIDEO|FOLDER", help="A picture, a video or photos.")],
-    out: Annotated[Path | None, typer.Option(help="The run folder.  [default: runs/NAME]")] = None,
-    recipe: Annotated[str | None, typer.Option(help="A recipe's name or file, see `img2world recipes`.")] = None,
-    changes: SetOption = None,
-    image: Annotated[Path | None, typer.Option(help="The picture that a clip was made from; it ties a frame.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Another seed invents other hidden sides.")] = None,
-    metric: Annotated[
-        float | None, typer.Option(metavar="HEIGHT", help="Of the subject in metres: files come in metres.")
+    source: Annotated[
+        Path, typer.Argument(metavar="IMAGE|VIDEO|FOLDER", help="A picture, a video or a folder of photos.")
+    ],
+    out: Annotated[Path | None, typer.Option(help="The run folder to write.  [default: runs/NAME]")] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="The name or the file of a recipe; see `img2world recipes`.")
     ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh/--resume", help="Start again, or go on where it was.")] = False,
+    changes: SetOption = None,
+    image: Annotated[
+        Path | None, typer.Option(help="The picture that the clip was made from; replaces the frame that shows it.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of everything random; another seed invents other hidden sides.")
+    ] = None,
+    metric: Annotated[
+        float | None,
+        typer.Option(metavar="HEIGHT", help="Height of the subject in metres; exported files are then in metres."),
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh/--resume", help="Start over, or resume and keep what is up to date.")
+    ] = False,
     anyway: AnywayOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Turn a picture, a video or a folder of photos into a world.
+    """Make a world from a picture, a video or a folder of photos.
 
     \b
     img2world run photo.jpg
     img2world run photo.jpg --recipe fast --out runs/first-look
     img2world run chair.png --set splat.steps=150 --set export.formats=ply,mesh
     img2world run walk.mp4
-    img2world run clip.mp4 --image photo.jpg      a clip that was made from this photo
+    img2world run clip.mp4 --image photo.jpg      a clip that a video model made from this photo
     img2world run folder-of-photos/
 
-    A run that was stopped, even by a power cut, goes on with the same command.
+    Run the same command again to resume a run that was interrupted, even by a power cut.
     """
     with exit_codes(as_json):
         from img2world.cli.video_models import picture_recipe
@@ -57,19 +69,18 @@ def run(
         changes += [] if metric is None else [f"metric={metric}"]
         if image is not None:
             if found.kind != "video":
-                raise ImageError(f"--image ties a frame of a video, {source} is none", hint="leave --image out")
+                raise ImageError(f"--image needs a video, this is a {found.kind}: {source}", hint="leave --image out")
             changes.append(f"video.still={json.dumps(str(image))}")
         name = recipe or (picture_recipe() if found.kind == "picture" else RECIPES[found.kind])
-        made = load_recipe(name, changes)
-        place = out or Path("runs") / found.name
-        _run(found, made, place, as_json, fresh=STAGES if fresh else (), anyway=anyway)
+        folder = out or Path("runs") / found.name
+        _run(found, load_recipe(name, changes), folder, as_json, fresh=STAGES if fresh else (), anyway=anyway)
 
 
 @app.command()
 def generate(
     run: RunArgument, changes: SetOption = None, fresh: FreshOption = False, as_json: JsonOption = False
 ) -> None:
-    """Make only the video of a run: frames/ and video.mp4.
+    """Make the video of a run and stop: frames/ and video.mp4.
 
     \b
     img2world generate runs/photo --set trajectory.name=orbit
@@ -85,7 +96,7 @@ def poses(
     anyway: AnywayOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Find only the cameras of a run's frames: views/.
+    """Find the cameras of a run's frames and stop: views/.
 
     \b
     img2world poses runs/photo --set poses.name=auto
@@ -101,7 +112,7 @@ def splat(
     anyway: AnywayOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Reconstruct only the scene of a run: scene/.
+    """Reconstruct the scene of a run and stop: scene/.
 
     \b
     img2world splat runs/photo --set splat.steps=3000
@@ -112,13 +123,16 @@ def splat(
 @app.command()
 def export(
     run: RunArgument,
-    formats: Annotated[list[str] | None, typer.Argument(metavar="[FORMAT]…", help="Formats to add.")] = None,
+    formats: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="FORMAT", help="Formats to add to those of the run; see `img2world formats`."),
+    ] = None,
     changes: SetOption = None,
     fresh: FreshOption = False,
     anyway: AnywayOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the files of a run: exports/.
+    """Export the scene of a run: exports/.
 
     \b
     img2world export runs/photo
@@ -129,16 +143,20 @@ def export(
 
 @app.command()
 def batch(
-    inputs: Annotated[Path, typer.Argument(metavar="FOLDER|LIST.csv", help="Pictures and videos, or a list.")],
-    out: Annotated[Path, typer.Option(help="A folder; each input gets a run folder in it.")],
-    jobs: Annotated[int, typer.Option(help="How many at the same time.", min=1, max=256)] = 1,
-    recipe: Annotated[str | None, typer.Option(help="A recipe's name or file for all.")] = None,
+    inputs: Annotated[
+        Path, typer.Argument(metavar="FOLDER|LIST.csv", help="A folder of pictures and videos, or a list of them.")
+    ],
+    out: Annotated[Path, typer.Option(help="The folder in which each input gets its own run folder.")],
+    jobs: Annotated[int, typer.Option(help="Number of runs at the same time.", min=1, max=256)] = 1,
+    recipe: Annotated[
+        str | None, typer.Option(help="The recipe of all inputs whose row names none.  [default: by the kind of input]")
+    ] = None,
     changes: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a world of each of many pictures; calling it again does only what is missing.
+    """Make a world from each of many inputs. Run it again to do what is missing, failed or changed.
 
-    A list is a CSV file with a column `input` and, if wanted, `name` and `recipe`.
+    A list is a CSV file with a column `input` and, optionally, `name` and `recipe`.
 
     \b
     img2world batch photos/ --out runs/holiday
@@ -163,16 +181,16 @@ def batch(
 
 @app.command()
 def view(
-    run: Annotated[Path, typer.Argument(metavar="RUN|HTML", help="A run folder, or a world.html.")],
-    lan: Annotated[bool, typer.Option("--lan", help="Let phones and headsets in this network see it.")] = False,
-    port: Annotated[int, typer.Option(help="The port; 0 takes any.", min=0, max=65535)] = 0,
-    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser.")] = True,
+    run: Annotated[Path, typer.Argument(metavar="RUN|HTML", help="A run folder, or a world.html file.")],
+    lan: Annotated[bool, typer.Option("--lan", help="Serve it to phones and headsets in the local network.")] = False,
+    port: Annotated[int, typer.Option(help="The port to serve on; 0 picks a free one.", min=0, max=65535)] = 0,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser window.")] = True,
 ) -> None:
-    """Walk through a world in the browser. Ctrl-C ends it.
+    """Walk through a world in the browser. Press Ctrl-C to stop serving it.
 
     \b
     img2world view runs/photo
-    img2world view runs/photo --lan      then open the address on a phone
+    img2world view runs/photo --lan      open the printed address on a phone
     """
     with exit_codes():
         from img2world.runs.folder import check_inside
@@ -182,16 +200,16 @@ def view(
             check_inside(run, WORLD_PAGE)
         page = run / WORLD_PAGE if run.is_dir() else run
         host = EVERYWHERE if lan else "127.0.0.1"
-        serve(page, host=host, port=port, open_browser=browser, on_ready=lambda url: say(f"{url}  (Ctrl-C ends it)"))
+        serve(page, host=host, port=port, open_browser=browser, on_ready=lambda url: say(f"{url}  (Ctrl-C to stop)"))
 
 
-def _run(source: "Source", recipe: Any, out: Path, as_json: bool, **how: Any) -> None:
-    """Run the pipeline, show how it goes on, and say where to look."""
+def _run(source: "Source", recipe: "Recipe", out: Path, as_json: bool, **options: Any) -> None:
+    """Run the pipeline, show its progress, and print where the results are."""
     from img2world.pipeline import run as run_pipeline
     from img2world.runs.report import summary_lines
 
     with listening(as_json) as listen:
-        report = run_pipeline(source, recipe, out, listen=listen, **how)
+        report = run_pipeline(source, recipe, out, listen=listen, **options)
     if as_json:
         say_json({"event": "finished", "out": str(out), **report})
         return
@@ -209,7 +227,7 @@ def _run_stage(
     anyway: bool = False,
     formats: list[str] | None = None,
 ) -> None:
-    """Do one stage of a run folder, and those before it where they are missing."""
+    """Run a stage of a run folder, and those before it where they are missing or out of date."""
     with exit_codes(as_json):
         from img2world.runs.folder import RECIPE
         from img2world.runs.recipe import load_recipe
@@ -218,7 +236,7 @@ def _run_stage(
         source = source_of_run(run)
         saved = run / RECIPE
         if not saved.is_file():
-            raise RunFolderError(f"the run has no recipe.toml: {run}", hint="call `img2world run` again")
+            raise RunFolderError(f"the run has no recipe.toml: {run}", hint="run `img2world run` again")
         changes = list(changes or [])
         if formats:
             present = list(load_recipe(str(saved), changes).exports)

@@ -1,4 +1,4 @@
-"""The weights of the big video models: what there is, fetch them, choose them, try them. Text for the command line."""
+"""`img2world models list|get|use|check`: the big video models and their weights, as lines of text."""
 
 import shutil
 import time
@@ -24,37 +24,37 @@ from img2world.video.diffusion.memory import Offload, device_and_free_gb, plan_m
 
 PATTERNS = ("model_index.json", "*/*.json", "*/*.txt", "*/*.model", "*/*.jinja", "*/*.safetensors")
 IGNORED = ("*.fp16.*", "*.fp16-*", "*.non_ema.*", "*onnx*", "*/*/*")
-"""What diffusers loads of a repository, and variants that it does not."""
+"""Files that diffusers loads from a repository, and variants of them that it does not load."""
 
 BYTES_PER_NUMBER = {"cuda": 2, "cpu": 4}
-"""How weights are held (see memory.dtype_of)."""
+"""Size of a weight at the default precision of each device (see memory.dtype_of)."""
 
-CAMERAS = {"exact": "told every camera", "shown": "shown warped frames", "free": "words only"}
+CAMERA_CONTROL = {"exact": "every camera given", "shown": "warped frames given", "free": "by the prompt only"}
 
 TRIAL_STEPS = 2
 
 GPU_MODEL = "sana-wm"
-"""What the recipe `gpu` runs."""
+"""The video model of the recipe `gpu`."""
 
 
 def list_models() -> Iterator[str]:
-    """Each big model: how it is steered, what it makes, what it takes, where it is, whether its worlds may be sold."""
+    """Yield the big video models: camera control, clip, download, GPU memory, where the weights are, and licence."""
     for name, card in CARDS.items():
         yield f"{name:<12} {card.repository}"
-        yield f"{'':<13}camera: {CAMERAS[card.camera]}; {card.num_frames} frames of {card.width}x{card.height}"
+        yield f"{'':<13}camera: {CAMERA_CONTROL[card.camera]}; {card.num_frames} frames of {card.width}x{card.height}"
         yield f"{'':<13}download about {card.download_gb:.0f} GB; GPU memory: {card.vram}"
-        yield f"{'':<13}here: {state(name)}"
+        yield f"{'':<13}on this machine: {describe_weights(name)}"
         yield f"{'':<13}{card.licence.name}; {card.licence.verdict}"
         yield f"{'':<13}source: {card.licence.source}"
     yield ""
-    yield "depth of scenes, --set video.depth=transformers --set video.depth_model=NAME"
+    yield "models for the depth of scenes: --set video.depth=transformers --set video.depth_model=NAME"
     for name, licence in DEPTH_LICENCES.items():
         yield f"  {name}: {licence.name}; {licence.verdict}"
 
 
 def picture_recipe() -> str:
-    """The recipe for a picture when none is asked for: `gpu` where there is one, with the weights it needs."""
-    # In this order, so that a machine without a GPU imports nothing to find out.
+    """Return the recipe for a picture when none is chosen: `gpu` if there is a GPU and the weights it needs."""
+    # Cheap checks first: a machine without a GPU shall not import torch to find out.
     if shutil.which("nvidia-smi") is None or find_spec("diffusers") is None:
         return RECIPES["picture"]
     try:
@@ -64,20 +64,20 @@ def picture_recipe() -> str:
     return "gpu" if device_and_free_gb()[0] == "cuda" else RECIPES["picture"]
 
 
-def state(name: str) -> str:
-    """Where the weights are on this machine, in a few words."""
+def describe_weights(name: str) -> str:
+    """Say in a few words where the weights of a model are on this machine."""
     try:
         path = checkpoints.find_checkpoint(name, "")
     except MissingPackageError as error:
         return f"{error}"
     except VideoError:
         chosen = checkpoints.chosen_paths().get(name)
-        return f"no longer at {chosen}" if chosen else "no"
+        return f"no, they are no longer at {chosen}" if chosen else "no"
     return f"{checkpoints.size_gb(path):.1f} GB in {path}"
 
 
 def get_model(name: str) -> Iterator[str]:
-    """Fetch a model's weights from the hub, going on where an earlier call stopped; says what it does.
+    """Download a model's weights from the hub, resuming an earlier download; yield what is being done.
 
     Raises MissingPackageError, or VideoError when the hub cannot be reached, refuses, or the disk is too small.
     """
@@ -96,31 +96,31 @@ def get_model(name: str) -> Iterator[str]:
             f"{free_gb:.0f} GB are free, the weights of {name} take about {card.download_gb:.0f} GB: {existing}",
             hint="free some space, or set HF_HOME to a folder on a larger disk",
         )
-    wanted: dict[str, list[str]] = {card.repository: list(PATTERNS)}
+    patterns_of: dict[str, list[str]] = {card.repository: list(PATTERNS)}
     for repository, subfolder, _ in card.parts.values():
-        wanted.setdefault(repository, []).append(f"{subfolder}/*" if subfolder else "*")
+        patterns_of.setdefault(repository, []).append(f"{subfolder}/*" if subfolder else "*")
     try:
-        for repository, patterns in wanted.items():
+        for repository, patterns in patterns_of.items():
             path = snapshot_download(repository, allow_patterns=patterns, ignore_patterns=list(IGNORED))
             yield f"  {repository} is in {path}"
     except (OSError, HfHubHTTPError) as error:
-        said = " ".join(str(error).split())[:160]
+        reason = " ".join(str(error).split())[:160]
         raise VideoError(
-            f"the weights of {name} cannot be fetched: {said}",
-            hint="check the connection and call it again: it goes on where it stopped; some need `hf auth login`",
+            f"the weights of {name} cannot be downloaded: {reason}",
+            hint="check the connection and run it again: the download resumes; some models need `hf auth login`",
         ) from error
 
 
 def use_model(name: str, path: Path) -> Iterator[str]:
-    """Have a backend use a local checkpoint from now on. Raises VideoError when it holds something else."""
+    """Make a backend use a local checkpoint from now on. Raises VideoError when the folder holds something else."""
     card = _card(name)
     checkpoints.choose(name, path.expanduser())
-    yield f"{name} uses {path.expanduser().absolute()} from now on (noted in {checkpoints.settings_path()})"
-    yield f"  the usual weights: {card.licence.name}; {card.licence.verdict}"
+    yield f"{name} uses {path.expanduser().absolute()} from now on (saved in {checkpoints.settings_path()})"
+    yield f"  licence of the published weights: {card.licence.name}; {card.licence.verdict}"
 
 
 def check_model(name: str, checkpoint: str = "") -> Iterator[str]:
-    """Say what a clip would take, and make a tiny one with the real weights. Raises what the backend raises."""
+    """Make a tiny clip with the real weights and estimate what a full one takes. Raises what the backend raises."""
     card = _card(name)
     path = checkpoints.find_checkpoint(name, checkpoint)
     yield f"{name}: {path} ({checkpoints.size_gb(path):.2f} GB)"
@@ -129,26 +129,26 @@ def check_model(name: str, checkpoint: str = "") -> Iterator[str]:
     weights = {part: count * BYTES_PER_NUMBER[device] for part, count in numbers.items()}
     offload: Offload = "auto"
     plan = plan_memory(weights, working_gb=card.working_gb, offload=offload, device=device, free_gb=free_gb)
-    yield f"  a clip of {card.num_frames} frames of {card.width}x{card.height}: {plan.summary}"
+    yield f"  a full clip of {card.num_frames} frames of {card.width}x{card.height}: {plan.summary}"
     video = trial_backend(name, card, str(path))
     image = sample_picture()
     trajectory = replace(ArcTrajectory(size=128, num_views=video.num_frames), max_degrees=2.0).cameras(image)
-    moments: list[float] = []
+    step_times: list[float] = []
     frames = video.generate(
-        image, trajectory, seed=0, progress=lambda done, total, **quality: moments.append(time.perf_counter())
+        image, trajectory, seed=0, progress=lambda done, total, **quality: step_times.append(time.perf_counter())
     )
     height, width = frames.rgb.shape[1:3]
-    seconds = (moments[-1] - moments[0]) / (len(moments) - 1)
-    yield f"  tried: {len(frames)} frames of {width}x{height} on the {device}, {seconds:.2f} s for each step"
-    share = card.num_frames * card.width * card.height / (len(frames) * width * height)
+    seconds = (step_times[-1] - step_times[0]) / (len(step_times) - 1)
+    yield f"  tested: {len(frames)} frames of {width}x{height} on {device}, {seconds:.2f} s per step"
+    pixel_ratio = card.num_frames * card.width * card.height / (len(frames) * width * height)
     steps = backend_class(name, VIDEOS, "video")().steps
-    minutes = seconds * share * steps / 60
-    yield f"  a clip of {steps} steps would take at least {minutes:.0f} minutes here (a guess from the tiny one)"
+    minutes = seconds * pixel_ratio * steps / 60
+    yield f"  a full clip of {steps} steps takes at least {minutes:.0f} minutes here (extrapolated from the tiny one)"
     yield f"  {card.licence.verdict}"
 
 
 def trial_backend(name: str, card: Card, checkpoint: str) -> Any:
-    """The backend with the smallest clip that its checkpoint can make."""
+    """Return the backend set to the smallest clip that its checkpoint can make."""
     backend = backend_class(name, VIDEOS, "video")(checkpoint=checkpoint)
     fixed = checkpoints.fixed_frame_size(Path(checkpoint))
     width, height = fixed or (max(2 * card.multiple, 64), max(2 * card.multiple, 64))
@@ -157,14 +157,14 @@ def trial_backend(name: str, card: Card, checkpoint: str) -> Any:
 
 
 def sample_picture() -> Image:
-    """A small picture with something to see: tiles in many colours."""
+    """Return a small colourful picture for a trial."""
     y, x = np.mgrid[:96, :96]
     tiles = [127 + 100 * np.sin(x / 9) * np.cos(y / 13), 127 + 90 * np.cos((x + y) / 11), 127 + 110 * np.sin(y / 7)]
     return Image(rgb=np.stack(tiles, -1).round().astype(np.uint8))
 
 
 def _card(name: str) -> Card:
-    """The card of a model. Raises RecipeError when there is none of the name."""
+    """Return the card of a model. Raises RecipeError when there is no such model."""
     if name not in CARDS:
-        raise RecipeError(f"there is no big model {name}", hint=did_you_mean(name, list(CARDS)))
+        raise RecipeError(f"there is no video model {name}", hint=did_you_mean(name, list(CARDS)))
     return CARDS[name]

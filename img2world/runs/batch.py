@@ -1,4 +1,4 @@
-"""Many inputs, one run folder each. Every run is a process of its own, so none can take the others down."""
+"""Many inputs, one run folder each. Every run is a process of its own, so that a crash cannot affect the others."""
 
 import csv
 import json
@@ -23,9 +23,10 @@ from img2world.video.photos import SUFFIXES
 
 NAMES, LOGS = "batch.json", "logs"
 RESERVED = {NAMES, LOGS, PAGE, TABLE}
-"""What the batch itself writes beside the run folders."""
+"""Names that the batch itself uses beside the run folders."""
 
-THREADS = ("IMG2WORLD_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+THREAD_VARIABLES = ("IMG2WORLD_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""Environment variables that limit the threads of a run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,14 +35,14 @@ class Entry:
 
     input: Path
     recipe: str = ""
-    """Empty: that of the batch."""
+    """Empty: the recipe of the batch."""
     name: str = ""
-    """Of its run folder; empty: the input's own."""
+    """Name of the run folder; empty: derived from the input."""
 
 
 @dataclass(kw_only=True)
 class Job:
-    """A run that is going on."""
+    """A run in progress."""
 
     entry: Entry
     process: subprocess.Popen[bytes]
@@ -53,11 +54,10 @@ class Job:
 
 
 def read_inputs(path: Path) -> list[Entry]:
-    """The inputs in a folder (pictures and videos right in it) or in a CSV file.
+    """Return the pictures and videos directly in a folder, or the inputs listed in a CSV file.
 
-    The CSV's columns are `input`, and if wanted `name` and `recipe`; a file without such a header is
-    read as one input per row, in the first column. Paths are relative to the list. Raises
-    Img2WorldError when there is nothing to do.
+    The columns of the file are `input` and, optionally, `name` and `recipe`; without a header the first column holds
+    the inputs. Paths are relative to the file. Raises Img2WorldError when there is no input.
     """
     if path.is_dir():
         files = sorted(item for item in path.iterdir() if item.is_file() and not item.name.startswith("."))
@@ -65,7 +65,9 @@ def read_inputs(path: Path) -> list[Entry]:
     else:
         entries = [_entry(row, path) for row in _read_rows(path)]
     if not entries:
-        raise Img2WorldError(f"there are no inputs in {path}", hint="give a folder of pictures, or a CSV of paths")
+        raise Img2WorldError(
+            f"there are no inputs in {path}", hint="give a folder of pictures, or a CSV file with a column `input`"
+        )
     return entries
 
 
@@ -78,11 +80,11 @@ def run_batch(
     changes: Sequence[str] = (),
     listen: Listener = nobody,
 ) -> list[Result]:
-    """Run every input, `jobs` at a time, and write summary.csv and summary.html; gives one result per input.
+    """Run every input, `jobs` at a time, write summary.csv and summary.html, and return one result per input.
 
-    Without a recipe each input gets the one for what it is. Whatever is done already is only checked,
-    and a failed input never stops the others. Raises RunFolderError when the folder cannot be written
-    or another batch is writing it.
+    Without a recipe each input gets the default one of its kind. Runs that are done and up to date are only checked;
+    an input that has changed is run again in its folder. A failed input does not stop the others. Raises
+    RunFolderError when the folder cannot be written or another batch is using it.
     """
     with clear_disk_errors(out, also=NO_ACCESS):
         (out / LOGS).mkdir(parents=True, exist_ok=True)
@@ -106,35 +108,35 @@ def run_batch(
 
 
 def name_entries(entries: Sequence[Entry], out: Path) -> list[Entry]:
-    """The entries, each with a name of its own that stays the same when the batch is called again."""
-    place = out / NAMES
+    """Return the entries with unique names, which stay the same when the batch is run again."""
+    path = out / NAMES
     try:
-        taken: dict[str, str] = json.loads(place.read_text(encoding="utf-8")) if place.exists() else {}
+        taken: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     except ValueError as error:
-        raise RunFolderError(f"the batch's list of names is broken: {place}", hint="remove it") from error
-    names = {where: name for name, where in taken.items()}
+        raise RunFolderError(f"the batch's list of names is broken: {path}", hint="remove the file") from error
+    names = {entry: name for name, entry in taken.items()}
     named = []
     for entry in entries:
-        where = f"{entry.input} {entry.name} {entry.recipe}".strip()
-        if where not in names:
+        key = f"{entry.input} {entry.name} {entry.recipe}".strip()
+        if key not in names:
             wanted = _folder_name(entry.name or entry.input.stem)
             candidates = [wanted, *(f"{wanted}-{i}" for i in range(2, len(entries) + len(taken) + 3))]
-            names[where] = next(name for name in candidates if name not in taken and name.lower() not in RESERVED)
-            taken[names[where]] = where
-        named.append(Entry(input=entry.input, recipe=entry.recipe, name=names[where]))
-    # Escapes, since a file name need not be UTF-8.
-    write_text(place, json.dumps(taken, indent=1) + "\n")
-    # The same input listed twice is one run.
+            names[key] = next(name for name in candidates if name not in taken and name.lower() not in RESERVED)
+            taken[names[key]] = key
+        named.append(Entry(input=entry.input, recipe=entry.recipe, name=names[key]))
+    # Escaped to ASCII, since a file name need not be UTF-8.
+    write_text(path, json.dumps(taken, indent=1) + "\n")
+    # An input that is listed twice is one run.
     return list({entry.name: entry for entry in named}.values())
 
 
 def _looks_usable(path: Path) -> bool:
-    """Whether a file in a folder is meant: a picture by its name, broken or not, or a video by its content."""
+    """Tell whether a file in a folder is an input: a picture by its name, even if broken, or a video by its content."""
     return path.suffix.lower() in (*SUFFIXES, ".gif", ".jfif", ".heic") or is_video(path)
 
 
 def _read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file by column."""
+    """Return the rows of a CSV file as mappings from column to cell."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = [row for row in csv.reader(file) if any(cell.strip() for cell in row)]
@@ -149,22 +151,24 @@ def _read_rows(path: Path) -> list[dict[str, str]]:
 
 
 def _entry(row: dict[str, str], path: Path) -> Entry:
-    """A row of a list as an entry."""
+    """Return a row of a list as an entry. Raises Img2WorldError when it has no input."""
     given = {name: row.get(name, "").strip() for name in ("input", "name", "recipe")}
     if not given["input"]:
-        raise Img2WorldError(f"a row of the list has no input, only {row}: {path}", hint="fill it in, or remove it")
-    place = (path.parent / Path(given["input"]).expanduser()).absolute()
-    return Entry(input=place, name=given["name"], recipe=given["recipe"])
+        raise Img2WorldError(
+            f"a row of the list has no input, only {row}: {path}", hint="fill it in, or remove the row"
+        )
+    source = (path.parent / Path(given["input"]).expanduser()).absolute()
+    return Entry(input=source, name=given["name"], recipe=given["recipe"])
 
 
 def _folder_name(text: str) -> str:
-    """Text as a file name that is safe everywhere."""
+    """Return text as a file name that is valid on every system."""
     kept = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in text).lstrip(".")
     return kept.encode()[:100].decode(errors="ignore") or "run"
 
 
 def _run_all(entries: Sequence[Entry], out: Path, jobs: int, options: Sequence[str], listen: Listener) -> Iterator[Job]:
-    """Run the entries, some at a time; gives each job when it has ended. Whoever stops early stops them all."""
+    """Run the entries, `jobs` at a time, and yield each job when it has ended; closing the iterator stops them all."""
     waiting, running = list(reversed(entries)), []
     with selectors.DefaultSelector() as selector:
         try:
@@ -181,15 +185,15 @@ def _run_all(entries: Sequence[Entry], out: Path, jobs: int, options: Sequence[s
 
 
 def _start(entry: Entry, out: Path, jobs: int, options: Sequence[str]) -> Job:
-    """Start one run."""
+    """Start the run of an entry as a process."""
     command = [sys.executable, "-P", "-m", "img2world.cli", "run", str(entry.input), "--json"]
     command += ["--out", str(out / entry.name), *options, *(["--recipe", entry.recipe] if entry.recipe else [])]
     command += ["--fresh"] if _has_changed(entry.input, out / entry.name) else []
     root = str(Path(__file__).parents[2])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}
     if jobs > 1:
-        share = str(max(1, usable_cores() // jobs))
-        environment = {**dict.fromkeys(THREADS, share), **environment}
+        threads = str(max(1, usable_cores() // jobs))
+        environment = {**dict.fromkeys(THREAD_VARIABLES, threads), **environment}
     log = out / LOGS / f"{entry.name}.log"
     with log.open("wb") as file:
         process = subprocess.Popen(
@@ -209,7 +213,7 @@ def _has_changed(path: Path, run: Path) -> bool:
 
 
 def _read_events(selector: selectors.BaseSelector, listen: Listener) -> list[Job]:
-    """Wait for something to happen, pass it on, and give the jobs that ended."""
+    """Wait for output of the runs, handle it, and return the jobs that have ended."""
     ended = []
     for key, _ in selector.select():
         job: Job = key.data
@@ -219,23 +223,23 @@ def _read_events(selector: selectors.BaseSelector, listen: Listener) -> list[Job
             ended.append(job)
         *lines, job.unread = (job.unread + data).split(b"\n")
         for line in lines:
-            _take(json.loads(line), job, listen)
+            _handle_event(json.loads(line), job, listen)
     return ended
 
 
-def _take(line: dict[str, Any], job: Job, listen: Listener) -> None:
-    """Keep or pass on what a run tells."""
-    if line["event"] == "finished":
-        job.report = line
-    elif line["event"] == "error":
-        job.error = f"{line['message']} ({line['hint']})"
-    elif line["event"] == "step":
+def _handle_event(event: dict[str, Any], job: Job, listen: Listener) -> None:
+    """Keep the report or the error of a run; pass its progress on."""
+    if event["event"] == "finished":
+        job.report = event
+    elif event["event"] == "error":
+        job.error = f"{event['message']} ({event['hint']})"
+    elif event["event"] == "step":
         seconds = time.perf_counter() - job.start
-        listen(Event(kind="step", stage=job.entry.name, done=line["done"], total=line["total"], seconds=seconds))
+        listen(Event(kind="step", stage=job.entry.name, done=event["done"], total=event["total"], seconds=seconds))
 
 
 def _finish(job: Job, listen: Listener) -> Result:
-    """What has become of a run that ended."""
+    """Return the result of a run that has ended."""
     code = job.process.wait()
     if job.process.stdout:
         job.process.stdout.close()
@@ -247,16 +251,16 @@ def _finish(job: Job, listen: Listener) -> Result:
     if code == 0:
         job.log.unlink(missing_ok=True)
     else:
-        error = job.error or _cause(code, job.log)
+        error = job.error or _failure_reason(code, job.log)
     return Result(
         input=str(job.entry.input), name=job.entry.name, state=state, error=error, seconds=seconds, metrics=metrics
     )
 
 
-def _cause(code: int, log: Path) -> str:
-    """Why a run ended that told no reason."""
+def _failure_reason(code: int, log: Path) -> str:
+    """Return why a run failed that reported no error."""
     if code == -signal.SIGKILL:
-        return "it was killed, most likely for want of memory (try fewer --jobs)"
+        return "it was killed, most likely because memory ran out (try fewer --jobs)"
     if code < 0:
         return f"it crashed: {signal.Signals(-code).name} (see {log})"
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
@@ -264,7 +268,7 @@ def _cause(code: int, log: Path) -> str:
 
 
 def _stop(running: Sequence[Job]) -> None:
-    """Interrupt what still runs, so that it can be resumed, and wait for it."""
+    """Interrupt the jobs that are still running, so that they can be resumed, and wait until they have ended."""
     for job in running:
         job.process.send_signal(signal.SIGINT)
     for job in running:

@@ -1,4 +1,4 @@
-"""The outcome of a batch as a table: summary.csv for programs, summary.html with thumbnails for people."""
+"""The results of a batch as tables: summary.csv for programs, summary.html with thumbnails for people."""
 
 import base64
 import csv
@@ -17,7 +17,7 @@ from img2world.runs.files import write_text
 PAGE, TABLE = "summary.html", "summary.csv"
 METRICS = ("heldout_psnr", "heldout_ssim", "train_psnr", "num_gaussians", "seconds", "peak_rss_gb")
 NUM_FRAMES, THUMBNAIL = 6, 128
-"""Frames shown of each run, and their longest side in pixels."""
+"""Number of frames shown of each run, and their longest side in pixels."""
 
 STYLE = """
 body { font: 14px/1.4 system-ui, sans-serif; margin: 2em; color: #222; background: #fff }
@@ -29,7 +29,7 @@ tr.failed { background: #fdecea } small { color: #666 }
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What became of one input."""
+    """The result of one input."""
 
     input: str
     name: str
@@ -41,7 +41,7 @@ class Result:
 
 
 def write_summary(results: Sequence[Result], out: Path) -> None:
-    """Write summary.csv and summary.html."""
+    """Write summary.csv and summary.html into a batch's folder."""
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["input", "name", "state", *METRICS, "error"])
@@ -66,7 +66,7 @@ def printable(text: str) -> str:
 
 
 def _row(result: Result, out: Path) -> str:
-    """One table row of summary.html."""
+    """Return the row of summary.html for one result."""
     name, folder = html.escape(result.name), quote(result.name)
     page = out / result.name / "exports" / "world.html"
     label = f'<a href="{folder}/exports/world.html">{name}</a>' if page.exists() else name
@@ -81,14 +81,14 @@ def _row(result: Result, out: Path) -> str:
 
 
 def _pictures(run: Path) -> list[Path]:
-    """The input of a run and some of its frames, evenly chosen."""
+    """Return the input of a run and evenly chosen frames, those that exist."""
     frames = sorted((run / "frames").glob("*.png"))
     chosen = np.linspace(0, len(frames) - 1, min(NUM_FRAMES, len(frames))).astype(int)
     return [path for path in [run / "input.png", *(frames[i] for i in chosen)] if path.exists()]
 
 
 def _thumbnail(path: Path) -> str:
-    """A small picture inside the page, so that the page is one file."""
+    """Return a small picture as an image element with its data inline, so that the page is one file."""
     with PillowImage.open(path) as picture:
         small = picture.convert("RGBA")
         small.thumbnail((THUMBNAIL, THUMBNAIL))

@@ -1,4 +1,4 @@
-"""The code that a result depends on: a module and everything of this package that it can reach."""
+"""The code that a result depends on: a module and everything in this package that it can reach."""
 
 import ast
 import re
@@ -13,7 +13,7 @@ from img2world.runs.files import digest_of, file_digest
 
 PACKAGE = "img2world"
 NAMED_MODULE = re.compile(rf"({PACKAGE}(?:\.\w+)+)(?::\w+)?")
-"""How modules are named that are imported by name or run in a process of their own."""
+"""Names of modules in strings: of backends in tables, and of child processes."""
 
 SOURCES = (".py", ".js", ".html", ".css")
 
@@ -22,9 +22,9 @@ SOURCES = (".py", ".js", ".html", ".css")
 def code_digest(*modules: str) -> str:
     """Return the SHA-256 of modules and of all modules, native modules and assets that they can reach.
 
-    Modules are found by their imports, wherever in a module these stand, and by their names in strings, as in tables of
-    backends and in calls of child processes. A package that is itself imported or named counts with its own
-    `__init__` only, one that is given in `modules` with everything below it.
+    Modules are found by imports anywhere in the source and by names in strings, as in tables of backends and calls of
+    child processes. A package that is reached counts with its `__init__` alone, one given in `modules` with everything
+    below it.
     """
     reached: set[str] = set()
     waiting = [found for module in modules for found in _submodules(module)]
@@ -39,10 +39,11 @@ def code_digest(*modules: str) -> str:
 def _submodules(module: str) -> Iterator[str]:
     """Yield a module and, if it is a package, all modules below it."""
     yield module
-    folder = _file(module).parent if _is_package(module) else None
-    for path in sorted(folder.rglob("*.py")) if folder else []:
-        parts = path.relative_to(folder).with_suffix("").parts
-        yield ".".join([module, *(part for part in parts if part != "__init__")])
+    if _is_package(module):
+        folder = _file(module).parent
+        for path in sorted(folder.rglob("*.py")):
+            parts = path.relative_to(folder).with_suffix("").parts
+            yield ".".join([module, *(part for part in parts if part != "__init__")])
 
 
 @cache

@@ -1,4 +1,4 @@
-"""What `img2world doctor` says of a video, a folder of frames, or a run."""
+"""The diagnosis that `img2world doctor` prints for a video, a folder of frames, or a run."""
 
 import json
 from collections.abc import Iterator
@@ -12,54 +12,51 @@ from img2world.runs.report import FINDINGS
 from img2world.runs.source import find_source
 from img2world.video.file import FileVideo
 
-LOOKED_AT, SIDE = 150, 320
-"""Frames of a video that are examined, and their longest side in pixels."""
+NUM_FRAMES, SIDE = 150, 320
+"""At most so many frames of a video are examined, and their longest side in pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Examination:
-    """What was found."""
+    """The findings about a video or a run, and how reliable its cameras are."""
 
     findings: list[VideoFinding]
-    looked_at: int
-    """Frames; 0 for a run that was examined before."""
+    num_frames: int
+    """Frames that were examined; 0 for a run, which was examined when it was made."""
     cameras: dict[str, Any] | None = None
-    """The report on the cameras of a run."""
+    """The report on the cameras of a run, if they have been found."""
 
     @property
     def rejected(self) -> bool:
-        """Whether a reconstruction would be invented."""
+        """Whether a reconstruction would not be supported by the video."""
         grade = (self.cameras or {}).get("grade")
         return grade == "D" or bool(rejects(self.findings))
 
     def summary(self) -> Iterator[str]:
-        """The last lines for people."""
+        """Yield the closing lines: cameras, their grade, and the verdict."""
         if self.cameras is not None:
             grade = f"grade {self.cameras['grade']}, " if "grade" in self.cameras else ""
             yield f"cameras: {grade}by {self.cameras['solver']}"
             yield from (f"{'':<9}{reason}" for reason in self.cameras.get("reasons", ()))
         if not self.findings:
-            yield (
-                f"nothing is wrong in {self.looked_at} frames" if self.looked_at else "nothing is wrong with the video"
-            )
-        yield "rejected" if self.rejected else "can be used"
+            yield f"no problems in {self.num_frames} frames" if self.num_frames else "no problems in the video"
+        yield "rejected" if self.rejected else "usable"
 
 
 def examine_path(path: Path) -> Examination:
-    """Look at a video, a folder of frames or a run. Raises an Img2WorldError when it is none of these."""
+    """Examine a video, a folder of frames or a run. Raises an Img2WorldError when the path is none of these."""
     if path.is_dir() and (path / MANIFEST).exists():
-        return _of_run(path)
+        return _examine_run(path)
     from img2world.doctor.video import examine_video
 
     source = find_source(path)
-    frames = FileVideo(path=str(source.path), num_frames=LOOKED_AT, size=SIDE, photo_size=SIDE, even=True).generate(
-        None, None
-    )
-    return Examination(findings=examine_video(frames), looked_at=len(frames))
+    video = FileVideo(path=str(source.path), num_frames=NUM_FRAMES, size=SIDE, photo_size=SIDE, even=True)
+    frames = video.generate(None, None)
+    return Examination(findings=examine_video(frames), num_frames=len(frames))
 
 
-def _of_run(run: Path) -> Examination:
-    """What the run's own stages have found."""
+def _examine_run(run: Path) -> Examination:
+    """Return what the stages of a run have found."""
     findings = findings_from_text((run / FINDINGS).read_text()) if (run / FINDINGS).exists() else []
     views = run / "views" / "transforms.json"
     table = json.loads(views.read_text()) if views.exists() else None
@@ -68,4 +65,4 @@ def _of_run(run: Path) -> Examination:
         from img2world.doctor.camera_motion import moving_subject
 
         findings.append(moving_subject(cameras["moving_share"], tuple(cameras["moving_frames"])))
-    return Examination(findings=findings, looked_at=0, cameras=cameras)
+    return Examination(findings=findings, num_frames=0, cameras=cameras)

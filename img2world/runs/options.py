@@ -1,4 +1,4 @@
-"""Options of backends: from text and TOML to the types in their annotations, and back to TOML."""
+"""Options of backends: converted from TOML to the types of their annotations, and back to TOML."""
 
 import ast
 import inspect
@@ -17,29 +17,29 @@ TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", s
 
 
 def did_you_mean(word: str, words: list[str]) -> str:
-    """The near misses of a word, or everything there is."""
+    """Return a hint that names the words most like a misspelled one, or all words where none is alike."""
     close = get_close_matches(word, words, n=3, cutoff=0.5)
-    return f"did you mean {' or '.join(close)}?" if close else f"there is {', '.join(words)}"
+    return f"did you mean {' or '.join(close)}?" if close else f"choose from {', '.join(words)}"
 
 
 def option_types(backend: type) -> dict[str, Any]:
-    """Name and annotation of each option of a backend."""
+    """Return the annotation of each option of a backend by name."""
     hints = get_type_hints(backend)
     return {field.name: hints[field.name] for field in fields(backend) if field.init}
 
 
 def option_docs(backend: type) -> dict[str, str]:
-    """The docstring below each option, where there is one; those of base classes first."""
+    """Return the docstring below each option that has one, those of base classes first."""
     docs = {}
-    for kind in reversed(backend.__mro__):
-        if is_dataclass(kind):
-            docs |= _docs_below(kind)
+    for base in reversed(backend.__mro__):
+        if is_dataclass(base):
+            docs |= _docs_below(base)
     return docs
 
 
-def _docs_below(kind: type) -> dict[str, str]:
-    """Of the options that a class itself has."""
-    body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
+def _docs_below(backend: type) -> dict[str, str]:
+    """Return the docstrings below the options that a class itself defines."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(backend))).body[0]
     assert isinstance(body, ast.ClassDef)
     docs = {}
     for option, after in zip(body.body, body.body[1:], strict=False):
@@ -68,7 +68,7 @@ def coerce(value: Any, wanted: Any, where: str) -> Any:
         return float(value)
     if wanted is Path and type(value) is str:
         return Path(value)
-    # type() and not isinstance(): True is no whole number.
+    # type(), not isinstance(): True is an int to Python, but not a whole number to a user.
     if origin is Literal and (type(value), value) not in [(type(choice), choice) for choice in inner]:
         raise RecipeError(
             f"{where} is {value!r}, needs one of {', '.join(map(str, inner))}",
@@ -80,12 +80,12 @@ def coerce(value: Any, wanted: Any, where: str) -> Any:
 
 
 def toml_text(value: Any) -> str:
-    """One option as TOML. None, which TOML lacks, is written as "none"."""
+    """Return a value as TOML. None, which TOML lacks, is written as "none"."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(toml_text(item) for item in value) + "]"
     if isinstance(value, (int, float)):
         return repr(value)
-    # A JSON string is a TOML string, but for the one control character that JSON leaves as it is.
+    # A JSON string is a TOML string, except for the one control character that JSON does not escape.
     return json.dumps("none" if value is None else str(value), ensure_ascii=False).replace("\x7f", "\\u007F")

@@ -1,4 +1,4 @@
-"""report.json: what came out of a run, in numbers."""
+"""report.json: the quality, the measures and the cost of a run."""
 
 import json
 import platform
@@ -13,26 +13,26 @@ from img2world.runs.files import write_text
 from img2world.runs.folder import RunFolder, StageRecord
 
 FINDINGS = "doctor.json"
-"""What the doctor says of the video, in the run folder."""
+"""File of the run folder that holds what the doctor found in the video."""
 
 PACKAGES = ("img2world", "numpy", "torch", "opencv-python-headless", "av", "pycolmap", "trimesh", "gsplat")
-"""Whose version may change a result."""
+"""Packages whose version may change a result."""
 
 
 def write_report(folder: RunFolder) -> dict[str, Any]:
-    """Sum up the stages that are done, write report.json and give what is in it."""
+    """Write report.json from the stages that are done, and return its content."""
     names = folder.manifest["stages"]
     records = {name: record for name in names if (record := folder.record(name))}
     if "machine" not in folder.manifest or "torch" in sys.modules:
-        folder.manifest["machine"] = machine()
+        folder.manifest["machine"] = describe_machine()
         folder.save()
     report = {
         "source": folder.manifest["source"],
         "seed": folder.manifest["seed"],
         "licence": folder.manifest.get("licence"),
-        "metrics": metrics_of(records),
-        "shares": _shares(records),
-        "findings": _json(folder.path / FINDINGS) if "doctor" in records else [],
+        "metrics": collect_metrics(records),
+        "shares": _pixel_fractions(records),
+        "findings": _read_json(folder.path / FINDINGS) if "doctor" in records else [],
         "cameras": _cameras(folder.path) if "poses" in records else None,
         "stages": {name: {"seconds": record.seconds, **record.metrics} for name, record in records.items()},
         "unfinished": [name for name in names if name not in records],
@@ -41,25 +41,25 @@ def write_report(folder: RunFolder) -> dict[str, Any]:
     return report
 
 
-def _json(path: Path) -> Any:
-    """What a JSON file holds."""
+def _read_json(path: Path) -> Any:
+    """Return the content of a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _cameras(folder: Path) -> dict[str, Any]:
-    """Which solver found the cameras, and how far they can be trusted; nothing more where they were told."""
-    views = _json(folder / "views" / "transforms.json")
+    """Return the report on the cameras, or the solver alone where the cameras are those of the video backend."""
+    views = _read_json(folder / "views" / "transforms.json")
     return views.get("pose_report") or {"solver": views["solver"]}
 
 
-def _shares(records: dict[str, StageRecord]) -> dict[str, float]:
-    """How much of the video's pixels the picture shows; empty when the video backend does not know."""
+def _pixel_fractions(records: dict[str, StageRecord]) -> dict[str, float]:
+    """Return the fractions of the video's pixels by origin; empty when the video backend does not know them."""
     metrics = records["video"].metrics if "video" in records else {}
     return {name: metrics[name] for name in ("seen", "continued", "invented") if name in metrics}
 
 
-def metrics_of(records: dict[str, StageRecord]) -> dict[str, float]:
-    """The figures of a run: quality, facts of the files, seconds per stage and in all, and memory."""
+def collect_metrics(records: dict[str, StageRecord]) -> dict[str, float]:
+    """Return the metrics of a run: quality, facts about the files, seconds per stage and in total, peak memory."""
     metrics: dict[str, float] = dict(records["splat"].metrics) if "splat" in records else {}
     seconds: dict[str, float] = {}
     for name, record in records.items():
@@ -72,14 +72,14 @@ def metrics_of(records: dict[str, StageRecord]) -> dict[str, float]:
 
 
 def summary_lines(out: Path, report: dict[str, Any]) -> Iterator[str]:
-    """Where to look, and how good it is, for people."""
+    """Yield the lines that end a run: where the results are and how good they are."""
     metrics, page = report["metrics"], out / "exports" / "world.html"
     yield ""
     for label, place in {"video": "video.mp4", "files": "exports", "report": "report.json"}.items():
         if (out / place).exists():
             yield f"  {label:<8}{out / place}"
-    figures = {"heldout_psnr": "{:.1f} dB on views it never saw", "peak_rss_gb": "{:.1f} GB", "seconds": "{:.0f} s"}
-    known = [form.format(metrics[name]) for name, form in figures.items() if name in metrics]
+    figures = {"heldout_psnr": "{:.1f} dB on held-out views", "peak_rss_gb": "{:.1f} GB", "seconds": "{:.0f} s"}
+    known = [text.format(metrics[name]) for name, text in figures.items() if name in metrics]
     yield f"  {'result':<8}{', '.join(known)}"
     cameras = report["cameras"] or {}
     if "grade" in cameras:
@@ -95,15 +95,15 @@ def summary_lines(out: Path, report: dict[str, Any]) -> Iterator[str]:
         yield f"  {'look':<8}{command}    or open {page} in a browser"
 
 
-def machine() -> dict[str, Any]:
-    """What a result may depend on beside the recipe: versions and device."""
+def describe_machine() -> dict[str, Any]:
+    """Return what a result may depend on in addition to the recipe: versions and device."""
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
             versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    # Whoever needs torch has imported it by now; importing it only to ask takes seconds.
+    # A stage that needs torch has imported it by now; importing it just to ask takes seconds.
     torch = sys.modules.get("torch")
     device = torch.cuda.get_device_name() if torch and torch.cuda.is_available() else "cpu"
     return {"device": device, "machine": platform.machine(), "system": platform.system(), "versions": versions}

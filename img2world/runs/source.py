@@ -1,4 +1,4 @@
-"""What a run starts from: a picture, a video or a folder of photos, told apart by their content."""
+"""The input of a run: a picture, a video or a folder of photos, recognised by content."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,12 +14,12 @@ from img2world.runs.folder import MANIFEST, read_manifest
 from img2world.video.file import MPEGTS_PACKET, PICTURE_BRANDS, SIGNATURES
 from img2world.video.photos import picture_paths
 
-Kind = Literal["picture", "video", "photos"]
-RECIPES: dict[Kind, str] = {"picture": "auto", "video": "video", "photos": "photos"}
-"""The recipe for a source when none is asked for."""
+SourceKind = Literal["picture", "video", "photos"]
+RECIPES: dict[SourceKind, str] = {"picture": "auto", "video": "video", "photos": "photos"}
+"""The default recipe for each kind of source."""
 
 PHOTOS_FOLDER = "images"
-"""Where COLMAP and nerfstudio datasets keep their photos, beside files of other kinds."""
+"""Subfolder in which COLMAP and nerfstudio datasets keep their photos."""
 
 MASKS_FOLDER = "masks"
 """Subfolder of a folder of photos that may hold a mask for each of them."""
@@ -29,43 +29,43 @@ MASKS_FOLDER = "masks"
 class Source:
     """A picture, a video or a folder of photos."""
 
-    kind: Kind
+    kind: SourceKind
     path: Path
     known_digest: str = ""
-    """Of a source that a run has read before, and that may be gone by now."""
+    """Digest noted by the run that read the source, which may no longer exist; empty: computed when needed."""
 
     @property
     def name(self) -> str:
-        """What a run of it is called."""
+        """Name of the run folder that is made from it by default."""
         folder = self.path.parent if self.path.name == PHOTOS_FOLDER else self.path
         return (self.path.stem if self.path.is_file() else folder.name) or "world"
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the content."""
+        """SHA-256 of the content, see `source_digest`."""
         return self.known_digest or source_digest(self.path)
 
 
 def find_source(path: Path) -> Source:
-    """Say what a path holds. Raises ImageError when it is missing, empty or cannot be read.
+    """Return what a path holds. Raises ImageError when it is missing, empty or cannot be read.
 
-    A file that is no video counts as a picture; whether it really is one shows when it is read.
+    A file that is not a video counts as a picture; whether it is one is checked when it is read.
     """
     path = path.expanduser().absolute()
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise ImageError(
-            f"this is neither a file nor a folder: {path}", hint="save the picture or video to a file and give that"
+            f"this is neither a file nor a folder: {path}", hint="save the picture or video to a file and pass that"
         )
     if path.is_dir():
         if (path / MANIFEST).exists():
             raise ImageError(
-                f"this is the folder of a run, not a source: {path}",
-                hint="look at it with `img2world view`, or go on with `img2world splat` or `img2world export`",
+                f"this is a run folder, not a picture, video or folder of photos: {path}",
+                hint="look at it with `img2world view`, or continue it with `img2world splat` or `img2world export`",
             )
         if (path / PHOTOS_FOLDER).is_dir():
             path = path / PHOTOS_FOLDER
         if not any(item.is_file() and not item.name.startswith(".") for item in path.iterdir()):
-            raise ImageError(f"the folder holds no files, needs photos: {path}", hint="put the photos right into it")
+            raise ImageError(f"the folder holds no files, needs photos: {path}", hint="put the photos directly into it")
         return Source(kind="photos", path=path)
     return Source(kind="video" if is_video(path) else "picture", path=path)
 
@@ -83,16 +83,16 @@ def source_digest(path: Path) -> str:
 
 
 def source_of_run(run: Path) -> Source:
-    """The source that a run folder was made from. Raises RunFolderError when it is no run folder."""
+    """Return the source that a run folder was made from. Raises RunFolderError when it is not a run folder."""
     try:
-        about = read_manifest(run)["source"]
-        return Source(kind=about["kind"], path=Path(about["path"]), known_digest=about["sha256"])
+        entry = read_manifest(run)["source"]
+        return Source(kind=entry["kind"], path=Path(entry["path"]), known_digest=entry["sha256"])
     except KeyError as error:
-        raise RunFolderError(f"the run never began: {run}", hint="call `img2world run` again") from error
+        raise RunFolderError(f"the run has not started yet: {run}", hint="run `img2world run` again") from error
 
 
 def is_video(path: Path) -> bool:
-    """Whether a file begins as a video does. A GIF counts as one only when it moves."""
+    """Tell whether a file begins like a video. A GIF counts as one only when it is animated."""
     try:
         with path.open("rb") as file:
             start = file.read(2 * MPEGTS_PACKET + 1)
@@ -102,20 +102,20 @@ def is_video(path: Path) -> bool:
         ) from error
     if start[4:8] == b"ftyp" and start[8:12] in PICTURE_BRANDS:
         return False
-    forms = [
+    formats = [
         name for name, marks in SIGNATURES.items() if any(start[at : at + len(mark)] == mark for at, mark in marks)
     ]
-    if "gif" in forms:
+    if "gif" in formats:
         return _is_animated(path)
-    # One byte is too little to tell a transport stream by; it comes again with every packet.
-    return forms not in ([], ["mpegts"]) or start[::MPEGTS_PACKET] == b"\x47" * 3
+    # One byte does not identify a transport stream; it repeats with every packet.
+    return formats not in ([], ["mpegts"]) or start[::MPEGTS_PACKET] == b"\x47" * 3
 
 
 def _is_animated(path: Path) -> bool:
-    """Whether a GIF has more than one picture."""
+    """Tell whether a GIF has more than one frame."""
     try:
         with PillowImage.open(path) as picture:
             return getattr(picture, "is_animated", False)
     except DECODE_ERRORS:
-        # A broken file; reading it as a picture will say so.
+        # The file is broken, which reading it as a picture will report.
         return False

@@ -4,7 +4,7 @@ import json
 import pytest
 from rich.console import Console
 
-from img2world.cli.progress import bars, json_lines, json_text, plain_lines
+from img2world.cli.progress import bar_listener, format_json, json_listener, line_listener
 from img2world.runs.folder import Event
 
 
@@ -26,7 +26,7 @@ def tell(listener):
 
 
 def test_plain_lines_are_few_and_say_what_is_left():
-    assert tell(plain_lines) == [
+    assert tell(line_listener) == [
         "splat …",
         "splat  100 of 250, 15 s left  psnr 21",
         "splat  200 of 250, 5 s left  psnr 22",
@@ -36,7 +36,7 @@ def test_plain_lines_are_few_and_say_what_is_left():
 
 
 def test_json_lines_are_objects_and_not_too_many():
-    lines = [json.loads(line) for line in tell(json_lines)]
+    lines = [json.loads(line) for line in tell(json_listener)]
     assert lines[0] == {"event": "start", "stage": "splat"}
     steps = [line for line in lines if line["event"] == "step"]
     assert 100 < len(steps) < 130
@@ -47,13 +47,13 @@ def test_json_lines_are_objects_and_not_too_many():
 
 
 def test_numbers_that_json_lacks_become_null():
-    text = json_text({"a": float("nan"), "b": {"c": float("inf"), "d": 1.5}, "e": "ü"})
+    text = format_json({"a": float("nan"), "b": {"c": float("inf"), "d": 1.5}, "e": "ü"})
     assert json.loads(text, parse_constant=pytest.fail) == {"a": None, "b": {"c": None, "d": 1.5}, "e": "ü"}
 
 
 def test_bars_show_step_speed_and_quality():
     screen = io.StringIO()
-    with bars(Console(file=screen, force_terminal=True, width=120)) as listen:
+    with bar_listener(Console(file=screen, force_terminal=True, width=120)) as listen:
         for event in story():
             listen(event)
     last = screen.getvalue().split("export.ply")[-2]

@@ -14,22 +14,22 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "video"))
 
 @pytest.fixture
 def call(monkeypatch, capsys, tmp_path):
-    """Calls the program in this process, with settings of its own; gives exit code, standard output and error."""
+    """Return a function that calls the program in this process, with its own settings: exit code, stdout, stderr."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 
     def call(*words):
         monkeypatch.setattr(sys, "argv", ["img2world", *map(str, words)])
         with pytest.raises(SystemExit) as ended:
             main()
-        shown = capsys.readouterr()
-        return ended.value.code or 0, shown.out, shown.err
+        captured = capsys.readouterr()
+        return ended.value.code or 0, captured.out, captured.err
 
     return call
 
 
 @pytest.fixture(scope="session")
 def tiny_ltx(tmp_path_factory):
-    """A tiny checkpoint of LTX-Video."""
+    """Return a tiny checkpoint of LTX-Video."""
     torch = pytest.importorskip("torch")
     pytest.importorskip("diffusers")
     from tiny_checkpoints import MAKERS
@@ -41,7 +41,7 @@ def tiny_ltx(tmp_path_factory):
     return path
 
 
-def test_cards_are_whole():
+def test_cards_are_complete():
     assert set(CARDS) < set(VIDEOS)
     for card in CARDS.values():
         assert card.width % card.multiple == card.height % card.multiple == 0
@@ -53,70 +53,70 @@ def test_cards_are_whole():
         assert "(" in card.vram  # the source of the figure
 
 
-def test_list_shows_size_memory_licence_and_place(call):
+def test_list_shows_repository_memory_licence_and_folder(call):
     pytest.importorskip("huggingface_hub")
-    code, shown, _ = call("models", "list")
+    code, stdout, _ = call("models", "list")
     assert code == 0
     for name, card in CARDS.items():
-        assert f"{name:<12} {card.repository}" in shown
-        assert card.licence.verdict in shown
-        assert card.vram in shown
-    assert "territory: not in the European Union" in shown
+        assert f"{name:<12} {card.repository}" in stdout
+        assert card.licence.verdict in stdout
+        assert card.vram in stdout
+    assert "territory: not in the European Union" in stdout
 
 
 def test_use_then_check_makes_a_tiny_clip(call, tiny_ltx):
-    code, shown, _ = call("models", "use", "ltx", tiny_ltx)
+    code, stdout, _ = call("models", "use", "ltx", tiny_ltx)
     assert code == 0
-    assert f"ltx uses {tiny_ltx}" in shown
+    assert f"ltx uses {tiny_ltx}" in stdout
     assert f"GB in {tiny_ltx}" in call("models", "list")[1]
-    code, shown, _ = call("models", "check", "ltx")
+    code, stdout, _ = call("models", "check", "ltx")
     assert code == 0
-    assert "a clip of 121 frames of 704x512: weights 0.0 GB" in shown
-    assert "tried: 9 frames of 64x64" in shown
-    assert "may be sold: under conditions" in shown
+    assert "a full clip of 121 frames of 704x512: weights 0.0 GB" in stdout
+    assert "tested: 9 frames of 64x64" in stdout
+    assert "may be sold: under conditions" in stdout
 
 
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["get", "nano"], 1, "no big model nano"),
+        (["get", "nano"], 1, "no video model nano"),
         (["check", "wann"], 1, "did you mean wan"),
         (["use", "ltx", "none"], 1, "no checkpoint of diffusers"),
         (["check", "hunyuan"], 1, "are not on this machine"),
-        (["use", "ltx"], 2, "use needs a name and a folder"),
-        (["nano", "more"], 2, "nano needs nothing after it"),
+        (["use", "ltx"], 2, "`models use` takes a name and a folder"),
+        (["nano", "more"], 2, "`models nano` takes no further words"),
     ],
 )
-def test_wrong_words_are_one_line(call, words, code, message):
+def test_wrong_arguments_are_one_line(call, words, code, message):
     pytest.importorskip("huggingface_hub")
-    found, _, told = call("models", *words)
+    found, _, stderr = call("models", *words)
     assert found == code
-    assert message in told
-    assert "Traceback" not in told
+    assert message in stderr
+    assert "Traceback" not in stderr
 
 
 def test_an_unreachable_hub_is_one_line(command, tmp_path):
     pytest.importorskip("huggingface_hub")
     # Nothing listens at this port.
-    place = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path)}
-    done = command("models", "get", "svd", env={**os.environ, **place})
+    hub = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path)}
+    done = command("models", "get", "svd", env={**os.environ, **hub})
     assert done.returncode == 1
-    assert "the weights of svd cannot be fetched" in done.stderr
+    assert "the weights of svd cannot be downloaded" in done.stderr
     assert "hint: check the connection" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_the_verdict_travels_with_the_world(call, picture, tiny_ltx, tmp_path):
+def test_licence_verdict_is_in_every_report_of_a_world(call, picture, tiny_ltx, tmp_path):
     sets = [
         "trajectory.size=64", "trajectory.num_views=9", "trajectory.name=arc", "video.name=ltx", "video.kind=scene",
         f"video.checkpoint={tiny_ltx}", "video.width=128", "video.height=96", "video.num_frames=9", "video.steps=1",
         "splat.steps=5", "splat.max_gaussians=300", "export.formats=ply",
     ]  # fmt: skip
     words = [word for change in sets for word in ("--set", change)]
-    code, shown, told = call("run", picture, "--out", tmp_path / "run", *words)
-    assert code == 0, told
+    code, stdout, stderr = call("run", picture, "--out", tmp_path / "run", *words)
+    assert code == 0, stderr
     verdict = CARDS["ltx"].licence.verdict
-    assert f"ltx: {verdict}" in shown
+    assert f"ltx: {verdict}" in stdout
     note = json.loads((tmp_path / "run" / "run.json").read_text())["licence"]
     assert note["verdict"] == verdict
     assert note["weights"] == str(tiny_ltx)
@@ -126,13 +126,13 @@ def test_the_verdict_travels_with_the_world(call, picture, tiny_ltx, tmp_path):
     assert "may have another licence" in text
     assert str(tiny_ltx) in (tmp_path / "run" / "recipe.toml").read_text()
     # With our own generator nothing of it is left.
-    code, _, told = call("export", tmp_path / "run", "--set", "video.name=nano")
-    assert code == 0, told
+    code, _, stderr = call("export", tmp_path / "run", "--set", "video.name=nano")
+    assert code == 0, stderr
     assert json.loads((tmp_path / "run" / "run.json").read_text())["licence"] is None
     assert not (tmp_path / "run" / "exports" / "LICENCE.txt").exists()
 
 
-def test_a_gpu_with_weights_changes_the_default(monkeypatch, tmp_path):
+def test_recipe_is_gpu_where_a_gpu_and_weights_are(monkeypatch, tmp_path):
     torch = pytest.importorskip("torch")
     pytest.importorskip("diffusers")
     from tiny_checkpoints import MAKERS

@@ -95,7 +95,7 @@ def test_path_of_a_source_becomes_absolute(monkeypatch, tmp_path):
         ("splat.backend=nativ", "needs one of", "did you mean native"),
         ("export.formats=plx", "no plx", "did you mean ply"),
         ("export.mesh.max_face=1", "export.mesh has no max_face", "did you mean max_faces"),
-        ("export.nerf.x=1", "export has no nerf", "there is"),
+        ("export.nerf.x=1", "export has no nerf", "choose from"),
         ("export.mesh=3", "needs a section", "export.mesh"),
         ("seed=-1", "seed is -1", "seed"),
         ("steps=3", "cannot set", "section.field=value"),

@@ -62,4 +62,4 @@ def test_the_command_takes_it(command, tmp_path):
     assert (first != plain.rgb[0]).any()
     done = command("run", tmp_path / "photo.png", "--image", tmp_path / "photo.png")
     assert done.returncode == 1
-    assert "--image ties a frame of a video" in done.stderr
+    assert "--image needs a video, this is a " in done.stderr
