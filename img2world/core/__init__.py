@@ -1,1 +1,1 @@
-"""The values that pass between stages, and the conventions they are written in."""
+"""The values that pass between stages, the conventions they use, and what all stages share."""

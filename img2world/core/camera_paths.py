@@ -1,7 +1,7 @@
-"""Camera paths: where the wanted cameras stand, and where they look.
+"""Camera paths: poses along orbits, arcs, spirals and dollies, and paths read from files.
 
-Angles are in radians. An azimuth of 0 is the input camera; a positive azimuth moves the camera to its
-own right. A positive elevation moves it up. All paths look at the origin unless said otherwise.
+Angles are in radians. Azimuth 0 is the input camera; a positive azimuth moves the camera to its own right, a positive
+elevation moves it up. All cameras look at the origin unless stated otherwise.
 """
 
 import json
@@ -21,16 +21,16 @@ UP_IN_WORLD = np.array([0.0, -1.0, 0.0])
 def look_at(
     center: Float[np.ndarray, "3"], target: Float[np.ndarray, "3"], up: Float[np.ndarray, "3"] = UP_IN_WORLD
 ) -> Float[np.ndarray, "4 4"]:
-    """Pose of a camera at `center` whose +Z axis points at `target` and whose picture is upright.
+    """Return the pose of a camera at `center` whose +Z axis points at `target` and whose picture is upright.
 
-    Raises CameraError when the direction is undefined: no distance, or looking along `up`.
+    Raises CameraError when the pose is undefined: `target` equals `center`, or lies along `up` from it.
     """
     forward = np.asarray(target, np.float64) - center
     right = np.cross(forward, up)
     if np.linalg.norm(forward) < 1e-9 or np.linalg.norm(right) < 1e-6 * np.linalg.norm(forward):
         raise CameraError(
             f"a camera at {np.round(center, 3).tolist()} cannot look at {np.round(target, 3).tolist()}",
-            hint="keep the target away from the camera and not straight above or below it",
+            hint="keep the target away from the camera, and not straight above or below it",
         )
     forward, right = forward / np.linalg.norm(forward), right / np.linalg.norm(right)
     world_from_cam = np.eye(4)
@@ -40,7 +40,7 @@ def look_at(
 
 
 def orbit_center(azimuth: float, elevation: float, radius: float = INPUT_DISTANCE) -> Float[np.ndarray, "3"]:
-    """A place on the sphere about the origin."""
+    """Return the point at an azimuth and an elevation on a sphere about the origin."""
     flat = np.cos(elevation)
     return radius * np.array([flat * np.sin(azimuth), -np.sin(elevation), -flat * np.cos(azimuth)])
 
@@ -48,7 +48,7 @@ def orbit_center(azimuth: float, elevation: float, radius: float = INPUT_DISTANC
 def on_sphere(
     azimuths: Float[np.ndarray, "V"], elevations: Float[np.ndarray, "V"], radius: float = INPUT_DISTANCE
 ) -> Float32[np.ndarray, "V 4 4"]:
-    """Poses on the sphere about the origin, looking at it."""
+    """Return poses on a sphere about the origin, looking at it."""
     poses = [
         look_at(orbit_center(float(azimuth), float(elevation), radius), np.zeros(3))
         for azimuth, elevation in zip(azimuths, elevations, strict=True)
@@ -57,31 +57,31 @@ def on_sphere(
 
 
 def orbit(num_views: int, *, elevation: float = 0.0, radius: float = INPUT_DISTANCE) -> Float32[np.ndarray, "V 4 4"]:
-    """A closed circle at one elevation; the view after the last would be the first."""
+    """Return a closed circle at one elevation; the pose after the last would be the first."""
     azimuths = np.arange(num_views) * (2 * np.pi / num_views)
     return on_sphere(azimuths, np.full(num_views, elevation), radius)
 
 
 def dynamic_orbit(num_views: int, *, amplitude: float, elevation: float = 0.0) -> Float32[np.ndarray, "V 4 4"]:
-    """A closed circle whose elevation rises and falls twice, so that top and underside are seen too."""
+    """Return a closed circle whose elevation rises and falls twice, so that top and underside are seen too."""
     azimuths = np.arange(num_views) * (2 * np.pi / num_views)
     return on_sphere(azimuths, elevation + amplitude * np.sin(2 * azimuths))
 
 
 def tilt(elevation: float) -> Float[np.ndarray, "4 4"]:
-    """From a world that stands upright to that of an input camera which looks down on it."""
+    """Return the transform from an upright world to the world of an input camera at an elevation above the origin."""
     matrix = np.eye(4)
     matrix[:3, :3] = look_at(orbit_center(0.0, elevation), np.zeros(3))[:3, :3].T
     return matrix
 
 
 def tilted(poses: Float32[np.ndarray, "V 4 4"], elevation: float) -> Float32[np.ndarray, "V 4 4"]:
-    """Poses of the upright world in that of the input camera."""
+    """Transform poses from the upright world to that of an input camera at an elevation, see `tilt`."""
     return (tilt(elevation) @ poses.astype(np.float64)).astype(np.float32)
 
 
 def arc(num_views: int, *, half_azimuth: float, half_elevation: float = 0.0) -> Float32[np.ndarray, "V 4 4"]:
-    """A figure of eight before the scene: right, left and back to where it began, with a slight rise and fall."""
+    """Return a closed figure of eight in front of the scene: to the right, to the left and back, rising and falling."""
     phase = np.arange(num_views) * (2 * np.pi / num_views)
     return on_sphere(half_azimuth * np.sin(phase), half_elevation * np.sin(2 * phase))
 
@@ -89,21 +89,21 @@ def arc(num_views: int, *, half_azimuth: float, half_elevation: float = 0.0) -> 
 def spiral(
     num_views: int, *, half_azimuth: float, half_elevation: float, turns: int = 2
 ) -> Float32[np.ndarray, "V 4 4"]:
-    """A growing spiral before the scene, starting at the input camera."""
-    share = np.linspace(0, 1, num_views)
-    phase = 2 * np.pi * turns * share
-    return on_sphere(half_azimuth * share * np.sin(phase), half_elevation * share * (np.cos(phase)))
+    """Return a growing spiral in front of the scene that starts at the input camera."""
+    fraction = np.linspace(0, 1, num_views)
+    phase = 2 * np.pi * turns * fraction
+    return on_sphere(half_azimuth * fraction * np.sin(phase), half_elevation * fraction * np.cos(phase))
 
 
 def dolly(num_views: int, *, distance: float) -> Float32[np.ndarray, "V 4 4"]:
-    """Straight forward along the input camera's view (backward where `distance` is negative)."""
+    """Return a straight path along the view of the input camera, backward where `distance` is negative."""
     poses = np.tile(np.eye(4, dtype=np.float32), (num_views, 1, 1))
     poses[:, 2, 3] = -INPUT_DISTANCE + np.linspace(0, distance, num_views)
     return poses
 
 
 def interpolate(cameras: Cameras, num_views: int) -> Cameras:
-    """A smooth path of `num_views` through the cameras in their order, with spherical interpolation."""
+    """Return a path of `num_views` cameras through the given ones in their order, with rotations by slerp."""
     place = np.linspace(0, len(cameras) - 1, num_views)
     low = np.minimum(place.astype(int), max(len(cameras) - 2, 0))
     high = np.minimum(low + 1, len(cameras) - 1)
@@ -122,10 +122,10 @@ def interpolate(cameras: Cameras, num_views: int) -> Cameras:
 
 
 def load_trajectory(path: Path) -> Cameras:
-    """Cameras from a transforms.json, a JSON list of poses or an npz file.
+    """Read cameras from a transforms.json, or from a JSON or npz file of our own form.
 
-    The npz and the list form hold `world_from_cam` [V, 4, 4], `intrinsics` [V, 3, 3] or [3, 3] in
-    pixels, `width` and `height`, in our conventions (OpenCV axes). Raises CameraError.
+    Our own form has `world_from_cam` [V, 4, 4], `intrinsics` [V, 3, 3] or [3, 3] in pixels, `width` and `height`, in
+    our conventions (OpenCV axes). Raises CameraError when the file cannot be read or used.
     """
     hint = "needs a transforms.json, or world_from_cam, intrinsics, width and height in a .json or .npz file"
     try:

@@ -1,4 +1,4 @@
-"""Pinhole cameras and their file form."""
+"""Pinhole cameras, and transforms.json, the file they are stored in."""
 
 import json
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ from img2world.core.errors import CameraError
 
 @dataclass(frozen=True, kw_only=True)
 class Cameras:
-    """Pinhole cameras, one per view, all of one picture size."""
+    """Pinhole cameras, one per view, with pictures of one size."""
 
     world_from_cam: Float32[np.ndarray, "V 4 4"]
     intrinsics: Float32[np.ndarray, "V 3 3"]
-    """In pixels, with the centre of the first pixel at (0.5, 0.5)."""
+    """In pixels; the centre of the first pixel is (0.5, 0.5)."""
     width: int
     height: int
 
@@ -30,11 +30,14 @@ class Cameras:
         check_finite(world_from_cam=poses, intrinsics=intrinsics)
         rotation = poses[:, :3, :3]
         if not np.allclose(rotation @ rotation.transpose(0, 2, 1), np.eye(3), atol=1e-3):
-            raise CameraError("a camera pose is not a rotation and a translation", hint="scaled poses are not allowed")
+            raise CameraError(
+                "a camera pose is not a rotation and a translation",
+                hint="remove scale, shear and mirroring from the poses",
+            )
         if self.width < 1 or self.height < 1 or (intrinsics[:, [0, 1], [0, 1]] <= 0).any():
             raise CameraError(
                 f"cameras have size {self.width}x{self.height} and focal lengths {intrinsics[:, 0, 0].tolist()[:3]}",
-                hint="size and focal length must be above zero",
+                hint="size and focal lengths must be positive",
             )
 
     def __len__(self) -> int:
@@ -42,7 +45,7 @@ class Cameras:
 
     @property
     def cam_from_world(self) -> Float32[np.ndarray, "V 4 4"]:
-        """World to camera. Inverted as a rigid motion, so that no precision is lost."""
+        """World to camera. Inverted as rigid transforms, so that no precision is lost."""
         inverse = np.zeros_like(self.world_from_cam)
         rotation = self.world_from_cam[:, :3, :3].transpose(0, 2, 1)
         inverse[:, :3, :3] = rotation
@@ -52,27 +55,27 @@ class Cameras:
 
     @property
     def centers_in_world(self) -> Float32[np.ndarray, "V 3"]:
-        """Where the cameras stand."""
+        """Positions of the cameras in the world."""
         return self.world_from_cam[:, :3, 3]
 
     def transformed(self, target_from_source: Float[np.ndarray, "4 4"]) -> "Cameras":
-        """The cameras in a world that is turned, moved and uniformly scaled."""
+        """Return the cameras in a world that is rotated, translated and uniformly scaled."""
         poses = target_from_source.astype(np.float64) @ self.world_from_cam
         poses[:, :3, :3] /= np.cbrt(np.linalg.det(target_from_source[:3, :3]))
         return replace(self, world_from_cam=poses.astype(np.float32))
 
     def select(self, index: slice | np.ndarray | list[int]) -> "Cameras":
-        """Some of the cameras, in the order of the index."""
+        """Return some of the cameras, in the order of the index."""
         return replace(self, world_from_cam=self.world_from_cam[index], intrinsics=self.intrinsics[index])
 
     def resized(self, width: int, height: int) -> "Cameras":
-        """The same cameras on a picture that was scaled to another size."""
+        """Return the cameras of the same pictures scaled to another size."""
         scale = np.array([width / self.width, height / self.height, 1.0], np.float32)
         return replace(self, intrinsics=self.intrinsics * scale[:, None], width=width, height=height)
 
 
 def joined(parts: Sequence["Cameras"]) -> "Cameras":
-    """The cameras of all parts in a row; their pictures have the size of the first's."""
+    """Concatenate cameras; the pictures of all must have the size of the first."""
     return replace(
         parts[0],
         world_from_cam=np.concatenate([part.world_from_cam for part in parts]),
@@ -81,13 +84,13 @@ def joined(parts: Sequence["Cameras"]) -> "Cameras":
 
 
 def intrinsics_from_fov(fov_x: float, width: int, height: int) -> Float32[np.ndarray, "3 3"]:
-    """Intrinsics of a centred camera with square pixels and the given horizontal field of view."""
+    """Return the intrinsics of a centred camera with square pixels and a horizontal field of view in radians."""
     focal = 0.5 * width / np.tan(0.5 * fov_x)
     return np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]], np.float32)
 
 
 def transforms_from_cameras(cameras: Cameras, image_paths: list[str]) -> dict:
-    """The cameras in nerfstudio's transforms.json form (OpenGL camera axes, +Z up world).
+    """Return the cameras as nerfstudio's transforms.json (OpenGL camera axes, +Z up world).
 
     Source: docs.nerf.studio, "Data conventions".
     """
@@ -108,7 +111,7 @@ def transforms_from_cameras(cameras: Cameras, image_paths: list[str]) -> dict:
 
 
 def cameras_from_transforms(transforms: dict) -> Cameras:
-    """Read nerfstudio's transforms.json form, with per-frame or shared intrinsics.
+    """Return the cameras of a nerfstudio transforms.json, with per-frame or shared intrinsics.
 
     Raises CameraError when a key is missing or the frames differ in size.
     """
@@ -137,7 +140,7 @@ def cameras_from_transforms(transforms: dict) -> Cameras:
 
 
 def save_cameras(cameras: Cameras, path: Path, image_paths: list[str] | None = None) -> None:
-    """Write the cameras as a transforms.json."""
+    """Write cameras as a transforms.json; the images are named 0000.png and so on where no paths are given."""
     names = image_paths or [f"{i:04d}.png" for i in range(len(cameras))]
     path.write_text(json.dumps(transforms_from_cameras(cameras, names), indent=1) + "\n")
 

@@ -1,7 +1,7 @@
-"""Work in a child process: for libraries that may crash, hang or fill the memory on bad input.
+"""Work in a child process, for libraries that may crash, hang or exhaust the memory on bad input.
 
-The parent calls `run_child`, and the child's module calls `answer` when it is run. They talk by JSON
-lines on the child's standard output: progress, and an error that the user can act on.
+The parent calls `run_child`; the module that it runs in the child calls `answer`. The child reports progress, and
+errors that the user can act on, as lines of JSON on its standard output.
 """
 
 import ctypes
@@ -23,21 +23,21 @@ MAX_MEMORY = 16 << 30
 """Bytes of address space a child may take."""
 
 PR_SET_PDEATHSIG = 1
-"""Linux, prctl(2): the signal a process gets when its parent ends."""
+"""prctl(2), Linux: the signal that a process receives when its parent ends."""
 
 
 def run_child(
     module: str, options: dict, *, time_limit: float, error: type[Img2WorldError], progress: Progress = silent
 ) -> None:
-    """Run `python -m module` with options that JSON can hold, and wait until it has done its work.
+    """Run `python -m module` with options that JSON can represent, and wait for its end.
 
-    Raises `error` when the child reports one, crashes, or takes longer than `time_limit` seconds. The child
-    ends with us: on Ctrl-C, on any exception that `progress` raises, and when we are killed.
+    Raises `error` when the child reports one, crashes, or takes longer than `time_limit` seconds. The child does not
+    outlive its parent: it ends on Ctrl-C, on any exception that `progress` raises, and when the parent is killed.
     """
     command = [sys.executable, "-P", "-m", module, json.dumps(options)]
     root = str(Path(__file__).parents[2])
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-    # One thread for each linear algebra call: more make the sums, and so the last bits, depend on the machine.
+    # One thread per linear algebra call: with more, the order of sums and so the last bits depend on the machine.
     threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     timed_out = threading.Event()
     with (
@@ -69,14 +69,16 @@ def run_child(
             )
         if code != 0:
             log.seek(0)
-            said = log.read().decode("utf-8", "replace")
-            raise error(f"{module} {_cause(code, said)}", hint="the input may be damaged; try a part or a copy of it")
+            output = log.read().decode("utf-8", "replace")
+            raise error(
+                f"{module} {_describe_end(code, output)}", hint="the input may be damaged; try a part or a copy of it"
+            )
 
 
 def _listen(lines: Iterable[str] | None, error: type[Img2WorldError], progress: Progress) -> Img2WorldError | None:
-    """The error the child reports, if any; progress is passed on."""
+    """Pass on the progress that the child reports; return the error that it reports, if any."""
     for line in lines or ():
-        # Libraries print to the same place.
+        # Libraries may print to standard output too.
         if not line.startswith('{"child"'):
             continue
         event = json.loads(line)
@@ -86,29 +88,29 @@ def _listen(lines: Iterable[str] | None, error: type[Img2WorldError], progress: 
     return None
 
 
-def _cause(code: int, said: str) -> str:
-    """How the child ended, with the last line of what it wrote to its standard error."""
-    # Stack traces of native code say nothing to a user.
+def _describe_end(code: int, output: str) -> str:
+    """Say how the child ended, with the last line of its standard error."""
+    # Stack traces of native code mean nothing to a user.
     lines = [
-        " ".join(line.split())[:200] for line in said.split("\n") if not line.lstrip().startswith(("@", "***", "PC:"))
+        " ".join(line.split())[:200] for line in output.split("\n") if not line.lstrip().startswith(("@", "***", "PC:"))
     ]
-    last = next((line for line in reversed(lines) if line), "it said nothing")
+    last = next((line for line in reversed(lines) if line), "it printed nothing")
     how = f"crashed ({signal.Signals(-code).name})" if code < 0 else f"failed (exit code {code})"
     return f"{how}: {last}"
 
 
 def answer(work: Callable[[dict, Progress], None]) -> None:
-    """Do the child's work with the options that `run_child` was given; its Img2WorldError reaches the parent."""
+    """Do the work of a child with the options given to `run_child`; report its progress and its Img2WorldError."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     limit = MAX_MEMORY if hard == resource.RLIM_INFINITY else min(MAX_MEMORY, hard)
     resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
 
-    def tell(done: int, total: int, **quality: float) -> None:
+    def report(done: int, total: int, **quality: float) -> None:
         print(json.dumps({"child": "progress", "done": done, "total": total, "quality": quality}), flush=True)  # noqa: T201
 
     try:
-        work(json.loads(sys.argv[1]), tell)
+        work(json.loads(sys.argv[1]), report)
     except Img2WorldError as error:
         print(json.dumps({"child": "error", "message": str(error), "hint": error.hint}), flush=True)  # noqa: T201

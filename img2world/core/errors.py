@@ -1,10 +1,10 @@
-"""Errors a user can act on. Anything else that is raised is a bug and keeps its traceback."""
+"""Errors that a user can act on. Any other exception is a bug and keeps its traceback."""
 
 
 class Img2WorldError(Exception):
-    """The input, the options or the machine cannot be used as asked.
+    """The input, the options or the machine cannot be used as requested.
 
-    The message is one line: what was found and what was needed. The hint is the next step.
+    The message is one line: what was found and what is needed. The hint is the next step.
     """
 
     def __init__(self, message: str, *, hint: str) -> None:
@@ -29,7 +29,7 @@ class PoseError(Img2WorldError):
 
 
 class RejectedError(Img2WorldError):
-    """The video, or the cameras found in it, are too bad to go on with; the command line ends with code 3."""
+    """The video, or the cameras found in it, are too poor to continue; the exit code is 3."""
 
 
 class SplatError(Img2WorldError):
@@ -37,7 +37,7 @@ class SplatError(Img2WorldError):
 
 
 class RecipeError(Img2WorldError):
-    """A recipe or a --set option names something that does not exist or has the wrong type."""
+    """A recipe or a --set option names something that does not exist, or has a value of the wrong type."""
 
 
 class RunFolderError(Img2WorldError):
@@ -45,8 +45,8 @@ class RunFolderError(Img2WorldError):
 
 
 class ExportError(Img2WorldError):
-    """A file could not be written, or was not readable after it was written."""
+    """A file cannot be written, or cannot be read back."""
 
 
 class MissingPackageError(Img2WorldError):
-    """An optional package, program or device that was asked for is not there."""
+    """An optional package, program or device that is needed is missing."""

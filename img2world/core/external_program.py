@@ -1,8 +1,8 @@
-"""Other programs, run so that nothing of them is left behind: neither processes nor files.
+"""Other programs, run such that neither processes nor files of theirs are left behind.
 
-A keeper stands between us and the program: `python -m img2world.core.external_program FOLDER COMMAND…`. It holds the
-end of a pipe whose other end is ours. When we end, however that comes about, the pipe closes, and the keeper ends the
-program with all that it has started and deletes the folder.
+A supervisor runs between this process and the program: `python -m img2world.core.external_program FOLDER COMMAND…`.
+The two are connected by a pipe. When this process ends, for whatever reason, the pipe closes, and the supervisor kills
+the program with everything that it has started and deletes the folder.
 """
 
 import ctypes
@@ -20,10 +20,10 @@ from pathlib import Path
 from img2world.core.errors import Img2WorldError
 
 PR_SET_PDEATHSIG = 1
-"""Linux, prctl(2): the signal a process gets when its parent ends."""
+"""prctl(2), Linux: the signal that a process receives when its parent ends."""
 
-TAIL = 5
-"""Last lines of a program's output that an error tells."""
+NUM_LAST_LINES = 5
+"""Lines from the end of a program's output that are in the error message."""
 
 
 def run_program(
@@ -32,20 +32,21 @@ def run_program(
     folder: Path,
     time_limit: float,
     error: type[Img2WorldError],
-    hear: Callable[[str], None],
+    on_line: Callable[[str], None],
     environment: Mapping[str, str] | None = None,
 ) -> None:
-    """Run a program to its end; `hear` gets each line that it prints. `folder` is deleted if we are killed.
+    """Run a program to its end; `on_line` is called with each line of its output.
 
-    Raises `error` with the program's last words when it fails or takes longer than `time_limit` seconds. It is
-    ended, with all that it has started, on any exception that `hear` raises.
+    `folder` is deleted if this process is killed. Raises `error` with the last lines of the output when the program
+    fails or takes longer than `time_limit` seconds. On any exception that `on_line` raises, the program and everything
+    that it has started are killed.
     """
-    keeper = [sys.executable, "-P", "-m", __name__, str(folder), *command]
+    supervisor = [sys.executable, "-P", "-m", __name__, str(folder), *command]
     path = os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]))
     timed_out = threading.Event()
-    said: list[str] = []
+    last_lines: list[str] = []
     with subprocess.Popen(
-        keeper,
+        supervisor,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -59,8 +60,8 @@ def run_program(
         timer.start()
         try:
             for line in process.stdout:
-                said = [*said[1 - TAIL :], " ".join(line.split())] if line.strip() else said
-                hear(line)
+                last_lines = [*last_lines[1 - NUM_LAST_LINES :], " ".join(line.split())] if line.strip() else last_lines
+                on_line(line)
         finally:
             timer.cancel()
             process.stdin.close()
@@ -71,7 +72,7 @@ def run_program(
             f"{name} took longer than {time_limit:g} seconds and was stopped", hint="raise the backend's time_limit"
         )
     if code != 0:
-        last = " | ".join(said)[-400:] or "it said nothing"
+        last = " | ".join(last_lines)[-400:] or "it printed nothing"
         raise error(
             f"{name} failed (exit code {code}): {last}", hint=f"check that `{name} --help` works in its own environment"
         )
@@ -79,48 +80,48 @@ def run_program(
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A folder for a program's files, deleted in the end."""
+    """Provide a temporary folder for the files of a program; it is deleted at the end."""
     with tempfile.TemporaryDirectory(prefix="img2world-", ignore_cleanup_errors=True) as name:
         yield Path(name)
 
 
-def keep(folder: Path, command: list[str]) -> int:
-    """The keeper's work; gives the program's exit code."""
+def supervise(folder: Path, command: list[str]) -> int:
+    """Run a program as its supervisor and return its exit code; see the module's docstring."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=_die_with_parent, env=environment
     )
 
-    def end_all(*_: object) -> None:
-        # The program leads a group of its own, in which its workers are.
+    def kill_group(*_: object) -> None:
+        # The program and its workers are a process group of their own.
         try:
             os.killpg(process.pid, signal.SIGKILL)
         except ProcessLookupError:
             return
 
-    deserted = threading.Event()
+    orphaned = threading.Event()
 
-    def watch() -> None:
-        os.read(0, 1)
-        deserted.set()
-        end_all()
+    def wait_for_parent() -> None:
+        os.read(0, 1)  # Returns when the parent closes the pipe or ends.
+        orphaned.set()
+        kill_group()
 
-    signal.signal(signal.SIGTERM, end_all)
-    # Ctrl-C reaches us too; the pipe says when it is time.
+    signal.signal(signal.SIGTERM, kill_group)
+    # Ctrl-C reaches this process too, but the pipe decides when to end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=wait_for_parent, daemon=True).start()
     code = process.wait()
-    end_all()
-    if deserted.is_set():
+    kill_group()
+    if orphaned.is_set():
         shutil.rmtree(folder, ignore_errors=True)
     return code if code >= 0 else 128 - code
 
 
 def _die_with_parent() -> None:
-    """Runs in the program before it is one."""
+    """Ask Linux to kill the program when its supervisor ends; runs in the new process before the program starts."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 if __name__ == "__main__":
-    sys.exit(keep(Path(sys.argv[1]), sys.argv[2:]))
+    sys.exit(supervise(Path(sys.argv[1]), sys.argv[2:]))

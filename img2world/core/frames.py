@@ -1,4 +1,4 @@
-"""What a video stage makes: pictures in time, with cameras and depth when it knows them."""
+"""The result of the video stage: pictures in time, with cameras and depth where they are known."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,19 +17,19 @@ class Frames:
 
     rgb: UInt8[np.ndarray, "V H W 3"]
     times: Float64[np.ndarray, "V"]
-    """Seconds, not falling."""
+    """Seconds, in ascending order; equal times are allowed."""
     ordered: bool = True
-    """False for a folder of photos, whose neighbours need not see the same thing."""
+    """False for a folder of photos, whose neighbours need not show the same part of the scene."""
     cameras: Cameras | None = None
-    """The true cameras, when the backend was told or returns them."""
+    """The true cameras, if the backend knows them."""
     depth: Float32[np.ndarray, "V H W"] | None = None
-    """Along +Z in world units, 0 where nothing is known."""
+    """Distance along +Z in world units, 0 where it is unknown."""
     alpha: UInt8[np.ndarray, "V H W"] | None = None
     """255 where the object is; None when the frames show a whole scene."""
     seen: UInt8[np.ndarray, "V H W"] | None = None
-    """How each pixel is known: 0 invented, 1 continued from what is beside it, 2 seen in the photo."""
+    """Origin of each pixel: 0 invented, 1 continued from its surroundings, 2 seen in the photo."""
     mask: UInt8[np.ndarray, "V H W"] | None = None
-    """0 where a picture is to be ignored, as a passer-by is, else 255; None when all of it counts."""
+    """0 where a picture is to be ignored, as for a passer-by, else 255; None when all of it counts."""
 
     def __post_init__(self) -> None:
         check_shapes(rgb=(self.rgb, "V H W 3"), times=(self.times, "V"))
@@ -59,7 +59,7 @@ class Frames:
 
     @classmethod
     def load(cls, folder: Path) -> "Frames":
-        """Read what `save` wrote, equal to the last bit."""
+        """Read frames that `save` wrote, equal to the last bit."""
         arrays = load_arrays(folder / "frames.safetensors")
         ordered = bool(arrays.pop("ordered")[0])
         rgb, _ = load_pictures(folder, [f"{i:04d}.png" for i in range(len(arrays["times"]))])

@@ -1,4 +1,4 @@
-"""Gaussians: what a splat scene is made of."""
+"""The Gaussians of a splat scene."""
 
 from dataclasses import dataclass, fields
 
@@ -16,7 +16,7 @@ class Gaussians:
 
     means: Float32[np.ndarray, "N 3"]
     quats: Float32[np.ndarray, "N 4"]
-    """wxyz; need not have unit length."""
+    """wxyz, of any length but zero."""
     log_scales: Float32[np.ndarray, "N 3"]
     """Natural logarithm of the standard deviations, in world units."""
     logit_opacities: Float32[np.ndarray, "N"]
@@ -40,8 +40,8 @@ class Gaussians:
 
     @property
     def opacities(self) -> Float32[np.ndarray, "N"]:
-        """0 to 1."""
-        # tanh does not overflow for large logits as exp does.
+        """Opacities, 0 to 1."""
+        # Unlike exp, tanh does not overflow for large logits.
         return 0.5 + 0.5 * np.tanh(0.5 * self.logit_opacities)
 
     @property
@@ -50,14 +50,14 @@ class Gaussians:
         return np.exp(self.log_scales)
 
     def select(self, index: np.ndarray | slice) -> "Gaussians":
-        """Some of the Gaussians, by index or mask."""
+        """Return some of the Gaussians, by index or mask."""
         return type(self)(**{field.name: getattr(self, field.name)[index] for field in fields(self)})
 
     def transformed(self, target_from_source: Float32[np.ndarray, "4 4"]) -> "Gaussians":
-        """Turn, move and uniformly scale: positions, orientations, sizes and colours together.
+        """Return the Gaussians rotated, translated and uniformly scaled, with their colours rotated accordingly.
 
-        The matrix must be a rotation times one positive scale, and a translation; raises ValueError
-        when it mirrors, since a mirrored Gaussian has no quaternion.
+        Raises ValueError when the matrix is anything else than a rotation, one positive scale and a translation: a
+        mirrored Gaussian has no quaternion.
         """
         linear = target_from_source[:3, :3].astype(np.float64)
         scale = np.cbrt(np.linalg.det(linear))

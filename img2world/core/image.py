@@ -1,4 +1,4 @@
-"""The picture a world is made from."""
+"""The picture from which a world is made."""
 
 from dataclasses import dataclass
 
@@ -14,9 +14,9 @@ class Image:
 
     rgb: UInt8[np.ndarray, "H W 3"]
     alpha: UInt8[np.ndarray, "H W"] | None = None
-    """The file's own transparency, 255 opaque; None when it has none or is opaque everywhere."""
+    """The transparency of the file, 255 is opaque; None when it has none or is opaque everywhere."""
     focal: float | None = None
-    """Focal length in pixels of this picture, when its EXIF data tell."""
+    """Focal length in pixels of this picture, if its EXIF data have it."""
 
     def __post_init__(self) -> None:
         check_shapes(rgb=(self.rgb, "H W 3"), **({} if self.alpha is None else {"alpha": (self.alpha, "H W")}))
@@ -24,10 +24,10 @@ class Image:
 
     @property
     def height(self) -> int:
-        """Rows."""
+        """Number of rows."""
         return self.rgb.shape[0]
 
     @property
     def width(self) -> int:
-        """Columns."""
+        """Number of columns."""
         return self.rgb.shape[1]

@@ -1,4 +1,4 @@
-"""Reading a picture file of any common kind into an upright sRGB `Image`."""
+"""Reading a picture file of any common format as an upright `Image` in sRGB."""
 
 import io
 import re
@@ -17,16 +17,16 @@ from img2world.core.errors import ImageError
 from img2world.core.image import Image
 
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000", "PPM")
-"""What is decoded. Pillow knows more, but EPS starts Ghostscript and TGA takes any bytes for a picture."""
+"""Formats that are decoded. Pillow has more, but EPS starts Ghostscript, and TGA accepts any bytes."""
 
 MIN_SIDE = 16
-"""Pixels. Nothing can be reconstructed from less."""
+"""Minimum width and height in pixels; nothing can be reconstructed from less."""
 
 DECODE_ERRORS = (
     OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, AttributeError, OverflowError,
     RuntimeError, struct.error, zlib.error, PillowImage.DecompressionBombError,
 )  # fmt: skip
-"""What Pillow's decoders raise on broken files."""
+"""Exceptions that Pillow's decoders raise on broken files."""
 
 UPRIGHT = {
     2: PillowImage.Transpose.FLIP_LEFT_RIGHT,
@@ -37,29 +37,29 @@ UPRIGHT = {
     7: PillowImage.Transpose.TRANSVERSE,
     8: PillowImage.Transpose.ROTATE_90,
 }
-"""From the EXIF orientation to what turns the picture upright (EXIF 2.32, section 4.6.4, tag 0x0112)."""
+"""Operation that turns a picture of each EXIF orientation upright (EXIF 2.32, section 4.6.4, tag 0x0112)."""
 
 ORIENTATION, EXIF_IFD, FOCAL_35MM = 0x0112, 0x8769, 0xA405
 FOCAL_MM, PIXELS_X, PIXELS_Y, PLANE_RESOLUTION, PLANE_UNIT = 0x920A, 0xA002, 0xA003, 0xA20E, 0xA210
 MM_PER_UNIT = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}
-"""EXIF 2.32, tag 0xA210; 4 and 5 are common though not in the standard."""
+"""EXIF 2.32, tag 0xA210; 4 and 5 are common, although not in the standard."""
 
 FILM_DIAGONAL_MM = 43.2666
-"""Of 36 x 24 mm film, to which FocalLengthIn35mmFilm refers."""
+"""Diagonal of 36 x 24 mm film, to which FocalLengthIn35mmFilm refers."""
 
 
 def load_image(path: Path, *, max_side: int = 2048, max_pixels: int = 64_000_000) -> Image:
-    """Read a picture: upright (EXIF), in sRGB (embedded ICC profile), 8 bits, at most `max_side` pixels long.
+    """Read a picture: upright (EXIF), in sRGB (ICC profile), 8 bits, its longest side at most `max_side` pixels.
 
-    Of an animation the first frame is taken. 16-bit values are divided by 257; integers and floats of a
-    wider range are divided by their largest value. `max_pixels` is checked in the header, before decoding.
-    EXIF data and ICC profiles that are broken count as absent, as in any viewer.
+    The first frame of an animation is used. 16-bit values are divided by 257; integers and floats of a wider range are
+    divided by their maximum. `max_pixels` is checked in the header, before decoding. Broken EXIF data and ICC profiles
+    are ignored, as in any viewer.
 
     Raises ImageError when the file is missing, not a picture, broken, too large, too small or transparent.
     """
     _check_file(path)
     with warnings.catch_warnings():
-        # Pillow warns of what is refused or of no use below: too many pixels, broken EXIF tags.
+        # Pillow warns of what is handled below: too many pixels, broken EXIF tags.
         warnings.simplefilter("ignore")
         picture, exif = _decoded(path, max_pixels, max_side)
         rgb, alpha = _srgb(picture, path)
@@ -69,7 +69,7 @@ def load_image(path: Path, *, max_side: int = 2048, max_pixels: int = 64_000_000
 
 
 def _decoded(path: Path, max_pixels: int, max_side: int) -> tuple[PillowImage.Image, dict[int, object]]:
-    """The picture of the file, decoded as it is stored, and its EXIF tags."""
+    """Return the picture, decoded as stored, and its EXIF tags."""
     try:
         with path.open("rb") as file:
             picture = _open(file, path, max_pixels, max_side)
@@ -80,7 +80,7 @@ def _decoded(path: Path, max_pixels: int, max_side: int) -> tuple[PillowImage.Im
             except DECODE_ERRORS as error:
                 raise ImageError(
                     f"the picture is broken or cut off ({_reason(error)}): {path}",
-                    hint="copy or download it again, or save it anew from an image program",
+                    hint="copy or download it again, or open and save it in an image editor",
                 ) from error
     except OSError as error:
         raise ImageError(
@@ -89,7 +89,7 @@ def _decoded(path: Path, max_pixels: int, max_side: int) -> tuple[PillowImage.Im
 
 
 def _check_file(path: Path) -> None:
-    """Returns only when the path is a file with something in it."""
+    """Raise ImageError unless the path is a file that is not empty."""
     try:
         status = path.stat()
     except (OSError, ValueError) as error:
@@ -97,15 +97,15 @@ def _check_file(path: Path) -> None:
         what = "there is no such file" if missing else f"the picture cannot be read ({_reason(error)})"
         raise ImageError(f"{what}: {path}", hint="check the path and its permissions") from error
     if stat.S_ISDIR(status.st_mode):
-        raise ImageError(f"a folder was given, one picture is needed: {path}", hint="give the path of a file in it")
+        raise ImageError(f"this is a folder, needs a picture: {path}", hint="give the path of a file in it")
     if not stat.S_ISREG(status.st_mode):
-        raise ImageError(f"the path is a device or a pipe, a file is needed: {path}", hint="save the picture to a file")
+        raise ImageError(f"this is a device or a pipe, needs a file: {path}", hint="save the picture to a file")
     if status.st_size == 0:
         raise ImageError(f"the picture file is empty (0 bytes): {path}", hint="copy or download it again")
 
 
 def _open(file: io.BufferedReader, path: Path, max_pixels: int, max_side: int) -> PillowImage.Image:
-    """The picture with its header read, of a known format and an acceptable size, not yet decoded."""
+    """Open a picture and check format and size from its header, without decoding it."""
     start = file.read(12)
     file.seek(0)
     try:
@@ -128,7 +128,7 @@ def _open(file: io.BufferedReader, path: Path, max_pixels: int, max_side: int) -
     if width < MIN_SIDE or height < MIN_SIDE:
         raise _too_small(width, height, path)
     if picture.format in ("JPEG", "MPO"):
-        # Decodes at a half, a quarter or an eighth where that is still enough.
+        # Decodes at a half, a quarter or an eighth of the size where that is large enough.
         scale = min(1.0, max_side / max(width, height))
         picture.draft(picture.mode, (round(width * scale), round(height * scale)))
     if picture.size[0] * picture.size[1] > max_pixels:
@@ -137,15 +137,15 @@ def _open(file: io.BufferedReader, path: Path, max_pixels: int, max_side: int) -
 
 
 def _too_large(pixels: str, path: Path, max_pixels: int) -> ImageError:
-    """The refusal of a picture with so many million pixels."""
+    """Return the error for a picture with too many pixels; `pixels` is in millions."""
     return ImageError(
         f"the picture has {pixels} million pixels, needs at most {max_pixels / 1e6:.0f} million: {path}",
-        hint="scale it down to 4000 pixels or less; nothing larger is used",
+        hint="scale it down to 4000 pixels or less; larger ones are scaled down anyway",
     )
 
 
 def _too_small(width: int, height: int, path: Path) -> ImageError:
-    """The refusal of a picture with too few pixels across."""
+    """Return the error for a picture that is too small."""
     return ImageError(
         f"the picture is {width}x{height} pixels, needs at least {MIN_SIDE} on each side: {path}",
         hint="use a larger picture, best 512 pixels or more",
@@ -153,28 +153,28 @@ def _too_small(width: int, height: int, path: Path) -> ImageError:
 
 
 def _not_a_picture(start: bytes, path: Path) -> ImageError:
-    """The refusal of a file that Pillow does not know, by what it is instead."""
+    """Return the error for a file that Pillow does not recognise, with its format if the first bytes tell."""
     hint = "give a photo as JPEG, PNG, WebP, TIFF, GIF, BMP or AVIF"
-    what = "the file is not a picture, whatever its name says"
+    what = "the file is not a picture, whatever its name"
     if start[4:8] == b"ftyp" and start[8:12] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"heim", b"heis"):
-        what, hint = "the file is in HEIC format, which cannot be read", "save it as JPEG, for example from the phone"
+        what, hint = "the file is in HEIC format, which cannot be read", "save it as JPEG, for example on the phone"
     elif start[4:8] == b"ftyp" or start.startswith(b"\x1aE\xdf\xa3"):
-        what, hint = "the file is a video, a picture is needed", "use the `file` video backend for videos"
+        what, hint = "the file is a video, needs a picture", "use the video backend `file`"
     elif start.startswith(b"%PDF"):
-        what = "the file is a PDF document, a picture is needed"
+        what = "the file is a PDF document, needs a picture"
     elif start.lstrip().startswith((b"<svg", b"<?xml")):
-        what, hint = "the file is an SVG drawing or XML, a picture of pixels is needed", "save it as PNG"
+        what, hint = "the file is an SVG drawing or XML, needs a picture of pixels", "save it as PNG"
     return ImageError(f"{what}: {path}", hint=hint)
 
 
 def _reason(error: BaseException) -> str:
-    """What an exception says, on one line."""
+    """Return the message of an exception on one line."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return " ".join(text.split())
 
 
 def _exif(picture: PillowImage.Image) -> dict[int, object]:
-    """The EXIF tags that are used here; empty when there are none or they are broken."""
+    """Return the EXIF tags that are used here; empty when there are none or they are broken."""
     try:
         exif = picture.getexif()
         return {**exif.get_ifd(EXIF_IFD), ORIENTATION: exif.get(ORIENTATION, 1)}
@@ -183,7 +183,7 @@ def _exif(picture: PillowImage.Image) -> dict[int, object]:
 
 
 def _focal(exif: dict[int, object], size: tuple[int, int]) -> float | None:
-    """Focal length in pixels of the stored picture of this size; None when unknown or not plausible."""
+    """Return the focal length in pixels of the stored picture of this size; None if unknown or implausible."""
 
     def number(tag: int) -> float:
         try:
@@ -193,7 +193,7 @@ def _focal(exif: dict[int, object], size: tuple[int, int]) -> float | None:
 
     width, height = size
     stored_width, stored_height = number(PIXELS_X), number(PIXELS_Y)
-    # Another shape than at exposure means that it was cropped: then the focal length says nothing.
+    # If the aspect ratio is not that of the exposure, the picture was cropped, and the focal length is meaningless.
     if stored_width > 0 and stored_height > 0 and not _alike(width / height, stored_width / stored_height):
         return None
     if (film := number(FOCAL_35MM)) > 0:
@@ -201,17 +201,17 @@ def _focal(exif: dict[int, object], size: tuple[int, int]) -> float | None:
     else:
         pixels_per_mm = number(PLANE_RESOLUTION) / MM_PER_UNIT.get(int(number(PLANE_UNIT)), 25.4)
         focal = number(FOCAL_MM) * pixels_per_mm * width / stored_width if stored_width > 0 else 0.0
-    # 150 to 3 degrees across the long side: outside, the data are nonsense or of no use.
+    # A field of view of 150 to 3 degrees across the long side; beyond, the data are wrong or useless.
     return focal if 0.13 < focal / max(width, height) < 20 else None
 
 
 def _alike(ratio: float, other: float) -> bool:
-    """Whether two ratios of width to height agree, one of them perhaps turned."""
+    """Tell whether two aspect ratios agree, possibly after a quarter turn of one."""
     return min(abs(ratio / other - 1), abs(ratio * other - 1)) < 0.02
 
 
 def _srgb(picture: PillowImage.Image, path: Path) -> tuple[PillowImage.Image, PillowImage.Image | None]:
-    """Colours in sRGB, and the transparency where there is any."""
+    """Return the colours in sRGB, and the transparency if there is any."""
     try:
         if picture.mode[0] in "IF":
             return PillowImage.fromarray(_eight_bits(np.asarray(picture), path)).convert("RGB"), None
@@ -230,18 +230,18 @@ def _srgb(picture: PillowImage.Image, path: Path) -> tuple[PillowImage.Image, Pi
 
 
 def _eight_bits(values: np.ndarray, path: Path) -> UInt8[np.ndarray, "H W"]:
-    """Grey values 0 to 255 of 16-bit, 32-bit or float ones."""
+    """Convert 16-bit, 32-bit or float grey values to 0 to 255."""
     values = values.astype(np.float64)
     if not np.isfinite(values).all():
         raise ImageError(f"the picture holds NaN or infinite values: {path}", hint="save it as an 8-bit PNG")
     whole = bool((values == np.round(values)).all())
-    largest = float(values.max())
-    white = 65535.0 if whole and 1 < largest <= 65535 else max(largest, 1.0)
+    maximum = float(values.max())
+    white = 65535.0 if whole and 1 < maximum <= 65535 else max(maximum, 1.0)
     return np.round(np.clip(values / white, 0, 1) * 255).astype(np.uint8)
 
 
 def _apply_profile(picture: PillowImage.Image) -> PillowImage.Image:
-    """The picture in sRGB, by its embedded ICC profile where that one can be used."""
+    """Convert a picture to sRGB by its embedded ICC profile, if it has one that is usable."""
     data = picture.info.get("icc_profile")
     if data:
         try:
@@ -251,30 +251,30 @@ def _apply_profile(picture: PillowImage.Image) -> PillowImage.Image:
                 converted = ImageCms.profileToProfile(picture, profile, srgb, outputMode="RGB")
                 return converted if converted is not None else picture.convert("RGB")
         except (ImageCms.PyCMSError, *DECODE_ERRORS):
-            # The profile is broken or for another kind of colours.
+            # The profile is broken, or for another colour space than the picture's.
             return picture.convert("RGB")
     return picture.convert("RGB")
 
 
 def _upright(layer: PillowImage.Image, orientation: object) -> PillowImage.Image:
-    """The layer turned as EXIF says; anything but 2 to 8 means as it is."""
+    """Turn a layer upright by its EXIF orientation; any value but 2 to 8 leaves it unchanged."""
     turn = UPRIGHT.get(orientation) if isinstance(orientation, int) else None
     return layer if turn is None else layer.transpose(turn)
 
 
 def _image(layers: list[PillowImage.Image], focal: float | None, max_side: int, path: Path) -> Image:
-    """The upright layers (colours, perhaps transparency) as an Image of at most `max_side` pixels."""
+    """Return upright layers (colours and, if any, transparency) as an Image of at most `max_side` pixels."""
     rgb = layers[0]
     alpha = layers[1] if len(layers) > 1 and np.asarray(layers[1]).min() < 255 else None
     if alpha is not None and not np.asarray(alpha).any():
-        raise ImageError(f"the picture is transparent everywhere: {path}", hint="use a picture that shows something")
+        raise ImageError(f"the picture is transparent everywhere: {path}", hint="use a picture with visible content")
     width, height = rgb.size
     scale = min(1.0, max_side / max(width, height))
     if scale < 1:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         if min(size) < MIN_SIDE:
             raise _too_small(*size, path)
-        # Resized as one RGBA, so that colours of transparent pixels do not bleed into the rest.
+        # Resized as RGBA, so that colours of transparent pixels do not bleed into the rest.
         whole = rgb if alpha is None else PillowImage.merge("RGBA", (*rgb.split(), alpha))
         whole = whole.resize(size, PillowImage.Resampling.LANCZOS)
         rgb, alpha = whole.convert("RGB"), None if alpha is None else whole.getchannel("A")

@@ -12,12 +12,12 @@ from img2world.core.pictures import load_arrays, save_arrays
 
 @dataclass(frozen=True, kw_only=True)
 class Mesh:
-    """Triangles; the front of a face is the side from which its vertices run counter-clockwise."""
+    """A triangle mesh; the front of a face is the side from which its vertices are in counter-clockwise order."""
 
     vertices: Float32[np.ndarray, "M 3"]
     faces: Int32[np.ndarray, "F 3"]
     colors: UInt8[np.ndarray, "M 3"]
-    """sRGB."""
+    """Colours of the vertices in sRGB."""
 
     def __post_init__(self) -> None:
         vertices, faces, colors = self.vertices, self.faces, self.colors
@@ -33,5 +33,5 @@ class Mesh:
 
     @classmethod
     def load(cls, path: Path) -> "Mesh":
-        """Read what `save` wrote."""
+        """Read a mesh that `save` wrote."""
         return cls(**load_arrays(path))

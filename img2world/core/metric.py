@@ -1,4 +1,4 @@
-"""Where up is, how high the subject is, and how many metres a unit has."""
+"""The vertical of a scene, the height of its subject, and its scale in metres."""
 
 from dataclasses import asdict, dataclass, replace
 
@@ -13,53 +13,53 @@ from img2world.core.rotation import rotation_about
 from img2world.core.scene import Scene
 from img2world.core.views import Views
 
-SOLID = 0.5
-"""Opacity from which a Gaussian is part of the subject."""
+MIN_OPACITY = 0.5
+"""Gaussians of a lower opacity are not part of the subject."""
 
-OUTLIERS = 1.0
-"""Percent of the Gaussians at either end that do not count."""
+OUTLIER_PERCENT = 1.0
+"""Percentage of the subject's Gaussians that is ignored at the top and at the bottom."""
 
-SURROUNDINGS = 2.0
-"""Input distances from the first camera: of a scene, what is farther away is not the subject."""
+SUBJECT_RADIUS = 2.0
+"""In a scene, the subject is within this distance of the first camera, in units of INPUT_DISTANCE."""
 
-LEVEL = np.radians(0.1)
-"""Angle up to which a world is upright."""
+UPRIGHT_TOLERANCE = np.radians(0.1)
+"""A world that leans by a smaller angle is upright."""
 
-LEVEL_SPREAD = 0.02
-"""How much the cameras' right sides must point different ways for their common normal to be the vertical."""
+MIN_SPREAD = 0.02
+"""Second eigenvalue that the cameras' right axes must have for their common normal to be the vertical."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measures:
-    """A scene's own measures, in its units and axes."""
+    """Measures of a scene, in its units and axes."""
 
     up: tuple[float, float, float]
     ground: float
-    """How far below the origin the subject ends, along up."""
+    """Distance from the origin down to the lowest point of the subject."""
     height: float
-    """Of the subject."""
+    """Height of the subject."""
     metres_per_unit: float
-    """0 where nobody has said how high the subject is."""
+    """0 if the height of the subject in metres is unknown."""
 
     def as_json(self) -> dict[str, object]:
-        """As JSON holds it."""
+        """Return the measures as a JSON object."""
         return {**asdict(self), "up": list(self.up)}
 
 
 def measured(scene: Scene, height_m: float) -> Measures:
-    """Measure a scene whose subject is `height_m` metres high, or 0 where that is not known.
+    """Measure a scene whose subject is `height_m` metres high; 0 if that is unknown.
 
-    The subject is the object, or of a scene all within two input distances of the first camera.
+    The subject is the object or, in a scene, everything within SUBJECT_RADIUS of the first camera.
     """
     up = up_direction(scene.cameras)
     gaussians = scene.at(0.0)
     means = gaussians.means.astype(np.float64)
-    subject = gaussians.opacities > SOLID
+    subject = gaussians.opacities > MIN_OPACITY
     if not scene.is_object:
         eye = scene.cameras.centers_in_world[0].astype(np.float64)
-        subject &= np.linalg.norm(means - eye, axis=1) < SURROUNDINGS * INPUT_DISTANCE
+        subject &= np.linalg.norm(means - eye, axis=1) < SUBJECT_RADIUS * INPUT_DISTANCE
     chosen = means[subject] if subject.any() else means
-    low, high = np.percentile(np.einsum("nk,k->n", chosen, up), [OUTLIERS, 100 - OUTLIERS])
+    low, high = np.percentile(np.einsum("nk,k->n", chosen, up), [OUTLIER_PERCENT, 100 - OUTLIER_PERCENT])
     height = float(high - low)
     x, y, z = up.tolist()
     return Measures(
@@ -68,26 +68,30 @@ def measured(scene: Scene, height_m: float) -> Measures:
 
 
 def up_direction(cameras: Cameras) -> Float64[np.ndarray, "3"]:
-    """The vertical, as people hold cameras: what is square to all their right sides, or else the mean of their ups."""
+    """Return the unit vector upwards, given that people hold cameras level.
+
+    It is perpendicular to the right axes of all cameras, or the mean of their up axes where the right axes are alike.
+    """
     axes = cameras.world_from_cam[:, :3, :3].astype(np.float64)
-    above = -axes[:, :, 1].mean(0)
+    up = -axes[:, :, 1].mean(0)
     right = axes[:, :, 0]
     spread, directions = np.linalg.eigh(np.einsum("vi,vj->ij", right, right) / len(right))
-    if spread[1] > LEVEL_SPREAD and spread[0] < spread[1] / 4:
+    if spread[1] > MIN_SPREAD and spread[0] < spread[1] / 4:
         normal = directions[:, 0]
-        above = normal * np.sign(normal @ above)
-    return above / np.linalg.norm(above)
+        up = normal * np.sign(normal @ up)
+    return up / np.linalg.norm(up)
 
 
 def upright(views: Views) -> Views:
-    """The views in a world that stands upright, so that their worlds do in engines; the origin stays where it is.
+    """Rotate the world of views about its origin such that it is upright, as engines expect.
 
-    A photo from above would lean towards its camera, which else has no rotation. What leans by less than LEVEL stays.
+    The input camera has identity rotation, so the world of a photo taken from above leans towards it. Views whose
+    world leans by less than UPRIGHT_TOLERANCE are returned unchanged.
     """
     up = up_direction(views.cameras)
     axis = np.cross(up, UP_IN_WORLD)
     angle = float(np.arctan2(np.linalg.norm(axis), up @ UP_IN_WORLD))
-    if angle < LEVEL:
+    if angle < UPRIGHT_TOLERANCE:
         return views
     turn = np.eye(4)
     turn[:3, :3] = rotation_about(axis if axis.any() else np.array([0, 0, 1.0]), angle)
@@ -96,14 +100,14 @@ def upright(views: Views) -> Views:
 
 
 def gaussians_in_metres(gaussians: Gaussians, metres_per_unit: float) -> Gaussians:
-    """The same Gaussians in metres; as they are where the scale is not known (0)."""
+    """Return the Gaussians in metres, unchanged if the scale is unknown (0)."""
     if metres_per_unit <= 0:
         return gaussians
     return gaussians.transformed(_scaling(metres_per_unit))
 
 
 def views_in_metres(views: Views, metres_per_unit: float) -> Views:
-    """The same views in metres; as they are where the scale is not known (0)."""
+    """Return the views in metres, unchanged if the scale is unknown (0)."""
     if metres_per_unit <= 0:
         return views
     scale = np.float32(metres_per_unit)
@@ -116,5 +120,5 @@ def views_in_metres(views: Views, metres_per_unit: float) -> Views:
 
 
 def _scaling(scale: float) -> Float32[np.ndarray, "4 4"]:
-    """The transform that makes a world larger."""
+    """Return the transform that scales a world."""
     return np.diag([scale, scale, scale, 1.0]).astype(np.float32)

@@ -1,4 +1,4 @@
-"""How Gaussians move: a few shared bones, and weights that say which Gaussian follows which."""
+"""Motion of Gaussians by a few shared bones and linear-blend skinning."""
 
 from dataclasses import dataclass
 
@@ -11,16 +11,16 @@ from img2world.core.rotation import matrix_from_quat, quat_from_matrix, slerp
 
 @dataclass(frozen=True, kw_only=True)
 class Motion:
-    """Bones moving rigidly between keyframes, and linear-blend skinning of the Gaussians."""
+    """Bones that move rigidly between keyframes, and the weights of each Gaussian's bones."""
 
     key_times: Float64[np.ndarray, "T"]
-    """Seconds, rising."""
+    """Seconds, strictly ascending."""
     bone_quats: Float32[np.ndarray, "B T 4"]
-    """wxyz, the turn of each bone from the rest pose, about the world's origin."""
+    """wxyz, the rotation of each bone from its rest pose about the origin of the world."""
     bone_translations: Float32[np.ndarray, "B T 3"]
     bone_indices: Int32[np.ndarray, "N 4"]
     bone_weights: Float32[np.ndarray, "N 4"]
-    """Sum to one for each Gaussian."""
+    """Weights of those bones; they sum to one for each Gaussian."""
 
     def __post_init__(self) -> None:
         check_shapes(
@@ -32,10 +32,10 @@ class Motion:
         )
         check_finite(times=self.key_times, quats=self.bone_quats, weights=self.bone_weights)
         if (np.diff(self.key_times) <= 0).any():
-            raise ValueError("key_times must rise")
+            raise ValueError("key_times must be strictly ascending")
 
     def bones_at(self, time: float) -> Float64[np.ndarray, "B 4 4"]:
-        """Rigid transform of each bone at a time in seconds; held before the first and after the last key."""
+        """Return the rigid transform of each bone at a time in seconds, clamped to the first and last key."""
         place = float(np.interp(time, self.key_times, np.arange(len(self.key_times))))
         low = min(int(place), max(len(self.key_times) - 2, 0))
         high, fraction = min(low + 1, len(self.key_times) - 1), place - low
@@ -49,11 +49,11 @@ class Motion:
     def move(
         self, means: Float32[np.ndarray, "N 3"], quats: Float32[np.ndarray, "N 4"], time: float
     ) -> tuple[Float32[np.ndarray, "N 3"], Float32[np.ndarray, "N 4"]]:
-        """Where the Gaussians are at a time, by linear-blend skinning of positions and turns."""
+        """Return the means and quaternions at a time in seconds, by linear-blend skinning."""
         bones = self.bones_at(time)
         blended = np.einsum("nk,nkij->nij", self.bone_weights, bones[self.bone_indices])  # [N, 4, 4]
         moved = np.einsum("nij,nj->ni", blended[:, :3, :3], means) + blended[:, :3, 3]
-        # A blend of rotations is not one; the nearest rotation is its polar factor.
+        # A blend of rotations is not a rotation; the nearest one is its polar factor.
         u, _, vt = np.linalg.svd(blended[:, :3, :3])
         u[:, :, 2] *= np.sign(np.linalg.det(u @ vt))[:, None]
         turned = quat_from_matrix(u @ vt @ matrix_from_quat(quats))

@@ -1,4 +1,4 @@
-"""Stacks of pictures and arrays as files: PNGs that any program opens, safetensors for the rest."""
+"""Stacks of pictures as PNG files, and other arrays as safetensors files."""
 
 from pathlib import Path
 
@@ -9,18 +9,18 @@ from safetensors.numpy import load_file, save_file
 
 
 def save_pictures(rgb: UInt8[np.ndarray, "V H W *C"], folder: Path, alpha: np.ndarray | None = None) -> list[str]:
-    """Write 0000.png, 0001.png, … and give their names. `alpha` [V, H, W] uint8 makes them RGBA."""
+    """Write 0000.png, 0001.png, … and return their names. `alpha` [V, H, W] uint8 makes them RGBA."""
     folder.mkdir(parents=True, exist_ok=True)
     names = [f"{i:04d}.png" for i in range(len(rgb))]
     for i, name in enumerate(names):
         picture = rgb[i] if alpha is None else np.dstack([rgb[i], alpha[i]])
-        # Level 1 is five times faster than the default for a tenth more bytes.
+        # Level 1 is five times faster than the default, for a tenth more bytes.
         PillowImage.fromarray(picture).save(folder / name, compress_level=1)
     return names
 
 
 def load_pictures(folder: Path, names: list[str]) -> tuple[UInt8[np.ndarray, "V H W 3"], np.ndarray | None]:
-    """Read pictures written by `save_pictures`: colours, and alpha [V, H, W] where they have it."""
+    """Read pictures that `save_pictures` wrote: colours, and alpha [V, H, W] if they have it."""
     pictures = []
     for name in names:
         with PillowImage.open(folder / name) as picture:
@@ -30,7 +30,7 @@ def load_pictures(folder: Path, names: list[str]) -> tuple[UInt8[np.ndarray, "V 
 
 
 def load_masks(folder: Path, names: list[str]) -> UInt8[np.ndarray, "V H W"]:
-    """Read pictures of one channel written by `save_pictures`."""
+    """Read pictures of one channel that `save_pictures` wrote."""
     masks = []
     for name in names:
         with PillowImage.open(folder / name) as picture:
@@ -39,10 +39,10 @@ def load_masks(folder: Path, names: list[str]) -> UInt8[np.ndarray, "V H W"]:
 
 
 def save_arrays(arrays: dict[str, np.ndarray | None], path: Path) -> None:
-    """Write the arrays that are there to a safetensors file (deterministic bytes)."""
+    """Write the arrays that are not None to a safetensors file, with the same bytes each time."""
     save_file({name: np.ascontiguousarray(array) for name, array in arrays.items() if array is not None}, path)
 
 
 def load_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Read a safetensors file."""
+    """Read the arrays of a safetensors file."""
     return load_file(path)

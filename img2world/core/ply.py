@@ -1,4 +1,4 @@
-"""Binary PLY files with one element, `vertex`: the container of splats and point clouds.
+"""Binary PLY files with one element, `vertex`, for splats and point clouds.
 
 Source: G. Turk, "The PLY polygon file format", 1994.
 """
@@ -14,7 +14,7 @@ DTYPES = {
     "uint16": "<u2", "int": "<i4", "int32": "<i4", "uint": "<u4", "uint32": "<u4", "float": "<f4", "float32": "<f4",
     "double": "<f8", "float64": "<f8",
 }  # fmt: skip
-HINT = "only little-endian binary PLY files with plain vertex properties are read"
+HINT = "needs a little-endian binary PLY file whose vertices have scalar properties"
 NAMES = {"u1": "uchar", "f4": "float", "f8": "double", "i4": "int", "u4": "uint", "u2": "ushort", "i2": "short"}
 
 
@@ -34,7 +34,7 @@ def write_ply(columns: dict[str, np.ndarray], path: Path, comments: tuple[str, .
 def read_ply(path: Path) -> dict[str, np.ndarray]:
     """Read the vertex columns of a little-endian PLY without lists. Raises ExportError when it is not one.
 
-    Elements after the vertices are left out.
+    Elements after the vertices are ignored.
     """
     data = path.read_bytes()
     end = data.find(b"end_header\n")
@@ -55,7 +55,7 @@ def read_ply(path: Path) -> dict[str, np.ndarray]:
 
 
 def _vertex_element(lines: list[list[str]]) -> tuple[int, np.dtype]:
-    """Number and layout of the vertices, which must be the first element of the header."""
+    """Return the number and the layout of the vertices, which must be the first element of the header."""
     starts = [i for i, line in enumerate(lines) if line[:1] == ["element"]]
     first = lines[starts[0]] if starts else []
     body = lines[starts[0] + 1 : starts[1] if len(starts) > 1 else None] if starts else []
@@ -63,5 +63,5 @@ def _vertex_element(lines: list[list[str]]) -> tuple[int, np.dtype]:
     names = [line[-1] for line in properties]
     plain = all(len(line) == 3 and line[1] in DTYPES for line in properties) and len(set(names)) == len(names)
     if len(first) != 3 or first[1] != "vertex" or not first[2].isdigit() or not properties or not plain:
-        raise ExportError("the PLY file has other things than plain vertices", hint=HINT)
+        raise ExportError("the PLY file does not begin with vertices of scalar properties", hint=HINT)
     return int(first[2]), np.dtype([(line[2], DTYPES[line[1]]) for line in properties])

@@ -1,48 +1,48 @@
-"""How far cameras that were found can be trusted."""
+"""The report on estimated cameras: how reliable they are."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 Grade = Literal["A", "B", "C", "D"]
-"""A: sound. B: good enough to reconstruct. C: doubtful. D: not to be used."""
+"""A: reliable. B: good enough for a reconstruction. C: doubtful. D: unusable."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PoseReport:
-    """What is known of the cameras of some frames. Pixels are those of frames 256 pixels wide."""
+    """Quality of the cameras estimated for some frames. Pixels are those of frames 256 pixels wide."""
 
     solver: str
     grade: Grade
     reasons: tuple[str, ...]
-    """Why the grade is not better."""
+    """Reasons why the grade is not better."""
     frames: tuple[int, ...]
-    """Numbers of the frames that were placed, rising."""
+    """Indices of the frames whose camera was found, ascending."""
     total: int
-    """Frames that there were."""
+    """Number of frames given."""
     tracks: int
-    """Points by which the cameras were judged; no solver saw them."""
+    """Number of held-out tracks by which the cameras were graded; no solver used them."""
     heldout_px: float
-    """Median distance from where such a point is seen to where it should be."""
+    """Median reprojection error of the held-out tracks."""
     inlier_share: float
-    """Share of these observations within 2 pixels."""
+    """Fraction of their observations within 2 pixels."""
     parallax_deg: float
-    """Median angle under which a point is seen from its first and its last frame."""
+    """Median angle between the rays to a point from its first and its last frame."""
     focal_at_limit: bool
-    """Whether the focal length, or another number, ran to the end of what is possible."""
+    """Whether the focal length, or another parameter, ended at its bound."""
     margins: dict[str, float] = field(default_factory=dict)
-    """By what share other answers fit worse: the next model, the opposite direction."""
+    """By what fraction other solutions fit worse: the next model, the opposite direction."""
     moving_share: float = 0.0
-    """Share of the points that move together, but not with the scene."""
+    """Fraction of the points that move together, but not with the scene."""
     moving_frames: tuple[int, ...] = ()
-    """Where they are; empty where nothing moves by itself."""
+    """Indices of the frames with such points; empty if nothing moves by itself."""
 
     @property
     def placed(self) -> int:
-        """How many frames have a camera."""
+        """Number of frames whose camera was found."""
         return len(self.frames)
 
     def as_json(self) -> dict[str, Any]:
-        """The report as JSON holds it."""
+        """Return the report as a JSON object."""
         return {
             **asdict(self),
             "placed": self.placed,
@@ -53,7 +53,7 @@ class PoseReport:
 
     @classmethod
     def from_json(cls, table: dict[str, Any]) -> "PoseReport":
-        """What `as_json` gave."""
+        """Return the report that `as_json` turned into a JSON object."""
         known = {name: value for name, value in table.items() if name != "placed"}
         fields = {**known, "reasons": tuple(table["reasons"]), "frames": tuple(table["frames"])}
         fields["moving_frames"] = tuple(table.get("moving_frames", ()))

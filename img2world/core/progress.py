@@ -1,4 +1,4 @@
-"""How a stage tells how far it is, without knowing who listens."""
+"""The callback through which a stage reports its progress."""
 
 from typing import Protocol, runtime_checkable
 
@@ -8,8 +8,8 @@ class Progress(Protocol):
     """Called by a stage after each step. It may raise KeyboardInterrupt to stop the stage."""
 
     def __call__(self, done: int, total: int, **quality: float) -> None:
-        """`done` of `total` steps are finished; `quality` is what is known so far, such as psnr=24.1."""
+        """Report that `done` of `total` steps are finished, with figures of quality so far, such as psnr=24.1."""
 
 
 def silent(done: int, total: int, **quality: float) -> None:
-    """Tells nobody."""
+    """Ignore the progress."""

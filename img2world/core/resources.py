@@ -1,4 +1,4 @@
-"""Where the files that come with the program lie: recipes, sample pictures, trained weights."""
+"""The files that come with the program: recipes, sample pictures, trained weights."""
 
 from pathlib import Path
 
@@ -8,14 +8,14 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def resource_folder(name: str) -> Path:
-    """The folder `pipelines` or `assets`: inside the package in a wheel, beside it in a checkout.
+    """Return the folder `pipelines` or `assets`, which is in the package in a wheel and beside it in a checkout.
 
     Raises MissingPackageError when the installation lacks it.
     """
     packed, beside = PACKAGE / name, PACKAGE.parent / name
     if packed.is_dir():
         return packed
-    # Beside an installed package lie other people's packages; only a checkout is ours.
+    # An installed package is among packages of others: its neighbours count only in a checkout.
     if (PACKAGE.parent / "pyproject.toml").is_file() and beside.is_dir():
         return beside
     raise MissingPackageError(

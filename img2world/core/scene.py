@@ -1,4 +1,4 @@
-"""A reconstructed world: Gaussians, how they move, and where to look at them from."""
+"""A reconstructed world: Gaussians, their motion, and the cameras they were made from."""
 
 import json
 from dataclasses import dataclass, fields, replace
@@ -16,21 +16,21 @@ from img2world.core.motion import Motion
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """Gaussians with the cameras they were made from."""
+    """Gaussians with the cameras they were trained on."""
 
     gaussians: Gaussians
     cameras: Cameras
-    """The views' cameras: where the scene is known to look right."""
+    """The cameras of the views, from which the scene is known to look right."""
     background: tuple[float, float, float]
-    """sRGB colour 0 to 1 behind the Gaussians."""
+    """The sRGB colour behind the Gaussians, 0 to 1."""
     is_object: bool
-    """An object to orbit, or a scene to stand in."""
+    """True for an object to look at from around, False for a scene to stand in."""
     motion: Motion | None = None
     metres_per_unit: float = 0.0
-    """0 where it is not known; exporters write metres where it is."""
+    """0 if unknown; otherwise exporters write metres."""
 
     def at(self, time: float) -> Gaussians:
-        """The Gaussians at a time in seconds."""
+        """Return the Gaussians at a time in seconds."""
         if self.motion is None:
             return self.gaussians
         means, quats = self.motion.move(self.gaussians.means, self.gaussians.quats, time)
@@ -42,30 +42,30 @@ class Scene:
         if self.motion is not None:
             arrays |= {f"motion.{field.name}": getattr(self.motion, field.name) for field in fields(Motion)}
         names = [""] * len(self.cameras)
-        about = {"background": self.background, "is_object": self.is_object, "metres_per_unit": self.metres_per_unit}
-        about["cameras"] = transforms_from_cameras(self.cameras, names)
-        # One metadata key only: the order of several is not fixed.
+        metadata = {"background": self.background, "is_object": self.is_object, "metres_per_unit": self.metres_per_unit}
+        metadata["cameras"] = transforms_from_cameras(self.cameras, names)
+        # A single metadata key, since safetensors does not fix the order of several.
         save_file(
-            {name: np.ascontiguousarray(array) for name, array in arrays.items()}, path, {"scene": json.dumps(about)}
+            {name: np.ascontiguousarray(array) for name, array in arrays.items()}, path, {"scene": json.dumps(metadata)}
         )
 
     @classmethod
     def load(cls, path: Path) -> "Scene":
-        """Read what `save` wrote. Raises RunFolderError when the file is not a scene."""
+        """Read a scene that `save` wrote. Raises RunFolderError when the file is not a scene."""
         try:
             with safe_open(path, "numpy") as file:
-                about = json.loads(file.metadata()["scene"])
+                metadata = json.loads(file.metadata()["scene"])
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise RunFolderError(
-                f"the scene file cannot be read: {error}", hint="make it again with `img2world splat RUN`"
+                f"the scene file cannot be read: {error}", hint="redo it with `img2world splat RUN --fresh`"
             ) from error
         motion = {name.removeprefix("motion."): array for name, array in arrays.items() if name.startswith("motion.")}
         return cls(
             gaussians=Gaussians(**{field.name: arrays[field.name] for field in fields(Gaussians)}),
-            cameras=cameras_from_transforms(about["cameras"]),
-            background=tuple(about["background"]),
-            is_object=about["is_object"],
+            cameras=cameras_from_transforms(metadata["cameras"]),
+            background=tuple(metadata["background"]),
+            is_object=metadata["is_object"],
             motion=Motion(**motion) if motion else None,
-            metres_per_unit=about.get("metres_per_unit", 0.0),
+            metres_per_unit=metadata.get("metres_per_unit", 0.0),
         )

@@ -1,4 +1,6 @@
-"""Real spherical harmonics as 3D Gaussian splatting uses them: [N, K, 3], K = (degree + 1)², DC first."""
+"""Real spherical harmonics of 3D Gaussian splatting: [N, K, 3], K = (degree + 1)², DC first."""
+
+import math
 
 import numpy as np
 from jaxtyping import Float
@@ -14,19 +16,16 @@ C3 = (
 
 
 def sh_degree(bases: int) -> int:
-    """Degree 0 to 3 of K = 1, 4, 9 or 16 bases. Raises ValueError for any other K."""
-    return {1: 0, 4: 1, 9: 2, 16: 3}[bases] if bases in (1, 4, 9, 16) else _bad_bases(bases)
-
-
-def _bad_bases(bases: int) -> int:
-    """Never returns."""
-    raise ValueError(f"{bases} spherical-harmonic bases, needs 1, 4, 9 or 16")
+    """Return the degree 0 to 3 of K = 1, 4, 9 or 16 bases. Raises ValueError for any other K."""
+    if bases not in (1, 4, 9, 16):
+        raise ValueError(f"{bases} spherical-harmonic bases, needs 1, 4, 9 or 16")
+    return math.isqrt(bases) - 1
 
 
 def sh_basis(directions: Float[np.ndarray, "N 3"], degree: int) -> Float[np.ndarray, "N K"]:
-    """Values of the bases for unit directions (from the camera to the Gaussian).
+    """Return the values of the bases for unit directions (from the camera to the Gaussian).
 
-    Source: Kerbl et al. 2023, "3D Gaussian Splatting", reference implementation's signs and order.
+    Source: Kerbl et al. 2023, "3D Gaussian Splatting"; signs and order are those of its reference implementation.
     """
     x, y, z = directions.T
     bases = [np.full_like(x, SH_C0)]
@@ -54,14 +53,14 @@ def sh_basis(directions: Float[np.ndarray, "N 3"], degree: int) -> Float[np.ndar
 
 
 def rotate_sh(sh: Float[np.ndarray, "N K 3"], rotation: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "N K 3"]:
-    """Coefficients of the same colours after the scene was turned: f'(R d) = f(d).
+    """Return the coefficients of the same colours in a rotated scene: f'(R d) = f(d).
 
-    Each degree is solved on fixed directions, more than it has bases, so the result is exact for any
-    rotation or reflection and needs no Wigner tables.
+    Each degree is solved by least squares on more fixed directions than it has bases, which is exact for any rotation
+    or reflection and needs no Wigner matrices.
     """
     degree = sh_degree(sh.shape[1])
     count = 64
-    # Fibonacci points are spread evenly, which keeps the small systems well conditioned.
+    # Fibonacci points are evenly distributed, which keeps the small systems well conditioned.
     i = np.arange(count) + 0.5
     z, angle = 1 - 2 * i / count, np.pi * (1 + 5**0.5) * i
     directions = np.stack([np.sqrt(1 - z * z) * np.cos(angle), np.sqrt(1 - z * z) * np.sin(angle), z], -1)
@@ -75,10 +74,10 @@ def rotate_sh(sh: Float[np.ndarray, "N K 3"], rotation: Float[np.ndarray, "3 3"]
 
 
 def rgb_from_dc(dc: Float[np.ndarray, "*B 3"]) -> Float[np.ndarray, "*B 3"]:
-    """Colour 0 to 1 (not clipped) of constant coefficients."""
+    """Return the colours, 0 to 1 but not clipped, of constant coefficients."""
     return 0.5 + SH_C0 * dc
 
 
 def dc_from_rgb(rgb: Float[np.ndarray, "*B 3"]) -> Float[np.ndarray, "*B 3"]:
-    """Constant coefficients of a colour 0 to 1."""
+    """Return the constant coefficients of colours 0 to 1."""
     return (rgb - 0.5) / SH_C0

@@ -1,4 +1,4 @@
-"""Reading Gaussians from the PLY files of 3D Gaussian splatting.
+"""Gaussians from the PLY files of 3D Gaussian splatting.
 
 Source of the layout: Kerbl et al. 2023, github.com/graphdeco-inria/gaussian-splatting, `GaussianModel.save_ply`.
 """
@@ -12,11 +12,11 @@ from img2world.core.gaussians import Gaussians
 from img2world.core.ply import read_ply
 
 REST_COUNTS = (0, 9, 24, 45)
-"""Numbers of f_rest columns of degree 0 to 3."""
+"""Numbers of f_rest columns for degrees 0 to 3."""
 
 
 def gaussians_from_columns(columns: dict[str, np.ndarray]) -> Gaussians:
-    """Gaussians of a PLY's columns, in any order, with or without normals, f_rest and others.
+    """Return the Gaussians in the columns of a PLY, which may be in any order and among others, such as normals.
 
     Raises ExportError when columns are missing, Img2WorldError when a number is not finite.
     """

@@ -1,4 +1,4 @@
-"""How many threads there should be."""
+"""Number of threads to use."""
 
 import math
 import os
@@ -8,30 +8,30 @@ from functools import cache
 from pathlib import Path
 
 CONTAINER_LIMIT = Path("/sys/fs/cgroup/cpu.max")
-"""Microseconds of processor time a container may use, of so many (Linux kernel, "Control Group v2", CPU)."""
+"""Microseconds of CPU time that a container may use per period (Linux kernel, "Control Group v2", CPU)."""
 
 
 def usable_cores() -> int:
-    """Cores that this process may use: those it is bound to, and no more than a container's share of time."""
+    """Return the number of cores that this process may use, by its CPU affinity and the CPU limit of its container."""
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(bound, container_cores(CONTAINER_LIMIT)))
 
 
 @cache
 def container_cores(limit: Path) -> int:
-    """Whole cores that a container's share of time fills; very many without a limit."""
+    """Return the CPU limit of a container in whole cores, rounded up; 65536 without a limit."""
     try:
-        share, period = limit.read_text().split()
-        return math.ceil(int(share) / int(period))
-    except (OSError, ValueError):  # There is no such file, or it says "max".
+        quota, period = limit.read_text().split()
+        return math.ceil(int(quota) / int(period))
+    except (OSError, ValueError):  # There is no such file, or it contains "max".
         return 1 << 16
 
 
 @contextmanager
 def one_torch_thread() -> Iterator[None]:
-    """Torch on one thread: sums in another order would make other last bits, and other worlds from them.
+    """Limit torch to one thread, so that the order of its sums, and thus the last bits, are always the same.
 
-    Its idle threads also spin for a while, on the cores that our own are to use.
+    Idle threads of torch would also spin for a while on the cores that our own threads need.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""What a pose stage makes: pictures that know their cameras."""
+"""The result of the pose stage: pictures with their cameras."""
 
 import json
 from dataclasses import dataclass, replace
@@ -17,25 +17,25 @@ from img2world.core.pose_report import PoseReport
 
 @dataclass(frozen=True, kw_only=True)
 class Views:
-    """Pictures with cameras, and the points they were found by."""
+    """Pictures with cameras, and sparse points of the scene."""
 
     rgb: UInt8[np.ndarray, "V H W 3"]
     cameras: Cameras
     confidence: Float32[np.ndarray, "V"]
-    """Trust in each camera, 0 to 1."""
+    """Confidence in each camera, 0 to 1."""
     points: Float32[np.ndarray, "P 3"]
-    """Sparse points in the world; may be empty when there is depth."""
+    """Sparse points in the world; may be empty if there is depth."""
     point_colors: UInt8[np.ndarray, "P 3"]
     solver: str
-    """Which pose backend found the cameras."""
+    """Name of the pose backend that found the cameras."""
     depth: Float32[np.ndarray, "V H W"] | None = None
-    """Along +Z in world units, 0 where nothing is known."""
+    """Distance along +Z in world units, 0 where it is unknown."""
     alpha: UInt8[np.ndarray, "V H W"] | None = None
     """255 where the object is; None when the views show a whole scene."""
     mask: UInt8[np.ndarray, "V H W"] | None = None
-    """0 where a picture is to be ignored, as a passer-by is, else 255; None when all of it counts."""
+    """0 where a picture is to be ignored, as for a passer-by, else 255; None when all of it counts."""
     report: PoseReport | None = None
-    """How far the cameras can be trusted; None where they are known exactly, or the solver cannot tell."""
+    """How reliable the cameras are; None if they are known exactly, or the solver does not grade them."""
 
     def __post_init__(self) -> None:
         check_shapes(rgb=(self.rgb, "V H W 3"), confidence=(self.confidence, "V"))
@@ -51,7 +51,7 @@ class Views:
         return len(self.rgb)
 
     def select(self, index: Int[np.ndarray, "K"]) -> "Views":
-        """Some of the views, in the order of the index, with all points; what a report says is of all, so it goes."""
+        """Return some of the views, in the order of the index, with all points, without the report on all views."""
         maps = {name: getattr(self, name) for name in ("depth", "alpha", "mask")}
         return replace(
             self,
@@ -63,7 +63,7 @@ class Views:
         )
 
     def save(self, folder: Path) -> None:
-        """Write a dataset that nerfstudio opens: transforms.json, images/, points.ply, and our own arrays."""
+        """Write a nerfstudio dataset (transforms.json, images/, masks/, points.ply) and views.safetensors."""
         names = save_pictures(self.rgb, folder / "images", self.alpha)
         transforms = transforms_from_cameras(self.cameras, [f"images/{name}" for name in names])
         transforms["ply_file_path"] = "points.ply"
@@ -84,7 +84,7 @@ class Views:
 
     @classmethod
     def load(cls, folder: Path) -> "Views":
-        """Read what `save` wrote, equal to the last bit."""
+        """Read views that `save` wrote, equal to the last bit."""
         transforms = json.loads((folder / "transforms.json").read_text())
         rgb, alpha = load_pictures(folder, [frame["file_path"] for frame in transforms["frames"]])
         masks = [frame["mask_path"] for frame in transforms["frames"] if "mask_path" in frame]

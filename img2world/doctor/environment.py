@@ -1,4 +1,4 @@
-"""What this machine has for img2world, what it lacks, and how to get it."""
+"""What img2world can use on this machine, what is missing, and how to install it."""
 
 import os
 import platform
@@ -17,7 +17,7 @@ from img2world.render import resolve_backend
 State = Literal["ok", "note", "missing"]
 
 NEEDED_GB = 4.0
-"""Memory of a run with the default recipe, and room for its folder."""
+"""Memory, and free disk space, recommended for a run with the default recipe, in 10^9 bytes."""
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "firefox", "brave-browser")
 SIMD_FLAGS = ("avx512f", "avx2", "fma", "avx", "sse4_2", "neon", "asimd", "sve")
@@ -25,21 +25,21 @@ SIMD_FLAGS = ("avx512f", "avx2", "fma", "avx", "sse4_2", "neon", "asimd", "sve")
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     name: str
     state: State
     found: str
     advice: str = ""
-    """What to do about it; empty when nothing needs to be done."""
+    """What to do about it; empty if there is nothing to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Package:
-    """A package that some part uses."""
+    """A package that a part of img2world uses."""
 
     install: str
-    """What pip is told."""
+    """What to pass to `pip install`."""
     distribution: str
     licence: str
     purpose: str
@@ -48,7 +48,7 @@ class Package:
 PACKAGES = {
     "av": Package(install="av", distribution="av", licence="BSD-3-Clause", purpose="video in and out"),
     "pycolmap": Package(
-        install="pycolmap", distribution="pycolmap", licence="BSD-3-Clause", purpose="cameras of photos"
+        install="pycolmap", distribution="pycolmap", licence="BSD-3-Clause", purpose="cameras of photos and videos"
     ),
     "trimesh": Package(install="trimesh", distribution="trimesh", licence="MIT", purpose="mesh.glb"),
     "fast_simplification": Package(
@@ -64,24 +64,26 @@ PACKAGES = {
         purpose="large open video models",
     ),
 }
-"""Module to package."""
+"""Packages by the name of their module."""
 
 
 def examine_environment(folder: Path) -> Iterator[Finding]:
-    """Look at the machine; `folder` is where runs would be written."""
+    """Check this machine; `folder` is where runs would be written."""
     yield Finding(name="python", state="ok", found=f"{platform.python_version()} on {platform.platform()}")
     yield _rasterizer()
     yield from _torch()
     yield _memory()
     free = shutil.disk_usage(folder).free / 1e9
-    advice = "" if free > NEEDED_GB else "a run takes 0.1 to 0.5 GB; free some space or use --out on another disk"
+    advice = (
+        "" if free > NEEDED_GB else "a run takes 0.1 to 0.5 GB: free some space, or write to another disk with --out"
+    )
     yield Finding(name="disk", state="ok" if free > NEEDED_GB else "note", found=f"{free:.1f} GB free", advice=advice)
     yield _browser()
     yield from (_package(module) for module in PACKAGES)
 
 
 def simd_flags() -> list[str]:
-    """The vector instructions of this processor that matter to us, as Linux names them; empty elsewhere."""
+    """Return the vector instructions of this processor that matter here, as Linux names them; empty elsewhere."""
     try:
         words = set(Path("/proc/cpuinfo").read_text().split())
     except OSError:
@@ -90,19 +92,19 @@ def simd_flags() -> list[str]:
 
 
 def memory_gb() -> float:
-    """The memory this process may use, in 10^9 bytes: the machine's, or less in a container."""
+    """Return the memory that this process may use in 10^9 bytes: that of the machine, or less in a container."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         try:
             total = min(total, int(Path(limit).read_text()))
         except (OSError, ValueError):
-            # No such control group, or "max".
+            # There is no such control group, or the file contains "max".
             continue
     return total / 1e9
 
 
 def _rasterizer() -> Finding:
-    """Which rasterizer will draw."""
+    """Check which rasterizer is used."""
     with warnings.catch_warnings(record=True):
         warnings.simplefilter("always")
         backend = resolve_backend("auto")
@@ -114,30 +116,34 @@ def _rasterizer() -> Finding:
             facts = describe()
         except Img2WorldError as error:
             return Finding(name="rasterizer", state="missing", found=str(error), advice=error.hint)
-        found = f"native, {facts['threads']} threads, {facts['simd']} (the processor has {processor})"
+        found = f"native, {facts['threads']} threads, {facts['simd']} (processor: {processor})"
         return Finding(name="rasterizer", state="ok", found=found)
     if backend == "gsplat":
         return Finding(name="rasterizer", state="ok", found="gsplat, on the GPU")
-    advice = "the native module was not built: install a C++20 compiler (apt install g++), then img2world again"
+    advice = "the native module was not built: install a C++20 compiler (apt install g++), then reinstall img2world"
     return Finding(name="rasterizer", state="missing", found=f"{backend}, slow ({processor})", advice=advice)
 
 
 def _torch() -> Iterator[Finding]:
-    """Which torch is there, and whether it has a GPU."""
+    """Check the version of torch, and whether it has a GPU."""
     import torch
 
     yield Finding(name="torch", state="ok", found=f"{torch.__version__}, {torch.get_num_threads()} threads")
     if torch.cuda.is_available():
         yield Finding(name="gpu", state="ok", found=f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}")
     else:
-        advice = "" if shutil.which("nvidia-smi") is None else "a GPU is there but torch has no CUDA: see pytorch.org"
+        advice = (
+            ""
+            if shutil.which("nvidia-smi") is None
+            else "there is a GPU, but torch was built without CUDA: see pytorch.org"
+        )
         yield Finding(
             name="gpu", state="note", found="none that torch can use; everything runs on the CPU", advice=advice
         )
 
 
 def _memory() -> Finding:
-    """How much memory there is."""
+    """Check how much memory there is."""
     total = memory_gb()
     enough = total >= NEEDED_GB
     advice = "" if enough else "use --recipe fast, or smaller pictures"
@@ -145,16 +151,16 @@ def _memory() -> Finding:
 
 
 def _browser() -> Finding:
-    """Which browser can show a world here."""
+    """Check which browsers can show a world."""
     found = [name for name in BROWSERS if shutil.which(name)]
     if found:
         return Finding(name="browser", state="ok", found=", ".join(found))
-    advice = "`img2world view RUN --lan` shows it on another device; world.html opens anywhere"
-    return Finding(name="browser", state="note", found="none found here", advice=advice)
+    advice = "use `img2world view RUN --lan` to show a world on another device, or open its world.html there"
+    return Finding(name="browser", state="note", found="none found", advice=advice)
 
 
 def _package(module: str) -> Finding:
-    """Whether a package is there."""
+    """Check whether a package is installed."""
     package = PACKAGES[module]
     if find_spec(module) is None:
         optional = package.install.startswith("'img2world[")
@@ -163,5 +169,5 @@ def _package(module: str) -> Finding:
     try:
         found = version(package.distribution)
     except PackageNotFoundError:
-        found = "of unknown version"
+        found = "unknown version"
     return Finding(name=module, state="ok", found=f"{found}: {package.purpose}")

@@ -119,7 +119,7 @@ class NerfstudioSplat:
     def _run(self, command: list[str], folder: Path, hear: Callable[[str], None]) -> None:
         """One of its programs, in the scratch folder's company."""
         run_program(
-            command, folder=folder, time_limit=self.time_limit, error=SplatError, hear=hear, environment=ENVIRONMENT
+            command, folder=folder, time_limit=self.time_limit, error=SplatError, on_line=hear, environment=ENVIRONMENT
         )
 
     def _heard(self, progress: Progress) -> Callable[[str], None]:

@@ -49,7 +49,7 @@ def test_options_go_in_and_progress_comes_out(module, tmp_path: Path):
     ("body", "message"),
     [
         ("raise VideoError('2 frames, needs 3', hint='add one')", "^2 frames, needs 3$"),
-        ("os.kill(os.getpid(), signal.SIGSEGV)", r"crashed \(SIGSEGV\): it said nothing"),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", r"crashed \(SIGSEGV\): it printed nothing"),
         ("print('corrupted size', file=sys.stderr, flush=True); os.abort()", r"crashed \(SIGABRT\): corrupted size"),
         ("sys.exit(5)", r"failed \(exit code 5\)"),
         ("1 / 0", r"failed \(exit code 1\): ZeroDivisionError: division by zero"),

@@ -14,8 +14,8 @@ from img2world.core.errors import SplatError
 from img2world.core.external_program import run_program, scratch_folder
 
 
-def run(script: str, folder: Path, *, time_limit: float = 30.0, hear=lambda line: None) -> None:
-    run_program(["sh", "-c", script], folder=folder, time_limit=time_limit, error=SplatError, hear=hear)
+def run(script: str, folder: Path, *, time_limit: float = 30.0, on_line=lambda line: None) -> None:
+    run_program(["sh", "-c", script], folder=folder, time_limit=time_limit, error=SplatError, on_line=on_line)
 
 
 def is_gone(pid: int, seconds: float = 10.0) -> bool:
@@ -34,14 +34,14 @@ def is_gone(pid: int, seconds: float = 10.0) -> bool:
 
 def test_each_line_is_heard(tmp_path):
     lines = []
-    run("echo one; echo 'two é' >&2; echo $GREETING", tmp_path, hear=lines.append)
+    run("echo one; echo 'two é' >&2; echo $GREETING", tmp_path, on_line=lines.append)
     assert lines == ["one\n", "two é\n", "\n"]
     run_program(
         ["sh", "-c", "echo $GREETING"],
         folder=tmp_path,
         time_limit=30.0,
         error=SplatError,
-        hear=lines.append,
+        on_line=lines.append,
         environment={"GREETING": "hello"},
     )
     assert lines[-1] == "hello\n"
@@ -52,7 +52,7 @@ def test_a_failure_tells_the_last_words(tmp_path):
     with pytest.raises(SplatError, match=r"^sh failed \(exit code 3\): first \| second$") as error:
         run("echo first; echo; echo second; exit 3", tmp_path)
     assert "sh --help" in error.value.hint
-    with pytest.raises(SplatError, match=r"exit code 139\): it said nothing"):
+    with pytest.raises(SplatError, match=r"exit code 139\): it printed nothing"):
         run("kill -SEGV $$", tmp_path)
 
 
@@ -60,14 +60,14 @@ def test_a_failure_tells_the_last_words(tmp_path):
 def test_what_it_has_started_ends_with_it(end, tmp_path):
     pids = []
 
-    def hear(line):
+    def on_line(line):
         pids.append(int(line))
         if end == "interrupt" and len(pids) == 2:
             raise KeyboardInterrupt
 
     start = time.monotonic()
     with pytest.raises(SplatError if end == "limit" else KeyboardInterrupt):
-        run("echo $$; sleep 60 & echo $!; sleep 60", tmp_path, time_limit=2.0, hear=hear)
+        run("echo $$; sleep 60 & echo $!; sleep 60", tmp_path, time_limit=2.0, on_line=on_line)
     assert time.monotonic() - start < 15
     assert len(pids) == 2
     assert all(is_gone(pid) for pid in pids)
@@ -75,7 +75,7 @@ def test_what_it_has_started_ends_with_it(end, tmp_path):
 
 def test_a_worker_that_outlives_the_program_is_ended(tmp_path):
     pids = []
-    run("sleep 60 & echo $!", tmp_path, hear=lambda line: pids.append(int(line)))
+    run("sleep 60 & echo $!", tmp_path, on_line=lambda line: pids.append(int(line)))
     assert is_gone(pids[0])
 
 
@@ -88,7 +88,7 @@ def test_when_we_are_killed_nothing_is_left(tmp_path):
             print(folder, flush=True)
             command = ["sh", "-c", "echo $$; sleep 60 & echo $!; sleep 60"]
             say = lambda line: print(line.strip(), flush=True)
-            run_program(command, folder=folder, time_limit=60.0, error=SplatError, hear=say)
+            run_program(command, folder=folder, time_limit=60.0, error=SplatError, on_line=say)
     """
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     with subprocess.Popen(

@@ -288,7 +288,7 @@ def write_bad_files(folder: Path, rgb: np.ndarray) -> None:
     [
         ("missing.png", "no such file"),
         ("whole.png/a.png", "no such file"),
-        ("folder", "a folder was given"),
+        ("folder", "this is a folder"),
         ("empty.png", "empty"),
         ("text.png", "not a picture"),
         ("phone.heic", "HEIC"),

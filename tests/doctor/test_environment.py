@@ -9,7 +9,7 @@ from img2world.doctor.environment import PACKAGES, examine_environment, memory_g
 from img2world.render import resolve_backend
 
 
-def test_findings_name_what_is_really_used(tmp_path):
+def test_findings_name_what_is_in_use(tmp_path):
     findings = {finding.name: finding for finding in examine_environment(tmp_path)}
     assert findings["rasterizer"].found.startswith(resolve_backend("auto"))
     assert findings["python"].found.startswith(".".join(map(str, sys.version_info[:3])))
@@ -18,7 +18,7 @@ def test_findings_name_what_is_really_used(tmp_path):
 
 
 def test_missing_package_comes_with_the_command_to_install_it(tmp_path):
-    """Looked for in a process of its own, in which nothing of that name is found."""
+    """In a process of its own, in which modules of these names cannot be found."""
     program = """
 import importlib.util, sys
 from pathlib import Path

@@ -124,7 +124,7 @@ def test_what_is_no_splat_says_what_is_missing(tmp_path):
 def test_other_ply_files_are_refused_in_one_line(tmp_path, header):
     path = tmp_path / "other.ply"
     path.write_bytes(b"ply\nformat binary_little_endian 1.0\n" + header.encode() + b"\nend_header\n" + bytes(100))
-    with pytest.raises(ExportError, match="other things than plain vertices"):
+    with pytest.raises(ExportError, match="vertices of scalar properties"):
         read_ply(path)
 
 
