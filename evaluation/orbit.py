@@ -20,7 +20,7 @@ from img2world.core.frames import Frames
 from img2world.core.progress import Progress
 from img2world.pipeline import code_of
 from img2world.runs.files import NO_ACCESS, clear_disk_errors, code_digest, digest_of, locked, path_digest, write_text
-from img2world.runs.folder import Event, Listener, nobody
+from img2world.runs.folder import Event, Listener, ignore_events
 from img2world.runs.options import did_you_mean
 from img2world.runs.recipe import VideoBackend, load_recipe
 
@@ -111,7 +111,7 @@ class Task:
     """Gives the model's label, its frames and the truth."""
 
 
-def evaluate(options: OrbitOptions, out: Path, *, listen: Listener = nobody) -> Iterator[Row]:
+def evaluate(options: OrbitOptions, out: Path, *, listen: Listener = ignore_events) -> Iterator[Row]:
     """Each row of the table as soon as it is known, kept in `out`/rows; those that are there are not made again.
 
     A model that fails on a case makes a row with the error. Raises Img2WorldError when an option cannot be used.

@@ -28,7 +28,7 @@ from img2world.core.scene import Scene
 from img2world.core.views import Views
 from img2world.runs.code import code_digest
 from img2world.runs.files import file_digest, write_text
-from img2world.runs.folder import RECIPE, Listener, RunFolder, nobody
+from img2world.runs.folder import RECIPE, Listener, RunFolder, ignore_events
 from img2world.runs.recipe import PATH_OPTIONS, Recipe, backend_name, options_of, recipe_text, with_options
 from img2world.runs.report import FINDINGS, write_report
 from img2world.runs.source import Source, source_digest
@@ -63,7 +63,7 @@ def run(
     last: str = STAGES[-1],
     fresh: Collection[str] = (),
     anyway: bool = False,
-    listen: Listener = nobody,
+    listen: Listener = ignore_events,
 ) -> dict[str, Any]:
     """Turn a source into a world in the folder `out`, up to the stage `last`, and give the report.
 

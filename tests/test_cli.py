@@ -31,7 +31,7 @@ COMMANDS = (
 
 @pytest.fixture
 def call(monkeypatch, capsys):
-    """Calls the program in this process; gives exit code, standard output and standard error."""
+    """Return a function that calls the program in this process: exit code, standard output, standard error."""
     monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
 
     def call(*words):
@@ -46,14 +46,14 @@ def call(monkeypatch, capsys):
 
 @pytest.fixture
 def tiny_call(call, picture, tiny, tmp_path):
-    """Calls `img2world run` on the small picture with the tiny recipe."""
+    """Return a function that calls `img2world run` on the small picture with the tiny recipe."""
     sets = [word for change in tiny for word in ("--set", change)]
     return lambda *words: call("run", picture, "--out", tmp_path / "run", *sets, *words)
 
 
 @pytest.fixture
 def endless(picture, tiny, tmp_path):
-    """Starts a run that would train for minutes, and returns when it trains."""
+    """Return a function that starts a run which would train for minutes, and returns when it is training."""
     started = []
 
     def start():
@@ -96,12 +96,12 @@ def test_version_is_that_of_the_project(call):
     assert call("--version") == (0, f"img2world {version}\n", "")
 
 
-def test_launcher_of_a_checkout_works(tmp_path):
+def test_launcher_in_a_checkout_works(tmp_path):
     words = [sys.executable, ROOT / "cli.py", "--version"]
     assert "img2world" in subprocess.run(words, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
 
 
-def test_run_shows_where_to_look(tiny_call, finished, tmp_path):
+def test_run_prints_where_the_results_are(tiny_call, finished, tmp_path):
     code, stdout, stderr = tiny_call()
     assert code == 0
     assert f"img2world view {tmp_path / 'run'}" in stdout
@@ -158,7 +158,7 @@ def test_stages_run_alone(finished, call, tmp_path):
         (["batch", "photo.png", "--out", "b"], "cannot be read"),
     ],
 )
-def test_what_cannot_be_used_is_one_line_and_a_hint(call, picture, tmp_path, monkeypatch, words, message):
+def test_unusable_input_is_one_line_and_a_hint(call, picture, tmp_path, monkeypatch, words, message):
     (tmp_path / "text.png").write_text("no picture")
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.rglob("*"))
@@ -171,7 +171,7 @@ def test_what_cannot_be_used_is_one_line_and_a_hint(call, picture, tmp_path, mon
     assert second.startswith("  hint: ")
 
 
-def test_error_is_told_in_json_too(call, tmp_path):
+def test_error_is_json_too(call, tmp_path):
     code, stdout, _ = call("run", tmp_path / "none.png", "--json")
     assert code == 1
     event = json.loads(stdout)
@@ -186,7 +186,7 @@ def test_wrong_usage_is_exit_code_2(call, words):
     assert "Usage" in stderr
 
 
-def test_interrupted_run_says_so_and_goes_on(endless, tiny_call, tmp_path):
+def test_interrupted_run_says_so_and_resumes(endless, tiny_call, tmp_path):
     process = endless()
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
@@ -224,7 +224,7 @@ def test_lists_name_everything(call):
     assert "exports/world.html" in formats
 
 
-def test_doctor_is_readable_by_people_and_programs(call):
+def test_doctor_prints_text_and_json(call):
     code, stdout, _ = call("doctor", "--json")
     assert code == 0
     findings = {finding["name"]: finding for finding in map(json.loads, stdout.splitlines())}

@@ -17,7 +17,7 @@ from img2world.core.errors import Img2WorldError, RunFolderError
 from img2world.core.threads import usable_cores
 from img2world.runs.batch_summary import PAGE, TABLE, Result, write_summary
 from img2world.runs.files import NO_ACCESS, clear_disk_errors, locked, write_text
-from img2world.runs.folder import Event, Listener, nobody
+from img2world.runs.folder import Event, Listener, ignore_events
 from img2world.runs.source import find_source, is_video, source_of_run
 from img2world.video.photos import SUFFIXES
 
@@ -78,7 +78,7 @@ def run_batch(
     jobs: int = 1,
     recipe: str = "",
     changes: Sequence[str] = (),
-    listen: Listener = nobody,
+    listen: Listener = ignore_events,
 ) -> list[Result]:
     """Run every input, `jobs` at a time, write summary.csv and summary.html, and return one result per input.
 

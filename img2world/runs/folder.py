@@ -1,9 +1,9 @@
-"""The folder of a run: what is done stays done, whatever happens.
+"""The folder of a run: finished stages stay finished, whatever happens.
 
-Each stage has a key: the hash of its code, its options and what it read. A stage writes into a hidden
-folder beside its final place; when all is on the disk the products are renamed into place, and only then
-does the manifest `run.json` say that the stage is done. So a kill at any moment loses at most the stage
-that was running, and nothing under a final name is ever half a file.
+Each stage has a key: the hash of its code, its options and what it reads. A stage writes into a hidden folder; when
+everything is on the disk, its products are renamed to their final names, and only then does the manifest `run.json`
+say that the stage is done. A kill at any moment therefore loses at most the stage that was running, and no file with a
+final name is ever incomplete.
 """
 
 import json
@@ -35,15 +35,15 @@ from img2world.runs.files import (
 
 MANIFEST, RECIPE, OLD = "run.json", "recipe.toml", ".old-"
 SHARED = "exports"
-"""The one folder into which several stages write; any other belongs to one stage and is replaced whole."""
+"""The only folder into which several stages write; any other belongs to one stage and is replaced as a whole."""
 
 Make = Callable[[Path, Progress], Mapping[str, float]]
-"""Writes the products of a stage into an empty folder, under their final relative paths; gives the metrics."""
+"""Writes the products of a stage into an empty folder, under their final relative paths, and returns its metrics."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """Something a listener may tell the user."""
+    """A change in the state of a stage."""
 
     kind: Literal["start", "step", "done", "skip"]
     stage: str
@@ -51,37 +51,37 @@ class Event:
     total: int = 0
     seconds: float = 0.0
     quality: Mapping[str, float] = field(default_factory=dict)
-    """What is known of the result so far, such as psnr."""
+    """Figures of the result so far, such as psnr."""
 
 
 Listener = Callable[[Event], None]
 
 
-def nobody(event: Event) -> None:
-    """Listens to nothing."""
+def ignore_events(event: Event) -> None:
+    """Do nothing: the listener of runs that nobody watches."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StageRecord:
-    """What the manifest holds of a stage that is done."""
+    """The entry of the manifest for a stage that is done."""
 
     key: str
     reads: str
-    """Digest of what the stage read; a product whose source has changed is out of date."""
+    """Digest of what the stage read; products made from something else are out of date."""
     seconds: float
     peak_rss_gb: float
     files: dict[str, str]
-    """Path in the run folder to SHA-256."""
+    """SHA-256 of each product by path in the run folder."""
     metrics: dict[str, float]
 
     @property
     def digest(self) -> str:
-        """One hash of all files, for those who read them."""
+        """One digest of all products, for the key of stages that read them."""
         return digest_of(self.files)
 
 
 class RunFolder:
-    """A run folder that this process alone may write."""
+    """A run folder that is locked by this process."""
 
     def __init__(self, path: Path, manifest: dict[str, Any], listen: Listener) -> None:
         self.path = path
@@ -90,11 +90,11 @@ class RunFolder:
 
     @classmethod
     @contextmanager
-    def open(cls, path: Path, listen: Listener = nobody) -> Iterator[Self]:
-        """Lock the folder, made when it is missing, and clean up after a run that was killed.
+    def open(cls, path: Path, listen: Listener = ignore_events) -> Iterator[Self]:
+        """Lock the folder, which is created if it is missing, and clean up after a run that was killed.
 
-        A new run that fails before its first stage is done leaves nothing behind. Raises RunFolderError
-        when the folder cannot be written, holds something else, or is in use.
+        A new run that fails before its first stage is done leaves nothing behind. Raises RunFolderError when the folder
+        cannot be written, is not a run folder, or is in use.
         """
         with clear_disk_errors(path, also=NO_ACCESS):
             is_new_folder = not path.exists()
@@ -102,7 +102,7 @@ class RunFolder:
             if not (path / MANIFEST).exists() and _holds_foreign(path):
                 raise RunFolderError(
                     f"the folder is not empty and not a run folder: {path}",
-                    hint="give a new folder with --out, or empty this one",
+                    hint="choose a new folder with --out, or empty this one",
                 )
             check_inside(path, SHARED)
         with locked(path):
@@ -124,10 +124,10 @@ class RunFolder:
         write_text(self.path / MANIFEST, json.dumps(self.manifest, indent=1) + "\n")
 
     def _undo(self, *, remove_folder: bool) -> None:
-        """Leave the folder as it was before a run that has come to nothing.
+        """Restore the folder to its state before a new run that has failed.
 
-        A run that was interrupted with products in place, before they were noted, keeps its manifest: without it the
-        folder would be taken for another program's. It goes last for the same reason.
+        The manifest is kept if there are products, as after an interrupt just before they were recorded: without it
+        the folder would not be recognised as a run folder. It is removed last for the same reason.
         """
         own = (RECIPE, MANIFEST, LOCK)
         with suppress(OSError):
@@ -139,88 +139,88 @@ class RunFolder:
                 self.path.rmdir()
 
     def record(self, stage: str) -> StageRecord | None:
-        """What is known of a stage that is done, else None."""
+        """Return the record of a stage, or None if it is not done."""
         entry = self.manifest["stages"].get(stage, {})
         if entry.get("state") != "done" or set(entry) != {"state", *(item.name for item in fields(StageRecord))}:
             return None
         return StageRecord(**{name: value for name, value in entry.items() if name != "state"})
 
     def forget(self, stages: Collection[str] | None = None) -> None:
-        """Have these stages (all when None) done again; a name stands also for what is below it, as export.ply."""
+        """Mark stages (all if None) as out of date; a name includes what is below it, as export does export.ply."""
         for name, entry in self.manifest["stages"].items():
             if stages is None or name in stages or name.partition(".")[0] in stages:
                 entry["state"] = "stale"
         self.save()
 
     def discard(self, stage: str) -> None:
-        """Remove a stage and its files."""
+        """Remove a stage and its products."""
         entry = self.manifest["stages"].pop(stage)
         for product in _products(entry.get("files", {})):
             remove(self.path / product)
         self.save()
 
     def discard_outdated(self, prefix: str, reads: Mapping[str, str]) -> None:
-        """Remove what stages of this prefix have made from something else than `reads`."""
+        """Remove the stages of this prefix whose products were made from something else than `reads`."""
         for name in [name for name in self.manifest["stages"] if name.startswith(prefix)]:
             record = self.record(name)
             if record is None or record.reads != digest_of(dict(reads)):
                 self.discard(name)
 
     def stage(self, name: str, *, options: Mapping[str, Any], reads: Mapping[str, str], make: Make) -> StageRecord:
-        """Have a stage done: keep what is there when nothing it depends on has changed, else make it.
+        """Run a stage, unless its products are intact and nothing that it depends on has changed.
 
-        `options` holds all that decides the result beside the files whose digests are in `reads`.
+        `options` holds everything that determines the result except for the files whose digests are in `reads`.
         """
         key = digest_of({"stage": name, "options": dict(options), "reads": dict(reads)})
         record = self.record(name)
         if record is not None and record.key == key and self._is_intact(record):
             self.listen(Event(kind="skip", stage=name, seconds=record.seconds, quality=record.metrics))
             return record
-        # Known until they are replaced, so that files which the stage no longer makes can be removed.
+        # Recorded until they are replaced, so that products which the stage no longer makes can be removed.
         old_files = self.manifest["stages"].get(name, {}).get("files", {})
-        self._note(name, {"state": "running", "files": old_files})
+        self._set_entry(name, {"state": "running", "files": old_files})
         self.listen(Event(kind="start", stage=name))
         try:
             record = self._make(name, key, digest_of(dict(reads)), make)
         except BaseException as error:
             state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-            # Only told to readers, and the disk may be full: what matters is that it does not say "done".
+            # The state is only for readers, and the disk may be full: what matters is that it is not "done".
             with suppress(RunFolderError):
-                self._note(name, {"state": state, "files": old_files})
+                self._set_entry(name, {"state": state, "files": old_files})
             raise
-        self._note(name, {"state": "done", **vars(record)})
+        self._set_entry(name, {"state": "done", **vars(record)})
         self.listen(Event(kind="done", stage=name, seconds=record.seconds, quality=record.metrics))
         return record
 
-    def _note(self, stage: str, entry: dict[str, Any]) -> None:
-        """Keep an entry of the manifest."""
+    def _set_entry(self, stage: str, entry: dict[str, Any]) -> None:
+        """Set the entry of a stage and write the manifest."""
         self.manifest["stages"][stage] = entry
         self.save()
 
     def _is_intact(self, record: StageRecord) -> bool:
-        """Whether the files of a stage are as it left them."""
+        """Tell whether the products of a stage are unchanged."""
         paths = {self.path / name: digest for name, digest in record.files.items()}
         return all(path.is_file() and file_digest(path) == digest for path, digest in paths.items())
 
     def _make(self, name: str, key: str, reads: str, make: Make) -> StageRecord:
-        """Make the products of a stage beside their place, and move them there when they are complete."""
+        """Make the products of a stage in a hidden folder and, when they are complete, put them in place."""
         start = time.perf_counter()
-        beside = self.path / f"{PARTIAL}{name}"
+        hidden = self.path / f"{PARTIAL}{name}"
 
-        def tell(done: int, total: int, **quality: float) -> None:
+        def report(done: int, total: int, **quality: float) -> None:
             seconds = time.perf_counter() - start
             self.listen(Event(kind="step", stage=name, done=done, total=total, seconds=seconds, quality=quality))
 
         try:
             with clear_disk_errors(self.path):
-                beside.mkdir()
-                metrics = make(beside, tell)
-                files = flush_tree(beside)
-                self._put_in_place(beside)
+                hidden.mkdir()
+                metrics = make(hidden, report)
+                files = flush_tree(hidden)
+                self._put_in_place(hidden)
                 for product in _products(self.manifest["stages"][name]["files"]) - _products(files):
                     remove(self.path / product)
         finally:
-            shutil.rmtree(beside, ignore_errors=True)
+            shutil.rmtree(hidden, ignore_errors=True)
         return StageRecord(
             key=key,
             reads=reads,
@@ -230,13 +230,13 @@ class RunFolder:
             metrics={metric: float(value) for metric, value in metrics.items()},
         )
 
-    def _put_in_place(self, beside: Path) -> None:
-        """Rename complete products into the run folder."""
-        for item in sorted(beside.iterdir()):
+    def _put_in_place(self, hidden: Path) -> None:
+        """Rename complete products from a hidden folder to their final names."""
+        for item in sorted(hidden.iterdir()):
             for product in sorted(item.iterdir()) if item.name == SHARED else [item]:
-                target, old = self.path / product.relative_to(beside), self.path / f"{OLD}{product.name}"
+                target, old = self.path / product.relative_to(hidden), self.path / f"{OLD}{product.name}"
                 target.parent.mkdir(exist_ok=True)
-                # A folder cannot be renamed onto another: for a moment there is none, but never half of one.
+                # A folder cannot replace another in one step: for a moment there is none, but never a part of one.
                 if target.is_dir():
                     os.replace(target, old)
                 os.replace(product, target)
@@ -247,26 +247,24 @@ class RunFolder:
 def read_manifest(path: Path) -> dict[str, Any]:
     """Read the manifest of a run folder.
 
-    Raises RunFolderError when there is none that can be read, or when it names files that lie elsewhere.
+    Raises RunFolderError when there is none, when it cannot be read, or when it names files outside the folder.
     """
     if path.exists() and not path.is_dir():
-        raise RunFolderError(
-            f"this is a file, not a run folder: {path}", hint="give a folder that `img2world run` made"
-        )
+        raise RunFolderError(f"this is a file, not a run folder: {path}", hint="give a folder made by `img2world run`")
     check_inside(path, MANIFEST)
     try:
         manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
         names = {name for entry in manifest["stages"].values() for name in entry.get("files", {})}
-        # Whatever lies in one folder has the same parents.
+        # Files in one folder share their parents.
         places = {PurePosixPath(name) for name in names} | {PurePosixPath(name).parent for name in names}
     except FileNotFoundError as error:
         raise RunFolderError(
-            f"this is no run folder, it has no {MANIFEST}: {path}", hint="give a folder that `img2world run` made"
+            f"this is not a run folder, it has no {MANIFEST}: {path}", hint="give a folder made by `img2world run`"
         ) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunFolderError(
             f"{MANIFEST} cannot be used ({type(error).__name__}: {error}): {path}",
-            hint="make the run again in another folder",
+            hint="run it again in another folder",
         ) from error
     for place in sorted(places):
         check_inside(path, str(place))
@@ -274,28 +272,28 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 
 def check_inside(run: Path, name: str) -> None:
-    """Check that a path of a run folder stays inside it. Raises RunFolderError when it leaves or passes a link."""
+    """Check that a path is inside a run folder. Raises RunFolderError when it leads out of it or through a link."""
     place = PurePosixPath(name)
-    way = [run.joinpath(*place.parts[: i + 1]) for i in range(len(place.parts))]
-    if place.is_absolute() or ".." in place.parts or any(step.is_symlink() for step in way):
+    steps = [run.joinpath(*place.parts[: i + 1]) for i in range(len(place.parts))]
+    if place.is_absolute() or ".." in place.parts or any(step.is_symlink() for step in steps):
         raise RunFolderError(
             f"{name} leads out of the run folder: {run}",
-            hint="a run folder holds no symbolic links; put the files themselves in their place",
+            hint="a run folder may not contain symbolic links; replace them by the files themselves",
         )
 
 
 def peak_rss_gb() -> float:
-    """The most memory that this process, or one of those it started, has used so far, in 10^9 bytes."""
+    """Return the peak memory of this process, or of a process that it started, in 10^9 bytes."""
     kilobytes = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return kilobytes * 1024 / 1e9
 
 
 def _products(files: Iterable[str]) -> set[str]:
-    """The files and folders of a run folder that a stage replaces or removes as a whole."""
+    """Return the files and folders that a stage replaces or removes as a whole, by the files in them."""
     parts = [PurePosixPath(name).parts for name in files]
     return {"/".join(names[: 2 if names[0] == SHARED else 1]) for names in parts}
 
 
 def _holds_foreign(path: Path) -> bool:
-    """Whether there is anything that a run which was killed at once would not have left."""
+    """Tell whether the folder has anything that a run killed at its start would not have left."""
     return any(not item.name.startswith((PARTIAL, OLD, LOCK)) for item in path.iterdir())

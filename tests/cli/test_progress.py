@@ -8,8 +8,8 @@ from img2world.cli.progress import bar_listener, format_json, json_listener, lin
 from img2world.runs.folder import Event
 
 
-def story():
-    """What a run tells: one stage that works for 25 seconds, and one that is kept."""
+def events():
+    """Yield the events of a run: one stage that takes 25 seconds, and one that is up to date."""
     yield Event(kind="start", stage="splat")
     for i in range(1, 251):
         yield Event(kind="step", stage="splat", done=i, total=250, seconds=i / 10, quality={"psnr": 20 + i / 100})
@@ -17,16 +17,16 @@ def story():
     yield Event(kind="skip", stage="export.ply", seconds=3.0)
 
 
-def tell(listener):
+def written(listener):
     lines = []
     listen = listener(lines.append)
-    for event in story():
+    for event in events():
         listen(event)
     return lines
 
 
-def test_plain_lines_are_few_and_say_what_is_left():
-    assert tell(line_listener) == [
+def test_lines_are_few_and_have_the_time_left():
+    assert written(line_listener) == [
         "splat …",
         "splat  100 of 250, 15 s left  psnr 21",
         "splat  200 of 250, 5 s left  psnr 22",
@@ -36,7 +36,7 @@ def test_plain_lines_are_few_and_say_what_is_left():
 
 
 def test_json_lines_are_objects_and_not_too_many():
-    lines = [json.loads(line) for line in tell(json_listener)]
+    lines = [json.loads(line) for line in written(json_listener)]
     assert lines[0] == {"event": "start", "stage": "splat"}
     steps = [line for line in lines if line["event"] == "step"]
     assert 100 < len(steps) < 130
@@ -54,7 +54,7 @@ def test_numbers_that_json_lacks_become_null():
 def test_bars_show_step_speed_and_quality():
     screen = io.StringIO()
     with bar_listener(Console(file=screen, force_terminal=True, width=120)) as listen:
-        for event in story():
+        for event in events():
             listen(event)
     last = screen.getvalue().split("export.ply")[-2]
     assert "250/250" in last

@@ -19,7 +19,7 @@ from img2world.runs.folder import RunFolder
 
 @pytest.fixture
 def folder(picture, tmp_path):
-    """A picture, a broken one, and files that are not meant."""
+    """A folder with a picture, a broken one, and files that are not inputs."""
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     shutil.copy(picture, pictures / "one.png")
@@ -31,7 +31,7 @@ def folder(picture, tmp_path):
 
 @pytest.fixture
 def words(tiny, tmp_path):
-    """The command line of a batch with the tiny recipe."""
+    """Return a function for the command line of a batch with the tiny recipe."""
 
     def words(inputs, *more):
         sets = [word for change in [*tiny, *more] for word in ("--set", change)]
@@ -47,14 +47,14 @@ def rows(out):
 
 
 def lock_owner(lock):
-    """The process that writes a run folder, as soon as there is one."""
+    """Wait until a process locks a run folder and return its id."""
     deadline = time.monotonic() + 60
     while not (lock.exists() and lock.read_text()) and time.monotonic() < deadline:
         time.sleep(0.02)
     return int(lock.read_text())
 
 
-def test_failure_does_not_stop_the_rest_and_only_what_is_missing_is_done_again(words, folder, tmp_path):
+def test_failure_does_not_stop_the_rest_and_only_the_failed_run_is_repeated(words, folder, tmp_path):
     out = tmp_path / "out"
     first = subprocess.run([*words(folder), "--jobs", "2"], capture_output=True, text=True, check=False)
     assert first.returncode == 1, first.stderr
@@ -71,7 +71,7 @@ def test_failure_does_not_stop_the_rest_and_only_what_is_missing_is_done_again(w
     # The picture and six frames of the one that is done.
     assert page.count("<img ") == 7
     before = {path: path.stat().st_mtime_ns for path in (out / "one").rglob("*.png")}
-    # The broken one is replaced by a good one; nothing else is done.
+    # The broken picture is replaced by a good one; the other run is left alone.
     shutil.copy(folder / "one.png", folder / "broken.jpg")
     second = subprocess.run(words(folder), capture_output=True, text=True, check=False)
     assert second.returncode == 0, second.stderr
@@ -79,7 +79,7 @@ def test_failure_does_not_stop_the_rest_and_only_what_is_missing_is_done_again(w
     assert {path: path.stat().st_mtime_ns for path in (out / "one").rglob("*.png")} == before
 
 
-def test_changed_picture_is_done_again_in_its_folder(words, picture, tmp_path):
+def test_changed_picture_is_run_again_in_its_folder(words, picture, tmp_path):
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     shutil.copy(picture, pictures / "one.png")
@@ -109,7 +109,7 @@ def test_interrupted_batch_stops_its_runs(words, folder, tmp_path):
         pass
 
 
-def test_run_that_is_killed_is_told_and_the_rest_goes_on(words, folder, tmp_path):
+def test_killed_run_is_reported_and_does_not_stop_the_rest(words, folder, tmp_path):
     (folder / "broken.jpg").rename(folder / "z.jpg")
     with subprocess.Popen(words(folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         os.kill(lock_owner(tmp_path / "out" / "one" / ".lock"), signal.SIGKILL)
@@ -147,7 +147,7 @@ def test_folder_gives_its_pictures(folder):
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "input\n", "name,input\na,\n", "\x00\xff"])
-def test_useless_list_is_refused(tmp_path, text):
+def test_unusable_list_is_refused(tmp_path, text):
     (tmp_path / "list.csv").write_bytes(text.encode("latin-1"))
     with pytest.raises(Img2WorldError):
         read_inputs(tmp_path / "list.csv")
@@ -162,18 +162,18 @@ def test_names_are_safe_unique_and_stay_the_same(tmp_path):
     assert not any(name.startswith(".") or "/" in name or name == "logs" for name in names)
     again = name_entries([Entry(input=path) for path in reversed(paths)], tmp_path)
     assert [entry.name for entry in again] == names[::-1]
-    # The same input twice is one run.
+    # An input that is listed twice is one run.
     assert len(name_entries([Entry(input=paths[0])] * 2, tmp_path)) == 1
 
 
-def test_names_of_the_batch_itself_are_left_to_it(tmp_path):
+def test_run_folders_do_not_take_the_names_of_the_batchs_own_files(tmp_path):
     paths = [Path(f"/a/{name}.png") for name in ("summary.html", "Summary.csv", "batch.json", "logs")]
     names = {entry.name.lower() for entry in name_entries([Entry(input=path) for path in paths], tmp_path)}
     assert names == {"summary.html-2", "summary.csv-2", "batch.json-2", "logs-2"}
 
 
 def test_file_name_that_is_not_utf_8_is_an_input_like_any_other(words, picture, tmp_path):
-    """As a picture from an old archive: its name is in Latin-1."""
+    """As for a picture from an old archive, whose name is in Latin-1."""
     folder = tmp_path / "pictures"
     folder.mkdir()
     latin, broken = (folder / os.fsdecode(name) for name in (b"caf\xe9.png", b"\xe9.jpg"))
@@ -185,7 +185,7 @@ def test_file_name_that_is_not_utf_8_is_an_input_like_any_other(words, picture, 
     summary = {row["input"]: row["state"] for row in rows(tmp_path / "out").values()}
     assert summary == {f"{folder}/caf\ufffd.png": "done", f"{folder}/\ufffd.jpg": "failed"}
     (tmp_path / "out" / "summary.html").read_text(encoding="utf-8")
-    # The names are known again.
+    # The name is found again.
     assert [entry.name for entry in name_entries([Entry(input=latin)], tmp_path / "out")] == ["caf_"]
 
 

@@ -12,7 +12,7 @@ PROGRAM = "import sys; from img2world.runs.code import code_digest; print(*map(c
 
 
 def digests(*modules, checkout=ROOT, cwd=ROOT):
-    """What another process finds, so that nothing is remembered."""
+    """Return the digests that another process finds, which has nothing cached."""
     words = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(checkout)!r})\n{PROGRAM}", *modules]
     done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=cwd)
     return dict(zip(modules, done.stdout.split(), strict=True))
@@ -23,7 +23,7 @@ def test_modules_differ():
     assert len({code_digest(module) for module in modules}) == len(modules)
 
 
-def test_it_does_not_depend_on_how_the_package_was_found(tmp_path):
+def test_digest_does_not_depend_on_how_the_package_was_found(tmp_path):
     """A checkout is found through the current folder as well as through its editable installation."""
     assert digests("img2world.video.nano", cwd=tmp_path) == digests("img2world.video.nano")
 
@@ -50,7 +50,7 @@ STAGES = (
         ("img2world/cli/output.py", set()),
     ],
 )
-def test_a_change_concerns_those_who_can_reach_it(tmp_path, changed, reach_it):
+def test_change_affects_the_modules_that_reach_it(tmp_path, changed, reach_it):
     copy = tmp_path / "checkout"
     ignored = shutil.ignore_patterns("__pycache__", "*.so")
     for folder in ("img2world", "assets/nano", "pipelines"):

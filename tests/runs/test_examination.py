@@ -45,12 +45,12 @@ def test_a_run_stops_with_exit_code_3(command, frozen, tmp_path):
 
 
 def pan(photo: np.ndarray, count: int) -> np.ndarray:
-    """A photo as a camera sees it that turns: nothing shows how far away things are."""
+    """Return the frames of a camera that only rotates, from which no depth can be found."""
     return np.stack([photo[40:240, 8 * i : 8 * i + 240] for i in range(count)])
 
 
 @pytest.mark.parametrize("kind", ["rotation only", "too short", "cut"])
-def test_what_shows_no_depth_is_refused(command, tmp_path, kind):
+def test_video_without_depth_is_refused(command, tmp_path, kind):
     first, second = skimage.data.astronaut(), skimage.data.coffee()
     clips = {
         "rotation only": lambda: pan(first, 14),
@@ -66,7 +66,7 @@ def test_what_shows_no_depth_is_refused(command, tmp_path, kind):
     assert json.loads((tmp_path / "run" / "doctor.json").read_text())[0]["kind"] == kind
 
 
-def test_a_run_is_told_by_its_reports(finished, tmp_path):
+def test_run_is_examined_by_its_reports(finished, tmp_path):
     run = Path(shutil.copytree(finished, tmp_path / "run"))
     found = examine_path(run)
     assert found.cameras == {"solver": "commanded"}
@@ -86,6 +86,6 @@ def test_a_run_is_told_by_its_reports(finished, tmp_path):
     assert not found.rejected
 
 
-def test_what_is_no_video(tmp_path):
+def test_missing_video_is_refused(tmp_path):
     with pytest.raises(ImageError, match="cannot be read"):
         examine_path(tmp_path / "none.mp4")

@@ -16,19 +16,19 @@ from img2world.runs.files import clear_disk_errors, file_digest, locked, path_di
 from img2world.runs.folder import RunFolder, read_manifest
 
 
-class Kitchen:
-    """Stages that count how often they are made."""
+class Stages:
+    """Runs stages of a folder that write one text file, and notes which of them were made."""
 
     def __init__(self, folder):
         self.folder = folder
         self.made = []
 
-    def cook(self, name, text, *, options=None, reads=None, product="dish"):
+    def run(self, name, text, *, options=None, reads=None, product="product"):
         def make(path, progress):
             self.made.append(name)
             (path / product).mkdir(parents=True)
             (path / product / "a.txt").write_text(text)
-            progress(1, 1, salt=0.5)
+            progress(1, 1, psnr=20.5)
             return {"length": len(text)}
 
         return self.folder.stage(name, options=options or {}, reads=reads or {}, make=make)
@@ -39,58 +39,58 @@ def run(tmp_path):
     return tmp_path / "run"
 
 
-def make_once(run, text="soup", **kwargs):
+def make_once(run, text="text", **kwargs):
     with RunFolder.open(run) as folder:
-        kitchen = Kitchen(folder)
-        record = kitchen.cook("lunch", text, **kwargs)
-        return kitchen.made, record
+        stages = Stages(folder)
+        record = stages.run("first", text, **kwargs)
+        return stages.made, record
 
 
 def test_stage_is_made_once_and_kept(run):
     made, first = make_once(run)
-    assert made == ["lunch"]
-    assert (run / "dish" / "a.txt").read_text() == "soup"
-    assert first.files == {"dish/a.txt": file_digest(run / "dish" / "a.txt")}
+    assert made == ["first"]
+    assert (run / "product" / "a.txt").read_text() == "text"
+    assert first.files == {"product/a.txt": file_digest(run / "product" / "a.txt")}
     assert first.metrics == {"length": 4.0}
     made, second = make_once(run)
     assert made == []
     assert second == first
 
 
-@pytest.mark.parametrize("change", [{"options": {"steps": 2}}, {"reads": {"soup": "b"}}, {"options": {"steps": 1.5}}])
+@pytest.mark.parametrize("change", [{"options": {"steps": 2}}, {"reads": {"input": "b"}}, {"options": {"steps": 1.5}}])
 def test_another_option_or_input_makes_it_again(run, change):
-    make_once(run, options={"steps": 1}, reads={"soup": "a"})
-    made, _ = make_once(run, **{"options": {"steps": 1}, "reads": {"soup": "a"}, **change})
-    assert made == ["lunch"]
+    make_once(run, options={"steps": 1}, reads={"input": "a"})
+    made, _ = make_once(run, **{"options": {"steps": 1}, "reads": {"input": "a"}, **change})
+    assert made == ["first"]
 
 
 @pytest.mark.parametrize("damage", ["change", "remove", "replace by folder"])
 def test_damaged_product_is_made_again(run, damage):
     make_once(run)
-    path = run / "dish" / "a.txt"
+    path = run / "product" / "a.txt"
     path.unlink()
     if damage == "change":
-        path.write_text("sour")
+        path.write_text("changed")
     if damage == "replace by folder":
         path.mkdir()
     made, _ = make_once(run)
-    assert made == ["lunch"]
-    assert path.read_text() == "soup"
+    assert made == ["first"]
+    assert path.read_text() == "text"
 
 
 def test_forgotten_stage_is_made_again_and_its_old_files_go(run):
     make_once(run, product="old")
     with RunFolder.open(run) as folder:
-        folder.forget(["lunch"])
-        Kitchen(folder).cook("lunch", "soup", product="new")
+        folder.forget(["first"])
+        Stages(folder).run("first", "text", product="new")
     assert sorted(path.name for path in run.iterdir()) == [".lock", "new", "run.json"]
 
 
 def test_name_stands_for_what_is_below_it(run):
     with RunFolder.open(run) as folder:
-        kitchen = Kitchen(folder)
-        kitchen.cook("export.ply", "x", product="exports/ply")
-        kitchen.cook("exporter", "y")
+        stages = Stages(folder)
+        stages.run("export.ply", "x", product="exports/ply")
+        stages.run("exporter", "y")
         folder.forget(["export"])
         assert folder.record("export.ply") is None
         assert folder.record("exporter") is not None
@@ -98,10 +98,10 @@ def test_name_stands_for_what_is_below_it(run):
 
 def test_stages_share_the_exports_folder(run):
     with RunFolder.open(run) as folder:
-        kitchen = Kitchen(folder)
-        kitchen.cook("export.a", "x", product="exports/a", reads={"scene": "1"})
-        kitchen.cook("export.b", "y", product="exports/b", reads={"scene": "1"})
-        kitchen.cook("export.a", "z", product="exports/a", reads={"scene": "2"})
+        stages = Stages(folder)
+        stages.run("export.a", "x", product="exports/a", reads={"scene": "1"})
+        stages.run("export.b", "y", product="exports/b", reads={"scene": "1"})
+        stages.run("export.a", "z", product="exports/a", reads={"scene": "2"})
         assert (run / "exports" / "a" / "a.txt").read_text() == "z"
         assert (run / "exports" / "b" / "a.txt").read_text() == "y"
         folder.discard_outdated("export.", {"scene": "2"})
@@ -114,68 +114,68 @@ def test_failed_stage_leaves_the_old_product_and_no_half_one(run, error):
     make_once(run)
 
     def make(path, progress):
-        (path / "dish").mkdir()
-        (path / "dish" / "a.txt").write_text("half")
+        (path / "product").mkdir()
+        (path / "product" / "a.txt").write_text("half")
         raise error
 
     with RunFolder.open(run) as folder, pytest.raises(error):
-        folder.stage("lunch", options={"new": True}, reads={}, make=make)
-    assert (run / "dish" / "a.txt").read_text() == "soup"
-    assert sorted(path.name for path in run.iterdir()) == [".lock", "dish", "run.json"]
-    assert read_manifest(run)["stages"]["lunch"]["state"] == ("failed" if error is ValueError else "interrupted")
-    assert make_once(run)[0] == ["lunch"]
+        folder.stage("first", options={"new": True}, reads={}, make=make)
+    assert (run / "product" / "a.txt").read_text() == "text"
+    assert sorted(path.name for path in run.iterdir()) == [".lock", "product", "run.json"]
+    assert read_manifest(run)["stages"]["first"]["state"] == ("failed" if error is ValueError else "interrupted")
+    assert make_once(run)[0] == ["first"]
 
 
-def cook_and_burn(run, dishes, error):
-    """A run that does a stage for each dish and fails in the next."""
+def make_and_fail(run, texts, error):
+    """Run a stage for each text, and then one that fails."""
 
-    def burn(path, progress):
+    def fail(path, progress):
         raise error
 
     with RunFolder.open(run) as folder:
         write_text(run / "recipe.toml", "seed = 1")
-        for dish in dishes:
-            Kitchen(folder).cook("lunch", dish)
-        folder.stage("dinner", options={}, reads={}, make=burn)
+        for text in texts:
+            Stages(folder).run("first", text)
+        folder.stage("second", options={}, reads={}, make=fail)
 
 
 @pytest.mark.parametrize("existed", [False, True])
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-def test_run_that_comes_to_nothing_leaves_nothing(run, existed, error):
+def test_run_that_fails_in_its_first_stage_leaves_nothing(run, existed, error):
     if existed:
         run.mkdir()
     with pytest.raises(error):
-        cook_and_burn(run, [], error)
+        make_and_fail(run, [], error)
     assert run.exists() == existed
     assert not existed or list(run.iterdir()) == []
 
 
-def test_run_interrupted_before_its_product_is_noted_can_go_on(run, monkeypatch):
-    noted = RunFolder._note
+def test_run_interrupted_before_its_product_is_recorded_can_be_resumed(run, monkeypatch):
+    set_entry = RunFolder._set_entry
 
     def interrupted(self, stage, entry):
         if entry["state"] == "done":
             raise KeyboardInterrupt
-        noted(self, stage, entry)
+        set_entry(self, stage, entry)
 
     with monkeypatch.context() as patch:
-        patch.setattr(RunFolder, "_note", interrupted)
+        patch.setattr(RunFolder, "_set_entry", interrupted)
         with pytest.raises(KeyboardInterrupt):
             make_once(run)
-    assert (run / "dish" / "a.txt").exists()
+    assert (run / "product" / "a.txt").exists()
     made, _ = make_once(run)
-    assert made == ["lunch"]
-    assert (run / "dish" / "a.txt").read_text() == "soup"
+    assert made == ["first"]
+    assert (run / "product" / "a.txt").read_text() == "text"
 
 
 def test_run_that_fails_later_keeps_what_is_done(run):
-    with pytest.raises(ValueError, match="burnt"):
-        cook_and_burn(run, ["soup"], ValueError("burnt"))
+    with pytest.raises(ValueError, match="broken"):
+        make_and_fail(run, ["text"], ValueError("broken"))
     assert make_once(run)[0] == []
     assert (run / "recipe.toml").exists()
 
 
-def test_lock_on_a_removed_file_is_no_lock(run, monkeypatch):
+def test_lock_on_a_removed_file_does_not_count(run, monkeypatch):
     run.mkdir()
     opened = os.open
 
@@ -191,22 +191,22 @@ def test_lock_on_a_removed_file_is_no_lock(run, monkeypatch):
 
 def test_leftovers_of_a_killed_run_are_removed(run):
     make_once(run)
-    (run / ".partial-lunch").mkdir()
-    (run / ".partial-lunch" / "half").write_text("x")
-    (run / ".old-dish").mkdir()
+    (run / ".partial-first").mkdir()
+    (run / ".partial-first" / "half").write_text("x")
+    (run / ".old-product").mkdir()
     (run / ".partial-run.json").write_text("{")
     make_once(run)
-    assert sorted(path.name for path in run.iterdir()) == [".lock", "dish", "run.json"]
+    assert sorted(path.name for path in run.iterdir()) == [".lock", "product", "run.json"]
 
 
 def test_folder_of_a_run_that_was_killed_at_once_is_usable(run):
     run.mkdir()
     (run / ".lock").touch()
     (run / ".partial-run.json").write_text("{")
-    assert make_once(run)[0] == ["lunch"]
+    assert make_once(run)[0] == ["first"]
 
 
-def test_foreign_folder_is_left_alone(run):
+def test_folder_of_other_files_is_left_alone(run):
     run.mkdir()
     (run / "thesis.txt").write_text("precious")
     with pytest.raises(RunFolderError, match="not empty and not a run folder"):
@@ -228,7 +228,7 @@ def test_broken_manifest_is_refused(run, text):
 
 @pytest.mark.parametrize("linked", ["exports", "exports/x"])
 def test_linked_folder_is_never_followed(run, tmp_path, linked):
-    """A run folder from somebody else whose manifest has us replace or remove files elsewhere."""
+    """As in a run folder from somebody else whose manifest names files elsewhere to replace or remove."""
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "x").write_text("precious")
@@ -257,14 +257,14 @@ def test_linked_file_is_never_written_through(run, tmp_path, name):
     (run / name).unlink()
     (run / name).symlink_to(tmp_path / "precious")
     with pytest.raises(RunFolderError):
-        make_once(run, "stew")
+        make_once(run, "other")
     assert (tmp_path / "precious").read_text() == before
 
 
 def test_run_folder_may_itself_be_a_link(run, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     run.symlink_to(tmp_path / "elsewhere")
-    assert make_once(run)[0] == ["lunch"]
+    assert make_once(run)[0] == ["first"]
     assert make_once(run)[0] == []
 
 
@@ -278,9 +278,9 @@ def test_file_is_not_called_a_broken_run_folder(tmp_path):
 def test_entry_of_another_version_counts_as_not_done(run):
     make_once(run)
     manifest = read_manifest(run)
-    del manifest["stages"]["lunch"]["metrics"]
+    del manifest["stages"]["first"]["metrics"]
     (run / "run.json").write_text(json.dumps(manifest))
-    assert make_once(run)[0] == ["lunch"]
+    assert make_once(run)[0] == ["first"]
 
 
 HOLDER = """
@@ -302,18 +302,18 @@ def test_second_process_is_refused_until_the_first_is_dead(run):
     finally:
         holder.kill()
         holder.communicate()
-    assert make_once(run)[0] == ["lunch"]
+    assert make_once(run)[0] == ["first"]
 
 
-@pytest.mark.parametrize("place", ["file/run", "file"])
-def test_impossible_place_is_refused(tmp_path, place):
+@pytest.mark.parametrize("path", ["file/run", "file"])
+def test_impossible_folder_is_refused(tmp_path, path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(RunFolderError, match="cannot be written"):
-        make_once(tmp_path / place)
+        make_once(tmp_path / path)
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs Linux")
-def test_place_that_takes_no_folders_is_refused():
+def test_file_system_without_new_folders_is_refused():
     with pytest.raises(RunFolderError, match="cannot be written"):
         make_once(Path("/proc/img2world-run"))
 
@@ -335,7 +335,7 @@ except Exception as error:
 def test_forbidden_folder_is_refused(tmp_path):
     forbidden = tmp_path / "forbidden"
     forbidden.mkdir(mode=0o555)
-    # Others must be able to come as far as the folder.
+    # The other user must be able to reach the folder.
     for parent in [tmp_path, *tmp_path.parents[:2]]:
         parent.chmod(0o755)
     run = subprocess.run(
@@ -365,7 +365,7 @@ with RunFolder.open(Path(sys.argv[1])) as folder:
 
 @pytest.mark.parametrize("how", ["numpy", "safetensors"])
 def test_file_that_does_not_fit_is_one_line_and_leaves_nothing(run, how):
-    """A limit on the size of files, which anyone can set, fails a write as a full disk does."""
+    """A limit on the size of files, which any user can set, makes a write fail as a full disk does."""
     done = subprocess.run([sys.executable, "-c", LIMITED, str(run), how], capture_output=True, text=True, check=False)
     assert done.stdout.startswith("RunFolderError the disk is full"), done.stdout + done.stderr
     assert sorted(path.name for path in run.iterdir()) == [".lock", "run.json"]
@@ -373,7 +373,7 @@ def test_file_that_does_not_fit_is_one_line_and_leaves_nothing(run, how):
 
 
 def mounted(folder, size):
-    """Whether a small file system could be mounted on the folder."""
+    """Mount a small file system on the folder, if that is allowed."""
     command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
     return shutil.which("mount") and subprocess.run(command, capture_output=True, check=False).returncode == 0
 
@@ -396,7 +396,7 @@ def test_full_disk_is_one_line_and_leaves_nothing(tmp_path):
         assert "\n" not in str(caught.value)
         assert sorted(path.name for path in run.iterdir()) == [".lock", "run.json"]
         # The same folder works once there is room.
-        assert make_once(run)[0] == ["lunch"]
+        assert make_once(run)[0] == ["first"]
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=True)
 
@@ -406,7 +406,7 @@ def test_other_errors_are_not_called_disk_errors(tmp_path):
         raise ConnectionResetError(errno.ECONNRESET, "x")
 
 
-def test_text_is_replaced_as_a_whole(tmp_path):
+def test_text_is_replaced_atomically(tmp_path):
     path = tmp_path / "a.txt"
     write_text(path, "long text")
     write_text(path, "new")
@@ -414,7 +414,7 @@ def test_text_is_replaced_as_a_whole(tmp_path):
     assert [item.name for item in tmp_path.iterdir()] == ["a.txt"]
 
 
-def test_digests_tell_contents_apart(tmp_path):
+def test_digest_depends_on_names_and_contents(tmp_path):
     (tmp_path / "a").write_text("1")
     first = path_digest(tmp_path)
     (tmp_path / "a").rename(tmp_path / "b")
@@ -455,7 +455,7 @@ def hashes(run):
 def test_killed_at_random_moments_ends_as_an_undisturbed_run(tmp_path, seed):
     program = [sys.executable, "-c", KILLED]
     start = time.perf_counter()
-    subprocess.run([*program, str(tmp_path / "calm")], check=True, capture_output=True)
+    subprocess.run([*program, str(tmp_path / "undisturbed")], check=True, capture_output=True)
     whole = time.perf_counter() - start
     rng = np.random.default_rng(seed)
     kills = 0
@@ -466,9 +466,9 @@ def test_killed_at_random_moments_ends_as_an_undisturbed_run(tmp_path, seed):
             process.kill()
             kills += process.wait() == -signal.SIGKILL
         final = [path for path in (tmp_path / "killed").rglob("*.npy") if ".partial-" not in str(path)]
-        # Whatever has its final name is whole.
+        # Files with a final name are complete.
         assert all(np.load(path).shape == (20_000,) for path in final)
     assert kills
     subprocess.run([*program, str(tmp_path / "killed")], check=True, capture_output=True)
-    assert hashes(tmp_path / "killed") == hashes(tmp_path / "calm")
+    assert hashes(tmp_path / "killed") == hashes(tmp_path / "undisturbed")
     assert not [path for path in (tmp_path / "killed").iterdir() if path.name.startswith((".partial", ".old"))]

@@ -19,7 +19,7 @@ def test_photos_of_a_dataset_are_found_in_its_images_folder(tmp_path, picture):
     assert (found.kind, found.name, found.path.name) == ("photos", "buddha", "images")
 
 
-def test_what_never_ends_is_refused(tmp_path):
+def test_pipes_and_devices_are_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     for path in (tmp_path / "pipe.png", Path("/dev/zero")):
         with pytest.raises(ImageError, match="neither a file nor a folder"):
