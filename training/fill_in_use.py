@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from img2world.core.cameras import joined
+from img2world.core.cameras import concatenate_cameras
 from img2world.layered.diffusion_fill import ANCHORS, STEPS, repainted
 from img2world.layered.fill_network import NanoFill
 from img2world.layered.inpaint import nearest_known
@@ -50,7 +50,9 @@ def in_use_table(
     for sequence in sequences:
         photo, drawn, judged = sequence.frames[0], sequence.frames[1 : 1 + ANCHORS], sequence.frames[1 + ANCHORS :]
         world = cache_of(photo, None, is_object=sequence.is_object, guessed=guessed)
-        filled = repainted(network, world, photo.camera, joined([frame.camera for frame in drawn]), steps=steps)
+        filled = repainted(
+            network, world, photo.camera, concatenate_cameras([frame.camera for frame in drawn]), steps=steps
+        )
         warpers = Warper(world), Warper(filled)
         pairs = [wrong(*warpers, frame) for frame in judged]
         before, nearest, after = (np.sum(each, 0) for each in zip(*pairs, strict=True))

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
-from img2world.core.cameras import joined
+from img2world.core.cameras import concatenate_cameras
 from img2world.layered.anchor_frames import camera_numbers, continued_rgb, frame_maps, frame_noise
 from img2world.layered.warp import Warper
 from training.caches import cache_of, warped_from
@@ -81,7 +81,7 @@ def example_of(sequence: Sequence, clean: int, rng: np.random.Generator, *, gues
         weight = np.where((each.seen == 2) & (each.alpha > 0), 0.25, 1.0)
         truths.append(truth.transpose(2, 0, 1))
         weights.append(weight * (frame.alpha > 0.5))
-    cameras = joined([frame.camera for frame in sequence.frames])
+    cameras = concatenate_cameras([frame.camera for frame in sequence.frames])
     noise = [frame_noise(each, frame.camera, seed=seed) for each, frame in zip(warped, wanted, strict=True)]
     return Example(
         maps=np.stack(maps),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from img2world.core.cameras import joined
+from img2world.core.cameras import concatenate_cameras
 from img2world.core.views import Views
 from training.held_out import SEED
 from training.materials import Maker
@@ -48,7 +48,7 @@ def views_of(sequence: Sequence) -> Views:
     frames = sequence.frames
     return Views(
         rgb=np.stack([frame.rgb for frame in frames]),
-        cameras=joined([frame.camera for frame in frames]),
+        cameras=concatenate_cameras([frame.camera for frame in frames]),
         confidence=np.ones(len(frames), np.float32),
         points=np.zeros((0, 3), np.float32),
         point_colors=np.zeros((0, 3), np.uint8),

@@ -74,7 +74,7 @@ class Cameras:
         return replace(self, intrinsics=self.intrinsics * scale[:, None], width=width, height=height)
 
 
-def joined(parts: Sequence["Cameras"]) -> "Cameras":
+def concatenate_cameras(parts: Sequence["Cameras"]) -> "Cameras":
     """Concatenate cameras; the pictures of all must have the size of the first."""
     return replace(
         parts[0],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from jaxtyping import Float32
 
-from img2world.core.cameras import Cameras, joined
+from img2world.core.cameras import Cameras, concatenate_cameras
 from img2world.core.progress import Progress, silent
 from img2world.core.threads import one_torch_thread
 from img2world.depth.predict import working_size
@@ -127,7 +127,7 @@ def drawn_frames(
     frames = [*given, *wanted]
     first = frames[0].camera
     known = np.stack([frame_maps(each.warped, each.camera, first, is_object=is_object) for each in frames])
-    numbers = camera_numbers(joined([each.camera for each in frames]))
+    numbers = camera_numbers(concatenate_cameras([each.camera for each in frames]))
     noise = np.stack([frame_noise(each.warped, each.camera, seed=seed) for each in wanted])
     maps, cameras = torch.from_numpy(known)[None], torch.from_numpy(numbers)[None]
 
