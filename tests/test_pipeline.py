@@ -247,7 +247,7 @@ def test_folder_needs_a_recipe_that_reads_it(go, picture, tmp_path):
 
 
 def test_run_folder_command_refuses_a_folder_without_run(tmp_path):
-    with pytest.raises(RunFolderError, match="no run folder"):
+    with pytest.raises(RunFolderError, match="not a run folder"):
         source_of_run(tmp_path)
     (tmp_path / "run.json").write_text('{"stages": {}}')
     with pytest.raises(RunFolderError, match="never began"):
