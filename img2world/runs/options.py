@@ -5,7 +5,7 @@ import inspect
 import json
 import math
 import textwrap
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
@@ -29,16 +29,7 @@ def option_types(backend: type) -> dict[str, Any]:
 
 
 def option_docs(backend: type) -> dict[str, str]:
-    """Return the docstring below each option that has one, those of base classes first."""
-    docs = {}
-    for base in reversed(backend.__mro__):
-        if is_dataclass(base):
-            docs |= _docs_below(base)
-    return docs
-
-
-def _docs_below(backend: type) -> dict[str, str]:
-    """Return the docstrings below the options that a class itself defines."""
+    """Return the docstring below each option of a backend that has one."""
     body = ast.parse(textwrap.dedent(inspect.getsource(backend))).body[0]
     assert isinstance(body, ast.ClassDef)
     docs = {}
