@@ -99,7 +99,7 @@ def load_views(photos: Path, size: int) -> Views:
     """Views with cameras by COLMAP, which sees twice the size; no outlines and depth, as OpenSplat reads none."""
     if (photos / "views.safetensors").exists():
         return replace(Views.load(photos), alpha=None, depth=None)
-    frames = FileVideo(path=str(photos), photo_size=2 * size).generate(None, None)
+    frames = FileVideo(path=photos, photo_size=2 * size).generate(None, None)
     views = ColmapPoses().estimate(frames, None)
     scale = size / max(views.cameras.width, views.cameras.height)
     return resized(views, round(views.cameras.width * scale), round(views.cameras.height * scale))

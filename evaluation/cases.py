@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,8 @@ from img2world.core.camera_paths import arc
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.image import Image
+from img2world.core.subject import Subject
+from img2world.layered.subject import AutoSubject
 
 NUM_VIEWS = 21
 """Of each path, the first being the photo itself."""
@@ -54,6 +56,11 @@ class Case:
     """Of an object from the origin; 1 for a scene."""
     draw: Callable[[Cameras], RenderedAsset] | None = None
     """The truth from other cameras, where it is known from everywhere."""
+
+    @cached_property
+    def subject(self) -> Subject:
+        """What a run finds in the photo."""
+        return AutoSubject().find(self.image)
 
 
 @dataclass(frozen=True, kw_only=True)

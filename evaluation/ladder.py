@@ -90,7 +90,7 @@ def _views(
     """What the splat is made from, and how the found world lies in the true one where it was found."""
     if rung == "photo":
         assert model is not None
-        frames = generate(model, case.image, truth, is_object=True, seed=seed)
+        frames = generate(model, case.subject, truth, is_object=True, seed=seed)
         return CommandedPoses().estimate(frames, truth.cameras, seed=seed), None
     depth = truth.depth if rung == "true depth" else None
     frames = Frames(rgb=truth.rgb, times=np.arange(len(truth.rgb)) / 12.0, alpha=truth.alpha, depth=depth)

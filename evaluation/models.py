@@ -8,8 +8,8 @@ from evaluation.rendering import RenderedAsset
 from img2world.core.cameras import Cameras
 from img2world.core.errors import VideoError
 from img2world.core.frames import Frames
-from img2world.core.image import Image
 from img2world.core.progress import Progress, silent
+from img2world.core.subject import Subject
 from img2world.runs.recipe import VideoBackend, load_recipe
 
 CLOSE_ENOUGH = 0.02
@@ -17,7 +17,7 @@ CLOSE_ENOUGH = 0.02
 
 
 def find_model(text: str) -> VideoBackend:
-    """A video backend from text such as "nano" or "nano:kind=object,supersample=1".
+    """A video backend from text such as "nano" or "nano:fill=builtin,supersample=1".
 
     Raises RecipeError when there is none of the name, or an option does not exist or fit.
     """
@@ -29,7 +29,7 @@ def find_model(text: str) -> VideoBackend:
 
 def generate(
     model: VideoBackend,
-    image: Image,
+    subject: Subject,
     truth: RenderedAsset,
     *,
     is_object: bool,
@@ -43,7 +43,7 @@ def generate(
     is usual for views from a single picture (Tucker and Snavely 2020, section 3.2). An object's distance is
     given. Raises VideoError when the model makes another number or size of frames.
     """
-    frames = _checked(model.generate(image, truth.cameras, seed=seed, progress=progress), truth.cameras)
+    frames = _checked(model.generate(subject, truth.cameras, seed=seed, progress=progress), truth.cameras)
     if is_object or frames.depth is None:
         return frames
     both = (frames.depth[0] > 0) & (truth.depth[0] > 0)
@@ -51,7 +51,7 @@ def generate(
     if abs(np.log(scale)) < CLOSE_ENOUGH:
         return frames
     frames = _checked(
-        model.generate(image, scaled_path(truth.cameras, scale), seed=seed, progress=progress), truth.cameras
+        model.generate(subject, scaled_path(truth.cameras, scale), seed=seed, progress=progress), truth.cameras
     )
     depth = None if frames.depth is None else (frames.depth / np.float32(scale)).astype(np.float32)
     return replace(frames, cameras=truth.cameras, depth=depth)

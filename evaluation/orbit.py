@@ -19,7 +19,8 @@ from img2world.core.errors import Img2WorldError, RecipeError, RunFolderError
 from img2world.core.frames import Frames
 from img2world.core.progress import Progress
 from img2world.pipeline import code_of
-from img2world.runs.files import NO_ACCESS, clear_disk_errors, code_digest, digest_of, locked, path_digest, write_text
+from img2world.runs.code import code_digest
+from img2world.runs.files import NO_ACCESS, clear_disk_errors, digest_of, locked, path_digest, write_text
 from img2world.runs.folder import Event, Listener, ignore_events
 from img2world.runs.options import did_you_mean
 from img2world.runs.recipe import VideoBackend, load_recipe
@@ -27,7 +28,7 @@ from img2world.runs.recipe import VideoBackend, load_recipe
 CODE = (
     *(f"evaluation.{name}" for name in ("assets", "baselines", "cases", "ladder", "metrics", "models")),
     *(f"evaluation.{name}" for name in ("placement", "procedural", "rendering", "textures")),
-    *(f"img2world.geometry.{name}" for name in ("fill", "layers", "object_world", "warp")),
+    *(f"img2world.layered.{name}" for name in ("inpaint", "layers", "object_layers", "subject", "warp")),
     "img2world.render.triangles",
 )
 """What decides a row's figures beside the model."""
@@ -169,7 +170,7 @@ def path_tasks(
             ) -> Iterator[Any]:
                 truth = case.paths[path]
                 frames = generate(
-                    model, case.image, truth, is_object=case.is_object, seed=options.seed, progress=progress
+                    model, case.subject, truth, is_object=case.is_object, seed=options.seed, progress=progress
                 )
                 yield name, frames, truth
 

@@ -9,7 +9,7 @@ from evaluation.assets import TexturedMesh, unit_mesh
 from img2world.core.camera_paths import dynamic_orbit, look_at, on_sphere, orbit_center, tilt, tilted
 from img2world.core.cameras import Cameras
 from img2world.core.conventions import INPUT_DISTANCE
-from img2world.layered.object_layers import OBJECT_SHARE, object_camera
+from img2world.layered.object_layers import OBJECT_FRACTION, object_camera
 
 AZIMUTHS_DEG = tuple(range(-45, 46, 15))
 """Sides from which a photo may show a model, 0 being its front. Nobody takes a picture of a flag edge-on."""
@@ -34,7 +34,7 @@ def elevation_of(name: str) -> float:
 def place(mesh: TexturedMesh, name: str) -> TexturedMesh:
     """The model before the input camera as a photo of a product shows it, turned and tilted by its name.
 
-    It is centred in the frame and fills OBJECT_SHARE of it, its middle being 1 unit away: what this project
+    It is centred in the frame and fills OBJECT_FRACTION of it, its middle being 1 unit away: what this project
     takes an object to be. The side is the first of a shuffled list from which the model stays in the frame
     all around. The world is the input camera's: a photo from above tilts the model towards it.
     """
@@ -79,11 +79,11 @@ def object_cameras(poses: Float32[np.ndarray, "V 4 4"], size: int) -> Cameras:
 
 
 def framed(mesh: TexturedMesh) -> TexturedMesh:
-    """The mesh moved and scaled so that its outline's box is centred and its longer side fills OBJECT_SHARE."""
+    """The mesh moved and scaled so that its outline's box is centred and its longer side fills OBJECT_FRACTION."""
     camera = object_camera(1)
     for _ in range(4):  # each step is exact but for perspective
         low, high, near, far = screen_box(mesh, camera, 0)
-        scale = OBJECT_SHARE / float((high - low).max())
+        scale = OBJECT_FRACTION / float((high - low).max())
         middle = np.append((low + high) / 2 - 0.5, 0) / camera.intrinsics[0, 0, 0]
         matrix = np.eye(4) * scale
         matrix[:3, 3] = -scale * (middle * INPUT_DISTANCE + [0, 0, (near + far) / 2 - INPUT_DISTANCE])

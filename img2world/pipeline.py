@@ -1,17 +1,17 @@
 """The whole program on a page: what becomes of a picture, a video or a folder of photos.
 
-    Source ──► Image ──► wanted Cameras ──► Frames ──► Findings ──► Views ──► Scene ──► files, report
+    Source ──► Subject ──► Cameras ──► Frames ──► Findings ──► Views ──► Scene ──► files, report
 
-Each step is a stage: it reads what the steps before it left in the run folder, has a backend of the
-recipe do the work, and leaves its own product there. A product that the same code has made with the
-same options from the same input is kept, so a run that was stopped goes on where it was.
+Each step is a stage: it takes what the steps before it have made, has a backend of the recipe do the work, and leaves
+its own product in the run folder. A product that the same code has made with the same options from the same input is
+kept, so that a run that was stopped resumes where it was.
 """
 
 import json
 import warnings
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -21,15 +21,17 @@ from img2world.core.frames import Frames
 from img2world.core.image import Image
 from img2world.core.image_file import load_image
 from img2world.core.metric import measured, upright
-from img2world.core.pictures import load_pictures, save_pictures
 from img2world.core.pose_report import PoseReport
 from img2world.core.progress import Progress
 from img2world.core.scene import Scene
+from img2world.core.subject import PICTURE, Subject, save_picture
 from img2world.core.views import Views
+from img2world.core.weights import Weights
 from img2world.runs.code import code_digest
-from img2world.runs.files import file_digest, write_text
+from img2world.runs.files import file_digest, path_digest, write_text
 from img2world.runs.folder import RECIPE, Listener, RunFolder, ignore_events
-from img2world.runs.recipe import PATH_OPTIONS, Recipe, backend_name, options_of, recipe_text, with_options
+from img2world.runs.options import is_path
+from img2world.runs.recipe import Recipe, backend_name, options_of, recipe_text, with_options
 from img2world.runs.report import FINDINGS, write_report
 from img2world.runs.source import Source, source_digest
 from img2world.video import VIDEOS
@@ -49,10 +51,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Product(Generic[T]):
-    """What a stage has left in the run folder: known by its digest, loaded by whoever needs it."""
+    """What a stage has made: known by its digest, read from the run folder when it is first needed."""
 
     digest: str
     load: Callable[[], T]
+
+    @cached_property
+    def value(self) -> T:
+        """The value itself."""
+        return self.load()
 
 
 def run(
@@ -85,11 +92,11 @@ def run(
 
 def make_world(folder: RunFolder, source: Source, recipe: Recipe, *, anyway: bool = False) -> Iterator[str]:
     """Do the stages one after the other; gives the name of each when it is done."""
-    image = take_input(folder, source)
+    subject = find_subject(folder, source, recipe)
     yield "input"
-    trajectory = plan_cameras(folder, recipe, image)
+    trajectory = plan_cameras(folder, recipe, subject)
     yield "trajectory"
-    frames = generate(folder, recipe, image, trajectory)
+    frames = generate(folder, recipe, subject, trajectory)
     yield "video"
     examine(folder, frames, anyway=anyway)
     yield "doctor"
@@ -119,7 +126,7 @@ def begin(folder: RunFolder, source: Source, recipe: Recipe, fresh: Collection[s
                 f"the recipe makes its video from one picture, this source is a {source.kind}: {source.path}",
                 hint="use --recipe video or --recipe photos, or give one picture",
             )
-        recipe = replace(recipe, video=with_options(recipe.video, path=str(source.path)))
+        recipe = replace(recipe, video=with_options(recipe.video, path=source.path))
     recipe = with_named_checkpoint(recipe)
     folder.manifest["licence"] = licence_of(recipe)
     folder.manifest["source"] = {"kind": source.kind, "path": str(source.path), "sha256": source.digest}
@@ -140,54 +147,59 @@ def with_named_checkpoint(recipe: Recipe) -> Recipe:
 
 def licence_of(recipe: Recipe) -> dict[str, str] | None:
     """What the licence of the video model says of the world; None for our own generators and for files."""
-    return licence_note(backend_name(recipe.video, VIDEOS), options_of(recipe.video))
+    return licence_note(backend_name(recipe.video, VIDEOS), {**options_of(recipe.subject), **options_of(recipe.video)})
 
 
-def take_input(folder: RunFolder, source: Source) -> Product[Image] | None:
-    """input.png: the picture, upright and in sRGB. Videos and photos are read by their backend instead."""
+def find_subject(folder: RunFolder, source: Source, recipe: Recipe) -> Product[Subject] | None:
+    """input.png, subject/: the picture, what it shows, and the predicted geometry of that.
+
+    Videos and photos are read by their backend instead.
+    """
     if source.kind != "picture":
         return None
 
     def make(path: Path, progress: Progress) -> dict[str, float]:
         image = load_image(source.path)
-        save_input(image, path)
+        subject = recipe.subject.find(image)
+        subject.save(path)
         focal = {} if image.focal is None else {"focal": image.focal}
         return {"width": float(image.width), "height": float(image.height), **focal}
 
-    record = folder.stage("input", options=code_of(), reads={"source": source.digest}, make=make)
-    return Product(digest=record.digest, load=lambda: load_input(folder.path, record.metrics.get("focal")))
+    reads = {"source": source.digest}
+    record = folder.stage("input", options=code_of(recipe.subject), reads=reads, make=make)
+    return Product(digest=record.digest, load=lambda: Subject.load(folder.path))
 
 
-def plan_cameras(folder: RunFolder, recipe: Recipe, image: Product[Image] | None) -> Product[Cameras] | None:
-    """trajectory.json: where the cameras of the video shall stand, if there is a picture to make it from."""
-    if image is None:
+def plan_cameras(folder: RunFolder, recipe: Recipe, subject: Product[Subject] | None) -> Product[Cameras] | None:
+    """trajectory.json: the cameras that the video is to have, if there is a picture to make it from."""
+    if subject is None:
         return None
 
     def make(path: Path, progress: Progress) -> dict[str, float]:
-        cameras = recipe.trajectory.cameras(image.load())
+        cameras = recipe.trajectory.cameras(subject.value)
         save_cameras(cameras, path / "trajectory.json")
         return {"cameras": float(len(cameras))}
 
-    options, reads = code_of(recipe.trajectory), digests(image=image)
+    options, reads = code_of(recipe.trajectory), digests(subject=subject)
     record = folder.stage("trajectory", options=options, reads=reads, make=make)
     return Product(digest=record.digest, load=lambda: load_cameras(folder.path / "trajectory.json"))
 
 
 def generate(
-    folder: RunFolder, recipe: Recipe, image: Product[Image] | None, trajectory: Product[Cameras] | None
+    folder: RunFolder, recipe: Recipe, subject: Product[Subject] | None, trajectory: Product[Cameras] | None
 ) -> Product[Frames]:
-    """frames/ and video.mp4: pictures of the world from many sides."""
+    """frames/ and video.mp4: pictures from many sides."""
     from img2world.export.mp4 import write_mp4
 
     def make(path: Path, progress: Progress) -> dict[str, float]:
-        frames = recipe.video.generate(value(image), value(trajectory), seed=recipe.seed, progress=progress)
+        frames = recipe.video.generate(value(subject), value(trajectory), seed=recipe.seed, progress=progress)
         frames.save(path / "frames")
         write_mp4(frames.rgb, path / "video.mp4", frames_per_second(frames))
-        if image is None:
-            save_input(Image(rgb=frames.rgb[0]), path)
-        return {"frames": float(len(frames)), **seen_shares(frames)}
+        if subject is None:
+            save_picture(Image(rgb=frames.rgb[0]), path / PICTURE)
+        return {"frames": float(len(frames)), **seen_fractions(frames)}
 
-    options, reads = code_of(recipe.video, recipe.seed), digests(image=image, trajectory=trajectory)
+    options, reads = code_of(recipe.video, recipe.seed), digests(subject=subject, trajectory=trajectory)
     record = folder.stage("video", options=options, reads=reads, make=make)
     return Product(digest=record.digest, load=lambda: Frames.load(folder.path / "frames"))
 
@@ -198,7 +210,8 @@ def examine(folder: RunFolder, frames: Product[Frames], *, anyway: bool) -> None
     from img2world.doctor.video import examine_video
 
     def make(path: Path, progress: Progress) -> dict[str, float]:
-        findings = examine_video(frames.load())
+        # Rendered frames can have none of the faults of videos, and their cameras are not to be found.
+        findings = [] if frames.value.is_rendered else examine_video(frames.value)
         write_text(path / FINDINGS, findings_text(findings))
         return {"findings": float(len(findings))}
 
@@ -242,7 +255,7 @@ def estimate(
     """views/: the pictures that know their cameras, in a world that stands upright."""
 
     def make(path: Path, progress: Progress) -> dict[str, float]:
-        views = upright(recipe.poses.estimate(frames.load(), value(trajectory), seed=recipe.seed, progress=progress))
+        views = upright(recipe.poses.estimate(frames.value, value(trajectory), seed=recipe.seed, progress=progress))
         views.save(path / "views")
         confidence = float(views.confidence.mean())
         return {"views": float(len(views)), "points": float(len(views.points)), "confidence": confidence}
@@ -257,11 +270,10 @@ def optimize(folder: RunFolder, recipe: Recipe, views: Product[Views]) -> Produc
     from img2world.splat.metrics import evaluate
 
     def make(path: Path, progress: Progress) -> dict[str, float]:
-        given = views.load()
-        scene = recipe.splat.optimize(given, seed=recipe.seed, progress=progress)
+        scene = recipe.splat.optimize(views.value, seed=recipe.seed, progress=progress)
         (path / "scene").mkdir()
         scene.save(path / "scene" / "scene.safetensors")
-        return evaluate(scene, given, recipe.splat.held_out(len(given)))
+        return evaluate(scene, views.value, recipe.splat.held_out(len(views.value)))
 
     record = folder.stage("splat", options=code_of(recipe.splat, recipe.seed), reads=digests(views=views), make=make)
     return Product(digest=record.digest, load=lambda: Scene.load(folder.path / "scene" / "scene.safetensors"))
@@ -269,14 +281,14 @@ def optimize(folder: RunFolder, recipe: Recipe, views: Product[Views]) -> Produc
 
 def export(folder: RunFolder, recipe: Recipe, scene: Product[Scene], views: Product[Views]) -> None:
     """exports/: one file per format, each read back and checked by its exporter."""
-    load_scene, load_views = cache(lambda: measured_scene(scene.load(), recipe.metric)), cache(views.load)
+    measured_product = Product(digest=scene.digest, load=lambda: measured_scene(scene.value, recipe.metric))
     reads = digests(scene=scene, views=views)
     for name, exporter in recipe.exports.items():
 
         def make(path: Path, progress: Progress, exporter: Any = exporter) -> dict[str, float]:
             (path / "exports").mkdir()
             target = path / "exports" / exporter.filename
-            return exporter.write(load_scene(), load_views(), target, progress=progress)
+            return exporter.write(measured_product.value, views.value, target, progress=progress)
 
         folder.stage(f"export.{name}", options={**code_of(exporter), "metric": recipe.metric}, reads=reads, make=make)
     if note := licence_of(recipe):
@@ -296,7 +308,7 @@ def measure(folder: RunFolder, recipe: Recipe, scene: Product[Scene]) -> None:
     """world.json: where up and the ground are, how high the subject is, and what a unit is in metres."""
 
     def make(path: Path, progress: Progress) -> dict[str, float]:
-        world = measured(scene.load(), recipe.metric)
+        world = measured(scene.value, recipe.metric)
         write_text(path / WORLD, json.dumps(world.as_json(), indent=1) + "\n")
         known = {"metres_per_unit": world.metres_per_unit} if recipe.metric else {}
         return {"height": world.height, "ground": world.ground, **known}
@@ -311,8 +323,8 @@ def measured_scene(scene: Scene, height_m: float) -> Scene:
 
 
 def value(product: Product[T] | None) -> T | None:
-    """What a stage has made, where it was done."""
-    return product.load() if product else None
+    """Return what a stage has made, where it was done."""
+    return product.value if product else None
 
 
 def digests(**products: Product[Any] | None) -> dict[str, str]:
@@ -329,24 +341,13 @@ def code_of(backend: object = None, seed: int = 0) -> dict[str, Any]:
     if backend is None or isinstance(backend, str):
         return {**own, "code": code_digest(SHARED_CODE, *([backend] if backend else []))}
     code = code_digest(SHARED_CODE, type(backend).__module__)
-    # A file counts by what is in it, wherever it lies.
+    # A path counts by what is there, wherever it is.
     options = options_of(backend)
-    for option in PATH_OPTIONS:
-        if options.get(option):
-            options[option] = source_digest(Path(options[option]))
+    for name, option in options.items():
+        if is_path(option):
+            digest = path_digest if isinstance(option, Weights) else source_digest
+            options[name] = digest(Path(option))
     return {**own, "backend": type(backend).__name__, "code": code, "seed": seed, **options}
-
-
-def save_input(image: Image, folder: Path) -> None:
-    """Write input.png."""
-    (name,) = save_pictures(image.rgb[None], folder, None if image.alpha is None else image.alpha[None])
-    (folder / name).rename(folder / "input.png")
-
-
-def load_input(folder: Path, focal: float | None) -> Image:
-    """Read input.png."""
-    rgb, alpha = load_pictures(folder, ["input.png"])
-    return Image(rgb=rgb[0], alpha=None if alpha is None else alpha[0], focal=focal)
 
 
 def frames_per_second(frames: Frames) -> float:
@@ -355,8 +356,8 @@ def frames_per_second(frames: Frames) -> float:
     return min((len(frames) - 1) / seconds, 60.0) if seconds > 0 else 1.0
 
 
-def seen_shares(frames: Frames) -> dict[str, float]:
-    """Which share of the pixels is seen in the photo, continued from what is beside it, or invented."""
+def seen_fractions(frames: Frames) -> dict[str, float]:
+    """Return the fractions of pixels that are seen in the photo, continued from what is beside it, and invented."""
     if frames.seen is None:
         return {}
     return {name: float((frames.seen == i).mean()) for i, name in enumerate(["invented", "continued", "seen"])}

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image as PillowImage
 
 TINY = [
-    "trajectory.name=orbit", "trajectory.size=64", "trajectory.num_views=6", "video.name=synthetic",
+    "subject.kind=object", "trajectory.name=orbit", "trajectory.size=64", "trajectory.num_views=6",
+    "video.name=synthetic",
     "video.supersample=1", "splat.steps=20", "splat.max_gaussians=500", "export.formats=ply,html",
 ]  # fmt: skip
 """Changes to the recipe `auto` that make a whole run take seconds."""

@@ -6,21 +6,14 @@ from jaxtyping import Float32
 
 from img2world.core.cameras import Cameras
 from img2world.core.conventions import INPUT_DISTANCE
+from img2world.depth.predict import predict_object, predict_scene
 from img2world.layered.anchor_frames import continued_rgb
-from img2world.layered.depth_slices import sliced_world
+from img2world.layered.depth_slices import Part, depth_slices
 from img2world.layered.inpaint import nearest_known
-from img2world.layered.layers import LayeredWorld
-from img2world.layered.layout import Layout
-from img2world.layered.learned_layout import LEAST_SKY, with_learned_depth
-from img2world.layered.object_layers import (
-    LEARNED_RIM_SLOPE,
-    CutOut,
-    bevelled,
-    colors_behind,
-    learned_layers,
-    shells,
-)
-from img2world.layered.scene_layers import parts_of_layout
+from img2world.layered.layers import Layer, LayeredWorld
+from img2world.layered.layout import MIN_SKY, placed_parts
+from img2world.layered.object_layers import MAX_RIM_SLOPE, CutOut, bevelled, colors_behind, layers_of_cut_out, shells
+from img2world.layered.scene_layers import extended, parts_of_layout
 from img2world.layered.warp import Warped, Warper
 from training.sequences import Posed
 
@@ -44,9 +37,9 @@ def object_cache(frame: Posed, rng: np.random.Generator | None, *, guessed: bool
     own = continued_rgb(frame.rgb.astype(np.float32) / 255, inner if inner.any() else frame.alpha > 0.4)
     cut = CutOut(rgb=own, alpha=frame.alpha)
     if guessed:
-        layers = learned_layers(cut, frame.camera)
+        layers = layers_of_cut_out(cut, predict_object(cut.rgb, cut.alpha), frame.camera)
     else:
-        layers = shells(cut, frame.camera, (*true_halves(frame, rng), colors_behind(cut)))
+        layers = shells(cut, *true_halves(frame, rng), colors_behind(cut), frame.camera)
     return LayeredWorld(layers=layers, is_object=True)
 
 
@@ -62,7 +55,7 @@ def true_halves(frame: Posed, rng: np.random.Generator | None) -> tuple[np.ndarr
     front, back = both if rng is None else (cv2.GaussianBlur(each, (0, 0), rng.uniform(0.3, 2)) for each in both)
     error = 0.0 if rng is None else rough(rng, shape, rng.uniform(0, 0.25)) + rng.normal(0, 0.15)
     thickness = np.maximum(back - front, 1e-3) * np.exp(error)
-    half = bevelled((0.5 * size * thickness / frame_width).astype(np.float32), frame.alpha, LEARNED_RIM_SLOPE) / size
+    half = bevelled((0.5 * size * thickness / frame_width).astype(np.float32), frame.alpha, MAX_RIM_SLOPE) / size
     middle = (front + back) / 2
     if rng is not None:
         middle = middle + frame_width * rough(rng, shape, rng.uniform(0, 0.04))
@@ -71,24 +64,25 @@ def true_halves(frame: Posed, rng: np.random.Generator | None) -> tuple[np.ndarr
 
 def scene_cache(frame: Posed, rng: np.random.Generator | None, *, guessed: bool) -> LayeredWorld:
     """Layers cut and continued as `nano` does it."""
-    color = frame.rgb.astype(np.float32) / 255
     if guessed:
         sky = (~frame.known).astype(np.float32)
-        sky = cv2.GaussianBlur(sky, (0, 0), 0.7) if sky.mean() > LEAST_SKY else None
-        nothing = np.ones(frame.depth.shape, np.float32)
+        sky = cv2.GaussianBlur(sky, (0, 0), 0.7) if sky.mean() > MIN_SKY else None
         # The parts themselves are found too slowly for a training; the sky is the one that matters.
-        layout = Layout(
-            ground=nothing, sky=sky, subject=None, subject_inverse_depth=nothing, sky_inverse_depth=nothing / FARTHEST
-        )
-        layout = with_learned_depth(layout, frame.rgb)
-        return LayeredWorld(layers=parts_of_layout(frame.camera, color, layout, learned=True), is_object=False)
+        parts = parts_of_layout(placed_parts(frame.rgb, predict_scene(frame.rgb), sky, None))
+        return LayeredWorld(layers=layers_of_parts(frame, parts), is_object=False)
     depth = np.where(frame.known, frame.depth, FARTHEST)
     log_depth = np.log(depth).astype(np.float32)
     if rng is not None:
         log_depth = cv2.GaussianBlur(log_depth, (0, 0), rng.uniform(0.3, 1.5))
         log_depth = log_depth * rng.uniform(0.7, 1.15) + rough(rng, depth.shape, rng.uniform(0, 0.12))
     inverse_depth = np.exp(-log_depth).clip(1 / FARTHEST, 1 / NEAREST)
-    return sliced_world(frame.camera, color, inverse_depth.astype(np.float32))
+    return LayeredWorld(layers=layers_of_parts(frame, depth_slices(inverse_depth.astype(np.float32))), is_object=False)
+
+
+def layers_of_parts(frame: Posed, parts: list[Part]) -> tuple[Layer, ...]:
+    """Make a layer of each part of a scene."""
+    color = frame.rgb.astype(np.float32) / 255
+    return tuple(extended(frame.camera, color, part, textured=True) for part in parts)
 
 
 def rough(rng: np.random.Generator, shape: tuple[int, ...], strength: float) -> Float32[np.ndarray, "H W"]:

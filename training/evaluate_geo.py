@@ -1,7 +1,7 @@
 """Measure nano-geo: `python -m training.evaluate_geo [CHECKPOINT] [--assets MANIFEST] [--real FOLDER]`.
 
 Without a checkpoint it is the shipped weights for objects and those for scenes that are measured. Beside them stand the
-mean map of made scenes and version 0, the heuristic it replaces.
+mean map of made scenes.
 """
 
 import argparse
@@ -15,8 +15,6 @@ import torch
 
 from img2world.depth.network import OUTPUTS, Channel, NanoGeo, network_input
 from img2world.depth.predict import OBJECT_WEIGHTS, SCENE_WEIGHTS, working_size
-from img2world.layered.inflate import inflate
-from img2world.layered.layout import SKY_DEPTH, layout_of
 from training.geo_loss import scene_errors
 from training.held_out import SIDE, held_out_views, mean_map, predict, stance_table, table
 from training.views import Studio, View
@@ -51,39 +49,13 @@ def predict_each(networks: Networks, views: Sequence[View]) -> np.ndarray:
     return maps
 
 
-def version_0(view: View) -> np.ndarray:
-    """What the heuristic says, as the network's maps."""
-    maps = np.zeros((OUTPUTS, *view.known.shape), np.float32)
-    if view.is_object:
-        half = inflate(view.alpha >= 0.5) / view.known.shape[1]
-        maps[Channel.OBJECT_FRONT] = -half
-        maps[Channel.OBJECT_THICKNESS] = 2 + np.log(np.expm1(np.maximum(2 * half, 1e-4)))
-        maps[Channel.MASK] = view.alpha - 0.5
-    else:
-        maps[Channel.SCENE_DEPTH], maps[Channel.MASK] = layout_log_depth(view.rgb)
-    return maps
-
-
-def layout_log_depth(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Log depth of the heuristic's layout, and a mask that is negative in its sky."""
-    layout = layout_of(rgb)
-    inverse = layout.ground
-    if layout.sky is not None:
-        inverse = np.where(layout.sky > 0.5, 1 / SKY_DEPTH, inverse)
-    if layout.subject is not None:
-        inverse = np.where(layout.subject > 0.5, layout.subject_inverse_depth, inverse)
-    mask = np.ones(inverse.shape) if layout.sky is None else 0.5 - layout.sky
-    return -np.log(inverse), mask
-
-
 def made_tables(networks: Networks, views: Sequence[View], mean: np.ndarray) -> dict[str, dict[str, float]]:
-    """Network, mean map and version 0 on made views."""
+    """Return the errors of the network and of the mean map on made views."""
     flat = np.zeros((len(views), OUTPUTS, *views[0].known.shape), np.float32)
     flat[:, Channel.SCENE_DEPTH], flat[:, Channel.MASK] = mean, 1.0
     return {
         "network": table(predict_each(networks, views), views),
         "mean map": table(flat, views),
-        "version 0": table(np.stack([version_0(view) for view in views]), views),
     }
 
 
@@ -153,11 +125,9 @@ def real_table(
     for name, pairs in cases.items():
         errors: dict[str, list[dict[str, float]]] = {}
         for rgb, truth in pairs:
-            small = cv2.resize(rgb, (rgb.shape[1] // 2, rgb.shape[0] // 2), interpolation=cv2.INTER_AREA)
             guesses = {
                 "network": network_log_depth(network, rgb),
                 "mean map": mean,
-                "version 0": layout_log_depth(small)[0],
             }
             for guess, values in guesses.items():
                 full = cv2.resize(values.astype(np.float32), truth.shape[::-1], interpolation=cv2.INTER_LINEAR)

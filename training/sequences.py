@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float32, UInt8
 
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.conventions import INPUT_DISTANCE
-from img2world.layered.object_layers import OBJECT_FOV, OBJECT_SHARE
+from img2world.layered.object_layers import OBJECT_FOV, OBJECT_FRACTION
 from training import raster
 from training.composition import World
 from training.drawing import Drawn, cam_from_place, draw
@@ -179,7 +179,7 @@ def direction(turn: float, up: float) -> np.ndarray:
 
 
 def framed_shot(world: World, turn: float, up: float) -> tuple[Shot, float]:
-    """The shot from one side in which the thing fills OBJECT_SHARE, centred, and the distance of its middle."""
+    """The shot from one side in which the thing fills OBJECT_FRACTION, centred, and the distance of its middle."""
     low, high = world.vertices.min(0), world.vertices.max(0)
     target, distance = (low + high).astype(np.float64) / 2, 4 * float(np.linalg.norm(high - low))
     towards = direction(turn, up)
@@ -193,7 +193,7 @@ def framed_shot(world: World, turn: float, up: float) -> tuple[Shot, float]:
         shift = np.append((near + far) / 2 * middle, middle - distance)
         target = target + shift @ turn_in_place
         share = float((far - near).max()) / (2 * np.tan(OBJECT_FOV / 2))
-        distance *= share / OBJECT_SHARE
+        distance *= share / OBJECT_FRACTION
     return Shot(eye=target + distance * towards, target=target, fov=OBJECT_FOV), distance
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from img2world.core.errors import MissingPackageError, RecipeError, VideoError
 from img2world.core.image import Image
+from img2world.layered.subject import AutoSubject
 from img2world.runs.options import did_you_mean
 from img2world.runs.recipe import backend_class, with_options
 from img2world.runs.source import RECIPES
@@ -131,11 +132,11 @@ def check_model(name: str, checkpoint: str = "") -> Iterator[str]:
     plan = plan_memory(weights, working_gb=card.working_gb, offload=offload, device=device, free_gb=free_gb)
     yield f"  a full clip of {card.num_frames} frames of {card.width}x{card.height}: {plan.summary}"
     video = trial_backend(name, card, str(path))
-    image = sample_picture()
-    trajectory = replace(ArcTrajectory(size=128, num_views=video.num_frames), max_degrees=2.0).cameras(image)
+    subject = AutoSubject(kind="scene").find(sample_picture())
+    trajectory = replace(ArcTrajectory(size=128, num_views=video.num_frames), max_degrees=2.0).cameras(subject)
     step_times: list[float] = []
     frames = video.generate(
-        image, trajectory, seed=0, progress=lambda done, total, **quality: step_times.append(time.perf_counter())
+        subject, trajectory, seed=0, progress=lambda done, total, **quality: step_times.append(time.perf_counter())
     )
     height, width = frames.rgb.shape[1:3]
     seconds = (step_times[-1] - step_times[0]) / (len(step_times) - 1)
@@ -153,7 +154,7 @@ def trial_backend(name: str, card: Card, checkpoint: str) -> Any:
     fixed = checkpoints.fixed_frame_size(Path(checkpoint))
     width, height = fixed or (max(2 * card.multiple, 64), max(2 * card.multiple, 64))
     num_frames = nearest_frame_count(2, card.step)
-    return with_options(backend, num_frames=num_frames, width=width, height=height, steps=TRIAL_STEPS, kind="scene")
+    return with_options(backend, num_frames=num_frames, width=width, height=height, steps=TRIAL_STEPS)
 
 
 def sample_picture() -> Image:

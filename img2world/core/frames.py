@@ -30,6 +30,8 @@ class Frames:
     """Origin of each pixel: 0 invented, 1 continued from its surroundings, 2 seen in the photo."""
     mask: UInt8[np.ndarray, "V H W"] | None = None
     """0 where a picture is to be ignored, as for a passer-by, else 255; None when all of it counts."""
+    is_rendered: bool = False
+    """Rendered from known geometry, so that cameras and depth are exact by construction."""
 
     def __post_init__(self) -> None:
         check_shapes(rgb=(self.rgb, "V H W 3"), times=(self.times, "V"))
@@ -53,7 +55,8 @@ class Frames:
         """Write PNGs, frames.safetensors and, where the cameras are known, cameras.json."""
         names = save_pictures(self.rgb, folder)
         maps = {name: getattr(self, name) for name in ("times", "depth", "alpha", "seen", "mask")}
-        save_arrays({**maps, "ordered": np.array([self.ordered])}, folder / "frames.safetensors")
+        flags = {name: np.array([getattr(self, name)]) for name in ("ordered", "is_rendered")}
+        save_arrays({**maps, **flags}, folder / "frames.safetensors")
         if self.cameras is not None:
             save_cameras(self.cameras, folder / "cameras.json", names)
 
@@ -61,7 +64,8 @@ class Frames:
     def load(cls, folder: Path) -> "Frames":
         """Read frames that `save` wrote, equal to the last bit."""
         arrays = load_arrays(folder / "frames.safetensors")
-        ordered = bool(arrays.pop("ordered")[0])
+        ordered, is_rendered = (bool(arrays.pop(name)[0]) for name in ("ordered", "is_rendered"))
         rgb, _ = load_pictures(folder, [f"{i:04d}.png" for i in range(len(arrays["times"]))])
         path = folder / "cameras.json"
-        return cls(rgb=rgb, ordered=ordered, cameras=load_cameras(path) if path.exists() else None, **arrays)
+        cameras = load_cameras(path) if path.exists() else None
+        return cls(rgb=rgb, ordered=ordered, is_rendered=is_rendered, cameras=cameras, **arrays)

@@ -1,7 +1,7 @@
-"""The guided image filter."""
+"""Small maps brought to the size and the edges of a picture."""
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
 
 
 def guided(
@@ -19,3 +19,16 @@ def guided(
     slope = (mean(guide * values) - mean_guide * mean_values) / (mean(guide * guide) - mean_guide**2 + eps)
     offset = mean_values - slope * mean_guide
     return mean(slope) * guide + mean(offset)
+
+
+def upsampled(values: Float32[np.ndarray, "h w"], rgb: UInt8[np.ndarray, "H W 3"]) -> Float32[np.ndarray, "H W"]:
+    """Return a small map at a picture's size, its steps moved to the picture's strong edges, smooth elsewhere."""
+    import cv2
+
+    height, width = rgb.shape[:2]
+    pixel = width / values.shape[1]
+    large = cv2.resize(values.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
+    gray = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
+    sharp = guided(large, gray, radius=max(2, round(1.5 * pixel)), eps=0.01)
+    # What is left of the picture's texture would wrinkle the surface.
+    return cv2.GaussianBlur(sharp, (0, 0), 0.4 * pixel)

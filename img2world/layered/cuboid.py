@@ -122,7 +122,7 @@ def box_shape(
     """The box with an outline, if one agrees with what the network sees of it.
 
     `distance` is to the outline in pixels, negative outside of it; `front`, `thickness` and `elevation` are as in
-    `ObjectGuess`.
+    `ObjectGeometry`.
     """
     reach = reach_of(distance, camera)
     if reach is None:

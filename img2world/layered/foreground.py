@@ -1,59 +1,41 @@
-"""Which pixels belong to one object that stands free, if any."""
-
-from dataclasses import dataclass
+"""The segmentation of one object that stands free, if there is one."""
 
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
-from img2world.core.checks import check_shapes
 from img2world.core.errors import ImageError
 from img2world.core.image import Image
 
 WORK_SIZE = 512
-"""Long side at which a background is told from an object; finer detail does not change the answer."""
+"""Longer side at which an object is segmented; finer detail does not change the result."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Foreground:
-    """The object of a picture, or the reason why it is taken as a scene."""
+def find_object(image: Image) -> tuple[UInt8[np.ndarray, "H W"] | None, str]:
+    """Cut out the one object that stands free: by the picture's own alpha, or before a plain background.
 
-    alpha: Float32[np.ndarray, "H W"]
-    """0 to 1; all ones for a scene."""
-    is_object: bool
-    reason: str
-    """One phrase for the report."""
-
-    def __post_init__(self) -> None:
-        check_shapes(alpha=(self.alpha, "H W"))
-
-
-def find_foreground(image: Image) -> Foreground:
-    """Take the picture's alpha where it cuts something out, otherwise look for a plain background.
-
-    Raises ImageError when the picture is transparent everywhere.
+    Returns its alpha (255 where it is; None when the picture shows a scene) and the reason in one phrase. Raises
+    ImageError when the picture is transparent everywhere.
     """
     if image.alpha is not None:
-        alpha = image.alpha.astype(np.float32) / 255
-        opaque = float((alpha > 0.5).mean())
+        opaque = float((image.alpha > 127).mean())
         if opaque < 0.002:
             raise ImageError(
                 f"the picture is transparent: {opaque:.1%} of it is opaque, needs something to see",
                 hint="export it with its subject opaque",
             )
         if opaque < 0.98:
-            return Foreground(alpha=alpha, is_object=True, reason="the picture's alpha cuts out an object")
+            return image.alpha, "the picture's alpha cuts out an object"
     alpha = cut_from_plain_background(image.rgb)
-    if alpha is not None:
-        return Foreground(alpha=alpha, is_object=True, reason="an object before a plain background")
-    whole = np.ones((image.height, image.width), np.float32)
-    return Foreground(alpha=whole, is_object=False, reason="no alpha and no plain background around one object")
+    if alpha is None:
+        return None, "no alpha and no plain background around one object"
+    return np.round(255 * alpha).astype(np.uint8), "an object before a plain background"
 
 
 def cut_from_plain_background(rgb: UInt8[np.ndarray, "H W 3"]) -> Float32[np.ndarray, "H W"] | None:
-    """Alpha of what differs from a smooth background, or None when the border is not smooth.
+    """Return the alpha of what differs from a smooth background, or None when the border is not smooth.
 
     A quadratic in x and y is fitted to the border's Lab colours, which allows studio gradients and
-    vignettes. GrabCut (Rother et al. 2004) settles the pixels in doubt.
+    vignettes. GrabCut (Rother et al. 2004) decides the uncertain pixels.
     """
     import cv2
 
@@ -67,19 +49,19 @@ def cut_from_plain_background(rgb: UInt8[np.ndarray, "H W 3"]) -> Float32[np.nda
     lightness = lab[..., 0] - backdrop[..., 0]
     chroma = np.linalg.norm(lab[..., 1:] - backdrop[..., 1:], axis=-1)
     difference = np.hypot(lightness, chroma)
-    # A soft shadow is darker than the backdrop, has its colour, and begins without an edge.
-    shadow = (lightness < 0) & (lightness > -30) & (chroma < 6) & reached_smoothly(lab[..., 0], difference < 6)
+    # A soft shadow is darker than the backdrop, has the same hue, and starts without an edge.
+    shadow = (lightness < 0) & (lightness > -30) & (chroma < 6) & flood_smooth(lab[..., 0], difference < 6)
     sure = (difference > 18) & ~shadow
-    mask = settle_with_grabcut(small, sure=sure, possible=(difference > 6) & ~shadow)
-    mask = one_object(mask, difference)
+    mask = refine_with_grabcut(small, sure=sure, possible=(difference > 6) & ~shadow)
+    mask = single_object(mask, difference)
     if mask is None:
         return None
     alpha = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.7)
     return cv2.resize(alpha, (width, height), interpolation=cv2.INTER_CUBIC).clip(0, 1)
 
 
-def reached_smoothly(lightness: Float32[np.ndarray, "H W"], start: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
-    """Pixels that can be walked to from the border's `start` pixels without a step in lightness."""
+def flood_smooth(lightness: Float32[np.ndarray, "H W"], start: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
+    """Return the pixels connected to the border's `start` pixels without a step in lightness."""
     import cv2
 
     tones = np.round(2 * lightness).clip(0, 255).astype(np.uint8)
@@ -94,7 +76,7 @@ def reached_smoothly(lightness: Float32[np.ndarray, "H W"], start: Bool[np.ndarr
 
 
 def fit_backdrop(lab: Float32[np.ndarray, "H W 3"]) -> Float32[np.ndarray, "H W 3"] | None:
-    """The smooth background that explains nearly all of the border, or None when there is none."""
+    """Fit the smooth background that explains nearly all of the border; None when there is none."""
     height, width = lab.shape[:2]
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], -1)  # [H, W, 6]
@@ -104,7 +86,7 @@ def fit_backdrop(lab: Float32[np.ndarray, "H W 3"]) -> Float32[np.ndarray, "H W 
     rows, colors = terms[border], lab[border].astype(np.float64)
     kept = np.ones(len(rows), bool)
     fit = np.zeros((6, 3))
-    for _ in range(5):  # what the object covers of the border is left out step by step
+    for _ in range(5):  # Outliers are where the object covers the border.
         fit = np.linalg.lstsq(rows[kept], colors[kept], rcond=None)[0]
         errors = np.sqrt(((colors - rows @ fit) ** 2).sum(1))
         kept = errors < max(6.0, 2.5 * float(np.median(errors)))
@@ -113,10 +95,10 @@ def fit_backdrop(lab: Float32[np.ndarray, "H W 3"]) -> Float32[np.ndarray, "H W 
     return (terms @ fit).astype(np.float32)
 
 
-def settle_with_grabcut(
+def refine_with_grabcut(
     rgb: UInt8[np.ndarray, "H W 3"], *, sure: Bool[np.ndarray, "H W"], possible: Bool[np.ndarray, "H W"]
 ) -> Bool[np.ndarray, "H W"]:
-    """The foreground: all that is sure, and of what is possible that which looks like it."""
+    """Return the foreground: all that is `sure`, and the `possible` pixels that look like it."""
     import cv2
 
     kernel = np.ones((3, 3), np.uint8)
@@ -126,13 +108,15 @@ def settle_with_grabcut(
     labels[cv2.erode(sure.astype(np.uint8), kernel) > 0] = cv2.GC_FGD
     if (labels == cv2.GC_FGD).sum() < 20 or (labels == cv2.GC_BGD).sum() < 20:
         return sure
-    cv2.setRNGSeed(0)  # GrabCut starts its colour models at random
+    cv2.setRNGSeed(0)  # GrabCut initializes its colour models at random.
     cv2.grabCut(rgb, labels, (0, 0, 1, 1), np.zeros((1, 65)), np.zeros((1, 65)), 3, cv2.GC_INIT_WITH_MASK)
     return np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
 
 
-def one_object(mask: Bool[np.ndarray, "H W"], difference: Float32[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"] | None:
-    """The mask without crumbs and false holes, or None when it is not one object that stands free."""
+def single_object(
+    mask: Bool[np.ndarray, "H W"], difference: Float32[np.ndarray, "H W"]
+) -> Bool[np.ndarray, "H W"] | None:
+    """Return the mask without specks and false holes, or None when it is not a single object that stands free."""
     import cv2
 
     # Stripes of the backdrop's own colour may cut an object in pieces that are close together.
@@ -140,10 +124,10 @@ def one_object(mask: Bool[np.ndarray, "H W"], difference: Float32[np.ndarray, "H
     joined = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((close, close), np.uint8))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
     areas = stats[1:count, cv2.CC_STAT_AREA]
-    # A drawing or a sky of stars differs from its background, too, but in many pieces.
+    # A drawing or a starry sky also differs from its background, but in many pieces.
     if not len(areas) or areas.max() < 0.5 * areas.sum() or areas.max() < 0.01 * mask.size:
         return None
-    # Ink lines vanish when they are thinned; a body does not.
+    # Ink lines vanish under erosion; a body does not.
     if cv2.erode(mask.astype(np.uint8), np.ones((5, 5), np.uint8)).sum() < 0.1 * mask.sum():
         return None
     mask = (mask | ((joined > 0) & (difference > 7))) & np.isin(labels, 1 + np.flatnonzero(areas >= 0.03 * areas.max()))
@@ -151,7 +135,7 @@ def one_object(mask: Bool[np.ndarray, "H W"], difference: Float32[np.ndarray, "H
     for label in range(1, count):
         hole = labels == label
         open_to_border = hole[0].any() or hole[-1].any() or hole[:, 0].any() or hole[:, -1].any()
-        # A true hole, as in a handle, shows the background; what shows something else is the object.
+        # A true hole, as in a handle, shows the background; a false one shows the object.
         if not open_to_border and (float(difference[hole].mean()) > 4 or hole.sum() < 0.0005 * mask.size):
             mask |= hole
     rim = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])

@@ -1,8 +1,7 @@
-"""How far things are in a picture of a scene, guessed from where they stand in it.
+"""The parts of a scene: its sky, one subject in front of the rest, and everything else, each with its depth.
 
-Ground below the horizon, an upright backdrop above it, the sky far behind, and one subject before it
-where one can be told from the rest with some certainty. It never tears what it is not sure of. These
-depths are version 0; the embedded network's take their place in the same parts (`learned_layout`).
+The outlines of the parts come from the picture and are sharper than the predicted depth. Where no part ends, depth is
+one unbroken surface: a wrong cut shows more than a stretched step.
 """
 
 from dataclasses import dataclass
@@ -10,77 +9,155 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
-from img2world.depth.guided_filter import guided
-from img2world.layered.foreground import reached_smoothly
-
-NEAR_DEPTH, FAR_DEPTH, SKY_DEPTH = 0.8, 1.5, 2.2
-"""Depths of the lower border, of the backdrop and of the sky, with the turning point of the path at 1."""
+from img2world.core.subject import SceneGeometry
+from img2world.depth.guided_filter import guided, upsampled
+from img2world.layered.foreground import flood_smooth
+from img2world.layered.inpaint import nearest_known
 
 WORK_SIZE = 256
-"""Long side at which a picture is divided; an outline is then refined on the full picture."""
+"""Longer side at which a picture is segmented; an outline is then refined at full size."""
+
+MIN_DEPTH, MAX_DEPTH = 0.5, 4.0
+"""Bounds of depths; the median of a picture's depths is 1."""
+
+SEPARATION = 1.03
+"""A part is at least this many times nearer than what is behind it."""
+
+MIN_SKY = 0.06
+"""A sky that covers less of the picture is not cut out."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """Inverse depth of each part of a scene, and which pixels show it."""
+    """The parts of a scene. Inverse depths are known everywhere, also where other parts hide them."""
 
-    ground: Float32[np.ndarray, "H W"]
-    """Inverse depth of ground and backdrop, known also behind the other parts."""
+    ground_inverse_depth: Float32[np.ndarray, "H W"]
+    """Of all that is neither sky nor subject."""
     sky: Float32[np.ndarray, "H W"] | None
-    """Alpha of the sky, or None when there is none to be told."""
-    subject: Float32[np.ndarray, "H W"] | None
-    """Alpha of the one thing that stands before the rest, or None."""
-    subject_inverse_depth: Float32[np.ndarray, "H W"]
+    """Alpha of the sky; None where there is none."""
     sky_inverse_depth: Float32[np.ndarray, "H W"]
-    """Known everywhere: it is behind all other parts."""
+    """Behind all other parts."""
+    subject: Float32[np.ndarray, "H W"] | None
+    """Alpha of the one thing in front of the rest; None where there is none."""
+    subject_inverse_depth: Float32[np.ndarray, "H W"]
 
 
-def layout_of(rgb: UInt8[np.ndarray, "H W 3"]) -> Layout:
-    """Divide a picture into sky, ground with backdrop, and subject."""
+def layout_of(rgb: UInt8[np.ndarray, "H W 3"], geometry: SceneGeometry) -> Layout:
+    """Divide a picture into sky, subject and the rest, at the depths of its predicted geometry."""
+    sky, subject = segmented(rgb)
+    return placed_parts(rgb, geometry, sky, subject)
+
+
+def segmented(
+    rgb: UInt8[np.ndarray, "H W 3"],
+) -> tuple[Float32[np.ndarray, "H W"] | None, Float32[np.ndarray, "H W"] | None]:
+    """Return the alphas of what looks like sky and of the subject; None where there is none."""
     import cv2
 
     height, width = rgb.shape[:2]
     scale = WORK_SIZE / max(height, width)
-    small = cv2.resize(
-        rgb, (max(round(width * scale), 16), max(round(height * scale), 16)), interpolation=cv2.INTER_AREA
-    )
+    size = (max(round(width * scale), 16), max(round(height * scale), 16))
+    small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
     sky, subject = sky_mask(small), subject_mask(small)
     if sky is not None and subject is not None:
         sky &= ~subject
-    ground = ground_inverse_depth(small, sky)
-    standing = standing_inverse_depth(ground, subject)
-
-    def full(mask: Bool[np.ndarray, "h w"] | None) -> Float32[np.ndarray, "H W"] | None:
-        return None if mask is None else refined(mask, rgb)
-
-    def enlarged(values: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, "H W"]:
-        return cv2.resize(values, (width, height), interpolation=cv2.INTER_CUBIC)
-
-    return Layout(
-        ground=enlarged(ground),
-        sky=full(sky),
-        subject=full(subject),
-        subject_inverse_depth=enlarged(standing),
-        sky_inverse_depth=np.full((height, width), 1 / SKY_DEPTH, np.float32),
+    return (
+        None if sky is None else refined(sky, rgb),
+        None if subject is None else refined(subject, rgb),
     )
 
 
+def placed_parts(
+    rgb: UInt8[np.ndarray, "H W 3"],
+    geometry: SceneGeometry,
+    sky: Float32[np.ndarray, "H W"] | None,
+    subject: Float32[np.ndarray, "H W"] | None,
+) -> Layout:
+    """Give segmented parts their depths. What looks like sky is kept only where the network predicts sky, too."""
+    assert geometry.sky is not None
+    predicted_sky = upsampled(geometry.sky, rgb).clip(0, 1)
+    # A smooth wall looks like sky.
+    if sky is not None and (sky * predicted_sky).sum() <= 0.5 * sky.sum():
+        sky = None
+    if sky is None and subject is None:
+        sky = sky_from_prediction(predicted_sky, rgb)
+    far = np.float32(1 / MAX_DEPTH)
+    inverse_depth = np.maximum(upsampled(geometry.inverse_depth, rgb), 1e-3).clip(far, 1 / MIN_DEPTH)
+    if sky is not None:
+        # The network was not trained on the depth of the sky. Where no sky is cut out, a petal or a wall that it takes
+        # for one with little certainty would be torn from what is beside it.
+        inverse_depth = inverse_depth * (1 - predicted_sky) + far * predicted_sky
+    nothing = np.zeros(inverse_depth.shape, np.float32)
+    behind = nothing if sky is None else sky
+    before = nothing if subject is None else subject
+    ground = extrapolated(inverse_depth, ~widened((behind > 0.2) | (before > 0.2)))
+    backdrop = extrapolated(inverse_depth, ~widened(behind < 0.8))
+    backdrop = np.minimum(backdrop, ground / np.float32(SEPARATION))
+    standing = inverse_depth
+    if subject is not None:
+        inner = ~widened(before < 0.8)
+        if inner.any():
+            _, rows, columns = nearest_known(inner)
+            standing = inverse_depth[rows, columns]
+        standing = np.maximum(standing, np.float32(SEPARATION) * ground)
+    return Layout(
+        ground_inverse_depth=ground,
+        sky=sky,
+        sky_inverse_depth=backdrop,
+        subject=subject,
+        subject_inverse_depth=standing,
+    )
+
+
+def sky_from_prediction(
+    predicted_sky: Float32[np.ndarray, "H W"], rgb: UInt8[np.ndarray, "H W 3"]
+) -> Float32[np.ndarray, "H W"] | None:
+    """Return the alpha of the sky that the network predicts, or None when it covers little."""
+    import cv2
+
+    scale = WORK_SIZE / max(rgb.shape)
+    small = cv2.resize(predicted_sky, None, fx=scale, fy=scale)
+    mask = cv2.morphologyEx((small > 0.5).astype(np.uint8), cv2.MORPH_OPEN, np.ones((7, 7), np.uint8)) > 0
+    return refined(mask, rgb) if mask.mean() > MIN_SKY else None
+
+
+def widened(mask: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
+    """Return the mask with the band around it in which predicted depths are mixed."""
+    import cv2
+
+    reach = 2 * round(max(mask.shape) / 128) + 1
+    return cv2.dilate(mask.astype(np.uint8), np.ones((reach, reach), np.uint8)) > 0
+
+
+def extrapolated(
+    inverse_depth: Float32[np.ndarray, "H W"], known: Bool[np.ndarray, "H W"]
+) -> Float32[np.ndarray, "H W"]:
+    """Return the known depths, and elsewhere those of the nearest known pixels, smoothed."""
+    import cv2
+
+    if known.all() or not known.any():
+        return inverse_depth
+    _, rows, columns = nearest_known(known)
+    filled = cv2.GaussianBlur(inverse_depth[rows, columns], (0, 0), max(known.shape) / 40)
+    return np.where(known, inverse_depth, filled).astype(np.float32)
+
+
 def sky_mask(rgb: UInt8[np.ndarray, "h w 3"]) -> Bool[np.ndarray, "h w"] | None:
-    """The smooth region that hangs from the upper border: sky, or a plain wall, which is as good."""
+    """Return the smooth region that touches the upper border: sky, or a plain wall."""
     import cv2
 
     lab = cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     lightness = cv2.GaussianBlur(lab[..., 0], (0, 0), 1.0)
     top = np.zeros(lightness.shape, bool)
     top[0] = True
-    region = reached_smoothly(lightness, top)
+    region = flood_smooth(lightness, top)
     region = cv2.morphologyEx(region.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8))
     region = cv2.morphologyEx(region, cv2.MORPH_OPEN, np.ones((7, 7), np.uint8)) > 0
     hangs = region[0].mean() > 0.6 and region[-1].mean() < 0.05
-    # Ground may be smooth, too, but sky has nothing of it below: each column ends once and for all.
-    share = region.mean()
+    # Ground may be smooth, too, but sky does not start again farther down: each column ends once.
+    fraction = region.mean()
     columns_end = region.argmin(0)[region[0]]
-    if not hangs or not 0.08 < share < 0.75 or np.median(columns_end) < 0.08 * len(region):
+    if not hangs or not 0.08 < fraction < 0.75 or np.median(columns_end) < 0.08 * len(region):
         return None
     texture = cv2.Laplacian(lab[..., 0], cv2.CV_32F)
     if float(np.abs(texture[region]).mean()) > 0.7 * float(np.abs(texture[~region]).mean()):
@@ -89,7 +166,7 @@ def sky_mask(rgb: UInt8[np.ndarray, "h w 3"]) -> Bool[np.ndarray, "h w"] | None:
 
 
 def subject_mask(rgb: UInt8[np.ndarray, "h w 3"]) -> Bool[np.ndarray, "h w"] | None:
-    """The one thing that two differently started GrabCuts agree on, or None when they do not."""
+    """Return what two differently initialized GrabCuts agree on, or None when they do not."""
     import cv2
 
     height, width = rgb.shape[:2]
@@ -98,7 +175,7 @@ def subject_mask(rgb: UInt8[np.ndarray, "h w 3"]) -> Bool[np.ndarray, "h w"] | N
         labels = np.full((height, width), cv2.GC_BGD, np.uint8)
         x, y = round(margin * width), round(margin * height)
         labels[y:, x : width - x] = cv2.GC_PR_FGD
-        cv2.setRNGSeed(0)  # GrabCut starts its colour models at random
+        cv2.setRNGSeed(0)  # GrabCut initializes its colour models at random.
         cv2.grabCut(rgb, labels, (0, 0, 1, 1), np.zeros((1, 65)), np.zeros((1, 65)), 5, cv2.GC_INIT_WITH_MASK)
         mask = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
         masks.append(cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8)) > 0)
@@ -115,7 +192,7 @@ def subject_mask(rgb: UInt8[np.ndarray, "h w 3"]) -> Bool[np.ndarray, "h w"] | N
 
 
 def stands_out(rgb: UInt8[np.ndarray, "h w 3"], mask: Bool[np.ndarray, "h w"]) -> bool:
-    """Whether the outline is compact, lies on edges nearly everywhere and parts two colours."""
+    """Tell whether the outline is compact, lies on edges nearly everywhere and separates two colors."""
     import cv2
 
     kernel = np.ones((9, 9), np.uint8)
@@ -133,46 +210,8 @@ def stands_out(rgb: UInt8[np.ndarray, "h w 3"], mask: Bool[np.ndarray, "h w"]) -
     return bool(edges[outline[free, 1], outline[free, 0]].mean() > 0.95 and contrast > 15)
 
 
-def ground_inverse_depth(
-    rgb: UInt8[np.ndarray, "h w 3"], sky: Bool[np.ndarray, "h w"] | None
-) -> Float32[np.ndarray, "h w"]:
-    """Ground rising to the horizon and a backdrop above it, with a slight relief that follows the picture."""
-    import cv2
-
-    height, width = rgb.shape[:2]
-    horizon = 0.4 * height
-    if sky is not None:
-        horizon = float(np.clip(np.median(sky.sum(0)), 0.15 * height, 0.7 * height))
-    below = np.clip((np.arange(height) + 0.5 - horizon) / (height - horizon), 0, 1)
-    rows = 1 / FAR_DEPTH + (1 / NEAR_DEPTH - 1 / FAR_DEPTH) * below**0.8
-    layout = np.repeat(rows[:, None], width, 1).astype(np.float32)
-    # Bright and colourful things tend to be nearer than dull ones; smoothed along the picture's edges.
-    hsv = cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2HSV)
-    pop = 0.5 * hsv[..., 1] + 0.5 * hsv[..., 2]
-    pop = guided(
-        pop, cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255, radius=round(height / 16), eps=0.02
-    )
-    pop = cv2.GaussianBlur(pop, (0, 0), height / 40)
-    return (layout * (1 + 0.25 * (pop - pop.mean()))).astype(np.float32)
-
-
-def standing_inverse_depth(
-    ground: Float32[np.ndarray, "h w"], subject: Bool[np.ndarray, "h w"] | None
-) -> Float32[np.ndarray, "h w"]:
-    """Upright where the subject meets the ground, and a little rounded."""
-    import cv2
-
-    if subject is None:
-        return ground
-    rows = np.flatnonzero(subject.any(1))
-    foot = float(np.median(ground[rows[-1]][subject[rows[-1]]]))
-    inside = cv2.distanceTransform(np.pad(subject.astype(np.uint8), 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
-    round_off = cv2.GaussianBlur(np.sqrt(inside / max(float(inside.max()), 1.0)), (0, 0), 2.0)
-    return (0.95 * foot * (1 + 0.12 * round_off)).astype(np.float32)
-
-
 def refined(mask: Bool[np.ndarray, "h w"], rgb: UInt8[np.ndarray, "H W 3"]) -> Float32[np.ndarray, "H W"]:
-    """A small mask as soft alpha of the full picture, its outline drawn to the picture's edges."""
+    """Return a small mask as a soft alpha at full size, its outline snapped to the picture's edges."""
     import cv2
 
     height, width = rgb.shape[:2]

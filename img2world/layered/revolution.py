@@ -89,7 +89,7 @@ def round_shape(
     """The round shape with an outline, if one agrees with what the network sees of it.
 
     `distance` is to the outline in pixels, negative outside of it; `front` and `thickness` are relative to the
-    frame's width, as in `ObjectGuess`.
+    frame's width, as in `ObjectGeometry`.
     """
     inside = distance > 0
     mirrored = inside[:, ::-1]

@@ -1,4 +1,4 @@
-"""A scene as layers: sky, ground with backdrop, subject; each continued behind the one before it."""
+"""A scene as layers, each extended behind those in front of it."""
 
 import numpy as np
 from jaxtyping import Bool, Float32
@@ -6,25 +6,25 @@ from jaxtyping import Bool, Float32
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.image import Image
+from img2world.core.subject import SceneGeometry, Subject
+from img2world.layered.depth_slices import Part, depth_slices
 from img2world.layered.inpaint import fill_smooth, with_grain
-from img2world.layered.layers import CONTINUED, SEEN, Layer, LayeredWorld, layer_from_depth
+from img2world.layered.layers import CONTINUED, SEEN, Layer, layer_from_depth
 from img2world.layered.layout import WORK_SIZE, Layout, layout_of
-from img2world.layered.learned_layout import with_learned_depth
 from img2world.layered.outpaint import outpainted
 
 SCENE_FOV = np.radians(55.0)
-"""Along the longer side when the picture does not tell: between a phone's main camera and a 35 mm lens."""
+"""Field of view along the longer side when EXIF does not tell: between a phone's main camera and a 35 mm lens."""
 
 MARGIN = 0.2
-"""How far the world is continued beyond the picture on each side, relative to its longer side."""
-
+"""How far layers extend beyond the picture on each side, relative to its longer side."""
 
 TILT = 0.25
-"""Paths before a scene turn far less up and down than to the sides, so ground that rises steeply may stay sharp."""
+"""Paths before a scene turn far less up and down than sideways, so that steeply rising ground may stay sharp."""
 
 
 def scene_camera(image: Image, size: int) -> Cameras:
-    """The input camera of a scene: `size` pixels along the longer side, 1 unit before the origin."""
+    """Return the input camera of a scene: `size` pixels along the longer side, 1 unit in front of the origin."""
     scale = size / max(image.width, image.height)
     width, height = (max(16, 2 * round(side * scale / 2)) for side in (image.width, image.height))
     focal = 0.5 * size / np.tan(SCENE_FOV / 2) if image.focal is None else image.focal * scale
@@ -34,74 +34,73 @@ def scene_camera(image: Image, size: int) -> Cameras:
     return Cameras(world_from_cam=world_from_cam[None], intrinsics=intrinsics[None], width=width, height=height)
 
 
-def scene_world(image: Image, size: int, *, learned: bool = True) -> LayeredWorld:
-    """The layers of a scene, seen by `scene_camera(image, size)`.
+def scene_layers(subject: Subject, size: int, *, textured: bool = True) -> tuple[Layer, ...]:
+    """Build the layers of a scene from back to front, as seen by `scene_camera(subject.image, size)`.
 
-    Its depths are those the embedded network guesses, or the layout's own when they are not `learned`.
+    Without `textured` what the photo does not show has the smooth colors beside it, which is enough where only shapes
+    count.
     """
     import cv2
 
-    camera = scene_camera(image, size)
-    rgb = cv2.resize(image.rgb, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
-    layout, color = layout_of(rgb), rgb.astype(np.float32) / 255
-    if learned:
-        layout = with_learned_depth(layout, rgb)
-    return LayeredWorld(layers=parts_of_layout(camera, color, layout, learned=learned), is_object=False)
+    camera = scene_camera(subject.image, size)
+    rgb = cv2.resize(subject.image.rgb, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
+    color, geometry = rgb.astype(np.float32) / 255, subject.geometry
+    assert isinstance(geometry, SceneGeometry)
+    if geometry.sky is None:
+        parts = depth_slices(cv2.resize(geometry.inverse_depth, (camera.width, camera.height)))
+    else:
+        parts = parts_of_layout(layout_of(rgb, geometry))
+    return tuple(extended(camera, color, part, textured=textured) for part in parts)
 
 
-def parts_of_layout(
-    camera: Cameras, color: Float32[np.ndarray, "H W 3"], layout: Layout, *, learned: bool
-) -> tuple[Layer, ...]:
-    """A layer for each part of a layout, the last before the others, drawn where `learned` as `continued` says."""
-    nothing = np.zeros(color.shape[:2], np.float32)
+def parts_of_layout(layout: Layout) -> list[Part]:
+    """Return sky, ground and subject, as far as there are such, from back to front."""
+    nothing = np.zeros(layout.ground_inverse_depth.shape, np.float32)
     sky = nothing if layout.sky is None else layout.sky
     subject = nothing if layout.subject is None else layout.subject
-    parts = [(layout.ground, 1 - np.maximum(sky, subject), 1 - sky, 1 - subject)]
+    parts = [
+        Part(
+            inverse_depth=layout.ground_inverse_depth,
+            shown=1 - np.maximum(sky, subject),
+            extent=1 - sky,
+            given=1 - subject,
+        )
+    ]
     if layout.sky is not None:
-        parts.insert(0, (layout.sky_inverse_depth, sky - subject, nothing + 1, sky - subject))
+        seen = sky - subject
+        parts.insert(0, Part(inverse_depth=layout.sky_inverse_depth, shown=seen, extent=nothing + 1, given=seen))
     if layout.subject is not None:
-        parts.append((layout.subject_inverse_depth, subject, subject, nothing + 1))
-    return tuple(
-        continued(camera, color, depth, shown=shown, reach=reach, given=given if learned else None)
-        for depth, shown, reach, given in parts
-    )
+        parts.append(Part(inverse_depth=layout.subject_inverse_depth, shown=subject, extent=subject, given=nothing + 1))
+    return parts
 
 
-def continued(
-    camera: Cameras,
-    color: Float32[np.ndarray, "H W 3"],
-    inverse_depth: Float32[np.ndarray, "H W"],
-    *,
-    shown: Float32[np.ndarray, "H W"],
-    reach: Float32[np.ndarray, "H W"],
-    given: Float32[np.ndarray, "H W"] | None,
-) -> Layer:
-    """One part of the scene: taken from the picture where it is `shown`, continued as far as its `reach`.
+def extended(camera: Cameras, color: Float32[np.ndarray, "H W 3"], part: Part, *, textured: bool) -> Layer:
+    """Make a layer of a part: the picture where it is shown, extended as far as its extent.
 
-    Where nothing of it is shown it has the colours that the embedded network expects of what is `given`: the part
-    itself and what is behind it. At its outline, and with nothing given, its own colours go on.
+    Where nothing of it is shown it has the colors that the embedded network expects next to what is `given`. At its
+    outline, and where not `textured`, its own colors continue.
     """
     margin = round(MARGIN * max(color.shape[:2]))
-    known = np.pad(pure(shown), margin)
+    known = np.pad(without_mixed_outline(part.shown), margin)
     wide = np.pad(color, ((margin, margin), (margin, margin), (0, 0)), mode="edge")
-    depth = 1 / np.pad(inverse_depth, margin, mode="edge")
-    alpha = np.pad(reach, margin, mode="edge")
+    depth = 1 / np.pad(part.inverse_depth, margin, mode="edge")
+    alpha = np.pad(part.extent, margin, mode="edge")
     smooth = fill_smooth(wide, known)
-    if given is not None:
-        unseen = (alpha * (1 - np.pad(given, margin))).clip(0, 1)[..., None]
-        smooth += unseen * (outpainted(wide, np.pad(pure(given), margin)) - smooth)
+    if textured:
+        unseen = (alpha * (1 - np.pad(part.given, margin))).clip(0, 1)[..., None]
+        smooth += unseen * (outpainted(wide, np.pad(without_mixed_outline(part.given), margin)) - smooth)
     return layer_from_depth(
         camera,
         depth,
-        texture=with_grain(smooth, wide, known, reach=1.5 * margin),
-        seen=np.where(np.pad(shown > 0.5, margin), SEEN, CONTINUED).astype(np.uint8),
+        texture=with_grain(smooth, wide, known, reach=1.5 * margin) if textured else smooth,
+        seen=np.where(np.pad(part.shown > 0.5, margin), SEEN, CONTINUED).astype(np.uint8),
         alpha=alpha,
         tilt=TILT,
     )
 
 
-def pure(shown: Float32[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
-    """Where a part is shown and not mixed at its outline with what is beside it, if it is so anywhere."""
+def without_mixed_outline(shown: Float32[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
+    """Return where a part is shown, without the outline whose colors are mixed, unless it is all outline."""
     import cv2
 
     # Outlines are as exact as the small picture that they were found in.

@@ -66,7 +66,7 @@ def difference(
 ) -> float:
     """How much a shape differs from what the network sees, see LARGEST_DIFFERENCE; infinite if its outline does.
 
-    `front` and `thickness` are relative to the frame's width, as in `ObjectGuess`.
+    `front` and `thickness` are relative to the frame's width, as in `ObjectGeometry`.
     """
     near, far = shape.depths(camera)
     hit = np.isfinite(near)

@@ -50,7 +50,7 @@ def examine_path(path: Path) -> Examination:
     from img2world.doctor.video import examine_video
 
     source = find_source(path)
-    video = FileVideo(path=str(source.path), num_frames=NUM_FRAMES, size=SIDE, photo_size=SIDE, even=True)
+    video = FileVideo(path=source.path, num_frames=NUM_FRAMES, size=SIDE, photo_size=SIDE, even=True)
     frames = video.generate(None, None)
     return Examination(findings=examine_video(frames), num_frames=len(frames))
 

@@ -12,8 +12,16 @@ from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from img2world.core.errors import RecipeError
+from img2world.core.weights import Weights
 
-TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "text", Path: "a path"}
+TYPE_NAMES = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    Path: "a path",
+    Weights: "a path or a name",
+}
 
 
 def did_you_mean(word: str, words: list[str]) -> str:
@@ -41,6 +49,11 @@ def option_docs(backend: type) -> dict[str, str]:
     return docs
 
 
+def is_path(value: Any) -> bool:
+    """Tell whether the value of an option is a path: any Path, and Weights that are on this machine."""
+    return isinstance(value, Path) or (isinstance(value, Weights) and bool(value) and Path(value).expanduser().exists())
+
+
 def coerce(value: Any, wanted: Any, where: str) -> Any:
     """Return a TOML value as the annotated type: bool, int, float, str, Path, Literal, tuple[X, ...] or X | None.
 
@@ -49,7 +62,8 @@ def coerce(value: Any, wanted: Any, where: str) -> Any:
     """
     origin, inner = get_origin(wanted), get_args(wanted)
     if origin is UnionType:
-        return None if value in (None, "none") else coerce(value, inner[0], where)
+        # An empty path is none, too, and not the current folder.
+        return None if value in (None, "none", "") else coerce(value, inner[0], where)
     if origin is tuple:
         if isinstance(value, str):
             value = [part.strip() for part in value.split(",") if part.strip()]
@@ -57,8 +71,8 @@ def coerce(value: Any, wanted: Any, where: str) -> Any:
         return tuple(coerce(item, inner[0], f"{where}[{i}]") for i, item in enumerate(items))
     if wanted is float and type(value) is int:
         return float(value)
-    if wanted is Path and type(value) is str:
-        return Path(value)
+    if wanted in (Path, Weights) and isinstance(value, str):
+        return wanted(value)
     # type(), not isinstance(): True is an int to Python, but not a whole number to a user.
     if origin is Literal and (type(value), value) not in [(type(choice), choice) for choice in inner]:
         raise RecipeError(

@@ -32,28 +32,55 @@ from img2world.core.image import Image
 from img2world.core.progress import Progress
 from img2world.core.resources import resource_folder
 from img2world.core.scene import Scene
+from img2world.core.subject import Subject
 from img2world.core.views import Views
 from img2world.export import EXPORTERS
+from img2world.layered import SUBJECTS
 from img2world.poses import SOLVERS
-from img2world.runs.options import coerce, did_you_mean, option_types, toml_text
+from img2world.runs.options import coerce, did_you_mean, is_path, option_types, toml_text
 from img2world.splat import OPTIMIZERS
 from img2world.trajectory import TRAJECTORIES
 from img2world.video import VIDEOS
 
-TABLES = {"trajectory": TRAJECTORIES, "video": VIDEOS, "poses": SOLVERS, "splat": OPTIMIZERS}
+TABLES = {"subject": SUBJECTS, "trajectory": TRAJECTORIES, "video": VIDEOS, "poses": SOLVERS, "splat": OPTIMIZERS}
 """The backends of each stage with one backend: name to "module:Class"."""
 SECTIONS = [*TABLES, "export"]
-MOST_METRES = 10_000.0
-PATH_OPTIONS = ("path", "still")
-"""Options of any backend that name a file, which counts by its content."""
+MAX_METRES = 10_000.0
+
+RENAMED = {
+    "video.kind": "subject.kind",
+    "video.depth": "subject.depth",
+    "video.depth_model": "subject.depth_model",
+}
+"""Options as recipes of earlier versions have them, and what they are called now."""
+
+REMOVED = {
+    "video.name=easyanimate": "sana-wm takes exact cameras, too, and wan-vace is shown warped frames",
+    "video.name=cosmos": "wan and hunyuan read text, too, and sana-wm takes exact cameras",
+    **dict.fromkeys(
+        ("video.noise", "video.decode_chunk", "video.strength", "video.refine", "video.reference", "video.still_at"),
+        "its default is always used",
+    ),
+    "video.frames_per_second": "its default is always used",
+}
+"""Backends and options that earlier versions had, and what there is instead."""
+
+
+@runtime_checkable
+class SubjectBackend(Protocol):
+    """Finds out what a picture shows."""
+
+    def find(self, image: Image) -> Subject:
+        """Decide between object and scene, cut out the object and predict the geometry."""
+        ...
 
 
 @runtime_checkable
 class TrajectoryBackend(Protocol):
-    """Decides where the cameras stand."""
+    """Plans where the cameras are."""
 
-    def cameras(self, image: Image) -> Cameras:
-        """The wanted cameras for this picture."""
+    def cameras(self, subject: Subject) -> Cameras:
+        """Plan the cameras for what the picture shows."""
         ...
 
 
@@ -61,8 +88,8 @@ class TrajectoryBackend(Protocol):
 class VideoBackend(Protocol):
     """Makes or reads pictures in time."""
 
-    def generate(self, image: Image | None, trajectory: Cameras | None, *, seed: int, progress: Progress) -> Frames:
-        """Pictures from the wanted cameras, or from a file."""
+    def generate(self, subject: Subject | None, trajectory: Cameras | None, *, seed: int, progress: Progress) -> Frames:
+        """Make the pictures that the cameras of the trajectory see, or read them from a file."""
         ...
 
 
@@ -106,6 +133,7 @@ class Exporter(Protocol):
 class Recipe:
     """One backend per stage, every option decided."""
 
+    subject: SubjectBackend
     trajectory: TrajectoryBackend
     video: VideoBackend
     poses: PoseBackend
@@ -169,8 +197,8 @@ def recipe_from_table(table: dict[str, Any]) -> Recipe:
     if not 0 <= seed < 2**31:
         raise RecipeError(f"seed is {seed}, needs 0 to {2**31 - 1}", hint="give a smaller seed")
     metric = coerce(table.get("metric", 0.0), float, "metric")
-    if not 0 <= metric < MOST_METRES:
-        raise RecipeError(f"metric is {metric:g} metres, needs 0 to {MOST_METRES:g}", hint="give the subject's height")
+    if not 0 <= metric < MAX_METRES:
+        raise RecipeError(f"metric is {metric:g} metres, needs 0 to {MAX_METRES:g}", hint="give the subject's height")
     return Recipe(**stages, exports=exports, seed=seed, metric=metric)
 
 
@@ -189,6 +217,8 @@ def recipe_text(recipe: Recipe) -> str:
 
 def backend_class(name: str, backends: dict[str, str], where: str) -> type:
     """The class that a stage's table holds under a name. Raises RecipeError when it holds none."""
+    if name not in backends:
+        _check_current(f"{where}.name={name}")
     _check_known(name, list(backends), where)
     module, _, class_name = backends[name].partition(":")
     return getattr(import_module(module), class_name)
@@ -221,21 +251,31 @@ def _check_known(word: str, words: list[str], where: str) -> None:
         raise RecipeError(f"{where} has no {word}", hint=did_you_mean(word, words))
 
 
+def _check_current(words: str) -> None:
+    """Raise RecipeError when an option or backend is one of an earlier version."""
+    if new := RENAMED.get(words):
+        raise RecipeError(f"{words} is called {new} now", hint=f"write {new}")
+    if reason := REMOVED.get(words):
+        raise RecipeError(f"{words} is gone", hint=f"leave it out: {reason}")
+
+
 def _build(backend: type, options: dict[str, Any], where: str) -> Any:
     """A backend with some of its options set."""
     kinds = option_types(backend)
     for option in options:
+        if option not in kinds:
+            _check_current(f"{where}.{option}")
         _check_known(option, list(kinds), where)
     values = {name: coerce(value, kinds[name], f"{where}.{name}") for name, value in options.items()}
-    for option in PATH_OPTIONS:
-        if values.get(option):
+    for option, value in values.items():
+        if isinstance(value, Path) or is_path(value):
             # The saved recipe shall work from any folder.
-            path = Path(values[option]).expanduser().absolute()
+            path = Path(value).expanduser().absolute()
             if path.exists() and not (path.is_file() or path.is_dir()):
                 raise RecipeError(
                     f"{where}.{option} is neither a file nor a folder: {path}", hint="save it to a file and name that"
                 )
-            values[option] = kinds[option](path)
+            values[option] = type(value)(path) if isinstance(value, str) else path
     return backend(**values)
 
 

@@ -1,4 +1,4 @@
-"""Camera paths as options of a recipe. All start at the input camera."""
+"""Camera paths as options of a recipe. All but those of a file start at the input camera."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +9,12 @@ from jaxtyping import Float32
 from img2world.core import camera_paths
 from img2world.core.cameras import Cameras
 from img2world.core.errors import CameraError
-from img2world.core.image import Image
+from img2world.core.subject import Subject
 
 OBJECT_VIEWS, SCENE_VIEWS = 40, 32
 
-STEEPEST_DEG = 85.0
-"""Above or below an object; farther on its pictures would turn upside down."""
+MAX_ELEVATION_DEG = 85.0
+"""Above or below an object; beyond it frames would turn upside down."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,64 +27,65 @@ class OrbitTrajectory:
     elevation_deg: float = 0.0
     """Height of the circle above the input camera's."""
     upright: bool = True
-    """Around the object's own vertical, which the embedded network guesses; else around that of the photo."""
+    """Around the object's own vertical, which is predicted from the photo; else around the photo's vertical."""
 
-    def cameras(self, image: Image) -> Cameras:
-        """The wanted cameras for an object in the picture."""
-        above = photo_elevation(image) if self.upright else 0.0
+    def cameras(self, subject: Subject) -> Cameras:
+        """Plan the cameras around an object. Raises CameraError for a scene or a path over the top."""
+        above = vertical_tilt(subject, upright=self.upright)
         elevation = above + np.radians(self.elevation_deg)
         check_steepness(elevation, "trajectory.elevation_deg")
         poses = camera_paths.orbit(self.num_views, elevation=elevation)
-        return along(image, "object", self.size, camera_paths.tilted(poses, above))
+        return along(subject, self.size, camera_paths.tilted(poses, above))
 
 
 @dataclass(frozen=True, kw_only=True)
 class DynamicOrbitTrajectory:
-    """A closed circle around an object that rises and sinks on its way, so that more is seen from above and below."""
+    """A closed orbit around an object that rises and falls, so that more is seen from above and below."""
 
     num_views: int = OBJECT_VIEWS
     size: int = 512
     """Longer side of the frames in pixels."""
     amplitude_deg: float = 20.0
-    """How far it rises and sinks."""
+    """How far it rises and falls."""
     upright: bool = True
-    """Around the object's own vertical, which the embedded network guesses; else around that of the photo."""
+    """Around the object's own vertical, which is predicted from the photo; else around the photo's vertical."""
 
-    def cameras(self, image: Image) -> Cameras:
-        """The wanted cameras for an object in the picture."""
-        above = photo_elevation(image) if self.upright else 0.0
+    def cameras(self, subject: Subject) -> Cameras:
+        """Plan the cameras around an object. Raises CameraError for a scene or a path over the top."""
+        above = vertical_tilt(subject, upright=self.upright)
         amplitude = np.radians(self.amplitude_deg)
         check_steepness(above + abs(amplitude), "trajectory.amplitude_deg")
         poses = camera_paths.dynamic_orbit(self.num_views, amplitude=amplitude, elevation=above)
-        return along(image, "object", self.size, camera_paths.tilted(poses, above))
+        return along(subject, self.size, camera_paths.tilted(poses, above))
 
 
 @dataclass(frozen=True, kw_only=True)
 class ArcTrajectory:
-    """A figure of eight before a scene, as wide as the picture supports."""
+    """A figure of eight in front of a scene, as wide as the picture supports."""
 
     num_views: int = SCENE_VIEWS
     size: int = 512
     """Longer side of the frames in pixels."""
     max_degrees: float = 12.0
-    """Widest turn to either side; it is less where the picture would show too much that is not known."""
+    """Widest turn to either side; it is less where frames would show too much that is not known."""
     max_unseen: float = 0.12
-    """Share of a frame that may lie outside of what the photo shows."""
+    """Fraction of a frame that may lie outside of what the photo shows."""
 
-    def cameras(self, image: Image) -> Cameras:
-        """The wanted cameras for the scene in the picture."""
-        return along(image, "scene", self.size, self.poses(self.supported_degrees(image)))
+    def cameras(self, subject: Subject) -> Cameras:
+        """Plan the cameras; around an object nothing limits the turn but `max_degrees`."""
+        degrees = self.max_degrees if subject.is_object else self.supported_degrees(subject)
+        return along(subject, self.size, self.poses(degrees))
 
     def poses(self, degrees: float) -> Float32[np.ndarray, "V 4 4"]:
-        """The path with a given turn to either side."""
+        """Return the path with a given turn to either side."""
         half = np.radians(degrees)
         return camera_paths.arc(self.num_views, half_azimuth=half, half_elevation=half / 4)
 
-    def supported_degrees(self, image: Image) -> float:
-        """The widest turn that shows nothing empty and little that is unknown, to half a degree."""
-        from img2world.layered.build import as_asked, support
+    def supported_degrees(self, subject: Subject) -> float:
+        """Return the widest turn that shows nothing empty and little that is unseen, to half a degree."""
+        from img2world.layered.build import support
 
-        supported = support(image, as_asked(image, "scene"))
+        supported = support(subject)
         low, high = 2.0, self.max_degrees
         degrees = high
         while high - low > 0.5:
@@ -102,7 +103,7 @@ class ArcTrajectory:
 
 @dataclass(frozen=True, kw_only=True)
 class SpiralTrajectory:
-    """A growing spiral before a scene."""
+    """A growing spiral in front of a scene."""
 
     num_views: int = SCENE_VIEWS
     size: int = 512
@@ -111,11 +112,11 @@ class SpiralTrajectory:
     """Turn to either side at its end."""
     turns: int = 2
 
-    def cameras(self, image: Image) -> Cameras:
-        """The wanted cameras for the scene in the picture."""
+    def cameras(self, subject: Subject) -> Cameras:
+        """Plan the cameras."""
         half = np.radians(self.degrees)
         poses = camera_paths.spiral(self.num_views, half_azimuth=half, half_elevation=half / 3, turns=self.turns)
-        return along(image, "scene", self.size, poses)
+        return along(subject, self.size, poses)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,22 +129,22 @@ class DollyTrajectory:
     distance: float = 0.2
     """How far, with the middle of the scene 1 away; negative is backward."""
 
-    def cameras(self, image: Image) -> Cameras:
-        """The wanted cameras for the scene in the picture."""
-        return along(image, "scene", self.size, camera_paths.dolly(self.num_views, distance=self.distance))
+    def cameras(self, subject: Subject) -> Cameras:
+        """Plan the cameras."""
+        return along(subject, self.size, camera_paths.dolly(self.num_views, distance=self.distance))
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileTrajectory:
     """Cameras from a transforms.json, or from a .json or .npz file with world_from_cam and intrinsics."""
 
-    path: str = ""
+    path: Path | None = None
 
-    def cameras(self, image: Image) -> Cameras:
-        """The cameras of the file. Raises CameraError when it cannot be used."""
-        if not self.path:
+    def cameras(self, subject: Subject) -> Cameras:
+        """Read the cameras. Raises CameraError when the file cannot be used."""
+        if self.path is None:
             raise CameraError("no camera file is named", hint="add --set trajectory.path=cameras.json")
-        return camera_paths.load_trajectory(Path(self.path))
+        return camera_paths.load_trajectory(self.path)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,44 +156,47 @@ class AutoTrajectory:
     num_views: int = 0
     """0 takes what the chosen path takes by default."""
     upright: bool = True
-    """Around an object's own vertical, which the embedded network guesses; else around that of the photo."""
+    """Around an object's own vertical, which is predicted from the photo; else around the photo's vertical."""
 
-    def cameras(self, image: Image) -> Cameras:
-        """The wanted cameras for whatever the picture shows."""
-        from img2world.layered.foreground import find_foreground
-
-        if find_foreground(image).is_object:
+    def cameras(self, subject: Subject) -> Cameras:
+        """Plan an orbit around an object, an arc in front of a scene."""
+        if subject.is_object:
             num_views = self.num_views or OBJECT_VIEWS
-            return OrbitTrajectory(num_views=num_views, size=self.size, upright=self.upright).cameras(image)
-        return ArcTrajectory(num_views=self.num_views or SCENE_VIEWS, size=self.size).cameras(image)
+            return OrbitTrajectory(num_views=num_views, size=self.size, upright=self.upright).cameras(subject)
+        return ArcTrajectory(num_views=self.num_views or SCENE_VIEWS, size=self.size).cameras(subject)
 
 
 def check_steepness(elevation: float, option: str) -> None:
     """Raise CameraError when a path would lead over the top of the object."""
-    if abs(np.degrees(elevation)) > STEEPEST_DEG:
+    if abs(np.degrees(elevation)) > MAX_ELEVATION_DEG:
         raise CameraError(
-            f"the path would be {np.degrees(elevation):.0f} degrees above the object, {STEEPEST_DEG:.0f} are possible",
+            f"the path would be {np.degrees(elevation):.0f} degrees above the object, "
+            f"{MAX_ELEVATION_DEG:.0f} are possible",
             hint=f"lower {option}",
         )
 
 
-def photo_elevation(image: Image) -> float:
-    """How far above the object the picture was taken, in radians."""
-    from img2world.layered.build import as_asked
-    from img2world.layered.object_layers import elevation_above
+def vertical_tilt(subject: Subject, *, upright: bool) -> float:
+    """Return the angle from the photo's vertical to that of an orbit, in radians. Raises CameraError for a scene."""
+    from img2world.layered.object_layers import camera_elevation
 
-    return elevation_above(image, as_asked(image, "object"))
+    if not subject.is_object:
+        raise CameraError(
+            f"an orbit goes around an object, the picture shows a scene: {subject.reason}",
+            hint="add --set subject.kind=object, or use --set trajectory.name=arc",
+        )
+    return camera_elevation(subject) if upright else 0.0
 
 
-def along(image: Image, kind: str, size: int, poses: Float32[np.ndarray, "V 4 4"]) -> Cameras:
-    """The poses with the lens and frame size of the picture's input camera."""
-    from img2world.layered.build import as_asked, input_camera
+def along(subject: Subject, size: int, poses: Float32[np.ndarray, "V 4 4"]) -> Cameras:
+    """Return cameras at the poses with the lens and frame size of the picture's input camera."""
+    from img2world.layered.build import input_camera
 
     if not 64 <= size <= 2048 or len(poses) < 2:
         raise CameraError(
             f"{len(poses)} frames of {size} pixels were asked for, needs at least 2 of 64 to 2048",
             hint="change trajectory.size or trajectory.num_views",
         )
-    camera = input_camera(image, as_asked(image, kind), size)
+    camera = input_camera(subject, size)
     intrinsics = np.repeat(camera.intrinsics, len(poses), 0)
     return Cameras(world_from_cam=poses, intrinsics=intrinsics, width=camera.width, height=camera.height)

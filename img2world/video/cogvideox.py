@@ -4,11 +4,10 @@ from dataclasses import dataclass
 
 from img2world.core.cameras import Cameras
 from img2world.core.frames import Frames
-from img2world.core.image import Image
 from img2world.core.progress import Progress, silent
+from img2world.core.subject import Subject
 from img2world.video.diffusion.conditioning import plan_conditioning
 from img2world.video.diffusion.memory import Offload, Precision, Quantize
-from img2world.video.diffusion.options import Kind
 from img2world.video.diffusion.pipelines import load_pipeline, sample
 from img2world.video.diffusion.prompts import NEGATIVE_PROMPT
 
@@ -28,8 +27,6 @@ class CogVideoXVideo:
     width: int = 0
     """Width of a frame in pixels; 0 takes what suits the model and the picture."""
     height: int = 0
-    kind: Kind = "auto"
-    """"object" or "scene" overrules what the picture looks like."""
     steps: int = 50
     guidance: float = 6.0
     offload: Offload = "auto"
@@ -40,13 +37,13 @@ class CogVideoXVideo:
     """int8 (torchao) or int4 (bitsandbytes) holds the transformer in fewer bits."""
 
     def generate(
-        self, image: Image | None, trajectory: Cameras | None, *, seed: int = 0, progress: Progress = silent
+        self, subject: Subject | None, trajectory: Cameras | None, *, seed: int = 0, progress: Progress = silent
     ) -> Frames:
         """Generate a clip that starts with the picture; its cameras are unknown.
 
         Raises VideoError or MissingPackageError when the model cannot run.
         """
-        conditioning = plan_conditioning("cogvideox", self, image, trajectory)
+        conditioning = plan_conditioning("cogvideox", self, subject, trajectory)
         loaded = load_pipeline("cogvideox", self, num_pixels=conditioning.num_pixels)
         arguments = {
             **conditioning.text_arguments(self),

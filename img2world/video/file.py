@@ -10,9 +10,9 @@ from img2world.core.cameras import Cameras
 from img2world.core.child_process import run_child
 from img2world.core.errors import VideoError
 from img2world.core.frames import Frames
-from img2world.core.image import Image
 from img2world.core.image_file import load_image
 from img2world.core.progress import Progress, silent
+from img2world.core.subject import Subject
 from img2world.video.photos import frames_from_folder
 from img2world.video.reference_image import insert_reference_image
 
@@ -42,7 +42,7 @@ class FileVideo:
     unordered photos otherwise.
     """
 
-    path: str = ""
+    path: Path | None = None
     """The video file or the folder."""
     num_frames: int = 48
     """Maximum number of frames from a video or a folder of frames; of photos all are used."""
@@ -52,7 +52,7 @@ class FileVideo:
     """The same for photos, which are taken further apart and need finer detail to be matched."""
     max_seconds: float = 300.0
     """Duration of the longest video that is accepted."""
-    still: str = ""
+    still: Path | None = None
     """The picture that the clip was made from; it replaces the first or the last frame, whichever shows the same."""
     max_photos: int = 200
     """Number of photos in the largest folder that is accepted."""
@@ -62,13 +62,13 @@ class FileVideo:
     """Seconds after which decoding is stopped."""
 
     def generate(
-        self, image: Image | None, trajectory: Cameras | None, *, seed: int = 0, progress: Progress = silent
+        self, subject: Subject | None, trajectory: Cameras | None, *, seed: int = 0, progress: Progress = silent
     ) -> Frames:
         """Read the frames; the picture, the trajectory and the seed are ignored.
 
         Raises VideoError when the file is missing, broken, too long, too large or too short.
         """
-        if not self.path:
+        if self.path is None:
             raise VideoError(
                 "no video was given, video.path is empty", hint="set video.path to a video file or a folder"
             )
@@ -78,12 +78,12 @@ class FileVideo:
                 "need at least 2, 16 and 16",
                 hint="raise them",
             )
-        frames = self._frames(Path(self.path), progress)
-        if not self.still:
+        frames = self._frames(self.path, progress)
+        if self.still is None:
             return frames
         if not frames.ordered:
             raise VideoError("photos have no first or last frame that --image could replace", hint="leave --image out")
-        return insert_reference_image(frames, load_image(Path(self.still)))
+        return insert_reference_image(frames, load_image(self.still))
 
     def _frames(self, path: Path, progress: Progress) -> Frames:
         """Return the frames of a file or a folder."""

@@ -7,12 +7,11 @@ from jaxtyping import UInt8
 
 from img2world.core.cameras import Cameras
 from img2world.core.frames import Frames
-from img2world.core.image import Image
 from img2world.core.progress import Progress, silent
+from img2world.core.subject import Subject
 from img2world.video.diffusion.cards import CARDS
 from img2world.video.diffusion.conditioning import plan_conditioning
 from img2world.video.diffusion.memory import Offload, Precision, Quantize
-from img2world.video.diffusion.options import Kind
 from img2world.video.diffusion.pipelines import load_pipeline, sample
 from img2world.video.diffusion.prompts import NEGATIVE_PROMPT
 
@@ -34,8 +33,6 @@ class HunyuanVideo:
     width: int = 0
     """Width of a frame in pixels; 0 takes what suits the model and the picture."""
     height: int = 0
-    kind: Kind = "auto"
-    """"object" or "scene" overrules what the picture looks like."""
     window: int = 9
     """Latent frames, each of four frames, that are generated at a time; fewer take less memory."""
     steps: int = 30
@@ -49,13 +46,13 @@ class HunyuanVideo:
     """int8 (torchao) or int4 (bitsandbytes) holds the transformer in fewer bits."""
 
     def generate(
-        self, image: Image | None, trajectory: Cameras | None, *, seed: int = 0, progress: Progress = silent
+        self, subject: Subject | None, trajectory: Cameras | None, *, seed: int = 0, progress: Progress = silent
     ) -> Frames:
         """Generate a clip that starts with the picture; its cameras are unknown.
 
         Raises VideoError or MissingPackageError when the model cannot run.
         """
-        conditioning = plan_conditioning("hunyuan", self, image, trajectory)
+        conditioning = plan_conditioning("hunyuan", self, subject, trajectory)
         loaded = load_pipeline("hunyuan", self, num_pixels=conditioning.num_pixels)
         picture = conditioning.image
         arguments = {

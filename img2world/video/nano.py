@@ -1,7 +1,6 @@
-"""The embedded generator: geometry guessed from one photo, warped to each wanted camera.
+"""The embedded generator: one photo with predicted geometry, as layers that each camera of the path sees.
 
-Depth comes from a small network (see `depth.predict`), outlines from the picture itself, what is hidden from
-smoother texture; every frame says which of its pixels were seen, continued or invented.
+Every frame tells which of its pixels were seen in the photo, continued from what is beside it, or invented.
 """
 
 from dataclasses import dataclass
@@ -11,9 +10,8 @@ import numpy as np
 from img2world.core.cameras import Cameras
 from img2world.core.errors import CameraError, VideoError
 from img2world.core.frames import Frames
-from img2world.core.image import Image
 from img2world.core.progress import Progress, silent
-from img2world.layered.build import Depth
+from img2world.core.subject import Subject
 from img2world.layered.diffusion_fill import Fill
 
 
@@ -21,41 +19,31 @@ from img2world.layered.diffusion_fill import Fill
 class NanoVideo:
     """Runs anywhere, downloads nothing. Objects are closed all around, scenes go as far as the photo carries."""
 
-    kind: str = "auto"
-    """"object" or "scene" overrules what the picture looks like."""
     fps: float = 12.0
     supersample: int = 2
     """Samples per pixel along each axis."""
-    depth: Depth = "builtin"
-    """builtin: the embedded network; heuristic: version 0, without it; transformers: a big model for scenes."""
-    depth_model: str = ""
-    """A folder of its weights or its name on the hub; empty takes Depth Anything V2 Small."""
     fill: Fill = "off"
-    """builtin: the embedded diffusion network draws what the photo does not show; off: the colours beside it go on."""
-
-    def __post_init__(self) -> None:
-        if self.kind not in ("auto", "object", "scene"):
-            raise VideoError(f"video.kind is {self.kind!r}, needs auto, object or scene", hint="leave it at auto")
+    """builtin: the embedded diffusion network draws what the photo does not show; off: colors continue."""
 
     def generate(
-        self, image: Image | None, trajectory: Cameras | None, *, seed: int = 0, progress: Progress = silent
+        self, subject: Subject | None, trajectory: Cameras | None, *, seed: int = 0, progress: Progress = silent
     ) -> Frames:
-        """Draw the photo's world from each camera. The result depends on the seed only where something is filled.
+        """Draw the photo's layers from each camera. The result depends on the seed only where something is filled.
 
         Raises VideoError without a picture or a path, CameraError when a camera sees nothing.
         """
-        from img2world.layered.build import as_asked, input_camera, world_from_picture
+        from img2world.layered.build import build_layers, input_camera
         from img2world.layered.diffusion_fill import filled_world
         from img2world.layered.warp import Warper
 
-        if image is None or trajectory is None:
+        if subject is None or trajectory is None:
             raise VideoError(
                 "nano needs one picture and a camera path", hint="give a picture, or use the photos or video recipe"
             )
-        foreground, size = as_asked(image, self.kind), max(trajectory.width, trajectory.height)
-        world = world_from_picture(image, foreground, size, depth=self.depth, depth_model=self.depth_model)
+        size = max(trajectory.width, trajectory.height)
+        world = build_layers(subject, size)
         if self.fill == "builtin":
-            world = filled_world(world, input_camera(image, foreground, size), trajectory, seed=seed)
+            world = filled_world(world, input_camera(subject, size), trajectory, seed=seed)
         warper = Warper(world)
         shape = (len(trajectory), trajectory.height, trajectory.width)
         rgb, depth = np.empty((*shape, 3), np.uint8), np.empty(shape, np.float32)
@@ -64,7 +52,7 @@ class NanoVideo:
             warped = warper.draw(trajectory.select([i]), supersample=self.supersample)
             if not warped.alpha.any():
                 raise CameraError(
-                    f"camera {i} of {len(trajectory)} sees nothing of the picture's world",
+                    f"camera {i} of {len(trajectory)} sees nothing of what the picture shows",
                     hint="keep the cameras about 1 unit from the origin and looking at it",
                 )
             cover = warped.alpha[..., None]
@@ -79,4 +67,5 @@ class NanoVideo:
             depth=depth,
             alpha=alpha if world.is_object else None,
             seen=seen,
+            is_rendered=True,
         )

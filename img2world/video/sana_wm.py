@@ -4,12 +4,11 @@ from dataclasses import dataclass
 
 from img2world.core.cameras import Cameras
 from img2world.core.frames import Frames
-from img2world.core.image import Image
 from img2world.core.progress import Progress, silent
+from img2world.core.subject import Subject
 from img2world.video.diffusion.camera_conventions import cameras_from_sana_wm, sana_wm_from_cameras
 from img2world.video.diffusion.conditioning import plan_conditioning
 from img2world.video.diffusion.memory import Offload, Precision, Quantize
-from img2world.video.diffusion.options import Kind
 from img2world.video.diffusion.pipelines import load_pipeline, run, to_rgb
 from img2world.video.diffusion.prompts import NEGATIVE_PROMPT
 
@@ -29,8 +28,6 @@ class SanaWmVideo:
     width: int = 0
     """Width of a frame in pixels; 0 takes what suits the model and the picture."""
     height: int = 0
-    kind: Kind = "auto"
-    """"object" or "scene" overrules what the picture looks like."""
     scale: float = 1.5
     """Metres per unit of the trajectory; a unit is the distance from the input camera to the centre of the scene."""
     steps: int = 60
@@ -43,13 +40,13 @@ class SanaWmVideo:
     """int8 (torchao) or int4 (bitsandbytes) holds the transformer in fewer bits."""
 
     def generate(
-        self, image: Image | None, trajectory: Cameras | None, *, seed: int = 0, progress: Progress = silent
+        self, subject: Subject | None, trajectory: Cameras | None, *, seed: int = 0, progress: Progress = silent
     ) -> Frames:
         """Generate a clip along the trajectory, with its cameras.
 
         Raises VideoError or MissingPackageError when the model cannot run.
         """
-        conditioning = plan_conditioning("sana-wm", self, image, trajectory)
+        conditioning = plan_conditioning("sana-wm", self, subject, trajectory)
         loaded = load_pipeline("sana-wm", self, num_pixels=conditioning.num_pixels)
         c2w, intrinsics = sana_wm_from_cameras(conditioning.cameras, scale=self.scale)
         arguments = {

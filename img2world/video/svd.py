@@ -4,11 +4,10 @@ from dataclasses import dataclass
 
 from img2world.core.cameras import Cameras
 from img2world.core.frames import Frames
-from img2world.core.image import Image
 from img2world.core.progress import Progress, silent
+from img2world.core.subject import Subject
 from img2world.video.diffusion.conditioning import plan_conditioning
 from img2world.video.diffusion.memory import Offload, Precision, Quantize
-from img2world.video.diffusion.options import Kind
 from img2world.video.diffusion.pipelines import load_pipeline, sample
 
 DECODE_CHUNK = 8
@@ -26,8 +25,6 @@ class SvdVideo:
     width: int = 0
     """Width of a frame in pixels; 0 takes what suits the model and the picture."""
     height: int = 0
-    kind: Kind = "auto"
-    """"object" or "scene" overrules what the picture looks like."""
     motion_bucket: int = 127
     """Strength of the motion, 1 to 255."""
     steps: int = 25
@@ -39,13 +36,13 @@ class SvdVideo:
     """int8 (torchao) or int4 (bitsandbytes) holds the transformer in fewer bits."""
 
     def generate(
-        self, image: Image | None, trajectory: Cameras | None, *, seed: int = 0, progress: Progress = silent
+        self, subject: Subject | None, trajectory: Cameras | None, *, seed: int = 0, progress: Progress = silent
     ) -> Frames:
         """Generate a clip that starts with the picture; its cameras are unknown.
 
         Raises VideoError or MissingPackageError when the model cannot run.
         """
-        conditioning = plan_conditioning("svd", self, image, trajectory)
+        conditioning = plan_conditioning("svd", self, subject, trajectory)
         loaded = load_pipeline("svd", self, num_pixels=conditioning.num_pixels)
         arguments = {
             "image": conditioning.image,

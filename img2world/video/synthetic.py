@@ -10,9 +10,9 @@ from img2world.core.camera_paths import orbit
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.errors import VideoError
 from img2world.core.frames import Frames
-from img2world.core.image import Image
 from img2world.core.progress import Progress, silent
 from img2world.core.rotation import matrix_from_quat
+from img2world.core.subject import Subject
 from img2world.render.triangles import TriangleHits, rasterize_triangles
 
 OBJECT_RADIUS = 0.32
@@ -60,7 +60,7 @@ class SyntheticVideo:
     """Width and height of these views in pixels."""
 
     def generate(
-        self, image: Image | None, trajectory: Cameras | None, *, seed: int = 0, progress: Progress = silent
+        self, subject: Subject | None, trajectory: Cameras | None, *, seed: int = 0, progress: Progress = silent
     ) -> Frames:
         """Render frames along the trajectory, or along a circle without one; the picture is ignored.
 

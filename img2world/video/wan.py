@@ -8,11 +8,11 @@ from typing import Any
 from img2world.core.cameras import Cameras
 from img2world.core.errors import MissingPackageError, VideoError
 from img2world.core.frames import Frames
-from img2world.core.image import Image
 from img2world.core.progress import Progress, silent
+from img2world.core.subject import Subject
+from img2world.core.weights import NO_WEIGHTS, Weights
 from img2world.video.diffusion.conditioning import plan_conditioning
 from img2world.video.diffusion.memory import Offload, Precision, Quantize
-from img2world.video.diffusion.options import Kind
 from img2world.video.diffusion.pipelines import LoadedPipeline, load_pipeline, sample
 from img2world.video.diffusion.prompts import NEGATIVE_PROMPT
 
@@ -27,7 +27,7 @@ class WanVideo:
     """What the picture shows, in a few words; a text with {camera} in it replaces the whole prompt."""
     negative_prompt: str = NEGATIVE_PROMPT
     """What the clip must not show."""
-    lora: str = ""
+    lora: Weights = NO_WEIGHTS
     """File or folder of LoRA weights to add, such as weights trained on orbits."""
     lora_strength: float = 1.0
     loop: bool = False
@@ -37,8 +37,6 @@ class WanVideo:
     width: int = 0
     """Width of a frame in pixels; 0 takes what suits the model and the picture."""
     height: int = 0
-    kind: Kind = "auto"
-    """"object" or "scene" overrules what the picture looks like."""
     steps: int = 40
     guidance: float = 5.0
     offload: Offload = "auto"
@@ -49,16 +47,16 @@ class WanVideo:
     """int8 (torchao) or int4 (bitsandbytes) holds the transformer in fewer bits."""
 
     def generate(
-        self, image: Image | None, trajectory: Cameras | None, *, seed: int = 0, progress: Progress = silent
+        self, subject: Subject | None, trajectory: Cameras | None, *, seed: int = 0, progress: Progress = silent
     ) -> Frames:
         """Generate a clip that starts with the picture; its cameras are unknown.
 
         Raises VideoError or MissingPackageError when the model cannot run.
         """
-        conditioning = plan_conditioning("wan", self, image, trajectory)
+        conditioning = plan_conditioning("wan", self, subject, trajectory)
         loaded = load_pipeline("wan", self, num_pixels=conditioning.num_pixels)
         if self.lora:
-            add_lora(loaded, self.lora, self.lora_strength)
+            add_lora(loaded, Path(self.lora).expanduser(), self.lora_strength)
         if self.loop:
             check_loop(loaded)
         picture = conditioning.image
@@ -83,19 +81,18 @@ def check_loop(loaded: LoadedPipeline) -> None:
         )
 
 
-def add_lora(loaded: LoadedPipeline, lora: str, strength: float) -> None:
+def add_lora(loaded: LoadedPipeline, lora: Path, strength: float) -> None:
     """Add LoRA weights from a local file or folder to the model. Raises VideoError or MissingPackageError."""
     if find_spec("peft") is None:
         raise MissingPackageError("video.lora needs peft, which is not installed", hint="pip install peft")
-    path = Path(lora).expanduser()
-    if not path.exists():
-        raise VideoError(f"the LoRA weights do not exist: {path}", hint="check video.lora")
+    if not lora.exists():
+        raise VideoError(f"the LoRA weights do not exist: {lora}", hint="check video.lora")
     pipe: Any = loaded.pipe
     try:
-        pipe.load_lora_weights(path, adapter_name="img2world", local_files_only=True)
+        pipe.load_lora_weights(lora, adapter_name="img2world", local_files_only=True)
         pipe.set_adapters(["img2world"], [strength])
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise VideoError(
-            f"the LoRA weights do not fit the model: {reason} ({path})", hint="use weights made for this checkpoint"
+            f"the LoRA weights do not fit the model: {reason} ({lora})", hint="use weights made for this checkpoint"
         ) from error

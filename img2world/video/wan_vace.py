@@ -8,12 +8,10 @@ from PIL import Image as PillowImage
 
 from img2world.core.cameras import Cameras
 from img2world.core.frames import Frames
-from img2world.core.image import Image
 from img2world.core.progress import Progress, silent
-from img2world.layered.build import Depth
+from img2world.core.subject import Subject
 from img2world.video.diffusion.conditioning import Conditioning, plan_conditioning
 from img2world.video.diffusion.memory import Offload, Precision, Quantize
-from img2world.video.diffusion.options import Kind
 from img2world.video.diffusion.pipelines import load_pipeline, sample
 from img2world.video.diffusion.prompts import NEGATIVE_PROMPT
 
@@ -39,12 +37,6 @@ class WanVaceVideo:
     width: int = 0
     """Width of a frame in pixels; 0 takes what suits the model and the picture."""
     height: int = 0
-    kind: Kind = "auto"
-    """"object" or "scene" overrules what the picture looks like."""
-    depth: Depth = "builtin"
-    """Source of a scene's depth; transformers is Depth Anything V2, DPT or Depth Pro."""
-    depth_model: str = ""
-    """Folder or hub name of its weights; empty takes Depth Anything V2 Small."""
     steps: int = 40
     guidance: float = 5.0
     offload: Offload = "auto"
@@ -55,16 +47,16 @@ class WanVaceVideo:
     """int8 (torchao) or int4 (bitsandbytes) holds the transformer in fewer bits."""
 
     def generate(
-        self, image: Image | None, trajectory: Cameras | None, *, seed: int = 0, progress: Progress = silent
+        self, subject: Subject | None, trajectory: Cameras | None, *, seed: int = 0, progress: Progress = silent
     ) -> Frames:
         """Generate a clip along the trajectory, with its cameras.
 
         Raises VideoError or MissingPackageError when the model cannot run.
         """
-        conditioning = plan_conditioning("wan-vace", self, image, trajectory)
+        conditioning = plan_conditioning("wan-vace", self, subject, trajectory)
         loaded = load_pipeline("wan-vace", self, num_pixels=conditioning.num_pixels)
-        assert image is not None  # plan_conditioning raises without a picture.
-        control = render_control_video(image, conditioning, self)
+        assert subject is not None  # plan_conditioning raises without a picture.
+        control = render_control_video(subject, conditioning)
         arguments = {
             **conditioning.text_arguments(self),
             "video": [PillowImage.fromarray(frame) for frame in control.rgb],
@@ -89,18 +81,16 @@ class ControlVideo:
     """As in Frames."""
 
 
-def render_control_video(image: Image, conditioning: Conditioning, options: WanVaceVideo) -> ControlVideo:
+def render_control_video(subject: Subject, conditioning: Conditioning) -> ControlVideo:
     """Render the picture from each camera, and mask what the picture does not show."""
     import cv2
 
-    from img2world.layered.build import as_asked, world_from_picture
+    from img2world.layered.build import build_layers
     from img2world.layered.layers import INVENTED, SEEN
     from img2world.layered.warp import Warper
 
     cameras = conditioning.cameras
-    foreground = as_asked(image, options.kind)
-    size = max(cameras.width, cameras.height)
-    warper = Warper(world_from_picture(image, foreground, size, depth=options.depth, depth_model=options.depth_model))
+    warper = Warper(build_layers(subject, max(cameras.width, cameras.height)))
     shape = (len(cameras), cameras.height, cameras.width)
     rgb, mask = np.empty((*shape, 3), np.uint8), np.zeros(shape, np.uint8)
     depth, seen = np.zeros(shape, np.float32), np.zeros(shape, np.uint8)

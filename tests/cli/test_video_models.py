@@ -108,7 +108,7 @@ def test_an_unreachable_hub_is_one_line(command, tmp_path):
 
 def test_licence_verdict_is_in_every_report_of_a_world(call, picture, tiny_ltx, tmp_path):
     sets = [
-        "trajectory.size=64", "trajectory.num_views=9", "trajectory.name=arc", "video.name=ltx", "video.kind=scene",
+        "trajectory.size=64", "trajectory.num_views=9", "trajectory.name=arc", "video.name=ltx", "subject.kind=scene",
         f"video.checkpoint={tiny_ltx}", "video.width=128", "video.height=96", "video.num_frames=9", "video.steps=1",
         "splat.steps=5", "splat.max_gaussians=300", "export.formats=ply",
     ]  # fmt: skip

@@ -15,6 +15,7 @@ from img2world.core.errors import ImageError, MissingPackageError
 from img2world.core.image import Image
 from img2world.depth import hub_models
 from img2world.depth.hub_models import inverse_depth
+from img2world.layered.subject import AutoSubject
 from img2world.trajectory.paths import along
 from img2world.video.nano import NanoVideo
 
@@ -119,16 +120,16 @@ def test_a_scene_is_warped_by_the_models_depth(checkpoint, monkeypatch):
     known = np.full((64, 96), 0.4, np.float32)
     known[:, :48] = 1.6
     monkeypatch.setattr(hub_models, "inverse_depth", lambda rgb, name: known)
-    picture = Image(rgb=data.coffee()[:300, :450])
-    trajectory = along(picture, "scene", 96, arc(8, half_azimuth=np.radians(3)))
-    frames = NanoVideo(depth="transformers", kind="scene").generate(picture, trajectory)
+    subject = AutoSubject(depth="transformers", kind="scene").find(Image(rgb=data.coffee()[:300, :450]))
+    trajectory = along(subject, 96, arc(8, half_azimuth=np.radians(3)))
+    frames = NanoVideo().generate(subject, trajectory)
     assert frames.depth is not None
     assert frames.depth.shape[1:] == (64, 96)
     np.testing.assert_allclose(frames.depth[0][10:-10, 5:40], 1 / 1.6, rtol=0.02)
     np.testing.assert_allclose(frames.depth[0][10:-10, 56:-5], 1 / 0.4, rtol=0.02)
     assert (frames.seen[0] == 2).mean() > 0.97
     assert (frames.seen[2] < 2).any()
-    exact = np.abs(frames.rgb[0].astype(int) - np.asarray(resized(picture.rgb))).mean()
+    exact = np.abs(frames.rgb[0].astype(int) - np.asarray(resized(subject.image.rgb))).mean()
     assert exact < 6  # the seam is drawn from a wider copy of the picture
 
 

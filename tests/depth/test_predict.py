@@ -5,11 +5,11 @@ from skimage import data
 
 from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.errors import MissingPackageError
-from img2world.core.image import Image
+from img2world.core.subject import ObjectGeometry
 from img2world.depth import predict
 from img2world.depth.network import DIRECTIONS, MULTIPLE, OUTPUTS, NanoGeo
-from img2world.depth.predict import AREA, ObjectGuess, guess_object, guess_scene, network, working_size
-from img2world.layered.object_layers import CutOut, learned_halves, object_camera
+from img2world.depth.predict import AREA, network, predict_object, predict_scene, working_size
+from img2world.layered.object_layers import CutOut, object_camera, shell_surfaces
 
 
 @pytest.mark.parametrize("weights", [predict.OBJECT_WEIGHTS, predict.SCENE_WEIGHTS])
@@ -27,7 +27,7 @@ def test_result_does_not_depend_on_the_number_of_threads():
     results = []
     for threads in (1, 2, 3):
         torch.set_num_threads(threads)
-        results.append(guess_scene(rgb))
+        results.append(predict_scene(rgb))
         assert torch.get_num_threads() == threads
     torch.set_num_threads(before)
     for other in results[1:]:
@@ -38,8 +38,8 @@ def test_result_does_not_depend_on_the_number_of_threads():
 @pytest.mark.parametrize("name", ["coffee", "astronaut", "chelsea", "rocket"])
 def test_scenes_have_depth(name):
     rgb = getattr(data, name)()
-    found = guess_scene(rgb)
-    height, width = rgb.shape[:2]
+    found = predict_scene(rgb)
+    width, height = working_size(rgb.shape[1], rgb.shape[0])
     assert found.inverse_depth.shape == found.sky.shape == (height, width)
     assert found.inverse_depth.min() > 0
     assert np.std(np.log(found.inverse_depth)) > 0.05
@@ -48,7 +48,7 @@ def test_scenes_have_depth(name):
 
 def test_a_mirrored_picture_has_mirrored_depth():
     rgb = np.ascontiguousarray(data.coffee()[:256, :384])
-    found, mirrored = guess_scene(rgb), guess_scene(np.ascontiguousarray(rgb[:, ::-1]))
+    found, mirrored = predict_scene(rgb), predict_scene(np.ascontiguousarray(rgb[:, ::-1]))
     # Only the resizing's rounding differs: the network sees both pictures both times.
     np.testing.assert_allclose(found.inverse_depth, mirrored.inverse_depth[:, ::-1], rtol=0.02)
 
@@ -57,8 +57,8 @@ def test_ground_is_nearer_below():
     # On a floor that is seen from above depth grows upwards: the network has to have learned that much.
     y, x = np.mgrid[0:240, 0:320]
     floor = ((np.floor(x / 20) + np.floor(4000 / (y + 60.0))) % 2 * 90 + 80).astype(np.uint8)
-    near = guess_scene(np.dstack([floor] * 3)).inverse_depth
-    assert near[-40:].mean() > 1.3 * near[:40].mean()
+    near = predict_scene(np.dstack([floor] * 3)).inverse_depth
+    assert near[-16:].mean() > 1.3 * near[:16].mean()
 
 
 def test_a_ball_is_thick_in_the_middle_and_thin_at_its_rim():
@@ -68,14 +68,14 @@ def test_a_ball_is_thick_in_the_middle_and_thin_at_its_rim():
     alpha = (radius < 1).astype(np.float32)
     light = 0.35 + 0.6 * np.sqrt(np.clip(1 - radius**2, 0, 1))
     rgb = (light[..., None] * np.array([0.8, 0.5, 0.3])).astype(np.float32)
-    found = guess_object(rgb, alpha)
+    found = predict_object(rgb, alpha)
     middle, rim = radius < 0.25, (radius > 0.85) & (radius < 0.95)
     assert found.front[middle].mean() < found.front[rim].mean() - 0.05
     assert found.thickness[middle].mean() > 1.5 * found.thickness[rim].mean()
     assert found.front.shape == found.thickness.shape == (size, size)
     assert (found.thickness >= 0).all()
-    assert found.doubt.shape == (size, size)
-    assert 0 < found.doubt.mean() < 0.3
+    assert found.predicted_error.shape == (size, size)
+    assert 0 < found.predicted_error.mean() < 0.3
 
 
 def test_what_is_doubted_of_an_object_lies_mostly_behind():
@@ -86,14 +86,14 @@ def test_what_is_doubted_of_an_object_lies_mostly_behind():
     planes = np.full(DIRECTIONS + 1, 1 / (DIRECTIONS + 1), np.float32)
     surfaces = []
     for doubt in (0.0, 0.08):
-        guess = ObjectGuess(
+        guess = ObjectGeometry(
             front=np.full_like(alpha, -0.1),
             thickness=np.full_like(alpha, 0.2),
-            doubt=np.full_like(alpha, doubt),
-            planes=planes,
+            predicted_error=np.full_like(alpha, doubt),
+            symmetry_planes=planes,
             elevation=0.2,
         )
-        middle, half, _ = learned_halves(cut, camera, guess)
+        middle, half, _ = shell_surfaces(cut, guess, camera)
         surfaces.append((middle - half, middle + half))
     inner = (slice(50, -50), slice(50, -50))
     nearer, farther = ((surfaces[1][i] - surfaces[0][i])[inner].mean() for i in (0, 1))
@@ -113,18 +113,11 @@ def test_any_picture_is_looked_at_in_about_its_proportions(size):
         assert width / height == pytest.approx(size[0] / size[1], rel=0.15)
 
 
-def test_missing_weights_are_said_and_the_heuristic_does_without(monkeypatch, tmp_path):
-    from img2world.core.camera_paths import arc
-    from img2world.trajectory.paths import along
-    from img2world.video.nano import NanoVideo
-
+def test_missing_weights_are_said(monkeypatch, tmp_path):
     network.cache_clear()
     monkeypatch.setattr("img2world.depth.weights.resource_folder", lambda name: tmp_path)
-    picture = Image(rgb=data.coffee()[:300, :400])
     with pytest.raises(MissingPackageError, match="weights are missing"):
-        guess_scene(picture.rgb)
-    trajectory = along(picture, "scene", 64, arc(4, half_azimuth=0.1))
-    assert NanoVideo(kind="scene", depth="heuristic").generate(picture, trajectory).rgb.std() > 5
+        predict_scene(data.coffee()[:300, :400])
     network.cache_clear()
 
 

@@ -60,9 +60,9 @@ def test_objects_and_scenes_have_weights_of_their_own(monkeypatch, tmp_path):
     predict.network.cache_clear()
     try:
         rgb, alpha = np.full((96, 96, 3), 0.5, np.float32), np.ones((96, 96), np.float32)
-        assert np.isfinite(predict.guess_object(rgb, alpha).front).all()
+        assert np.isfinite(predict.predict_object(rgb, alpha).front).all()
         with pytest.raises(MissingPackageError, match="nano_geo_scene"):
-            predict.guess_scene(np.full((96, 96, 3), 128, np.uint8))
+            predict.predict_scene(np.full((96, 96, 3), 128, np.uint8))
     finally:
         predict.network.cache_clear()
     with pytest.raises(MissingPackageError, match=r"nano/none\.safetensors"):

@@ -10,19 +10,19 @@ from hypothesis import strategies as st
 
 from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.image import Image
+from img2world.layered.build import build_layers
 from img2world.layered.cuboid import Cuboid, box_shape, facing_away, resampled
-from img2world.layered.foreground import find_foreground
 from img2world.layered.layers import SEEN, rays_in_cam
 from img2world.layered.object_layers import (
-    OBJECT_SHARE,
-    elevation_above,
+    OBJECT_FRACTION,
+    camera_elevation,
     object_camera,
-    object_world,
     signed_distance,
 )
 from img2world.layered.revolution import Revolution
 from img2world.layered.solid_layers import depth_of, solid_layers
 from img2world.layered.solids import Solid, frame_width
+from img2world.layered.subject import AutoSubject
 from img2world.layered.warp import Warper
 
 SIDE = 96
@@ -39,7 +39,7 @@ def framed(shape: Cuboid) -> Cuboid:
     """As large as a cut-out is in its frame."""
     corners = shape.corners()
     extent = np.ptp(corners[:, :2] / corners[:, 2:], axis=0).max() / frame_width(object_camera(SIDE))
-    across, away, up = np.array(shape.sizes) * OBJECT_SHARE / extent
+    across, away, up = np.array(shape.sizes) * OBJECT_FRACTION / extent
     return replace(shape, sizes=(across, away, up))
 
 
@@ -164,9 +164,9 @@ def crate(elevation: float, turn: float, size: int = 256) -> tuple[Image, Cuboid
 def test_a_photo_of_a_crate_becomes_a_box_with_flat_sides():
     photo, _ = crate(18, 35)
     camera = object_camera(256)
-    foreground = find_foreground(photo)
-    world = object_world(photo, foreground, 256)
-    assert np.degrees(elevation_above(photo, foreground)) == pytest.approx(18, abs=2)
+    subject = AutoSubject().find(photo)
+    world = build_layers(subject, 256)
+    assert np.degrees(camera_elevation(subject)) == pytest.approx(18, abs=2)
     drawn = Warper(world).draw(camera, supersample=1)
     assert (drawn.seen[drawn.alpha > 0.9] == SEEN).mean() > 0.98
     places = rays_in_cam(camera) * drawn.depth[..., None]

@@ -9,11 +9,12 @@ from img2world.core.errors import MissingPackageError
 from img2world.core.image import Image
 from img2world.core.resources import resource_folder
 from img2world.layered import diffusion_fill as module
+from img2world.layered.build import build_layers
 from img2world.layered.diffusion_fill import anchor_of, drawn_frames, filled_world
 from img2world.layered.fill_network import NanoFill
-from img2world.layered.foreground import Foreground
 from img2world.layered.layers import SEEN
-from img2world.layered.object_layers import object_camera, object_world
+from img2world.layered.object_layers import object_camera
+from img2world.layered.subject import AutoSubject
 from img2world.layered.warp import Warper
 from img2world.trajectory.paths import AutoTrajectory
 
@@ -43,9 +44,9 @@ def cup():
     y, x = np.mgrid[:160, :160]
     alpha = (np.hypot(x - 80, y - 80) < 60).astype(np.uint8) * 255
     picture = Image(rgb=data.coffee()[100:260, 200:360], alpha=alpha)
-    foreground = Foreground(alpha=alpha / np.float32(255), is_object=True, reason="its alpha")
-    path = AutoTrajectory(size=96, num_views=10).cameras(picture)
-    return object_world(picture, foreground, 96), path
+    subject = AutoSubject().find(picture)
+    path = AutoTrajectory(size=96, num_views=10).cameras(subject)
+    return build_layers(subject, 96), path
 
 
 def test_what_the_photo_shows_keeps_its_bits(cup, weights):

@@ -7,8 +7,8 @@ from img2world.core.camera_paths import arc, orbit
 from img2world.core.cameras import Cameras
 from img2world.core.errors import ImageError
 from img2world.core.image import Image
-from img2world.layered.foreground import find_foreground
-from img2world.layered.inflate import THICKNESS, inflate
+from img2world.layered.build import build_layers
+from img2world.layered.foreground import find_object
 from img2world.layered.inpaint import fill_smooth, with_grain
 from img2world.layered.layers import CONTINUED, INVENTED, SEEN
 from img2world.layered.object_layers import (
@@ -17,10 +17,10 @@ from img2world.layered.object_layers import (
     colors_behind,
     cut_out,
     object_camera,
-    object_world,
     signed_distance,
 )
-from img2world.layered.scene_layers import scene_camera, scene_world
+from img2world.layered.scene_layers import scene_camera
+from img2world.layered.subject import AutoSubject
 from img2world.layered.warp import Warper
 
 
@@ -51,10 +51,10 @@ def look(world, camera, pose):
 @pytest.mark.parametrize("background", [(255, 255, 255), (128, 128, 128), (30, 60, 110)])
 def test_object_before_plain_background_is_found(background):
     picture = ball_picture(background)
-    found = find_foreground(picture)
+    alpha, _ = find_object(picture)
     truth = disc(160, 48)
-    assert found.is_object
-    mask = found.alpha > 0.5
+    assert alpha is not None
+    mask = alpha > 127
     assert (mask & truth).sum() / (mask | truth).sum() > 0.96
 
 
@@ -65,9 +65,9 @@ def test_gradient_backdrop_with_soft_shadow_is_not_the_object():
     shadow = 30 * np.exp(-(((x - 80) / 45) ** 2 + ((y - 135) / 10) ** 2))
     truth = disc(160, 48)
     rgb = np.where(truth[..., None], picture.rgb, (backdrop - shadow)[..., None]).astype(np.uint8)
-    found = find_foreground(Image(rgb=rgb))
-    mask = found.alpha > 0.5
-    assert found.is_object
+    alpha, _ = find_object(Image(rgb=rgb))
+    assert alpha is not None
+    mask = alpha > 127
     assert (mask & truth).sum() / (mask | truth).sum() > 0.93
 
 
@@ -75,30 +75,13 @@ def test_gradient_backdrop_with_soft_shadow_is_not_the_object():
 def test_photos_without_a_free_object_are_scenes(name):
     picture = getattr(data, name)()
     rgb = picture if picture.ndim == 3 else np.dstack([picture] * 3)
-    assert not find_foreground(Image(rgb=rgb)).is_object
+    assert find_object(Image(rgb=rgb))[0] is None
 
 
 def test_transparent_picture_is_refused():
     empty = Image(rgb=np.zeros((40, 40, 3), np.uint8), alpha=np.zeros((40, 40), np.uint8))
     with pytest.raises(ImageError, match="transparent"):
-        find_foreground(empty)
-
-
-def test_inflated_disc_is_a_flattened_ball():
-    half = inflate(disc(101, 40))
-    assert half[~disc(101, 42)].max() == 0
-    # Unlimited, the centre would be THICKNESS times the radius; the limit rounds it down.
-    assert 0.6 * THICKNESS * 40 < half[50, 50] < THICKNESS * 40
-    assert half[50, 50] == half.max()
-    np.testing.assert_allclose(half, half.T, atol=1e-3)
-
-
-def test_inflated_rod_is_as_thick_as_it_is_wide():
-    mask = np.zeros((60, 200), bool)
-    mask[25:35, 10:190] = True
-    half = inflate(mask)
-    assert half[30, 100] == pytest.approx(half[30, 60], rel=0.01)
-    assert 2.0 < half[30, 100] < 6.0
+        find_object(empty)
 
 
 def bar(size: int, width: float, slope: float) -> np.ndarray:
@@ -198,8 +181,8 @@ def test_backs_of_a_cut_out_that_fills_its_picture_have_colours(margin):
 
 def test_object_is_the_photo_in_front_and_closed_all_around():
     picture = ball_picture((255, 255, 255), alpha=True)
-    found = find_foreground(picture)
-    world, camera, cut = object_world(picture, found, 96), object_camera(96), cut_out(picture, found, 96)
+    world, camera = build_layers(AutoSubject().find(picture), 96), object_camera(96)
+    cut = cut_out(picture, picture.alpha, 96)
     poses = orbit(6)
     front = look(world, camera, poses[0])
     inside = cv2.erode((cut.alpha > 0.5).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
@@ -220,7 +203,7 @@ def test_object_is_the_photo_in_front_and_closed_all_around():
 
 def test_scene_is_the_photo_in_front_and_has_no_gaps_beside():
     picture = Image(rgb=data.coffee())
-    world, camera = scene_world(picture, 160), scene_camera(picture, 160)
+    world, camera = build_layers(AutoSubject().find(picture), 160), scene_camera(picture, 160)
     small = cv2.resize(picture.rgb, (camera.width, camera.height), interpolation=cv2.INTER_AREA) / 255
     poses = arc(8, half_azimuth=0.12)
     front = look(world, camera, poses[0])
@@ -236,7 +219,7 @@ def test_scene_is_the_photo_in_front_and_has_no_gaps_beside():
 
 def test_depth_is_where_the_surface_is():
     picture = ball_picture((255, 255, 255), alpha=True)
-    world, camera = object_world(picture, find_foreground(picture), 96), object_camera(96)
+    world, camera = build_layers(AutoSubject().find(picture), 96), object_camera(96)
     front = look(world, camera, orbit(4)[0])
     back = look(world, camera, orbit(4)[2])
     assert front.depth[48, 48] + back.depth[48, 48] < 2  # the shape has a thickness
@@ -250,7 +233,7 @@ def test_back_has_the_rims_colors_at_their_height_and_no_features():
     rgb = np.where(upper[..., None], (40, 160, 60), (150, 80, 30)).astype(np.uint8)
     rgb[disc(160, 25)] = (20, 40, 250)  # a face, say
     picture = Image(rgb=rgb, alpha=inside.astype(np.uint8) * 255)
-    world = object_world(picture, find_foreground(picture), 96)
+    world = build_layers(AutoSubject().find(picture), 96)
     back = world.layers[1].texture * 255
     assert back[..., 2].max() < 75  # nothing of the face
     for row, color in ((25, (40, 160, 60)), (48 + 23, (150, 80, 30))):
@@ -263,7 +246,7 @@ def test_what_a_frame_holds_is_not_behind_it():
     rgb = np.full((160, 160, 3), (90, 60, 40), np.uint8)
     rgb[30:130, 30:130] = (60, 120, 220)  # the picture
     picture = Image(rgb=rgb, alpha=inside.astype(np.uint8) * 255)
-    back = object_world(picture, find_foreground(picture), 96).layers[1].texture * 255
+    back = build_layers(AutoSubject().find(picture), 96).layers[1].texture * 255
     np.testing.assert_allclose(back[30:66, 30:66], np.broadcast_to((90, 60, 40), (36, 36, 3)), atol=12)
 
 
@@ -273,6 +256,6 @@ def test_layers_go_on_behind():
     hoops = (np.mgrid[:160, :160][0] // 20) % 2 == 0
     rgb = np.where(hoops[..., None], (200, 40, 30), (230, 230, 230)).astype(np.uint8)
     picture = Image(rgb=rgb, alpha=inside.astype(np.uint8) * 255)
-    back = object_world(picture, find_foreground(picture), 96).layers[1].texture * 255
+    back = build_layers(AutoSubject().find(picture), 96).layers[1].texture * 255
     middle = back[24:72, 48, 1]  # two hoops and what is between them
     assert np.ptp(middle) > 0.75 * 190

@@ -8,9 +8,10 @@ from skimage import data
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.errors import MissingPackageError
 from img2world.depth.predict import network
-from img2world.layered.depth_slices import sliced_world
+from img2world.layered.depth_slices import depth_slices
 from img2world.layered.inpaint import fill_smooth
 from img2world.layered.outpaint import outpainted
+from img2world.layered.scene_layers import extended
 
 PHOTOS = ("astronaut", "camera", "chelsea", "coffee", "rocket")
 
@@ -127,7 +128,8 @@ def test_a_part_keeps_its_own_colours_at_its_outline():
         width=96,
         height=96,
     )
-    front = sliced_world(camera, color, np.where(near, 1.0, 0.5).astype(np.float32)).layers[-1]
+    nearest = depth_slices(np.where(near, 1.0, 0.5).astype(np.float32))[-1]
+    front = extended(camera, color, nearest, textured=True)
     margin = (front.texture.shape[0] - 96) // 2
     shown = front.texture[margin:-margin, margin:-margin][rim]
     assert np.abs(shown - red).max() < 0.02

@@ -9,12 +9,13 @@ from img2world.core.camera_paths import orbit
 from img2world.core.cameras import Cameras
 from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.image import Image
-from img2world.layered.foreground import find_foreground
+from img2world.layered.build import build_layers
 from img2world.layered.layers import SEEN, rays_in_cam
-from img2world.layered.object_layers import cut_out, object_camera, object_world, signed_distance
+from img2world.layered.object_layers import cut_out, object_camera, signed_distance
 from img2world.layered.revolution import Revolution, largest_within, round_shape
 from img2world.layered.solid_layers import depth_of, solid_layers
 from img2world.layered.solids import up_in_cam
+from img2world.layered.subject import AutoSubject
 from img2world.layered.warp import Warper
 
 SIDE = 96
@@ -149,9 +150,8 @@ def shaded_can() -> Image:
 
 def test_a_can_looks_the_same_from_all_sides():
     picture = shaded_can()
-    found = find_foreground(picture)
-    world, camera = object_world(picture, found, 96), object_camera(96)
-    cut = cut_out(picture, found, 96)
+    world, camera = build_layers(AutoSubject().find(picture), 96), object_camera(96)
+    cut = cut_out(picture, picture.alpha, 96)
     assert len(world.layers[1].texture) != 96  # the round one
     solid = cut.alpha > 0.5
     for pose in orbit(8):

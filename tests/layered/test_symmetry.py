@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from img2world.core.conventions import INPUT_DISTANCE
+from img2world.core.subject import ObjectGeometry
 from img2world.depth.network import DIRECTIONS
-from img2world.depth.predict import ObjectGuess, mirrored_planes
+from img2world.depth.predict import mirrored_planes
 from img2world.layered.layers import rays_in_cam
-from img2world.layered.object_layers import CutOut, learned_halves, object_camera
+from img2world.layered.object_layers import CutOut, object_camera, shell_surfaces
 from img2world.layered.solids import around_axis, up_in_cam
 from img2world.layered.symmetry import mirror_normal, reflected, with_other_side
 
@@ -113,14 +114,14 @@ def test_an_object_whose_plane_is_known_gets_its_other_side():
     unsure = np.full(DIRECTIONS + 1, 1 / (DIRECTIONS + 1), np.float32)
     behind = {}
     for name, planes in {"sure": sure_of(45), "unsure": unsure}.items():
-        guess = ObjectGuess(
+        guess = ObjectGeometry(
             front=(front - INPUT_DISTANCE) / np.float32(frame),
             thickness=(back - front) / np.float32(frame),
-            doubt=np.zeros_like(alpha),
-            planes=planes,
+            predicted_error=np.zeros_like(alpha),
+            symmetry_planes=planes,
             elevation=0.3,
         )
-        middle, half, behind[name] = learned_halves(cut, CAMERA, guess)
+        middle, half, behind[name] = shell_surfaces(cut, guess, CAMERA)
         assert np.abs(middle - 0.5 * (front + back))[alpha > 0].mean() < 0.03
         assert (half[alpha == 0] <= 0).all()
     reddish = {name: (colors[..., 0] - colors[..., 2] > 0.8)[alpha > 0].mean() for name, colors in behind.items()}

@@ -206,3 +206,39 @@ def test_recipes_and_assets_are_found_in_a_checkout():
     assert (resource_folder("pipelines") / "auto.toml").is_file()
     with pytest.raises(Img2WorldError, match="no folder nothing"):
         resource_folder("nothing")
+
+
+@pytest.mark.parametrize(
+    ("change", "message", "hint"),
+    [
+        ("video.depth=transformers", "video.depth is called subject.depth now", "write subject.depth"),
+        ("video.kind=object", "video.kind is called subject.kind now", "write subject.kind"),
+        ("video.name=easyanimate", "video.name=easyanimate is gone", "sana-wm"),
+        ("video.still_at=first", "video.still_at is gone", "leave it out"),
+    ],
+)
+def test_what_earlier_versions_had_is_named(change, message, hint):
+    with pytest.raises(RecipeError, match=message) as caught:
+        load_recipe("auto", [change])
+    assert hint in caught.value.hint
+
+
+def test_paths_count_by_their_content_because_of_their_type(tmp_path):
+    from img2world.pipeline import code_of
+
+    lora, depth = tmp_path / "lora.safetensors", tmp_path / "depth"
+    depth.mkdir()
+    sets = ["video.name=wan", f"video.lora={lora}", "subject.depth=transformers", f"subject.depth_model={depth}"]
+    lora.write_bytes(b"1")
+    (depth / "config.json").write_text("{}")
+    recipe = load_recipe("auto", sets)
+    assert recipe.video.lora == str(lora)
+    before = code_of(recipe.video), code_of(recipe.subject)
+    assert (code_of(recipe.video), code_of(recipe.subject)) == before
+    lora.write_bytes(b"2")
+    (depth / "config.json").write_text("{ }")
+    after = code_of(recipe.video), code_of(recipe.subject)
+    assert after[0] != before[0]
+    assert after[1] != before[1]
+    named = load_recipe("auto", ["subject.depth_model=Intel/dpt-large"])
+    assert code_of(named.subject)["depth_model"] == "Intel/dpt-large"

@@ -7,9 +7,11 @@ from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.errors import CameraError
 from img2world.core.image import Image
 from img2world.core.metric import up_direction
+from img2world.core.subject import Subject
 from img2world.layered.object_layers import object_camera
 from img2world.layered.revolution import Revolution
 from img2world.layered.solids import up_in_cam
+from img2world.layered.subject import AutoSubject
 from img2world.trajectory.paths import (
     ArcTrajectory,
     AutoTrajectory,
@@ -20,22 +22,22 @@ from img2world.trajectory.paths import (
 )
 
 
-def cut_out_picture() -> Image:
+def cut_out() -> Subject:
     alpha = np.zeros((80, 60), np.uint8)
     alpha[20:60, 20:40] = 255
-    return Image(rgb=np.full((80, 60, 3), 90, np.uint8), alpha=alpha)
+    return AutoSubject().find(Image(rgb=np.full((80, 60, 3), 90, np.uint8), alpha=alpha))
 
 
 def test_auto_orbits_objects_and_arcs_before_scenes():
-    around = AutoTrajectory(size=96, upright=False).cameras(cut_out_picture())
-    before = AutoTrajectory(size=96).cameras(Image(rgb=data.coffee()))
+    around = AutoTrajectory(size=96, upright=False).cameras(cut_out())
+    before = AutoTrajectory(size=96).cameras(AutoSubject().find(Image(rgb=data.coffee())))
     assert around.centers_in_world[:, 2].max() > 0.9
     assert before.centers_in_world[:, 2].max() < -0.9
     assert (around.width, around.height) == (96, 96)
     assert (before.width, before.height) == (96, 64)
 
 
-def can_picture(elevation: float) -> Image:
+def can(elevation: float) -> Subject:
     """A can with two hoops, lit from the left, seen from above by an angle."""
     size = 256
     camera = object_camera(size)
@@ -51,24 +53,25 @@ def can_picture(elevation: float) -> Image:
     height = rows * up[1] + (np.nan_to_num(near) - INPUT_DISTANCE) * up[2]
     light = np.where(height > 0.135, 0.95, light)  # its lid
     rgb = (light[..., None] * (200, 120, 80)).clip(0, 255).astype(np.uint8)
-    return Image(rgb=np.where(hit[..., None], rgb, 255).astype(np.uint8), alpha=np.where(hit, 255, 0).astype(np.uint8))
+    white = np.where(hit[..., None], rgb, 255).astype(np.uint8)
+    return AutoSubject().find(Image(rgb=white, alpha=np.where(hit, 255, 0).astype(np.uint8)))
 
 
 @pytest.mark.parametrize("path", [OrbitTrajectory, DynamicOrbitTrajectory, AutoTrajectory])
 def test_a_path_around_an_object_that_is_seen_from_above_turns_about_its_own_vertical(path):
     true = np.radians(20.0)
-    cameras = path(size=128, num_views=12).cameras(can_picture(true))
+    cameras = path(size=128, num_views=12).cameras(can(true))
     np.testing.assert_allclose(cameras.world_from_cam[0, :3, :3], np.eye(3), atol=1e-5)  # begins with the photo
     np.testing.assert_allclose(cameras.centers_in_world[0], (0, 0, -INPUT_DISTANCE), atol=1e-5)
     assert np.degrees(np.arccos(up_direction(cameras) @ up_in_cam(true))) < 8
-    leaning = path(size=128, num_views=12, upright=False).cameras(can_picture(true))
+    leaning = path(size=128, num_views=12, upright=False).cameras(can(true))
     poses = dynamic_orbit(12, amplitude=np.radians(20)) if path is DynamicOrbitTrajectory else orbit(12)
     np.testing.assert_allclose(leaning.world_from_cam, poses, atol=1e-6)
 
 
 def test_a_circle_may_be_higher_than_the_photo():
-    picture = can_picture(np.radians(20.0))
-    low, high = (OrbitTrajectory(size=128, elevation_deg=deg, num_views=12).cameras(picture) for deg in (0.0, 25.0))
+    subject = can(np.radians(20.0))
+    low, high = (OrbitTrajectory(size=128, elevation_deg=deg, num_views=12).cameras(subject) for deg in (0.0, 25.0))
     up = up_direction(low)
     heights = [cameras.centers_in_world.astype(float) @ up for cameras in (low, high)]
     assert all(np.ptp(each) < 1e-4 for each in heights)
@@ -76,14 +79,14 @@ def test_a_circle_may_be_higher_than_the_photo():
 
 
 def test_arc_narrows_when_less_may_be_unseen():
-    picture = Image(rgb=data.astronaut())
-    wide, narrow = (ArcTrajectory(size=64, max_unseen=share).supported_degrees(picture) for share in (0.15, 0.05))
+    subject = AutoSubject().find(Image(rgb=data.astronaut()))
+    wide, narrow = (ArcTrajectory(size=64, max_unseen=share).supported_degrees(subject) for share in (0.15, 0.05))
     assert 2 <= narrow < wide <= 12
 
 
 def test_exif_focal_length_is_used_for_scenes():
-    picture = Image(rgb=data.coffee(), focal=900.0)
-    camera = DollyTrajectory(size=300).cameras(picture)
+    subject = AutoSubject().find(Image(rgb=data.coffee(), focal=900.0))
+    camera = DollyTrajectory(size=300).cameras(subject)
     assert camera.intrinsics[0, 0, 0] == pytest.approx(450)  # 600 pixels wide, shown at 300
 
 
@@ -100,5 +103,15 @@ def test_exif_focal_length_is_used_for_scenes():
 )
 def test_impossible_options_are_refused(backend):
     with pytest.raises(CameraError) as caught:
-        backend.cameras(cut_out_picture())
+        backend.cameras(cut_out())
     assert caught.value.hint
+
+
+def test_an_orbit_around_a_scene_is_refused():
+    scene = AutoSubject(kind="scene").find(Image(rgb=data.coffee()[::4, ::4]))
+    for path in (OrbitTrajectory(size=64), DynamicOrbitTrajectory(size=64, upright=False)):
+        with pytest.raises(CameraError, match="an orbit goes around an object") as caught:
+            path.cameras(scene)
+        assert "subject.kind=object" in caught.value.hint
+    as_object = AutoSubject(kind="object").find(Image(rgb=data.coffee()[::4, ::4]))
+    assert len(OrbitTrajectory(size=64, num_views=5).cameras(as_object)) == 5

@@ -69,7 +69,7 @@ def test_each_container(tmp_path: Path, name, codec, options):
     write_video(tmp_path / name, [corner_picture(5 * i) for i in range(10)], codec=codec, **options)
     # The file name is ignored.
     (tmp_path / name).rename(tmp_path / "video.txt")
-    frames = FileVideo(path=str(tmp_path / "video.txt")).generate(None, None)
+    frames = FileVideo(path=tmp_path / "video.txt").generate(None, None)
     assert frames.rgb.shape == (10, 64, 96, 3)
     assert frames.times == pytest.approx(np.arange(10) / 10, abs=2e-3)
     assert frames.ordered
@@ -83,7 +83,7 @@ def test_each_container(tmp_path: Path, name, codec, options):
 def test_gif(tmp_path: Path):
     frames = [PillowImage.fromarray(corner_picture(20 * (i % 2))) for i in range(4)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=[100, 300, 100, 100])
-    found = FileVideo(path=str(tmp_path / "a.gif")).generate(None, None)
+    found = FileVideo(path=tmp_path / "a.gif").generate(None, None)
     assert found.times == pytest.approx([0, 0.1, 0.4, 0.5])
     for i in range(4):
         assert np.abs(quarters(found.rgb[i]) - COLORS.astype(int) - 20 * (i % 2)).max() <= 8
@@ -92,7 +92,7 @@ def test_gif(tmp_path: Path):
 @pytest.mark.parametrize("rotation", [90, 180, 270])
 def test_rotation_metadata_is_honoured(tmp_path: Path, rotation):
     write_video(tmp_path / "a.mp4", [corner_picture()] * 3, rotation=rotation)
-    frames = FileVideo(path=str(tmp_path / "a.mp4")).generate(None, None)
+    frames = FileVideo(path=tmp_path / "a.mp4").generate(None, None)
     upright = np.rot90(corner_picture(), rotation // 90)  # Counter-clockwise, as PyAV counts.
     assert frames.rgb[0].shape == upright.shape
     assert np.abs(quarters(frames.rgb[0]) - quarters(upright)).max() <= 8
@@ -102,7 +102,7 @@ def test_frames_are_even_in_time_when_the_rate_varies(tmp_path: Path):
     # One second at 5 frames a second, then one at 50.
     times = [0, 200, 400, 600, 800, *range(1000, 2001, 20)]
     write_video(tmp_path / "a.mp4", [np.full((64, 96, 3), 4 * i, np.uint8) for i in range(len(times))], times=times)
-    frames = FileVideo(path=str(tmp_path / "a.mp4"), num_frames=11).generate(None, None)
+    frames = FileVideo(path=tmp_path / "a.mp4", num_frames=11).generate(None, None)
     assert frames.times == pytest.approx(np.arange(11) * 0.2, abs=0.051)  # A quarter of the step.
     shown = [times[round(level / 4)] / 1000 for level in frames.rgb.mean((1, 2, 3))]
     assert shown == pytest.approx(frames.times.tolist(), abs=1e-3)
@@ -115,14 +115,14 @@ def test_sharper_neighbour_is_taken(tmp_path: Path):
     # Even times fall on blurred frames; one frame later is sharp.
     pictures = [sharp if i == 0 or i % 10 == 1 else blurred for i in range(41)]
     write_video(tmp_path / "a.mp4", pictures)
-    frames = FileVideo(path=str(tmp_path / "a.mp4"), num_frames=5).generate(None, None)
+    frames = FileVideo(path=tmp_path / "a.mp4", num_frames=5).generate(None, None)
     assert frames.times[:4] == pytest.approx([0, 1.1, 2.1, 3.1])
     assert min(sharpness(rgb) for rgb in frames.rgb[:4]) > 2 * sharpness(frames.rgb[4])
 
 
 def test_large_frames_are_scaled_and_pixels_made_square(tmp_path: Path):
     write_video(tmp_path / "a.mp4", [corner_picture(size=(720, 480))] * 2, sample_aspect_ratio=Fraction(4, 3))
-    frames = FileVideo(path=str(tmp_path / "a.mp4"), size=320).generate(None, None)
+    frames = FileVideo(path=tmp_path / "a.mp4", size=320).generate(None, None)
     assert frames.rgb.shape == (2, 160, 320, 3)  # 720 * 4/3 = 960 wide.
 
 
@@ -135,13 +135,13 @@ def test_hd_colours_without_a_tag_are_bt709(tmp_path: Path):
             frame = av.VideoFrame.from_ndarray(picture, "rgb24")
             container.mux(stream.encode(frame.reformat(format="yuv420p", dst_colorspace="ITU709")))
         container.mux(stream.encode())
-    frames = FileVideo(path=str(tmp_path / "a.mp4"), size=64).generate(None, None)
+    frames = FileVideo(path=tmp_path / "a.mp4", size=64).generate(None, None)
     assert np.abs(frames.rgb[0, 20, 20].astype(int) - picture[0, 0]).max() <= 4
 
 
 def test_two_runs_are_equal(tmp_path: Path):
     write_video(tmp_path / "a.mp4", [corner_picture(i) for i in range(30)])
-    a, b = (FileVideo(path=str(tmp_path / "a.mp4"), num_frames=7).generate(None, None) for _ in range(2))
+    a, b = (FileVideo(path=tmp_path / "a.mp4", num_frames=7).generate(None, None) for _ in range(2))
     assert np.array_equal(a.rgb, b.rgb)
     assert np.array_equal(a.times, b.times)
 
@@ -190,7 +190,7 @@ def write_bad_files(folder: Path) -> None:
 def test_refused_in_one_line_with_a_hint(tmp_path: Path, name, found):
     write_bad_files(tmp_path)
     with pytest.raises(VideoError, match=found) as caught:
-        FileVideo(path=str(tmp_path / name) if name else "").generate(None, None)
+        FileVideo(path=tmp_path / name if name else None).generate(None, None)
     assert "\n" not in str(caught.value)
     assert caught.value.hint
     assert not name or str(caught.value).endswith(str(tmp_path / name))
@@ -199,9 +199,9 @@ def test_refused_in_one_line_with_a_hint(tmp_path: Path, name, found):
 def test_too_long_and_too_slow(tmp_path: Path):
     write_video(tmp_path / "a.mp4", [corner_picture(i) for i in range(30)])
     with pytest.raises(VideoError, match="3 seconds long, needs at most 1"):
-        FileVideo(path=str(tmp_path / "a.mp4"), max_seconds=1.0).generate(None, None)
+        FileVideo(path=tmp_path / "a.mp4", max_seconds=1.0).generate(None, None)
     with pytest.raises(VideoError, match=r"longer than 0\.05 seconds and was stopped"):
-        FileVideo(path=str(tmp_path / "a.mp4"), time_limit=0.05).generate(None, None)
+        FileVideo(path=tmp_path / "a.mp4", time_limit=0.05).generate(None, None)
 
 
 def test_damaged_videos_raise_nothing_else(tmp_path: Path):
@@ -214,7 +214,7 @@ def test_damaged_videos_raise_nothing_else(tmp_path: Path):
             damaged[int(random.integers(len(data)))] = int(random.integers(256))
         (tmp_path / "a.mp4").write_bytes(damaged)
         with contextlib.suppress(VideoError):
-            FileVideo(path=str(tmp_path / "a.mp4"), time_limit=20.0).generate(None, None)
+            FileVideo(path=tmp_path / "a.mp4", time_limit=20.0).generate(None, None)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -222,4 +222,4 @@ def test_no_permission(tmp_path: Path):
     write_video(tmp_path / "a.mp4", [corner_picture()] * 2)
     (tmp_path / "a.mp4").chmod(0)
     with pytest.raises(VideoError, match="Permission denied"):
-        FileVideo(path=str(tmp_path / "a.mp4")).generate(None, None)
+        FileVideo(path=tmp_path / "a.mp4").generate(None, None)

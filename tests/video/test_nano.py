@@ -11,29 +11,31 @@ from img2world.core.image import Image
 from img2world.core.resources import resource_folder
 from img2world.layered import diffusion_fill
 from img2world.layered.fill_network import NanoFill
+from img2world.layered.subject import AutoSubject
 from img2world.trajectory.paths import AutoTrajectory
 from img2world.video.nano import NanoVideo
 
 
 def test_frames_know_their_cameras_depth_and_honesty():
-    picture = Image(rgb=data.coffee())
-    trajectory = AutoTrajectory(size=96, num_views=6).cameras(picture)
-    frames = NanoVideo().generate(picture, trajectory)
+    subject = AutoSubject().find(Image(rgb=data.coffee()))
+    trajectory = AutoTrajectory(size=96, num_views=6).cameras(subject)
+    frames = NanoVideo().generate(subject, trajectory)
     assert frames.cameras is trajectory
+    assert frames.is_rendered
     assert frames.alpha is None
     assert frames.depth is not None
     assert frames.depth.min() > 0
     assert frames.seen is not None
     assert (frames.seen[0] == 2).all()
     assert 0 < (frames.seen == 1).mean() < 0.15
-    again = NanoVideo().generate(picture, trajectory, seed=7)
+    again = NanoVideo().generate(subject, trajectory, seed=7)
     np.testing.assert_array_equal(frames.rgb, again.rgb)
 
 
 def test_neighbouring_frames_agree_where_depth_says_so():
-    picture = Image(rgb=data.coffee())
-    trajectory = AutoTrajectory(size=128, num_views=24).cameras(picture)
-    frames = NanoVideo().generate(picture, trajectory)
+    subject = AutoSubject().find(Image(rgb=data.coffee()))
+    trajectory = AutoTrajectory(size=128, num_views=24).cameras(subject)
+    frames = NanoVideo().generate(subject, trajectory)
     rays = np.linalg.inv(trajectory.intrinsics[0]) @ np.stack(
         [
             *(np.stack(np.meshgrid(np.arange(128) + 0.5, np.arange(frames.rgb.shape[1]) + 0.5)).reshape(2, -1)),
@@ -55,18 +57,16 @@ def test_neighbouring_frames_agree_where_depth_says_so():
     assert np.median(difference) < 4
 
 
-def test_missing_picture_wrong_kind_and_lost_camera_are_refused():
-    picture = Image(rgb=data.coffee())
-    trajectory = AutoTrajectory(size=64, num_views=2).cameras(picture)
+def test_missing_picture_and_lost_camera_are_refused():
+    subject = AutoSubject().find(Image(rgb=data.coffee()))
+    trajectory = AutoTrajectory(size=64, num_views=2).cameras(subject)
     with pytest.raises(VideoError):
         NanoVideo().generate(None, trajectory)
-    with pytest.raises(VideoError):
-        NanoVideo(kind="cat")
     turned = trajectory.world_from_cam.copy()
     turned[:, :3, :3] = turned[:, :3, :3] @ np.diag([-1, 1, -1]).astype(np.float32)
     away = type(trajectory)(world_from_cam=turned, intrinsics=trajectory.intrinsics, width=64, height=trajectory.height)
     with pytest.raises(CameraError, match="sees nothing"):
-        NanoVideo().generate(picture, away)
+        NanoVideo().generate(subject, away)
 
 
 def test_filling_changes_only_what_the_photo_does_not_show(tmp_path, monkeypatch):
@@ -81,10 +81,10 @@ def test_filling_changes_only_what_the_photo_does_not_show(tmp_path, monkeypatch
     diffusion_fill.network.cache_clear()
     y, x = np.mgrid[:128, :128]
     alpha = (np.hypot(x - 64, y - 64) < 50).astype(np.uint8) * 255
-    picture = Image(rgb=data.coffee()[100:228, 200:328], alpha=alpha)
-    trajectory = AutoTrajectory(size=64, num_views=4).cameras(picture)
-    plain = NanoVideo(supersample=1).generate(picture, trajectory)
-    filled = NanoVideo(supersample=1, fill="builtin").generate(picture, trajectory)
+    subject = AutoSubject().find(Image(rgb=data.coffee()[100:228, 200:328], alpha=alpha))
+    trajectory = AutoTrajectory(size=64, num_views=4).cameras(subject)
+    plain = NanoVideo(supersample=1).generate(subject, trajectory)
+    filled = NanoVideo(supersample=1, fill="builtin").generate(subject, trajectory)
     diffusion_fill.network.cache_clear()
     assert plain.seen is not None
     assert filled.seen is not None

@@ -32,7 +32,7 @@ def test_folder_of_frames_is_ordered_and_thinned(tmp_path: Path):
     write_pictures(tmp_path / "a", [f"frame_{i}.png" for i in range(8, 48)], [(96, 64)] * 40)
     (tmp_path / "a" / ".hidden.png").write_bytes(b"no picture")
     (tmp_path / "a" / "notes.txt").write_text("no picture")
-    frames = FileVideo(path=str(tmp_path / "a"), num_frames=14).generate(None, None)
+    frames = FileVideo(path=tmp_path / "a", num_frames=14).generate(None, None)
     assert frames.ordered
     # Natural order: 8, 9, 10, …; every third of 40.
     assert (frames.rgb[:, 0, 0, 0] - COLORS[0, 0]).tolist() == list(range(0, 40, 3))
@@ -49,7 +49,7 @@ def test_folder_of_frames_is_ordered_and_thinned(tmp_path: Path):
 )
 def test_folder_of_photos_is_not_ordered(tmp_path: Path, names, sizes):
     write_pictures(tmp_path / "a", names, sizes)
-    frames = FileVideo(path=str(tmp_path / "a"), num_frames=3).generate(None, None)
+    frames = FileVideo(path=tmp_path / "a", num_frames=3).generate(None, None)
     assert not frames.ordered
     assert frames.rgb.shape == (len(names), 64, 96, 3)
     assert (np.diff(frames.times) >= 0).all()
@@ -58,20 +58,20 @@ def test_folder_of_photos_is_not_ordered(tmp_path: Path, names, sizes):
 def test_photos_of_another_shape_are_refused_by_name(tmp_path: Path):
     write_pictures(tmp_path / "a", ["a.jpg", "b.jpg", "c.jpg"], [(96, 64), (64, 96), (96, 64)])
     with pytest.raises(VideoError, match=r"1 of 3 pictures \(b.jpg\) have another shape than the rest, 1\.50 to 1"):
-        FileVideo(path=str(tmp_path / "a")).generate(None, None)
+        FileVideo(path=tmp_path / "a").generate(None, None)
 
 
 def test_broken_photo_is_named(tmp_path: Path):
     write_pictures(tmp_path / "a", ["a.png", "b.png"], [(96, 64)] * 2)
     (tmp_path / "a" / "b.png").write_bytes(b"nothing")
     with pytest.raises(ImageError, match=r"not a picture.*b\.png"):
-        FileVideo(path=str(tmp_path / "a")).generate(None, None)
+        FileVideo(path=tmp_path / "a").generate(None, None)
 
 
 def test_too_many_photos(tmp_path: Path):
     write_pictures(tmp_path / "a", ["a.png", "b.png", "c.png"], [(96, 64)] * 3)
     with pytest.raises(VideoError, match="3 photos, needs at most 2"):
-        FileVideo(path=str(tmp_path / "a"), max_photos=2).generate(None, None)
+        FileVideo(path=tmp_path / "a", max_photos=2).generate(None, None)
 
 
 def test_transparent_pictures_are_laid_on_white(tmp_path: Path):
@@ -80,7 +80,7 @@ def test_transparent_pictures_are_laid_on_white(tmp_path: Path):
     rgba[:, 48:, 3] = 0
     for i in range(2):
         PillowImage.fromarray(rgba).save(tmp_path / "a" / f"{i}.png")
-    frames = FileVideo(path=str(tmp_path / "a")).generate(None, None)
+    frames = FileVideo(path=tmp_path / "a").generate(None, None)
     assert frames.alpha is not None
     assert np.array_equal(frames.alpha[0], rgba[..., 3])
     assert (frames.rgb[:, :, 48:] == 255).all()
@@ -94,7 +94,7 @@ def test_masks_beside_photos_say_what_to_ignore(tmp_path: Path):
     mask[:32] = 0
     PillowImage.fromarray(mask).save(tmp_path / "a" / "masks" / "b.png")
     PillowImage.fromarray(255 - mask).save(tmp_path / "a" / "masks" / "c.jpg.png")
-    frames = FileVideo(path=str(tmp_path / "a")).generate(None, None)
+    frames = FileVideo(path=tmp_path / "a").generate(None, None)
     assert frames.mask is not None
     assert frames.mask.shape == (3, 32, 48)
     assert [part.mean() for picture in frames.mask for part in np.split(picture, 2)] == [0, 255, 255, 0, 255, 255]
@@ -106,4 +106,4 @@ def test_masks_that_fit_no_photo_are_refused(tmp_path: Path, name: str, size: tu
     (tmp_path / "a" / "masks").mkdir()
     PillowImage.new("L", size, 255).save(tmp_path / "a" / "masks" / name)
     with pytest.raises(VideoError, match=problem):
-        FileVideo(path=str(tmp_path / "a")).generate(None, None)
+        FileVideo(path=tmp_path / "a").generate(None, None)

@@ -58,7 +58,7 @@ def test_the_command_takes_it(command, tmp_path):
     done = command("run", tmp_path / "clip.mp4", "--image", tmp_path / "photo.png", *words)
     assert "the frames have no cameras" in done.stderr
     first = np.asarray(PillowImage.open(tmp_path / "run" / "frames" / "0000.png"))
-    plain = FileVideo(path=str(tmp_path / "clip.mp4")).generate(None, None)
+    plain = FileVideo(path=tmp_path / "clip.mp4").generate(None, None)
     assert (first != plain.rgb[0]).any()
     done = command("run", tmp_path / "photo.png", "--image", tmp_path / "photo.png")
     assert done.returncode == 1

@@ -6,7 +6,7 @@ pytest.importorskip("diffusers")
 from img2world.video.sana_wm import SanaWmVideo
 
 
-def test_cameras_are_handed_over_followed_and_returned(checkpoint, scene_picture, path_for, monkeypatch):
+def test_cameras_are_handed_over_followed_and_returned(checkpoint, scene_subject, path_for, monkeypatch):
     from diffusers import SanaWMPipeline
 
     seen, call = [], SanaWMPipeline.__call__
@@ -14,8 +14,8 @@ def test_cameras_are_handed_over_followed_and_returned(checkpoint, scene_picture
         SanaWMPipeline, "__call__", lambda pipe, **arguments: seen.append(arguments) or call(pipe, **arguments)
     )
     video = SanaWmVideo(checkpoint=str(checkpoint("sana-wm")), width=64, height=64, num_frames=17, steps=1, scale=2.0)
-    path = path_for(scene_picture, "scene", 17)
-    frames = video.generate(scene_picture, path)
+    path = path_for(scene_subject, 17)
+    frames = video.generate(scene_subject, path)
     # The path goes right, up and nearer; OpenCV's up is -Y.
     right, down, forward = seen[0]["c2w"][-1, :3, 3]
     assert right > 0
@@ -35,5 +35,5 @@ def test_cameras_are_handed_over_followed_and_returned(checkpoint, scene_picture
         world_from_cam=np.repeat(path.world_from_cam[:1], 17, 0), intrinsics=path.intrinsics, width=path.width,
         height=path.height,
     )  # fmt: skip
-    other = video.generate(scene_picture, still)
+    other = video.generate(scene_subject, still)
     assert (other.rgb != frames.rgb).any()

@@ -28,9 +28,9 @@ def calls(monkeypatch):
     return calls, prepared
 
 
-def test_the_pipeline_gets_warped_frames_and_a_mask(calls, checkpoint, scene_picture, path_for):
+def test_the_pipeline_gets_warped_frames_and_a_mask(calls, checkpoint, scene_subject, path_for):
     video = WanVaceVideo(checkpoint=str(checkpoint("wan-vace")), width=96, height=64, num_frames=5, steps=1)
-    frames = video.generate(scene_picture, path_for(scene_picture, "scene", 5))
+    frames = video.generate(scene_subject, path_for(scene_subject, 5))
     [arguments], [(shown, mask)] = calls
     # As WanVACEPipeline documents: as many masks as frames; white is generated, black is kept.
     assert [picture.size for picture in arguments["video"]] == [(96, 64)] * 5
@@ -56,9 +56,9 @@ def test_the_pipeline_gets_warped_frames_and_a_mask(calls, checkpoint, scene_pic
     assert len(frames.cameras) == 5
 
 
-def test_kept_pixels_are_where_their_depth_and_cameras_say(calls, checkpoint, scene_picture, path_for):
+def test_kept_pixels_are_where_their_depth_and_cameras_say(calls, checkpoint, scene_subject, path_for):
     video = WanVaceVideo(checkpoint=str(checkpoint("wan-vace")), width=96, height=64, num_frames=5, steps=1)
-    frames = video.generate(scene_picture, path_for(scene_picture, "scene", 5))
+    frames = video.generate(scene_subject, path_for(scene_subject, 5))
     shown = np.stack([np.asarray(picture) for picture in calls[0][0]["video"]]).astype(int)
     cameras, depth = frames.cameras, frames.depth[4]
     rows, columns = np.nonzero(depth)
@@ -74,9 +74,9 @@ def test_kept_pixels_are_where_their_depth_and_cameras_say(calls, checkpoint, sc
     assert moved < 0.5 * still
 
 
-def test_the_background_of_an_object_is_kept_white(calls, checkpoint, object_picture, path_for):
+def test_the_background_of_an_object_is_kept_white(calls, checkpoint, object_subject, path_for):
     video = WanVaceVideo(checkpoint=str(checkpoint("wan-vace")), width=64, height=64, num_frames=5, steps=1)
-    video.generate(object_picture, path_for(object_picture, "object", 5))
+    video.generate(object_subject, path_for(object_subject, 5))
     [arguments], [(shown, mask)] = calls
     assert not mask[0, 0, :, :4].any()
     assert (shown[0, :, :, :4] == 1).all()

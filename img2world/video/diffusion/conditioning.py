@@ -10,7 +10,7 @@ from img2world.core.camera_paths import interpolate
 from img2world.core.cameras import Cameras
 from img2world.core.errors import VideoError
 from img2world.core.frames import Frames
-from img2world.core.image import Image
+from img2world.core.subject import Subject
 from img2world.video.diffusion.cards import CARDS
 from img2world.video.diffusion.framing import Framing, fit_picture, nearest_frame_count, suitable_frame_size
 from img2world.video.diffusion.options import ModelOptions, PromptedOptions
@@ -18,8 +18,6 @@ from img2world.video.diffusion.prompts import build_prompt
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
-
-    from img2world.layered.foreground import Foreground
 
 SHAPE_TOLERANCE = 0.03
 """Relative difference of two aspect ratios that count as equal: sides are rounded to even numbers."""
@@ -89,36 +87,33 @@ class Conditioning:
 
 
 def plan_conditioning(
-    name: str, options: ModelOptions, image: Image | None, trajectory: Cameras | None
+    name: str, options: ModelOptions, subject: Subject | None, trajectory: Cameras | None
 ) -> Conditioning:
     """Return the first frame and the cameras of a clip along a trajectory, in a size that the model can generate.
 
     An object is shown whole; a scene is cropped where its shape differs from the frame's. Raises VideoError without a
     picture or a trajectory, when they differ in shape, or when the model cannot generate frames of the wanted size.
     """
-    from img2world.layered.build import as_asked
-
-    if image is None or trajectory is None:
+    if subject is None or trajectory is None:
         raise VideoError(
             f"{name} needs one picture and a camera path", hint="give a picture, or use the photos or video recipe"
         )
     card = CARDS[name]
-    foreground = as_asked(image, options.kind)
-    picture = first_view(image, foreground, max(options.width, options.height, card.width, card.height))
+    picture = first_view(subject, max(options.width, options.height, card.width, card.height))
     height, width = picture.shape[:2]
     check_shape(trajectory, width, height)
     native = (card.width, card.height)
     suitable = native if card.fixed_size else suitable_frame_size((width, height), native, card.multiple)
     size = (options.width or suitable[0], options.height or suitable[1])
     check_frame_size(size, card.multiple, suitable)
-    framing = fit_picture((width, height), size, pad=foreground.is_object)
+    framing = fit_picture((width, height), size, pad=subject.is_object)
     count = nearest_frame_count(options.num_frames or card.num_frames, card.step)
     cameras = interpolate(trajectory.resized(width, height), count)
     return Conditioning(
         first_frame=framing.place(picture),
         cameras=framing.place_cameras(cameras),
         framing=framing,
-        is_object=foreground.is_object,
+        is_object=subject.is_object,
         fps=card.fps,
     )
 
@@ -133,19 +128,19 @@ def check_frame_size(size: tuple[int, int], multiple: int, suitable: tuple[int, 
         )
 
 
-def first_view(image: Image, foreground: "Foreground", size: int) -> UInt8[np.ndarray, "H W 3"]:
+def first_view(subject: Subject, size: int) -> UInt8[np.ndarray, "H W 3"]:
     """Return what the trajectory's first camera sees: the whole scene, or the object cut out on white."""
     import cv2
 
     from img2world.layered.build import input_camera
     from img2world.layered.object_layers import cut_out
 
-    if foreground.is_object:
-        cut = cut_out(image, foreground, size)
+    if subject.alpha is not None:
+        cut = cut_out(subject.image, subject.alpha, size)
         alpha = cut.alpha[..., None]
         return np.round(255 * (cut.rgb * alpha + 1 - alpha)).astype(np.uint8)
-    camera = input_camera(image, foreground, size)
-    return cv2.resize(image.rgb, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
+    camera = input_camera(subject, size)
+    return cv2.resize(subject.image.rgb, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
 
 
 def check_shape(trajectory: Cameras, width: int, height: int) -> None:
@@ -154,7 +149,7 @@ def check_shape(trajectory: Cameras, width: int, height: int) -> None:
         raise VideoError(
             f"the path's frames are {trajectory.width}x{trajectory.height}, the picture gives {width}x{height}; "
             "needs the same shape",
-            hint="choose the path for the kind of picture: orbit for an object, arc for a scene, or set video.kind",
+            hint="choose the path for the kind of picture: orbit for an object, arc for a scene, or set subject.kind",
         )
 
 

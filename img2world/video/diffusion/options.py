@@ -3,11 +3,9 @@
 Each backend lists the options in its own fields, with their defaults and meaning.
 """
 
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from img2world.video.diffusion.memory import Offload, Precision, Quantize
-
-Kind = Literal["auto", "object", "scene"]
 
 
 @runtime_checkable
@@ -32,11 +30,6 @@ class ModelOptions(Protocol):
     @property
     def quantize(self) -> Quantize:
         """Number of bits of the transformer's weights."""
-        ...
-
-    @property
-    def kind(self) -> Kind:
-        """How the picture is treated."""
         ...
 
     @property

@@ -8,9 +8,9 @@ from img2world.video.ltx import LtxVideo
 SMALL = {"width": 96, "height": 64, "num_frames": 9}
 
 
-def test_a_scene_fills_the_frame_and_the_path_has_a_camera_for_each_frame(scene_picture, path_for):
-    path = path_for(scene_picture, "scene")
-    conditioning = plan_conditioning("ltx", LtxVideo(**SMALL), scene_picture, path)
+def test_a_scene_fills_the_frame_and_the_path_has_a_camera_for_each_frame(scene_subject, path_for):
+    path = path_for(scene_subject)
+    conditioning = plan_conditioning("ltx", LtxVideo(**SMALL), scene_subject, path)
     assert conditioning.first_frame.shape == (64, 96, 3)
     assert np.asarray(conditioning.image).tolist() == conditioning.first_frame.tolist()
     assert not (conditioning.first_frame == 255).all(-1).any()
@@ -24,16 +24,16 @@ def test_a_scene_fills_the_frame_and_the_path_has_a_camera_for_each_frame(scene_
     assert after == pytest.approx(before, abs=1e-3)
 
 
-def test_without_options_a_clip_has_the_size_of_the_model_and_the_shape_of_the_picture(scene_picture, path_for):
-    conditioning = plan_conditioning("ltx", LtxVideo(), scene_picture, path_for(scene_picture, "scene"))
+def test_without_options_a_clip_has_the_size_of_the_model_and_the_shape_of_the_picture(scene_subject, path_for):
+    conditioning = plan_conditioning("ltx", LtxVideo(), scene_subject, path_for(scene_subject))
     assert len(conditioning) == 121
     width, height = conditioning.cameras.width, conditioning.cameras.height
     assert width * height == pytest.approx(704 * 512, rel=0.05)
     assert width / height == pytest.approx(112 / 80, rel=0.05)
 
 
-def test_an_object_is_shown_whole_on_white_and_its_frames_lose_the_padding(object_picture, path_for):
-    conditioning = plan_conditioning("ltx", LtxVideo(**SMALL), object_picture, path_for(object_picture, "object"))
+def test_an_object_is_shown_whole_on_white_and_its_frames_lose_the_padding(object_subject, path_for):
+    conditioning = plan_conditioning("ltx", LtxVideo(**SMALL), object_subject, path_for(object_subject))
     assert conditioning.is_object
     assert (conditioning.first_frame[:, :16] == 255).all()
     assert (conditioning.first_frame[32, 48] < 255).any()
@@ -53,9 +53,9 @@ def test_an_object_is_shown_whole_on_white_and_its_frames_lose_the_padding(objec
     np.testing.assert_allclose(frames.times, np.arange(9) / 24)
 
 
-def test_all_options_of_a_prompted_model_reach_its_arguments(scene_picture, path_for):
+def test_all_options_of_a_prompted_model_reach_its_arguments(scene_subject, path_for):
     options = LtxVideo(prompt="a street", negative_prompt="rain", steps=7, guidance=3.5, **SMALL)
-    conditioning = plan_conditioning("ltx", options, scene_picture, path_for(scene_picture, "scene"))
+    conditioning = plan_conditioning("ltx", options, scene_subject, path_for(scene_subject))
     arguments = conditioning.text_arguments(options)
     assert "through a street." in arguments.pop("prompt")
     assert arguments == {
@@ -64,18 +64,18 @@ def test_all_options_of_a_prompted_model_reach_its_arguments(scene_picture, path
     }  # fmt: skip
 
 
-def test_frames_without_a_plain_background_are_kept_whole(object_picture, scene_picture):
-    cut = segment_frames(np.asarray(object_picture.rgb)[None])
+def test_frames_without_a_plain_background_are_kept_whole(object_subject, scene_subject):
+    cut = segment_frames(np.asarray(object_subject.image.rgb)[None])
     assert 0.2 < (cut > 0).mean() < 0.6
-    assert (segment_frames(np.asarray(scene_picture.rgb)[None]) == 255).all()
+    assert (segment_frames(np.asarray(scene_subject.image.rgb)[None]) == 255).all()
 
 
-def test_no_picture_a_wrong_size_and_another_shape_are_refused(scene_picture, object_picture, path_for):
-    path = path_for(scene_picture, "scene")
+def test_no_picture_a_wrong_size_and_another_shape_are_refused(scene_subject, object_subject, path_for):
+    path = path_for(scene_subject)
     with pytest.raises(VideoError, match="needs one picture"):
         plan_conditioning("ltx", LtxVideo(), None, path)
     with pytest.raises(VideoError, match="needs multiples of 32") as caught:
-        plan_conditioning("ltx", LtxVideo(width=100), scene_picture, path)
+        plan_conditioning("ltx", LtxVideo(width=100), scene_subject, path)
     assert "such as" in caught.value.hint
     with pytest.raises(VideoError, match="needs the same shape"):
-        plan_conditioning("ltx", LtxVideo(), object_picture, path)
+        plan_conditioning("ltx", LtxVideo(), object_subject, path)

@@ -36,18 +36,18 @@ def make_backend(checkpoint):
 
 
 @pytest.mark.parametrize("name", CARDS)
-def test_from_a_picture_to_gaussians(name, make_backend, scene_picture, path_for):
+def test_from_a_picture_to_gaussians(name, make_backend, scene_subject, path_for):
     steps = []
-    trajectory = path_for(scene_picture, "scene", COUNTS.get(name, 5))
+    trajectory = path_for(scene_subject, COUNTS.get(name, 5))
     video = make_backend(name)
-    frames = video.generate(scene_picture, trajectory, seed=1, progress=lambda *step, **_: steps.append(step))
+    frames = video.generate(scene_subject, trajectory, seed=1, progress=lambda *step, **_: steps.append(step))
     assert len(frames) == COUNTS.get(name, 5)
     assert frames.rgb.shape[1:3] == (video.height, video.width)
     assert frames.rgb.std() > 1
     np.testing.assert_allclose(np.diff(frames.times), 1 / CARDS[name].fps)
     assert steps == [(0, 2), (1, 2), (2, 2)]
     assert (frames.cameras is not None) == (CARDS[name].camera != "free")
-    again = video.generate(scene_picture, trajectory, seed=1)
+    again = video.generate(scene_subject, trajectory, seed=1)
     np.testing.assert_array_equal(frames.rgb, again.rgb)
     if frames.cameras is None:
         # For this test a free camera is taken to have followed the path.
@@ -61,7 +61,7 @@ def test_from_a_picture_to_gaussians(name, make_backend, scene_picture, path_for
 
 
 @pytest.mark.parametrize("name", ["ltx", "hunyuan"])
-def test_a_loop_starts_and_ends_with_the_picture(name, make_backend, scene_picture, path_for, monkeypatch):
+def test_a_loop_starts_and_ends_with_the_picture(name, make_backend, scene_subject, path_for, monkeypatch):
     import diffusers
 
     pipeline = getattr(diffusers, CARDS[name].pipeline)
@@ -69,7 +69,7 @@ def test_a_loop_starts_and_ends_with_the_picture(name, make_backend, scene_pictu
     monkeypatch.setattr(
         pipeline, "__call__", lambda pipe, **arguments: calls.append(arguments) or call(pipe, **arguments)
     )
-    make_backend(name, loop=True, steps=1).generate(scene_picture, path_for(scene_picture, "scene"))
+    make_backend(name, loop=True, steps=1).generate(scene_subject, path_for(scene_subject))
     if name == "ltx":
         assert [condition.frame_index for condition in calls[0]["conditions"]] == [0, 8]
     else:
@@ -77,24 +77,24 @@ def test_a_loop_starts_and_ends_with_the_picture(name, make_backend, scene_pictu
 
 
 @pytest.mark.parametrize("name", ["ltx", "svd"])
-def test_another_seed_gives_other_frames(name, make_backend, scene_picture, path_for):
-    path = path_for(scene_picture, "scene")
-    first, second = (make_backend(name, steps=1).generate(scene_picture, path, seed=seed) for seed in (0, 1))
+def test_another_seed_gives_other_frames(name, make_backend, scene_subject, path_for):
+    path = path_for(scene_subject)
+    first, second = (make_backend(name, steps=1).generate(scene_subject, path, seed=seed) for seed in (0, 1))
     assert (first.rgb != second.rgb).any()
 
 
-def test_progress_may_stop_it(make_backend, scene_picture, path_for):
+def test_progress_may_stop_it(make_backend, scene_subject, path_for):
     def stop(done, total, **quality):
         if done == 1:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        make_backend("ltx").generate(scene_picture, path_for(scene_picture, "scene"), progress=stop)
+        make_backend("ltx").generate(scene_subject, path_for(scene_subject), progress=stop)
 
 
 @pytest.mark.parametrize("name", ["sana-wm", "ltx"])
-def test_an_object_is_padded_and_its_padding_removed(name, make_backend, object_picture, path_for):
-    frames = make_backend(name, width=96, height=64).generate(object_picture, path_for(object_picture, "object"))
+def test_an_object_is_padded_and_its_padding_removed(name, make_backend, object_subject, path_for):
+    frames = make_backend(name, width=96, height=64).generate(object_subject, path_for(object_subject))
     assert frames.rgb.shape[1:3] == (64, 64)
     assert frames.alpha is not None
     if frames.cameras is not None:
@@ -113,7 +113,7 @@ class SmallAllocator(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("name", CARDS)
-def test_out_of_memory_is_one_line_and_a_hint(name, make_backend, scene_picture, path_for, monkeypatch):
+def test_out_of_memory_is_one_line_and_a_hint(name, make_backend, scene_subject, path_for, monkeypatch):
     # The weights are loaded before the memory is full.
     import diffusers
 
@@ -126,25 +126,25 @@ def test_out_of_memory_is_one_line_and_a_hint(name, make_backend, scene_picture,
 
     monkeypatch.setattr(pipeline, "__call__", call_with_full_memory)
     with pytest.raises(VideoError, match=f"^{name} ran out of memory: .* were free") as caught:
-        make_backend(name, steps=1).generate(scene_picture, path_for(scene_picture, "scene"))
+        make_backend(name, steps=1).generate(scene_subject, path_for(scene_subject))
     assert "\n" not in str(caught.value)
     assert "--set video.precision=bfloat16" in caught.value.hint
 
 
 @pytest.mark.parametrize("name", CARDS)
-def test_a_checkpoint_of_another_model_is_refused(name, make_backend, checkpoint, scene_picture, path_for):
+def test_a_checkpoint_of_another_model_is_refused(name, make_backend, checkpoint, scene_subject, path_for):
     other = "svd" if name != "svd" else "ltx"
     with pytest.raises(VideoError, match=f"is for {CARDS[other].pipeline}, {name} needs") as caught:
-        make_backend(name, checkpoint=str(checkpoint(other))).generate(scene_picture, path_for(scene_picture, "scene"))
+        make_backend(name, checkpoint=str(checkpoint(other))).generate(scene_subject, path_for(scene_subject))
     assert f"video.name={other}" in caught.value.hint
 
 
 @pytest.mark.parametrize("name", CARDS)
-def test_missing_packages_are_named(name, make_backend, scene_picture, path_for, monkeypatch):
+def test_missing_packages_are_named(name, make_backend, scene_subject, path_for, monkeypatch):
     video = make_backend(name)
     monkeypatch.setattr("img2world.video.diffusion.pipelines.find_spec", lambda package: None)
     with pytest.raises(MissingPackageError, match=f"{name} needs diffusers, transformers") as caught:
-        video.generate(scene_picture, path_for(scene_picture, "scene"))
+        video.generate(scene_subject, path_for(scene_subject))
     assert caught.value.hint == "pip install 'img2world[diffusers]'"
 
 
@@ -158,36 +158,36 @@ def test_a_release_without_the_class_is_named(monkeypatch):
 
 
 @pytest.mark.parametrize("name", CARDS)
-def test_a_missing_file_is_named(name, make_backend, checkpoint, scene_picture, path_for, tmp_path):
+def test_a_missing_file_is_named(name, make_backend, checkpoint, scene_subject, path_for, tmp_path):
     import shutil
 
     part = "unet" if name == "svd" else "transformer"
     broken = shutil.copytree(checkpoint(name), tmp_path / "broken")
     weights = broken / part / "diffusion_pytorch_model.safetensors"
-    path = path_for(scene_picture, "scene")
+    path = path_for(scene_subject)
     whole = weights.read_bytes()
     weights.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(VideoError, match="cannot be loaded"):
-        make_backend(name, checkpoint=str(broken)).generate(scene_picture, path)
+        make_backend(name, checkpoint=str(broken)).generate(scene_subject, path)
     weights.unlink()
     with pytest.raises(VideoError, match=f"not complete, {part}/.* is missing") as caught:
-        make_backend(name, checkpoint=str(broken)).generate(scene_picture, path)
+        make_backend(name, checkpoint=str(broken)).generate(scene_subject, path)
     assert f"img2world models get {name}" in caught.value.hint
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", CARDS)
-def test_weights_that_are_not_here_are_not_fetched(name, make_backend, scene_picture, path_for, monkeypatch, tmp_path):
+def test_weights_that_are_not_here_are_not_fetched(name, make_backend, scene_subject, path_for, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    path = path_for(scene_picture, "scene")
+    path = path_for(scene_subject)
     with pytest.raises(VideoError, match=f"the weights of {name} .* are not on this machine") as caught:
-        make_backend(name, checkpoint="").generate(scene_picture, path)
+        make_backend(name, checkpoint="").generate(scene_subject, path)
     assert f"models get {name}" in caught.value.hint
     with pytest.raises(VideoError, match=f"the checkpoint of {name} does not exist"):
-        make_backend(name, checkpoint=str(tmp_path / "none")).generate(scene_picture, path)
+        make_backend(name, checkpoint=str(tmp_path / "none")).generate(scene_subject, path)
 
 
-def test_frames_of_nan_are_refused(make_backend, checkpoint, scene_picture, path_for, tmp_path):
+def test_frames_of_nan_are_refused(make_backend, checkpoint, scene_subject, path_for, tmp_path):
     import shutil
 
     from safetensors.torch import load_file, save_file
@@ -197,13 +197,13 @@ def test_frames_of_nan_are_refused(make_backend, checkpoint, scene_picture, path
     values = {name: torch.full_like(value, torch.nan) for name, value in load_file(weights).items()}
     save_file(values, weights)
     with pytest.raises(VideoError, match="no numbers"):
-        make_backend("ltx", checkpoint=str(broken)).generate(scene_picture, path_for(scene_picture, "scene"))
+        make_backend("ltx", checkpoint=str(broken)).generate(scene_subject, path_for(scene_subject))
 
 
-def test_weights_in_eight_bits_give_nearly_the_same(make_backend, scene_picture, path_for):
+def test_weights_in_eight_bits_give_nearly_the_same(make_backend, scene_subject, path_for):
     pytest.importorskip("torchao")
-    path = path_for(scene_picture, "scene")
+    path = path_for(scene_subject)
     plain, small = (
-        make_backend("ltx", quantize=kind).generate(scene_picture, path).rgb.astype(int) for kind in ("none", "int8")
+        make_backend("ltx", quantize=kind).generate(scene_subject, path).rgb.astype(int) for kind in ("none", "int8")
     )
     assert 0 < np.abs(plain - small).mean() < 2

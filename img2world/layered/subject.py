@@ -1,0 +1,73 @@
+"""Find out what a picture shows, once for all stages: the cut-out of an object, and the geometry of what is seen."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import UInt8
+
+from img2world.core.image import Image
+from img2world.core.subject import ObjectGeometry, SceneGeometry, Subject
+from img2world.core.weights import NO_WEIGHTS, Weights
+from img2world.layered.foreground import find_object
+from img2world.layered.object_layers import cut_out
+
+OBJECT_SIDE = 256
+"""Pixels of the square frame in which the geometry of an object is kept; the network's own input is smaller."""
+
+MAX_DEPTH_SIDE = 1024
+"""Pixels of the longer side of the picture that a depth model of transformers is given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoSubject:
+    """Takes a picture for an object where it has transparency or a plain background, else for a scene."""
+
+    kind: Literal["auto", "object", "scene"] = "auto"
+    """"object" or "scene" overrules what the picture looks like."""
+    depth: Literal["builtin", "transformers"] = "builtin"
+    """How the depth of a scene is found; transformers takes Depth Anything V2, DPT or Depth Pro."""
+    depth_model: Weights = NO_WEIGHTS
+    """A folder of its weights or its name on the hub; empty takes Depth Anything V2 Small."""
+
+    def find(self, image: Image) -> Subject:
+        """Cut the object out and predict the geometry of the object or the scene.
+
+        Raises ImageError when the picture is transparent everywhere or the depth model cannot be used, and
+        MissingPackageError without the weights or transformers.
+        """
+        alpha, reason = self.cut(image)
+        geometry = self.scene_geometry(image) if alpha is None else object_geometry(image, alpha)
+        return Subject(image=image, alpha=alpha, reason=reason, geometry=geometry)
+
+    def cut(self, image: Image) -> tuple[UInt8[np.ndarray, "H W"] | None, str]:
+        """Return the alpha of the object, None for a scene, and the reason."""
+        if self.kind == "scene":
+            return None, "taken as a scene because the options say so"
+        alpha, reason = find_object(image)
+        if alpha is None and self.kind == "object":
+            return np.full(image.rgb.shape[:2], 255, np.uint8), "taken as an object because the options say so"
+        return alpha, reason
+
+    def scene_geometry(self, image: Image) -> SceneGeometry:
+        """Predict depth and sky of a scene."""
+        if self.depth == "builtin":
+            from img2world.depth.predict import predict_scene
+
+            return predict_scene(image.rgb)
+        import cv2
+
+        from img2world.depth.hub_models import inverse_depth
+
+        scale = min(1.0, MAX_DEPTH_SIDE / max(image.width, image.height))
+        size = (max(round(image.width * scale), 1), max(round(image.height * scale), 1))
+        rgb = cv2.resize(image.rgb, size, interpolation=cv2.INTER_AREA)
+        return SceneGeometry(inverse_depth=inverse_depth(rgb, str(self.depth_model)), sky=None)
+
+
+def object_geometry(image: Image, alpha: UInt8[np.ndarray, "H W"]) -> ObjectGeometry:
+    """Predict the geometry of an object in the frame that `cut_out` makes."""
+    from img2world.depth.predict import predict_object
+
+    cut = cut_out(image, alpha, OBJECT_SIDE)
+    return predict_object(cut.rgb, cut.alpha)
