@@ -71,7 +71,7 @@ def coerce(value: Any, wanted: Any, where: str) -> Any:
         return tuple(coerce(item, inner[0], f"{where}[{i}]") for i, item in enumerate(items))
     if wanted is float and type(value) is int:
         return float(value)
-    if wanted in (Path, Weights) and isinstance(value, str):
+    if wanted in (Path, Weights) and isinstance(value, str | Path):
         return wanted(value)
     # type(), not isinstance(): True is an int to Python, but not a whole number to a user.
     if origin is Literal and (type(value), value) not in [(type(choice), choice) for choice in inner]:

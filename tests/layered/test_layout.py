@@ -59,8 +59,8 @@ def test_what_is_behind_a_subject_joins_what_is_beside_it():
     known[subject > 0.5] = 1.8
     rgb = np.round(255 * np.repeat(subject[..., None], 3, -1)).astype(np.uint8)
     layout = placed_parts(rgb, geometry(known), None, subject)
-    np.testing.assert_allclose(layout.ground_inverse_depth, 0.5, atol=0.01)
-    np.testing.assert_allclose(layout.subject_inverse_depth, 1.8, atol=0.01)
+    np.testing.assert_allclose(layout.ground_inverse_depth, 0.5, atol=0.02)
+    np.testing.assert_allclose(layout.subject_inverse_depth, 1.8, atol=0.04)
 
 
 def test_a_subject_is_never_behind_the_rest():
