@@ -18,11 +18,11 @@ from evaluation.sheets import write_sheet
 from img2world.core.errors import Img2WorldError, RecipeError, RunFolderError
 from img2world.core.frames import Frames
 from img2world.core.progress import Progress
-from img2world.pipeline import code_of
 from img2world.runs.code import code_digest
 from img2world.runs.files import NO_ACCESS, clear_disk_errors, digest_of, locked, path_digest, write_text
 from img2world.runs.folder import Event, Listener, ignore_events
 from img2world.runs.options import did_you_mean
+from img2world.runs.product import code_of
 from img2world.runs.recipe import VideoBackend, load_recipe
 
 CODE = (

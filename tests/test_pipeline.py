@@ -17,10 +17,11 @@ from img2world.core.frames import Frames
 from img2world.core.pose_report import PoseReport
 from img2world.core.scene import Scene
 from img2world.core.views import Views
-from img2world.pipeline import STAGES, judge, run
+from img2world.pipeline import STAGES, run
 from img2world.runs.folder import RunFolder, read_manifest
 from img2world.runs.recipe import load_recipe
 from img2world.runs.source import find_source, source_of_run
+from img2world.runs.stages import check_cameras
 
 
 def product_hashes(folder: Path) -> dict[str, str]:
@@ -338,8 +339,8 @@ def test_doubtful_cameras_stop_a_run_or_warn(finished, tmp_path):
     with RunFolder.open(run_path) as folder:
         transforms.write_text(json.dumps({**table, "pose_report": report.as_json()}))
         with pytest.raises(RejectedError, match=r"grade D, by orbit.*points are 9 px off"):
-            judge(folder, anyway=False)
+            check_cameras(folder, anyway=False)
         with pytest.warns(UserWarning, match="doubtful"):
-            judge(folder, anyway=True)
+            check_cameras(folder, anyway=True)
         transforms.write_text(json.dumps({**table, "pose_report": replace(report, grade="A").as_json()}))
-        judge(folder, anyway=False)
+        check_cameras(folder, anyway=False)

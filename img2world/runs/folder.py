@@ -37,6 +37,9 @@ MANIFEST, RECIPE, OLD = "run.json", "recipe.toml", ".old-"
 SHARED = "exports"
 """The only folder into which several stages write; any other belongs to one stage and is replaced as a whole."""
 
+MIN_LINKED = 4096
+"""Bytes. A smaller file takes no more room on the disk than a link."""
+
 Make = Callable[[Path, Progress], Mapping[str, float]]
 """Writes the products of a stage into an empty folder, under their final relative paths, and returns its metrics."""
 
@@ -216,6 +219,7 @@ class RunFolder:
                 hidden.mkdir()
                 metrics = make(hidden, report)
                 files = flush_tree(hidden)
+                self._link_duplicates(hidden, files)
                 self._put_in_place(hidden)
                 for product in _products(self.manifest["stages"][name]["files"]) - _products(files):
                     remove(self.path / product)
@@ -229,6 +233,24 @@ class RunFolder:
             files=files,
             metrics={metric: float(value) for metric, value in metrics.items()},
         )
+
+    def _link_duplicates(self, hidden: Path, files: Mapping[str, str]) -> None:
+        """Replace new files by hard links to equal files of other stages, as the frames in a dataset are equal."""
+        known = {
+            digest: self.path / name
+            for entry in self.manifest["stages"].values()
+            for name, digest in (entry["files"] if entry.get("state") == "done" else {}).items()
+        }
+        for name, digest in files.items():
+            original, link = known.get(digest), hidden / f"{PARTIAL}link"
+            if original is None or (hidden / name).stat().st_size < MIN_LINKED or file_digest(original) != digest:
+                continue
+            try:
+                os.link(original, link)
+            except OSError:
+                # This file system has no hard links, or no room for one more; a copy is as good.
+                return
+            os.replace(link, hidden / name)
 
     def _put_in_place(self, hidden: Path) -> None:
         """Rename complete products from a hidden folder to their final names."""

@@ -275,6 +275,33 @@ def test_file_is_not_called_a_broken_run_folder(tmp_path):
     assert "remove" not in caught.value.hint
 
 
+def test_equal_files_of_two_stages_are_stored_once(run):
+    frames = "frame" * 1000
+    with RunFolder.open(run) as folder:
+        kitchen = Stages(folder)
+        kitchen.run("video", frames, product="frames")
+        views = kitchen.run("poses", frames, product="views")
+        kitchen.run("crumb", "small", product="one")
+        kitchen.run("other", "small", product="two")
+    first, second = run / "frames" / "a.txt", run / "views" / "a.txt"
+    assert first.samefile(second)
+    assert views.files == {"views/a.txt": file_digest(first)}
+    assert not (run / "one" / "a.txt").samefile(run / "two" / "a.txt")
+    # A stage that is made anew leaves the file of the other as it was.
+    with RunFolder.open(run) as folder:
+        Stages(folder).run("video", "other" * 1000, product="frames")
+    assert second.read_text() == frames
+
+
+def test_a_damaged_file_is_not_linked_to(run):
+    with RunFolder.open(run) as folder:
+        Stages(folder).run("video", "frame" * 1000, product="frames")
+    (run / "frames" / "a.txt").write_text("x" * 5000)
+    with RunFolder.open(run) as folder:
+        Stages(folder).run("poses", "frame" * 1000, product="views")
+    assert (run / "views" / "a.txt").read_text() == "frame" * 1000
+
+
 def test_entry_of_another_version_counts_as_not_done(run):
     make_once(run)
     manifest = read_manifest(run)

@@ -224,7 +224,7 @@ def test_what_earlier_versions_had_is_named(change, message, hint):
 
 
 def test_paths_count_by_their_content_because_of_their_type(tmp_path):
-    from img2world.pipeline import code_of
+    from img2world.runs.product import code_of
 
     lora, depth = tmp_path / "lora.safetensors", tmp_path / "depth"
     depth.mkdir()

@@ -1,0 +1,221 @@
+"""The stages: each takes what the stages before it have made, and leaves its own product in the run folder."""
+
+import json
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from img2world.core.cameras import Cameras, load_cameras, save_cameras
+from img2world.core.errors import RejectedError
+from img2world.core.frames import Frames
+from img2world.core.image import Image
+from img2world.core.image_file import load_image
+from img2world.core.metric import measured, upright
+from img2world.core.pose_report import PoseReport
+from img2world.core.progress import Progress
+from img2world.core.scene import Scene
+from img2world.core.subject import PICTURE, Subject, save_picture
+from img2world.core.views import Views
+from img2world.runs.files import write_text
+from img2world.runs.folder import RunFolder
+from img2world.runs.product import Product, code_of, digests, value
+from img2world.runs.recipe import Recipe, backend_name, options_of
+from img2world.runs.report import FINDINGS
+from img2world.runs.source import Source
+from img2world.video import VIDEOS
+from img2world.video.diffusion.cards import licence_note, licence_text
+
+WORLD = "world.json"
+LICENCE_FILE = "LICENCE.txt"
+"""The licence verdict on a big video model; it lies beside the files made with it."""
+
+
+def find_subject(folder: RunFolder, source: Source, recipe: Recipe) -> Product[Subject] | None:
+    """input.png, subject/: the picture, what it shows, and the predicted geometry of that.
+
+    Videos and photos are read by their backend instead.
+    """
+    if source.kind != "picture":
+        return None
+
+    def make(path: Path, progress: Progress) -> dict[str, float]:
+        image = load_image(source.path)
+        subject = recipe.subject.find(image)
+        subject.save(path)
+        focal = {} if image.focal is None else {"focal": image.focal}
+        return {"width": float(image.width), "height": float(image.height), **focal}
+
+    reads = {"source": source.digest}
+    record = folder.stage("input", options=code_of(recipe.subject), reads=reads, make=make)
+    return Product(digest=record.digest, load=lambda: Subject.load(folder.path))
+
+
+def plan_cameras(folder: RunFolder, recipe: Recipe, subject: Product[Subject] | None) -> Product[Cameras] | None:
+    """trajectory.json: the cameras that the video is to have, if there is a picture to make it from."""
+    if subject is None:
+        return None
+
+    def make(path: Path, progress: Progress) -> dict[str, float]:
+        cameras = recipe.trajectory.cameras(subject.value)
+        save_cameras(cameras, path / "trajectory.json")
+        return {"cameras": float(len(cameras))}
+
+    options, reads = code_of(recipe.trajectory), digests(subject=subject)
+    record = folder.stage("trajectory", options=options, reads=reads, make=make)
+    return Product(digest=record.digest, load=lambda: load_cameras(folder.path / "trajectory.json"))
+
+
+def generate(
+    folder: RunFolder, recipe: Recipe, subject: Product[Subject] | None, trajectory: Product[Cameras] | None
+) -> Product[Frames]:
+    """frames/ and video.mp4: pictures from many sides."""
+    from img2world.export.mp4 import write_mp4
+
+    def make(path: Path, progress: Progress) -> dict[str, float]:
+        frames = recipe.video.generate(value(subject), value(trajectory), seed=recipe.seed, progress=progress)
+        frames.save(path / "frames")
+        write_mp4(frames.rgb, path / "video.mp4", frames_per_second(frames))
+        if subject is None:
+            save_picture(Image(rgb=frames.rgb[0]), path / PICTURE)
+        return {"frames": float(len(frames)), **seen_fractions(frames)}
+
+    options, reads = code_of(recipe.video, recipe.seed), digests(subject=subject, trajectory=trajectory)
+    record = folder.stage("video", options=options, reads=reads, make=make)
+    return Product(digest=record.digest, load=lambda: Frames.load(folder.path / "frames"))
+
+
+def examine(folder: RunFolder, frames: Product[Frames], *, anyway: bool) -> None:
+    """doctor.json: what is wrong with the frames. Raises RejectedError when no cameras can be found in them."""
+    from img2world.doctor.findings import findings_from_text, findings_text, rejects
+    from img2world.doctor.video import examine_video
+
+    def make(path: Path, progress: Progress) -> dict[str, float]:
+        # Rendered frames can have none of the faults of videos, and their cameras are not to be found.
+        findings = [] if frames.value.is_rendered else examine_video(frames.value)
+        write_text(path / FINDINGS, findings_text(findings))
+        return {"findings": float(len(findings))}
+
+    folder.stage(
+        "doctor",
+        options=code_of("img2world.doctor.video"),
+        reads=digests(frames=frames),
+        make=make,
+    )
+    bad = rejects(findings_from_text((folder.path / FINDINGS).read_text()))
+    # Frames of a generator that follows exact cameras are right by construction, however little they show.
+    if bad and not anyway and not (folder.path / "frames" / "cameras.json").exists():
+        raise RejectedError(
+            f"the doctor rejects the video: {'; '.join(finding.line() for finding in bad)}",
+            hint=f"{bad[0].advice}; --anyway goes on all the same",
+        )
+
+
+def estimate(
+    folder: RunFolder, recipe: Recipe, frames: Product[Frames], trajectory: Product[Cameras] | None
+) -> Product[Views]:
+    """views/: the pictures that know their cameras, in a world that stands upright."""
+
+    def make(path: Path, progress: Progress) -> dict[str, float]:
+        views = upright(recipe.poses.estimate(frames.value, value(trajectory), seed=recipe.seed, progress=progress))
+        views.save(path / "views")
+        confidence = float(views.confidence.mean())
+        return {"views": float(len(views)), "points": float(len(views.points)), "confidence": confidence}
+
+    options, reads = code_of(recipe.poses, recipe.seed), digests(frames=frames, trajectory=trajectory)
+    record = folder.stage("poses", options=options, reads=reads, make=make)
+    return Product(digest=record.digest, load=lambda: Views.load(folder.path / "views"))
+
+
+def check_cameras(folder: RunFolder, *, anyway: bool) -> None:
+    """Warn of doubtful cameras. Raises RejectedError when they are not to be used."""
+    table = json.loads((folder.path / "views" / "transforms.json").read_text()).get("pose_report")
+    report = None if table is None else PoseReport.from_json(table)
+    if report is not None and report.moving_frames:
+        from img2world.doctor.camera_motion import moving_subject
+
+        warnings.warn(moving_subject(report.moving_share, report.moving_frames).line(), stacklevel=2)
+    if report is None or report.grade in ("A", "B"):
+        return
+    why = "; ".join(report.reasons)
+    if report.grade == "D" and not anyway:
+        raise RejectedError(
+            f"the cameras cannot be trusted (grade D, by {report.solver}): {why}",
+            hint="look at the video with `img2world doctor`; --anyway goes on all the same",
+        )
+    warnings.warn(f"the cameras are doubtful (grade {report.grade}, by {report.solver}): {why}", stacklevel=2)
+
+
+def optimize(folder: RunFolder, recipe: Recipe, views: Product[Views]) -> Product[Scene]:
+    """scene/scene.safetensors: Gaussians that look like the views, and how well on views never trained on."""
+    from img2world.splat.metrics import evaluate
+
+    def make(path: Path, progress: Progress) -> dict[str, float]:
+        scene = recipe.splat.optimize(views.value, seed=recipe.seed, progress=progress)
+        (path / "scene").mkdir()
+        scene.save(path / "scene" / "scene.safetensors")
+        return evaluate(scene, views.value, recipe.splat.held_out(len(views.value)))
+
+    record = folder.stage("splat", options=code_of(recipe.splat, recipe.seed), reads=digests(views=views), make=make)
+    return Product(digest=record.digest, load=lambda: Scene.load(folder.path / "scene" / "scene.safetensors"))
+
+
+def measure(folder: RunFolder, recipe: Recipe, scene: Product[Scene]) -> None:
+    """world.json: where up and the ground are, how high the subject is, and what a unit is in metres."""
+
+    def make(path: Path, progress: Progress) -> dict[str, float]:
+        world = measured(scene.value, recipe.metric)
+        write_text(path / WORLD, json.dumps(world.as_json(), indent=1) + "\n")
+        known = {"metres_per_unit": world.metres_per_unit} if recipe.metric else {}
+        return {"height": world.height, "ground": world.ground, **known}
+
+    options = {**code_of(), "metric": recipe.metric}
+    folder.stage("measure", options=options, reads=digests(scene=scene), make=make)
+
+
+def measured_scene(scene: Scene, height_m: float) -> Scene:
+    """The scene with its scale, where the height of its subject is known."""
+    return replace(scene, metres_per_unit=measured(scene, height_m).metres_per_unit) if height_m else scene
+
+
+def export(folder: RunFolder, recipe: Recipe, scene: Product[Scene], views: Product[Views]) -> None:
+    """exports/: one file per format, each read back and checked by its exporter."""
+    measured_product = Product(digest=scene.digest, load=lambda: measured_scene(scene.value, recipe.metric))
+    reads = digests(scene=scene, views=views)
+    for name, exporter in recipe.exports.items():
+
+        def make(path: Path, progress: Progress, exporter: Any = exporter) -> dict[str, float]:
+            (path / "exports").mkdir()
+            target = path / "exports" / exporter.filename
+            return exporter.write(measured_product.value, views.value, target, progress=progress)
+
+        folder.stage(f"export.{name}", options={**code_of(exporter), "metric": recipe.metric}, reads=reads, make=make)
+    if note := licence_of(recipe):
+
+        def write_note(path: Path, progress: Progress) -> dict[str, float]:
+            (path / "exports").mkdir()
+            write_text(path / "exports" / LICENCE_FILE, licence_text(note))
+            return {}
+
+        folder.stage("export.licence", options=note, reads=reads, make=write_note)
+    elif "export.licence" in folder.manifest["stages"]:
+        folder.discard("export.licence")
+    folder.discard_outdated("export.", reads)
+
+
+def frames_per_second(frames: Frames) -> float:
+    """The mean rate of the frames; one per second where they have no time, as photos."""
+    seconds = float(frames.times[-1] - frames.times[0])
+    return min((len(frames) - 1) / seconds, 60.0) if seconds > 0 else 1.0
+
+
+def seen_fractions(frames: Frames) -> dict[str, float]:
+    """Return the fractions of pixels that are seen in the photo, continued from what is beside it, and invented."""
+    if frames.seen is None:
+        return {}
+    return {name: float((frames.seen == i).mean()) for i, name in enumerate(["invented", "continued", "seen"])}
+
+
+def licence_of(recipe: Recipe) -> dict[str, str] | None:
+    """What the licence of the video model says of the world; None for our own generators and for files."""
+    return licence_note(backend_name(recipe.video, VIDEOS), {**options_of(recipe.subject), **options_of(recipe.video)})
