@@ -24,7 +24,8 @@ def write_mp4(rgb: UInt8[np.ndarray, "V H W 3"], path: Path, fps: float, *, crf:
             f"a video of {len(rgb)} frames at {fps} frames per second and crf {crf} cannot be written",
             hint="needs at least one frame, 0 < fps <= 240 and 0 <= crf <= 51",
         )
-    even = np.pad(rgb, ((0, 0), (0, rgb.shape[1] % 2), (0, rgb.shape[2] % 2), (0, 0)), mode="edge")
+    odd = (rgb.shape[1] % 2, rgb.shape[2] % 2)
+    even = np.pad(rgb, ((0, 0), (0, odd[0]), (0, odd[1]), (0, 0)), mode="edge") if any(odd) else rgb
     _encode(even, path, Fraction(fps).limit_denominator(1001), crf)
     psnr = _check(even, path)
     return {

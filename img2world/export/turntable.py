@@ -1,11 +1,12 @@
 """A short film of the scene: once around an object, or there and back along a scene's own path."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float64, UInt8
+from jaxtyping import Float32, Float64, UInt8
 
 from img2world.core.camera_paths import interpolate, orbit
 from img2world.core.cameras import Cameras
@@ -16,7 +17,7 @@ from img2world.core.scene import Scene
 from img2world.core.views import Views
 from img2world.export.mp4 import write_mp4
 from img2world.export.viewpoints import opaque_extent
-from img2world.render import render
+from img2world.render import render_each
 
 DENSITY = 40
 """Places on the path per frame, from which the eased frames are taken."""
@@ -116,11 +117,21 @@ def _resized(cameras: Cameras, size: int) -> Cameras:
 
 def draw(scene: Scene, cameras: Cameras, fps: float, *, progress: Progress = silent) -> UInt8[np.ndarray, "V H W 3"]:
     """What the cameras see one after another; a moving scene moves, over and over."""
-    pictures = np.empty((len(cameras), cameras.height, cameras.width, 3), np.uint8)
-    duration = scene.motion.key_times[-1] if scene.motion is not None else 0.0
-    for i in range(len(cameras)):
-        time = float((i / fps) % duration) if duration > 0 else 0.0
-        view = render(scene.at(time), cameras.select([i]), background=scene.background)
-        pictures[i] = np.round(255 * view.rgb[0])
+    frames = np.empty((len(cameras), cameras.height, cameras.width, 3), np.uint8)
+    for i, rgb in enumerate(_rendered(scene, cameras, fps)):
+        rgb *= 255
+        frames[i] = rgb.round(out=rgb)
         progress(i + 1, len(cameras))
-    return pictures
+    return frames
+
+
+def _rendered(scene: Scene, cameras: Cameras, fps: float) -> Iterator[Float32[np.ndarray, "H W 3"]]:
+    duration = 0.0 if scene.motion is None else float(scene.motion.key_times[-1])
+    if duration <= 0:
+        for rgb, _, _ in render_each(scene.at(0.0), cameras, background=scene.background):
+            yield rgb
+        return
+    for i in range(len(cameras)):
+        gaussians = scene.at(i / fps % duration)
+        for rgb, _, _ in render_each(gaussians, cameras.select([i]), background=scene.background):
+            yield rgb

@@ -89,6 +89,15 @@ def test_what_moves_moves_in_the_film(balls_scene, balls_views, tmp_path):
     assert middle_of(moving[3], 1)[1] > middle_of(still[3], 1)[1] + 3  # +Y is down
 
 
+def test_a_still_scene_is_converted_once_for_all_frames(balls_scene, balls_views, tmp_path, monkeypatch):
+    from img2world.render import splats
+
+    convert, converted = splats.splats_from_gaussians, []
+    monkeypatch.setattr(splats, "splats_from_gaussians", lambda *a, **k: converted.append(1) or convert(*a, **k))
+    TurntableExport(seconds=0.5, fps=8.0, size=32).write(balls_scene, balls_views, tmp_path / "turntable.mp4")
+    assert len(converted) == 1
+
+
 @pytest.mark.parametrize("options", [{"seconds": 0.0}, {"size": 4}, {"elevation_deg": 90.0}])
 def test_impossible_options_are_refused(balls_scene, balls_views, tmp_path, options):
     with pytest.raises(ExportError, match="cannot be made"):
