@@ -13,7 +13,7 @@ from jaxtyping import Float32, UInt8
 from img2world.core.conventions import Y_UP_FROM_WORLD
 from img2world.core.errors import ExportError
 from img2world.core.mesh import Mesh
-from img2world.export.surface import vertex_normals
+from img2world.export.surface import Surface, vertex_normals
 
 FLOAT, UNSIGNED_INT = 5126, 5125
 ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER = 34962, 34963
@@ -71,7 +71,7 @@ def attributes_in_gltf(mesh: Mesh) -> dict[str, Float32[np.ndarray, "M 3"]]:
     return {
         # Adding zero turns -0.0, which half a turn leaves, into 0.0.
         "POSITION": mesh.vertices @ turn + np.float32(0),
-        "NORMAL": vertex_normals(mesh.vertices, mesh.faces) @ turn + np.float32(0),
+        "NORMAL": vertex_normals(Surface(mesh.vertices, mesh.faces)).astype(np.float32) @ turn + np.float32(0),
         # Vertex colours are linear in glTF (3.7.2.1). Written as sRGB they look pale.
         "COLOR_0": linear_from_srgb(mesh.colors),
     }

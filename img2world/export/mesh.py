@@ -13,6 +13,7 @@ from img2world.core.mesh import Mesh
 from img2world.core.progress import Progress, silent
 from img2world.core.scene import Scene
 from img2world.core.views import Views
+from img2world.export.depth_maps import DepthMaps, depth_maps, remove_inner_surfaces, surface_colors
 from img2world.export.glb import check_glb, write_glb
 from img2world.export.grids import Grid, box_grid, frustum_grid
 from img2world.export.surface import (
@@ -20,12 +21,11 @@ from img2world.export.surface import (
     clean_surface,
     color_surface,
     decimate,
-    face_normals,
     surface_facts,
     without_unused,
 )
 from img2world.export.viewpoints import Viewpoints, object_viewpoints, opaque_extent, scene_viewpoints
-from img2world.export.volume import DepthViews, depth_views, extract_surface, fuse, smoothed, without_inner_sides
+from img2world.export.volume import extract_surface, fuse, smoothed
 from img2world.render import render
 
 FAR_QUANTILE = 0.998
@@ -85,7 +85,7 @@ class MeshExport:
         views = measure(gaussians, points, progress=progress)
         grid = box_grid(extent.low, extent.high, self.resolution) if solid else scene_grid(views, self.resolution)
         if solid:
-            views = without_inner_sides(views, points.outer, self.truncation * float(grid.pitch(np.zeros((1, 3)))[0]))
+            views = remove_inner_surfaces(views, points.outer, self.truncation * float(grid.pitch(np.zeros((1, 3)))[0]))
         volume, seen = fuse(views, grid, truncation=self.truncation, solid=solid)
         volume = smoothed(volume, seen, self.smoothing, solid=solid)
         surface = clean_surface(Surface(*extract_surface(volume, seen, solid=solid)), solid=solid)
@@ -102,11 +102,11 @@ class MeshExport:
         return color_surface(Surface(grid.to_world(surface.vertices), surface.faces), views, tolerance)
 
 
-def measure(gaussians: Gaussians, points: Viewpoints, *, progress: Progress = silent) -> DepthViews:
+def measure(gaussians: Gaussians, points: Viewpoints, *, progress: Progress = silent) -> DepthMaps:
     """Depth and colours from the viewpoints."""
     # Before black, so that dividing by alpha takes the background out of the colours.
     seen = render(gaussians, points.cameras, background=(0.0, 0.0, 0.0), progress=progress)
-    return depth_views(seen.rgb, seen.alpha, seen.depth, cameras=points.cameras, weights=points.weights)
+    return depth_maps(seen.rgb, seen.alpha, seen.depth, cameras=points.cameras, weights=points.weights)
 
 
 def without_far_background(gaussians: Gaussians, cameras: Cameras) -> Gaussians:
@@ -127,9 +127,9 @@ def without_far_background(gaussians: Gaussians, cameras: Cameras) -> Gaussians:
     return gaussians.select(distance < limit * np.sqrt(1 + (half**2).sum()))
 
 
-def scene_grid(views: DepthViews, resolution: int) -> Grid:
+def scene_grid(views: DepthMaps, resolution: int) -> Grid:
     """A frustum that holds what cameras looking one way see, or else a box."""
-    seen = np.concatenate([views.points(i, stride=4) for i in range(len(views))])
+    seen = np.concatenate([views.surface_points(i, stride=4) for i in range(len(views))])
     if len(seen) == 0:
         raise ExportError("no view sees a surface", hint="train the scene longer")
     poses = views.cameras.world_from_cam.astype(np.float64)
@@ -145,15 +145,12 @@ def scene_grid(views: DepthViews, resolution: int) -> Grid:
     return frustum_grid((seen - center) @ rotation, rotation, center, resolution)
 
 
-def without_unseen_faces(surface: Surface, grid: Grid, views: DepthViews) -> Surface:
+def without_unseen_faces(surface: Surface, grid: Grid, maps: DepthMaps) -> Surface:
     """The surface without sheets across depth edges: faces that no view sees from the front, not at a glance, there."""
-    normals = face_normals(Surface(grid.to_world(surface.vertices), surface.faces))
+    import trimesh
+
+    normals = trimesh.Trimesh(grid.to_world(surface.vertices), surface.faces, process=False).face_normals
     index = surface.vertices[surface.faces].mean(1)
-    centers, tolerance = grid.to_world(index), MAX_STEPS_OFF * grid.pitch(index)
-    axes = np.ascontiguousarray(centers.T, np.float32)
-    seen = np.zeros(len(centers), bool)
-    for i, eye in enumerate(views.cameras.centers_in_world.astype(np.float64)):
-        rays = eye - centers
-        facing = np.einsum("fi,fi->f", rays, normals) > MIN_COSINE * np.linalg.norm(rays, axis=1)
-        seen |= facing & (np.abs(views.distance_behind(axes, i)) < tolerance)
-    return without_unused(Surface(surface.vertices, surface.faces[seen]))
+    tolerance = MAX_STEPS_OFF * grid.pitch(index)
+    _, weights = surface_colors(grid.to_world(index), normals, tolerance, maps, min_cosine=MIN_COSINE)
+    return without_unused(Surface(surface.vertices, surface.faces[weights > 0]))

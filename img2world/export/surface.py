@@ -6,13 +6,10 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32
 
 from img2world.core.mesh import Mesh
-from img2world.export.volume import DepthViews, project_to_pixels
+from img2world.export.depth_maps import DepthMaps, surface_colors
 
 MIN_PART = 0.01
 """Share of the whole area below which a separate part is taken for a floater."""
-
-SHARPNESS = 4
-"""Power of the cosine of incidence in the mean of colours: the view that looks straight on decides."""
 
 
 class Surface(NamedTuple):
@@ -97,46 +94,25 @@ def with_separate_sheets(surface: Surface) -> Surface:
     return Surface(vertices, labels.reshape(-1, 3).astype(np.int32))
 
 
-def face_normals(surface: Surface) -> Float64[np.ndarray, "F 3"]:
-    """Unit normals, zero where a face has no area."""
-    a, b, c = (surface.vertices[surface.faces[:, corner]] for corner in range(3))
-    normals = np.cross(b - a, c - a)
-    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)
+def vertex_normals(surface: Surface) -> Float64[np.ndarray, "M 3"]:
+    """Return unit normals, the mean of the adjacent faces' weighted by area; +Y where there is no face."""
+    from trimesh.geometry import mean_vertex_normals
+    from trimesh.triangles import cross
+
+    triangles = surface.vertices.astype(np.float64)[surface.faces]
+    normals = mean_vertex_normals(len(surface.vertices), surface.faces, cross(triangles))
+    return np.where(np.linalg.norm(normals, axis=1, keepdims=True) > 0.5, normals, [0.0, 1.0, 0.0])
 
 
-def vertex_normals(vertices: Float32[np.ndarray, "M 3"], faces: Int32[np.ndarray, "F 3"]) -> Float32[np.ndarray, "M 3"]:
-    """Unit normals in the world, the mean of the faces' weighted by their areas; +Y where there is no face."""
-    corners = vertices.astype(np.float64)[faces]  # [F, 3, 3]
-    scaled = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    sums = np.zeros((len(vertices), 3))
-    for axis in range(3):
-        for corner in range(3):
-            sums[:, axis] += np.bincount(faces[:, corner], scaled[:, axis], len(sums))
-    lengths = np.linalg.norm(sums, axis=1, keepdims=True)
-    return np.where(lengths > 1e-20, sums / np.maximum(lengths, 1e-20), [0, 1, 0]).astype(np.float32)
-
-
-def color_surface(surface: Surface, views: DepthViews, tolerance: Float32[np.ndarray, "M"]) -> Mesh:
-    """The surface with colours from the views that see a vertex, within `tolerance` of the surface it sees.
-
-    The views that look at it most straight on decide. A vertex that none sees is as the nearest that one does.
-    """
-    vertices = surface.vertices.astype(np.float32)
-    normals = vertex_normals(vertices, surface.faces)
-    axes = np.ascontiguousarray(surface.vertices.T, np.float32)
-    sums, weights = np.zeros((len(normals), 3), np.float32), np.zeros(len(normals), np.float32)
-    for i in range(len(views)):
-        pixels, _ = project_to_pixels(axes, views.cameras, i)
-        padded = np.pad(views.rgb[i], ((1, 1), (1, 1), (0, 0))).reshape(-1, 3)
-        seen = np.abs(views.distance_behind(axes, i)) < tolerance
-        rays = views.cameras.centers_in_world[i] - surface.vertices
-        cosines = np.einsum("mi,mi->m", rays, normals) / np.linalg.norm(rays, axis=1)
-        weight = views.weights[i] * seen * cosines.clip(0, 1).astype(np.float32) ** SHARPNESS
-        sums += weight[:, None] * padded[pixels]
-        weights += weight
-    known = weights > 1e-4
-    colors = _spread(sums / np.maximum(weights, 1e-9)[:, None], known, surface)
-    return Mesh(vertices=vertices, faces=surface.faces, colors=np.round(255 * colors.clip(0, 1)).astype(np.uint8))
+def color_surface(surface: Surface, maps: DepthMaps, tolerance: Float32[np.ndarray, "M"]) -> Mesh:
+    """Colour the vertices from the views that see them; one that no view sees gets the nearest vertex's colour."""
+    colors, weights = surface_colors(surface.vertices, vertex_normals(surface), tolerance, maps)
+    colors = _spread(colors, weights > 1e-4, surface)
+    return Mesh(
+        vertices=surface.vertices.astype(np.float32),
+        faces=surface.faces,
+        colors=np.round(255 * colors.clip(0, 1)).astype(np.uint8),
+    )
 
 
 def _spread(

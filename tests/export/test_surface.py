@@ -84,9 +84,11 @@ def test_back_to_back_faces_go():
     assert len(without_fins(Surface(vertices, np.concatenate([surface.faces, fin]))).faces) == 12
 
 
-def test_normals_agree_with_the_balls_radii():
+def test_vertex_normals_are_weighted_by_area():
     ball = trimesh.creation.icosphere(4)
-    normals = vertex_normals(ball.vertices.astype(np.float32), ball.faces.astype(np.int32))
-    np.testing.assert_allclose(normals, ball.vertices, atol=0.01)
-    lonely = vertex_normals(np.zeros((4, 3), np.float32), np.array([[0, 1, 2]], np.int32))
-    np.testing.assert_array_equal(lonely, [[0, 1, 0]] * 4)
+    np.testing.assert_allclose(vertex_normals(as_surface(ball)), ball.vertices, atol=0.01)
+    # The floor has twice the area of the wall, which meets it in the edge 0-1.
+    vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 2, 0], [0, 0, 1], [9, 9, 9]], np.float64)
+    corner = vertex_normals(Surface(vertices, np.array([[0, 1, 2], [0, 3, 1]], np.int32)))
+    np.testing.assert_allclose(corner[0], np.array([0, 1, 2]) / 5**0.5)
+    np.testing.assert_array_equal(corner[4], [0, 1, 0])
