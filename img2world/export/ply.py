@@ -14,7 +14,7 @@ import numpy as np
 from img2world.core.errors import ExportError
 from img2world.core.gaussians import Gaussians
 from img2world.core.metric import gaussians_in_metres
-from img2world.core.ply import write_ply
+from img2world.core.ply import read_ply, write_ply
 from img2world.core.progress import Progress, silent
 from img2world.core.scene import Scene
 from img2world.core.views import Views
@@ -33,7 +33,7 @@ class PlyExport:
     filename: ClassVar[str] = "scene.ply"
 
     def write(self, scene: Scene, views: Views, path: Path, *, progress: Progress = silent) -> dict[str, float]:
-        """Write a PLY of the scene at time 0 and compare each column with what trimesh reads.
+        """Write a PLY of the scene at time 0 and compare each column with what is read back.
 
         Raises ExportError when the scene is empty or the file does not hold it.
         """
@@ -74,13 +74,10 @@ def columns_from_gaussians(gaussians: Gaussians, *, bases: int | None = None) ->
 
 
 def check_columns(columns: dict[str, np.ndarray], path: Path) -> None:
-    """Compare a written PLY with trimesh's reading of it, bit for bit. Raises ExportError when they differ."""
-    from trimesh.exchange.ply import load_ply
-
-    with path.open("rb") as file:
-        rows = load_ply(file)["metadata"]["_ply_raw"]["vertex"]["data"]
-    wrong = [name for name in columns if name not in rows.dtype.names or not np.array_equal(rows[name], columns[name])]
-    if wrong or len(rows.dtype.names) != len(columns):
+    """Read a PLY file back and compare it bit for bit. Raises ExportError when it differs."""
+    found = read_ply(path)
+    wrong = [name for name in columns if name not in found or not np.array_equal(found[name], columns[name])]
+    if wrong or list(found) != list(columns):
         raise ExportError(
             f"the PLY file reads back wrong in {len(wrong)} of {len(columns)} columns: {', '.join(wrong[:5])}",
             hint=f"check the disk and write it again ({path})",
