@@ -10,7 +10,7 @@ from img2world.core.errors import ExportError
 from img2world.core.motion import Motion
 from img2world.core.scene import Scene
 from img2world.core.views import Views
-from img2world.export.html import WorldPageExport, packing_errors, read_world_html, sway_ranges, world_html
+from img2world.export.html import WorldPageExport, quantization_errors, read_world_html, sway_ranges, world_html
 
 
 def views_of(scene: Scene) -> Views:
@@ -128,9 +128,9 @@ def test_damage_is_noticed(scenes):
         read_world_html("<html></html>")
     world, found = read_world_html(text)
     found.means[1, 0] += 1e-4
-    assert packing_errors(scene.gaussians, world["splats"], found)["means_error"] > 100
+    assert quantization_errors(scene.gaussians, world["splats"], found)["means_error"] > 100
     with pytest.raises(ExportError, match="shape"):
-        packing_errors(scenes.cloud(4, 1), world["splats"], found)
+        quantization_errors(scenes.cloud(4, 1), world["splats"], found)
 
 
 def test_world_json_cannot_end_its_element(scenes):

@@ -7,9 +7,9 @@ from img2world.export.surface import (
     Surface,
     clean_surface,
     decimate,
+    drop_double_faces,
+    split_nonmanifold,
     vertex_normals,
-    with_separate_sheets,
-    without_fins,
 )
 
 
@@ -64,7 +64,7 @@ def test_two_boxes_that_share_an_edge_come_apart():
     surface = as_surface(both)
     assert len(surface.vertices) == 14
     assert not as_trimesh(surface).is_watertight
-    apart = with_separate_sheets(surface)
+    apart = split_nonmanifold(surface)
     assert len(apart.vertices) == 16
     assert as_trimesh(apart).is_watertight
     assert as_trimesh(apart).volume == pytest.approx(2)
@@ -72,7 +72,7 @@ def test_two_boxes_that_share_an_edge_come_apart():
 
 def test_a_whole_surface_is_not_taken_apart():
     surface = as_surface(bumpy_ball(2))
-    same = with_separate_sheets(without_fins(surface))
+    same = split_nonmanifold(drop_double_faces(surface))
     assert len(same.vertices) == len(surface.vertices)
     np.testing.assert_allclose(same.vertices[same.faces], surface.vertices[surface.faces])
 
@@ -81,7 +81,7 @@ def test_back_to_back_faces_go():
     surface = as_surface(trimesh.creation.box())
     vertices = np.concatenate([surface.vertices, [[2.0, 2, 2]]])
     fin = np.array([[0, 1, 8], [1, 0, 8]], np.int32)
-    assert len(without_fins(Surface(vertices, np.concatenate([surface.faces, fin]))).faces) == 12
+    assert len(drop_double_faces(Surface(vertices, np.concatenate([surface.faces, fin]))).faces) == 12
 
 
 def test_vertex_normals_are_weighted_by_area():

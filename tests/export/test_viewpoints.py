@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from img2world.core.errors import ExportError
-from img2world.export.viewpoints import MAX_OWN_VIEWS, object_viewpoints, opaque_extent, scene_viewpoints
+from img2world.export.viewpoints import MAX_OWN_CAMERAS, object_viewpoints, opaque_extent, scene_viewpoints
 
 
 def test_the_extent_holds_the_balls_and_forgets_a_floater(balls_scene, balls):
@@ -60,5 +60,5 @@ def test_own_cameras_see_the_same_in_the_square_picture(balls_scene):
 def test_many_cameras_are_thinned_evenly(balls_scene):
     many = replace(balls_scene, cameras=balls_scene.cameras.select(list(range(12)) * 20))
     points = scene_viewpoints(many, 192)
-    assert len(points.cameras) == MAX_OWN_VIEWS
+    assert len(points.cameras) == MAX_OWN_CAMERAS
     assert (points.cameras.width, points.cameras.height) == (192, 160)

@@ -5,7 +5,7 @@ from img2world.core.camera_paths import on_sphere
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.export.depth_maps import depth_maps, signed_distances
 from img2world.export.grids import BoxGrid, FrustumGrid
-from img2world.export.volume import extract_surface, fuse, smoothed
+from img2world.export.volume import extract_surface, fuse, smooth_volume
 
 CENTER, RADIUS = np.array([0.05, -0.1, 0.02]), 0.3
 SIZE = 128
@@ -44,7 +44,7 @@ def signed_volume(vertices: np.ndarray, faces: np.ndarray) -> float:
 def test_a_ball_comes_back_as_a_closed_ball_in_place():
     grid = BoxGrid(low=(-0.3, -0.45, -0.33), step=0.7 / 80, shape=(81, 81, 81))
     volume, seen = fuse(ball_views(30), grid, truncation=4.0, solid=True)
-    index, faces = extract_surface(smoothed(volume, seen, 0.8, solid=True), seen, solid=True)
+    index, faces = extract_surface(smooth_volume(volume, seen, 0.8, solid=True), seen, solid=True)
     vertices = grid.to_world(index)
     # A quarter of a grid step: the depth has no noise, only pixels.
     np.testing.assert_allclose(np.linalg.norm(vertices - CENTER, axis=1), RADIUS, atol=0.25 * grid.step)
@@ -108,7 +108,7 @@ def test_an_open_surface_has_no_sheets_between_near_and_far():
     pose[2, 3] = -1
     grid = FrustumGrid(world_from_cam=pose, low=(-0.5, -0.5, 0.7), step=0.01, depth_ratio=1.02, shape=(101, 101, 60))
     volume, seen = fuse(step_views(), grid, truncation=3.0, solid=False)
-    index, faces = extract_surface(smoothed(volume, seen, 0.8, solid=False), seen, solid=False)
+    index, faces = extract_surface(smooth_volume(volume, seen, 0.8, solid=False), seen, solid=False)
     z = grid.to_world(index)[:, 2]
     off = np.minimum(np.abs(z), np.abs(z - 1))
     # The plate's rim may be as thick as the truncation, 3 steps of 2 %.
