@@ -17,14 +17,14 @@ def cameras_at(poses: np.ndarray) -> Cameras:
 
 
 def seen_from_origin(depth: np.ndarray, alpha: np.ndarray) -> DepthMaps:
-    """Depth maps of one camera at the origin that looks along +Z."""
+    """Return the depth map of one camera at the origin that looks along +Z."""
     rgb = np.zeros((1, SIZE, SIZE, 3), np.float32)
     weights = np.ones(1, np.float32)
     return depth_maps(rgb, alpha[None], depth[None], cameras=cameras_at(np.eye(4)[None]), weights=weights)
 
 
 def noise_maps(count: int = 7) -> DepthMaps:
-    """Views from all sides whose pixels hold anything: unknown, empty, near and far."""
+    """Return views from all sides with random pixels: unknown, empty, near and far."""
     rng = np.random.default_rng(0)
     shape = (count, SIZE, SIZE)
     depth = rng.uniform(0.6, 1.4, shape).astype(np.float32)
@@ -44,12 +44,12 @@ def noise_maps(count: int = 7) -> DepthMaps:
 
 @pytest.fixture(scope="module")
 def points() -> np.ndarray:
-    """Points around the origin, some out of all views or behind the cameras; no multiple of a SIMD vector."""
+    """Points around the origin, some outside all views; their number is no multiple of a SIMD vector."""
     return np.random.default_rng(1).normal(0, 0.6, (5003, 3))
 
 
 def sampled(points: np.ndarray, maps: DepthMaps, i: int):
-    """Row, column and depth of points in view i in float64, and where its map knows something."""
+    """Return row, column and camera coordinates of points in view i, in float64, and where its depth is known."""
     intrinsics = maps.cameras.intrinsics[i].astype(float)
     in_cam = (points - maps.cameras.world_from_cam[i, :3, 3]) @ maps.cameras.world_from_cam[i, :3, :3].astype(float)
     pixels = (in_cam @ intrinsics.T)[:, :2] / in_cam[:, 2:]
@@ -59,11 +59,11 @@ def sampled(points: np.ndarray, maps: DepthMaps, i: int):
     return row, column, in_cam, inside & (maps.depth[i, row, column] > 0)
 
 
-def assert_nearly_all_close(found: np.ndarray, wanted: np.ndarray) -> None:
-    """float32 may put a point on the border of a pixel or of the truncation to the other side."""
-    off = np.abs(found - wanted) > 2e-4
+def assert_nearly_all_close(found: np.ndarray, expected: np.ndarray) -> None:
+    """Compare up to rounding, which may move a few points to the next pixel or across the truncation."""
+    off = np.abs(found - expected) > 2e-4
     assert off.mean() < 0.003
-    assert wanted.std() > 0.1
+    assert expected.std() > 0.1
 
 
 def test_distances_are_the_weighted_mean_of_all_views(points):
@@ -102,7 +102,7 @@ def test_colors_come_from_the_views_that_see_the_point(points, min_cosine):
     assert (weights == 0).any()
 
 
-def test_results_do_not_depend_on_threads_or_instructions(points, monkeypatch):
+def test_results_do_not_depend_on_threads_or_instruction_set(points, monkeypatch):
     maps, reach = noise_maps(), np.full(len(points), 0.2, np.float32)
     normals = np.tile([0.0, 0.6, 0.8], (len(points), 1))
     found = []
@@ -115,14 +115,14 @@ def test_results_do_not_depend_on_threads_or_instructions(points, monkeypatch):
     assert all(result == found[0] for result in found)
 
 
-def test_a_view_of_weight_zero_and_no_points_are_nothing(points):
+def test_views_of_weight_zero_are_ignored_and_no_points_give_none(points):
     maps, reach = noise_maps(), np.full(len(points), 0.2, np.float32)
     unseen = replace(maps, weights=np.zeros(len(maps), np.float32))
     assert not signed_distances(points, reach, unseen)[1].any()
     assert [len(part) for part in signed_distances(points[:0], reach[:0], maps)] == [0, 0]
 
 
-def test_pixels_across_an_edge_are_not_measured():
+def test_pixels_at_a_depth_edge_are_unknown():
     """A near plate in front of a wall: two pixels on each side of both edges mix the two."""
     depth = np.full((SIZE, SIZE), 2, np.float32)
     depth[30:90, 40:80] = 1
@@ -131,7 +131,7 @@ def test_pixels_across_an_edge_are_not_measured():
     assert set(np.unique(row)) == {0, 1, 2}
 
 
-def test_the_silhouette_is_unknown_and_what_is_beside_it_is_empty():
+def test_the_silhouette_is_unknown_and_the_background_empty():
     alpha = np.zeros((SIZE, SIZE), np.float32)
     alpha[30:90, 40:80] = 1
     row = seen_from_origin(alpha, alpha).depth[0, SIZE // 2]
@@ -140,8 +140,8 @@ def test_the_silhouette_is_unknown_and_what_is_beside_it_is_empty():
     assert (row[42:78] == 1).all()
 
 
-def test_a_tilted_plane_is_no_edge_and_its_distance_is_perpendicular():
-    """A floor below the camera: inverse depth is linear, and points above it are as far as they are high."""
+def test_a_tilted_plane_is_no_edge_and_distances_to_it_are_perpendicular():
+    """The distance of points above a floor is their height."""
     y = (np.arange(SIZE) + 0.5 - SIZE / 2)[:, None] / intrinsics_from_fov(1.0, SIZE, SIZE)[0, 0] + np.zeros(SIZE)
     floor = np.where(y > 0.1, 0.5 / np.maximum(y, 0.1), 0).astype(np.float32)
     maps = seen_from_origin(floor, (floor > 0).astype(np.float32))
@@ -152,7 +152,7 @@ def test_a_tilted_plane_is_no_edge_and_its_distance_is_perpendicular():
     assert (weights > 0).all()
 
 
-def test_surface_points_are_where_the_depth_says_moved_towards_the_camera():
+def test_surface_points_are_moved_towards_the_camera():
     maps = seen_from_origin(np.full((SIZE, SIZE), 2, np.float32), np.ones((SIZE, SIZE), np.float32))
     points = maps.surface_points(0, stride=4, towards=0.5)
     assert len(points) == maps.is_hit(0)[::4, ::4].sum()

@@ -12,7 +12,7 @@ SIZE = 128
 
 
 def rays(cameras: Cameras) -> np.ndarray:
-    """Directions of the pixels with z = 1, [H, W, 3]."""
+    """Return the rays through the pixels, scaled to z = 1, [H, W, 3]."""
     intrinsics = cameras.intrinsics[0].astype(float)
     x = (np.arange(cameras.width) + 0.5 - intrinsics[0, 2]) / intrinsics[0, 0]
     y = (np.arange(cameras.height) + 0.5 - intrinsics[1, 2]) / intrinsics[1, 1]
@@ -20,7 +20,7 @@ def rays(cameras: Cameras) -> np.ndarray:
 
 
 def ball_views(count: int):
-    """Exact depth of a ball from all sides."""
+    """Return exact depth maps of a ball from all sides."""
     i = np.arange(count) + 0.5
     poses = on_sphere(np.pi * (1 + 5**0.5) * i, np.arcsin(0.98 * (1 - 2 * i / count)))
     intrinsics = np.tile(intrinsics_from_fov(1.0, SIZE, SIZE), (count, 1, 1))
@@ -41,21 +41,21 @@ def signed_volume(vertices: np.ndarray, faces: np.ndarray) -> float:
     return float(np.einsum("fi,fi->", a, np.cross(b, c)) / 6)
 
 
-def test_a_ball_comes_back_as_a_closed_ball_in_place():
+def test_a_ball_is_reconstructed_watertight_and_in_place():
     grid = BoxGrid(low=(-0.3, -0.45, -0.33), step=0.7 / 80, shape=(81, 81, 81))
     volume, seen = fuse(ball_views(30), grid, truncation=4.0, solid=True)
     index, faces = extract_surface(smooth_volume(volume, seen, 0.8, solid=True), seen, solid=True)
     vertices = grid.to_world(index)
-    # A quarter of a grid step: the depth has no noise, only pixels.
+    # A quarter of a grid step, since the only error of the depth is its pixels.
     np.testing.assert_allclose(np.linalg.norm(vertices - CENTER, axis=1), RADIUS, atol=0.25 * grid.step)
-    # Positive: the faces' fronts look outwards.
+    # Positive if the faces point outwards.
     assert signed_volume(vertices, faces) == pytest.approx(4 / 3 * np.pi * RADIUS**3, rel=0.01)
     edges = np.sort(faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
     assert set(np.unique(edges, axis=0, return_counts=True)[1]) == {2}
 
 
-def test_fine_values_are_those_of_every_point():
-    """Looking only near the coarse surface changes nothing: all the others are told right by their sign."""
+def test_skipping_cells_far_from_the_surface_changes_nothing():
+    """Near the surface the values are those of the full grid, elsewhere their signs are."""
     views = ball_views(12)
     grid = BoxGrid(low=(-0.3, -0.45, -0.33), step=0.7 / 30, shape=(31, 31, 31))
     volume, _ = fuse(views, grid, truncation=3.0, solid=True)
@@ -77,7 +77,7 @@ def test_a_solid_that_touches_the_border_is_closed():
 
 
 @pytest.mark.parametrize("solid", [True, False])
-def test_no_surface_is_no_error(solid):
+def test_no_surface_is_not_an_error(solid):
     volume, seen = np.ones((8, 8, 8), np.float32), np.ones((8, 8, 8), bool)
     assert [len(part) for part in extract_surface(volume, seen, solid=solid)] == [0, 0]
     volume[:, :, 4:] = -1
@@ -86,7 +86,7 @@ def test_no_surface_is_no_error(solid):
 
 
 def step_views(count: int = 7):
-    """A near plate at z = 0 before a wall at z = 1, seen by cameras side by side that look along +Z."""
+    """Return depth maps of a plate at z = 0 before a wall at z = 1, from cameras side by side that look along +Z."""
     cameras = Cameras(
         world_from_cam=np.stack([np.eye(4, dtype=np.float32)] * count),
         intrinsics=np.tile(intrinsics_from_fov(1.0, SIZE, SIZE), (count, 1, 1)),
@@ -118,6 +118,6 @@ def test_an_open_surface_has_no_sheets_between_near_and_far():
     assert (np.ptp(depths, axis=1) < 0.09).all()
     assert (np.abs(z) < 0.02).sum() > 500
     assert (np.abs(z - 1) < 0.02).sum() > 500
-    # Fronts look towards the cameras, which are at negative z.
+    # Faces point towards the cameras, which are at negative z.
     a, b, c = grid.to_world(index)[faces].transpose(1, 0, 2)
     assert (np.cross(b - a, c - a)[:, 2] < 0).mean() > 0.95

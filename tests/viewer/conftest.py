@@ -1,4 +1,4 @@
-"""A browser to open pages in."""
+"""A browser that opens world pages."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ import pytest
 from img2world.export.html import world_html
 
 CHROMIUM = os.environ.get("IMG2WORLD_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-# The software renderer draws the same picture on every machine, with or without a graphics card.
+# The software renderer gives the same image on every machine, with or without a graphics card.
 FLAGS = [
     "--headless=new",
     "--no-sandbox",
@@ -25,7 +25,7 @@ WINDOW = {"width": 320, "height": 240}
 
 @pytest.fixture(scope="module")
 def launch():
-    """Opens a browser with a profile folder of its own, as a context manager."""
+    """Opens a browser with a profile folder of its own: `with launch(folder) as context`."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
     if CHROMIUM is None:
         pytest.skip("no Chromium: install the package chromium or set IMG2WORLD_CHROMIUM")
@@ -50,14 +50,14 @@ def launch():
 
 @pytest.fixture(scope="module")
 def browser(launch, tmp_path_factory):
-    """With touch, and without motion of its own unless a test asks for it."""
+    """A browser with touch input that prefers reduced motion."""
     with launch(tmp_path_factory.mktemp("profile"), has_touch=True, reduced_motion="reduce") as context:
         yield context
 
 
 @pytest.fixture
 def open_scene(browser, tmp_path):
-    """Opens a scene as a file; afterwards there must be no error and no request beyond the file."""
+    """Opens the page of a scene as a file; it must cause no error and no request for anything else."""
     page = browser.new_page()
     problems, requests = [], []
     page.on("console", lambda message: problems.append(message.text) if message.type in ("error", "warning") else None)
@@ -75,5 +75,5 @@ def open_scene(browser, tmp_path):
     yield open_it
     page.close()
     assert problems == []
-    # The sorter is a blob of the page itself; the icon is empty data.
+    # The sort worker is a blob of the page, the icon an empty data URL.
     assert [url for url in requests if not url.startswith(("file:", "blob:", "data:"))] == []
