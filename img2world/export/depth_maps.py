@@ -3,16 +3,19 @@
 Source: Curless and Levoy 1996, "A Volumetric Method for Building Complex Models from Range Images".
 """
 
+from collections import deque
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64
+from jaxtyping import Bool, Float32, Float64, UInt8
 
 from img2world.core.cameras import Cameras
 from img2world.core.checks import check_shapes
 from img2world.core.conventions import NEAR
+from img2world.core.progress import Progress, silent
 
 MAX_BEND = 0.02
 """Second difference of inverse depth, relative to it, above which a pixel mixes two surfaces."""
@@ -20,15 +23,17 @@ MAX_BEND = 0.02
 EMPTY_TILT = 0.5
 """Weight of a pixel that sees nothing, relative to one that sees a surface from the front."""
 
+MAX_PENDING = 8
+"""Rendered views that may wait to be processed."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DepthMaps:
     """Depth and colour of the nearest opaque surface in each view."""
 
     cameras: Cameras
-    rgb: Float32[np.ndarray, "V H W 3"]
-    """sRGB 0 to 1, premultiplied by alpha."""
-    alpha: Float32[np.ndarray, "V H W"]
+    rgba: UInt8[np.ndarray, "V H W 4"]
+    """sRGB premultiplied by alpha, and alpha."""
     depth: Float32[np.ndarray, "V H W"]
     """Along +Z in world units: 0 where it is unknown or unreliable, infinite where nothing is hit."""
     tilt: Float32[np.ndarray, "V H W"]
@@ -38,8 +43,12 @@ class DepthMaps:
     """Weight of each view; a view of weight 0 is ignored."""
 
     def __post_init__(self) -> None:
-        maps = {name: (getattr(self, name), "V H W") for name in ("alpha", "depth", "tilt")}
-        check_shapes(rgb=(self.rgb, "V H W 3"), weights=(self.weights, "V"), **maps)
+        check_shapes(
+            rgba=(self.rgba, "V H W 4"),
+            depth=(self.depth, "V H W"),
+            tilt=(self.tilt, "V H W"),
+            weights=(self.weights, "V"),
+        )
 
     def __len__(self) -> int:
         return len(self.depth)
@@ -72,34 +81,55 @@ class DepthMaps:
         return native_module().DepthMaps(*arrays)
 
 
+RenderedView = tuple[Float32[np.ndarray, "H W 3"], Float32[np.ndarray, "H W"], Float32[np.ndarray, "H W"]]
+
+
 def depth_maps(
-    rgb: Float32[np.ndarray, "V H W 3"],
-    alpha: Float32[np.ndarray, "V H W"],
-    depth: Float32[np.ndarray, "V H W"],
+    views: Iterable[RenderedView],
     *,
     cameras: Cameras,
     weights: Float32[np.ndarray, "V"],
+    progress: Progress = silent,
 ) -> DepthMaps:
-    """Keep the depth of opaque pixels away from depth discontinuities; `rgb` was rendered on black."""
-    import cv2
+    """Keep the depth of opaque pixels away from depth discontinuities.
 
+    `views` yields rgb rendered on black, alpha and depth for each camera. It is consumed as fast as its views are
+    processed, so that few of them are in memory at once.
+    """
     from img2world.render.native import num_threads
 
-    reliable, tilt = np.empty_like(depth), np.empty_like(depth)
+    shape = (len(cameras), cameras.height, cameras.width)
+    rgba, depth, tilt = np.empty((*shape, 4), np.uint8), np.empty(shape, np.float32), np.empty(shape, np.float32)
 
-    def fill(i: int) -> None:
-        opaque = alpha[i] > 0.5
-        # The median closes single-pixel gaps between Gaussians.
-        smooth = cv2.medianBlur(np.where(opaque, depth[i], np.float32(0)), 5)
-        smooth *= opaque & ~_straddles_edge(smooth, opaque)
-        empty = _erode(~opaque)
-        reliable[i] = np.where(empty, np.float32(np.inf), smooth)
-        tilt[i] = np.where(empty, np.float32(EMPTY_TILT), _tilt(smooth, cameras.intrinsics[i]))
+    def add(i: int, view: RenderedView) -> None:
+        rgba[i] = np.rint(255 * np.dstack(view[:2]))
+        depth[i], tilt[i] = _reliable_depth(view[1], view[2], cameras.intrinsics[i])
 
     with ThreadPoolExecutor(num_threads()) as pool:
-        # The list raises what a thread raised.
-        list(pool.map(fill, range(len(depth))))
-    return DepthMaps(cameras=cameras, rgb=rgb, alpha=alpha, depth=reliable, tilt=tilt, weights=weights)
+        pending = deque()
+        for i, view in enumerate(views):
+            pending.append(pool.submit(add, i, view))
+            if len(pending) > MAX_PENDING:
+                pending.popleft().result()
+            progress(i + 1, len(cameras))
+        for future in pending:
+            future.result()
+    return DepthMaps(cameras=cameras, rgba=rgba, depth=depth, tilt=tilt, weights=weights)
+
+
+def _reliable_depth(
+    alpha: Float32[np.ndarray, "H W"], depth: Float32[np.ndarray, "H W"], intrinsics: Float32[np.ndarray, "3 3"]
+) -> tuple[Float32[np.ndarray, "H W"], Float32[np.ndarray, "H W"]]:
+    """Return `DepthMaps.depth` and `DepthMaps.tilt` of one view."""
+    import cv2
+
+    opaque = alpha > 0.5
+    # The median closes single-pixel gaps between Gaussians.
+    smooth = cv2.medianBlur(np.where(opaque, depth, np.float32(0)), 5)
+    smooth *= opaque & ~_straddles_edge(smooth, opaque)
+    empty = _erode(~opaque)
+    tilt = np.where(empty, np.float32(EMPTY_TILT), _tilt(smooth, intrinsics))
+    return np.where(empty, np.float32(np.inf), smooth), tilt
 
 
 def _erode(mask: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
@@ -185,9 +215,9 @@ def surface_colors(
 
     axes, normal_axes = (np.ascontiguousarray(array.T, np.float32) for array in (points, normals))
     colors, weights = np.empty((3, len(points)), np.float32), np.empty(len(points), np.float32)
-    images = (np.ascontiguousarray(maps.rgb), np.ascontiguousarray(maps.alpha))
+    pixels = np.ascontiguousarray(maps.rgba).view("<u4")[..., 0]
     native_module().color_points(
-        *(simd_level(), num_threads(), maps.native()),
-        *(*images, axes, normal_axes, tolerance, min_cosine, colors, weights),
+        *(simd_level(), num_threads(), maps.native(), pixels),
+        *(axes, normal_axes, tolerance, min_cosine, colors, weights),
     )
     return colors.T, weights

@@ -26,7 +26,7 @@ from img2world.export.surface import (
 )
 from img2world.export.viewpoints import Viewpoints, object_viewpoints, opaque_extent, scene_viewpoints
 from img2world.export.volume import extract_surface, fuse, smooth_volume
-from img2world.render import render
+from img2world.render import render, render_each
 
 FAR_QUANTILE = 0.998
 MAX_DEPTH_RATIO = 12.0
@@ -104,10 +104,9 @@ class MeshExport:
 
 def render_depth_maps(gaussians: Gaussians, viewpoints: Viewpoints, *, progress: Progress = silent) -> DepthMaps:
     """Render depth and colours from the viewpoints."""
-    cameras, weights = viewpoints.cameras, viewpoints.weights
     # On black, so that dividing by alpha removes the background from the colours.
-    rendered = render(gaussians, cameras, background=(0.0, 0.0, 0.0), progress=progress)
-    return depth_maps(rendered.rgb, rendered.alpha, rendered.depth, cameras=cameras, weights=weights)
+    views = render_each(gaussians, viewpoints.cameras, background=(0.0, 0.0, 0.0))
+    return depth_maps(views, cameras=viewpoints.cameras, weights=viewpoints.weights, progress=progress)
 
 
 def remove_far_background(gaussians: Gaussians, cameras: Cameras) -> Gaussians:

@@ -18,9 +18,9 @@ def cameras_at(poses: np.ndarray) -> Cameras:
 
 def seen_from_origin(depth: np.ndarray, alpha: np.ndarray) -> DepthMaps:
     """Return the depth map of one camera at the origin that looks along +Z."""
-    rgb = np.zeros((1, SIZE, SIZE, 3), np.float32)
+    rgb = np.zeros((SIZE, SIZE, 3), np.float32)
     weights = np.ones(1, np.float32)
-    return depth_maps(rgb, alpha[None], depth[None], cameras=cameras_at(np.eye(4)[None]), weights=weights)
+    return depth_maps([(rgb, alpha, depth)], cameras=cameras_at(np.eye(4)[None]), weights=weights)
 
 
 def noise_maps(count: int = 7) -> DepthMaps:
@@ -31,11 +31,11 @@ def noise_maps(count: int = 7) -> DepthMaps:
     depth[rng.random(shape) < 0.2], depth[rng.random(shape) < 0.2] = 0, np.inf
     weights = rng.uniform(0.5, 1, count).astype(np.float32)
     weights[2] = 0
-    alpha = rng.uniform(0.5, 1, shape).astype(np.float32)
+    alpha = rng.uniform(0.5, 1, (*shape, 1))
+    rgba = np.concatenate([rng.uniform(0, 1, (*shape, 3)) * alpha, alpha], -1)
     return DepthMaps(
         cameras=cameras_at(on_sphere(np.arange(count) * 1.0, np.linspace(-1, 1, count))),
-        rgb=rng.uniform(0, 1, (*shape, 3)).astype(np.float32) * alpha[..., None],
-        alpha=alpha,
+        rgba=np.round(255 * rgba).astype(np.uint8),
         depth=depth,
         tilt=rng.uniform(0.1, 1.2, shape).astype(np.float32),
         weights=weights,
@@ -94,7 +94,8 @@ def test_colors_come_from_the_views_that_see_the_point(points, min_cosine):
         distance = (maps.depth[i, row, column] - in_cam[:, 2]) * maps.tilt[i, row, column]
         weight = maps.weights[i] * np.maximum(cosine, 0) ** 4
         weight *= known & (cosine > min_cosine) & (np.abs(distance) < tolerance)
-        sums += weight[:, None] * (maps.rgb[i, row, column] / maps.alpha[i, row, column, None])
+        rgba = maps.rgba[i, row, column].astype(float)
+        sums += weight[:, None] * (rgba[:, :3] / rgba[:, 3:]).clip(0, 1)
         total += weight
     colors, weights = surface_colors(points, normals, tolerance, maps, min_cosine=min_cosine)
     assert_nearly_all_close(weights, total)

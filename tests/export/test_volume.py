@@ -33,7 +33,7 @@ def ball_views(count: int):
         depth[k] = np.where(inner > 0, (b - np.sqrt(inner.clip(0))) / a, 0)
     alpha = (depth > 0).astype(np.float32)
     rgb = np.repeat(alpha[..., None], 3, -1)
-    return depth_maps(rgb, alpha, depth, cameras=cameras, weights=np.ones(count, np.float32))
+    return depth_maps(zip(rgb, alpha, depth, strict=True), cameras=cameras, weights=np.ones(count, np.float32))
 
 
 def signed_volume(vertices: np.ndarray, faces: np.ndarray) -> float:
@@ -100,7 +100,7 @@ def step_views(count: int = 7):
     depth = np.where(near, 1.0, 2.0).astype(np.float32)
     rgb = np.where(near[..., None], (1.0, 0, 0), (0, 0, 1.0)).astype(np.float32)
     weights = np.ones(count, np.float32)
-    return depth_maps(rgb, np.ones_like(depth), depth, cameras=cameras, weights=weights)
+    return depth_maps(zip(rgb, np.ones_like(depth), depth, strict=True), cameras=cameras, weights=weights)
 
 
 def test_an_open_surface_has_no_sheets_between_near_and_far():

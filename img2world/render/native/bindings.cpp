@@ -230,18 +230,18 @@ static void bind_fusion(nb::module_& m) {
         "weights"_a.noconvert());
     m.def(
         "color_points",
-        [](const std::string& simd, int threads, const DepthMaps& maps, Array<const float, nb::shape<-1, -1, -1, 3>> rgb,
-           Maps alpha, Points points, Points normals, Values tolerance, float min_cosine, Array<float, nb::shape<3, -1>> colors,
+        [](const std::string& simd, int threads, const DepthMaps& maps, Array<const uint32_t, nb::shape<-1, -1, -1>> rgba,
+           Points points, Points normals, Values tolerance, float min_cosine, Array<float, nb::shape<3, -1>> colors,
            Rows weights) {
             const Kernels kernels = find_kernels(simd);
-            const PointColorTask task{maps, rgb.data(), alpha.data(), points.data(), normals.data(), tolerance.data(),
+            const PointColorTask task{maps, rgba.data(), points.data(), normals.data(), tolerance.data(),
                                       min_cosine, colors.data(), weights.data(), static_cast<int64_t>(points.shape(1))};
             nb::gil_scoped_release release;
             TeamLock team(threads);
             team.get().run_ranges(task.count, POINTS_PER_PIECE,
                                   [&](int64_t begin, int64_t end) { kernels.color_points(task, begin, end); });
         },
-        "simd"_a, "threads"_a, "maps"_a, "rgb"_a.noconvert(), "alpha"_a.noconvert(), "points"_a.noconvert(),
+        "simd"_a, "threads"_a, "maps"_a, "rgba"_a.noconvert(), "points"_a.noconvert(),
         "normals"_a.noconvert(), "tolerance"_a.noconvert(), "min_cosine"_a, "colors"_a.noconvert(),
         "weights"_a.noconvert());
 }

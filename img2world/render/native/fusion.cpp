@@ -18,6 +18,12 @@ INLINE Vector load_vector(const float* p, int64_t stride, int count) {
     return {load_some(p, count), load_some(p + stride, count), load_some(p + 2 * stride, count)};
 }
 
+INLINE void clear(float* values, int64_t count) { std::memset(values, 0, count * sizeof(float)); }
+INLINE void divide(float* sums, const float* weights, int64_t count) {
+    for (int64_t i = 0; i < count; i++) sums[i] /= weights[i] > 1e-9f ? weights[i] : 1e-9f;
+}
+INLINE Float channel(Int pixels, int c) { return __builtin_convertvector((pixels >> (8 * c)) & 255, Float); }
+
 // What the maps of one view hold at the pixels that points project to.
 struct Sample {
     Int is_known;        // mask; the rest is undefined where it is 0
@@ -70,7 +76,8 @@ struct View {
 
 void fuse_points(const FusionTask& task, int64_t begin, int64_t end) {
     const Float zero = {}, one = splat(1.0f);
-    for (int64_t i = begin; i < end; i++) task.distances[i] = task.weights[i] = 0.0f;
+    clear(task.distances + begin, end - begin);
+    clear(task.weights + begin, end - begin);
     for (int64_t view = 0; view < task.maps.views; view++) {
         if (task.maps.weights[view] == 0.0f) continue;
         const View map(task.maps, view);
@@ -85,19 +92,17 @@ void fuse_points(const FusionTask& task, int64_t begin, int64_t end) {
             store_some(task.weights + i, count, load_some(task.weights + i, count) + weight);
         });
     }
-    for (int64_t i = begin; i < end; i++) task.distances[i] /= task.weights[i] > 1e-9f ? task.weights[i] : 1e-9f;
+    divide(task.distances + begin, task.weights + begin, end - begin);
 }
 
 void color_points(const PointColorTask& task, int64_t begin, int64_t end) {
     const Float zero = {};
-    for (int64_t i = begin; i < end; i++) task.weights[i] = 0.0f;
-    for (int channel = 0; channel < 3; channel++) {
-        for (int64_t i = begin; i < end; i++) task.colors[channel * task.count + i] = 0.0f;
-    }
+    clear(task.weights + begin, end - begin);
+    for (int c = 0; c < 3; c++) clear(task.colors + c * task.count + begin, end - begin);
     for (int64_t view = 0; view < task.maps.views; view++) {
         if (task.maps.weights[view] == 0.0f) continue;
         const View map(task.maps, view);
-        const float *rgb = task.rgb + 3 * map.first_pixel, *alpha = task.alpha + map.first_pixel;
+        const uint32_t* rgba = task.rgba + map.first_pixel;
         for_vectors(begin, end, task.count, [&](int64_t i, int count) {
             const Vector point = map.to_cam(load_vector(task.points + i, task.count, count));
             const Vector normal = map.turn(load_vector(task.normals + i, task.count, count));
@@ -107,19 +112,17 @@ void color_points(const PointColorTask& task, int64_t begin, int64_t end) {
             const Int visible = sample.is_known & (cosine > task.min_cosine) & (distance < tolerance) & (distance > -tolerance);
             // The fourth power favours the view that faces the surface.
             const Float weight = select(visible, map.weight * (cosine * cosine) * (cosine * cosine), zero);
-            const Float scale = weight / maximum(gather_at(alpha, sample.pixel), splat(1e-3f));
-            for (int channel = 0; channel < 3; channel++) {
-                float* sum = task.colors + channel * task.count + i;
-                const Float color = minimum(scale * gather_at(rgb + channel, 3 * sample.pixel), weight);
-                store_some(sum, count, load_some(sum, count) + color);
+            Int pixels;
+            for (int k = 0; k < LANES; k++) pixels[k] = static_cast<int32_t>(rgba[sample.pixel[k]]);
+            const Float scale = weight / maximum(channel(pixels, 3), splat(1.0f));
+            for (int c = 0; c < 3; c++) {
+                float* sum = task.colors + c * task.count + i;
+                store_some(sum, count, load_some(sum, count) + minimum(scale * channel(pixels, c), weight));
             }
             store_some(task.weights + i, count, load_some(task.weights + i, count) + weight);
         });
     }
-    for (int channel = 0; channel < 3; channel++) {
-        float* sums = task.colors + channel * task.count;
-        for (int64_t i = begin; i < end; i++) sums[i] /= task.weights[i] > 1e-9f ? task.weights[i] : 1e-9f;
-    }
+    for (int c = 0; c < 3; c++) divide(task.colors + c * task.count + begin, task.weights + begin, end - begin);
 }
 
 }  // namespace IMG2WORLD_SIMD

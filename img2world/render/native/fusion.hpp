@@ -25,11 +25,11 @@ struct FusionTask {
 
 struct PointColorTask {
     DepthMaps maps;
-    const float *rgb, *alpha;        // [V, H, W, 3] premultiplied by alpha, [V, H, W]
-    const float *points, *normals;   // [3, M]
-    const float* tolerance;          // [M]
-    float min_cosine;                // of the angle of incidence
-    float *colors, *weights;         // [3, M], [M] outputs
+    const uint32_t* rgba;           // [V, H, W] 8 bits each, red lowest, premultiplied by alpha
+    const float *points, *normals;  // [3, M]
+    const float* tolerance;         // [M]
+    float min_cosine;               // of the angle of incidence
+    float *colors, *weights;        // [3, M] from 0 to 1, [M]; outputs
     int64_t count;
 };
 
