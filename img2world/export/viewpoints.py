@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64
 
 from img2world.core.camera_paths import on_sphere
-from img2world.core.cameras import Cameras, intrinsics_from_fov, joined
+from img2world.core.cameras import Cameras, concatenate_cameras, intrinsics_from_fov
 from img2world.core.errors import ExportError
 from img2world.core.gaussians import Gaussians
 from img2world.core.scene import Scene
@@ -88,7 +88,9 @@ def object_viewpoints(scene: Scene, extent: Extent, size: int) -> Viewpoints:
     weights = np.concatenate([np.ones(len(own)), np.full(len(rings), RING_WEIGHT)])
     # A cup is open at the top. An opening at the bottom is only an underside that no photo shows.
     keeps_hollows = np.concatenate([np.ones(len(own), bool), np.array(elevations) > 0])
-    return Viewpoints(cameras=joined([own, rings]), weights=weights.astype(np.float32), keeps_hollows=keeps_hollows)
+    return Viewpoints(
+        cameras=concatenate_cameras([own, rings]), weights=weights.astype(np.float32), keeps_hollows=keeps_hollows
+    )
 
 
 def scene_viewpoints(scene: Scene, size: int) -> Viewpoints:
