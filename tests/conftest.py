@@ -1,10 +1,16 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
+
+from img2world.core.cameras import Cameras
+from img2world.core.gaussians import Gaussians
+from img2world.core.rotation import rotation_about
+from img2world.core.scene import Scene
 
 TINY = [
     "subject.kind=object", "trajectory.name=orbit", "trajectory.size=64", "trajectory.num_views=6",
@@ -66,3 +72,55 @@ def tiny_run(command, picture, tmp_path):
         return command("run", picture, "--out", tmp_path / out, *sets, *words, **kwargs)
 
     return call
+
+
+def cameras(yaws: list[float], *, distance: float = 1.0) -> Cameras:
+    """Cameras on an arc about the origin, with unequal focal lengths and a centre that is off the middle."""
+    poses = np.tile(np.eye(4, dtype=np.float32), (len(yaws), 1, 1))
+    for pose, yaw in zip(poses, yaws, strict=True):
+        pose[:3, :3] = rotation_about(np.array([0.0, 1, 0]), yaw)
+        pose[:3, 3] = -pose[:3, :3] @ np.array([0, 0, distance], np.float32)
+    intrinsics = np.array([[180, 0, 96], [0, 190, 80], [0, 0, 1]], np.float32)
+    return Cameras(world_from_cam=poses, intrinsics=np.tile(intrinsics, (len(yaws), 1, 1)), width=200, height=150)
+
+
+def three_blobs() -> Gaussians:
+    """A red, a green and a blue one, long in different directions, whose colours depend on the view."""
+    rng = np.random.default_rng(3)
+    sh = rng.normal(0, 0.25, (3, 4, 3))
+    sh[:, 0] = [[1.4, -1.2, -1.0], [-1.1, 1.3, -0.9], [-1.0, -0.8, 1.5]]
+    arrays = {
+        "means": [[-0.2, -0.12, 0.1], [0.16, 0.02, -0.05], [0.02, 0.17, 0.2]],
+        "quats": [[0.9, 0.1, 0.3, 0.3], [0.7, -0.5, 0.1, 0.6], [0.5, 0.4, 0.8, -0.2]],
+        "log_scales": np.log([[0.16, 0.03, 0.06], [0.03, 0.12, 0.05], [0.14, 0.04, 0.02]]),
+        "logit_opacities": [3.0, 1.0, 6.0],
+        "sh": sh,
+    }
+    return Gaussians(**{name: np.array(array, np.float32) for name, array in arrays.items()})
+
+
+def cloud(count: int, degree: int) -> Gaussians:
+    """Many overlapping Gaussians of all shapes, some behind the cameras or right before them."""
+    rng = np.random.default_rng(degree)
+    arrays = {
+        "means": rng.normal(0, 0.45, (count, 3)),
+        "quats": rng.normal(0, 1, (count, 4)),
+        "log_scales": rng.uniform(-5.5, -2, (count, 3)),
+        "logit_opacities": rng.normal(0.5, 2.5, count),
+        "sh": np.concatenate(
+            [rng.normal(0, 1.2, (count, 1, 3)), rng.normal(0, 0.2, (count, (degree + 1) ** 2 - 1, 3))], 1
+        ),
+    }
+    return Gaussians(**{name: array.astype(np.float32) for name, array in arrays.items()})
+
+
+def scene_of(gaussians: Gaussians, *, is_object: bool = False) -> Scene:
+    background = (1.0, 1.0, 1.0) if is_object else (0.1, 0.25, 0.4)
+    views = cameras([0.0, -0.25, 0.15])
+    return Scene(gaussians=gaussians, cameras=views, background=background, is_object=is_object)
+
+
+@pytest.fixture(scope="session")
+def scenes() -> SimpleNamespace:
+    """Small scenes that no mirrored or rotated image can pass for: `scenes.scene_of(scenes.three_blobs())`."""
+    return SimpleNamespace(cameras=cameras, three_blobs=three_blobs, cloud=cloud, scene_of=scene_of)

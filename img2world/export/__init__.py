@@ -1,4 +1,4 @@
-"""Scenes to files, one file per format. An exporter reads back what it wrote; ExportError says that it is wrong."""
+"""Exporters write a scene as a file or folder, read it back, and raise ExportError when it differs."""
 
 EXPORTERS = {
     "ply": "img2world.export.ply:PlyExport",
@@ -7,4 +7,4 @@ EXPORTERS = {
     "dataset": "img2world.export.dataset:DatasetExport",
     "html": "img2world.export.html:WorldPageExport",
 }
-"""Name to "module:class"."""
+"""Name of each exporter and its "module:class"."""

@@ -1,4 +1,4 @@
-"""The views as a training set for other programs: nerfstudio's transforms.json beside a COLMAP model.
+"""The views as a dataset for other programs: nerfstudio's transforms.json next to a COLMAP model.
 
     transforms.json  images/0000.png …  points.ply      nerfstudio (+Z up)
     sparse/0/cameras.txt, images.txt, points3D.txt      COLMAP, 3DGS, gsplat (our +Y down)
@@ -27,22 +27,23 @@ from img2world.core.views import Views
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetExport:
-    """dataset/: pictures, cameras and points for nerfstudio, COLMAP and Gaussian-splatting trainers."""
+    """dataset/: images, cameras and points for nerfstudio, COLMAP and Gaussian-splatting trainers."""
 
     max_points: int = 50_000
-    """Points to start training from, where the poses came without and the scene's Gaussians are taken."""
+    """Maximum number of points taken from the scene's Gaussians when the pose stage found none."""
 
     filename: ClassVar[str] = "dataset"
 
     def write(self, scene: Scene, views: Views, path: Path, *, progress: Progress = silent) -> dict[str, float]:
-        """Write the folder, then read both camera files and compare them with the views.
+        """Write the folder, in metres where the scene's scale is known, and read it back.
 
-        Raises ExportError when the folder already holds something or reads back wrong.
+        Returns the numbers of images, points and bytes. Raises ExportError when the folder is not empty or reads back
+        wrong.
         """
         path.mkdir(parents=True, exist_ok=True)
         if any(path.iterdir()):
             raise ExportError("the dataset's folder is not empty", hint=f"empty or move it ({path})")
-        # Depth is left out: no reader of this layout uses it, and it is larger than all the pictures.
+        # Depth is left out: no reader of this layout uses it, and it is larger than all images together.
         views = replace(views, depth=None)
         if len(views.points) == 0:
             points, colors = points_from_gaussians(scene.gaussians, self.max_points)
@@ -54,24 +55,24 @@ class DatasetExport:
         progress(2, 3)
         check_dataset(views, path)
         progress(3, 3)
-        return {"images": float(len(views)), "points": float(len(views.points)), "bytes": float(_bytes(path))}
+        return {"images": float(len(views)), "points": float(len(views.points)), "bytes": float(_total_bytes(path))}
 
 
 def points_from_gaussians(
-    gaussians: Gaussians, most: int
+    gaussians: Gaussians, max_points: int
 ) -> tuple[Float32[np.ndarray, "P 3"], UInt8[np.ndarray, "P 3"]]:
-    """Centres and colours of the opaque Gaussians, evenly thinned to at most `most`."""
+    """Return centres and colours of at most `max_points` evenly picked opaque Gaussians."""
     opaque = np.flatnonzero(gaussians.logit_opacities > 0)
-    index = opaque[np.unique(np.linspace(0, len(opaque) - 1, min(most, len(opaque))).astype(int))]
+    index = opaque[np.unique(np.linspace(0, len(opaque) - 1, min(max_points, len(opaque))).astype(int))]
     colors = np.round(255 * rgb_from_dc(gaussians.sh[index, 0]).clip(0, 1)).astype(np.uint8)
     return gaussians.means[index], colors
 
 
 def write_colmap_model(views: Views, folder: Path) -> None:
-    """Write cameras.txt, images.txt and points3D.txt. Points have no tracks."""
+    """Write cameras.txt, images.txt and points3D.txt, whose points have no tracks."""
     folder.mkdir(parents=True)
     cameras = views.cameras
-    distinct, camera_of = np.unique(cameras.intrinsics.reshape(-1, 9), axis=0, return_inverse=True)
+    distinct, camera_ids = np.unique(cameras.intrinsics.reshape(-1, 9), axis=0, return_inverse=True)
     lines = ["# CAMERA_ID, MODEL, WIDTH, HEIGHT, fx, fy, cx, cy"]
     for i, intrinsics in enumerate(distinct.reshape(-1, 3, 3), start=1):
         values = intrinsics[[0, 1, 0, 1], [0, 1, 2, 2]].astype(float)
@@ -81,7 +82,7 @@ def write_colmap_model(views: Views, folder: Path) -> None:
     quats = quat_from_matrix(cam_from_world[:, :3, :3])
     lines = ["# IMAGE_ID, QW, QX, QY, QZ, TX, TY, TZ, CAMERA_ID, NAME; then its 2D points, here none"]
     for i, (quat, pose) in enumerate(zip(quats, cam_from_world, strict=True)):
-        camera = int(camera_of.reshape(-1)[i]) + 1
+        camera = int(camera_ids.reshape(-1)[i]) + 1
         lines += [f"{i + 1} {_text(quat)} {_text(pose[:3, 3])} {camera} {i:04d}.png", ""]
     _write_lines(lines, folder / "images.txt")
     lines = ["# POINT3D_ID, X, Y, Z, R, G, B, ERROR, TRACK"]
@@ -91,24 +92,24 @@ def write_colmap_model(views: Views, folder: Path) -> None:
 
 
 def _text(values: np.ndarray) -> str:
-    """Numbers that read back as the same bits."""
+    """Return the numbers as text that reads back as the same bits."""
     return " ".join(repr(value) for value in values.tolist())
 
 
 def _write_lines(lines: list[str], path: Path) -> None:
-    """One file of text lines."""
+    """Write lines of text to a file."""
     path.write_text("\n".join(lines) + "\n")
 
 
 def check_dataset(views: Views, folder: Path) -> None:
-    """Read the pictures' sizes and both camera files. Raises ExportError when they differ from the views."""
+    """Compare the sizes of the images and both camera files with the views. Raises ExportError when they differ."""
     from PIL import Image as PillowImage
 
     transforms = json.loads((folder / "transforms.json").read_text())
     sizes = set()
     for frame in transforms["frames"]:
-        with PillowImage.open(folder / frame["file_path"]) as picture:
-            sizes.add(picture.size)
+        with PillowImage.open(folder / frame["file_path"]) as image:
+            sizes.add(image.size)
     nerfstudio = cameras_from_transforms(transforms)
     exact = np.array_equal(nerfstudio.world_from_cam, views.cameras.world_from_cam)
     poses, names = read_colmap_images(folder / "sparse" / "0" / "images.txt")
@@ -117,14 +118,14 @@ def check_dataset(views: Views, folder: Path) -> None:
     named = [f"images/{name}" for name in names] == [frame["file_path"] for frame in transforms["frames"]]
     if sizes != {(views.cameras.width, views.cameras.height)} or not exact or not error < 1e-4 * scale or not named:
         raise ExportError(
-            f"the dataset reads back with pictures of {sorted(sizes)}, {len(poses)} COLMAP cameras "
-            f"that are off by {error:.1e}, and transforms that are {'right' if exact else 'wrong'}",
+            f"the dataset reads back with images of size {sorted(sizes)}, {len(poses)} COLMAP cameras "
+            f"that are off by {error:.1e}, and {'correct' if exact else 'wrong'} transforms",
             hint=f"check the disk and write it again ({folder})",
         )
 
 
 def read_colmap_images(path: Path) -> tuple[Float[np.ndarray, "V 4 4"], list[str]]:
-    """`cam_from_world` and names of an images.txt whose images have no 2D points."""
+    """Return `cam_from_world` and the names of an images.txt whose images have no 2D points."""
     rows = [line.split() for line in path.read_text().splitlines() if line and not line.startswith("#")]
     numbers = np.array([row[1:8] for row in rows], np.float64).reshape(-1, 7)
     poses = np.tile(np.eye(4), (len(rows), 1, 1))
@@ -132,6 +133,6 @@ def read_colmap_images(path: Path) -> tuple[Float[np.ndarray, "V 4 4"], list[str
     return poses, [row[9] for row in rows]
 
 
-def _bytes(folder: Path) -> int:
-    """Size of all files in a folder."""
+def _total_bytes(folder: Path) -> int:
+    """Return the total size of the files in a folder."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

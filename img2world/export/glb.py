@@ -1,4 +1,4 @@
-"""Meshes as binary glTF 2.0: one file that engines, browsers and Blender open.
+"""Writing and checking of meshes as binary glTF 2.0 (GLB).
 
 Source: Khronos, "glTF 2.0 Specification", sections 3.6 to 3.9 and 4.4; KHR_materials_unlit.
 """
@@ -13,15 +13,15 @@ from jaxtyping import Float32, UInt8
 from img2world.core.conventions import Y_UP_FROM_WORLD
 from img2world.core.errors import ExportError
 from img2world.core.mesh import Mesh
-from img2world.export.surface import vertex_normals
+from img2world.export.surface import Surface, vertex_normals
 
 FLOAT, UNSIGNED_INT = 5126, 5125
 ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER = 34962, 34963
 
 
 def write_glb(mesh: Mesh, path: Path, *, unlit: bool, double_sided: bool) -> None:
-    """Write the mesh with +Y up, normals and vertex colours; `unlit` shows them as they are in the photo."""
-    arrays = attributes_in_gltf(mesh)
+    """Write the mesh with +Y up, normals and vertex colours; `unlit` has viewers show the colours unshaded."""
+    arrays = gltf_attributes(mesh)
     accessors, views, chunks = [], [], []
     for name, array in [*arrays.items(), ("indices", mesh.faces.reshape(-1).astype(np.uint32))]:
         indices = name == "indices"
@@ -56,7 +56,7 @@ def write_glb(mesh: Mesh, path: Path, *, unlit: bool, double_sided: bool) -> Non
 
 
 def _container(text: bytes, binary: bytes) -> bytes:
-    """The two chunks of a GLB, padded to four bytes (section 4.4.3)."""
+    """Return the GLB file of a JSON and a binary chunk, each padded to four bytes (section 4.4.3)."""
     text += b" " * (-len(text) % 4)
     binary += b"\0" * (-len(binary) % 4)
     header = struct.pack("<4sII", b"glTF", 2, 28 + len(text) + len(binary))
@@ -65,33 +65,33 @@ def _container(text: bytes, binary: bytes) -> bytes:
     )
 
 
-def attributes_in_gltf(mesh: Mesh) -> dict[str, Float32[np.ndarray, "M 3"]]:
-    """The vertices' attributes by glTF's names, with +Y up."""
-    turn = Y_UP_FROM_WORLD[:3, :3].astype(np.float32)
+def gltf_attributes(mesh: Mesh) -> dict[str, Float32[np.ndarray, "M 3"]]:
+    """Return the vertex attributes by their glTF names, with +Y up."""
+    rotation = Y_UP_FROM_WORLD[:3, :3].astype(np.float32)
     return {
-        # Adding zero turns -0.0, which half a turn leaves, into 0.0.
-        "POSITION": mesh.vertices @ turn + np.float32(0),
-        "NORMAL": vertex_normals(mesh.vertices, mesh.faces) @ turn + np.float32(0),
-        # Vertex colours are linear in glTF (3.7.2.1). Written as sRGB they look pale.
+        # Adding zero turns the -0.0 that the rotation leaves into 0.0.
+        "POSITION": mesh.vertices @ rotation + np.float32(0),
+        "NORMAL": vertex_normals(Surface(mesh.vertices, mesh.faces)).astype(np.float32) @ rotation + np.float32(0),
+        # glTF vertex colours are linear (section 3.7.2.1); sRGB values would look pale.
         "COLOR_0": linear_from_srgb(mesh.colors),
     }
 
 
 def linear_from_srgb(srgb: UInt8[np.ndarray, "M 3"]) -> Float32[np.ndarray, "M 3"]:
-    """Linear light 0 to 1 of 8-bit sRGB (IEC 61966-2-1)."""
+    """Convert 8-bit sRGB to linear light 0 to 1 (IEC 61966-2-1)."""
     value = srgb.astype(np.float64) / 255
     return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4).astype(np.float32)
 
 
 def check_glb(mesh: Mesh, path: Path) -> None:
-    """Compare what trimesh reads with the mesh. Raises ExportError when they differ."""
+    """Compare the mesh with what trimesh reads. Raises ExportError when they differ."""
     import trimesh
 
     with path.open("rb") as file:
         scene = trimesh.load_scene(file, file_type="glb", process=False)
     (read,) = scene.geometry.values()
-    arrays = attributes_in_gltf(mesh)
-    # trimesh keeps colours beside a material as a plain attribute, as they are in the file.
+    arrays = gltf_attributes(mesh)
+    # Where there is a material, trimesh keeps the colours of the file as a plain attribute.
     found = {
         "POSITION": read.vertices,
         "NORMAL": read.vertex_normals,
@@ -106,8 +106,8 @@ def check_glb(mesh: Mesh, path: Path) -> None:
         )
 
 
-def _equal(found: np.ndarray, wanted: Float32[np.ndarray, "M 3"]) -> bool:
-    """Whether an attribute came back; trimesh normalises normals again, which moves their last bits."""
-    return found.shape == wanted.shape and float(np.abs(found - wanted).max()) < 1e-6 * max(
-        1.0, float(np.abs(wanted).max())
+def _equal(found: np.ndarray, expected: Float32[np.ndarray, "M 3"]) -> bool:
+    """Return True if an attribute was read back; trimesh normalizes normals again, which changes their last bits."""
+    return found.shape == expected.shape and float(np.abs(found - expected).max()) < 1e-6 * max(
+        1.0, float(np.abs(expected).max())
     )

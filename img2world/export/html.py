@@ -1,4 +1,4 @@
-"""A scene as one web page: our viewer and the data in a single file that needs no server and no network."""
+"""A scene as a single HTML file: the viewer and its data, without a server or network."""
 
 import base64
 import html
@@ -23,74 +23,78 @@ from img2world.core.views import Views
 from img2world.export.packed_splats import SQUARE_LEVELS, pack, unpack
 
 SCRIPTS = ("splat_data.js", "math.js", "shaders.js", "renderer.js", "navigation.js", "input.js", "main.js")
-"""In the order in which they are joined to one module."""
+"""Files of the viewer, in the order in which they are concatenated to one module."""
 
-SWAY_SHARE = 0.6
-SWAY_RANGES = {"yaw": (0.02, 0.12), "pitch": (0.007, 0.04)}
-"""Smallest and largest sway in radians: enough to feel depth, not so much that edges open."""
+SWAY_FRACTION = 0.6
+"""How much of the range of the scene's cameras the idle sway uses."""
+
+SWAY_LIMITS = {"yaw": (0.02, 0.12), "pitch": (0.007, 0.04)}
+"""Minimum and maximum sway in radians: enough to show depth, too little to open holes behind edges."""
 
 MAX_STEPS_OFF = 0.51
-"""Rounding is half a step at most; the rest is for float32."""
+"""Maximum error in quantization steps: half a step of rounding, and a margin for float32."""
+
 MAX_ANGLE = 2e-4
-"""Radians. Half a step of 2 / 65535 in each of three parts turns a Gaussian by 1.1e-4 at most."""
+"""Maximum error of a rotation in radians. Half a step of 2 / 65535 in each of three parameters is 1.1e-4 at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorldPageExport:
-    """One self-contained web page: open it by a double click, or put it on any web space."""
+    """world.html: one self-contained web page; double-click it or host it anywhere."""
 
     filename: ClassVar[str] = "world.html"
 
     title: str = "img2world"
-    """Shown on the page and in the browser's tab."""
+    """Title on the page and of the browser tab."""
 
     def write(self, scene: Scene, views: Views, path: Path, *, progress: Progress = silent) -> dict[str, float]:
-        """Write the page and read it back. Raises ExportError when the file does not hold the scene.
+        """Write the page and read it back.
 
-        Returns the number of Gaussians, the file's bytes and the largest errors, in quantisation steps.
+        Returns the numbers of Gaussians and bytes, and the maximum error of each field in quantization steps, of the
+        rotations in radians. Raises ExportError when an error is larger than quantization explains.
         """
         path.write_text(world_html(scene, title=self.title), encoding="utf-8", newline="\n")
         progress(1, 2)
         world, gaussians = read_world_html(path.read_text(encoding="utf-8"))
-        facts = packing_errors(shown_gaussians(scene), world["splats"], gaussians)
-        angle = facts["rotation_error"]
-        off = {name: error for name, error in facts.items() if name != "rotation_error" and error > MAX_STEPS_OFF}
-        if off or angle > MAX_ANGLE:
+        errors = quantization_errors(displayed_gaussians(scene), world["splats"], gaussians)
+        limits = dict.fromkeys(errors, MAX_STEPS_OFF) | {"rotation_error": MAX_ANGLE}
+        wrong = [f"{name} {error:.2g}" for name, error in errors.items() if not error <= limits[name]]
+        if wrong:
             raise ExportError(
-                f"the page does not hold the scene: {off or angle} off", hint="free some disk space and export again"
+                f"the page reads back wrong: {', '.join(wrong)}", hint=f"check the disk and write it again ({path})"
             )
         progress(2, 2)
-        return {"gaussians": float(len(gaussians)), "bytes": float(path.stat().st_size), **facts}
+        return {"gaussians": float(len(gaussians)), "bytes": float(path.stat().st_size), **errors}
 
 
-def shown_gaussians(scene: Scene) -> Gaussians:
-    """What a still page shows of a scene that may move: its first moment."""
+def displayed_gaussians(scene: Scene) -> Gaussians:
+    """Return the Gaussians that the page shows: those of a moving scene at its first keyframe."""
     return scene.gaussians if scene.motion is None else scene.at(float(scene.motion.key_times[0]))
 
 
 def world_html(scene: Scene, *, title: str) -> str:
-    """The page, the same text for the same scene and title."""
-    header, payload = pack(shown_gaussians(scene))
+    """Return the text of the page, which depends only on the scene and the title."""
+    header, payload = pack(displayed_gaussians(scene))
     red, green, blue = (round(255 * channel) for channel in scene.background)
-    light = scene.is_object and 0.299 * red + 0.587 * green + 0.114 * blue > 150
+    is_light = scene.is_object and 0.299 * red + 0.587 * green + 0.114 * blue > 150
     parts = {
         "title": html.escape(title),
         "count": f"{header['count']:,}",
         "idle": "Rotate" if scene.is_object else "Sway",
-        "tone": "light" if light else "dark",
+        "tone": "light" if is_light else "dark",
         "background": f"rgb({red} {green} {blue})",
         "style": _static("page.css"),
         "script": "\n".join(_static(name) for name in SCRIPTS),
         "sort_worker": _static("sort_worker.js"),
-        "world": _json_in_html(_world(scene, header)),
+        "world": _json_in_html(_describe(scene, header)),
         "splats": base64.b64encode(zlib.compress(payload, 9)).decode("ascii"),
     }
-    # One pass, so that a marker inside a title is text and stays text.
+    # In a single pass, so that a marker inside the title is not replaced.
     return re.sub("@@([a-z_]+)@@", lambda marker: parts[marker[1]], _static("page.html"))
 
 
 def read_world_html(text: str) -> tuple[dict, Gaussians]:
-    """What a page holds: its facts about the world, and the Gaussians.
+    """Return the description of the world and the Gaussians that a page contains.
 
     Raises ExportError when the text is not a world page.
     """
@@ -104,65 +108,63 @@ def read_world_html(text: str) -> tuple[dict, Gaussians]:
         raise ExportError(f"not a world page: {error}", hint="export the page again") from error
 
 
-def packing_errors(wanted: Gaussians, header: dict, found: Gaussians) -> dict[str, float]:
-    """Largest difference of each field in quantisation steps, and of the rotations in radians.
+def quantization_errors(expected: Gaussians, header: dict, found: Gaussians) -> dict[str, float]:
+    """Return the maximum error of each field in quantization steps, of the rotations in radians.
 
-    Raises ExportError when the numbers of Gaussians or of coefficients differ.
+    Raises ExportError when the numbers of Gaussians or of SH coefficients differ.
     """
-    if wanted.sh.shape != found.sh.shape:
+    if expected.sh.shape != found.sh.shape:
         raise ExportError(
-            f"the page holds Gaussians of shape {found.sh.shape}, needs {wanted.sh.shape}", hint="export the page again"
+            f"the page holds Gaussians of shape {found.sh.shape}, needs {expected.sh.shape}",
+            hint="export the page again",
         )
     table = {entry["name"]: entry for entry in header["fields"]}
 
     def steps_off(name: str, a: np.ndarray, b: np.ndarray) -> float:
         entry = table[name]
         steps = (np.array(entry["high"]) - np.array(entry["low"])) / (256 ** entry["bytes"] - 1)
-        # What float32 cannot tell apart is no error, and where all values are equal there are no steps.
+        # Rounding to float32 is no error, and where all values are equal there are no steps.
         off = np.maximum(np.abs(a.astype(np.float64) - b) - np.spacing(np.abs(b)), 0)
         return float((off / np.where(steps > 0, steps, 1)).max(initial=0))
 
     errors = {
-        "means_error": steps_off("means", wanted.means, found.means),
-        "log_scales_error": steps_off("log_scales", wanted.log_scales, found.log_scales),
-        "opacities_error": float(np.abs(wanted.opacities - found.opacities).max(initial=0) * 255),
-        "sh_first_error": steps_off("sh_first", wanted.sh[:, 0], found.sh[:, 0]),
+        "means_error": steps_off("means", expected.means, found.means),
+        "log_scales_error": steps_off("log_scales", expected.log_scales, found.log_scales),
+        "opacities_error": float(np.abs(expected.opacities - found.opacities).max(initial=0) * 255),
+        "sh_first_error": steps_off("sh_first", expected.sh[:, 0], found.sh[:, 0]),
     }
     if "sh_rest" in table:
         high = np.array(table["sh_rest"]["high"]).reshape(-1, 3)
         root_a, root_b = (
             np.sign(sh) * np.sqrt(np.abs(sh) / np.where(high > 0, high, 1))
-            for sh in (wanted.sh[:, 1:], found.sh[:, 1:])
+            for sh in (expected.sh[:, 1:], found.sh[:, 1:])
         )
         errors["sh_rest_error"] = float(np.abs(root_a - root_b).max(initial=0) * SQUARE_LEVELS)
-    return {**errors, "rotation_error": _largest_angle(wanted.quats, found.quats)}
+    return {**errors, "rotation_error": _max_angle(expected.quats, found.quats)}
 
 
 def sway_ranges(cameras: Cameras) -> dict[str, list[float]]:
-    """How far the viewer may swing about the origin from the first camera, by where the others were.
+    """Return how far the viewer may sway about the origin, as [minimum, maximum] of yaw and pitch in radians.
 
-    Yaw and pitch as [lowest, highest] in radians, relative to the first camera.
+    Both are relative to the first camera and depend on where the other cameras were.
     """
     to_origin = -cameras.centers_in_world.astype(np.float64)
     distances = np.linalg.norm(to_origin, axis=1)
-    # A camera that walked up to the origin or past it says nothing about looking from the side.
+    # A camera that came close to the origin or passed it says nothing about views from the side.
     around = to_origin[distances > 0.3 * max(distances[0], 1e-6)]
     ranges = {}
     yaw = np.arctan2(around[:, 0], around[:, 2])
     pitch = np.arcsin(-around[:, 1] / np.linalg.norm(around, axis=1))
     for name, angles in {"yaw": yaw, "pitch": pitch}.items():
         relative = (angles - angles[0] + np.pi) % (2 * np.pi) - np.pi if len(angles) else np.zeros(1)
-        least, most = SWAY_RANGES[name]
-        low, high = (
-            np.clip(-SWAY_SHARE * relative.min(), least, most),
-            np.clip(SWAY_SHARE * relative.max(), least, most),
-        )
+        limits = SWAY_LIMITS[name]
+        low, high = (np.clip(SWAY_FRACTION * end, *limits) for end in (-relative.min(), relative.max()))
         ranges[name] = [-round(float(low), 4), round(float(high), 4)]
     return ranges
 
 
-def _world(scene: Scene, header: dict) -> dict:
-    """What the page's script must know beside the numbers of the Gaussians."""
+def _describe(scene: Scene, header: dict) -> dict:
+    """Return what the page's script has to know besides the Gaussians."""
     pose, intrinsics = scene.cameras.world_from_cam[0], scene.cameras.intrinsics[0]
     camera = {
         "rotation": pose[:3, :3].ravel().tolist(),
@@ -174,30 +176,35 @@ def _world(scene: Scene, header: dict) -> dict:
         "width": scene.cameras.width,
         "height": scene.cameras.height,
     }
-    about = {"background": list(scene.background), "is_object": scene.is_object, "sway": sway_ranges(scene.cameras)}
-    return {**about, "camera": camera, "splats": header}
+    return {
+        "background": list(scene.background),
+        "is_object": scene.is_object,
+        "sway": sway_ranges(scene.cameras),
+        "camera": camera,
+        "splats": header,
+    }
 
 
-def _largest_angle(a: np.ndarray, b: np.ndarray) -> float:
-    """Largest angle between two lists of rotations in radians."""
-    turns = matrix_from_quat(a.astype(np.float64)).transpose(0, 2, 1) @ matrix_from_quat(b.astype(np.float64))
-    # The chord is exact for small angles, where the arc cosine of the trace is not.
-    chord = np.linalg.norm(turns - np.eye(3), axis=(1, 2)) / np.sqrt(2)
+def _max_angle(a: np.ndarray, b: np.ndarray) -> float:
+    """Return the maximum angle in radians between quaternions a and b [N, 4]."""
+    rotations = matrix_from_quat(a.astype(np.float64)).transpose(0, 2, 1) @ matrix_from_quat(b.astype(np.float64))
+    # Unlike the arc cosine of the trace, the chord is precise for small angles.
+    chord = np.linalg.norm(rotations - np.eye(3), axis=(1, 2)) / np.sqrt(2)
     return float(2 * np.arcsin(np.minimum(chord / 2, 1)).max(initial=0))
 
 
 def _json_in_html(value: dict) -> str:
-    """JSON that cannot end the script element it stands in."""
+    """Return JSON that cannot close the script element that contains it."""
     return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _static(name: str) -> str:
-    """Text of a file in viewer/static, also out of a wheel."""
+    """Return the text of a file in viewer/static."""
     return files("img2world.viewer").joinpath("static", name).read_text(encoding="utf-8").rstrip("\n")
 
 
 class _ScriptReader(HTMLParser):
-    """Collects the text of the script elements that have an id."""
+    """Collects the text of script elements by their id."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,17 +1,17 @@
-"""The compact form of Gaussians inside a world page. This file is the only description of it.
+"""The compact form of Gaussians inside a world page, specified here.
 
-A header (JSON) names the fields; static/splat_data.js reads that table and knows the two kinds of number below.
-The payload holds, for each field, each component and each byte of it (lowest first), one plane of N
-bytes: equal bytes lie together, which deflates better than one record a Gaussian.
+A JSON header lists the fields; viewer/static/splat_data.js reads that list and implements the two encodings below.
+The payload holds, for each field, each component and each of its bytes (least significant first), one plane of N bytes:
+similar bytes lie next to each other and deflate better than one record per Gaussian.
 
 - linear: value = low + q / (2^bits - 1) * (high - low).
 - signed_square: t = (q - 127) / 127, value = high * t * |t|: fine near zero, yet one large
   coefficient does not coarsen all the others.
 
-The fields: means, log_scales, opacities (0 to 1), turns, sh_first (the constant coefficients) and, above
-degree 0, sh_rest (basis-major, rgb together). Turns are rotations as modified Rodrigues parameters,
-(x y z) / (1 + w) with w >= 0 (Marandi and Modi, "A preferred coordinate system", 1987): three numbers
-between -1 and 1 that are smooth and evenly precise, where three of the four quaternion parts are not.
+The fields are means, log_scales, opacities (0 to 1), turns, sh_first (the constant coefficients) and, above degree 0,
+sh_rest (basis-major, rgb together). Turns are rotations as modified Rodrigues parameters (x y z) / (1 + w) with w >= 0
+(Marandi and Modi 1987, "A preferred coordinate system and the associated orientation representation in attitude
+dynamics"): three smooth numbers between -1 and 1 of even precision, unlike three of the four quaternion components.
 """
 
 import numpy as np
@@ -27,19 +27,19 @@ SQUARE_LEVELS = 127
 
 
 def pack(gaussians: Gaussians) -> tuple[dict, bytes]:
-    """Header and payload of Gaussians. The header holds JSON values only."""
+    """Return the header, which holds JSON values only, and the payload."""
     count, bases = gaussians.sh.shape[:2]
     opacities = gaussians.opacities[:, None]
     fields = [
-        # 24 bits keep a hundredth of a pixel even when a few Gaussians lie a thousand units away.
-        _linear("means", gaussians.means, 3),
-        _linear("log_scales", gaussians.log_scales, 2),
-        _linear("opacities", opacities, 1, low=np.zeros(1), high=np.ones(1)),
-        _linear("turns", _turns_from_quats(gaussians.quats), 2, low=-np.ones(3), high=np.ones(3)),
-        _linear("sh_first", gaussians.sh[:, 0], 2),
+        # 24 bits keep a hundredth of a pixel even if a few Gaussians are a thousand units away.
+        _encode_linear("means", gaussians.means, 3),
+        _encode_linear("log_scales", gaussians.log_scales, 2),
+        _encode_linear("opacities", opacities, 1, low=np.zeros(1), high=np.ones(1)),
+        _encode_linear("turns", _rodrigues_from_quats(gaussians.quats), 2, low=-np.ones(3), high=np.ones(3)),
+        _encode_linear("sh_first", gaussians.sh[:, 0], 2),
     ]
     if bases > 1:
-        fields.append(_signed_square("sh_rest", gaussians.sh[:, 1:].reshape(count, 3 * (bases - 1))))
+        fields.append(_encode_signed_square("sh_rest", gaussians.sh[:, 1:].reshape(count, 3 * (bases - 1))))
     table, planes, offset = [], [], 0
     for entry, integers in fields:
         table.append({**entry, "offset": offset})
@@ -50,23 +50,23 @@ def pack(gaussians: Gaussians) -> tuple[dict, bytes]:
 
 
 def unpack(header: dict, payload: bytes) -> Gaussians:
-    """The Gaussians that a payload stands for.
+    """Return the Gaussians of a header and payload.
 
-    Raises ValueError when the header is of another format or the payload has the wrong length.
+    Raises ValueError when the format or version is another one or the payload has the wrong length.
     """
     if (header["format"], header["version"]) != (FORMAT, VERSION) or len(payload) != header["bytes"]:
         raise ValueError(f"{header['format']} {header['version']} with {len(payload)} of {header['bytes']} bytes")
     values = {}
     for entry in header["fields"]:
         integers = _integers(payload, entry, header["count"])
-        values[entry["name"]] = UNPACKERS[entry["kind"]](integers, entry)
+        values[entry["name"]] = DECODERS[entry["kind"]](integers, entry)
     opacities = values["opacities"][:, 0].astype(np.float64)
     first, rest = values["sh_first"], values.get("sh_rest", np.zeros((header["count"], 0)))
-    # Fully clear or opaque has no finite logit; the middle of the last step stands for it.
+    # 0 and 1 have no finite logit, so the middle of the outermost step stands for them.
     inside = np.clip(opacities, 0.25 / 255, 1 - 0.25 / 255)
     return Gaussians(
         means=values["means"].astype(np.float32),
-        quats=_quats_from_turns(values["turns"]).astype(np.float32),
+        quats=_quats_from_rodrigues(values["turns"]).astype(np.float32),
         log_scales=values["log_scales"].astype(np.float32),
         logit_opacities=np.log(inside / (1 - inside)).astype(np.float32),
         sh=np.concatenate([first, rest], 1)
@@ -75,19 +75,22 @@ def unpack(header: dict, payload: bytes) -> Gaussians:
     )
 
 
-def _linear(
+def _encode_linear(
     name: str,
     values: Float[np.ndarray, "N C"],
     width: int,
     low: np.ndarray | None = None,
     high: np.ndarray | None = None,
 ) -> tuple[dict, Integer[np.ndarray, "N C"]]:
-    """Table entry and integers of evenly spaced steps between the bounds of each component."""
+    """Return the header entry and the integers of a linear field of `width` bytes.
+
+    The bounds of each component default to its minimum and maximum.
+    """
     levels = 256**width - 1
     if low is None or high is None:
-        # An empty scene has no bounds; any will do.
-        nothing = np.zeros(values.shape[1])
-        low, high = (values.min(0), values.max(0)) if len(values) else (nothing, nothing)
+        # An empty array has no minimum; any bounds will do.
+        zeros = np.zeros(values.shape[1])
+        low, high = (values.min(0), values.max(0)) if len(values) else (zeros, zeros)
     low, high = np.asarray(low, np.float64), np.asarray(high, np.float64)
     extent = np.where(high > low, high - low, 1.0)
     integers = np.rint((values.astype(np.float64) - low) / extent * levels).astype(np.uint32)
@@ -95,52 +98,52 @@ def _linear(
     return {**entry, "low": low.tolist(), "high": high.tolist()}, integers
 
 
-def _from_linear(integers: Integer[np.ndarray, "N C"], entry: dict) -> np.ndarray:
-    """Values of evenly spaced steps."""
+def _decode_linear(integers: Integer[np.ndarray, "N C"], entry: dict) -> np.ndarray:
+    """Decode a linear field."""
     low, high = np.array(entry["low"]), np.array(entry["high"])
     return low + integers / (256 ** entry["bytes"] - 1) * (high - low)
 
 
-def _signed_square(name: str, values: Float32[np.ndarray, "N C"]) -> tuple[dict, Integer[np.ndarray, "N C"]]:
-    """Table entry and integers of steps that grow with the distance from zero."""
+def _encode_signed_square(name: str, values: Float32[np.ndarray, "N C"]) -> tuple[dict, Integer[np.ndarray, "N C"]]:
+    """Return the header entry and the integers of a signed_square field."""
     high = np.abs(values).max(0, initial=0).astype(np.float64)
-    share = values / np.where(high > 0, high, 1.0)
-    integers = np.rint(np.sign(share) * np.sqrt(np.abs(share)) * SQUARE_LEVELS) + SQUARE_LEVELS
+    ratio = values / np.where(high > 0, high, 1.0)
+    integers = np.rint(np.sign(ratio) * np.sqrt(np.abs(ratio)) * SQUARE_LEVELS) + SQUARE_LEVELS
     entry = {"name": name, "kind": "signed_square", "components": values.shape[1], "bytes": 1}
     return {**entry, "high": high.tolist()}, integers.astype(np.uint32)
 
 
-def _from_signed_square(integers: Integer[np.ndarray, "N C"], entry: dict) -> np.ndarray:
-    """Values of steps that grow with the distance from zero."""
-    share = (integers.astype(np.float64) - SQUARE_LEVELS) / SQUARE_LEVELS
-    return np.array(entry["high"]) * share * np.abs(share)
+def _decode_signed_square(integers: Integer[np.ndarray, "N C"], entry: dict) -> np.ndarray:
+    """Decode a signed_square field."""
+    root = (integers.astype(np.float64) - SQUARE_LEVELS) / SQUARE_LEVELS
+    return np.array(entry["high"]) * root * np.abs(root)
 
 
-def _turns_from_quats(quats: Float32[np.ndarray, "N 4"]) -> Float64[np.ndarray, "N 3"]:
-    """Modified Rodrigues parameters of wxyz quaternions of any length."""
+def _rodrigues_from_quats(quats: Float32[np.ndarray, "N 4"]) -> Float64[np.ndarray, "N 3"]:
+    """Convert wxyz quaternions of any length to modified Rodrigues parameters."""
     unit = quats / np.linalg.norm(quats.astype(np.float64), axis=1, keepdims=True)
-    # A quaternion and its negative are the same rotation; the one with w >= 0 keeps the numbers within 1.
+    # q and -q are the same rotation; the one with w >= 0 has parameters between -1 and 1.
     unit = np.where(unit[:, :1] < 0, -unit, unit)
     return unit[:, 1:] / (1 + unit[:, :1])
 
 
-def _quats_from_turns(turns: Float64[np.ndarray, "N 3"]) -> Float64[np.ndarray, "N 4"]:
-    """Unit wxyz quaternions of modified Rodrigues parameters."""
-    square = (turns**2).sum(1, keepdims=True)
-    return np.concatenate([1 - square, 2 * turns], 1) / (1 + square)
+def _quats_from_rodrigues(parameters: Float64[np.ndarray, "N 3"]) -> Float64[np.ndarray, "N 4"]:
+    """Convert modified Rodrigues parameters to unit wxyz quaternions."""
+    square = (parameters**2).sum(1, keepdims=True)
+    return np.concatenate([1 - square, 2 * parameters], 1) / (1 + square)
 
 
-UNPACKERS = {"linear": _from_linear, "signed_square": _from_signed_square}
+DECODERS = {"linear": _decode_linear, "signed_square": _decode_signed_square}
 
 
 def _planes(integers: Integer[np.ndarray, "N C"], width: int) -> bytes:
-    """The bytes of each component, lowest plane first."""
+    """Return the byte planes of each component, least significant first."""
     little = np.ascontiguousarray(integers.astype("<u4")).view(np.uint8).reshape(*integers.shape, 4)
     return np.ascontiguousarray(little[:, :, :width].transpose(1, 2, 0)).tobytes()
 
 
 def _integers(payload: bytes, entry: dict, count: int) -> Integer[np.ndarray, "N C"]:
-    """The integers of one field."""
+    """Return the integers of one field."""
     shape = (entry["components"], entry["bytes"], count)
     planes = np.frombuffer(payload, np.uint8, np.prod(shape, dtype=int), entry["offset"]).reshape(shape)
     shifts = 8 * np.arange(entry["bytes"], dtype=np.uint32)

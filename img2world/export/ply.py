@@ -1,8 +1,8 @@
-"""Gaussians as the PLY file of the 3D Gaussian splatting reference code, which nearly every viewer opens.
+"""Gaussians as a PLY file in the layout of the 3D Gaussian splatting reference code.
 
-The file keeps our world axes (+Y down): they are those of COLMAP, which the reference code trains in,
-and viewers of this format turn it upright themselves. Source of the layout: Kerbl et al. 2023,
-github.com/graphdeco-inria/gaussian-splatting, `GaussianModel.save_ply`.
+The file keeps our world axes (+Y down), which are those of COLMAP and of the reference code; viewers of this format
+turn it upright themselves. Source of the layout: Kerbl et al. 2023, github.com/graphdeco-inria/gaussian-splatting,
+`GaussianModel.save_ply`.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ import numpy as np
 from img2world.core.errors import ExportError
 from img2world.core.gaussians import Gaussians
 from img2world.core.metric import gaussians_in_metres
-from img2world.core.ply import write_ply
+from img2world.core.ply import read_ply, write_ply
 from img2world.core.progress import Progress, silent
 from img2world.core.scene import Scene
 from img2world.core.views import Views
@@ -24,18 +24,18 @@ FULL_BASES = 16
 
 @dataclass(frozen=True, kw_only=True)
 class PlyExport:
-    """scene.ply: every number of every Gaussian, as 3DGS viewers and engines read it."""
+    """scene.ply: all parameters of all Gaussians, as 3DGS viewers and engines read them."""
 
     full_sh: bool = False
-    """Write 45 f_rest columns, zero where the scene has fewer, for engines that read only rows of 62 floats. Converters
-    take the zeros for colours and need minutes for them."""
+    """Pad f_rest to 45 columns with zeros, for engines that read only rows of 62 floats. Converters take the zeros for
+    colours and spend minutes on them."""
 
     filename: ClassVar[str] = "scene.ply"
 
     def write(self, scene: Scene, views: Views, path: Path, *, progress: Progress = silent) -> dict[str, float]:
-        """Write a PLY of the scene at time 0 and compare each column with what trimesh reads.
+        """Write a PLY of the scene at time 0, in metres where its scale is known, and read it back.
 
-        Raises ExportError when the scene is empty or the file does not hold it.
+        Returns the number of Gaussians and of bytes. Raises ExportError when the scene is empty or the file differs.
         """
         gaussians = gaussians_in_metres(scene.at(0.0), scene.metres_per_unit)
         columns = columns_from_gaussians(gaussians, bases=FULL_BASES if self.full_sh else None)
@@ -47,9 +47,9 @@ class PlyExport:
 
 
 def columns_from_gaussians(gaussians: Gaussians, *, bases: int | None = None) -> dict[str, np.ndarray]:
-    """Columns of the PLY in the order of the reference code, with SH filled up by zeros to `bases`.
+    """Return the columns of the PLY in the order of the reference code, with SH zero-padded to `bases`.
 
-    Raises ExportError when there are none or a quaternion has no direction.
+    Raises ExportError when there are no Gaussians or a quaternion is zero.
     """
     count, own_bases = gaussians.sh.shape[:2]
     norms = np.linalg.norm(gaussians.quats, axis=1, keepdims=True)
@@ -58,7 +58,7 @@ def columns_from_gaussians(gaussians: Gaussians, *, bases: int | None = None) ->
             f"the scene has {count} Gaussians, {int((norms < 1e-12).sum())} of them without an orientation",
             hint="make the scene again with `img2world splat RUN`",
         )
-    # Not every viewer normalises, so the file holds unit quaternions.
+    # Not every viewer normalizes quaternions.
     quats = gaussians.quats / norms
     rest = np.zeros((count, 3, max(own_bases, bases or 0) - 1), np.float32)
     rest[:, :, : own_bases - 1] = gaussians.sh[:, 1:].transpose(0, 2, 1)
@@ -74,13 +74,10 @@ def columns_from_gaussians(gaussians: Gaussians, *, bases: int | None = None) ->
 
 
 def check_columns(columns: dict[str, np.ndarray], path: Path) -> None:
-    """Compare a written PLY with trimesh's reading of it, bit for bit. Raises ExportError when they differ."""
-    from trimesh.exchange.ply import load_ply
-
-    with path.open("rb") as file:
-        rows = load_ply(file)["metadata"]["_ply_raw"]["vertex"]["data"]
-    wrong = [name for name in columns if name not in rows.dtype.names or not np.array_equal(rows[name], columns[name])]
-    if wrong or len(rows.dtype.names) != len(columns):
+    """Compare a PLY file with the columns, bit for bit. Raises ExportError when they differ."""
+    found = read_ply(path)
+    wrong = [name for name in columns if name not in found or not np.array_equal(found[name], columns[name])]
+    if wrong or list(found) != list(columns):
         raise ExportError(
             f"the PLY file reads back wrong in {len(wrong)} of {len(columns)} columns: {', '.join(wrong[:5])}",
             hint=f"check the disk and write it again ({path})",

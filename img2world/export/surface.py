@@ -1,4 +1,4 @@
-"""A raw surface made fit for use: without crumbs, light enough, and coloured."""
+"""Clean-up, decimation and colours of an extracted surface."""
 
 from typing import NamedTuple
 
@@ -6,13 +6,10 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32
 
 from img2world.core.mesh import Mesh
-from img2world.export.volume import DepthViews, project_to_pixels
+from img2world.export.depth_maps import DepthMaps, surface_colors
 
 MIN_PART = 0.01
-"""Share of the whole area below which a separate part is taken for a floater."""
-
-SHARPNESS = 4
-"""Power of the cosine of incidence in the mean of colours: the view that looks straight on decides."""
+"""Fraction of the total area below which a separate part is dropped as a floater."""
 
 
 class Surface(NamedTuple):
@@ -23,7 +20,7 @@ class Surface(NamedTuple):
 
 
 def clean_surface(surface: Surface, *, solid: bool) -> Surface:
-    """Leave out faces without area and separate parts that are small; of a solid, also the cavities inside it."""
+    """Drop degenerate faces and small separate parts, and the cavities inside a solid."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
@@ -40,17 +37,17 @@ def clean_surface(surface: Surface, *, solid: bool) -> Surface:
     if solid:
         # The faces of a cavity look inwards, so its volume is negative.
         kept &= np.bincount(part, np.einsum("fi,fi->f", a, np.cross(b, c)), count) > 0
-    return without_unused(Surface(vertices, faces[kept[part]]))
+    return drop_unused_vertices(Surface(vertices, faces[kept[part]]))
 
 
-def without_unused(surface: Surface) -> Surface:
-    """The surface without vertices that no face has."""
+def drop_unused_vertices(surface: Surface) -> Surface:
+    """Drop the vertices that no face uses."""
     used, faces = np.unique(surface.faces, return_inverse=True)
     return Surface(surface.vertices[used], faces.reshape(-1, 3).astype(np.int32))
 
 
 def decimate(surface: Surface, max_faces: int) -> Surface:
-    """At most about `max_faces` faces of nearly the same shape (Garland and Heckbert 1997, quadric error).
+    """Simplify the surface to about `max_faces` faces by quadric error (Garland and Heckbert 1997).
 
     A closed surface stays closed.
     """
@@ -58,29 +55,29 @@ def decimate(surface: Surface, max_faces: int) -> Surface:
 
     if len(surface.faces) <= max_faces:
         return surface
-    # Centred and unit-sized: the library's thresholds are absolute.
+    # The library's thresholds are absolute, so the surface is centred and scaled to unit size.
     center, size = surface.vertices.mean(0), np.ptp(surface.vertices, axis=0).max()
     simplified = fast_simplification.simplify(
         (surface.vertices - center) / size, surface.faces, target_count=max_faces, agg=5
     )
     points, faces = simplified[0], simplified[1]
-    return with_separate_sheets(without_fins(Surface(points * size + center, faces.astype(np.int32))))
+    return split_nonmanifold(drop_double_faces(Surface(points * size + center, faces.astype(np.int32))))
 
 
-def without_fins(surface: Surface) -> Surface:
-    """The surface without faces that lie back to back on the same three vertices, as edge collapses leave them."""
+def drop_double_faces(surface: Surface) -> Surface:
+    """Drop faces that share all three vertices with another; edge collapses leave such pairs back to back."""
     _, group, sizes = np.unique(np.sort(surface.faces, axis=1), axis=0, return_inverse=True, return_counts=True)
     return Surface(surface.vertices, surface.faces[sizes[group.reshape(-1)] == 1])
 
 
-def with_separate_sheets(surface: Surface) -> Surface:
-    """The surface with a vertex of its own for each sheet, where several meet in an edge or a vertex."""
+def split_nonmanifold(surface: Surface) -> Surface:
+    """Duplicate the vertices of edges and vertices where several sheets meet, one copy for each sheet."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
     faces = surface.faces
     corners = np.arange(faces.size).reshape(-1, 3)
-    # The two ends of all edges as vertices and as corners, [3F, 2], the lower vertex first.
+    # The ends of all edges as vertices and as corners, [3F, 2], the lower vertex first.
     ends = np.stack([faces, np.roll(faces, -1, 1)], -1).reshape(-1, 2)
     end_corners = np.stack([corners, np.roll(corners, -1, 1)], -1).reshape(-1, 2)
     order = np.argsort(ends, axis=1)
@@ -88,7 +85,7 @@ def with_separate_sheets(surface: Surface) -> Surface:
     by_edge = np.lexsort(ends.T[::-1])
     ends, end_corners = ends[by_edge], end_corners[by_edge]
     _, starts, sizes = np.unique(ends, axis=0, return_index=True, return_counts=True)
-    pairs = starts[sizes == 2]  # an edge of more faces joins nothing, so the sheets come apart there
+    pairs = starts[sizes == 2]  # edges of more than two faces connect nothing, so the sheets come apart there
     first, second = end_corners[pairs].reshape(-1), end_corners[pairs + 1].reshape(-1)
     links = coo_matrix((np.ones(len(first), bool), (first, second)), shape=(faces.size,) * 2)
     count, labels = connected_components(links, directed=False)
@@ -97,69 +94,48 @@ def with_separate_sheets(surface: Surface) -> Surface:
     return Surface(vertices, labels.reshape(-1, 3).astype(np.int32))
 
 
-def face_normals(surface: Surface) -> Float64[np.ndarray, "F 3"]:
-    """Unit normals, zero where a face has no area."""
-    a, b, c = (surface.vertices[surface.faces[:, corner]] for corner in range(3))
-    normals = np.cross(b - a, c - a)
-    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)
+def vertex_normals(surface: Surface) -> Float64[np.ndarray, "M 3"]:
+    """Return unit normals, the area-weighted mean over adjacent faces; +Y where there is none."""
+    from trimesh.geometry import mean_vertex_normals
+    from trimesh.triangles import cross
+
+    triangles = surface.vertices.astype(np.float64)[surface.faces]
+    normals = mean_vertex_normals(len(surface.vertices), surface.faces, cross(triangles))
+    return np.where(np.linalg.norm(normals, axis=1, keepdims=True) > 0.5, normals, [0.0, 1.0, 0.0])
 
 
-def vertex_normals(vertices: Float32[np.ndarray, "M 3"], faces: Int32[np.ndarray, "F 3"]) -> Float32[np.ndarray, "M 3"]:
-    """Unit normals in the world, the mean of the faces' weighted by their areas; +Y where there is no face."""
-    corners = vertices.astype(np.float64)[faces]  # [F, 3, 3]
-    scaled = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    sums = np.zeros((len(vertices), 3))
-    for axis in range(3):
-        for corner in range(3):
-            sums[:, axis] += np.bincount(faces[:, corner], scaled[:, axis], len(sums))
-    lengths = np.linalg.norm(sums, axis=1, keepdims=True)
-    return np.where(lengths > 1e-20, sums / np.maximum(lengths, 1e-20), [0, 1, 0]).astype(np.float32)
+def color_surface(surface: Surface, maps: DepthMaps, tolerance: Float32[np.ndarray, "M"]) -> Mesh:
+    """Colour the vertices from the views that see them; an unseen vertex gets the colour of the nearest seen one."""
+    colors, weights = surface_colors(surface.vertices, vertex_normals(surface), tolerance, maps)
+    colors = _fill_unseen(colors, weights > 1e-4, surface)
+    return Mesh(
+        vertices=surface.vertices.astype(np.float32),
+        faces=surface.faces,
+        colors=np.round(255 * colors.clip(0, 1)).astype(np.uint8),
+    )
 
 
-def color_surface(surface: Surface, views: DepthViews, tolerance: Float32[np.ndarray, "M"]) -> Mesh:
-    """The surface with colours from the views that see a vertex, within `tolerance` of the surface it sees.
-
-    The views that look at it most straight on decide. A vertex that none sees is as the nearest that one does.
-    """
-    vertices = surface.vertices.astype(np.float32)
-    normals = vertex_normals(vertices, surface.faces)
-    axes = np.ascontiguousarray(surface.vertices.T, np.float32)
-    sums, weights = np.zeros((len(normals), 3), np.float32), np.zeros(len(normals), np.float32)
-    for i in range(len(views)):
-        pixels, _ = project_to_pixels(axes, views.cameras, i)
-        padded = np.pad(views.rgb[i], ((1, 1), (1, 1), (0, 0))).reshape(-1, 3)
-        seen = np.abs(views.distance_behind(axes, i)) < tolerance
-        rays = views.cameras.centers_in_world[i] - surface.vertices
-        cosines = np.einsum("mi,mi->m", rays, normals) / np.linalg.norm(rays, axis=1)
-        weight = views.weights[i] * seen * cosines.clip(0, 1).astype(np.float32) ** SHARPNESS
-        sums += weight[:, None] * padded[pixels]
-        weights += weight
-    known = weights > 1e-4
-    colors = _spread(sums / np.maximum(weights, 1e-9)[:, None], known, surface)
-    return Mesh(vertices=vertices, faces=surface.faces, colors=np.round(255 * colors.clip(0, 1)).astype(np.uint8))
-
-
-def _spread(
-    colors: Float32[np.ndarray, "M 3"], known: Bool[np.ndarray, "M"], surface: Surface
+def _fill_unseen(
+    colors: Float32[np.ndarray, "M 3"], seen: Bool[np.ndarray, "M"], surface: Surface
 ) -> Float32[np.ndarray, "M 3"]:
-    """Known colours, and elsewhere that of the nearest known vertex."""
+    """Give vertices that are not seen the colour of the nearest one that is."""
     from scipy.spatial import KDTree
 
-    if known.all() or not known.any():
+    if seen.all() or not seen.any():
         return colors
-    _, nearest = KDTree(surface.vertices[known]).query(surface.vertices[~known])
+    _, nearest = KDTree(surface.vertices[seen]).query(surface.vertices[~seen])
     colors = colors.copy()
-    colors[~known] = colors[known][nearest]
+    colors[~seen] = colors[seen][nearest]
     return colors
 
 
-def surface_facts(mesh: Mesh) -> dict[str, float]:
-    """Counts, and whether every edge has exactly two faces that agree on the outside."""
+def mesh_statistics(mesh: Mesh) -> dict[str, float]:
+    """Count vertices and faces; `watertight` is 1 when each edge has two faces of consistent winding."""
     import trimesh
 
-    solid = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+    checked = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
     return {
         "vertices": float(len(mesh.vertices)),
         "faces": float(len(mesh.faces)),
-        "watertight": float(solid.is_watertight and solid.is_winding_consistent),
+        "watertight": float(checked.is_watertight and checked.is_winding_consistent),
     }

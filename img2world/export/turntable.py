@@ -1,11 +1,12 @@
-"""A short film of the scene: once around an object, or there and back along a scene's own path."""
+"""A short looping video: once around an object, or back and forth along a scene's own camera path."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float64, UInt8
+from jaxtyping import Float32, Float64, UInt8
 
 from img2world.core.camera_paths import interpolate, orbit
 from img2world.core.cameras import Cameras
@@ -16,32 +17,36 @@ from img2world.core.scene import Scene
 from img2world.core.views import Views
 from img2world.export.mp4 import write_mp4
 from img2world.export.viewpoints import opaque_extent
-from img2world.render import render
+from img2world.render import render_each
 
 DENSITY = 40
-"""Places on the path per frame, from which the eased frames are taken."""
+"""Interpolated cameras per frame, from which the frames of an eased motion are picked."""
 
 SMOOTHING = 0.03
-"""Standard deviation, as a share of the path, over which estimated cameras are smoothed."""
+"""Standard deviation of the smoothing of estimated cameras, as a fraction of the path."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TurntableExport:
-    """turntable.mp4: a loop that shows the scene from where it is known to look right."""
+    """turntable.mp4: a looping video from cameras near those that the scene was made from."""
 
     seconds: float = 5.0
     fps: float = 24.0
     size: int = 512
     """Pixels on the long side."""
     elevation_deg: float = 12.0
-    """How high above an object the camera goes around it."""
+    """Elevation of the camera's circle around an object."""
     crf: int = 18
-    """Quality of H.264, 0 (lossless) to 51."""
+    """H.264 constant rate factor, 0 (lossless) to 51."""
 
     filename: ClassVar[str] = "turntable.mp4"
 
     def write(self, scene: Scene, views: Views, path: Path, *, progress: Progress = silent) -> dict[str, float]:
-        """Render and write the film, and check what it decodes to. Raises ExportError when that is wrong."""
+        """Render, write and decode the video.
+
+        Returns the figures of `write_mp4`. Raises ExportError when an option is out of range or the video reads back
+        wrong.
+        """
         num_frames = round(self.seconds * self.fps)
         if num_frames < 2 or self.size < 16 or not -80 <= self.elevation_deg <= 80:
             raise ExportError(
@@ -49,10 +54,11 @@ class TurntableExport:
                 hint="needs two or more frames of 16 or more pixels, and an elevation of -80 to 80 degrees",
             )
         cameras = self.object_path(scene, num_frames) if scene.is_object else self.scene_path(scene, num_frames)
-        return write_mp4(draw(scene, cameras, self.fps, progress=progress), path, self.fps, crf=self.crf)
+        frames = render_frames(scene, cameras, self.fps, progress=progress)
+        return write_mp4(frames, path, self.fps, crf=self.crf)
 
     def object_path(self, scene: Scene, num_frames: int) -> Cameras:
-        """A closed circle around the middle of the object, as far away as shows all of it."""
+        """Return a closed circle around the centre of the object, at a distance that shows all of it."""
         extent = opaque_extent(scene.at(0.0))
         first = _resized(scene.cameras.select([0]), self.size)
         focal, half = first.intrinsics[0, 0, 0], min(first.width, first.height) / 2
@@ -64,7 +70,7 @@ class TurntableExport:
         return replace(first, world_from_cam=poses, intrinsics=intrinsics)
 
     def scene_path(self, scene: Scene, num_frames: int) -> Cameras:
-        """A smooth way through the scene's cameras: a round if they close one, else there and back."""
+        """Return a smooth path through the scene's cameras: a loop if they form one, otherwise back and forth."""
         cameras = _resized(scene.cameras, self.size)
         lengths = np.linalg.norm(np.diff(cameras.centers_in_world, axis=0), axis=1)
         gap = np.linalg.norm(cameras.centers_in_world[-1] - cameras.centers_in_world[0])
@@ -72,22 +78,22 @@ class TurntableExport:
         if closed:
             cameras = cameras.select([*range(len(cameras)), 0])
         path = interpolate(cameras, DENSITY * num_frames)
-        # Cameras that stand unevenly must not make the film hurry and dawdle.
-        path = at_shares(path, np.linspace(0, 1, len(path)))
-        path = smoothed(path, closed=closed)
-        share = np.arange(num_frames) / num_frames
-        # Cosine easing stands still for a moment at both ends, so that the turn is not a jolt.
-        return at_shares(path, share if closed else 0.5 - 0.5 * np.cos(2 * np.pi * share))
+        # The speed of the motion must not vary with the spacing of the cameras.
+        path = pick_at(path, np.linspace(0, 1, len(path)))
+        path = smooth_path(path, closed=closed)
+        fractions = np.arange(num_frames) / num_frames
+        # Cosine easing slows down at both ends, so that the reversal is not a jolt.
+        return pick_at(path, fractions if closed else 0.5 - 0.5 * np.cos(2 * np.pi * fractions))
 
 
-def at_shares(path: Cameras, shares: Float64[np.ndarray, "S"]) -> Cameras:
-    """The places at shares, 0 to 1, of the way."""
-    lengths = travelled(path)
-    return path.select(np.round(np.interp(shares * lengths[-1], lengths, np.arange(len(path)))).astype(int))
+def pick_at(path: Cameras, fractions: Float64[np.ndarray, "S"]) -> Cameras:
+    """Return the cameras nearest to fractions, 0 to 1, of the length of the path."""
+    lengths = arc_lengths(path)
+    return path.select(np.round(np.interp(fractions * lengths[-1], lengths, np.arange(len(path)))).astype(int))
 
 
-def travelled(path: Cameras) -> Float64[np.ndarray, "V"]:
-    """How far the camera has come at each place, in world units and radians together, rising."""
+def arc_lengths(path: Cameras) -> Float64[np.ndarray, "V"]:
+    """Return the strictly increasing length of the path up to each camera, in world units plus radians."""
     poses = path.world_from_cam.astype(np.float64)
     moves = np.linalg.norm(np.diff(poses[:, :3, 3], axis=0), axis=1)
     # The Frobenius norm of a difference of rotations is sqrt(2) times its angle, for small ones.
@@ -95,13 +101,13 @@ def travelled(path: Cameras) -> Float64[np.ndarray, "V"]:
     return np.concatenate([[0.0], np.cumsum(moves + INPUT_DISTANCE * turns + 1e-9)])
 
 
-def smoothed(path: Cameras, *, closed: bool) -> Cameras:
-    """The path without the kinks and tremble of the cameras it was laid through."""
+def smooth_path(path: Cameras, *, closed: bool) -> Cameras:
+    """Remove the kinks and jitter of the cameras that the path was interpolated from."""
     from scipy.ndimage import gaussian_filter1d
 
     sigma, mode = SMOOTHING * len(path), "wrap" if closed else "nearest"
     poses = gaussian_filter1d(path.world_from_cam.astype(np.float64), sigma, axis=0, mode=mode)
-    # The rotation nearest to a mean of rotations is its polar factor.
+    # The rotation closest to a mean of rotations is its polar factor.
     u, _, vt = np.linalg.svd(poses[:, :3, :3])
     u[:, :, 2] *= np.linalg.det(u @ vt)[:, None]
     poses[:, :3, :3] = u @ vt
@@ -109,18 +115,31 @@ def smoothed(path: Cameras, *, closed: bool) -> Cameras:
 
 
 def _resized(cameras: Cameras, size: int) -> Cameras:
-    """The cameras with pictures of even sides, the longer of about `size` pixels."""
+    """Return the cameras with images of even sides, the longer of about `size` pixels."""
     scale = size / max(cameras.width, cameras.height)
     return cameras.resized(*(max(2 * round(side * scale / 2), 2) for side in (cameras.width, cameras.height)))
 
 
-def draw(scene: Scene, cameras: Cameras, fps: float, *, progress: Progress = silent) -> UInt8[np.ndarray, "V H W 3"]:
-    """What the cameras see one after another; a moving scene moves, over and over."""
-    pictures = np.empty((len(cameras), cameras.height, cameras.width, 3), np.uint8)
-    duration = scene.motion.key_times[-1] if scene.motion is not None else 0.0
-    for i in range(len(cameras)):
-        time = float((i / fps) % duration) if duration > 0 else 0.0
-        view = render(scene.at(time), cameras.select([i]), background=scene.background)
-        pictures[i] = np.round(255 * view.rgb[0])
+def render_frames(
+    scene: Scene, cameras: Cameras, fps: float, *, progress: Progress = silent
+) -> UInt8[np.ndarray, "V H W 3"]:
+    """Render one frame per camera; the motion of a moving scene is repeated."""
+    frames = np.empty((len(cameras), cameras.height, cameras.width, 3), np.uint8)
+    for i, rgb in enumerate(_render_each_frame(scene, cameras, fps)):
+        rgb *= 255
+        frames[i] = rgb.round(out=rgb)
         progress(i + 1, len(cameras))
-    return pictures
+    return frames
+
+
+def _render_each_frame(scene: Scene, cameras: Cameras, fps: float) -> Iterator[Float32[np.ndarray, "H W 3"]]:
+    """Yield the frames, 0 to 1; a still scene is converted for the rasterizer only once."""
+    duration = 0.0 if scene.motion is None else float(scene.motion.key_times[-1])
+    if duration <= 0:
+        for rgb, _, _ in render_each(scene.at(0.0), cameras, background=scene.background):
+            yield rgb
+        return
+    for i in range(len(cameras)):
+        gaussians = scene.at(i / fps % duration)
+        for rgb, _, _ in render_each(gaussians, cameras.select([i]), background=scene.background):
+            yield rgb

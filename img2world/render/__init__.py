@@ -5,6 +5,7 @@ take the name of a rasterizer, or "auto" for the fastest one this machine has.
 """
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -107,18 +108,27 @@ def render(
     progress: Progress = silent,
 ) -> RenderedViews:
     """Draw a scene as each camera sees it."""
+    shape = (len(cameras), cameras.height, cameras.width)
+    rgb, alpha, depth = np.empty((*shape, 3), np.float32), np.empty(shape, np.float32), np.empty(shape, np.float32)
+    for i, view in enumerate(render_each(gaussians, cameras, background=background, backend=backend)):
+        rgb[i], alpha[i], depth[i] = view
+        progress(i + 1, len(cameras))
+    return RenderedViews(rgb=rgb, alpha=alpha, depth=depth)
+
+
+def render_each(
+    gaussians: Gaussians, cameras: Cameras, *, background: Color = (0.0, 0.0, 0.0), backend: str = "auto"
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield rgb [H, W, 3], alpha [H, W] and depth [H, W] for one camera after the other, as in `RenderedViews`."""
     import torch
 
     from img2world.render.splats import splats_from_gaussians
 
     backend = resolve_backend(backend)
     splats = splats_from_gaussians(gaussians, device="cuda" if backend == "gsplat" else "cpu")
-    shape = (len(cameras), cameras.height, cameras.width)
-    rgb, alpha, depth = np.empty((*shape, 3), np.float32), np.empty(shape, np.float32), np.empty(shape, np.float32)
-    with torch.no_grad():
-        for i in range(len(cameras)):
+    for i in range(len(cameras)):
+        with torch.no_grad():
             view = rasterize(splats, cameras.select([i]), background=background, backend=backend)
-            rgb[i] = view.rgb.clamp(0, 1).cpu().numpy()
-            alpha[i], depth[i] = view.alpha.cpu().numpy(), view.depth.cpu().numpy()
-            progress(i + 1, len(cameras))
-    return RenderedViews(rgb=rgb, alpha=alpha, depth=depth)
+        rgb, alpha, depth = (tensor.cpu().numpy() for tensor in (view.rgb, view.alpha, view.depth))
+        # Torch would wake a pool of threads for this, which then spin on the cores that the rasterizer is to use.
+        yield rgb.clip(0, 1, out=rgb), alpha, depth

@@ -126,9 +126,9 @@ def not_finite_error(name: str, tensor: Tensor) -> Img2WorldError:
 
 def splats_from_gaussians(gaussians: Gaussians, *, device: str = "cpu") -> Splats:
     """Tensors that hold a copy of the Gaussians."""
-    return Splats(
-        **{field.name: torch.tensor(getattr(gaussians, field.name), device=device) for field in fields(Gaussians)}
-    )
+    # Copied by NumPy: torch would wake a pool of threads, which then spin on the cores that the rasterizer is to use.
+    arrays = {field.name: getattr(gaussians, field.name).copy() for field in fields(Gaussians)}
+    return Splats(**{name: torch.from_numpy(array).to(device) for name, array in arrays.items()})
 
 
 def gaussians_from_splats(splats: Splats) -> Gaussians:

@@ -1,1 +1,1 @@
-"""Scene to web page: one file with our own viewer, and a small server to show it."""
+"""The viewer of world pages, which runs in a browser, and a small server for them."""

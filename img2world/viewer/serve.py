@@ -1,4 +1,4 @@
-"""Shows a world page in a browser, on this computer or to others in the same network."""
+"""A small HTTP server for a world page, for this computer or for the local network."""
 
 import socket
 import webbrowser
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from img2world.core.errors import Img2WorldError
 
 EVERYWHERE = "0.0.0.0"
-"""The host that lets other computers and phones in the network see the page."""
+"""Host that makes the page available to other computers and phones in the network."""
 
 
 def serve(
@@ -23,10 +23,10 @@ def serve(
     open_browser: bool = True,
     on_ready: Callable[[str], object] = lambda url: None,
 ) -> None:
-    """Serve one page until Ctrl-C. `page` is the file, or the html text itself.
+    """Serve one page, a file or HTML text, until Ctrl-C.
 
-    Port 0 takes any free one. `on_ready` is called with the address once the page can be opened.
-    Raises Img2WorldError when there is no such file or the port is taken.
+    Port 0 takes any free port. `on_ready` is called with the URL once the page can be opened. Raises Img2WorldError
+    when the file cannot be read or is no page, or when the port cannot be used.
     """
     with page_server(page, host=host, port=port) as server:
         url = page_url(server)
@@ -36,12 +36,12 @@ def serve(
         try:
             server.serve_forever(poll_interval=0.2)
         except KeyboardInterrupt:
-            # Ctrl-C is how a person ends the command; nothing has gone wrong.
+            # Ctrl-C is the normal way to end the command.
             return
 
 
 def page_server(page: Path | str, *, host: str = "127.0.0.1", port: int = 0) -> ThreadingHTTPServer:
-    """A server that is bound but not yet running. Raises as `serve` does."""
+    """Return a server that is bound but not yet running. Raises Img2WorldError as `serve` does."""
     content = _read(page)
     try:
         server = ThreadingHTTPServer((host, port), partial(_PageHandler, content))
@@ -49,19 +49,19 @@ def page_server(page: Path | str, *, host: str = "127.0.0.1", port: int = 0) -> 
         raise Img2WorldError(
             f"the page cannot be served on {host} port {port}: {error}", hint="choose another --port, or none"
         ) from error
-    # A browser that keeps its connection open must not keep Ctrl-C waiting.
+    # A browser that keeps its connection open must not delay Ctrl-C.
     server.daemon_threads = True
     return server
 
 
 def page_url(server: ThreadingHTTPServer) -> str:
-    """The address to type: this computer's own in the network when the server listens everywhere."""
+    """Return the URL to open: with this computer's network address when the server listens everywhere."""
     host, port = server.server_address[:2]
     return f"http://{_lan_address() if host == EVERYWHERE else host}:{port}/"
 
 
 class _PageHandler(BaseHTTPRequestHandler):
-    """Answers with the one page, and with nothing else."""
+    """Serves the one page and nothing else."""
 
     protocol_version = "HTTP/1.1"
 
@@ -75,29 +75,29 @@ class _PageHandler(BaseHTTPRequestHandler):
             self.wfile.write(self.content)
 
     def do_HEAD(self) -> None:
-        """Send what the page would come with."""
+        """Send the headers of the page."""
         self._send_head()
 
     def _send_head(self) -> bool:
-        """True when the page may follow."""
+        """Send the headers, or an error for any other path; return True if the page may follow."""
         if urlsplit(self.path).path not in ("/", "/index.html", "/world.html"):
             self.send_error(HTTPStatus.NOT_FOUND)
             return False
         self.send_response(HTTPStatus.OK)
         self.send_header("Content-Type", "text/html; charset=utf-8")
         self.send_header("Content-Length", str(len(self.content)))
-        # The next run serves another world at the same address.
+        # The next run may serve another world at the same URL.
         self.send_header("Cache-Control", "no-cache, no-store")
         self.send_header("X-Content-Type-Options", "nosniff")
         self.end_headers()
         return True
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - named by http.server
-        """Only the command line prints."""
+        """Print nothing: only the command line prints."""
 
 
 def _read(page: Path | str) -> bytes:
-    """The page's bytes."""
+    """Return the bytes of the page. Raises Img2WorldError when it cannot be read or is no HTML."""
     if isinstance(page, str):
         return page.encode("utf-8")
     try:
@@ -107,18 +107,15 @@ def _read(page: Path | str) -> bytes:
             f"the page cannot be read: {error.strerror}, {page}", hint="make it with `img2world export RUN`"
         ) from error
     if not content.lstrip().startswith(b"<"):
-        raise Img2WorldError(
-            f"this is not a page: {page}",
-            hint="give a run folder, or the world.html of one, which lies in its exports/",
-        )
+        raise Img2WorldError(f"this is not a page: {page}", hint="give a run folder, or the exports/world.html of one")
     return content
 
 
 def _lan_address() -> str:
-    """The address of this computer in its network, or the loopback address when it has none."""
+    """Return this computer's address in the local network, or the loopback address if there is none."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            # Connecting a datagram socket sends nothing; it only chooses the way out.
+            # Connecting a datagram socket sends nothing; it only selects the network interface.
             probe.connect(("192.0.2.1", 9))
         except OSError:
             return "127.0.0.1"

@@ -15,7 +15,7 @@ from img2world.render import render
 
 @dataclass(frozen=True)
 class Ball:
-    """One coloured ball, so that a mirrored or turned world is noticed."""
+    """A coloured ball; three of them reveal any mirroring or rotation."""
 
     center: tuple[float, float, float]
     radius: float
@@ -30,14 +30,14 @@ BALLS = (
 
 
 def directions(count: int) -> np.ndarray:
-    """Fibonacci points: evenly spread unit vectors."""
+    """Return evenly spread unit vectors (Fibonacci points)."""
     i = np.arange(count) + 0.5
     z, angle = 1 - 2 * i / count, np.pi * (1 + 5**0.5) * i
     return np.stack([np.sqrt(1 - z * z) * np.cos(angle), np.sqrt(1 - z * z) * np.sin(angle), z], -1)
 
 
 def shell(points: np.ndarray, normals: np.ndarray, rgb: np.ndarray, size: float) -> Gaussians:
-    """Flat Gaussians on a surface."""
+    """Return flat Gaussians on a surface."""
     side = np.cross(np.where(np.abs(normals[:, :1]) < 0.9, [[1.0, 0, 0]], [[0, 1.0, 0]]), normals)
     side /= np.linalg.norm(side, axis=1, keepdims=True)
     quats = quat_from_matrix(np.stack([side, np.cross(normals, side), normals], -1))
@@ -69,13 +69,13 @@ def balls() -> tuple[Ball, ...]:
 
 @pytest.fixture(scope="session")
 def make_shell():
-    """Flat Gaussians on a surface: `make_shell(points, normals, rgb, size)`."""
+    """Makes flat Gaussians on a surface: `make_shell(points, normals, rgb, size)`."""
     return shell
 
 
 @pytest.fixture(scope="session")
 def cameras() -> Cameras:
-    """Twelve on a circle around the origin; the first is the input camera."""
+    """Twelve cameras on a circle around the origin; the first is the input camera."""
     intrinsics = np.tile(intrinsics_from_fov(np.radians(60), 96, 80), (12, 1, 1))
     return Cameras(world_from_cam=orbit(12), intrinsics=intrinsics, width=96, height=80)
 
@@ -89,7 +89,7 @@ def balls_scene(cameras) -> Scene:
 
 @pytest.fixture(scope="session")
 def balls_views(balls_scene) -> Views:
-    """What the scene's cameras see of the balls, with points found on them."""
+    """Renderings of the balls by the scene's cameras, with sparse points on them."""
     seen = render(balls_scene.gaussians, balls_scene.cameras, background=balls_scene.background)
     index = slice(None, None, 50)
     return Views(
@@ -106,7 +106,7 @@ def balls_views(balls_scene) -> Views:
 
 @pytest.fixture
 def random_gaussians():
-    """Gaussians of any values, `random_gaussians(count, bases)`."""
+    """Makes Gaussians of random values: `random_gaussians(count, bases)`."""
 
     def make(count: int, bases: int) -> Gaussians:
         rng = np.random.default_rng(0)

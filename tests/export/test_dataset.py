@@ -29,7 +29,7 @@ print(json.dumps({
 
 
 def read_by_colmap(folder) -> dict:
-    # In a process of its own: pycolmap and Pillow's PNG writer do not get along in one.
+    # In a process of its own: pycolmap and Pillow's PNG writer conflict in a single one.
     command = [sys.executable, "-c", READ_BY_COLMAP, str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
@@ -66,16 +66,16 @@ def test_each_camera_with_its_own_lens_gets_its_own_entry(balls_scene, balls_vie
 
 
 def test_nerfstudio_finds_the_green_ball_above(dataset, balls):
-    """By nerfstudio's rules: OpenGL cameras in a +Z up world, points in the same world, paths beside the file."""
+    """By nerfstudio's conventions: OpenGL cameras in a +Z-up world, points in the same world, relative paths."""
     transforms = json.loads((dataset / "transforms.json").read_text())
     green = np.array([balls[1].center[0], balls[1].center[2], -balls[1].center[1], 1])
     for frame in transforms["frames"]:
         x, y, z = (np.linalg.inv(frame["transform_matrix"]) @ green)[:3]
         assert z < 0
         column, row = frame["cx"] + frame["fl_x"] * x / -z, frame["cy"] - frame["fl_y"] * y / -z
-        with PillowImage.open(dataset / frame["file_path"]) as picture:
-            assert picture.mode == "RGBA"
-            red, green_value, _, alpha = picture.getpixel((int(column), int(row)))
+        with PillowImage.open(dataset / frame["file_path"]) as image:
+            assert image.mode == "RGBA"
+            red, green_value, _, alpha = image.getpixel((int(column), int(row)))
         assert alpha > 200
         assert green_value > 150 > red
     assert not any(frame["file_path"].startswith("/") for frame in transforms["frames"])
@@ -85,7 +85,7 @@ def test_nerfstudio_finds_the_green_ball_above(dataset, balls):
     assert b"property float x" in (dataset / transforms["ply_file_path"]).read_bytes()
 
 
-def test_points_beside_the_transforms_are_in_their_axes(dataset, balls_views):
+def test_points_have_the_axes_of_the_transforms(dataset, balls_views):
     import trimesh
 
     with (dataset / "points.ply").open("rb") as file:
@@ -94,7 +94,7 @@ def test_points_beside_the_transforms_are_in_their_axes(dataset, balls_views):
     np.testing.assert_array_equal(cloud.vertices.astype(np.float32), np.stack([x, z, -y], -1))
 
 
-def test_points_come_from_the_gaussians_where_the_poses_have_none(balls_scene, balls_views, tmp_path):
+def test_points_come_from_the_gaussians_when_the_poses_have_none(balls_scene, balls_views, tmp_path):
     bare = replace(balls_views, points=balls_views.points[:0], point_colors=balls_views.point_colors[:0])
     facts = DatasetExport(max_points=100).write(balls_scene, bare, tmp_path / "dataset")
     assert facts["points"] == 100
@@ -104,14 +104,14 @@ def test_points_come_from_the_gaussians_where_the_poses_have_none(balls_scene, b
     assert np.array(model["colors"])[:30, 0].min() > 150  # the first ball is red
 
 
-def test_a_full_folder_is_refused(balls_scene, balls_views, tmp_path):
+def test_a_folder_that_is_not_empty_is_refused(balls_scene, balls_views, tmp_path):
     (tmp_path / "dataset").mkdir()
     (tmp_path / "dataset" / "notes.txt").write_text("mine")
     with pytest.raises(ExportError, match="not empty"):
         DatasetExport().write(balls_scene, balls_views, tmp_path / "dataset")
 
 
-def test_wrong_cameras_are_noticed(balls_scene, balls_views, tmp_path, monkeypatch):
+def test_wrong_cameras_are_detected(balls_scene, balls_views, tmp_path, monkeypatch):
     from img2world.export import dataset
 
     write = dataset.write_colmap_model

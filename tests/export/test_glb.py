@@ -11,7 +11,7 @@ from img2world.export.glb import check_glb, linear_from_srgb, write_glb
 
 @pytest.fixture
 def tetrahedron() -> Mesh:
-    """Four corners of four colours, none of them like another under any turn or mirroring."""
+    """A tetrahedron that no rotation or mirroring maps to itself."""
     return Mesh(
         vertices=np.array([[0, 0, 0], [1, 0, 0], [0, 2, 0], [0, 0, 3]], np.float32),
         faces=np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]], np.int32),
@@ -20,7 +20,7 @@ def tetrahedron() -> Mesh:
 
 
 def read_arrays(path) -> tuple[pygltflib.GLTF2, dict[str, np.ndarray]]:
-    """What pygltflib finds, decoded by the rules of the specification."""
+    """Decode what pygltflib reads, by the rules of the specification."""
     document = pygltflib.GLTF2().load_binary(str(path))
     primitive = document.meshes[0].primitives[0]
     names = {name: index for name, index in vars(primitive.attributes).items() if index is not None}
@@ -47,14 +47,14 @@ def test_up_is_up_and_colours_are_linear(tetrahedron, tmp_path):
     # By hand: sRGB 128 is 0.2159 and 188 is 0.5029 in linear light.
     np.testing.assert_allclose(arrays["COLOR_0"][[0, 1, 2], [0, 1, 2]], [1, 0.2159, 0.5029], atol=1e-4)
     np.testing.assert_allclose(np.linalg.norm(arrays["NORMAL"], axis=1), 1, atol=1e-6)
-    # The middle of the body lies behind every corner's normal.
+    # The normal of every corner points away from the centre.
     middle = arrays["POSITION"].mean(0)
     assert (np.einsum("mi,mi->m", arrays["POSITION"] - middle, arrays["NORMAL"]) > 0).all()
     accessor = document.accessors[0]
     assert (accessor.min, accessor.max) == ([0, -2, -3], [1, 0, 0])
 
 
-def test_the_turned_fronts_still_look_outwards(tetrahedron, tmp_path):
+def test_faces_still_point_outwards(tetrahedron, tmp_path):
     write_glb(tetrahedron, tmp_path / "mesh.glb", unlit=False, double_sided=True)
     _, arrays = read_arrays(tmp_path / "mesh.glb")
     a, b, c = arrays["POSITION"].astype(float)[arrays["indices"].reshape(-1, 3)].transpose(1, 0, 2)
@@ -79,15 +79,15 @@ def test_material_and_container_are_as_specified(tetrahedron, tmp_path):
         assert document["buffers"] == [{"byteLength": len(data) - 28 - text_length}]
 
 
-def test_linear_light_has_srgbs_ends_and_knee():
+def test_linear_light_follows_the_srgb_curve():
     srgb = np.array([[0, 255, 10], [11, 1, 100]], np.uint8)
     expected = [[0, 1, 10 / 255 / 12.92], [((11 / 255 + 0.055) / 1.055) ** 2.4, 1 / 255 / 12.92, 0.12744]]
     np.testing.assert_allclose(linear_from_srgb(srgb), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("offset", [0, 12 * 4, 2 * 12 * 4 + 3, -8])
-def test_a_damaged_file_is_noticed(tetrahedron, tmp_path, offset):
-    """In positions, normals, colours and faces."""
+def test_a_damaged_file_is_detected(tetrahedron, tmp_path, offset):
+    """Damage in positions, normals, colours and faces."""
     path = tmp_path / "mesh.glb"
     write_glb(tetrahedron, path, unlit=True, double_sided=False)
     check_glb(tetrahedron, path)

@@ -1,4 +1,4 @@
-"""The page as a file: its data, its text, its refusal of wrong input."""
+"""The page as a file: data, text and errors."""
 
 import json
 from html.parser import HTMLParser
@@ -10,7 +10,7 @@ from img2world.core.errors import ExportError
 from img2world.core.motion import Motion
 from img2world.core.scene import Scene
 from img2world.core.views import Views
-from img2world.export.html import WorldPageExport, packing_errors, read_world_html, sway_ranges, world_html
+from img2world.export.html import WorldPageExport, quantization_errors, read_world_html, sway_ranges, world_html
 
 
 def views_of(scene: Scene) -> Views:
@@ -26,7 +26,7 @@ def views_of(scene: Scene) -> Views:
 
 
 class Tags(HTMLParser):
-    """Element names and the text of title and h1, as a browser would see them."""
+    """Collects element names and their texts, as a browser parses them."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -75,14 +75,14 @@ def test_sixty_thousand_gaussians_are_small(scenes):
 @pytest.mark.parametrize(
     "title", ["</title><script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "@@splats@@", "Tom & Jerry's <b>"]
 )
-def test_title_is_only_text(scenes, title):
+def test_a_title_is_never_markup(scenes, title):
     plain = Tags(world_html(scenes.scene_of(scenes.three_blobs()), title="plain"))
     strange = Tags(world_html(scenes.scene_of(scenes.three_blobs()), title=title))
     assert strange.names == plain.names
     assert strange.texts["title"] == strange.texts["h1"] == title
 
 
-def test_page_is_complete_and_names_no_address(scenes):
+def test_page_is_self_contained(scenes):
     text = world_html(scenes.scene_of(scenes.three_blobs()), title="t")
     assert "@@" not in text
     assert "http://" not in text
@@ -90,7 +90,7 @@ def test_page_is_complete_and_names_no_address(scenes):
     assert "//cdn" not in text
 
 
-def test_moving_scene_shows_its_first_moment(scenes):
+def test_moving_scene_shows_its_first_keyframe(scenes):
     still = scenes.three_blobs()
     motion = Motion(
         key_times=np.array([1.0, 2.0]),
@@ -107,18 +107,18 @@ def test_moving_scene_shows_its_first_moment(scenes):
 
 
 def test_sway_stays_where_the_cameras_were(scenes):
-    # The second camera stands to the right (looks to the left, negative yaw), the third to the left.
+    # The second camera is to the right (it looks left, at negative yaw), the third to the left.
     ranges = sway_ranges(scenes.cameras([0.0, -0.1, 0.05]))
     assert ranges["yaw"] == pytest.approx([-0.06, 0.03])
     assert ranges["pitch"] == pytest.approx([-0.007, 0.007])
-    # -3.1 is the same direction as 3.18: just 0.18 beyond 3.0.
+    # -3.1 is the direction of 3.18, just 0.18 beyond 3.0.
     assert sway_ranges(scenes.cameras([3.0, 3.1, -3.1]))["yaw"] == pytest.approx(
         [-0.02, 0.6 * (2 * np.pi - 6.1)], abs=1e-4
     )
     assert sway_ranges(scenes.cameras([0.0]))["yaw"] == pytest.approx([-0.02, 0.02])
 
 
-def test_damage_is_noticed(scenes):
+def test_damage_is_detected(scenes):
     scene = scenes.scene_of(scenes.three_blobs())
     text = world_html(scene, title="t")
     start = text.index('id="splats"') + 40
@@ -128,12 +128,12 @@ def test_damage_is_noticed(scenes):
         read_world_html("<html></html>")
     world, found = read_world_html(text)
     found.means[1, 0] += 1e-4
-    assert packing_errors(scene.gaussians, world["splats"], found)["means_error"] > 100
+    assert quantization_errors(scene.gaussians, world["splats"], found)["means_error"] > 100
     with pytest.raises(ExportError, match="shape"):
-        packing_errors(scenes.cloud(4, 1), world["splats"], found)
+        quantization_errors(scenes.cloud(4, 1), world["splats"], found)
 
 
-def test_world_json_cannot_end_its_element(scenes):
+def test_world_json_cannot_close_its_element(scenes):
     text = world_html(scenes.scene_of(scenes.three_blobs()), title="t")
     start = text.index(">", text.index('id="world"')) + 1
     held = text[start : text.index("</script>", start)]

@@ -28,7 +28,7 @@ def read(path) -> trimesh.Trimesh:
     return mesh
 
 
-def test_balls_are_closed_and_in_their_places(balls_glb, balls):
+def test_balls_are_watertight_and_in_place(balls_glb, balls):
     path, facts = balls_glb
     mesh = read(path)
     assert facts["watertight"] == 1
@@ -43,29 +43,29 @@ def test_balls_are_closed_and_in_their_places(balls_glb, balls):
         # Half a grid step of 0.6 / 67.
         np.testing.assert_allclose(part.centroid, center, atol=0.005)
         assert (part.volume / (4 / 3 * np.pi)) ** (1 / 3) == pytest.approx(ball.radius, abs=0.005)
-        wanted = linear_from_srgb(np.round(255 * np.array([ball.rgb])).astype(np.uint8))[0]
-        np.testing.assert_allclose(part.visual.vertex_colors[:, :3].mean(0) / 255, wanted, atol=0.03)
+        expected = linear_from_srgb(np.round(255 * np.array([ball.rgb])).astype(np.uint8))[0]
+        np.testing.assert_allclose(part.visual.vertex_colors[:, :3].mean(0) / 255, expected, atol=0.03)
 
 
 def test_the_mesh_looks_like_the_gaussians(balls_glb, balls_scene):
-    """Drawn by the z-buffer from a place that is not one of the scene's cameras."""
+    """Rendered with a z-buffer from a camera that is not one of the scene's."""
     mesh = read(balls_glb[0])
     linear = np.asarray(mesh.visual.vertex_attributes["color"])[:, :3]
     srgb = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear.clip(1e-9) ** (1 / 2.4) - 0.055)
     pose = on_sphere(np.array([0.5]), np.array([0.6]))
-    # Large: the rasterizer's low-pass makes everything half a pixel wider than it is.
+    # Large, since the rasterizer's low-pass filter widens everything by half a pixel.
     camera = replace(balls_scene.cameras.select([0]).resized(384, 320), world_from_cam=pose)
     in_world = np.asarray(mesh.vertices) * (1, -1, -1)
     in_cam = (in_world @ pose[0, :3, :3] - pose[0, :3, 3] @ pose[0, :3, :3]).astype(np.float32)
     faces = np.asarray(mesh.faces, np.int32)
     hits = rasterize_triangles(in_cam, faces, np.ones(len(in_cam), np.float32), camera)
-    shares = np.dstack([1 - hits.barycentric.sum(-1), hits.barycentric])
-    drawn = np.where(hits.face[..., None] < 0, 1, (srgb[faces[hits.face]] * shares[..., None]).sum(-2))
-    wanted = render(balls_scene.gaussians, camera, background=(1.0, 1.0, 1.0))
-    assert -10 * np.log10(np.mean((drawn - wanted.rgb[0]) ** 2)) > 24
-    both = (hits.face >= 0) & (wanted.alpha[0] > 0.99)
+    weights = np.dstack([1 - hits.barycentric.sum(-1), hits.barycentric])
+    drawn = np.where(hits.face[..., None] < 0, 1, (srgb[faces[hits.face]] * weights[..., None]).sum(-2))
+    expected = render(balls_scene.gaussians, camera, background=(1.0, 1.0, 1.0))
+    assert -10 * np.log10(np.mean((drawn - expected.rgb[0]) ** 2)) > 24
+    both = (hits.face >= 0) & (expected.alpha[0] > 0.99)
     assert both.sum() > 10_000
-    assert np.abs(hits.depth - wanted.depth[0])[both].mean() < 0.01
+    assert np.abs(hits.depth - expected.depth[0])[both].mean() < 0.01
 
 
 def test_the_same_scene_gives_the_same_bytes(balls_glb, balls_scene, balls_views, tmp_path):
@@ -94,7 +94,7 @@ def grid_points(width: float, count: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def room(make_shell) -> Scene:
-    """A red plate at the origin, right of the middle, before a blue wall, with a white sky far behind."""
+    """A red plate right of the centre in front of a blue wall, and a white sky far behind."""
     parts = []
     for width, place, rgb, count in (
         (0.4, (0.15, -0.1, 0.0), (0.9, 0.1, 0.1), 30),
@@ -119,7 +119,7 @@ def room(make_shell) -> Scene:
 def test_a_scene_keeps_near_and_far_apart_and_drops_the_sky(room):
     mesh = MeshExport(resolution=96, picture_size=160).mesh_from_scene(room)
     z = mesh.vertices[:, 2]
-    # Three truncations of 2 % of the depth at the very most, and only at the rims.
+    # At most three truncations of 2 % of the depth, and only at the rims.
     off = np.minimum(np.abs(z), np.abs(z - 1))
     assert off.max() < 0.2
     assert np.quantile(off, 0.95) < 0.02
@@ -131,17 +131,17 @@ def test_a_scene_keeps_near_and_far_apart_and_drops_the_sky(room):
     np.testing.assert_allclose(np.median(mesh.colors[plate], axis=0), [230, 26, 26], atol=8)
     np.testing.assert_allclose(np.median(mesh.colors[np.abs(z - 1) < 0.05], axis=0), [26, 51, 230], atol=8)
     a, b, c = mesh.vertices[mesh.faces].transpose(1, 0, 2)
-    assert (np.cross(b - a, c - a)[:, 2] < 0).mean() > 0.9  # fronts look at the cameras
+    assert (np.cross(b - a, c - a)[:, 2] < 0).mean() > 0.9  # faces point at the cameras
 
 
-def test_cameras_that_look_all_ways_get_a_box(room):
-    """The same room from cameras all around: no frustum holds what they see."""
+def test_cameras_that_look_in_all_directions_get_a_box(room):
+    """The room seen from all around: no frustum contains what is seen."""
     turned = replace(room, cameras=replace(room.cameras, world_from_cam=on_sphere(np.arange(6.0), np.full(6, 0.1))))
     mesh = MeshExport(resolution=64, picture_size=96).mesh_from_scene(turned)
     assert (np.abs(mesh.vertices[:, 2]) < 0.1).sum() > 50
 
 
-def test_a_scene_in_motion_is_taken_at_its_start(balls_scene):
+def test_a_moving_scene_is_taken_at_its_start(balls_scene):
     from img2world.core.motion import Motion
 
     count = len(balls_scene.gaussians)
@@ -168,7 +168,7 @@ def test_nothing_opaque_is_an_error_with_a_hint(balls_scene, balls_views, tmp_pa
 
 
 def test_too_little_to_be_a_surface_is_an_error(balls_scene):
-    """One opaque speck that no view shows as more than a pixel."""
+    """A single opaque Gaussian of less than a pixel in every view."""
     speck = balls_scene.gaussians.select(slice(0, 1))
     speck = replace(speck, log_scales=np.full((1, 3), -12, np.float32))
     far = replace(balls_scene, gaussians=speck, is_object=False)

@@ -1,4 +1,4 @@
-"""The packed form: what is written is read back within half a quantisation step."""
+"""The packed format: values are read back within half a quantization step."""
 
 import json
 import struct
@@ -30,61 +30,61 @@ def rotations(quats: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("degree", [0, 1, 2, 3])
 def test_round_trip(degree):
-    wanted = random_gaussians(500, degree)
-    header, payload = pack(wanted)
+    expected = random_gaussians(500, degree)
+    header, payload = pack(expected)
     found = unpack(json.loads(json.dumps(header)), payload)
     assert header["count"] == 500
     assert header["sh_degree"] == degree
     # Half a step of 24 bits over about 8 units, and of 16 bits over 7 natural logarithms and over 3 coefficients.
-    np.testing.assert_allclose(found.means, wanted.means, atol=6e-7)
-    np.testing.assert_allclose(found.log_scales, wanted.log_scales, atol=6e-5)
-    np.testing.assert_allclose(found.sh[:, 0], wanted.sh[:, 0], atol=3e-5)
-    np.testing.assert_allclose(found.opacities, wanted.opacities, atol=0.501 / 255)
-    np.testing.assert_allclose(rotations(found.quats), rotations(wanted.quats), atol=2e-4)
-    # The steps grow with the value: 1/127 of the geometric mean of the value and the largest, at most.
-    rest, largest = wanted.sh[:, 1:], np.abs(wanted.sh[:, 1:]).max(0, initial=0)
+    np.testing.assert_allclose(found.means, expected.means, atol=6e-7)
+    np.testing.assert_allclose(found.log_scales, expected.log_scales, atol=6e-5)
+    np.testing.assert_allclose(found.sh[:, 0], expected.sh[:, 0], atol=3e-5)
+    np.testing.assert_allclose(found.opacities, expected.opacities, atol=0.501 / 255)
+    np.testing.assert_allclose(rotations(found.quats), rotations(expected.quats), atol=2e-4)
+    # Steps grow with the value: at most 1/127 of the geometric mean of the value and the maximum.
+    rest, largest = expected.sh[:, 1:], np.abs(expected.sh[:, 1:]).max(0, initial=0)
     assert (np.abs(found.sh[:, 1:] - rest) <= (np.sqrt(np.abs(rest) * largest) + largest / 250) / 127).all()
 
 
-def test_far_gaussians_do_not_blur_near_ones():
-    wanted = random_gaussians(500, 0)
-    wanted.means[0] = (900, -400, 2000)
-    found = unpack(*pack(wanted))
-    # A camera with a focal length of 500 px sees a shift of 1e-4 at a distance of 1 as a twentieth of a pixel.
-    np.testing.assert_allclose(found.means, wanted.means, atol=1e-4)
+def test_far_gaussians_do_not_coarsen_near_ones():
+    expected = random_gaussians(500, 0)
+    expected.means[0] = (900, -400, 2000)
+    found = unpack(*pack(expected))
+    # At a focal length of 500 px and a distance of 1, 1e-4 is a twentieth of a pixel.
+    np.testing.assert_allclose(found.means, expected.means, atol=1e-4)
 
 
-def test_payload_bytes_are_as_described():
-    """An independent reading of single bytes, as a reader in another language would do it."""
-    wanted = random_gaussians(7, 1)
-    header, payload = pack(wanted)
+def test_payload_bytes_are_as_specified():
+    """Single bytes decoded as a reader in another language would."""
+    expected = random_gaussians(7, 1)
+    header, payload = pack(expected)
     entry = next(entry for entry in header["fields"] if entry["name"] == "means")
     axis, i = 2, 3
     place = entry["offset"] + axis * 3 * 7 + i
     low, middle, high = payload[place], payload[place + 7], payload[place + 14]
     value = struct.unpack("<I", bytes([low, middle, high, 0]))[0] / (2**24 - 1)
     value = entry["low"][axis] + value * (entry["high"][axis] - entry["low"][axis])
-    assert value == pytest.approx(wanted.means[i, axis], abs=1e-6)
-    # 9 + 6 + 1 + 6 + 6 bytes, and one for each of nine further coefficients.
+    assert value == pytest.approx(expected.means[i, axis], abs=1e-6)
+    # 9 + 6 + 1 + 6 + 6 bytes, and one for each of nine higher coefficients.
     assert len(payload) == header["bytes"] == 7 * 37
 
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_few_gaussians(count):
-    wanted = random_gaussians(count, 1)
-    found = unpack(*pack(wanted))
-    np.testing.assert_allclose(found.means, wanted.means, atol=1e-6)
-    np.testing.assert_allclose(found.sh, wanted.sh, atol=1e-6)
+    expected = random_gaussians(count, 1)
+    found = unpack(*pack(expected))
+    np.testing.assert_allclose(found.means, expected.means, atol=1e-6)
+    np.testing.assert_allclose(found.sh, expected.sh, atol=1e-6)
 
 
-def test_extreme_values_stay_usable():
-    wanted = random_gaussians(4, 0)
-    wanted.logit_opacities[:] = (-80, 80, -3, 3)
-    wanted.log_scales[0] = -60
-    found = unpack(*pack(wanted))
-    np.testing.assert_allclose(found.opacities, wanted.opacities, atol=0.501 / 255)
-    # The other scales are coarser then, but by no more than a thousandth.
-    np.testing.assert_allclose(found.log_scales, wanted.log_scales, atol=1e-3)
+def test_extreme_values_are_kept():
+    expected = random_gaussians(4, 0)
+    expected.logit_opacities[:] = (-80, 80, -3, 3)
+    expected.log_scales[0] = -60
+    found = unpack(*pack(expected))
+    np.testing.assert_allclose(found.opacities, expected.opacities, atol=0.501 / 255)
+    # The other scales become coarser, by no more than a thousandth.
+    np.testing.assert_allclose(found.log_scales, expected.log_scales, atol=1e-3)
 
 
 def test_wrong_payload_is_refused():

@@ -5,6 +5,7 @@ import pytest
 import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from trimesh.exchange.ply import load_ply
 
 from img2world.core.errors import ExportError, Img2WorldError
 from img2world.core.gaussians import Gaussians
@@ -26,23 +27,26 @@ def test_a_scene_is_written_in_the_layout_of_3dgs(balls_scene, balls_views, tmp_
     assert facts == {"gaussians": 6000.0, "bytes": float(len(header) + len("end_header\n") + 6000 * 62 * 4)}
     with path.open("rb") as file:
         cloud = trimesh.load(file, file_type="ply", process=False)
-    # The file keeps our axes: the green ball is at negative y.
+    # The file keeps our axes, in which the green ball is at negative y.
     np.testing.assert_array_equal(cloud.vertices.astype(np.float32), balls_scene.gaussians.means)
     assert cloud.vertices[2000:4000, 1].mean() == pytest.approx(-0.25, abs=0.01)
 
 
 @pytest.mark.parametrize(("bases", "rest"), [(1, 0), (4, 9), (9, 24), (16, 45)])
-def test_colours_are_written_at_their_own_degree(random_gaussians, balls_scene, balls_views, tmp_path, bases, rest):
+def test_sh_is_written_at_its_own_degree(random_gaussians, balls_scene, balls_views, tmp_path, bases, rest):
     scene = replace(balls_scene, gaussians=random_gaussians(20, bases))
     path = tmp_path / "scene.ply"
     PlyExport().write(scene, balls_views, path)
     assert list(read_ply(path)) == [*HEAD, *(f"f_rest_{i}" for i in range(rest)), *TAIL]
+    # Another reader finds the same bits in every column.
     with path.open("rb") as file:
-        assert len(trimesh.load(file, file_type="ply", process=False).vertices) == 20
+        rows = load_ply(file)["metadata"]["_ply_raw"]["vertex"]["data"]
+    for name, column in columns_from_gaussians(scene.gaussians).items():
+        np.testing.assert_array_equal(rows[name], column)
 
 
-def test_columns_hold_what_the_reference_code_puts_there():
-    """Numbers by hand: one Gaussian whose coefficient of basis k and channel c is 10 k + c."""
+def test_columns_are_those_of_the_reference_code():
+    """One Gaussian whose coefficient of basis k and channel c is 10 k + c."""
     sh = (10 * np.arange(4)[:, None] + np.arange(3)).astype(np.float32)[None]
     one = Gaussians(
         means=np.array([[1, 2, 3]], np.float32),
@@ -64,7 +68,7 @@ def test_columns_hold_what_the_reference_code_puts_there():
 
 
 @pytest.mark.parametrize("bases", [1, 4, 9, 16])
-def test_reading_gives_back_the_same_bits(random_gaussians, tmp_path, bases):
+def test_the_same_bits_are_read_back(random_gaussians, tmp_path, bases):
     gaussians = random_gaussians(20, bases)
     path = tmp_path / "scene.ply"
     write_ply(columns_from_gaussians(gaussians), path)
@@ -78,7 +82,7 @@ def test_reading_gives_back_the_same_bits(random_gaussians, tmp_path, bases):
 @settings(max_examples=20, deadline=None)
 @given(order=st.permutations(range(59)), normals=st.booleans(), double=st.booleans())
 def test_dialects_are_read(tmp_path_factory, order, normals, double):
-    """Columns in any order, with or without normals, as doubles, with extra columns and a second element."""
+    """Columns in any order, with or without normals, of floats or doubles, extra columns and a second element."""
     rng = np.random.default_rng(1)
     names = [name for name in LAYOUT if name not in ("nx", "ny", "nz")]
     columns = {names[i]: rng.normal(size=3).astype(np.float64 if double else np.float32) for i in order}
@@ -94,7 +98,7 @@ def test_dialects_are_read(tmp_path_factory, order, normals, double):
     np.testing.assert_array_equal(read.sh[:, 2, 1], columns["f_rest_16"].astype(np.float32))
 
 
-def test_what_is_no_splat_says_what_is_missing(tmp_path):
+def test_missing_columns_are_named(tmp_path):
     path = tmp_path / "points.ply"
     write_ply({axis: np.zeros(2, np.float32) for axis in "xyz"}, path)
     with pytest.raises(ExportError, match="lacks f_dc_0, f_dc_1, f_dc_2, opacity, scale_0"):
@@ -134,8 +138,8 @@ def test_a_scene_without_gaussians_is_refused(balls_scene, balls_views, tmp_path
         PlyExport().write(empty, balls_views, tmp_path / "scene.ply")
 
 
-def test_a_damaged_file_is_noticed(balls_scene, balls_views, tmp_path, monkeypatch):
-    """The check must not trust the writer: one wrong bit in one column is an error."""
+def test_a_damaged_file_is_detected(balls_scene, balls_views, tmp_path, monkeypatch):
+    """A single wrong bit in one column is an error."""
     from img2world.export import ply
 
     def damage(columns, path):

@@ -15,8 +15,8 @@ def decoded(path) -> np.ndarray:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]).astype(int)
 
 
-def middle_of(frame: np.ndarray, channel: int) -> tuple[float, float]:
-    """Column and row of what is clearly of one colour."""
+def centroid_of(frame: np.ndarray, channel: int) -> tuple[float, float]:
+    """Return the mean column and row of the pixels in which one channel dominates."""
     others = np.delete(frame, channel, axis=-1).max(-1)
     rows, columns = np.nonzero(frame[..., channel] > others + 60)
     return float(columns.mean()), float(rows.mean())
@@ -30,17 +30,17 @@ def test_an_object_is_shown_upright_and_from_all_sides(balls_scene, balls_views,
     assert frames.shape == (8, 80, 96, 3)
     assert (facts["frames"], facts["width"], facts["height"]) == (8, 96, 80)
     assert frames[:, 0, 0].min() > 240  # the scene's white background
-    red, green = middle_of(frames[0], 0), middle_of(frames[0], 1)
+    red, green = centroid_of(frames[0], 0), centroid_of(frames[0], 1)
     assert red[0] > green[0] + 10  # from the input camera red is to the right
     assert green[1] < red[1] - 10  # and green above
-    behind = middle_of(frames[4], 0)
+    behind = centroid_of(frames[4], 0)
     assert behind[0] < 48 < red[0]  # half way round red is to the left
-    for frame in frames:  # all of the object stays in the picture
+    for frame in frames:  # the whole object stays in the frame
         border = np.concatenate([frame[0], frame[-1], frame[:, 0], frame[:, -1]])
         assert border.min() > 225
 
 
-def test_the_orbit_closes_and_stands_off_far_enough(balls_scene):
+def test_the_orbit_is_closed_and_upright(balls_scene):
     path = TurntableExport(size=96).object_path(balls_scene, 24)
     steps = np.linalg.norm(np.diff(np.concatenate([path.centers_in_world, path.centers_in_world[:1]]), axis=0), axis=1)
     np.testing.assert_allclose(steps, steps[0], rtol=1e-3)
@@ -48,7 +48,7 @@ def test_the_orbit_closes_and_stands_off_far_enough(balls_scene):
 
 
 @pytest.mark.parametrize("poses", [arc(20, half_azimuth=0.4), orbit(20), orbit(40)[:15], orbit(20)[:1]])
-def test_a_scene_is_walked_evenly_inside_its_cameras(balls_scene, poses):
+def test_a_scene_path_stays_near_its_cameras_and_is_even(balls_scene, poses):
     cameras = balls_scene.cameras
     intrinsics = np.tile(cameras.intrinsics[:1], (len(poses), 1, 1))
     scene = replace(balls_scene, cameras=replace(cameras, world_from_cam=poses, intrinsics=intrinsics), is_object=False)
@@ -57,13 +57,13 @@ def test_a_scene_is_walked_evenly_inside_its_cameras(balls_scene, poses):
     nearest = np.linalg.norm(centers[:, None] - scene.cameras.centers_in_world, axis=-1).min(1)
     assert nearest.max() < 0.2
     steps = np.linalg.norm(np.diff(np.concatenate([centers, centers[:1]]), axis=0), axis=1)
-    # A loop without a jump: the mean speed of a cosine is 2 / pi of its greatest.
+    # A loop without a jump: the mean speed of a cosine is 2 / pi of its maximum.
     assert steps.max() <= 1.8 * steps.mean() + 1e-6
     forward = path.world_from_cam[:, :3, 2]
     assert np.einsum("vi,vi->v", forward, -centers).min() > 0.8  # still looking at the origin
 
 
-def test_uneven_cameras_do_not_make_it_jerk(balls_scene):
+def test_uneven_cameras_do_not_make_the_motion_uneven(balls_scene):
     poses = arc(40, half_azimuth=0.4)[[0, 1, 2, 3, 4, 5, 9, 10, 20, 21, 22, 28, 35, 39]]
     intrinsics = np.tile(balls_scene.cameras.intrinsics[:1], (len(poses), 1, 1))
     cameras = replace(balls_scene.cameras, world_from_cam=poses, intrinsics=intrinsics)
@@ -72,7 +72,7 @@ def test_uneven_cameras_do_not_make_it_jerk(balls_scene):
     assert steps.max() < 1.2 * np.median(steps)  # interpolated by number alone it would be 6
 
 
-def test_what_moves_moves_in_the_film(balls_scene, balls_views, tmp_path):
+def test_motion_is_shown(balls_scene, balls_views, tmp_path):
     count = len(balls_scene.gaussians)
     motion = Motion(
         key_times=np.array([0.0, 0.5]),
@@ -85,8 +85,17 @@ def test_what_moves_moves_in_the_film(balls_scene, balls_views, tmp_path):
     export.write(balls_scene, balls_views, tmp_path / "still.mp4")
     export.write(replace(balls_scene, motion=motion), balls_views, tmp_path / "moving.mp4")
     still, moving = decoded(tmp_path / "still.mp4"), decoded(tmp_path / "moving.mp4")
-    assert np.abs(middle_of(still[0], 1)[1] - middle_of(moving[0], 1)[1]) < 1.5
-    assert middle_of(moving[3], 1)[1] > middle_of(still[3], 1)[1] + 3  # +Y is down
+    assert np.abs(centroid_of(still[0], 1)[1] - centroid_of(moving[0], 1)[1]) < 1.5
+    assert centroid_of(moving[3], 1)[1] > centroid_of(still[3], 1)[1] + 3  # +Y is down
+
+
+def test_a_still_scene_is_converted_once(balls_scene, balls_views, tmp_path, monkeypatch):
+    from img2world.render import splats
+
+    convert, converted = splats.splats_from_gaussians, []
+    monkeypatch.setattr(splats, "splats_from_gaussians", lambda *a, **k: converted.append(1) or convert(*a, **k))
+    TurntableExport(seconds=0.5, fps=8.0, size=32).write(balls_scene, balls_views, tmp_path / "turntable.mp4")
+    assert len(converted) == 1
 
 
 @pytest.mark.parametrize("options", [{"seconds": 0.0}, {"size": 4}, {"elevation_deg": 90.0}])

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from img2world.core.errors import ExportError
-from img2world.export.viewpoints import MAX_OWN_VIEWS, object_viewpoints, opaque_extent, scene_viewpoints
+from img2world.export.viewpoints import MAX_OWN_CAMERAS, object_viewpoints, opaque_extent, scene_viewpoints
 
 
-def test_the_extent_holds_the_balls_and_forgets_a_floater(balls_scene, balls):
+def test_the_extent_contains_the_balls_and_ignores_a_floater(balls_scene, balls):
     extent = opaque_extent(balls_scene.gaussians)
     low = np.min([np.array(ball.center) - ball.radius for ball in balls], axis=0)
     high = np.max([np.array(ball.center) + ball.radius for ball in balls], axis=0)
@@ -28,7 +28,7 @@ def test_nothing_opaque_has_no_extent(balls_scene):
         opaque_extent(gaussians)
 
 
-def test_every_viewpoint_around_an_object_shows_all_of_its_box(balls_scene):
+def test_ring_cameras_show_the_whole_box_from_all_sides(balls_scene):
     extent = opaque_extent(balls_scene.gaussians)
     points = object_viewpoints(balls_scene, extent, 100)
     assert len(points.cameras) == len(points.weights)
@@ -40,7 +40,7 @@ def test_every_viewpoint_around_an_object_shows_all_of_its_box(balls_scene):
         pixels = (in_cam @ intrinsics.T)[:, :2] / in_cam[:, 2:]
         assert pixels.min() > 0
         assert pixels.max() < 100
-    # No direction is farther than 35° from the next viewpoint.
+    # No direction is farther than 35° from a camera.
     centers = points.cameras.centers_in_world[own:] - extent.center
     centers /= np.linalg.norm(centers, axis=1, keepdims=True)
     rng = np.random.default_rng(0)
@@ -49,7 +49,7 @@ def test_every_viewpoint_around_an_object_shows_all_of_its_box(balls_scene):
     assert (directions @ centers.T).max(1).min() > np.cos(np.radians(35))
 
 
-def test_own_cameras_see_the_same_in_the_square_picture(balls_scene):
+def test_own_cameras_keep_their_focal_length_in_square_images(balls_scene):
     extent = opaque_extent(balls_scene.gaussians)
     first = object_viewpoints(balls_scene, extent, 192).cameras
     assert first.intrinsics[0, 0, 0] == pytest.approx(2 * balls_scene.cameras.intrinsics[0, 0, 0])
@@ -60,5 +60,5 @@ def test_own_cameras_see_the_same_in_the_square_picture(balls_scene):
 def test_many_cameras_are_thinned_evenly(balls_scene):
     many = replace(balls_scene, cameras=balls_scene.cameras.select(list(range(12)) * 20))
     points = scene_viewpoints(many, 192)
-    assert len(points.cameras) == MAX_OWN_VIEWS
+    assert len(points.cameras) == MAX_OWN_CAMERAS
     assert (points.cameras.width, points.cameras.height) == (192, 160)

@@ -1,4 +1,4 @@
-"""The page in a real browser, opened as a file: its pixels against our rasterizer, and its controls."""
+"""The page in a real browser: its pixels compared with our rasterizer, and its controls."""
 
 import base64
 import time
@@ -12,13 +12,13 @@ from img2world.render import render
 
 pytestmark = pytest.mark.browser
 
-PATIENCE = 30.0
-"""Seconds to wait for what must happen; a loaded machine draws slowly."""
+TIMEOUT = 30.0
+"""Seconds to wait for an event; a busy machine draws slowly."""
 
 
 def wait_until(page, what, condition):
-    """Polls a condition on the page's camera; the page's own policy forbids to poll inside of it."""
-    limit = time.monotonic() + PATIENCE
+    """Poll a condition on the page's camera from outside, since the page's security policy forbids eval."""
+    limit = time.monotonic() + TIMEOUT
     while not condition(camera_of(page)):
         assert time.monotonic() < limit, f"{what} did not happen"
         page.wait_for_timeout(50)
@@ -29,17 +29,17 @@ def camera_of(page) -> np.ndarray:
 
 
 def moved(page, before: np.ndarray) -> np.ndarray:
-    """The camera once it has left `before` and come to rest."""
+    """Return the camera once it has left `before` and come to rest."""
     wait_until(page, "a move", lambda camera: not np.array_equal(camera, before))
     wait_until(page, "rest", lambda camera: not page.evaluate("window.img2world.isMoving()"))
     return camera_of(page)
 
 
 def pixels_of(page, camera: Cameras) -> np.ndarray:
-    """What the page draws of one camera, [H, W, 3] uint8."""
+    """Return the page's image of one camera, [H, W, 3] uint8."""
     (fx, _, cx), (_, fy, cy), _ = camera.intrinsics[0].tolist()
     arguments = [camera.world_from_cam[0].ravel().tolist(), fx, fy, cx, cy, camera.width, camera.height]
-    # A list of numbers would take a second to hand over, text takes none.
+    # Passing a list of numbers takes a second, text takes none.
     text = page.evaluate(
         """async (camera) => {
             await window.img2world.setCamera(...camera);
@@ -52,28 +52,28 @@ def pixels_of(page, camera: Cameras) -> np.ndarray:
     return np.frombuffer(base64.b64decode(text), np.uint8).reshape(camera.height, camera.width, 4)[..., :3]
 
 
-def assert_same_pictures(page, scene, *, largest):
+def assert_same_images(page, scene, *, largest):
     for i in range(len(scene.cameras)):
         camera = scene.cameras.select([i])
         drawn = pixels_of(page, camera).astype(np.float32)
-        wanted = render(scene.gaussians, camera, background=scene.background, backend="reference").rgb[0] * 255
-        assert wanted.std() > 10
-        off = np.abs(drawn - wanted)
-        # Rounding to 8 bits alone is 0.25 on average; packing and half-float blending add the rest.
+        expected = render(scene.gaussians, camera, background=scene.background, backend="reference").rgb[0] * 255
+        assert expected.std() > 10
+        off = np.abs(drawn - expected)
+        # Rounding to 8 bits is 0.25 on average; quantization and half-float blending add the rest.
         assert off.mean() < 1
         assert off.max() < largest
 
 
-def test_three_blobs_look_as_our_rasterizer_draws_them(open_scene, scenes):
+def test_three_blobs_match_our_rasterizer(open_scene, scenes):
     scene = scenes.scene_of(scenes.three_blobs())
-    assert_same_pictures(open_scene(scene), scene, largest=3)
+    assert_same_images(open_scene(scene), scene, largest=3)
 
 
 @pytest.mark.parametrize("degree", [0, 3])
-def test_many_gaussians_of_each_degree(open_scene, scenes, degree):
+def test_many_gaussians_match_our_rasterizer(open_scene, scenes, degree):
     scene = scenes.scene_of(scenes.cloud(300, degree), is_object=degree == 0)
-    # Where a contribution is just 1/255, packing decides whether it is drawn.
-    assert_same_pictures(open_scene(scene), scene, largest=6)
+    # Quantization decides whether contributions of about 1/255 are drawn.
+    assert_same_images(open_scene(scene), scene, largest=6)
 
 
 def test_start_is_the_first_camera_and_reset_comes_back(open_scene, scenes):
@@ -105,7 +105,7 @@ def test_drag_orbits_and_keeps_the_distance(open_scene, scenes):
     page.mouse.up()
     camera = moved(page, home)
     assert np.linalg.norm(camera[:3, 3]) == pytest.approx(1, abs=1e-5)
-    # Dragging to the right pulls the near side to the right, so the camera goes to the left and looks right.
+    # Dragging to the right moves the near side to the right, so the camera moves left and looks right.
     assert camera[0, 3] < -0.2
     assert camera[0, 2] > 0.2
     assert camera[1, 3] == pytest.approx(0, abs=1e-5)
@@ -191,7 +191,7 @@ def test_double_click_looks_at_what_is_there(open_scene, scenes):
     page.mouse.dblclick((camera["fx"] * x / z + camera["cx"]) * ratio, (camera["fy"] * y / z + camera["cy"]) * ratio)
     after = moved(page, home)
     np.testing.assert_allclose(after[:3, 3], home[:3, 3], atol=1e-5)
-    # One pixel of the window is a two-hundredth of a radian.
+    # One pixel is a two-hundredth of a radian.
     np.testing.assert_allclose(after[:3, 2], np.array([x, y, z]) / np.linalg.norm([x, y, z]), atol=0.01)
     page.mouse.wheel(0, 5000)
     np.testing.assert_allclose(moved(page, after)[:3, 2], after[:3, 2], atol=1e-6)
@@ -244,7 +244,7 @@ def test_lost_graphics_card_comes_back(open_scene, scenes):
     np.testing.assert_array_equal(pixels_of(page, scene.cameras.select([1])), before)
 
 
-def test_overlay_tells_title_and_number(open_scene, scenes):
+def test_overlay_shows_title_and_number(open_scene, scenes):
     page = open_scene(scenes.scene_of(scenes.cloud(1234, 0)))
     assert page.inner_text("h1") == "Test"
     assert page.inner_text("#count") == "1,234 Gaussians"
@@ -252,24 +252,24 @@ def test_overlay_tells_title_and_number(open_scene, scenes):
     assert page.get_attribute("body", "data-state") == "ready"
 
 
-def test_missing_webgl_is_told(launch, scenes, tmp_path):
+def test_missing_webgl_is_reported(launch, scenes, tmp_path):
     path = tmp_path / "world.html"
     path.write_text(world_html(scenes.scene_of(scenes.three_blobs()), title="Test"), encoding="utf-8")
     with launch(tmp_path / "profile", flags=["--disable-3d-apis"]) as context:
         page = context.new_page()
         page.goto(path.as_uri())
-        page.wait_for_selector("body[data-state=failed]", timeout=PATIENCE * 1000)
+        page.wait_for_selector("body[data-state=failed]", timeout=TIMEOUT * 1000)
         assert page.inner_text("#headline") == "This page needs WebGL 2"
         assert "hardware acceleration" in page.inner_text("#detail")
 
 
-def test_damaged_data_is_told(browser, scenes, tmp_path):
+def test_damaged_data_is_reported(browser, scenes, tmp_path):
     text = world_html(scenes.scene_of(scenes.three_blobs()), title="Test")
     start = text.index('id="splats"')
     path = tmp_path / "world.html"
     path.write_text(text[:start] + text[start:].replace(">", ">AAAA", 1), encoding="utf-8")
     page = browser.new_page()
     page.goto(path.as_uri())
-    page.wait_for_selector("body[data-state=failed]", timeout=PATIENCE * 1000)
+    page.wait_for_selector("body[data-state=failed]", timeout=TIMEOUT * 1000)
     assert page.inner_text("#headline") == "The world could not be shown"
     page.close()

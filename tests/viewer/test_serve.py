@@ -1,4 +1,4 @@
-"""The little server: one page, right headers, nothing else."""
+"""The server: one page with correct headers, and nothing else."""
 
 import signal
 import socket
@@ -27,7 +27,7 @@ def running(page):
         thread.join()
 
 
-def test_gives_the_page(tmp_path):
+def test_serves_a_file(tmp_path):
     path = tmp_path / "world.html"
     path.write_text("<p>größer</p>", encoding="utf-8")
     with running(path) as url, LOOPBACK_ONLY.open(url) as reply:
@@ -37,7 +37,7 @@ def test_gives_the_page(tmp_path):
         assert "no-cache" in reply.headers["Cache-Control"]
 
 
-def test_gives_text_and_head():
+def test_serves_text_and_answers_head_requests():
     with running("<p>text</p>") as url:
         with LOOPBACK_ONLY.open(url + "world.html?x=1") as reply:
             assert reply.read() == b"<p>text</p>"
@@ -47,12 +47,12 @@ def test_gives_text_and_head():
 
 
 @pytest.mark.parametrize("path", ["run.json", "../../etc/passwd", "world.html/..", "static/main.js"])
-def test_gives_nothing_else(path):
+def test_serves_nothing_else(path):
     with running("<p>text</p>") as url, pytest.raises(urllib.error.HTTPError, match="404"):
         LOOPBACK_ONLY.open(url + path)
 
 
-def test_port_that_is_taken():
+def test_a_port_in_use_is_an_error():
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
@@ -60,14 +60,14 @@ def test_port_that_is_taken():
             page_server("<p></p>", port=holder.getsockname()[1])
 
 
-def test_impossible_port_and_missing_file(tmp_path):
+def test_an_invalid_port_and_a_missing_file_are_errors(tmp_path):
     with pytest.raises(Img2WorldError, match="port 70000"):
         page_server("<p></p>", port=70000)
     with pytest.raises(Img2WorldError, match="cannot be read"):
         serve(tmp_path / "none.html", open_browser=False)
 
 
-def test_lan_address_can_be_opened():
+def test_lan_address_is_valid():
     with page_server("<p></p>", host="0.0.0.0") as server:
         url = page_url(server)
     host, port = url.removeprefix("http://").rstrip("/").split(":")

@@ -197,6 +197,55 @@ static void bind_triangles(nb::module_& m) {
         "near"_a, "threads"_a, "face"_a.noconvert(), "barycentric"_a.noconvert(), "depth"_a.noconvert());
 }
 
+static void bind_fusion(nb::module_& m) {
+    using Maps = Array<const float, nb::shape<-1, -1, -1>>;
+    using Points = Array<const float, nb::shape<3, -1>>;
+    using Values = Array<const float, nb::shape<-1>>;
+    constexpr int64_t POINTS_PER_PIECE = 4096;
+    nb::class_<DepthMaps>(m, "DepthMaps")
+        .def(
+            "__init__",
+            [](DepthMaps* maps, Array<const float, nb::shape<-1, 4, 4>> cam_from_world,
+               Array<const float, nb::shape<-1, 3, 3>> intrinsics, Maps depth, Maps tilt, Values weights) {
+                new (maps) DepthMaps{cam_from_world.data(), intrinsics.data(), depth.data(), tilt.data(), weights.data(),
+                                     static_cast<int64_t>(depth.shape(0)), static_cast<int>(depth.shape(2)),
+                                     static_cast<int>(depth.shape(1))};
+            },
+            "cam_from_world"_a.noconvert(), "intrinsics"_a.noconvert(), "depth"_a.noconvert(), "tilt"_a.noconvert(),
+            "weights"_a.noconvert(), nb::keep_alive<1, 2>(), nb::keep_alive<1, 3>(), nb::keep_alive<1, 4>(),
+            nb::keep_alive<1, 5>(), nb::keep_alive<1, 6>());
+    m.def(
+        "fuse_points",
+        [](const std::string& simd, int threads, const DepthMaps& maps, Points points, Values truncation, Rows distances,
+           Rows weights) {
+            const Kernels kernels = find_kernels(simd);
+            const FusionTask task{maps, points.data(), truncation.data(), distances.data(), weights.data(),
+                                  static_cast<int64_t>(points.shape(1))};
+            nb::gil_scoped_release release;
+            TeamLock team(threads);
+            team.get().run_ranges(task.count, POINTS_PER_PIECE,
+                                  [&](int64_t begin, int64_t end) { kernels.fuse_points(task, begin, end); });
+        },
+        "simd"_a, "threads"_a, "maps"_a, "points"_a.noconvert(), "truncation"_a.noconvert(), "distances"_a.noconvert(),
+        "weights"_a.noconvert());
+    m.def(
+        "color_points",
+        [](const std::string& simd, int threads, const DepthMaps& maps, Array<const uint32_t, nb::shape<-1, -1, -1>> rgba,
+           Points points, Points normals, Values tolerance, float min_cosine, Array<float, nb::shape<3, -1>> colors,
+           Rows weights) {
+            const Kernels kernels = find_kernels(simd);
+            const PointColorTask task{maps, rgba.data(), points.data(), normals.data(), tolerance.data(),
+                                      min_cosine, colors.data(), weights.data(), static_cast<int64_t>(points.shape(1))};
+            nb::gil_scoped_release release;
+            TeamLock team(threads);
+            team.get().run_ranges(task.count, POINTS_PER_PIECE,
+                                  [&](int64_t begin, int64_t end) { kernels.color_points(task, begin, end); });
+        },
+        "simd"_a, "threads"_a, "maps"_a, "rgba"_a.noconvert(), "points"_a.noconvert(),
+        "normals"_a.noconvert(), "tolerance"_a.noconvert(), "min_cosine"_a, "colors"_a.noconvert(),
+        "weights"_a.noconvert());
+}
+
 NB_MODULE(_native, m) {
     // Pictures whose graph is alive when Python ends would be reported as leaks.
     nb::set_leak_warnings(false);
@@ -205,6 +254,7 @@ NB_MODULE(_native, m) {
     bind_loss(m);
     bind_adam(m);
     bind_triangles(m);
+    bind_fusion(m);
     m.def("simd_levels", [] {
         const AvailableKernels available = available_kernels();
         std::vector<std::string> names;

@@ -13,8 +13,10 @@ namespace img2world {
     int64_t loss_scratch(const LossTask&);                                                                         \
     void loss_rows(const LossTask&, int, int, float*, double*);                                                    \
     void adam_rows(const AdamTask&, int64_t, int64_t);                                                             \
+    void fuse_points(const FusionTask&, int64_t, int64_t);                                                         \
+    void color_points(const PointColorTask&, int64_t, int64_t);                                                    \
     constexpr Kernels kernels{#simd,      project,   project_backward, reach_size, blend_tile, blend_tile_backward,\
-                              loss_scratch, loss_rows, adam_rows};                                                 \
+                              loss_scratch, loss_rows, adam_rows, fuse_points,      color_points};                   \
     }
 
 #if defined(__aarch64__)

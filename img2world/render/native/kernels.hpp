@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "constants.hpp"
+#include "fusion.hpp"
 
 namespace img2world {
 
@@ -139,6 +140,8 @@ struct Kernels {
     // The losses of some rows, each in its place, without the 1 in 1 - similarity; and their gradients.
     void (*loss_rows)(const LossTask&, int begin, int end, float* scratch, double* losses);
     void (*adam_rows)(const AdamTask&, int64_t begin, int64_t end);
+    void (*fuse_points)(const FusionTask&, int64_t begin, int64_t end);
+    void (*color_points)(const PointColorTask&, int64_t begin, int64_t end);
 };
 
 // The sets of instructions that this machine has, the best first.

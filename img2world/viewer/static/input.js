@@ -1,4 +1,4 @@
-// Mouse, touch and keyboard. Every first use of them ends the idle motion.
+// Mouse, touch and keyboard input.
 
 const ORBIT_PER_PIXEL = 0.0055;
 const ZOOM_PER_PIXEL = 0.0012;
@@ -9,9 +9,9 @@ const WALK_KEYS = new Set([
 ]);
 
 /**
- * Steers `navigation` by what happens on `canvas`. `focalInCss` tells the focal length in CSS pixels,
- * `onUse` is called at each touch, `onPick(x, y)` at a double click, `onKey(code)` at other keys.
- * Returns the set of keys held down.
+ * Steers `navigation` by input on `canvas`. `focalInCss` returns the focal length in CSS pixels; `onUse` is
+ * called on any steering, `onPick(x, y)` on a double click and `onKey(code)` on other keys.
+ * Returns the set of walk keys that are held down.
  */
 function listen(canvas, navigation, { focalInCss, onUse, onPick, onKey }) {
   const pointers = new Map();
@@ -52,7 +52,7 @@ function listen(canvas, navigation, { focalInCss, onUse, onPick, onKey }) {
   canvas.addEventListener("wheel", (event) => {
     event.preventDefault();
     const pixels = event.deltaY * (event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 18 : 1);
-    // A pinch on a trackpad comes as a wheel with the control key, in much smaller steps.
+    // Browsers report a trackpad pinch as a wheel event with the control key and much smaller steps.
     navigation.zoom(Math.exp(clamp(pixels, -240, 240) * ZOOM_PER_PIXEL * (event.ctrlKey ? 8 : 1)));
     onUse();
   }, { passive: false });
@@ -60,7 +60,7 @@ function listen(canvas, navigation, { focalInCss, onUse, onPick, onKey }) {
   return listenToKeys(onUse, onKey);
 }
 
-/** The middle of all pointers and their mean distance from it. */
+/** Returns the centroid of all pointers and their mean distance from it. */
 function summary(pointers) {
   const all = [...pointers.values()];
   const mean = (pick) => all.reduce((sum, pointer) => sum + pick(pointer), 0) / all.length;
@@ -69,7 +69,7 @@ function summary(pointers) {
   return { x, y, spread: mean((pointer) => Math.hypot(pointer.x - x, pointer.y - y)) };
 }
 
-/** Double clicks and double taps alike; phones send no reliable dblclick. */
+/** Detects double clicks and double taps; phones send no reliable dblclick event. */
 function tapCounter(onDouble) {
   let start = null;
   let last = null;
@@ -103,7 +103,7 @@ function listenToKeys(onUse, onKey) {
     if (!event.code.startsWith("Shift")) onUse();
   });
   window.addEventListener("keyup", (event) => keys.delete(event.code));
-  // A key that is released while another window has the focus is never reported.
+  // The release of a key while another window has the focus is never reported.
   window.addEventListener("blur", () => keys.clear());
   return keys;
 }

@@ -1,5 +1,5 @@
-// Puts the page together: reads the world, keeps the picture and the controls going, and offers
-// window.img2world to programs that want to set a camera and read pixels.
+// Starts the page: decodes the world, runs the draw loop and the controls, and exposes window.img2world to
+// programs that set a camera and read pixels.
 
 const MAX_PIXEL_RATIO = 2;
 const MAX_PIXELS = 5e6;
@@ -9,7 +9,7 @@ const MIN_QUALITY = 0.4;
 
 const element = (id) => document.getElementById(id);
 
-/** Runs the sorter and hands each order to the renderer. At most one request is under way. */
+/** The sort worker, with at most one request in flight. */
 class Sorter {
   constructor(means) {
     const url = URL.createObjectURL(new Blob([element("sort-worker").textContent], { type: "text/javascript" }));
@@ -21,7 +21,7 @@ class Sorter {
     this.busy = null;
   }
 
-  /** Resolves to {order, drawn}, or at once to null when the sorter is busy. */
+  /** Returns a promise of {order, drawn}, or null when the sorter is busy. */
   sort(camera) {
     if (this.busy) return null;
     const [m, c] = [camera.rotation, camera.center];
@@ -57,14 +57,14 @@ class Viewer {
     this.connect();
   }
 
-  /** Sets up the graphics card; again after it was lost. */
+  /** Creates the renderer, also after the WebGL context was lost. */
   connect() {
     this.renderer = new Renderer(createContext(this.canvas), this.splats, this.world.background);
     this.sortedFor = null;
     this.needsDraw = true;
   }
 
-  /** The input camera's picture fills the window for a scene, and fits into it for an object. */
+  /** Returns the current camera. The input camera's image fills the window for a scene and fits into it for an object. */
   camera() {
     if (this.fixedCamera) return this.fixedCamera;
     const source = this.world.camera;
@@ -88,7 +88,7 @@ class Viewer {
     };
   }
 
-  /** Sorts for a camera when it has moved since the last time; the order is drawn as soon as it comes. */
+  /** Requests a sort if the camera has moved since the last one; the order is drawn as soon as it arrives. */
   requestSort(camera) {
     const key = [...camera.rotation, ...camera.center].join();
     if (this.sortedFor === key) return;
@@ -114,7 +114,7 @@ class Viewer {
     this.needsDraw = false;
   }
 
-  /** Coarser pixels while a slow graphics card has to follow a motion; full ones when it is over. */
+  /** Lowers the resolution while a slow graphics card has to follow a motion; restores it afterwards. */
   adaptQuality(milliseconds, moved) {
     this.stillMs = moved ? 0 : this.stillMs + milliseconds;
     let quality = this.quality;
@@ -129,7 +129,7 @@ class Viewer {
     this.quality = quality;
   }
 
-  /** Turns to what is seen at a place of the window and orbits it from now on. */
+  /** Looks at the surface under a point of the window and makes it the pivot. */
   pick(clientX, clientY) {
     const camera = this.camera();
     const x = (clientX / window.innerWidth) * camera.width;
@@ -141,7 +141,7 @@ class Viewer {
     this.navigation.setPivot(add(camera.center, rotate(camera.rotation, inCam)));
   }
 
-  /** Sorts and draws exactly this camera. */
+  /** Sorts for and draws exactly this camera. */
   async show(camera) {
     while (this.sorter.busy) await this.sorter.busy;
     const sorted = await this.sorter.sort(camera);
@@ -157,13 +157,13 @@ function connectControls(viewer) {
     navigation.setIdle(idle);
     element("idle").setAttribute("aria-pressed", String(idle));
   };
-  const use = () => {
+  const takeControl = () => {
     document.body.dataset.used = "";
     if (navigation.idle) setIdle(false);
     release(viewer);
   };
   const reset = () => {
-    use();
+    takeControl();
     navigation.reset();
   };
   const toggleIdle = () => {
@@ -177,9 +177,9 @@ function connectControls(viewer) {
   const keys = new Map([["KeyR", reset], ["KeyF", toggleFullscreen], ["Space", toggleIdle]]);
   viewer.keys = listen(canvas, navigation, {
     focalInCss: () => (viewer.camera().fx * window.innerWidth) / viewer.camera().width,
-    onUse: use,
+    onUse: takeControl,
     onPick: (x, y) => viewer.pick(x, y),
-    // Space on a button presses that button, by the browser.
+    // On a button, the browser takes the space key as a press.
     onKey: (code) => { if (code !== "Space" || document.activeElement?.tagName !== "BUTTON") keys.get(code)?.(); },
   });
   element("reset").onclick = reset;
@@ -192,17 +192,17 @@ function connectControls(viewer) {
   setIdle(!window.matchMedia("(prefers-reduced-motion: reduce)").matches);
 }
 
-/** Gives the camera back to the person at the controls. */
+/** Returns from a fixed camera to the controls. */
 function release(viewer) {
   if (!viewer.fixedCamera) return;
   viewer.fixedCamera = null;
   viewer.needsDraw = true;
 }
 
-/** What tests and other programs use. Matrices are 16 numbers, row-major, OpenCV axes, in world units. */
-function offerHooks(viewer) {
+/** The interface for tests and other programs. Matrices are 16 numbers, row-major, OpenCV axes, in world units. */
+function exposeInterface(viewer) {
   Object.assign(window.img2world, {
-    /** Draws exactly this camera, as large as told, until someone touches the controls. */
+    /** Draws exactly this camera at this size until the controls are used. */
     async setCamera(worldFromCam, fx, fy, cx, cy, width, height) {
       const m = worldFromCam;
       const rotation = [m[0], m[1], m[2], m[4], m[5], m[6], m[8], m[9], m[10]];
@@ -213,14 +213,14 @@ function offerHooks(viewer) {
       const { rotation: r, center: c, ...rest } = viewer.camera();
       return { worldFromCam: [r[0], r[1], r[2], c[0], r[3], r[4], r[5], c[1], r[6], r[7], r[8], c[2], 0, 0, 0, 1], ...rest };
     },
-    /** Whether the view still moves: on its own, or on its way to where it was steered. */
+    /** Returns true while the view moves, idly or towards where it was steered. */
     isMoving: () => !viewer.navigation.isAtRest(),
-    /** {width, height, data}: RGBA bytes, first row at the top. */
+    /** Returns {width, height, data}: RGBA bytes, top row first. */
     readPixels: () => viewer.renderer.readPixels(viewer.camera()),
   });
 }
 
-function tellFailure(error) {
+function showFailure(error) {
   window.img2world.state = "failed";
   document.body.dataset.state = "failed";
   element("headline").textContent = error instanceof ViewerError ? error.message : "The world could not be shown";
@@ -235,16 +235,16 @@ async function start() {
     throw new ViewerError("This page needs WebGL 2", "Turn on hardware acceleration, or open it in another browser.");
   }
   const world = JSON.parse(element("world").textContent);
-  const tell = (share) => { element("done").style.width = `${4 + 96 * share}%`; };
+  const showProgress = (fraction) => { element("done").style.width = `${4 + 96 * fraction}%`; };
   await nextPaint();
-  const payload = await inflate(bytesFromBase64(element("splats").textContent), world.splats.bytes, (share) => tell(0.8 * share));
+  const payload = await inflate(bytesFromBase64(element("splats").textContent), world.splats.bytes, (fraction) => showProgress(0.8 * fraction));
   element("splats").remove();
   await nextPaint();
   const viewer = new Viewer(canvas, world, decodeSplats(world.splats, payload));
   await viewer.show(viewer.camera());
-  tell(1);
+  showProgress(1);
   connectControls(viewer);
-  offerHooks(viewer);
+  exposeInterface(viewer);
   document.body.dataset.state = "ready";
   window.img2world.state = "ready";
   let last = performance.now();
@@ -258,4 +258,4 @@ async function start() {
 
 window.img2world = { state: "loading" };
 window.img2world.ready = start();
-window.img2world.ready.catch(tellFailure);
+window.img2world.ready.catch(showFailure);

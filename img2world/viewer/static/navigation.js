@@ -1,5 +1,5 @@
-// Where the viewer's camera is and how it moves: a pivot in the world, the pivot's place in the camera,
-// and three angles. Input changes the goal; the view follows it smoothly.
+// The viewer's pose and motion. A pose is a pivot in the world, the pivot's position in the camera and three
+// angles. Input changes the goal, and the current pose follows it smoothly.
 
 const FOLLOW_RATE = 9; // per second
 const ROTATE_PER_SECOND = 0.35;
@@ -15,7 +15,7 @@ const rotationOf = (pose) => rotationFromAngles(pose.yaw, pose.pitch, pose.roll)
 
 const centerOf = (pose) => subtract(pose.pivot, rotate(rotationOf(pose), pose.pivotInCam));
 
-/** The pose of a camera that looks past a pivot, or straight at a point as far away when it is behind. */
+/** Returns the pose of a camera; a pivot behind it is replaced by a point straight ahead at the same distance. */
 function poseFromCamera(rotation, center, pivot) {
   let pivotInCam = rotate(transpose(rotation), subtract(pivot, center));
   if (pivotInCam[2] <= 0.01) {
@@ -26,7 +26,7 @@ function poseFromCamera(rotation, center, pivot) {
 }
 
 class Navigation {
-  /** `sway` holds ranges of yaw and pitch about the pivot, relative to home, where the world looks right. */
+  /** `sway` holds the ranges of yaw and pitch about the pivot, relative to home, in which the world looks right. */
   constructor(home, { isObject, sway }) {
     this.home = copyPose(home);
     this.goal = copyPose(home);
@@ -51,18 +51,18 @@ class Navigation {
 
   zoom(factor) {
     const distance = length(this.goal.pivotInCam);
-    const wanted = clamp(distance * factor, 0.02 * this.unit, 30 * this.unit);
-    this.goal.pivotInCam = scaled(this.goal.pivotInCam, wanted / distance);
+    const target = clamp(distance * factor, 0.02 * this.unit, 30 * this.unit);
+    this.goal.pivotInCam = scaled(this.goal.pivotInCam, target / distance);
   }
 
-  /** Turns the head: the camera stays, the pivot swings round it. */
+  /** Turns the camera in place; the pivot swings around it. */
   turn(yaw) {
     const center = centerOf(this.goal);
     this.goal.yaw += yaw;
     this.goal.pivot = add(center, rotate(rotationOf(this.goal), this.goal.pivotInCam));
   }
 
-  /** Looks at a point from where the camera is, to orbit it from now on. */
+  /** Looks at a point from where the camera is and makes it the pivot. */
   setPivot(point) {
     const center = centerOf(this.goal);
     const toPoint = subtract(point, center);
@@ -80,9 +80,9 @@ class Navigation {
     this.now.yaw = nearestTurn(this.now.yaw, this.home.yaw);
   }
 
-  /** Starts or stops the motion that shows depth while nobody steers. */
+  /** Starts or stops the idle motion, which shows depth while there is no input. */
   setIdle(idle) {
-    // A sway is limited to where the world is known, so it has to begin at home.
+    // The sway ranges are relative to home, so the sway starts there.
     if (idle && !this.isObject) this.reset();
     this.idle = idle;
     this.idleTime = 0;
@@ -101,7 +101,7 @@ class Navigation {
     this.goal.pitch = this.home.pitch + within(this.sway.pitch, Math.sin(phase / 2));
   }
 
-  /** `keys` are the codes that are held down. */
+  /** `keys` are the codes of the keys held down. */
   #walkStep(seconds, keys) {
     const held = (...codes) => (codes.some((code) => keys.has(code)) ? 1 : 0);
     const running = held("ShiftLeft", "ShiftRight") ? RUN_FACTOR : 1;
@@ -119,15 +119,15 @@ class Navigation {
     return !this.idle && JSON.stringify(this.now) === JSON.stringify(this.goal);
   }
 
-  /** Advances the view. True when it changed. */
+  /** Advances the current pose; returns true if it changed. */
   step(seconds, keys) {
     if (this.idle) this.#idleStep(seconds);
     this.#walkStep(seconds, keys);
-    const share = 1 - Math.exp(-FOLLOW_RATE * seconds);
+    const blend = 1 - Math.exp(-FOLLOW_RATE * seconds);
     let change = 0;
     const follow = (now, goal) => {
-      // The last bit of the way is jumped, so that a still view is exactly still.
-      const next = Math.abs(goal - now) < 1e-5 ? goal : now + share * (goal - now);
+      // Snapping to the goal in the end makes a still view exactly still.
+      const next = Math.abs(goal - now) < 1e-5 ? goal : now + blend * (goal - now);
       change = Math.max(change, Math.abs(next - now));
       return next;
     };

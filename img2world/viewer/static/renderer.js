@@ -15,7 +15,7 @@ function createProgram(gl, vertexSource, fragmentSource) {
   return program;
 }
 
-/** A texture that shaders read by place, four numbers a texel, filled row by row. */
+/** Creates a texture of numbers, four per texel, filled row by row. */
 function createDataTexture(gl, internalFormat, numbers) {
   const height = Math.max(1, Math.ceil(numbers.length / 4 / TEXTURE_WIDTH));
   if (height > gl.getParameter(gl.MAX_TEXTURE_SIZE)) {
@@ -36,7 +36,7 @@ function createTexture(gl) {
   return texture;
 }
 
-/** Null where the browser has no WebGL 2. */
+/** Returns null if the browser has no WebGL 2. */
 function createContext(canvas) {
   return canvas.getContext("webgl2", { alpha: false, antialias: false, depth: false, powerPreference: "high-performance" });
 }
@@ -62,7 +62,7 @@ class Renderer {
     }
   }
 
-  /** Two triangles for each quad of a batch; the shader makes the corners from the vertex numbers. */
+  /** Creates the indices of a batch: two triangles per quad, whose corners the shader derives from the vertex numbers. */
   #createBatch() {
     const { gl } = this;
     const corners = Uint16Array.from({ length: 6 * BATCH }, (_, i) => 4 * Math.floor(i / 6) + [0, 1, 2, 2, 1, 3][i % 6]);
@@ -78,12 +78,12 @@ class Renderer {
 
   #createTarget() {
     const { gl } = this;
-    this.picture = createTexture(gl);
+    this.image = createTexture(gl);
     this.target = gl.createFramebuffer();
     this.targetSize = [0, 0];
   }
 
-  /** Takes the Gaussians to draw, back to front, in an array that fills whole rows of the texture. */
+  /** Sets the Gaussians to draw, back to front, as an array that fills whole rows of the texture. */
   setOrder(order, drawn) {
     const { gl } = this;
     const rows = Math.ceil(drawn / TEXTURE_WIDTH);
@@ -108,8 +108,8 @@ class Renderer {
     gl.useProgram(this.copyProgram);
     gl.disable(gl.BLEND);
     gl.activeTexture(gl.TEXTURE0);
-    gl.bindTexture(gl.TEXTURE_2D, this.picture);
-    gl.uniform1i(gl.getUniformLocation(this.copyProgram, "picture"), 0);
+    gl.bindTexture(gl.TEXTURE_2D, this.image);
+    gl.uniform1i(gl.getUniformLocation(this.copyProgram, "image"), 0);
     gl.drawArrays(gl.TRIANGLES, 0, 3);
   }
 
@@ -118,10 +118,10 @@ class Renderer {
     if (this.targetSize[0] === width && this.targetSize[1] === height) return;
     this.targetSize = [width, height];
     gl.activeTexture(gl.TEXTURE0);
-    gl.bindTexture(gl.TEXTURE_2D, this.picture);
+    gl.bindTexture(gl.TEXTURE_2D, this.image);
     gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA16F, width, height, 0, gl.RGBA, gl.HALF_FLOAT, null);
     gl.bindFramebuffer(gl.FRAMEBUFFER, this.target);
-    gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D, this.picture, 0);
+    gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D, this.image, 0);
   }
 
   #drawSplats(camera, target, clearColor, drawDepth) {
@@ -137,7 +137,7 @@ class Renderer {
       gl.uniform1i(uniforms[name], unit);
     }
     gl.uniform1i(uniforms.drawn, this.drawn);
-    // Row-major world-from-camera, read as columns, is its transpose: camera-from-world.
+    // The row-major world-from-camera rotation, read as columns, is its transpose: camera-from-world.
     gl.uniformMatrix3fv(uniforms.camFromWorld, false, camera.rotation);
     gl.uniform3fv(uniforms.center, camera.center);
     gl.uniform2f(uniforms.focal, camera.fx, camera.fy);
@@ -149,7 +149,7 @@ class Renderer {
     gl.drawElementsInstanced(gl.TRIANGLES, 6 * BATCH, gl.UNSIGNED_SHORT, 0, Math.ceil(this.drawn / BATCH));
   }
 
-  /** Depth along +Z of what is seen at a pixel, or null where there is nothing or it cannot be known. */
+  /** Returns the depth along +Z at a pixel, or null if nothing is there or depth cannot be rendered. */
   pickDepth(camera, x, y) {
     if (!this.hasHalfFloats) return null;
     const { gl } = this;
@@ -165,7 +165,7 @@ class Renderer {
     return texel[3] > 0.1 ? texel[0] / texel[3] : null;
   }
 
-  /** The pixels of a freshly drawn picture as RGBA bytes, first row at the top. */
+  /** Draws a camera and returns its pixels as RGBA bytes, top row first. */
   readPixels(camera) {
     const { gl } = this;
     const { width, height } = camera;

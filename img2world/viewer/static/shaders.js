@@ -1,10 +1,10 @@
 // Projection of Gaussians as in EWA splatting (Zwicker et al. 2001) with the constants of 3D Gaussian
-// splatting (Kerbl et al. 2023). It must give the pixels of img2world/render, which the tests compare.
+// splatting (Kerbl et al. 2023). Its pixels must equal those of img2world/render; tests compare them.
 
 const TEXTURE_WIDTH = 2048;
-// Nothing closer to the camera is drawn.
+// Gaussians closer to the camera than this are not drawn.
 const NEAR = 0.01;
-// Gaussians in one instance. One quad an instance would leave most of a graphics card idle.
+// Gaussians per instance. Instances of a single quad would leave most of a graphics card idle.
 const BATCH = 128;
 
 const splatVertexShader = (bases) => `#version 300 es
@@ -28,7 +28,7 @@ flat out float opacity;
 
 const float LOW_PASS = 0.3;
 const float NEAR = ${NEAR};
-// Float32 cannot hold the shape of what is a million pixels wide.
+// Float32 cannot represent the shape of a Gaussian a million pixels wide.
 const float MAX_VARIANCE = 1e12;
 
 ivec2 at(int place) {
@@ -80,7 +80,7 @@ void main() {
   opacity = first.w;
   if (mean.z <= NEAR || opacity < 1.0 / 255.0) return;
 
-  // Far outside the picture the linear approximation of the projection explodes, so it is held.
+  // Far outside the image the linear approximation of the projection diverges, so its position is clamped.
   vec2 margin = 0.15 * size / focal;
   vec2 ray = clamp(mean.xy / mean.z, -principal / focal - margin, (size - principal) / focal + margin);
   mat3 axes = camFromWorld * matrixFromQuat(texelFetch(geometry, at(3 * index + 1), 0));
@@ -93,14 +93,14 @@ void main() {
   float halfGap = length(vec2(0.5 * (a - c), b));
   float large = 0.5 * (a + c) + halfGap;
   if (large > MAX_VARIANCE) return;
-  // a c - b b would cancel to nonsense for long thin Gaussians; the sum of squared minors does not.
+  // a c - b b cancels catastrophically for long thin Gaussians; the sum of squared minors does not.
   vec3 minors = cross(row0, row1);
   float determinant = LOW_PASS * (a + c - LOW_PASS) + dot(minors, minors);
   float small = determinant / large;
   vec2 along = a >= c ? vec2(large - c, b) : vec2(b, large - a);
   along = halfGap > 1e-6 * large ? normalize(along) : vec2(1.0, 0.0);
 
-  // The quad ends where the alpha falls below 1/255.
+  // The quad ends where alpha falls below 1/255.
   vec2 corner = vec2(gl_VertexID & 1, gl_VertexID >> 1 & 1) * 2.0 - 1.0;
   sigmas = corner * sqrt(2.0 * log(255.0 * opacity));
   vec2 offset = sigmas.x * sqrt(large) * along + sigmas.y * sqrt(small) * vec2(-along.y, along.x);
@@ -124,14 +124,14 @@ void main() {
 }
 `;
 
-// Blending happens in half floats, since hundreds of faint layers in 8 bits would lose their colour.
+// Blending is done in half floats: in 8 bits, hundreds of faint layers would lose their colour.
 const COPY_VERTEX_SHADER = `#version 300 es
 void main() { gl_Position = vec4(vec2(gl_VertexID & 1, gl_VertexID >> 1) * 4.0 - 1.0, 0.0, 1.0); }
 `;
 
 const COPY_FRAGMENT_SHADER = `#version 300 es
 precision highp float;
-uniform highp sampler2D picture;
+uniform highp sampler2D image;
 out vec4 color;
-void main() { color = vec4(texelFetch(picture, ivec2(gl_FragCoord.xy), 0).rgb, 1.0); }
+void main() { color = vec4(texelFetch(image, ivec2(gl_FragCoord.xy), 0).rgb, 1.0); }
 `;

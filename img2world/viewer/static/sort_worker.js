@@ -1,5 +1,5 @@
-// Sorts the Gaussians back to front, beside the page's own thread. Messages in: {means} once, then
-// {axis, offset, near, order}; out: {order, drawn}, whose buffer comes back with the next request.
+// Web worker that sorts the Gaussians back to front. Receives {means} once, then {axis, offset, near, order};
+// sends {order, drawn}. The buffer of `order` is passed back and forth.
 
 let means;
 let depths;
@@ -12,13 +12,13 @@ function prepare(values) {
   means = values;
   const count = values.length / 3;
   depths = new Float32Array(count);
-  // The bits of positive floats rise with their value, so they sort as integers, without rounding.
+  // The bits of positive floats increase with their value, so they can be sorted as integers.
   bits = new Uint32Array(depths.buffer);
   keys = new Uint32Array(count);
   swap = new Uint32Array(count);
 }
 
-/** One stable counting-sort pass over 16 bits of the depths, far before near. */
+/** Runs one stable counting-sort pass over 16 bits of the depths, far before near. */
 function pass(from, to, drawn, shift) {
   starts.fill(0);
   for (let i = 0; i < drawn; i++) starts[(bits[from[i]] >>> shift) & 65535]++;
@@ -33,7 +33,7 @@ function pass(from, to, drawn, shift) {
 
 function sort({ axis, offset, near, order }) {
   let drawn = 0;
-  // Of two at the same depth the later is drawn first, as the rasterizers take the earlier as nearer.
+  // At equal depth the later one is drawn first: the rasterizers treat the earlier one as nearer.
   for (let i = depths.length - 1; i >= 0; i--) {
     const depth = axis[0] * means[3 * i] + axis[1] * means[3 * i + 1] + axis[2] * means[3 * i + 2] + offset;
     depths[i] = depth;

@@ -1,10 +1,10 @@
-// Reads the packed Gaussians. The form is described in img2world/export/packed_splats.py; the header's table
-// tells the fields, so that only the two kinds of number are written here a second time.
+// Decodes packed Gaussians. The format is specified in img2world/export/packed_splats.py; the header lists the
+// fields, so only the two encodings are implemented here a second time.
 
 const FORMAT_VERSION = 1;
 const SQUARE_LEVELS = 127;
 
-/** What the person at the screen can understand and act on. */
+/** An error that is shown to the user, with a hint. */
 class ViewerError extends Error {
   constructor(message, hint) {
     super(message);
@@ -19,7 +19,7 @@ function bytesFromBase64(text) {
   return bytes;
 }
 
-/** Inflates a zlib stream of known size and tells the share that is done, 0 to 1. */
+/** Inflates a zlib stream of known size; `onProgress` gets the fraction done, 0 to 1. */
 async function inflate(packed, size, onProgress) {
   if (typeof DecompressionStream === "undefined") {
     throw new ViewerError("This browser is too old", "Open the page in a browser from 2023 or later.");
@@ -38,7 +38,7 @@ async function inflate(packed, size, onProgress) {
   return payload;
 }
 
-/** The integers of one component of a field. */
+/** Returns the integers of one component of a field. */
 function integersOf(payload, entry, count, component) {
   const integers = new Uint32Array(count);
   for (let byte = 0; byte < entry.bytes; byte++) {
@@ -59,17 +59,17 @@ function decodeNumbers(payload, entry, count, put) {
       for (let i = 0; i < count; i++) put(i, component, low + integers[i] * step);
     } else {
       for (let i = 0; i < count; i++) {
-        const share = (integers[i] - SQUARE_LEVELS) / SQUARE_LEVELS;
-        put(i, component, high * share * Math.abs(share));
+        const root = (integers[i] - SQUARE_LEVELS) / SQUARE_LEVELS;
+        put(i, component, high * root * Math.abs(root));
       }
     }
   }
 }
 
-/** Turns the modified Rodrigues parameters at `place` of each Gaussian's geometry into wxyz quaternions. */
-function quatsFromTurns(geometry, count, place) {
+/** Replaces the modified Rodrigues parameters at `offset` of each Gaussian's geometry by wxyz quaternions. */
+function convertTurnsToQuats(geometry, count, offset) {
   for (let i = 0; i < count; i++) {
-    const at = 12 * i + place;
+    const at = 12 * i + offset;
     const [x, y, z] = geometry.subarray(at, at + 3);
     const square = x * x + y * y + z * z;
     geometry.set([(1 - square) / (1 + square), (2 * x) / (1 + square), (2 * y) / (1 + square), (2 * z) / (1 + square)], at);
@@ -77,11 +77,11 @@ function quatsFromTurns(geometry, count, place) {
 }
 
 /**
- * Arrays as the textures want them: geometry holds 12 numbers a Gaussian (mean and opacity, wxyz
- * quaternion, scales and a spare), colors 4 numbers a basis (rgb and a spare), means 3 for the sorter.
+ * Returns arrays in the layout of the textures: `geometry` has 12 numbers per Gaussian (mean and opacity, wxyz
+ * quaternion, scales and padding), `colors` 4 per SH basis (rgb and padding); `means` has 3 for the sorter.
  */
 function decodeSplats(header, payload) {
-  if (header.version !== FORMAT_VERSION) throw new ViewerError("This file is of another version", "Export the page again.");
+  if (header.version !== FORMAT_VERSION) throw new ViewerError("This file has another version", "Export the page again.");
   const { count, fields } = header;
   const bases = (header.sh_degree + 1) ** 2;
   const geometry = new Float32Array(12 * count);
@@ -93,7 +93,7 @@ function decodeSplats(header, payload) {
   });
   decodeNumbers(payload, entry.opacities, count, (i, _, value) => { geometry[12 * i + 3] = value; });
   decodeNumbers(payload, entry.turns, count, (i, part, value) => { geometry[12 * i + 4 + part] = value; });
-  quatsFromTurns(geometry, count, 4);
+  convertTurnsToQuats(geometry, count, 4);
   decodeNumbers(payload, entry.log_scales, count, (i, axis, value) => { geometry[12 * i + 8 + axis] = Math.exp(value); });
   decodeNumbers(payload, entry.sh_first, count, (i, channel, value) => { colors[4 * bases * i + channel] = value; });
   if (bases > 1) {
