@@ -83,8 +83,8 @@ static void bind_frame(nb::module_& m) {
                                        data_or_null(colors), antialiased, nullptr, nullptr, nullptr, screen_means.data(),
                                        radii.data()};
                 nb::gil_scoped_release release;
-                TeamLock team(threads);
-                return frame.draw(kernels, team.get(), task, background.data(), as_picture(rgb, alpha, depth));
+                ThreadPoolLock pool(threads);
+                return frame.draw(kernels, pool.get(), task, background.data(), as_picture(rgb, alpha, depth));
             },
             "simd"_a, "threads"_a, "camera"_a, "antialiased"_a, "means"_a.noconvert(), "quats"_a.noconvert(),
             "log_scales"_a.noconvert(), "logit_opacities"_a.noconvert(), "sh"_a.noconvert(),
@@ -108,8 +108,8 @@ static void bind_frame(nb::module_& m) {
                                             logit_opacities_gradient.data(), data_or_null(sh_gradient),
                                             data_or_null(colors_gradient), screen_means_gradient.data()};
                 nb::gil_scoped_release release;
-                TeamLock team(threads);
-                frame.backward(kernels, team.get(), task, as_picture(rgb, alpha, depth), upstream, out,
+                ThreadPoolLock pool(threads);
+                frame.backward(kernels, pool.get(), task, as_picture(rgb, alpha, depth), upstream, out,
                                data_or_null(camera_gradient));
             },
             "simd"_a, "threads"_a, "camera"_a, "antialiased"_a, "means"_a.noconvert(), "quats"_a.noconvert(),
@@ -145,8 +145,8 @@ static void bind_loss(nb::module_& m) {
             task.alpha_gradient = data_or_null(alpha_gradient);
             task.depth_gradient = data_or_null(depth_gradient);
             nb::gil_scoped_release release;
-            TeamLock team(threads);
-            return view_loss(kernels, team.get(), task, {colors_weight, dssim_share, alpha_weight, depth_weight, max_depth_error});
+            ThreadPoolLock pool(threads);
+            return view_loss(kernels, pool.get(), task, {colors_weight, dssim_share, alpha_weight, depth_weight, max_depth_error});
         },
         "simd"_a, "threads"_a, "image"_a.noconvert(), "alpha"_a.noconvert().none(), "depth"_a.noconvert().none(),
         "target"_a.noconvert(), "target_alpha"_a.noconvert().none(), "target_depth"_a.noconvert().none(),
@@ -173,8 +173,8 @@ static void bind_adam(nb::module_& m) {
                                 static_cast<float>(beta2), static_cast<float>(epsilon), rates_of_steps.data(),
                                 static_cast<float>(1 / std::sqrt(1 - std::pow(beta2, step)))};
             nb::gil_scoped_release release;
-            TeamLock team(threads);
-            team.get().run_ranges(static_cast<int64_t>(values.shape(0)), ROWS_PER_PIECE,
+            ThreadPoolLock pool(threads);
+            pool.get().run_ranges(static_cast<int64_t>(values.shape(0)), ROWS_PER_PIECE,
                                   [&](int64_t begin, int64_t end) { kernels.adam_rows(task, begin, end); });
         },
         "simd"_a, "threads"_a, "values"_a.noconvert(), "gradients"_a.noconvert(), "means"_a.noconvert(),

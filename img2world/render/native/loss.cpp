@@ -28,10 +28,10 @@ void set_weights(LossTask& task, const LossWeights& weights) {
 
 }  // namespace
 
-double view_loss(const Kernels& kernels, Team& team, LossTask task, const LossWeights& weights) {
+double view_loss(const Kernels& kernels, ThreadPool& pool, LossTask task, const LossWeights& weights) {
     set_weights(task, weights);
     // Rows are added up one by one: how they are cut into pieces changes nothing.
-    const int64_t pieces = team.threads() == 1 ? 1 : 2 * team.threads();
+    const int64_t pieces = pool.threads() == 1 ? 1 : 2 * pool.threads();
     const int64_t rows = std::max((task.height + pieces - 1) / pieces, MIN_ROWS);
     const int64_t scratch_size = kernels.loss_scratch(task);
     // Kept for the next picture. Threads that call this at the same time have their own.
@@ -39,7 +39,7 @@ double view_loss(const Kernels& kernels, Team& team, LossTask task, const LossWe
     scratch.resize((task.height + rows - 1) / rows * scratch_size);
     float* const scratch_data = scratch.data();
     std::vector<double> losses(task.height);
-    team.run_ranges(task.height, rows, [&](int64_t begin, int64_t end) {
+    pool.run_ranges(task.height, rows, [&](int64_t begin, int64_t end) {
         kernels.loss_rows(task, static_cast<int>(begin), static_cast<int>(end), scratch_data + begin / rows * scratch_size,
                           losses.data());
     });

@@ -36,7 +36,7 @@ BlendTask Frame::blend_task(const Picture& picture) {
             {background_[0], background_[1], background_[2]}, picture};
 }
 
-bool Frame::draw(const Kernels& kernels, Team& team, ProjectTask task, const float background[3], const Picture& out) {
+bool Frame::draw(const Kernels& kernels, ThreadPool& pool, ProjectTask task, const float background[3], const Picture& out) {
     std::copy_n(background, 3, background_);
     blobs_.resize(task.in.count);
     boxes_.resize(task.in.count);
@@ -45,14 +45,14 @@ bool Frame::draw(const Kernels& kernels, Team& team, ProjectTask task, const flo
     task.boxes = boxes_.data();
     task.depths = depths_.data();
     std::atomic<bool> finite{true};
-    team.run_ranges(task.in.count, GAUSSIANS_PER_PIECE, [&](int64_t begin, int64_t end) {
+    pool.run_ranges(task.in.count, GAUSSIANS_PER_PIECE, [&](int64_t begin, int64_t end) {
         if (!kernels.project(task, begin, end)) finite = false;
     });
     if (!finite) return false;
-    lists_.build(task, team);
+    lists_.build(task, pool);
     reach_.resize(kernels.reach_size(num_entries(), lists_.num_tiles()));
     const BlendTask blend = blend_task(out);
-    team.run_ranges(lists_.num_tiles(), TILES_PER_PIECE, [&](int64_t begin, int64_t end) {
+    pool.run_ranges(lists_.num_tiles(), TILES_PER_PIECE, [&](int64_t begin, int64_t end) {
         for (int64_t tile = begin; tile < end; tile++) kernels.blend_tile(blend, static_cast<int>(tile));
     });
     return true;
@@ -78,7 +78,7 @@ void Frame::add_band(int64_t begin, int64_t end, uint32_t first_entry, uint32_t 
     }
 }
 
-void Frame::backward(const Kernels& kernels, Team& team, ProjectTask task, const Picture& picture,
+void Frame::backward(const Kernels& kernels, ThreadPool& pool, ProjectTask task, const Picture& picture,
                      const PictureGradients& upstream, const GaussianGradients& out, double* camera) {
     task.blobs = blobs_.data();
     const std::vector<int64_t> cuts = cut_bands(lists_);
@@ -96,12 +96,12 @@ void Frame::backward(const Kernels& kernels, Team& team, ProjectTask task, const
         const uint32_t first_entry = lists_.tile_start[cuts[band]], end_entry = lists_.tile_start[cuts[band + 1]];
         const BlendBackwardTask blend{blend_task(picture), upstream.rgb, upstream.alpha, upstream.depth,
                                       entry_sums_.data(), first_entry};
-        team.run_ranges(cuts[band + 1] - cuts[band], TILES_PER_PIECE, [&](int64_t begin, int64_t end) {
+        pool.run_ranges(cuts[band + 1] - cuts[band], TILES_PER_PIECE, [&](int64_t begin, int64_t end) {
             for (int64_t tile = begin; tile < end; tile++) {
                 kernels.blend_tile_backward(blend, static_cast<int>(cuts[band] + tile));
             }
         });
-        team.run_ranges(task.in.count, GAUSSIANS_PER_PIECE, [&](int64_t begin, int64_t end) {
+        pool.run_ranges(task.in.count, GAUSSIANS_PER_PIECE, [&](int64_t begin, int64_t end) {
             Sums some[GAUSSIANS_PER_PIECE] = {};
             Sums* sums = bands > 1 ? gaussian_sums_.data() + begin : some;
             if (end_entry > first_entry) add_band(begin, end, first_entry, end_entry, sums);

@@ -13,10 +13,10 @@ struct PictureGradients {
 class Frame {
    public:
     // `task.blobs`, `boxes` and `depths` are not read. Returns whether all Gaussians are finite; if not, the picture has no meaning.
-    bool draw(const Kernels& kernels, Team& team, ProjectTask task, const float background[3], const Picture& out);
+    bool draw(const Kernels& kernels, ThreadPool& pool, ProjectTask task, const float background[3], const Picture& out);
 
     // The task, its arrays and the picture must be those of the last `draw`. `camera` may be null.
-    void backward(const Kernels& kernels, Team& team, ProjectTask task, const Picture& picture,
+    void backward(const Kernels& kernels, ThreadPool& pool, ProjectTask task, const Picture& picture,
                   const PictureGradients& upstream, const GaussianGradients& out, double* camera);
 
     int64_t num_entries() const { return static_cast<int64_t>(lists_.entries.size()); }

@@ -136,7 +136,7 @@ void TileLists::fill(int64_t begin, TilePiece& piece) {
     }
 }
 
-void TileLists::build(const ProjectTask& projected, Team& team) {
+void TileLists::build(const ProjectTask& projected, ThreadPool& pool) {
     const int64_t count = projected.in.count, width = projected.camera.width, height = projected.camera.height;
     const int64_t columns = (width + TILE - 1) / TILE, rows = (height + TILE - 1) / TILE;
     sort_by_depth(projected.depths, count);
@@ -146,13 +146,13 @@ void TileLists::build(const ProjectTask& projected, Team& team) {
     std::fill_n(place_count.data(), count, 0);
     const int64_t drawn = static_cast<int64_t>(order_.size());
     // However the Gaussians are cut into pieces, the lists come out the same.
-    const int64_t num_pieces = std::clamp<int64_t>(drawn / PIECE, 1, team.threads());
+    const int64_t num_pieces = std::clamp<int64_t>(drawn / PIECE, 1, pool.threads());
     const auto piece_begin = [&](int64_t i) { return drawn * i / num_pieces; };
     if (pieces_.size() < static_cast<size_t>(num_pieces)) pieces_.resize(num_pieces);
-    team.run(num_pieces, [&](int64_t i) { touch(projected, piece_begin(i), piece_begin(i + 1), pieces_[i]); });
+    pool.run(num_pieces, [&](int64_t i) { touch(projected, piece_begin(i), piece_begin(i + 1), pieces_[i]); });
     lay_out(num_pieces);
     if (drawn == 0) return;
-    team.run(num_pieces, [&](int64_t i) { fill(piece_begin(i), pieces_[i]); });
+    pool.run(num_pieces, [&](int64_t i) { fill(piece_begin(i), pieces_[i]); });
 }
 
 }  // namespace img2world

@@ -28,7 +28,7 @@ struct SortItem {
 class TileLists {
    public:
     // Throws std::length_error when there would be more than 2^32 entries.
-    void build(const ProjectTask& projected, Team& team);
+    void build(const ProjectTask& projected, ThreadPool& pool);
 
     Buffer<uint32_t> tile_start;   // [tiles + 1] into entries
     Buffer<uint32_t> entries;      // Gaussians, nearest first within a tile

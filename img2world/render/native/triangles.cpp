@@ -84,8 +84,8 @@ void rasterize_triangles(const TriangleMesh& mesh, const Pinhole& camera, int th
     std::fill(hits.face, hits.face + pixels, -1);
     std::fill(hits.depth, hits.depth + pixels, 0.0f);
     std::fill(hits.barycentric, hits.barycentric + 2 * pixels, 0.0f);
-    TeamLock team(threads);
-    team.get().run(bands, [&](int64_t band) {
+    ThreadPoolLock pool(threads);
+    pool.get().run(bands, [&](int64_t band) {
         const int begin = static_cast<int>(band) * BAND_ROWS, end = std::min(begin + BAND_ROWS, camera.height);
         for (const int32_t face : faces_of_band[band]) draw_face(mesh, camera, corners, face, begin, end, hits);
     });
