@@ -188,7 +188,7 @@ def signed_distances(
 
     Points that every view sees something far in front of have weight 0.
     """
-    from img2world.render.native import num_threads
+    from img2world.render.extension import num_threads
 
     axes = np.ascontiguousarray(points.T, np.float32)
     distances, weights = np.zeros(len(points), np.float32), np.zeros(len(points), np.float32)

@@ -5,7 +5,7 @@ import torch
 from jaxtyping import Float, Float32, Int32
 from torch import Tensor
 
-from img2world.render.native import native_module, num_threads, simd_level
+from img2world.render.extension import native_module, num_threads, simd_level
 
 BETA1, BETA2 = 0.9, 0.999
 

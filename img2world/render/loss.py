@@ -8,7 +8,8 @@ from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
 from img2world.core.errors import Img2WorldError
-from img2world.render.native import as_array, native_module, num_threads, simd_level
+from img2world.render.extension import native_module, num_threads, simd_level
+from img2world.render.native import as_array
 
 WINDOW = 11
 """Side of the windows of structural similarity, in pixels (Wang et al. 2004, "Image Quality Assessment")."""

@@ -4,9 +4,6 @@ It differs from `reference` by float32 and by stopping where less than 1e-4 of t
 Results are bit-identical for any number of threads on one machine; another instruction set rounds differently.
 """
 
-import os
-from importlib import import_module
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -14,47 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from img2world.core.errors import Img2WorldError, MissingPackageError
-from img2world.core.threads import usable_cores
+from img2world.core.errors import Img2WorldError
+from img2world.render.extension import native_module, num_threads, simd_level
 from img2world.render.splats import CameraTensors, Rendering, Splats, not_finite_error
-
-THREADS_VARIABLE = "IMG2WORLD_THREADS"
-SIMD_VARIABLE = "IMG2WORLD_SIMD"
-
-
-def native_module() -> ModuleType:
-    """Return the compiled module. Raises MissingPackageError when it was not built."""
-    try:
-        return import_module("img2world.render._native")
-    except ImportError as error:
-        raise MissingPackageError(
-            f"the native rasterizer cannot be loaded: {error}",
-            hint="install a wheel of img2world, or a C++20 compiler and then img2world again",
-        ) from error
-
-
-def num_threads() -> int:
-    """Count the threads to use: IMG2WORLD_THREADS, or else every core this process may use."""
-    text = os.environ.get(THREADS_VARIABLE)
-    if text is None:
-        return usable_cores()
-    if not text.isdigit() or not 1 <= int(text) <= 1024:
-        raise Img2WorldError(f"{THREADS_VARIABLE} is {text!r}, needs a number from 1 to 1024", hint="unset it")
-    return int(text)
-
-
-def simd_level() -> str:
-    """Name the instruction set to use: IMG2WORLD_SIMD, or else the best this machine has."""
-    levels: list[str] = native_module().simd_levels()
-    level = os.environ.get(SIMD_VARIABLE) or levels[0]
-    if level not in levels:
-        raise Img2WorldError(f"{SIMD_VARIABLE} is {level!r}, this machine has {', '.join(levels)}", hint="unset it")
-    return level
-
-
-def describe() -> dict[str, str | int]:
-    """What the native rasterizer runs on, for people to read."""
-    return {"simd": simd_level(), "threads": num_threads()}
 
 
 def rasterize(

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from img2world.render.adam import EPSILON, adam_step
-from img2world.render.native import native_module
+from img2world.render.extension import native_module
 
 LEVELS = native_module().simd_levels()
 

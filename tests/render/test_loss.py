@@ -5,8 +5,8 @@ from skimage.data import astronaut
 from skimage.metrics import structural_similarity
 
 from img2world.core.errors import Img2WorldError
+from img2world.render.extension import native_module
 from img2world.render.loss import Target, Weights, view_loss, view_loss_in_torch
-from img2world.render.native import native_module
 
 LEVELS = native_module().simd_levels()
 

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from img2world.core.cameras import Cameras
 from img2world.core.conventions import NEAR
-from img2world.core.errors import Img2WorldError, MissingPackageError
-from img2world.render import native, rasterize, semantics
-from img2world.render.native import describe, native_module
+from img2world.core.errors import Img2WorldError
+from img2world.render import rasterize, semantics
+from img2world.render.extension import native_module
 from img2world.render.splats import CameraTensors, Splats, camera_tensors
 
 BACKGROUND = (0.2, 0.5, 0.8)
@@ -263,21 +263,3 @@ def test_constants_are_those_of_semantics():
     assert constants.pop("NEAR") == pytest.approx(NEAR, rel=1e-6)
     for name, value in constants.items():
         assert value == pytest.approx(getattr(semantics, name), rel=1e-6), name
-
-
-def test_describe_and_options(monkeypatch):
-    monkeypatch.setenv("IMG2WORLD_THREADS", "3")
-    monkeypatch.setenv("IMG2WORLD_SIMD", "baseline")
-    assert describe() == {"simd": "baseline", "threads": 3}
-    monkeypatch.setenv("IMG2WORLD_THREADS", "many")
-    with pytest.raises(Img2WorldError, match="needs a number"):
-        describe()
-    monkeypatch.setenv("IMG2WORLD_SIMD", "mmx")
-    with pytest.raises(Img2WorldError, match="this machine has"):
-        describe()
-
-
-def test_missing_module_is_explained(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "img2world.render._native", None)
-    with pytest.raises(MissingPackageError, match="native rasterizer cannot be loaded"):
-        native.native_module()
