@@ -8,7 +8,7 @@ from jaxtyping import Float32, Int32
 from img2world.core.cameras import Cameras
 from img2world.core.checks import check_dtypes, check_finite, check_shapes
 from img2world.core.conventions import NEAR
-from img2world.render.native import native_module, num_threads
+from img2world.render.extension import native_module, num_threads
 
 
 class TriangleHits(NamedTuple):
@@ -43,15 +43,10 @@ def rasterize_triangles(
         raise ValueError(f"faces point at vertices {faces.min()} to {faces.max()}, there are {len(vertices_in_cam)}")
     shape = (camera.height, camera.width)
     hits = TriangleHits(np.empty(shape, np.int32), np.empty((*shape, 2), np.float32), np.empty(shape, np.float32))
-    focal_x, focal_y, center_x, center_y = (float(camera.intrinsics[0][i]) for i in ((0, 0), (1, 1), (0, 2), (1, 2)))
     native_module().rasterize_triangles(
-        *(np.ascontiguousarray(array) for array in (vertices_in_cam, alphas, faces)),
-        focal_x,
-        focal_y,
-        center_x,
-        center_y,
-        NEAR,
         num_threads(),
+        *(np.ascontiguousarray(array) for array in (vertices_in_cam, alphas, faces)),
+        *(np.eye(4, dtype=np.float32), np.ascontiguousarray(camera.intrinsics[0]), NEAR),
         *hits,
     )
     return hits

@@ -11,6 +11,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "layers.hpp"
 #include "loss.hpp"
 #include "rasterizer.hpp"
 #include "triangles.hpp"
@@ -181,20 +182,63 @@ static void bind_adam(nb::module_& m) {
         "squares"_a.noconvert(), "radii"_a.noconvert().none(), "rates"_a.noconvert(), "step"_a, "beta1"_a, "beta2"_a, "epsilon"_a);
 }
 
+using Vertices = Array<const float, nb::shape<-1, 3>>;
+using VertexValues = Array<const float, nb::shape<-1>>;
+using Faces = Array<const int32_t, nb::shape<-1, 3>>;
+using Intrinsics = Array<const float, nb::shape<3, 3>>;
+
+static TriangleMesh as_mesh(const Vertices& vertices, const VertexValues& alphas, const Faces& faces) {
+    return {vertices.data(), alphas.data(), faces.data(), static_cast<int64_t>(vertices.shape(0)),
+            static_cast<int64_t>(faces.shape(0))};
+}
+
+static Pinhole as_pinhole(const Array<const float, nb::shape<4, 4>>& cam_from_mesh, const Intrinsics& intrinsics,
+                          float near, size_t width, size_t height) {
+    Pinhole camera{{}, intrinsics(0, 0), intrinsics(1, 1), intrinsics(0, 2), intrinsics(1, 2), near,
+                   static_cast<int>(width), static_cast<int>(height)};
+    std::copy_n(cam_from_mesh.data(), 12, camera.cam_from_mesh);
+    return camera;
+}
+
 static void bind_triangles(nb::module_& m) {
     m.def(
         "rasterize_triangles",
-        [](Array<const float, nb::shape<-1, 3>> vertices, Array<const float, nb::shape<-1>> alphas,
-           Array<const int32_t, nb::shape<-1, 3>> faces, float fx, float fy, float cx, float cy, float near,
-           int threads, Array<int32_t, nb::shape<-1, -1>> face, Array<float, nb::shape<-1, -1, 2>> barycentric,
-           Map depth) {
-            const TriangleMesh mesh{vertices.data(), alphas.data(), faces.data(), static_cast<int64_t>(faces.shape(0))};
-            const Pinhole camera{fx, fy, cx, cy, near, static_cast<int>(face.shape(1)), static_cast<int>(face.shape(0))};
+        [](int threads, Vertices vertices, VertexValues alphas, Faces faces,
+           Array<const float, nb::shape<4, 4>> cam_from_mesh, Intrinsics intrinsics, float near,
+           Array<int32_t, nb::shape<-1, -1>> face, Array<float, nb::shape<-1, -1, 2>> barycentric, Map depth) {
+            const Pinhole camera = as_pinhole(cam_from_mesh, intrinsics, near, face.shape(1), face.shape(0));
             nb::gil_scoped_release release;
-            rasterize_triangles(mesh, camera, threads, {face.data(), barycentric.data(), depth.data()});
+            rasterize_triangles(as_mesh(vertices, alphas, faces), camera, threads,
+                                {face.data(), barycentric.data(), depth.data()});
         },
-        "vertices"_a.noconvert(), "alphas"_a.noconvert(), "faces"_a.noconvert(), "fx"_a, "fy"_a, "cx"_a, "cy"_a,
-        "near"_a, "threads"_a, "face"_a.noconvert(), "barycentric"_a.noconvert(), "depth"_a.noconvert());
+        "threads"_a, "vertices"_a.noconvert(), "alphas"_a.noconvert(), "faces"_a.noconvert(),
+        "cam_from_mesh"_a.noconvert(), "intrinsics"_a.noconvert(), "near"_a, "face"_a.noconvert(),
+        "barycentric"_a.noconvert(), "depth"_a.noconvert());
+}
+
+static void bind_layers(nb::module_& m) {
+    using Level = Array<const float, nb::shape<-1, -1, 4>>;
+    m.def(
+        "draw_layers",
+        [](int threads, Vertices vertices, VertexValues alphas, Faces faces, Array<const float, nb::shape<-1, 4>> texture_coordinates,
+           std::vector<std::vector<Level>> levels, std::vector<Array<const uint8_t, nb::shape<-1, -1>>> seen,
+           std::vector<int64_t> face_ends, Array<const float, nb::shape<4, 4>> cam_from_world, Intrinsics intrinsics,
+           float near, int supersample, ColorMap rgb, Map alpha, Map depth, Array<uint8_t, nb::shape<-1, -1>> out_seen) {
+            Layers layers{as_mesh(vertices, alphas, faces), texture_coordinates.data(), {}, std::move(face_ends)};
+            for (size_t i = 0; i < levels.size(); i++) {
+                Texture texture{{}, seen[i].data(), static_cast<int>(seen[i].shape(1)), static_cast<int>(seen[i].shape(0))};
+                for (const Level& level : levels[i]) texture.levels.push_back(level.data());
+                layers.textures.push_back(std::move(texture));
+            }
+            const Pinhole camera = as_pinhole(cam_from_world, intrinsics, near, supersample * rgb.shape(1),
+                                              supersample * rgb.shape(0));
+            nb::gil_scoped_release release;
+            draw_layers(layers, camera, supersample, threads, {rgb.data(), alpha.data(), depth.data(), out_seen.data()});
+        },
+        "threads"_a, "vertices"_a.noconvert(), "alphas"_a.noconvert(), "faces"_a.noconvert(),
+        "texture_coordinates"_a.noconvert(), "levels"_a.noconvert(), "seen"_a.noconvert(), "face_ends"_a,
+        "cam_from_world"_a.noconvert(), "intrinsics"_a.noconvert(), "near"_a, "supersample"_a, "rgb"_a.noconvert(),
+        "alpha"_a.noconvert(), "depth"_a.noconvert(), "out_seen"_a.noconvert());
 }
 
 NB_MODULE(_native, m) {
@@ -205,6 +249,7 @@ NB_MODULE(_native, m) {
     bind_loss(m);
     bind_adam(m);
     bind_triangles(m);
+    bind_layers(m);
     m.def("simd_levels", [] {
         const AvailableKernels available = available_kernels();
         std::vector<std::string> names;

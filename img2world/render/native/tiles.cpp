@@ -6,6 +6,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "pixel_range.hpp"
+
 namespace img2world {
 namespace {
 
@@ -13,21 +15,8 @@ constexpr int RADIX_BITS = 8, RADIX = 1 << RADIX_BITS, MAX_PASSES = 4;
 constexpr int64_t PIECE = 64;  // Gaussians at least; few can touch many tiles
 constexpr int64_t PREFETCH_DISTANCE = 16;
 
-// The pixels whose centres are within [low, high], as a half-open range inside [0, size).
-struct Range {
-    int begin, end;
-};
-Range pixels_within(float low, float high, int size) {
-    // Held in range before they become integers: other floats have no defined value as one. They are
-    // above zero then, where the conversion rounds down.
-    const float limit = static_cast<float>(size);
-    const float first = std::min(std::max(low - 0.5f, 0.0f), limit), end = std::min(std::max(high + 0.5f, 0.0f), limit);
-    const int begin = static_cast<int>(first);
-    return {begin + (static_cast<float>(begin) < first), static_cast<int>(end)};
-}
-
 // Columns of pixels that an ellipse can touch between two heights about its centre.
-Range columns_between(const Blob& blob, float low, float high, int width) {
+PixelRange columns_between(const Blob& blob, float low, float high, int width) {
     const auto end = [&](float end_y, float per_deviation) {
         const float at = std::min(std::max(end_y, low), high), v = blob.w2 * at;
         return blob.slope * at + per_deviation * std::sqrt(std::max(0.0f, blob.reach - v * v));
@@ -89,7 +78,7 @@ void TileLists::touch(const ProjectTask& projected, int64_t begin, int64_t end, 
                 const Blob& blob = projected.blobs[gaussian];
                 const float reach = blob.half_height, low = row * TILE + 0.5f - blob.y;
                 const float high = std::min((row + 1) * TILE, height) - 0.5f - blob.y;
-                const Range pixels = columns_between(blob, std::max(low, -reach), std::min(high, reach), width);
+                const PixelRange pixels = columns_between(blob, std::max(low, -reach), std::min(high, reach), width);
                 if (pixels.begin >= pixels.end) continue;
                 first = pixels.begin / TILE, last = (pixels.end - 1) / TILE;
             }
