@@ -1,4 +1,4 @@
-"""Triangle meshes to pixels, with a z-buffer. NumPy in and out; the work is done in native code."""
+"""Rasterize triangle meshes with a z-buffer, in native code."""
 
 from typing import NamedTuple
 
@@ -12,12 +12,12 @@ from img2world.render.extension import native_module, num_threads
 
 
 class TriangleHits(NamedTuple):
-    """What each pixel sees of a mesh."""
+    """The nearest face at each pixel."""
 
     face: Int32[np.ndarray, "H W"]
     """-1 where no face is seen."""
     barycentric: Float32[np.ndarray, "H W 2"]
-    """Weights of the face's second and third vertex, perspective-correct; the first has the rest."""
+    """Weights of the face's second and third vertex, perspective-correct; all three add up to 1."""
     depth: Float32[np.ndarray, "H W"]
     """Along +Z, 0 where no face is seen."""
 
@@ -28,11 +28,11 @@ def rasterize_triangles(
     alphas: Float32[np.ndarray, "M"],
     camera: Cameras,
 ) -> TriangleHits:
-    """The nearest face at each pixel centre, both sides of a face being seen.
+    """Find the nearest face at each pixel centre; faces are visible from both sides.
 
-    A face is not there where its interpolated alpha is below 0.5, nor at all when one of its vertices
-    is nearer than `NEAR` or behind the camera. Of equally near faces the first is seen. Only the
-    intrinsics and the size of the camera are used. Raises Img2WorldError when a value is not finite.
+    A face is cut away where its interpolated alpha is below 0.5, and left out when one of its vertices is nearer
+    than `NEAR` or behind the camera. Of equally near faces the first is seen. Only the intrinsics and the size of
+    the camera are used. Raises Img2WorldError when a value is not finite.
     """
     if len(camera) != 1:
         raise ValueError(f"{len(camera)} cameras, rasterize_triangles draws one; use cameras.select([i])")

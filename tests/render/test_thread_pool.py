@@ -1,4 +1,4 @@
-"""Tests of native/parallel.hpp through a function that uses it."""
+"""Test native/parallel.hpp through a function that uses it."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ CAMERA = Cameras(
     width=60,
     height=300,
 )
-"""Tall enough for ten bands of rows: so many pieces of work."""
+"""Tall enough for ten bands of rows, that is ten pieces of work."""
 
 
 def draw(seed: int = 0) -> bytes:

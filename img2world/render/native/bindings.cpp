@@ -38,7 +38,7 @@ static Kernels find_kernels(const std::string& name) {
     throw std::invalid_argument("no such instruction set here: " + name);
 }
 
-// Every array is bound noconvert: otherwise a wrong dtype is copied in silence, and results written to the copy are lost.
+// Every array is bound noconvert: otherwise an array of a wrong dtype is copied silently, and results written to the copy are lost.
 
 static void bind_camera(nb::module_& m) {
     nb::class_<Camera>(m, "Camera")
@@ -130,7 +130,7 @@ static void bind_loss(nb::module_& m) {
         "view_loss",
         [](const std::string& simd, int threads, ColorMap image, std::optional<Map> alpha, std::optional<Map> depth,
            ColorBytes target, std::optional<Bytes> target_alpha, std::optional<Map> target_depth, double colors_weight,
-           double dssim_share, double alpha_weight, double depth_weight, double max_depth_error, std::optional<ColorMap> gradient,
+           double dssim_fraction, double alpha_weight, double depth_weight, double max_depth_error, std::optional<ColorMap> gradient,
            std::optional<Map> alpha_gradient, std::optional<Map> depth_gradient) {
             const Kernels kernels = find_kernels(simd);
             LossTask task{};
@@ -147,11 +147,11 @@ static void bind_loss(nb::module_& m) {
             task.depth_gradient = data_or_null(depth_gradient);
             nb::gil_scoped_release release;
             ThreadPoolLock pool(threads);
-            return view_loss(kernels, pool.get(), task, {colors_weight, dssim_share, alpha_weight, depth_weight, max_depth_error});
+            return view_loss(kernels, pool.get(), task, {colors_weight, dssim_fraction, alpha_weight, depth_weight, max_depth_error});
         },
         "simd"_a, "threads"_a, "image"_a.noconvert(), "alpha"_a.noconvert().none(), "depth"_a.noconvert().none(),
         "target"_a.noconvert(), "target_alpha"_a.noconvert().none(), "target_depth"_a.noconvert().none(),
-        "colors_weight"_a, "dssim_share"_a, "alpha_weight"_a, "depth_weight"_a, "max_depth_error"_a, "gradient"_a.noconvert().none(),
+        "colors_weight"_a, "dssim_fraction"_a, "alpha_weight"_a, "depth_weight"_a, "max_depth_error"_a, "gradient"_a.noconvert().none(),
         "alpha_gradient"_a.noconvert().none(), "depth_gradient"_a.noconvert().none());
 }
 
@@ -220,10 +220,11 @@ static void bind_layers(nb::module_& m) {
     using Level = Array<const float, nb::shape<-1, -1, 4>>;
     m.def(
         "draw_layers",
-        [](int threads, Vertices vertices, VertexValues alphas, Faces faces, Array<const float, nb::shape<-1, 4>> texture_coordinates,
-           std::vector<std::vector<Level>> levels, std::vector<Array<const uint8_t, nb::shape<-1, -1>>> seen,
-           std::vector<int64_t> face_ends, Array<const float, nb::shape<4, 4>> cam_from_world, Intrinsics intrinsics,
-           float near, int supersample, ColorMap rgb, Map alpha, Map depth, Array<uint8_t, nb::shape<-1, -1>> out_seen) {
+        [](int threads, Vertices vertices, VertexValues alphas, Faces faces,
+           Array<const float, nb::shape<-1, 4>> texture_coordinates, std::vector<std::vector<Level>> levels,
+           std::vector<Array<const uint8_t, nb::shape<-1, -1>>> seen, std::vector<int64_t> face_ends,
+           Array<const float, nb::shape<4, 4>> cam_from_world, Intrinsics intrinsics, float near,
+           int supersample, ColorMap rgb, Map alpha, Map depth, Array<uint8_t, nb::shape<-1, -1>> out_seen) {
             Layers layers{as_mesh(vertices, alphas, faces), texture_coordinates.data(), {}, std::move(face_ends)};
             for (size_t i = 0; i < levels.size(); i++) {
                 Texture texture{{}, seen[i].data(), static_cast<int>(seen[i].shape(1)), static_cast<int>(seen[i].shape(0))};
@@ -242,7 +243,7 @@ static void bind_layers(nb::module_& m) {
 }
 
 NB_MODULE(_native, m) {
-    // Pictures whose graph is alive when Python ends would be reported as leaks.
+    // Images whose autograd graph is alive when Python exits would be reported as leaks.
     nb::set_leak_warnings(false);
     bind_camera(m);
     bind_frame(m);

@@ -1,4 +1,4 @@
-// Runs independent pieces of work on threads. The pieces must not depend on which thread runs them.
+// Runs independent pieces of work on threads. Results must not depend on which thread runs a piece.
 #pragma once
 
 #include <algorithm>
@@ -15,7 +15,7 @@
 
 namespace img2world {
 
-// Threads that live as long as this object: starting one takes longer than many pieces of our work.
+// Threads that live as long as this object, because starting one takes longer than many pieces of our work.
 class ThreadPool {
    public:
     explicit ThreadPool(int threads) {
@@ -32,7 +32,7 @@ class ThreadPool {
     int threads() const { return static_cast<int>(helpers_.size()) + 1; }
 
     // Calls work(i) for i in [0, count), in any order, and returns when all calls have returned. Helpers that the
-    // scheduler keeps waiting are not waited for: whoever is awake takes the next piece. `work` must not throw.
+    // scheduler has not woken yet are not waited for: whoever is awake takes the next piece. `work` must not throw.
     template <typename Work>
     void run(int32_t count, const Work& work) {
         if (helpers_.empty() || count < 2) {
@@ -79,8 +79,9 @@ class ThreadPool {
         }
     }
 
-    // To be woken can take longer than the work itself, above all in a virtual machine, and in a training the next work
-    // comes within a millisecond. So threads that wait stay awake that long.
+    // Waking up can take longer than the work itself, above all in a virtual machine, and in a training the next work
+    // often comes at once. So threads stay awake for a while; not for long, since a spinning thread takes time from one
+    // that has work.
     template <typename Waiting>
     static void spin_while(const Waiting& waiting) {
         const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(200);
@@ -99,7 +100,7 @@ class ThreadPool {
     std::vector<std::thread> helpers_;
     const std::function<void(int32_t)>* work_ = nullptr;
     int32_t count_ = 0;
-    // Each has 32 bits, as the kernel's own wait has.
+    // 32 bits, the width that the kernel can wait on.
     std::atomic<int32_t> unclaimed_{0}, unfinished_{0};
 };
 
@@ -123,7 +124,7 @@ class ThreadPoolLock {
         return *one;
     }
     static Shared* make_shared() {
-        // A fork waits until nobody uses the pool. Its threads do not survive in the child, which leaves it behind.
+        // A fork waits until the pool is idle. Threads do not survive in the child, so the child abandons the pool.
         pthread_atfork([] { shared().mutex.lock(); }, [] { shared().mutex.unlock(); },
                        [] {
                            static_cast<void>(shared().pool.release());
