@@ -42,7 +42,7 @@ class Layer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LayeredWorld:
+class LayeredImage:
     """All that one photo shows of the world, and what is guessed beyond it."""
 
     layers: tuple[Layer, ...]

@@ -8,11 +8,11 @@ from jaxtyping import Float32, UInt8
 from img2world.core.cameras import Cameras
 from img2world.core.checks import check_finite
 from img2world.core.conventions import NEAR
-from img2world.layered.layers import Layer, LayeredWorld
+from img2world.layered.layers import Layer, LayeredImage
 from img2world.render.extension import native_module, num_threads
 
 BLUR_STEPS = (0.0, 1.5, 3.0, 6.0, 12.0, 24.0)
-"""Standard deviations, in pixels, of the texture's ready-made blurred copies."""
+"""Standard deviations, in pixels, of the blurred copies of a texture that are prepared."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,18 +20,20 @@ class Warped:
     """The layers as one camera sees them."""
 
     rgb: Float32[np.ndarray, "H W 3"]
-    """Not composited: the colour of what is there, zero where nothing is."""
+    """sRGB 0 to 1, not composited: the mean of the samples that hit a surface, 0 where none does."""
     alpha: Float32[np.ndarray, "H W"]
+    """Fraction of the samples that hit a surface."""
     depth: Float32[np.ndarray, "H W"]
-    """Along +Z; 0 where nothing is. Near surfaces win where a pixel sees two."""
+    """Along +Z, that of the nearest sample; 0 where none hits a surface."""
     seen: UInt8[np.ndarray, "H W"]
+    """The lowest value of the samples, see `Frames.seen`; 0 where none hits a surface."""
 
 
 class Warper:
-    """Layers made ready to be drawn many times: one mesh and the blurred copies of each texture."""
+    """Layers prepared for being drawn many times: one mesh, and blurred copies of each texture."""
 
-    def __init__(self, world: LayeredWorld) -> None:
-        layers = world.layers
+    def __init__(self, image: LayeredImage) -> None:
+        layers = image.layers
         starts = np.cumsum([0, *(len(layer.vertices_in_world) for layer in layers)])
         self.vertices = np.concatenate([layer.vertices_in_world for layer in layers])
         self.alphas = np.concatenate([layer.alphas for layer in layers])
@@ -75,10 +77,10 @@ class Warper:
 
 
 def blurred_copies(layer: Layer) -> list[Float32[np.ndarray, "h w 4"]]:
-    """Blur the texture to each of BLUR_STEPS that the layer needs. The fourth channel fills up a vector of four."""
+    """Blur the texture by each of BLUR_STEPS that the layer needs; a fourth channel makes each pixel one vector."""
     import cv2
 
-    # What lies outside of the layer was filled with its own colours, so blurring mixes nothing foreign in.
+    # Outside its outline a texture is filled with its own colours, so blurring mixes in nothing foreign.
     largest = float(layer.blur.max(initial=0))
     steps = [step for i, step in enumerate(BLUR_STEPS) if i == 0 or BLUR_STEPS[i - 1] < largest]
     copies = [layer.texture if step == 0 else cv2.GaussianBlur(layer.texture, (0, 0), step) for step in steps]
@@ -86,6 +88,6 @@ def blurred_copies(layer: Layer) -> list[Float32[np.ndarray, "h w 4"]]:
 
 
 def texture_coordinates(layer: Layer, num_levels: int) -> Float32[np.ndarray, "M 4"]:
-    """Return for each vertex its x and y in the texture and which of the blurred copies it reads, and a zero."""
+    """Return for each vertex x and y in the texture, the number of the blurred copy that it reads, and 0."""
     level = np.interp(layer.blur, BLUR_STEPS[:num_levels], np.arange(num_levels))
     return np.column_stack([layer.texture_xy, level, np.zeros(len(level))]).astype(np.float32)

@@ -6,7 +6,7 @@ from scipy.spatial.transform import Rotation
 
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.errors import Img2WorldError
-from img2world.layered.layers import Layer, LayeredWorld, grid_faces
+from img2world.layered.layers import Layer, LayeredImage, grid_faces
 from img2world.layered.warp import BLUR_STEPS, Warper
 from img2world.render.triangles import rasterize_triangles
 
@@ -84,7 +84,7 @@ def reference(warper, here, supersample):
 
 @pytest.fixture
 def world():
-    return LayeredWorld(
+    return LayeredImage(
         layers=(bumpy_layer(0, blur=9.0), bumpy_layer(1, 15, 18, depth=0.1), bumpy_layer(2, depth=0.3, blur=2.0)),
         is_object=False,
     )
@@ -121,7 +121,7 @@ def test_a_texture_seen_from_the_front_is_reproduced():
         texture=texture,
         seen=seen,
     )
-    warped = Warper(LayeredWorld(layers=(layer,), is_object=False)).draw(here, supersample=1)
+    warped = Warper(LayeredImage(layers=(layer,), is_object=False)).draw(here, supersample=1)
     np.testing.assert_allclose(warped.rgb, texture, atol=2e-5)
     np.testing.assert_array_equal(warped.seen, seen)
     np.testing.assert_allclose(warped.depth, depth, rtol=1e-6)
@@ -135,7 +135,7 @@ def test_blur_mixes_the_copies_beside_it(blur, weights):
     rows = {}
     for value in (0.0, blur, BLUR_STEPS[1], BLUR_STEPS[-1]):
         layer = replace(sheet, blur=np.full_like(sheet.blur, value))
-        rows[value] = Warper(LayeredWorld(layers=(layer,), is_object=False)).draw(camera()).rgb
+        rows[value] = Warper(LayeredImage(layers=(layer,), is_object=False)).draw(camera()).rgb
     expected = weights[0] * rows[0.0] + weights[1] * rows[BLUR_STEPS[1]] if sum(weights) else rows[BLUR_STEPS[-1]]
     np.testing.assert_allclose(rows[blur], expected, atol=1e-5)
     assert np.abs(rows[0.0] - rows[BLUR_STEPS[1]]).mean() > 0.05
@@ -171,8 +171,8 @@ def test_nothing_is_seen_where_no_layer_is(world):
 def test_what_cannot_be_drawn_is_refused(world):
     layer = world.layers[0]
     with pytest.raises(Img2WorldError, match="texture_coordinates holds nan"):
-        Warper(LayeredWorld(layers=(replace(layer, texture_xy=layer.texture_xy * np.nan),), is_object=False))
+        Warper(LayeredImage(layers=(replace(layer, texture_xy=layer.texture_xy * np.nan),), is_object=False))
     with pytest.raises(ValueError, match="there are 567"):
-        Warper(LayeredWorld(layers=(replace(layer, faces=layer.faces + np.int32(9)),), is_object=False))
+        Warper(LayeredImage(layers=(replace(layer, faces=layer.faces + np.int32(9)),), is_object=False))
     with pytest.raises(ValueError, match="2 cameras"):
         Warper(world).draw(camera().select([0, 0]))
