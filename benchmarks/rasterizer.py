@@ -19,8 +19,8 @@ import torch
 
 from img2world.core.cameras import Cameras
 from img2world.render import rasterize
+from img2world.render.extension import native_module
 from img2world.render.loss import Target, Weights, view_loss, view_loss_in_torch
-from img2world.render.native import native_module
 from img2world.render.reference import project
 from img2world.render.semantics import MAX_ALPHA, MIN_ALPHA, MIN_TRANSMITTANCE
 from img2world.render.splats import Splats, camera_tensors

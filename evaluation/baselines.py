@@ -11,7 +11,7 @@ from img2world.core.camera_paths import UP_IN_WORLD
 from img2world.core.cameras import Cameras
 from img2world.core.frames import Frames
 from img2world.layered.inpaint import fill_smooth, nearest_known
-from img2world.layered.layers import SEEN, Layer, LayeredWorld, layer_from_depth
+from img2world.layered.layers import SEEN, Layer, LayeredImage, layer_from_depth
 from img2world.layered.object_layers import CutOut, colors_behind
 from img2world.layered.warp import Warper
 
@@ -97,7 +97,7 @@ def _warped(case: Case, cameras: Cameras, back: Float32[np.ndarray, "h w 3"] | N
     layers = [_layer(photo.cameras, photo.depth[0], photo.alpha[0], photo.rgb[0].astype(np.float32) / 255)]
     if photo.last_depth is not None and back is not None:
         layers.append(_layer(photo.cameras, photo.last_depth[0], photo.alpha[0], back))
-    warper = Warper(LayeredWorld(layers=tuple(layers), is_object=case.is_object))
+    warper = Warper(LayeredImage(layers=tuple(layers), is_object=case.is_object))
     shots = [warper.draw(cameras.select([i])) for i in range(len(cameras))]
     pictures = []
     for shot in shots:

@@ -10,7 +10,7 @@ from img2world.depth.predict import predict_object, predict_scene
 from img2world.layered.anchor_frames import continued_rgb
 from img2world.layered.depth_slices import Part, depth_slices
 from img2world.layered.inpaint import nearest_known
-from img2world.layered.layers import Layer, LayeredWorld
+from img2world.layered.layers import Layer, LayeredImage
 from img2world.layered.layout import MIN_SKY, placed_parts
 from img2world.layered.object_layers import MAX_RIM_SLOPE, CutOut, bevelled, colors_behind, layers_of_cut_out, shells
 from img2world.layered.scene_layers import extended, parts_of_layout
@@ -21,7 +21,7 @@ NEAREST, FARTHEST = 0.4, 2.5
 """Depths of scenes that the layers are kept between."""
 
 
-def cache_of(frame: Posed, rng: np.random.Generator | None, *, is_object: bool, guessed: bool) -> LayeredWorld:
+def cache_of(frame: Posed, rng: np.random.Generator | None, *, is_object: bool, guessed: bool) -> LayeredImage:
     """The layers of one frame: `guessed` by the embedded network, as they are in use, or true with errors.
 
     Without a generator, true layers have no errors.
@@ -31,7 +31,7 @@ def cache_of(frame: Posed, rng: np.random.Generator | None, *, is_object: bool, 
     return scene_cache(frame, rng, guessed=guessed)
 
 
-def object_cache(frame: Posed, rng: np.random.Generator | None, *, guessed: bool) -> LayeredWorld:
+def object_cache(frame: Posed, rng: np.random.Generator | None, *, guessed: bool) -> LayeredImage:
     """Front and back."""
     inner = frame.alpha > 0.95
     own = continued_rgb(frame.rgb.astype(np.float32) / 255, inner if inner.any() else frame.alpha > 0.4)
@@ -40,7 +40,7 @@ def object_cache(frame: Posed, rng: np.random.Generator | None, *, guessed: bool
         layers = layers_of_cut_out(cut, predict_object(cut.rgb, cut.alpha), frame.camera)
     else:
         layers = shells(cut, *true_halves(frame, rng), colors_behind(cut), frame.camera)
-    return LayeredWorld(layers=layers, is_object=True)
+    return LayeredImage(layers=layers, is_object=True)
 
 
 def true_halves(frame: Posed, rng: np.random.Generator | None) -> tuple[np.ndarray, np.ndarray]:
@@ -62,21 +62,21 @@ def true_halves(frame: Posed, rng: np.random.Generator | None) -> tuple[np.ndarr
     return middle.astype(np.float32), (frame_width * half).astype(np.float32)
 
 
-def scene_cache(frame: Posed, rng: np.random.Generator | None, *, guessed: bool) -> LayeredWorld:
+def scene_cache(frame: Posed, rng: np.random.Generator | None, *, guessed: bool) -> LayeredImage:
     """Layers cut and continued as `nano` does it."""
     if guessed:
         sky = (~frame.known).astype(np.float32)
         sky = cv2.GaussianBlur(sky, (0, 0), 0.7) if sky.mean() > MIN_SKY else None
         # The parts themselves are found too slowly for a training; the sky is the one that matters.
         parts = parts_of_layout(placed_parts(frame.rgb, predict_scene(frame.rgb), sky, None))
-        return LayeredWorld(layers=layers_of_parts(frame, parts), is_object=False)
+        return LayeredImage(layers=layers_of_parts(frame, parts), is_object=False)
     depth = np.where(frame.known, frame.depth, FARTHEST)
     log_depth = np.log(depth).astype(np.float32)
     if rng is not None:
         log_depth = cv2.GaussianBlur(log_depth, (0, 0), rng.uniform(0.3, 1.5))
         log_depth = log_depth * rng.uniform(0.7, 1.15) + rough(rng, depth.shape, rng.uniform(0, 0.12))
     inverse_depth = np.exp(-log_depth).clip(1 / FARTHEST, 1 / NEAREST)
-    return LayeredWorld(layers=layers_of_parts(frame, depth_slices(inverse_depth.astype(np.float32))), is_object=False)
+    return LayeredImage(layers=layers_of_parts(frame, depth_slices(inverse_depth.astype(np.float32))), is_object=False)
 
 
 def layers_of_parts(frame: Posed, parts: list[Part]) -> tuple[Layer, ...]:

@@ -110,7 +110,7 @@ def _rasterizer() -> Finding:
         backend = resolve_backend("auto")
     processor = " ".join(simd_flags()) or platform.machine()
     if backend == "native":
-        from img2world.render.native import describe
+        from img2world.render.extension import describe
 
         try:
             facts = describe()

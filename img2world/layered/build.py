@@ -6,7 +6,7 @@ import numpy as np
 
 from img2world.core.cameras import Cameras
 from img2world.core.subject import Subject
-from img2world.layered.layers import SEEN, LayeredWorld
+from img2world.layered.layers import SEEN, LayeredImage
 from img2world.layered.object_layers import object_camera, object_layers
 from img2world.layered.scene_layers import scene_camera, scene_layers
 
@@ -16,14 +16,14 @@ def input_camera(subject: Subject, size: int) -> Cameras:
     return object_camera(size) if subject.is_object else scene_camera(subject.image, size)
 
 
-def build_layers(subject: Subject, size: int, *, textured: bool = True) -> LayeredWorld:
+def build_layers(subject: Subject, size: int, *, textured: bool = True) -> LayeredImage:
     """Build the layered image as `input_camera` sees it.
 
     Without `textured` a scene has plain colors where the photo does not show it; shapes are the same. Raises
     MissingPackageError when the weights of the embedded networks are not there.
     """
     layers = object_layers(subject, size) if subject.is_object else scene_layers(subject, size, textured=textured)
-    return LayeredWorld(layers=layers, is_object=subject.is_object)
+    return LayeredImage(layers=layers, is_object=subject.is_object)
 
 
 def support(subject: Subject, *, size: int = 128) -> Callable[[np.ndarray], tuple[float, float]]:

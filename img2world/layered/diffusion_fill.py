@@ -13,7 +13,7 @@ from img2world.core.progress import Progress, silent
 from img2world.core.threads import one_torch_thread
 from img2world.depth.predict import working_size
 from img2world.layered.anchor_frames import camera_numbers, frame_maps, frame_noise
-from img2world.layered.layers import SEEN, LayeredWorld
+from img2world.layered.layers import SEEN, LayeredImage
 from img2world.layered.texture_baking import Stroke, painted
 from img2world.layered.warp import Warped, Warper
 
@@ -47,13 +47,13 @@ class Anchor:
 
 
 def filled_world(
-    world: LayeredWorld,
+    world: LayeredImage,
     photo_camera: Cameras,
     path: Cameras,
     *,
     seed: int = 0,
     progress: Progress = silent,
-) -> LayeredWorld:
+) -> LayeredImage:
     """The world with what the photo does not show drawn onto its layers, for the cameras of a path.
 
     What the photo shows keeps its bits. Raises MissingPackageError when the weights are not there.
@@ -63,14 +63,14 @@ def filled_world(
 
 def repainted(
     network: "NanoFill",
-    world: LayeredWorld,
+    world: LayeredImage,
     photo_camera: Cameras,
     path: Cameras,
     *,
     steps: int = STEPS,
     seed: int = 0,
     progress: Progress = silent,
-) -> LayeredWorld:
+) -> LayeredImage:
     """The same by any network."""
     width, height = working_size(path.width, path.height)
     chosen = np.unique(np.linspace(0, len(path) - 1, ANCHORS + 1).round().astype(int)[:ANCHORS])

@@ -1,4 +1,4 @@
-"""A picture as textured surfaces in the world: what is warped to each wanted camera."""
+"""A photo as textured surfaces in the world, which are then drawn from other cameras."""
 
 from dataclasses import dataclass
 
@@ -9,23 +9,23 @@ from img2world.core.cameras import Cameras
 from img2world.core.checks import check_finite, check_shapes
 
 INVENTED, CONTINUED, SEEN = 0, 1, 2
-"""How a pixel is known; see `Frames.seen`."""
+"""Where a pixel's colour comes from; see `Frames.seen`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """One surface: a grid of vertices over a texture, cut at its outline."""
+    """One textured surface: a grid of vertices, cut at its outline."""
 
     vertices_in_world: Float32[np.ndarray, "M 3"]
     faces: Int32[np.ndarray, "F 3"]
     alphas: Float32[np.ndarray, "M"]
-    """The surface is there where the interpolated value is at least one half."""
+    """The surface is cut away where the interpolated value is below one half."""
     texture_xy: Float32[np.ndarray, "M 2"]
-    """Texture position in pixels, the first pixel's centre at (0.5, 0.5)."""
+    """Texture coordinates in pixels, the first pixel's centre at (0.5, 0.5)."""
     blur: Float32[np.ndarray, "M"]
-    """Standard deviation in texture pixels with which the texture is read; large where it is stretched."""
+    """Standard deviation in texture pixels of the blur with which the texture is read; large where it is stretched."""
     texture: Float32[np.ndarray, "h w 3"]
-    """sRGB 0 to 1, filled beyond the edges of what it shows."""
+    """sRGB 0 to 1, filled beyond the outline of the surface."""
     seen: UInt8[np.ndarray, "h w"]
 
     def __post_init__(self) -> None:
@@ -42,15 +42,15 @@ class Layer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LayeredWorld:
-    """All that one picture lets us see or guess."""
+class LayeredImage:
+    """All that one photo shows of the world, and what is guessed beyond it."""
 
     layers: tuple[Layer, ...]
     is_object: bool
 
 
 def rays_in_cam(camera: Cameras, margin: int = 0) -> Float32[np.ndarray, "h w 3"]:
-    """Directions with z = 1 through the pixel centres of one camera, `margin` pixels beyond its picture too."""
+    """Return the directions with z = 1 through the pixel centres of one camera and of a margin around its image."""
     (fx, _, cx), (_, fy, cy), _ = camera.intrinsics[0].astype(np.float64)
     x = np.arange(-margin, camera.width + margin) + 0.5
     y = np.arange(-margin, camera.height + margin) + 0.5
@@ -59,7 +59,7 @@ def rays_in_cam(camera: Cameras, margin: int = 0) -> Float32[np.ndarray, "h w 3"
 
 
 def grid_faces(used: Bool[np.ndarray, "h w"]) -> Int32[np.ndarray, "F 3"]:
-    """Two triangles for each cell of a grid whose four corners are used."""
+    """Return two triangles for each cell of a grid whose four corners are used."""
     height, width = used.shape
     index = np.arange(height * width, dtype=np.int32).reshape(height, width)
     cell = used[:-1, :-1] & used[1:, :-1] & used[:-1, 1:] & used[1:, 1:]
@@ -77,14 +77,16 @@ def layer_from_depth(
     alpha: Float32[np.ndarray, "h w"],
     tilt: float = 1.0,
 ) -> Layer:
-    """Lift a depth map, which may reach beyond the camera's picture on all sides, to a surface.
+    """Lift a depth map, which may have a margin around the camera's image, to a surface.
 
     Depth is along +Z of the one camera. The surface ends where `alpha` crosses one half, between pixels.
-    `tilt` says how much it will be seen from above or below, compared with from the sides.
+    `tilt` is how far the cameras will move up and down, relative to sideways; see `stretch_blur`.
     """
     margin = (depth.shape[1] - camera.width) // 2
     points_in_cam = rays_in_cam(camera, margin) * depth[..., None]
-    return layer_of_grid(camera, points_in_cam, texture, seen, alpha=alpha, blur=stretch(points_in_cam, camera, tilt))
+    return layer_of_grid(
+        camera, points_in_cam, texture, seen, alpha=alpha, blur=stretch_blur(points_in_cam, camera, tilt)
+    )
 
 
 def layer_of_grid(
@@ -96,16 +98,16 @@ def layer_of_grid(
     alpha: Float32[np.ndarray, "h w"],
     blur: Float32[np.ndarray, "h w"],
 ) -> Layer:
-    """A surface through a grid of places in the space of the one camera, each of which has a pixel of the texture.
+    """Make a surface through a grid of points in the space of the one camera, each with a pixel of the texture.
 
-    It ends where `alpha` crosses one half; `blur` is in pixels of the texture, see `Layer`.
+    It ends where `alpha` crosses one half; `blur` is in texture pixels, see `Layer`.
     """
     import cv2
 
     height, width = alpha.shape
     world_from_cam = camera.world_from_cam[0]
     points = points_in_cam.reshape(-1, 3) @ world_from_cam[:3, :3].T + world_from_cam[:3, 3]
-    # Cells reach one pixel beyond the outline, where the alpha test then cuts them.
+    # Cells reach one pixel beyond the outline, so that the alpha test can cut them.
     used = cv2.dilate((alpha >= 0.5).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
     return Layer(
@@ -119,11 +121,14 @@ def layer_of_grid(
     )
 
 
-def stretch(points_in_cam: Float32[np.ndarray, "h w 3"], camera: Cameras, tilt: float) -> Float32[np.ndarray, "h w"]:
-    """Blur in texture pixels that hides how far each cell is stretched compared with its neighbours.
+def stretch_blur(
+    points_in_cam: Float32[np.ndarray, "h w 3"], camera: Cameras, tilt: float
+) -> Float32[np.ndarray, "h w"]:
+    """Return the blur in texture pixels that hides how far each cell is stretched.
 
     A texture pixel that is drawn ten times longer than wide looks like a streak; read from a texture
-    that is as smooth across as the cell is long, it looks like a plain surface.
+    that is as smooth across as the cell is long, it looks like a plain surface. The length of a cell from top to
+    bottom is weighted by `tilt`: a camera that keeps its height hardly reveals it.
     """
     import cv2
 

@@ -81,7 +81,7 @@ def difference(
 
 def sampled(values: Float32[np.ndarray, "S S ..."], points: np.ndarray, camera: Cameras) -> Float32[np.ndarray, "..."]:
     """Values of a map where points [..., 3] in the space of the camera are seen; held at the map's border."""
-    from img2world.layered.warp import bilinear
+    from img2world.layered.sampling import bilinear
 
     projected = points @ camera.intrinsics[0].T.astype(np.float64)
     xy = (projected[..., :2] / projected[..., 2:]).astype(np.float32).reshape(-1, 2)

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Float32
 from img2world.core.cameras import Cameras
 from img2world.layered.inpaint import fill_smooth, nearest_known
 from img2world.layered.layers import SEEN, Layer
-from img2world.layered.warp import bilinear
+from img2world.layered.sampling import bilinear
 
 TOLERANCE = 0.04
 """A place is taken to be seen where its depth is that of the frame up to this share."""

@@ -1,7 +1,7 @@
-"""Gaussians and meshes to pixels.
+"""Rasterizers of Gaussians and of triangle meshes.
 
-`rasterize` draws torch tensors and is differentiable; `render` draws a finished scene with NumPy. Both
-take the name of a rasterizer, or "auto" for the fastest one this machine has.
+`rasterize` draws torch tensors and is differentiable; `render` draws a finished scene, NumPy arrays in and out. Both
+take the name of a rasterizer, or "auto" for the fastest one on this machine.
 """
 
 import warnings
@@ -36,20 +36,20 @@ Color = tuple[float, float, float]
 
 @dataclass(frozen=True, kw_only=True)
 class RenderedViews:
-    """A scene as its cameras see it."""
+    """Images of a scene, one per camera."""
 
     rgb: Float32[np.ndarray, "V H W 3"]
     """sRGB clipped to 0 to 1, background included."""
     alpha: Float32[np.ndarray, "V H W"]
-    """0 to 1, how much of the background is hidden."""
+    """Opacity, 0 to 1."""
     depth: Float32[np.ndarray, "V H W"]
     """Expected distance along +Z in world units, 0 where alpha is 0."""
 
 
 def resolve_backend(backend: str) -> str:
-    """The rasterizer to use: the named one, or for "auto" gsplat on CUDA, else native, else reference.
+    """Return the name of the rasterizer to use: for "auto" gsplat on CUDA, else native, else reference.
 
-    Raises Img2WorldError when there is no rasterizer of that name. Warns when only the slow one is there.
+    Raises Img2WorldError when there is no rasterizer of that name. Warns when only the slow one is available.
     """
     if backend in RASTERIZERS:
         return backend
@@ -77,7 +77,7 @@ def rasterize(
     colors: "torch.Tensor | None" = None,
     backend: str = "auto",
 ) -> "img2world.render.splats.Rendering":
-    """Draw Gaussians as one camera sees them, differentiably for every tensor given.
+    """Draw Gaussians as one camera sees them; differentiable with respect to every tensor given.
 
     EWA splatting with a 0.3 px² low-pass, front to back by camera z; alpha is clipped at 0.999 and
     contributions below 1/255 are skipped (Kerbl et al. 2023, "3D Gaussian Splatting"; Zwicker et al.

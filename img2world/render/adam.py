@@ -1,16 +1,16 @@
-"""Adam for the tensors of Gaussians: only those that a picture has drawn move."""
+"""Adam that updates only the Gaussians drawn in the current image."""
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, Int32
 from torch import Tensor
 
-from img2world.render.native import native_module, num_threads, simd_level
+from img2world.render.extension import native_module, num_threads, simd_level
 
 BETA1, BETA2 = 0.9, 0.999
 
 EPSILON = 1e-15
-"""As in 3DGS: the gradients of one Gaussian are far below the usual 1e-8."""
+"""As in 3DGS: gradients of one Gaussian are far smaller than the usual 1e-8."""
 
 
 @torch.no_grad()
@@ -24,10 +24,10 @@ def adam_step(
     step: int,
     rates: Float32[np.ndarray, "C"],
 ) -> None:
-    """Move `values` and their moments in place; rows whose radius is 0 stay as they are.
+    """Update `values` and their moments in place, except rows whose radius is 0.
 
-    `step` counts from 1; `rates` are those of the C values of a row. float32 on the CPU is done by native
-    code, the rest by torch. Source: Kingma and Ba 2015, "Adam", algorithm 1; leaving out what is not seen is
+    `step` counts from 1; `rates` are the learning rates of the C values of a row. Native code updates float32
+    tensors on the CPU, torch all others. Source: Kingma and Ba 2015, "Adam", algorithm 1; skipping what is not seen is
     the sparse Adam of Mallick et al. 2024, "Taming 3DGS", section 4.
     """
     tensors = (values, gradients, means, squares)

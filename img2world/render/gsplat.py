@@ -24,9 +24,9 @@ def rasterize(
 ) -> Rendering:
     """Draw Gaussians as one camera sees them. Needs float32 tensors on a CUDA device.
 
-    Raises MissingPackageError when gsplat or CUDA is not there.
+    Raises MissingPackageError without gsplat or CUDA.
     """
-    # gsplat can be imported without CUDA, and fails much later, inside its kernels.
+    # Without CUDA gsplat can be imported, but fails much later, inside its kernels.
     if not torch.cuda.is_available():
         raise MissingPackageError("gsplat needs a CUDA device, there is none", hint="use the native rasterizer")
     if find_spec("gsplat") is None:
@@ -55,7 +55,7 @@ def rasterization_arguments(
     antialiased: bool = False,
     colors: Float[Tensor, "N 3"] | None = None,
 ) -> dict[str, Any]:
-    """Say what `gsplat.rasterization` has to draw, in its conventions."""
+    """Return the arguments of `gsplat.rasterization`, in its conventions."""
     device = splats.means.device
     return {
         "means": splats.means,
@@ -81,7 +81,7 @@ def rasterization_arguments(
 
 def _with_gradient(means: Tensor) -> Tensor:
     """Return the [N, 2] centres of one view [1, N, 2], whose .grad is filled by the backward pass."""
-    # A slice made after drawing is on no path from the picture, so it would never get a gradient of its own.
+    # A slice made after drawing is not part of the graph of the image, so it would never get a gradient of its own.
     screen_means = means[0].detach().clone().requires_grad_(means.requires_grad)
     if means.requires_grad:
 

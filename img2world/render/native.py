@@ -1,12 +1,9 @@
-"""The native rasterizer: C++ with SIMD and threads, on any CPU. Exact gradients, no torch inside.
+"""The native rasterizer: C++ with SIMD and threads, on any CPU, with exact gradients.
 
-It differs from `reference` by float32 and by stopping where less than 1e-4 of the light comes through.
+It differs from `reference` by float32 rounding and by stopping where the transmittance falls below 1e-4.
 Results are bit-identical for any number of threads on one machine; another instruction set rounds differently.
 """
 
-import os
-from importlib import import_module
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -14,47 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from img2world.core.errors import Img2WorldError, MissingPackageError
-from img2world.core.threads import usable_cores
+from img2world.core.errors import Img2WorldError
+from img2world.render.extension import native_module, num_threads, simd_level
 from img2world.render.splats import CameraTensors, Rendering, Splats, not_finite_error
-
-THREADS_VARIABLE = "IMG2WORLD_THREADS"
-SIMD_VARIABLE = "IMG2WORLD_SIMD"
-
-
-def native_module() -> ModuleType:
-    """Return the compiled module. Raises MissingPackageError when it was not built."""
-    try:
-        return import_module("img2world.render._native")
-    except ImportError as error:
-        raise MissingPackageError(
-            f"the native rasterizer cannot be loaded: {error}",
-            hint="install a wheel of img2world, or a C++20 compiler and then img2world again",
-        ) from error
-
-
-def num_threads() -> int:
-    """Count the threads to use: IMG2WORLD_THREADS, or else every core this process may use."""
-    text = os.environ.get(THREADS_VARIABLE)
-    if text is None:
-        return usable_cores()
-    if not text.isdigit() or not 1 <= int(text) <= 1024:
-        raise Img2WorldError(f"{THREADS_VARIABLE} is {text!r}, needs a number from 1 to 1024", hint="unset it")
-    return int(text)
-
-
-def simd_level() -> str:
-    """Name the instruction set to use: IMG2WORLD_SIMD, or else the best this machine has."""
-    levels: list[str] = native_module().simd_levels()
-    level = os.environ.get(SIMD_VARIABLE) or levels[0]
-    if level not in levels:
-        raise Img2WorldError(f"{SIMD_VARIABLE} is {level!r}, this machine has {', '.join(levels)}", hint="unset it")
-    return level
-
-
-def describe() -> dict[str, str | int]:
-    """What the native rasterizer runs on, for people to read."""
-    return {"simd": simd_level(), "threads": num_threads()}
 
 
 def rasterize(
@@ -78,11 +37,11 @@ def rasterize(
 
 
 FRAMES: list[Any] = []
-"""Native frames that no picture needs any more: their buffers are used again."""
+"""Native frames whose backward pass is done or will not come: their buffers are reused."""
 
 
 class Draw(torch.autograd.Function):
-    """Gaussians to pixels and back (see native/rasterizer.hpp)."""
+    """Rasterization and its gradient (see native/rasterizer.hpp)."""
 
     @staticmethod
     def forward(
@@ -117,12 +76,10 @@ class Draw(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        """Gradients of the tensors given to `forward`."""
+        """Return the gradients of the tensors given to `forward`."""
         cam_from_world, *inputs, radii, rgb, alpha, depth = ctx.saved_tensors
         if ctx.frame is None:
-            raise RuntimeError(
-                "the buffers of this picture are in use again; draw it once more for another backward pass"
-            )
+            raise RuntimeError("the buffers of this image have been reused; render it again for another backward pass")
         upstream = [gradients[0] if gradients[0] is not None else torch.zeros_like(rgb)]
         # Gradients of alpha and depth cost extra; most losses use neither.
         if gradients[1] is not None or gradients[2] is not None:
@@ -132,36 +89,36 @@ class Draw(torch.autograd.Function):
         outputs: list[Tensor | None] = [torch.empty_like(tensor) for tensor in splats[:4]]
         outputs += [torch.empty_like(splats[4]), None] if colors is None else [None, torch.empty_like(colors)]
         screen_means = torch.empty(len(radii), 2)
-        of_camera = np.empty(19) if any(ctx.needs_input_grad[4:6]) else None
+        camera_sums = np.empty(19) if any(ctx.needs_input_grad[4:6]) else None
         ctx.frame.backward(
             *ctx.view,
             *map(as_array, (*inputs, radii, rgb, alpha, depth, *upstream)),
             *[None] * (3 - len(upstream)),
             *map(as_array, (*outputs, screen_means)),
-            of_camera,
+            camera_sums,
         )
         FRAMES.append(ctx.frame)
         ctx.frame = None
         if outputs[4] is None:
             outputs[4] = torch.zeros_like(splats[4])
-        of_pose = (None, None) if of_camera is None else camera_gradients(of_camera, cam_from_world)
-        return (None, None, None, screen_means, *of_pose, *outputs)
+        pose_gradients = (None, None) if camera_sums is None else camera_gradients(camera_sums, cam_from_world)
+        return (None, None, None, screen_means, *pose_gradients, *outputs)
 
 
 def as_array(tensor: Tensor | None) -> np.ndarray | None:
-    """What the native module takes."""
+    """Return the tensor's memory as the array that the native module takes."""
     return None if tensor is None else tensor.numpy()
 
 
-def camera_gradients(of_camera: np.ndarray, cam_from_world: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradients of cam_from_world [4, 4] and intrinsics [3, 3] from the native module's sums (see CAMERA_VALUES)."""
+def camera_gradients(camera_sums: np.ndarray, cam_from_world: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the gradients of cam_from_world [4, 4] and intrinsics [3, 3] from the native sums (see CAMERA_VALUES)."""
     matrix = cam_from_world.numpy().astype(np.float64)
-    pose, of_center = of_camera[:12].reshape(3, 4).copy(), of_camera[12:15]
-    # The centre is -turn^T shift.
-    pose[:, :3] -= np.outer(matrix[:3, 3], of_center)
-    pose[:, 3] -= matrix[:3, :3] @ of_center
+    pose, center_gradient = camera_sums[:12].reshape(3, 4).copy(), camera_sums[12:15]
+    # The centre is -rotation^T translation.
+    pose[:, :3] -= np.outer(matrix[:3, 3], center_gradient)
+    pose[:, 3] -= matrix[:3, :3] @ center_gradient
     intrinsics = np.zeros((3, 3))
-    intrinsics[[0, 1, 0, 1], [0, 1, 2, 2]] = of_camera[15:]
+    intrinsics[[0, 1, 0, 1], [0, 1, 2, 2]] = camera_sums[15:]
     pose = np.concatenate([pose, np.zeros((1, 4))])
     return torch.tensor(pose).to(cam_from_world), torch.tensor(intrinsics).to(cam_from_world)
 
@@ -175,7 +132,7 @@ def native_camera(cam_from_world: Tensor, intrinsics: Tensor, width: int, height
 
 
 def _first_not_finite(inputs: list[Tensor | None]) -> Img2WorldError:
-    """The error that names the first value that is NaN or infinite."""
+    """Return the error that names the first value that is NaN or infinite."""
     for name, tensor in zip((*Splats.__dataclass_fields__, "colors"), inputs, strict=True):
         if tensor is not None and not torch.isfinite(tensor).all():
             return not_finite_error(name, tensor)

@@ -1,4 +1,4 @@
-"""Gaussian splatting in plain torch: slow, short, any float type. The truth that the others are tested against.
+"""Gaussian splatting in plain torch: slow, short, any float type. The other rasterizers are tested against it.
 
 Source: Kerbl et al. 2023, "3D Gaussian Splatting for Real-Time Radiance Field Rendering", sections 4
 and 6; the projection is that of Zwicker et al. 2001, "EWA Splatting", equations 23 to 29.
@@ -30,7 +30,7 @@ CHUNK = 1 << 22
 
 @dataclass(frozen=True, kw_only=True)
 class Projected:
-    """Gaussians on the screen."""
+    """Gaussians in the image plane."""
 
     means: Float[Tensor, "N 2"]
     """Pixels."""
@@ -50,12 +50,12 @@ def rasterize(
     antialiased: bool = False,
     colors: Float[Tensor, "N 3"] | None = None,
 ) -> Rendering:
-    """Draw Gaussians as one camera sees them. Every Gaussian is tried at every pixel."""
+    """Draw Gaussians as one camera sees them. Every Gaussian is evaluated at every pixel."""
     splats.check_finite()
     with torch.no_grad():
         everything = project(splats, camera, antialiased=antialiased, colors=colors)
         radii = _radii(splats, everything, camera)
-    # Only what is drawn takes part in the graph: zero times an overflown slope would be NaN.
+    # Only what is drawn takes part in the graph: zero times an overflowed Jacobian would be NaN.
     drawn = torch.nonzero(radii)[:, 0]
     visible = Splats(**{name: getattr(splats, name)[drawn] for name in Splats.__dataclass_fields__})
     seen = project(visible, camera, antialiased=antialiased, colors=None if colors is None else colors[drawn])
@@ -72,17 +72,17 @@ def rasterize(
 def project(
     splats: Splats, camera: CameraTensors, *, antialiased: bool = False, colors: Float[Tensor, "N 3"] | None = None
 ) -> Projected:
-    """Where the Gaussians land on the screen. Those with z <= 0 are not meaningful; mask them."""
+    """Project Gaussians into the image plane. Those with a depth <= 0 are meaningless; mask them."""
     focal, center = camera.intrinsics.diagonal()[:2], camera.intrinsics[:2, 2]
     size = torch.tensor([camera.width, camera.height]).to(splats.means)
-    turn = camera.cam_from_world[:3, :3]
+    rotation = camera.cam_from_world[:3, :3]
 
-    in_cam = splats.means @ turn.T + camera.cam_from_world[:3, 3]  # [N, 3]
+    in_cam = splats.means @ rotation.T + camera.cam_from_world[:3, 3]  # [N, 3]
     slopes = in_cam[:, :2] / in_cam[:, 2:]  # [N, 2]
     margin = JACOBIAN_MARGIN * size
-    held = slopes.clamp((-center - margin) / focal, (size - center + margin) / focal)
-    # Rows of the Jacobian of the projection, turned into world axes: [N, 2, 3].
-    jacobian = (focal / in_cam[:, 2:])[..., None] * (turn[:2] - held[..., None] * turn[2])
+    clamped = slopes.clamp((-center - margin) / focal, (size - center + margin) / focal)
+    # Rows of the Jacobian of the projection with respect to world coordinates: [N, 2, 3].
+    jacobian = (focal / in_cam[:, 2:])[..., None] * (rotation[:2] - clamped[..., None] * rotation[2])
     spread = jacobian @ (matrices_from_quats(splats.quats) * splats.log_scales.exp()[:, None, :])  # [N, 2, 3]
     xx, xy, yy = ((spread[:, i] * spread[:, j]).sum(-1) for i, j in ((0, 0), (0, 1), (1, 1)))
     without_low_pass, determinants = _determinants(spread)
@@ -100,7 +100,7 @@ def project(
 
 
 def blend(seen: Projected, camera: CameraTensors, background: tuple[float, float, float]) -> Float[Tensor, "H W 5"]:
-    """Red, green, blue with the background, alpha, and the alpha-weighted sum of depths."""
+    """Blend front to back: red, green, blue including the background, alpha, and the alpha-weighted sum of depths."""
     order = torch.argsort(seen.depths.detach(), stable=True)
     ordered = [getattr(seen, name)[order] for name in Projected.__dataclass_fields__]
     rows = max(1, CHUNK // max(1, len(order) * camera.width))
@@ -127,7 +127,7 @@ def _blend_rows(
     opacities: Float[Tensor, "N"],
     rgb: Float[Tensor, "N 3"],
 ) -> Float[Tensor, "R W 5"]:
-    """The channels of `blend` for some rows of the picture, from Gaussians sorted front to back."""
+    """Return the channels of `blend` for some rows of the image, from Gaussians sorted front to back."""
     like = {"dtype": means.dtype, "device": means.device}
     y = torch.arange(start, stop, **like) + 0.5
     x = torch.arange(width, **like) + 0.5
@@ -138,15 +138,15 @@ def _blend_rows(
     # Rounding must not make a Gaussian brighter than its centre.
     alpha = opacities[:, None, None] * torch.exp(-0.5 * distance.clamp(min=0))
     alpha = torch.where(alpha >= MIN_ALPHA, alpha.clamp(max=MAX_ALPHA), 0)
-    through = torch.cumprod(torch.cat([torch.ones_like(alpha[:1]), 1 - alpha]), 0)  # [N + 1, R, W]
-    weights = alpha * through[:-1]
+    transmittance = torch.cumprod(torch.cat([torch.ones_like(alpha[:1]), 1 - alpha]), 0)  # [N + 1, R, W]
+    weights = alpha * transmittance[:-1]
     values = torch.cat([rgb, torch.ones_like(rgb[:, :1]), depths[:, None]], -1)  # [N, 5]
     behind = torch.tensor([*background, 0.0, 0.0], **like)
-    return torch.einsum("nrw,nc->rwc", weights, values) + through[-1, :, :, None] * behind
+    return torch.einsum("nrw,nc->rwc", weights, values) + transmittance[-1, :, :, None] * behind
 
 
 def _determinants(spread: Float[Tensor, "N 2 3"]) -> tuple[Float[Tensor, "N"], Float[Tensor, "N"]]:
-    """Determinants of spread @ spread.T, and of the same + LOW_PASS."""
+    """Return the determinants of spread @ spread.T, without and with LOW_PASS on its diagonal."""
     # The sum of squared minors (Cauchy-Binet) has no cancellation: xx * yy - xy² is negative for long thin Gaussians.
     minors = torch.linalg.cross(spread[:, 0], spread[:, 1])
     without = (minors * minors).sum(-1)
@@ -154,14 +154,14 @@ def _determinants(spread: Float[Tensor, "N 2 3"]) -> tuple[Float[Tensor, "N"], F
 
 
 def _colors(splats: Splats, center: Float[Tensor, "3"]) -> Float[Tensor, "N 3"]:
-    """The colours that a camera standing at `center` sees, never below zero."""
+    """Return the colours seen from a camera at `center`, never below zero."""
     directions = torch.nn.functional.normalize(splats.means - center, dim=-1)
     basis = _sh_basis(directions, sh_degree(splats.sh.shape[1]))
     return (0.5 + (basis[:, :, None] * splats.sh).sum(1)).clamp(min=0)
 
 
 def _sh_basis(directions: Float[Tensor, "N 3"], degree: int) -> Float[Tensor, "N K"]:
-    """`core.sh.sh_basis` for tensors."""
+    """Evaluate `core.sh.sh_basis` with tensors."""
     x, y, z = directions.unbind(-1)
     bases = [torch.full_like(x, SH_C0)]
     if degree > 0:
@@ -177,17 +177,17 @@ def _sh_basis(directions: Float[Tensor, "N 3"], degree: int) -> Float[Tensor, "N
 
 
 def _radii(splats: Splats, projected: Projected, camera: CameraTensors) -> Int32[Tensor, "N"]:
-    """Rounded half sides of the boxes where alpha >= 1/255, 0 for what is not drawn."""
+    """Return half the larger side of each box where alpha >= 1/255, rounded up, 0 for what is not drawn."""
     strength = (projected.opacities / MIN_ALPHA).log().clamp(min=0)
     sides = (2 * strength[:, None] * projected.covariances[:, ::2]).sqrt().ceil()  # [N, 2]
     size = torch.tensor([camera.width, camera.height], device=sides.device)
     on_screen = ((projected.means + sides > 0) & (projected.means - sides < size)).all(-1)
-    drawn = on_screen & _sane(splats, projected) & (projected.opacities >= MIN_ALPHA)
+    drawn = on_screen & _can_be_drawn(splats, projected) & (projected.opacities >= MIN_ALPHA)
     return torch.where(drawn, sides.amax(-1), 0).to(torch.int32)
 
 
-def _sane(splats: Splats, projected: Projected) -> Bool[Tensor, "N"]:
-    """Which Gaussians are in front of the camera and can be drawn at all. False for NaN and infinity."""
+def _can_be_drawn(splats: Splats, projected: Projected) -> Bool[Tensor, "N"]:
+    """Tell which Gaussians are in front of the camera, finite and small enough to be drawn."""
     norms = splats.quats.norm(dim=-1)
     return (
         (projected.depths > NEAR)

@@ -1,4 +1,4 @@
-"""Constants that every rasterizer shares, so that they draw the same picture."""
+"""Constants of the image formation that every rasterizer shares."""
 
 LOW_PASS = 0.3
 """Added to both variances of a projected Gaussian, in px² (Kerbl et al. 2023): about one pixel wide."""
@@ -13,10 +13,10 @@ MIN_TRANSMITTANCE = 1e-4
 """Fast rasterizers stop where no more light than this comes through: at most this error in colour."""
 
 JACOBIAN_MARGIN = 0.15
-"""Share of the picture size beyond its edge where the projection's slope is held (gsplat: 0.3 tan(fov / 2))."""
+"""Fraction of the image size beyond its edge where the projection's Jacobian is clamped (gsplat: 0.3 tan(fov / 2))."""
 
 FAR = 1e10
-"""Nothing further than this is drawn."""
+"""Nothing farther away than this is drawn."""
 
 MAX_EXTENT = 1e6
 """Gaussians whose centre or standard deviation on the screen (pixels), or whose colour, exceeds this are

@@ -1,4 +1,4 @@
-"""What rasterizers take and give: torch tensors on one device."""
+"""Inputs and outputs of rasterizers: torch tensors on one device."""
 
 from dataclasses import dataclass, fields
 
@@ -37,7 +37,7 @@ class Splats:
         return len(self.means)
 
     def tensors(self) -> tuple[Tensor, ...]:
-        """Means, quats, log_scales, logit_opacities, sh."""
+        """Return means, quats, log_scales, logit_opacities, sh."""
         return tuple(getattr(self, field.name) for field in fields(self))
 
     def check_finite(self) -> None:
@@ -49,7 +49,7 @@ class Splats:
 
 @dataclass(frozen=True, kw_only=True)
 class CameraTensors:
-    """One camera whose pose and lens may be trained: pictures are differentiable for both tensors."""
+    """One camera whose pose and intrinsics may be optimized: images are differentiable with respect to both."""
 
     cam_from_world: Float[Tensor, "4 4"]
     """Its upper three rows are used."""
@@ -59,14 +59,14 @@ class CameraTensors:
 
     @property
     def center_in_world(self) -> Float[Tensor, "3"]:
-        """Where the camera stands, if its turn is a rotation."""
+        """The camera's position, provided that its pose is rigid."""
         return -self.cam_from_world[:3, :3].T @ self.cam_from_world[:3, 3]
 
 
 def camera_tensors(
     camera: Cameras, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
 ) -> CameraTensors:
-    """The one camera as tensors."""
+    """Return the one camera as tensors."""
     return CameraTensors(
         cam_from_world=torch.tensor(camera.cam_from_world[0], dtype=dtype, device=device),
         intrinsics=torch.tensor(camera.intrinsics[0], dtype=dtype, device=device),
@@ -76,7 +76,7 @@ def camera_tensors(
 
 
 def matrices_from_quats(quats: Float[Tensor, "N 4"]) -> Float[Tensor, "N 3 3"]:
-    """Rotation matrices of wxyz quaternions of any length above zero."""
+    """Return the rotation matrices of wxyz quaternions of any length above zero."""
     w, x, y, z = (quats / quats.norm(dim=-1, keepdim=True)).unbind(-1)
     rows = [
         torch.stack([1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)], -1),
@@ -87,9 +87,9 @@ def matrices_from_quats(quats: Float[Tensor, "N 4"]) -> Float[Tensor, "N 3 3"]:
 
 
 def gaussian_normals(splats: Splats, camera: CameraTensors) -> Float[Tensor, "N 3"]:
-    """Directions in which the Gaussians are thinnest, in camera space and towards the camera, of unit length.
+    """Return the unit directions in which the Gaussians are thinnest, in camera space, pointing towards the camera.
 
-    Drawn as `colors`, they give a picture of normals, differentiable for the quaternions.
+    Drawn as `colors`, they make a normal map, differentiable with respect to the quaternions.
     """
     thinnest = splats.log_scales.argmin(1)
     rows = torch.arange(len(splats), device=thinnest.device)
@@ -101,10 +101,10 @@ def gaussian_normals(splats: Splats, camera: CameraTensors) -> Float[Tensor, "N 
 
 @dataclass(frozen=True, kw_only=True)
 class Rendering:
-    """What one camera sees."""
+    """The image of Gaussians in one camera."""
 
     rgb: Float[Tensor, "H W 3"]
-    """sRGB with the background, not clipped."""
+    """sRGB including the background, not clipped."""
     alpha: Float[Tensor, "H W"]
     depth: Float[Tensor, "H W"]
     """Alpha-weighted mean of camera z, divided by alpha; 0 where alpha is 0."""
@@ -116,7 +116,7 @@ class Rendering:
 
 
 def not_finite_error(name: str, tensor: Tensor) -> Img2WorldError:
-    """The error that names the first NaN or infinite value of a tensor."""
+    """Return the error that names the first NaN or infinite value of a tensor."""
     index = tuple(torch.nonzero(~torch.isfinite(tensor))[0].tolist())
     return Img2WorldError(
         f"{name} holds {tensor[index].item()} at index {index}, needs finite numbers",
@@ -125,13 +125,13 @@ def not_finite_error(name: str, tensor: Tensor) -> Img2WorldError:
 
 
 def splats_from_gaussians(gaussians: Gaussians, *, device: str = "cpu") -> Splats:
-    """Tensors that hold a copy of the Gaussians."""
+    """Copy Gaussians into tensors."""
     # Copied by NumPy: torch would wake a pool of threads, which then spin on the cores that the rasterizer is to use.
     arrays = {field.name: getattr(gaussians, field.name).copy() for field in fields(Gaussians)}
     return Splats(**{name: torch.from_numpy(array).to(device) for name, array in arrays.items()})
 
 
 def gaussians_from_splats(splats: Splats) -> Gaussians:
-    """NumPy copies of the tensors, detached."""
+    """Copy tensors into NumPy arrays, without their graph."""
     arrays = zip(fields(Splats), splats.tensors(), strict=True)
     return Gaussians(**{field.name: tensor.detach().float().cpu().numpy().copy() for field, tensor in arrays})

@@ -1,4 +1,4 @@
-"""Triangle meshes to pixels, with a z-buffer. NumPy in and out; the work is done in native code."""
+"""Rasterize triangle meshes with a z-buffer, in native code."""
 
 from typing import NamedTuple
 
@@ -8,16 +8,16 @@ from jaxtyping import Float32, Int32
 from img2world.core.cameras import Cameras
 from img2world.core.checks import check_dtypes, check_finite, check_shapes
 from img2world.core.conventions import NEAR
-from img2world.render.native import native_module, num_threads
+from img2world.render.extension import native_module, num_threads
 
 
 class TriangleHits(NamedTuple):
-    """What each pixel sees of a mesh."""
+    """The nearest face at each pixel."""
 
     face: Int32[np.ndarray, "H W"]
     """-1 where no face is seen."""
     barycentric: Float32[np.ndarray, "H W 2"]
-    """Weights of the face's second and third vertex, perspective-correct; the first has the rest."""
+    """Weights of the face's second and third vertex, perspective-correct; all three add up to 1."""
     depth: Float32[np.ndarray, "H W"]
     """Along +Z, 0 where no face is seen."""
 
@@ -28,11 +28,11 @@ def rasterize_triangles(
     alphas: Float32[np.ndarray, "M"],
     camera: Cameras,
 ) -> TriangleHits:
-    """The nearest face at each pixel centre, both sides of a face being seen.
+    """Find the nearest face at each pixel centre; faces are visible from both sides.
 
-    A face is not there where its interpolated alpha is below 0.5, nor at all when one of its vertices
-    is nearer than `NEAR` or behind the camera. Of equally near faces the first is seen. Only the
-    intrinsics and the size of the camera are used. Raises Img2WorldError when a value is not finite.
+    A face is cut away where its interpolated alpha is below 0.5, and left out when one of its vertices is nearer
+    than `NEAR` or behind the camera. Of equally near faces the first is seen. Only the intrinsics and the size of
+    the camera are used. Raises Img2WorldError when a value is not finite.
     """
     if len(camera) != 1:
         raise ValueError(f"{len(camera)} cameras, rasterize_triangles draws one; use cameras.select([i])")
@@ -43,15 +43,10 @@ def rasterize_triangles(
         raise ValueError(f"faces point at vertices {faces.min()} to {faces.max()}, there are {len(vertices_in_cam)}")
     shape = (camera.height, camera.width)
     hits = TriangleHits(np.empty(shape, np.int32), np.empty((*shape, 2), np.float32), np.empty(shape, np.float32))
-    focal_x, focal_y, center_x, center_y = (float(camera.intrinsics[0][i]) for i in ((0, 0), (1, 1), (0, 2), (1, 2)))
     native_module().rasterize_triangles(
-        *(np.ascontiguousarray(array) for array in (vertices_in_cam, alphas, faces)),
-        focal_x,
-        focal_y,
-        center_x,
-        center_y,
-        NEAR,
         num_threads(),
+        *(np.ascontiguousarray(array) for array in (vertices_in_cam, alphas, faces)),
+        *(np.eye(4, dtype=np.float32), np.ascontiguousarray(camera.intrinsics[0]), NEAR),
         *hits,
     )
     return hits

@@ -63,7 +63,7 @@ def loss_of(
     """
     weights = Weights(
         colors=shot.confidence,
-        dssim_share=options.dssim_share,
+        dssim_fraction=options.dssim_share,
         alpha=shot.confidence * options.alpha_weight,
         depth=shot.confidence * options.depth_weight * (1 - share),
     )

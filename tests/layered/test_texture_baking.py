@@ -3,7 +3,7 @@ import pytest
 
 from img2world.core.camera_paths import on_sphere
 from img2world.core.cameras import Cameras, intrinsics_from_fov
-from img2world.layered.layers import INVENTED, SEEN, LayeredWorld, layer_from_depth
+from img2world.layered.layers import INVENTED, SEEN, LayeredImage, layer_from_depth
 from img2world.layered.texture_baking import Stroke, painted
 from img2world.layered.warp import Warper
 
@@ -48,7 +48,7 @@ def test_a_frame_paints_only_what_it_sees():
     alpha = np.zeros((SIZE, SIZE), np.float32)
     alpha[:, : SIZE // 2] = 1
     before, behind = wall(seen, depth=0.8, alpha=alpha), wall(seen, depth=1.2)
-    warped = Warper(LayeredWorld(layers=(before, behind), is_object=False)).draw(camera(), supersample=1)
+    warped = Warper(LayeredImage(layers=(before, behind), is_object=False)).draw(camera(), supersample=1)
     one = stroke(camera(), warped.depth, 2)
     assert painted(before, [one]).texture[20, 10, 2] == pytest.approx(0.75)
     far = painted(behind, [one]).texture
@@ -61,7 +61,7 @@ def test_a_frame_paints_only_what_it_sees():
 def test_the_frame_that_looks_straight_counts_most():
     seen = np.full((SIZE, SIZE), INVENTED, np.uint8)
     layer = wall(seen)
-    world = LayeredWorld(layers=(layer,), is_object=False)
+    world = LayeredImage(layers=(layer,), is_object=False)
     strokes = [
         stroke(here, Warper(world).draw(here, supersample=1).depth, color)
         for color, here in ((0, camera()), (1, camera(1.1)))

@@ -1,4 +1,4 @@
-"""Small scenes and cameras that have nothing special about them."""
+"""Small scenes and cameras in general position."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from img2world.render.splats import Splats
 
 
 def make_camera(width: int, height: int) -> Cameras:
-    """A turned camera beside the origin, with unequal focal lengths and its centre off the middle."""
+    """Return a rotated camera away from the origin, with unequal focal lengths and an off-centre principal point."""
     intrinsics = intrinsics_from_fov(1.0, width, height)
     intrinsics[1, 1] *= 1.05
     intrinsics[:2, 2] += (0.07 * width, -0.05 * height)
@@ -21,7 +21,7 @@ def make_camera(width: int, height: int) -> Cameras:
 
 
 def make_splats(count: int, *, bases: int = 1, dtype: torch.dtype = torch.float32, seed: int = 0) -> Splats:
-    """A cloud in front of the camera. The values are those of float32 whatever the type."""
+    """Return a cloud in front of the camera, with the same float32 values whatever the type."""
     rng = np.random.default_rng(seed)
     arrays = {
         "means": rng.normal(size=(count, 3)) * 0.8 + (0, 0, 3),

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from img2world.render.adam import EPSILON, adam_step
-from img2world.render.native import native_module
+from img2world.render.extension import native_module
 
 LEVELS = native_module().simd_levels()
 
@@ -23,7 +23,7 @@ def rates_of(shape, rate):
 
 @pytest.mark.parametrize("simd", LEVELS)
 @pytest.mark.parametrize("shape", [(1,), (5000,), (777, 3), (300, 15, 3), (0, 3)])
-def test_dense_steps_are_those_of_torch(simd, shape, monkeypatch):
+def test_dense_steps_match_torch(simd, shape, monkeypatch):
     monkeypatch.setenv("IMG2WORLD_SIMD", simd)
     ours = torch.linspace(-1, 1, int(np.prod(shape))).reshape(shape)
     theirs = ours.clone().requires_grad_()
@@ -38,7 +38,7 @@ def test_dense_steps_are_those_of_torch(simd, shape, monkeypatch):
 
 @pytest.mark.parametrize("simd", LEVELS)
 @pytest.mark.parametrize("columns", [1, 3, 12, 48])
-def test_each_column_has_its_rate(simd, columns, monkeypatch):
+def test_each_column_has_its_own_rate(simd, columns, monkeypatch):
     monkeypatch.setenv("IMG2WORLD_SIMD", simd)
     rates = np.linspace(0.01, 0.2, columns, dtype=np.float32)
     values, mean, square = torch.zeros(90, columns), torch.zeros(90, columns), torch.zeros(90, columns)
@@ -49,7 +49,7 @@ def test_each_column_has_its_rate(simd, columns, monkeypatch):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_rows_that_are_not_drawn_stay_as_they_are(dtype):
+def test_rows_that_are_not_drawn_are_not_updated(dtype):
     shape = (100, 4)
     radii = torch.tensor(np.random.default_rng(1).integers(0, 2, 100), dtype=torch.int32)
     values, mean, square = (torch.full(shape, value, dtype=dtype) for value in (1.0, 0.5, 0.25))

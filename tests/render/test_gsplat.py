@@ -14,7 +14,7 @@ torch_impl = pytest.importorskip("gsplat.cuda._torch_impl")
 
 
 def projected_by_gsplat(splats, camera):
-    """What gsplat's own torch functions make of the arguments that the adapter passes."""
+    """Render the arguments that the adapter passes with gsplat's own torch functions."""
     arguments = rasterization_arguments(splats, camera, (0.1, 0.2, 0.3))
     covariances, _ = torch_impl._quat_scale_to_covar_preci(arguments["quats"], arguments["scales"], True, False)
     radii, means, depths, conics, _ = torch_impl._fully_fused_projection(
@@ -54,7 +54,7 @@ def test_conventions_are_those_of_gsplat(bases, make_splats, make_camera):
     rng = np.random.default_rng(1)
     losses = [torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)]
     for name, pair in values.items():
-        # Their harmonics' constants have fewer digits than ours, and float32 cameras are inverted in two ways.
+        # gsplat's SH constants have fewer digits than ours, and float32 cameras are inverted in two ways.
         torch.testing.assert_close(pair[0][seen], pair[1][seen], rtol=1e-6, atol=1e-6, msg=name)
         weights = torch.tensor(rng.normal(size=pair[0][seen].shape))
         for i in range(2):

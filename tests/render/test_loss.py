@@ -5,23 +5,23 @@ from skimage.data import astronaut
 from skimage.metrics import structural_similarity
 
 from img2world.core.errors import Img2WorldError
+from img2world.render.extension import native_module
 from img2world.render.loss import Target, Weights, view_loss, view_loss_in_torch
-from img2world.render.native import native_module
 
 LEVELS = native_module().simd_levels()
 
 
 def pictures(height, width, seed=0):
-    """A part of a photo with noise, 0 to 1, and the photo, 0 to 255."""
+    """Return a part of a photo with noise, 0 to 1, and the photo itself, 0 to 255."""
     rng = np.random.default_rng(seed)
     target = astronaut()[100 : 100 + height, 150 : 150 + width]
     return np.clip(target / 255.0 + rng.normal(size=target.shape) * 0.1, 0, 1), target
 
 
 def colors_loss(image, target, share=0.2):
-    """The loss of colours alone."""
+    """Return the colour loss alone."""
     rgb = image if isinstance(image, torch.Tensor) else torch.tensor(image, dtype=torch.float32)
-    return view_loss(rgb, None, None, Target(rgb=torch.as_tensor(target)), Weights(dssim_share=share))
+    return view_loss(rgb, None, None, Target(rgb=torch.as_tensor(target)), Weights(dssim_fraction=share))
 
 
 def assert_same_gradients(actual, expected):
@@ -36,7 +36,7 @@ def test_colors_match_torch_and_their_gradient(simd, height, width, monkeypatch)
     image, photo = pictures(height, width)
     rgb = torch.tensor(image, dtype=torch.float32, requires_grad=True)
     truth = rgb.detach().double().requires_grad_()
-    target, weights = Target(rgb=torch.tensor(photo)), Weights(dssim_share=0.3)
+    target, weights = Target(rgb=torch.tensor(photo)), Weights(dssim_fraction=0.3)
     actual, expected = (
         view_loss(rgb, None, None, target, weights),
         view_loss_in_torch(truth, None, None, target, weights),
@@ -55,11 +55,11 @@ def test_alpha_and_depth_match_torch_and_their_gradients(simd, has_outline, monk
     rng = np.random.default_rng(3)
     image, photo = pictures(35, 50)
     alpha, known = rng.uniform(size=(35, 50)), rng.uniform(1, 3, (35, 50)) * (rng.uniform(size=(35, 50)) < 0.8)
-    # Half of the errors are beyond what counts.
+    # Half of the errors are too large to count.
     depth = rng.uniform(0.8, 1.2, (35, 50)) * np.where(known > 0, known, 1)
     outline = torch.tensor(rng.integers(0, 256, (35, 50)), dtype=torch.uint8) if has_outline else None
     target = Target(rgb=torch.tensor(photo), alpha=outline, depth=torch.tensor(known, dtype=torch.float32))
-    weights = Weights(dssim_share=0.1, alpha=0.7, depth=0.4)
+    weights = Weights(dssim_fraction=0.1, alpha=0.7, depth=0.4)
     rendered = [torch.tensor(array, dtype=torch.float32, requires_grad=True) for array in (image, alpha, depth)]
     truth = [tensor.detach().double().requires_grad_() for tensor in rendered]
     actual, expected = view_loss(*rendered, target, weights), view_loss_in_torch(*truth, target, weights)
@@ -69,7 +69,7 @@ def test_alpha_and_depth_match_torch_and_their_gradients(simd, has_outline, monk
     assert_same_gradients(rendered, truth)
 
 
-def test_similarity_is_that_of_scikit_image():
+def test_similarity_matches_scikit_image():
     image, target = pictures(70, 90)
     expected = structural_similarity(
         image, target / 255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1, channel_axis=2
@@ -84,7 +84,7 @@ def test_weight_zero_is_the_absolute_difference():
     assert loss.item() == pytest.approx(np.abs(image - target / 255).mean(), rel=1e-5)
 
 
-def test_flat_equal_pictures_have_no_loss_and_no_slope():
+def test_equal_flat_pictures_have_no_loss_and_no_gradient():
     white = torch.ones(40, 40, 3, requires_grad=True)
     loss = colors_loss(white, torch.full((40, 40, 3), 255, dtype=torch.uint8))
     loss.backward()
@@ -105,14 +105,14 @@ def test_threads_do_not_change_a_bit(monkeypatch):
 
 
 def test_pictures_of_other_sizes_are_refused():
-    # Under the tests the annotations are checked first.
+    # In tests the annotations are checked first.
     with pytest.raises((ValueError, TypeError)):
         colors_loss(np.zeros((20, 20, 3)), np.zeros((20, 21, 3), np.uint8))
     with pytest.raises(Img2WorldError, match="10x20, needs at least 11x11"):
         colors_loss(np.zeros((20, 10, 3)), np.zeros((20, 10, 3), np.uint8))
 
 
-def test_what_is_masked_counts_as_right_and_gets_no_gradient():
+def test_ignored_pixels_count_as_correct_and_get_no_gradient():
     _, photo = pictures(40, 50)
     rgb, alpha, depth = (torch.rand(40, 50, *more, requires_grad=True) for more in ((3,), (), ()))
     mask = torch.full((40, 50), 255, dtype=torch.uint8)
@@ -122,7 +122,7 @@ def test_what_is_masked_counts_as_right_and_gets_no_gradient():
     for tensor in (rgb, alpha, depth):
         assert not tensor.grad[10:25, 20:40].any()
     assert rgb.grad[:5].any(-1).all()
-    # Right but for what is masked is right.
+    # An image that differs only where it is ignored has no loss.
     wrong = torch.tensor(photo / 255.0, dtype=torch.float32)
     wrong[10:25, 20:40] = 0.5
     assert view_loss(wrong, torch.ones(40, 50), torch.ones(40, 50), target, Weights(alpha=0.5, depth=0.5)) < 1e-6

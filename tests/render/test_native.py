@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from img2world.core.cameras import Cameras
 from img2world.core.conventions import NEAR
-from img2world.core.errors import Img2WorldError, MissingPackageError
-from img2world.render import native, rasterize, semantics
-from img2world.render.native import describe, native_module
+from img2world.core.errors import Img2WorldError
+from img2world.render import rasterize, semantics
+from img2world.render.extension import native_module
 from img2world.render.splats import CameraTensors, Splats, camera_tensors
 
 BACKGROUND = (0.2, 0.5, 0.8)
@@ -16,7 +16,7 @@ LEVELS = native_module().simd_levels()
 
 
 def draw(splats, camera, backend="native", channels=("rgb", "alpha", "depth"), **style):
-    """The picture, and the gradients of a random sum of its channels."""
+    """Render, and backpropagate a random sum of the channels."""
     drawn = rasterize(splats, camera, background=BACKGROUND, backend=backend, **style)
     rng = np.random.default_rng(5)
     loss = torch.zeros((), dtype=splats.means.dtype)
@@ -34,7 +34,7 @@ def relative_error(actual, expected):
 
 
 def assert_same_picture(actual, expected):
-    # float32 sums of up to a hundred contributions, and at most 1e-4 of the light left where drawing stops.
+    # float32 sums of up to a hundred contributions, and a transmittance of at most 1e-4 where blending stops.
     np.testing.assert_allclose(actual.rgb.detach(), expected.rgb.detach(), atol=1e-4, rtol=0)
     np.testing.assert_allclose(actual.alpha.detach(), expected.alpha.detach(), atol=1e-4, rtol=0)
     # A depth of about 3 is divided by an alpha that may be as low as 1/255 with an error of 1e-7.
@@ -49,14 +49,14 @@ def test_matches_reference(simd, bases, width, height, make_splats, make_camera,
     camera, truth = make_camera(width, height), make_splats(300, bases=bases, dtype=torch.float64)
     splats = make_splats(300, bases=bases)
     for scene in (truth, splats):
-        # So faint that drawing stops nowhere.
+        # So faint that blending stops nowhere.
         with torch.no_grad():
             scene.logit_opacities.sub_(3.0)
     expected, actual = draw(truth, camera, "reference"), draw(splats, camera)
     assert_same_picture(actual, expected)
     for name, tensor, true in zip(Splats.__dataclass_fields__, splats.tensors(), truth.tensors(), strict=True):
-        # float32 against float64. Sums about the middle of a tile, up to 11 pixels away, are moved to a Gaussian that
-        # may be a pixel large: that takes two digits of its second moments. 2e-5 is seen, for quaternions.
+        # float32 against float64. Sums about the centre of a tile, up to 11 pixels away, are shifted to a Gaussian
+        # that may be one pixel large, which costs two digits of its second moments. Observed: 2e-5, for quaternions.
         assert relative_error(tensor.grad, true.grad) < 1e-4, name
     assert relative_error(actual.screen_means.grad, expected.screen_means.grad) < 2e-5
 
@@ -70,12 +70,12 @@ def test_each_channel_has_its_gradient(channels, make_splats, make_camera):
         if name == "sh" and "rgb" not in channels:
             assert not tensor.grad.any()
         else:
-            # Depth is divided by alpha = 1 - transmittance, which is good to 1e-5 of itself where it is 1/255.
+            # Depth is divided by alpha = 1 - transmittance, whose relative error is 1e-5 where it is 1/255.
             assert relative_error(tensor.grad, true.grad) < 1e-4, name
 
 
-def test_opaque_crowds_stop_early_without_harm(make_splats, make_camera):
-    # Hundreds of opaque Gaussians on each pixel: nearly all are behind what no light passes.
+def test_blending_stops_early_in_opaque_crowds(make_splats, make_camera):
+    # Hundreds of opaque Gaussians on each pixel: nearly all are hidden entirely.
     camera, truth, splats = make_camera(40, 30), make_splats(600, dtype=torch.float64), make_splats(600)
     for scene in (truth, splats):
         with torch.no_grad():
@@ -84,7 +84,7 @@ def test_opaque_crowds_stop_early_without_harm(make_splats, make_camera):
     expected, actual = draw(truth, camera, "reference"), draw(splats, camera)
     assert_same_picture(actual, expected)
     for name, tensor, true in zip(Splats.__dataclass_fields__, splats.tensors(), truth.tensors(), strict=True):
-        # At most 1e-4 of the light is left out, of gradients that are small everywhere: opacities are near 1.
+        # At most 1e-4 of the light is lost, but gradients are small everywhere: opacities are near 1.
         assert relative_error(tensor.grad, true.grad) < 2e-2, name
 
 
@@ -113,7 +113,7 @@ def test_many_bands_of_sums_add_up(make_splats):
     def gradients(first_row, stop_row):
         splats = make_splats(6400)
         with torch.no_grad():
-            # In the middle, so that neither half holds their slopes at its edge.
+            # Near the centre, so that neither half clamps their slopes at its edge.
             splats.means.copy_(splats.means * 0.05 + torch.tensor([0.0, 0.0, 2.85]))
             splats.log_scales.add_(3.0)
             splats.logit_opacities.sub_(3.5)
@@ -126,7 +126,7 @@ def test_many_bands_of_sums_add_up(make_splats):
 
     whole, upper, lower = gradients(0, height), gradients(0, height // 2), gradients(height // 2, height)
     for name, expected, above, below in zip(Splats.__dataclass_fields__, whole, upper, lower, strict=True):
-        # Only the order of float32 sums differs; turns of nearly round shapes are small differences of them.
+        # Only the order of float32 sums differs; rotations of nearly round shapes are small differences of them.
         assert relative_error(above + below, expected) < 1e-4, name
 
 
@@ -173,7 +173,7 @@ def test_gradients_of_the_camera_match_reference(simd, bases, antialiased, make_
         )
         splats = make_splats(300, bases=bases, dtype=dtype)
         with torch.no_grad():
-            # Some beside the picture, whose slopes are held at its edge.
+            # Some beside the image, whose slopes are clamped at its edge.
             splats.means[:40, 0] += 2.0
             splats.log_scales[:40] += 1.0
         draw(splats, camera, backend, antialiased=antialiased)
@@ -186,11 +186,11 @@ def test_gradients_of_the_camera_match_reference(simd, bases, antialiased, make_
 def test_second_backward_pass_is_refused(make_splats, make_camera):
     drawn = rasterize(make_splats(20), make_camera(20, 10), backend="native")
     drawn.rgb.sum().backward(retain_graph=True)
-    with pytest.raises(RuntimeError, match="in use again"):
+    with pytest.raises(RuntimeError, match="have been reused"):
         drawn.alpha.sum().backward()
 
 
-def test_pictures_drawn_in_between_do_no_harm(make_splats, make_camera):
+def test_other_images_may_be_drawn_before_the_backward_pass(make_splats, make_camera):
     alone, between, camera = make_splats(50), make_splats(50), make_camera(40, 30)
     draw(alone, camera)
     drawn = rasterize(between, camera, background=BACKGROUND, backend="native")
@@ -258,26 +258,8 @@ def test_wrong_types_are_refused(make_splats, make_camera):
         rasterize(make_splats(3, dtype=torch.float64), make_camera(20, 10), backend="native")
 
 
-def test_constants_are_those_of_semantics():
+def test_constants_match_semantics():
     constants = native_module().CONSTANTS
     assert constants.pop("NEAR") == pytest.approx(NEAR, rel=1e-6)
     for name, value in constants.items():
         assert value == pytest.approx(getattr(semantics, name), rel=1e-6), name
-
-
-def test_describe_and_options(monkeypatch):
-    monkeypatch.setenv("IMG2WORLD_THREADS", "3")
-    monkeypatch.setenv("IMG2WORLD_SIMD", "baseline")
-    assert describe() == {"simd": "baseline", "threads": 3}
-    monkeypatch.setenv("IMG2WORLD_THREADS", "many")
-    with pytest.raises(Img2WorldError, match="needs a number"):
-        describe()
-    monkeypatch.setenv("IMG2WORLD_SIMD", "mmx")
-    with pytest.raises(Img2WorldError, match="this machine has"):
-        describe()
-
-
-def test_missing_module_is_explained(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "img2world.render._native", None)
-    with pytest.raises(MissingPackageError, match="native rasterizer cannot be loaded"):
-        native.native_module()

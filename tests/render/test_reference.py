@@ -9,7 +9,7 @@ from img2world.render.splats import Rendering, Splats, camera_tensors
 
 
 def single(mean, log_scale, logit, dc=(0.0, 0.0, 0.0), quat=(1.0, 0.0, 0.0, 0.0)):
-    """One Gaussian in float64."""
+    """Return one Gaussian in float64."""
     values = ([mean], [quat], [log_scale], [logit], [[dc]])
     tensors = [torch.tensor(value).double() for value in values]
     return Splats(**dict(zip(Splats.__dataclass_fields__, tensors, strict=True)))
@@ -22,7 +22,7 @@ def plain_camera(width=32, height=24):
     )
 
 
-def test_one_round_gaussian_is_what_the_paper_says():
+def test_one_round_gaussian_matches_the_paper():
     # On the optical axis a ball of deviation s at depth z is a disc of variance (f s / z)² + 0.3.
     camera = camera_tensors(plain_camera(), dtype=torch.float64)
     drawn = reference.rasterize(
@@ -39,8 +39,8 @@ def test_one_round_gaussian_is_what_the_paper_says():
     np.testing.assert_allclose(drawn.depth, np.where(alpha > 0, 2.0, 0.0), atol=1e-12)
 
 
-def test_axes_and_turns_land_where_they_should():
-    # A long Gaussian along world +X is wide on the screen; turned by 90° about the viewing axis it is tall.
+def test_axes_and_rotations_have_the_right_signs():
+    # A long Gaussian along world +X is wide in the image; rotated by 90° about the optical axis it is tall.
     camera = camera_tensors(plain_camera(), dtype=torch.float64)
     flat = (np.log(0.4), np.log(0.05), np.log(0.05))
     wide = reference.rasterize(single((0.3, -0.2, 2.0), flat, 3.0), camera, background=(0.0, 0.0, 0.0)).alpha
@@ -64,7 +64,7 @@ def test_nearer_gaussians_hide_farther_ones():
         assert pixel[2] < 0.01
 
 
-def test_colours_are_those_of_core_sh(make_splats, make_camera):
+def test_colors_match_core_sh(make_splats, make_camera):
     splats, camera = make_splats(20, bases=16, dtype=torch.float64), make_camera(32, 24)
     means = splats.means.detach().numpy() - camera.centers_in_world[0].astype(np.float64)
     basis = sh_basis(means / np.linalg.norm(means, axis=1, keepdims=True), 3)
@@ -97,7 +97,7 @@ def test_bands_do_not_change_the_picture(make_splats, make_camera, monkeypatch):
         (drawn.rgb.square().sum() + drawn.depth.sum()).backward()
         results.append((drawn, splats))
     (whole, splats), (banded, banded_splats) = results
-    # To the last bit on some processors; on others sums over fewer rows are taken in another order.
+    # Equal to the last bit on some processors; on others sums over fewer rows have another order.
     torch.testing.assert_close(banded.rgb, whole.rgb, rtol=1e-15, atol=1e-15)
     torch.testing.assert_close(banded.screen_means.grad, whole.screen_means.grad, rtol=1e-12, atol=1e-12)
     for expected, actual in zip(splats.tensors(), banded_splats.tensors(), strict=True):

@@ -19,7 +19,7 @@ def two_cameras(make_camera) -> Cameras:
 
 
 @pytest.mark.parametrize("backend", ["native", "reference"])
-def test_render_is_rasterize_for_each_camera(backend, make_splats, make_camera):
+def test_render_rasterizes_each_camera(backend, make_splats, make_camera):
     splats, cameras, steps = make_splats(50, bases=4), two_cameras(make_camera), []
 
     def progress(done, total, **quality):
@@ -38,7 +38,7 @@ def test_render_is_rasterize_for_each_camera(backend, make_splats, make_camera):
         np.testing.assert_array_equal(views.depth[i], drawn.depth.detach())
 
 
-def test_auto_is_the_fastest_there_is():
+def test_auto_chooses_the_fastest_available():
     assert resolve_backend("auto") == ("gsplat" if torch.cuda.is_available() else "native")
     assert resolve_backend("reference") == "reference"
     with pytest.raises(Img2WorldError, match="no rasterizer 'fast'"):
@@ -46,7 +46,7 @@ def test_auto_is_the_fastest_there_is():
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="auto would be gsplat")
-def test_auto_says_when_only_the_slow_one_is_there(monkeypatch):
+def test_auto_warns_when_only_the_slow_one_is_available(monkeypatch):
     monkeypatch.setattr("img2world.render.find_spec", lambda name: None)
     with pytest.warns(UserWarning, match="native rasterizer was not built"):
         assert resolve_backend("auto") == "reference"
@@ -57,7 +57,7 @@ def test_several_cameras_are_refused(make_splats, make_camera):
         rasterize(make_splats(2), two_cameras(make_camera))
 
 
-def test_gaussians_survive_the_way_there_and_back(make_splats):
+def test_gaussians_survive_a_round_trip(make_splats):
     gaussians = gaussians_from_splats(make_splats(7, bases=9))
     again = gaussians_from_splats(splats_from_gaussians(gaussians))
     for name, array in vars(gaussians).items():
@@ -66,7 +66,7 @@ def test_gaussians_survive_the_way_there_and_back(make_splats):
 
 def test_shapes_that_do_not_fit_are_refused(make_splats):
     tensors = dict(zip(Splats.__dataclass_fields__, make_splats(3).tensors(), strict=True))
-    # Under the tests the annotations are checked first.
+    # In tests the annotations are checked first.
     with pytest.raises((ValueError, TypeError)):
         Splats(**{**tensors, "quats": torch.zeros(2, 4)})
     with pytest.raises(ValueError, match="2 spherical-harmonic bases"):

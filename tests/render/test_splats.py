@@ -7,7 +7,7 @@ from img2world.render.splats import Splats, camera_tensors, gaussian_normals
 
 
 def disc(quat):
-    """One large, flat, opaque disc two units in front of the camera, thin along its own z."""
+    """Return one large, flat, opaque disc two units in front of the camera, thin along its own z."""
     return Splats(
         means=torch.tensor([[0.0, 0, 2]], dtype=torch.float64),
         quats=torch.tensor([quat], dtype=torch.float64, requires_grad=True),
@@ -18,7 +18,7 @@ def disc(quat):
 
 
 def camera(turn=0.0):
-    """A camera at the origin, turned about y."""
+    """Return a camera at the origin, rotated about y."""
     pose = np.eye(4, dtype=np.float32)
     pose[:3, :3] = [[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]]
     return Cameras(world_from_cam=pose[None], intrinsics=intrinsics_from_fov(1.2, 33, 33)[None], width=33, height=33)
@@ -26,7 +26,7 @@ def camera(turn=0.0):
 
 def test_the_normal_of_a_disc_is_drawn_towards_the_camera():
     view = camera_tensors(camera(), dtype=torch.float64)
-    for quat in ([1.0, 0, 0, 0], [0.0, 1, 0, 0]):  # As it is, and upside down: the same disc.
+    for quat in ([1.0, 0, 0, 0], [0.0, 1, 0, 0]):  # Upright and upside down: the same disc.
         splats = disc(quat)
         drawn = rasterize(splats, view, colors=gaussian_normals(splats, view), backend="reference").rgb
         torch.testing.assert_close(
@@ -34,9 +34,9 @@ def test_the_normal_of_a_disc_is_drawn_towards_the_camera():
         )
 
 
-def test_normals_are_those_of_the_turned_disc_in_camera_space():
+def test_normals_follow_the_rotation_of_the_disc_in_camera_space():
     half = np.radians(30) / 2
-    splats = disc([np.cos(half), 0, np.sin(half), 0])  # Its normal is turned by 30 degrees about y.
+    splats = disc([np.cos(half), 0, np.sin(half), 0])  # Its normal is rotated by 30 degrees about y.
     in_world = -torch.tensor([np.sin(np.radians(30)), 0, np.cos(np.radians(30))])
     straight = gaussian_normals(splats, camera_tensors(camera(), dtype=torch.float64))
     torch.testing.assert_close(straight[0].detach(), in_world.double())
@@ -44,7 +44,7 @@ def test_normals_are_those_of_the_turned_disc_in_camera_space():
     torch.testing.assert_close(turned[0].detach(), torch.tensor([0, 0, -1.0]).double(), atol=1e-6, rtol=0)
 
 
-def test_the_gradient_of_normals_is_that_of_finite_differences():
+def test_the_gradient_of_normals_matches_finite_differences():
     view = camera_tensors(camera(), dtype=torch.float64)
     splats = disc([0.9, 0.1, 0.3, -0.2])
 

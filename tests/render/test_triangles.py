@@ -16,14 +16,14 @@ def camera(width=40, height=30):
 
 
 def rays(cam):
-    """Slopes x / z and y / z of the pixel centres."""
+    """Return the slopes x / z and y / z of the rays through the pixel centres."""
     focal, center = cam.intrinsics[0, 0, 0], cam.intrinsics[0, :2, 2]
     x, y = np.meshgrid(np.arange(cam.width) + 0.5, np.arange(cam.height) + 0.5)
     return (x - center[0]) / focal, (y - center[1]) / focal
 
 
 def test_slanted_quad_has_the_depth_of_its_plane():
-    # The plane z = 2 + 0.5 x: along the ray (u, v, 1) it is met at z = 2 / (1 - 0.5 u).
+    # The ray (u, v, 1) meets the plane z = 2 + 0.5 x at z = 2 / (1 - 0.5 u).
     corners = np.array(
         [[x, y, 2 + 0.5 * x] for x, y in ((-0.6, -0.5), (0.6, -0.5), (0.6, 0.5), (-0.6, 0.5))], np.float32
     )
@@ -40,7 +40,7 @@ def test_slanted_quad_has_the_depth_of_its_plane():
 
 
 def test_attributes_are_perspective_correct():
-    # A floor running away from the camera: an attribute interpolated over the screen would be far off.
+    # A floor running away from the camera: an attribute interpolated linearly in the image would be far off.
     corners = np.array([[-3, 1, 1], [3, 1, 1], [3, 1, 20], [-3, 1, 20]], np.float32)
     cam = camera()
     hits = rasterize_triangles(corners, QUAD, np.ones(4, np.float32), cam)
@@ -82,7 +82,7 @@ def test_faces_that_share_an_edge_leave_no_gap():
     assert (hits.face >= 0).all()
 
 
-def test_faces_vanish_where_alpha_is_low():
+def test_faces_are_cut_away_where_alpha_is_low():
     square = np.array([[-1, -1, 2], [1, -1, 2], [1, 1, 2], [-1, 1, 2]], np.float32)
     cam = camera(64, 64)
     hits = rasterize_triangles(square, QUAD, np.array([0, 1, 1, 0], np.float32), cam)

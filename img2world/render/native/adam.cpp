@@ -1,4 +1,4 @@
-// A step of Adam (Kingma and Ba 2015, algorithm 1) for the rows that a picture has drawn.
+// One step of Adam (Kingma and Ba 2015, algorithm 1) for the rows that are drawn in an image.
 #include "kernels.hpp"
 #include "simd.hpp"
 

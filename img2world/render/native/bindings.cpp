@@ -11,6 +11,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "layers.hpp"
 #include "loss.hpp"
 #include "rasterizer.hpp"
 #include "triangles.hpp"
@@ -37,7 +38,7 @@ static Kernels find_kernels(const std::string& name) {
     throw std::invalid_argument("no such instruction set here: " + name);
 }
 
-// Every array is bound noconvert: otherwise a wrong dtype is copied in silence, and results written to the copy are lost.
+// Every array is bound noconvert: otherwise an array of a wrong dtype is copied silently, and results written to the copy are lost.
 
 static void bind_camera(nb::module_& m) {
     nb::class_<Camera>(m, "Camera")
@@ -83,8 +84,8 @@ static void bind_frame(nb::module_& m) {
                                        data_or_null(colors), antialiased, nullptr, nullptr, nullptr, screen_means.data(),
                                        radii.data()};
                 nb::gil_scoped_release release;
-                TeamLock team(threads);
-                return frame.draw(kernels, team.get(), task, background.data(), as_picture(rgb, alpha, depth));
+                ThreadPoolLock pool(threads);
+                return frame.draw(kernels, pool.get(), task, background.data(), as_picture(rgb, alpha, depth));
             },
             "simd"_a, "threads"_a, "camera"_a, "antialiased"_a, "means"_a.noconvert(), "quats"_a.noconvert(),
             "log_scales"_a.noconvert(), "logit_opacities"_a.noconvert(), "sh"_a.noconvert(),
@@ -108,8 +109,8 @@ static void bind_frame(nb::module_& m) {
                                             logit_opacities_gradient.data(), data_or_null(sh_gradient),
                                             data_or_null(colors_gradient), screen_means_gradient.data()};
                 nb::gil_scoped_release release;
-                TeamLock team(threads);
-                frame.backward(kernels, team.get(), task, as_picture(rgb, alpha, depth), upstream, out,
+                ThreadPoolLock pool(threads);
+                frame.backward(kernels, pool.get(), task, as_picture(rgb, alpha, depth), upstream, out,
                                data_or_null(camera_gradient));
             },
             "simd"_a, "threads"_a, "camera"_a, "antialiased"_a, "means"_a.noconvert(), "quats"_a.noconvert(),
@@ -129,7 +130,7 @@ static void bind_loss(nb::module_& m) {
         "view_loss",
         [](const std::string& simd, int threads, ColorMap image, std::optional<Map> alpha, std::optional<Map> depth,
            ColorBytes target, std::optional<Bytes> target_alpha, std::optional<Map> target_depth, double colors_weight,
-           double dssim_share, double alpha_weight, double depth_weight, double max_depth_error, std::optional<ColorMap> gradient,
+           double dssim_fraction, double alpha_weight, double depth_weight, double max_depth_error, std::optional<ColorMap> gradient,
            std::optional<Map> alpha_gradient, std::optional<Map> depth_gradient) {
             const Kernels kernels = find_kernels(simd);
             LossTask task{};
@@ -145,12 +146,12 @@ static void bind_loss(nb::module_& m) {
             task.alpha_gradient = data_or_null(alpha_gradient);
             task.depth_gradient = data_or_null(depth_gradient);
             nb::gil_scoped_release release;
-            TeamLock team(threads);
-            return view_loss(kernels, team.get(), task, {colors_weight, dssim_share, alpha_weight, depth_weight, max_depth_error});
+            ThreadPoolLock pool(threads);
+            return view_loss(kernels, pool.get(), task, {colors_weight, dssim_fraction, alpha_weight, depth_weight, max_depth_error});
         },
         "simd"_a, "threads"_a, "image"_a.noconvert(), "alpha"_a.noconvert().none(), "depth"_a.noconvert().none(),
         "target"_a.noconvert(), "target_alpha"_a.noconvert().none(), "target_depth"_a.noconvert().none(),
-        "colors_weight"_a, "dssim_share"_a, "alpha_weight"_a, "depth_weight"_a, "max_depth_error"_a, "gradient"_a.noconvert().none(),
+        "colors_weight"_a, "dssim_fraction"_a, "alpha_weight"_a, "depth_weight"_a, "max_depth_error"_a, "gradient"_a.noconvert().none(),
         "alpha_gradient"_a.noconvert().none(), "depth_gradient"_a.noconvert().none());
 }
 
@@ -173,28 +174,72 @@ static void bind_adam(nb::module_& m) {
                                 static_cast<float>(beta2), static_cast<float>(epsilon), rates_of_steps.data(),
                                 static_cast<float>(1 / std::sqrt(1 - std::pow(beta2, step)))};
             nb::gil_scoped_release release;
-            TeamLock team(threads);
-            team.get().run_ranges(static_cast<int64_t>(values.shape(0)), ROWS_PER_PIECE,
+            ThreadPoolLock pool(threads);
+            pool.get().run_ranges(static_cast<int64_t>(values.shape(0)), ROWS_PER_PIECE,
                                   [&](int64_t begin, int64_t end) { kernels.adam_rows(task, begin, end); });
         },
         "simd"_a, "threads"_a, "values"_a.noconvert(), "gradients"_a.noconvert(), "means"_a.noconvert(),
         "squares"_a.noconvert(), "radii"_a.noconvert().none(), "rates"_a.noconvert(), "step"_a, "beta1"_a, "beta2"_a, "epsilon"_a);
 }
 
+using Vertices = Array<const float, nb::shape<-1, 3>>;
+using VertexValues = Array<const float, nb::shape<-1>>;
+using Faces = Array<const int32_t, nb::shape<-1, 3>>;
+using Intrinsics = Array<const float, nb::shape<3, 3>>;
+
+static TriangleMesh as_mesh(const Vertices& vertices, const VertexValues& alphas, const Faces& faces) {
+    return {vertices.data(), alphas.data(), faces.data(), static_cast<int64_t>(vertices.shape(0)),
+            static_cast<int64_t>(faces.shape(0))};
+}
+
+static Pinhole as_pinhole(const Array<const float, nb::shape<4, 4>>& cam_from_mesh, const Intrinsics& intrinsics,
+                          float near, size_t width, size_t height) {
+    Pinhole camera{{}, intrinsics(0, 0), intrinsics(1, 1), intrinsics(0, 2), intrinsics(1, 2), near,
+                   static_cast<int>(width), static_cast<int>(height)};
+    std::copy_n(cam_from_mesh.data(), 12, camera.cam_from_mesh);
+    return camera;
+}
+
 static void bind_triangles(nb::module_& m) {
     m.def(
         "rasterize_triangles",
-        [](Array<const float, nb::shape<-1, 3>> vertices, Array<const float, nb::shape<-1>> alphas,
-           Array<const int32_t, nb::shape<-1, 3>> faces, float fx, float fy, float cx, float cy, float near,
-           int threads, Array<int32_t, nb::shape<-1, -1>> face, Array<float, nb::shape<-1, -1, 2>> barycentric,
-           Map depth) {
-            const TriangleMesh mesh{vertices.data(), alphas.data(), faces.data(), static_cast<int64_t>(faces.shape(0))};
-            const Pinhole camera{fx, fy, cx, cy, near, static_cast<int>(face.shape(1)), static_cast<int>(face.shape(0))};
+        [](int threads, Vertices vertices, VertexValues alphas, Faces faces,
+           Array<const float, nb::shape<4, 4>> cam_from_mesh, Intrinsics intrinsics, float near,
+           Array<int32_t, nb::shape<-1, -1>> face, Array<float, nb::shape<-1, -1, 2>> barycentric, Map depth) {
+            const Pinhole camera = as_pinhole(cam_from_mesh, intrinsics, near, face.shape(1), face.shape(0));
             nb::gil_scoped_release release;
-            rasterize_triangles(mesh, camera, threads, {face.data(), barycentric.data(), depth.data()});
+            rasterize_triangles(as_mesh(vertices, alphas, faces), camera, threads,
+                                {face.data(), barycentric.data(), depth.data()});
         },
-        "vertices"_a.noconvert(), "alphas"_a.noconvert(), "faces"_a.noconvert(), "fx"_a, "fy"_a, "cx"_a, "cy"_a,
-        "near"_a, "threads"_a, "face"_a.noconvert(), "barycentric"_a.noconvert(), "depth"_a.noconvert());
+        "threads"_a, "vertices"_a.noconvert(), "alphas"_a.noconvert(), "faces"_a.noconvert(),
+        "cam_from_mesh"_a.noconvert(), "intrinsics"_a.noconvert(), "near"_a, "face"_a.noconvert(),
+        "barycentric"_a.noconvert(), "depth"_a.noconvert());
+}
+
+static void bind_layers(nb::module_& m) {
+    using Level = Array<const float, nb::shape<-1, -1, 4>>;
+    m.def(
+        "draw_layers",
+        [](int threads, Vertices vertices, VertexValues alphas, Faces faces,
+           Array<const float, nb::shape<-1, 4>> texture_coordinates, std::vector<std::vector<Level>> levels,
+           std::vector<Array<const uint8_t, nb::shape<-1, -1>>> seen, std::vector<int64_t> face_ends,
+           Array<const float, nb::shape<4, 4>> cam_from_world, Intrinsics intrinsics, float near,
+           int supersample, ColorMap rgb, Map alpha, Map depth, Array<uint8_t, nb::shape<-1, -1>> out_seen) {
+            Layers layers{as_mesh(vertices, alphas, faces), texture_coordinates.data(), {}, std::move(face_ends)};
+            for (size_t i = 0; i < levels.size(); i++) {
+                Texture texture{{}, seen[i].data(), static_cast<int>(seen[i].shape(1)), static_cast<int>(seen[i].shape(0))};
+                for (const Level& level : levels[i]) texture.levels.push_back(level.data());
+                layers.textures.push_back(std::move(texture));
+            }
+            const Pinhole camera = as_pinhole(cam_from_world, intrinsics, near, supersample * rgb.shape(1),
+                                              supersample * rgb.shape(0));
+            nb::gil_scoped_release release;
+            draw_layers(layers, camera, supersample, threads, {rgb.data(), alpha.data(), depth.data(), out_seen.data()});
+        },
+        "threads"_a, "vertices"_a.noconvert(), "alphas"_a.noconvert(), "faces"_a.noconvert(),
+        "texture_coordinates"_a.noconvert(), "levels"_a.noconvert(), "seen"_a.noconvert(), "face_ends"_a,
+        "cam_from_world"_a.noconvert(), "intrinsics"_a.noconvert(), "near"_a, "supersample"_a, "rgb"_a.noconvert(),
+        "alpha"_a.noconvert(), "depth"_a.noconvert(), "out_seen"_a.noconvert());
 }
 
 static void bind_fusion(nb::module_& m) {
@@ -247,7 +292,7 @@ static void bind_fusion(nb::module_& m) {
 }
 
 NB_MODULE(_native, m) {
-    // Pictures whose graph is alive when Python ends would be reported as leaks.
+    // Images whose autograd graph is alive when Python exits would be reported as leaks.
     nb::set_leak_warnings(false);
     bind_camera(m);
     bind_frame(m);
@@ -255,6 +300,7 @@ NB_MODULE(_native, m) {
     bind_adam(m);
     bind_triangles(m);
     bind_fusion(m);
+    bind_layers(m);
     m.def("simd_levels", [] {
         const AvailableKernels available = available_kernels();
         std::vector<std::string> names;

@@ -1,6 +1,6 @@
 // From the gradients of one tile's pixels to sums for each of its blobs.
 //
-// This runs front to back too: what is still to come behind a blob is the finished pixel less what has been
+// This runs front to back too: the contribution of what is behind a blob is the finished pixel minus what has been
 // passed, so nothing has to be stored per blob and pixel.
 #include "blocks.hpp"
 
@@ -8,9 +8,9 @@ namespace img2world {
 namespace IMG2WORLD_SIMD {
 namespace {
 
-// Upstream gradients of some pixels, and what of the loss is still to come behind the blobs passed.
+// Upstream gradients of some pixels, and their product with what is behind the blobs passed so far.
 struct Upstream {
-    Float through, behind;
+    Float transmittance, behind;
     Float red, green, blue, depth, alpha;  // depth: of the sum of weighted depths; alpha: of the sum of weights
 };
 
@@ -21,7 +21,7 @@ INLINE Upstream read_upstream(const BlendBackwardTask& task, const Block& block)
     read_block(task.rgb, block, drawn, gradient);
     read_block(drawn.rgb, block, drawn, color);
     Upstream up = {};
-    up.through = full_light(block, drawn);
+    up.transmittance = initial_transmittance(block, drawn);
     up.red = gradient[0];
     up.green = gradient[1];
     up.blue = gradient[2];
@@ -41,7 +41,7 @@ INLINE Upstream read_upstream(const BlendBackwardTask& task, const Block& block)
     return up;
 }
 
-// Passes some blobs at some pixels: gives their weights, and dL / d(ln alpha).
+// Moves past some blobs at some pixels. Returns their weights and dL / d(ln alpha).
 template <bool GEOMETRY>
 INLINE void pass(const Blob* const* blobs, const Block& block, Upstream& pixel, Float* weights, Float* gradients) {
     const Alphas alphas = find_alphas(blobs, block);
@@ -54,11 +54,11 @@ INLINE void pass(const Blob* const* blobs, const Block& block, Upstream& pixel, 
     }
     for (int g = 0; g < GROUP; g++) ratio[g] = alphas.used[g] * reciprocal(1.0f - alphas.used[g]);
     for (int g = 0; g < GROUP; g++) {
-        const Float weight = alphas.used[g] * pixel.through;
+        const Float weight = alphas.used[g] * pixel.transmittance;
         pixel.behind = minus_product(pixel.behind, weight, value[g]);
-        pixel.through = minus_product(pixel.through, alphas.used[g], pixel.through);
-        // More alpha shows more of the blob, and less of all that is behind it.
-        gradients[g] = select(alphas.sloped[g], minus_product(weight * value[g], pixel.behind, ratio[g]), Float{});
+        pixel.transmittance = minus_product(pixel.transmittance, alphas.used[g], pixel.transmittance);
+        // More alpha shows more of the blob and less of everything behind it.
+        gradients[g] = select(alphas.has_gradient[g], minus_product(weight * value[g], pixel.behind, ratio[g]), Float{});
         weights[g] = weight;
     }
 }
@@ -108,7 +108,7 @@ template <bool GEOMETRY>
 INLINE void backward_block(const Chunk& chunk, const uint32_t* list, uint32_t count, const Block& block,
                            const Factors& factors, Upstream& out, Sums* sums) {
     Upstream pixel = out;
-    for (uint32_t begin = 0; begin < count && is_open(pixel.through); begin += LANES) {
+    for (uint32_t begin = 0; begin < count && is_open(pixel.transmittance); begin += LANES) {
         const uint32_t end = count - begin < LANES ? count : begin + LANES;
         for (uint32_t k = begin; k < end; k += GROUP) {
             const Blob* blobs[GROUP];
@@ -123,7 +123,7 @@ INLINE void backward_block(const Chunk& chunk, const uint32_t* list, uint32_t co
     out = pixel;
 }
 
-// Moves the moments from the middle of the tile to the blob, which is (-dx, -dy) from there.
+// Moves the moments from the centre of the tile to the blob, which is at (-dx, -dy) from there.
 INLINE void shift_moments(Float dx, Float dy, Float* moments) {
     const Float one = moments[0], x = moments[1], y = moments[2];
     moments[1] = fma(dx, one, x);
@@ -133,7 +133,7 @@ INLINE void shift_moments(Float dx, Float dy, Float* moments) {
     moments[5] = fma(dy, y + moments[2], moments[5]);
 }
 
-// From sums as they were added up to those that others want.
+// Reorders the sums as `Sums` describes them, with moments about the blobs.
 INLINE void finish_sums(const Chunk& chunk, const Tile& tile, const Sums* sums, Sums* out) {
     for (int first = 0; first < chunk.count; first += LANES) {
         const int count = chunk.count - first < LANES ? chunk.count - first : LANES;
@@ -165,7 +165,7 @@ INLINE void backward(const BlendBackwardTask& task, int index) {
         factors[i] = find_factors(pixels[i], block, tile);
     }
     Sums* out = task.sums + (tile.begin - task.first_entry);
-    // What lists are filled up with has sums too.
+    // The blob that pads lists has sums too.
     Sums sums[CHUNK + 1];
     Chunk chunk;
     bool open = true;
@@ -177,11 +177,11 @@ INLINE void backward(const BlendBackwardTask& task, int index) {
         const uint16_t* reach = tile.reach + (begin - tile.begin) / LANES * BLOCKS;
         for_blocks(chunk, tile, reach, picture, [&](const Block& block, int i, const uint32_t* list, uint32_t count) {
             backward_block<GEOMETRY>(chunk, list, count, block, factors[i], pixels[i], sums);
-            open |= is_open(pixels[i].through);
+            open |= is_open(pixels[i].transmittance);
         });
         finish_sums(chunk, tile, sums, out + (begin - tile.begin));
     }
-    // Blobs behind what no light passes.
+    // The blobs that are hidden entirely.
     if (begin < tile.end) std::memset(static_cast<void*>(out + (begin - tile.begin)), 0, (tile.end - begin) * sizeof(Sums));
 }
 

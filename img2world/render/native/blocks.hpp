@@ -1,8 +1,8 @@
 // The tiles of a picture cut into blocks of pixels, and which blobs reach which block.
 //
-// A tile is drawn in blocks of as many pixels as a vector has lanes. First it is found out which blobs can reach
-// which block, with a blob in each lane; then each block goes through its own list of blobs, with a pixel in each
-// lane and no branch that a processor could guess wrong. Included by blend.cpp and blend_backward.cpp only.
+// A tile is drawn in blocks of as many pixels as a vector has lanes. A first pass finds which blobs reach which block,
+// with one blob per lane; then each block goes transmittance its own list of blobs, with one pixel per lane and without
+// unpredictable branches. Included by blend.cpp and blend_backward.cpp only.
 #pragma once
 
 #include "columns.hpp"
@@ -14,20 +14,20 @@ namespace {
 
 constexpr int BLOCK_WIDTH = 4, BLOCK_HEIGHT = LANES / BLOCK_WIDTH;
 constexpr int COLUMNS = TILE / BLOCK_WIDTH, BANDS = TILE / BLOCK_HEIGHT, BLOCKS = COLUMNS * BANDS;
-// Blobs of a tile taken at once, so that they and what is known of them stay in the first cache.
+// Blobs of a tile that are processed at once, so that they and their lists stay in the first-level cache.
 constexpr int CHUNK = 128;
 constexpr uint32_t PREFETCH_DISTANCE = 24;
-// Blobs worked on side by side: each waits long for its own results, so another one fills the time.
+// Blobs processed side by side, to hide the latency of the arithmetic.
 constexpr int GROUP = 4;
 
-// Some blobs of a tile. One more is seen nowhere.
+// Some blobs of a tile, and behind them an invisible one that pads lists.
 struct Chunk {
     int count;
     Blob blobs[CHUNK + 1];
 };
 
-// The blobs of a chunk that reach each block of a band, front to back. Behind each list there is room for a vector,
-// and the one that is seen nowhere fills the last group.
+// The blobs of a chunk that reach each block of a band, front to back. Each list has room for one more vector, and its
+// last group is padded with the invisible blob.
 struct Lists {
     uint32_t count[COLUMNS];
     uint32_t blobs[COLUMNS][CHUNK + LANES];
@@ -36,14 +36,14 @@ struct Lists {
 struct Tile {
     int left, top;
     uint32_t begin, end;  // entries
-    // Which of its blobs reach which block: a number for each vector of blobs and each block, with a bit for each lane.
+    // Which of its blobs reach which block: for each vector of blobs and each block a number with a bit per lane.
     uint16_t* reach;
 };
 
 INLINE Tile find_tile(const BlendTask& task, int index) {
     const int columns = (task.picture.width + TILE - 1) / TILE;
     const uint32_t begin = task.tile_start[index], end = task.tile_start[index + 1];
-    // No tile has fewer vectors than this leaves it.
+    // This leaves room for at least as many vectors as each tile has.
     const int64_t vector = begin / LANES + index;
     return {index % columns * TILE, index / columns * TILE, begin, end, task.reach + vector * BLOCKS};
 }
@@ -59,8 +59,8 @@ INLINE void load_chunk(const BlendTask& task, uint32_t begin, uint32_t end, Chun
     chunk.blobs[CHUNK].log2_opacity = -100.0f;
 }
 
-// Finds the blocks that the blobs of a chunk reach. The ellipse cut by a band is an interval of columns, so this
-// loses no block and adds none.
+// Finds the blocks that the blobs of a chunk reach. An ellipse cuts a band in an interval of columns, so the result is
+// exact.
 INLINE void find_reach(const Chunk& chunk, const Tile& tile, uint16_t* reach) {
     for (int i = 0; i < chunk.count; i += LANES, reach += BLOCKS) {
         Float fields[16];
@@ -129,7 +129,7 @@ INLINE void for_pixels(const Block& block, const Picture& picture, const Use& us
     }
 }
 
-// The channels of a block of a picture, zero outside of it.
+// The channels of a block of a picture, zero outside.
 template <int CHANNELS>
 INLINE void read_block(const float* values, const Block& block, const Picture& picture, Float (&out)[CHANNELS]) {
     for (int k = 0; k < CHANNELS; k++) out[k] = Float{};
@@ -167,7 +167,7 @@ INLINE void write_block(float* values, const Block& block, const Picture& pictur
     }
 }
 
-// Has the memory of a block fetched, which takes longer than drawing it. Call it well before.
+// Prefetches the memory of a block, which takes longer than drawing it: call this well before.
 template <int CHANNELS, bool TO_WRITE>
 INLINE void prefetch_block(const float* values, const Block& block, const Picture& picture) {
     const float* corner = values + CHANNELS * corner_of(block, picture.width);
@@ -176,20 +176,20 @@ INLINE void prefetch_block(const float* values, const Block& block, const Pictur
     }
 }
 
-// How much of the light behind comes through: one at first, none where there is no picture.
-INLINE Float full_light(const Block& block, const Picture& picture) {
+// The transmittance to begin with: one inside the picture, zero outside.
+INLINE Float initial_transmittance(const Block& block, const Picture& picture) {
     if (block.whole) return splat(1.0f);
     Float light = {};
     for_pixels(block, picture, [&](int i, int64_t) { light[i] = 1.0f; });
     return light;
 }
 
-INLINE bool is_open(Float through) { return bits_at_least(through, splat(MIN_TRANSMITTANCE)) != 0; }
+INLINE bool is_open(Float transmittance) { return bits_at_least(transmittance, splat(MIN_TRANSMITTANCE)) != 0; }
 
-// Opacities of some blobs at some pixels: zero below 1/255. Where one is clipped it has no slope.
+// Opacities of some blobs at some pixels, zero below 1/255; and where they have a gradient, which clipped ones do not.
 struct Alphas {
     Float used[GROUP];
-    Int sloped[GROUP];
+    Int has_gradient[GROUP];
 };
 INLINE Alphas find_alphas(const Blob* const* blobs, const Block& block) {
     constexpr float LOG2_MIN_ALPHA = -7.994353436858858f;
@@ -203,7 +203,7 @@ INLINE Alphas find_alphas(const Blob* const* blobs, const Block& block) {
     for (int g = 0; g < GROUP; g++) exponent[g] = minus_product(exponent[g], dx[g], dx[g]);
     Alphas alphas;
     exp2_each(exponent, alphas.used);
-    for (int g = 0; g < GROUP; g++) alphas.sloped[g] = alphas.used[g] < MAX_ALPHA;
+    for (int g = 0; g < GROUP; g++) alphas.has_gradient[g] = alphas.used[g] < MAX_ALPHA;
     for (int g = 0; g < GROUP; g++) {
         alphas.used[g] = select(exponent[g] >= LOG2_MIN_ALPHA, minimum(alphas.used[g], splat(MAX_ALPHA)), Float{});
     }

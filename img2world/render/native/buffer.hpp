@@ -1,4 +1,4 @@
-// Memory that is used again and again.
+// Memory that is reused.
 #pragma once
 
 #include <algorithm>
@@ -12,8 +12,8 @@
 
 namespace img2world {
 
-// An array of plain values that only grows, and whose values have no meaning after it did. Large ones ask for huge
-// pages: our access is scattered, and with small pages most of the time goes into finding them.
+// An array of plain values that only grows; growing loses the values. Large ones ask for huge pages, because with
+// scattered access to small ones most of the time would be spent on page table walks.
 template <typename T>
 class Buffer {
    public:

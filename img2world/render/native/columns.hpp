@@ -1,4 +1,4 @@
-// From rows in memory to a vector for each column and back: values of Gaussians, pixels, pairs.
+// Converts rows in memory to one vector per column and back: values of Gaussians, pixels, pairs.
 #pragma once
 
 #include "simd.hpp"
@@ -6,7 +6,7 @@
 namespace img2world {
 namespace {
 
-// Column K of rows of N values that lie one after the other in N vectors: in lane i the value i N + K.
+// Column K of rows of N values that are stored in N vectors: lane i gets value i N + K.
 template <int N, int K, int... I>
 INLINE Float pick_column(const Float* rows, std::integer_sequence<int, I...>) {
     Float out = __builtin_shufflevector(
@@ -20,7 +20,7 @@ INLINE Float pick_column(const Float* rows, std::integer_sequence<int, I...>) {
     return out;
 }
 
-// Vector J of N columns that are put one after the other, row by row.
+// Vector J of N columns interleaved row by row.
 template <int N, int J, int... I>
 INLINE Float pick_rows(const Float* columns, std::integer_sequence<int, I...>) {
     Float out = __builtin_shufflevector(
@@ -119,7 +119,7 @@ INLINE void transpose(Float (&rows)[LANES]) {
 #endif
 }
 
-// Lane i of out[k] gets p[16 i + k]; rows that do not exist are read as zero.
+// Lane i of out[k] gets p[16 i + k]; rows beyond `count` are read as zero.
 INLINE void load_rows(const float* p, int count, Float (&out)[16]) {
     for (int part = 0; part < 16; part += LANES) {
         Float rows[LANES];
@@ -129,7 +129,7 @@ INLINE void load_rows(const float* p, int count, Float (&out)[16]) {
     }
 }
 
-// Four floats, of which a vector is made.
+// Four floats, the part of a vector that every instruction set has.
 typedef float Quad __attribute__((vector_size(16)));
 constexpr int QUADS = LANES / 4;
 INLINE Quad load_quad(const float* p) {
@@ -162,7 +162,7 @@ INLINE void split(Float a, Quad* quads) {
 #endif
 }
 
-// Four pixels of three channels, one after the other in memory, as a vector for each channel.
+// Four consecutive pixels of three channels as one vector per channel.
 INLINE void load_pixels(const float* p, Quad (&channels)[3]) {
     const Quad a = load_quad(p), b = load_quad(p + 4), c = load_quad(p + 8);
     channels[0] = __builtin_shufflevector(__builtin_shufflevector(a, b, 0, 3, 6, 6), c, 0, 1, 2, 5);
@@ -185,7 +185,7 @@ INLINE void store_pairs(float* p, Float a, Float b) {
     store(p, pick_rows<2, 0>(columns, lanes));
     store(p + LANES, pick_rows<2, 1>(columns, lanes));
 }
-// One pair again and again.
+// One pair repeated.
 INLINE Float splat_pair(const float* p) {
     typedef double Double __attribute__((vector_size(4 * LANES)));
     double pair;

@@ -1,4 +1,4 @@
-// What a picture of Gaussians is. The Python side keeps the same values in semantics.py; a test compares them.
+// Constants of the image formation, the same as in semantics.py; a test compares them.
 #pragma once
 
 namespace img2world {
@@ -13,7 +13,7 @@ constexpr float FAR = 1e10f;
 constexpr float MAX_EXTENT = 1e6f;
 constexpr float MIN_QUAT_NORM = 1e-12f;
 
-// Side of the squares in which pixels are drawn together.
+// Side of the square tiles that pixels are drawn in.
 constexpr int TILE = 16;
 
 }  // namespace img2world

@@ -1,4 +1,4 @@
-// Finds the best instruction set at run time.
+// Finds the instruction sets that this machine has.
 #include "kernels.hpp"
 
 namespace img2world {

@@ -1,10 +1,10 @@
-// How far a rendered view is from what it should be, with gradient: L1 and structural similarity of colours, L1 of
-// alpha, and relative errors of depth.
+// The loss of a rendered view and its gradient: L1 and structural similarity of colours, L1 of alpha, and relative
+// errors of depth.
 //
 // Channels are interleaved, so a row is 3 W floats and the same channel of the next pixel is 3 further on: the same
-// loop serves all channels. Windows are those that lie inside the picture. They are blurred over rows first, some
-// rows at once, so that each value that is loaded serves several of them; then over columns, in strips that stay in
-// the first cache. What a value is does not depend on where strips and pieces of rows begin.
+// loop serves all channels. Only windows that lie inside the picture count. They are blurred over rows first,
+// several rows at once, so that each loaded value is used several times; then over columns, in strips that stay in the
+// first-level cache. No value depends on where strips and pieces of rows begin.
 #include "kernels.hpp"
 #include "simd.hpp"
 
@@ -13,15 +13,15 @@ namespace IMG2WORLD_SIMD {
 namespace {
 
 constexpr int CHANNELS = 3, MARGIN = CHANNELS * (WINDOW - 1);
-// Rows that are worked on at once, as many as there are registers for, and those they need.
+// Rows processed at once, as many as there are registers for, and the rows that they need.
 constexpr int ROWS = LANES == 16 ? 4 : 2, NEEDED = ROWS + WINDOW - 1;
-// Floats of a row worked on at once, and with what its windows reach over to.
+// Floats of a row processed at once, alone and with those that their windows also cover.
 constexpr int STRIP = 256, WIDE_STRIP = STRIP + 2 * LANES + MARGIN / LANES * LANES;
 static_assert(STRIP % LANES == 0 && WIDE_STRIP >= STRIP + MARGIN + LANES && WIDE_STRIP % LANES == 0);
-// What the windows are taken of: x, y, x² + y², x y. What comes back: derivatives by the means of x, x² and x y.
+// Windowed means of x, y, x² + y², x y; maps of the derivatives by the means of x, x² and x y.
 constexpr int MEANS = 4, MAPS = 3;
 
-// Floats of a row, of a row of derivatives, which has zeros on both sides, and from one such row to the next.
+// Floats in a row; in a row of derivatives, which has zeros on both sides; and from one such row to the next.
 INLINE int64_t row_size(const LossTask& task) { return CHANNELS * static_cast<int64_t>(task.width); }
 INLINE int64_t map_size(const LossTask& task) { return row_size(task) + MARGIN; }
 INLINE int64_t pitch(const LossTask& task) { return map_size(task) + LANES; }
@@ -80,11 +80,11 @@ INLINE double sum_of_lanes(Float a) {
 
 INLINE Float sign_of(Float a) { return select(a > 0.0f, splat(1.0f), select(a < 0.0f, splat(-1.0f), Float{})); }
 
-// Rows of derivatives, the last NEEDED of them; others are zero.
+// The last NEEDED rows of derivatives; others are zero.
 struct Maps {
     float* rows;  // [NEEDED, MAPS], `pitch` apart, and one more that is zero
     int64_t pitch;
-    int begin, end;  // windows that there are
+    int begin, end;  // the windows that exist
 
     float* find(int window, int k) const { return rows + (window % NEEDED * MAPS + k) * pitch; }
     const float* read(int window, int k) const {
@@ -92,7 +92,7 @@ struct Maps {
     }
 };
 
-// The windows of ROWS rows from `first` on: their derivatives go to `maps`; gives the sum of each row's similarity.
+// Writes the derivatives of the windows of ROWS rows from `first` on to `maps`, and the sum of each row's similarity.
 INLINE void add_windows(const LossTask& task, int first, int end, const Maps& maps, double* similar) {
     const int64_t size = row_size(task), windows = size - MARGIN;
     const Int lane = lane_numbers();
@@ -103,7 +103,7 @@ INLINE void add_windows(const LossTask& task, int first, int end, const Maps& ma
         for_vectors(begin, stop + MARGIN, size, [&](int64_t i, int count) __attribute__((always_inline)) {
             Float means[MEANS][ROWS] = {};
             blur_rows(task.window, [&](int row, Float* values) __attribute__((always_inline)) {
-                // Rows below the picture are in no window that counts.
+                // Windows that reach rows below the picture do not count.
                 const int64_t place = (first + row < task.height ? first + row : task.height - 1) * size + i;
                 const Float x = load_some(task.image + place, count), y = load_bytes(task.target + place, count);
                 values[0] = x;
@@ -130,7 +130,7 @@ INLINE void add_windows(const LossTask& task, int first, int end, const Maps& ma
     for (int j = 0; j < ROWS; j++) similar[j] = sum_of_lanes(sums[j]);
 }
 
-// The gradient of ROWS rows of pixels from `first` on, for which `maps` has all windows.
+// Writes the gradient of ROWS rows of pixels from `first` on; `maps` has all their windows.
 INLINE void find_gradient(const LossTask& task, int first, int end, const Maps& maps) {
     const int64_t size = row_size(task);
     Strip<MAPS> strip;
@@ -138,7 +138,7 @@ INLINE void find_gradient(const LossTask& task, int first, int end, const Maps& 
         const int64_t stop = begin + STRIP < size ? begin + STRIP : size;
         for (int64_t i = begin; i < stop + MARGIN; i += LANES) {
             Float spread[MAPS][ROWS] = {};
-            // A window is symmetric, so it spreads over its rows as it takes their mean.
+            // Windows are symmetric, so the adjoint of their mean is the same blur.
             blur_rows(task.window, [&](int row, Float* values) __attribute__((always_inline)) {
                 for (int k = 0; k < MAPS; k++) values[k] = load(maps.read(first + row - (WINDOW - 1), k) + i);
             }, spread);
@@ -175,7 +175,7 @@ INLINE double alpha_row(const LossTask& task, int row) {
     Float sum = {};
     for_vectors(0, task.width, task.width, [&](int64_t i, int count) __attribute__((always_inline)) {
         const int64_t place = static_cast<int64_t>(row) * task.width + i;
-        // Without a target, all should be opaque.
+        // Without a target everything should be opaque.
         const Float target = task.target_alpha == nullptr ? splat(1.0f) : load_bytes(task.target_alpha + place, count);
         const Float difference = select(lane_numbers() < count, load_some(task.alpha + place, count) - target, Float{});
         sum += maximum(difference, -difference);
@@ -215,7 +215,7 @@ void loss_rows(const LossTask& task, int begin, int end, float* scratch, double*
         if (task.alpha != nullptr) losses[row] += alpha_row(task, row);
         if (task.depth != nullptr) losses[row] += depth_row(task, row);
     }
-    // Pixels are in windows that begin above them, which count for the rows where they begin.
+    // Pixels are in windows that begin above them; a window counts for the row where it begins.
     const int first = begin < WINDOW - 1 ? 0 : begin - (WINDOW - 1), last = end < windows ? end : windows;
     std::memset(scratch, 0, loss_scratch(task) * sizeof(float));
     Maps maps{scratch, pitch(task), first, first};

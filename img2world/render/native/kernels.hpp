@@ -1,8 +1,7 @@
-// The inner loops, compiled once for each instruction set, and the plain data they work on.
+// The inner loops, compiled once for each instruction set, and the plain data that they work on.
 //
-// The files behind this table (CMakeLists.txt lists them) hold no standard containers and
-// no other templates with external linkage: the linker keeps one copy of those, and it could be the one
-// with instructions that this machine lacks.
+// The files that implement them (listed in CMakeLists.txt) use no standard containers and no other templates with
+// external linkage: the linker keeps one copy of those, perhaps the one with instructions that this machine lacks.
 #pragma once
 
 #include <cstdint>
@@ -25,11 +24,11 @@ struct Gaussians {
     int bases;  // K: 1, 4, 9 or 16
 };
 
-// One Gaussian on the screen, as the pixel loops want it: one cache line.
+// One projected Gaussian in the form that the pixel loops need: one cache line.
 //
 // Its whitening w turns an offset in pixels into standard deviations: u = w0 dx + w1 dy, v = w2 dy. It is the
-// Cholesky factor of the inverse covariance: unlike the inverse itself it keeps its precision for long thin
-// Gaussians, and u² + v² cannot become negative. Here it is scaled so that log2(alpha) = log2_opacity - u² - v².
+// Cholesky factor of the inverse covariance: unlike the inverse itself it stays precise for long thin Gaussians, and
+// u² + v² cannot become negative. It is scaled so that log2(alpha) = log2_opacity - u² - v².
 struct alignas(64) Blob {
     float x, y;
     float w0, w1, w2;
@@ -40,7 +39,7 @@ struct alignas(64) Blob {
     float slope, inverse_w0, reach, half_width, half_height, right_end_y;
 };
 
-// The tiles that the box around a Gaussian's ellipse touches, both ends included.
+// The tiles that the bounding box of a Gaussian's ellipse touches, both ends inclusive.
 struct TileBox {
     uint16_t left, top, right, bottom;
 };
@@ -80,34 +79,34 @@ struct BlendTask {
     const Blob* blobs;           // [N]
     const uint32_t* tile_start;  // [tiles + 1] into entries
     const uint32_t* entries;     // which blobs a tile sees, front to back
-    uint16_t* reach;             // which blobs reach which part of their tile; written by blend_tile, read by its backward
+    uint16_t* reach;             // which blobs reach which block of their tile; written by blend_tile, read by its backward
     float background[3];
     Picture picture;
 };
 
 struct BlendBackwardTask {
     BlendTask forward;
-    const float *rgb, *alpha, *depth;  // upstream gradients; alpha and depth may be null together
+    const float *rgb, *alpha, *depth;  // upstream gradients; alpha and depth may both be null
     Sums* sums;                        // of the entries from `first_entry` on; written
     uint32_t first_entry;
 };
 
 // Side of the windows of structural similarity.
 constexpr int WINDOW = 11;
-// Values and their targets lie as pictures do; targets are 0 to 255. All that may be null leaves its part of the loss out,
-// or is not wanted.
+// Values and targets are laid out like pictures; targets are 0 to 255. What is null is left out of the loss, or is not
+// wanted.
 struct LossTask {
     int width, height;
     const float* image;     // [H, W, 3], 0 to 1
     const uint8_t* target;  // [H, W, 3]
     const float* alpha;     // [H, W]; may be null
     const uint8_t* target_alpha;  // [H, W]; null means opaque
-    const float *depth, *target_depth;  // [H, W]; null together; 0 is not known
+    const float *depth, *target_depth;  // [H, W]; both may be null; 0 is unknown
     float window[WINDOW];           // sums to one
-    float max_depth_error;          // of depth / target - 1; beyond it the two show different surfaces
-    // What counts in the loss: a colour of a pixel, a window, a pixel's alpha and depth.
+    float max_depth_error;          // of |depth / target - 1|; beyond it the two show different surfaces
+    // Weights of one colour of a pixel, one window, one pixel's alpha and depth.
     float absolute_weight, similarity_weight, alpha_weight, depth_weight;
-    float *gradient, *alpha_gradient, *depth_gradient;  // null together
+    float *gradient, *alpha_gradient, *depth_gradient;  // all may be null
 };
 
 constexpr int MAX_LANES = 16;
@@ -116,35 +115,35 @@ struct AdamTask {
     float* values;           // [N, columns]
     const float* gradients;  // [N, columns]
     float *means, *squares;  // [N, columns], the running means of gradients and of their squares
-    const int32_t* radii;    // [N], rows with 0 are left alone; may be null
+    const int32_t* radii;    // [N], rows with 0 are not updated; may be null
     int64_t columns;
     float beta1, beta2, epsilon;
-    // With the corrections for the first steps. Rates go on after the last column with the first, for a vector.
+    // Bias-corrected. The first rates are repeated after the last, so that a vector can be loaded from any column.
     const float* rates;  // [columns + MAX_LANES]
     float square_scale;
 };
 
 struct Kernels {
     const char* name;
-    // Returns whether all Gaussians of [begin, end) are finite.
+    // Returns true if all Gaussians of [begin, end) are finite.
     bool (*project)(const ProjectTask&, int64_t begin, int64_t end);
     // `sums` are those of the Gaussians from `begin` on; adds to `camera`, unless it is null.
     void (*project_backward)(const ProjectTask&, int64_t begin, int64_t end, const Sums* sums, const GaussianGradients&,
                              double* camera);
-    // Numbers that `reach` needs.
+    // Size of `reach`.
     int64_t (*reach_size)(int64_t entries, int64_t tiles);
     void (*blend_tile)(const BlendTask&, int tile);
     void (*blend_tile_backward)(const BlendBackwardTask&, int tile);
-    // Floats that loss_rows needs.
+    // Size of the scratch memory of loss_rows, in floats.
     int64_t (*loss_scratch)(const LossTask&);
-    // The losses of some rows, each in its place, without the 1 in 1 - similarity; and their gradients.
+    // Writes the loss of each of some rows, without the 1 in 1 - similarity, and their gradients.
     void (*loss_rows)(const LossTask&, int begin, int end, float* scratch, double* losses);
     void (*adam_rows)(const AdamTask&, int64_t begin, int64_t end);
     void (*fuse_points)(const FusionTask&, int64_t begin, int64_t end);
     void (*color_points)(const PointColorTask&, int64_t begin, int64_t end);
 };
 
-// The sets of instructions that this machine has, the best first.
+// The instruction sets that this machine has, the best first.
 struct AvailableKernels {
     Kernels kernels[3];
     int count;

@@ -9,7 +9,7 @@
 namespace img2world {
 namespace {
 
-// Each piece of rows does some work for its neighbour above.
+// A piece repeats some work of the piece above, so it must not be too small.
 constexpr int64_t MIN_ROWS = 32;
 constexpr double SIGMA = 1.5;
 
@@ -18,9 +18,9 @@ void set_weights(LossTask& task, const LossWeights& weights) {
     for (int k = 0; k < WINDOW; k++) sum += window[k] = std::exp(-0.5 * std::pow((k - WINDOW / 2) / SIGMA, 2));
     for (int k = 0; k < WINDOW; k++) task.window[k] = static_cast<float>(window[k] / sum);
     const double width = task.width, height = task.height, pixels = width * height;
-    task.absolute_weight = static_cast<float>(weights.colors * (1 - weights.dssim_share) / (3 * pixels));
+    task.absolute_weight = static_cast<float>(weights.colors * (1 - weights.dssim_fraction) / (3 * pixels));
     const double windows = (width - WINDOW + 1) * (height - WINDOW + 1);
-    task.similarity_weight = static_cast<float>(weights.colors * weights.dssim_share / (3 * windows));
+    task.similarity_weight = static_cast<float>(weights.colors * weights.dssim_fraction / (3 * windows));
     task.alpha_weight = static_cast<float>(weights.alpha / pixels);
     task.depth_weight = static_cast<float>(weights.depth / pixels);
     task.max_depth_error = static_cast<float>(weights.max_depth_error);
@@ -28,22 +28,22 @@ void set_weights(LossTask& task, const LossWeights& weights) {
 
 }  // namespace
 
-double view_loss(const Kernels& kernels, Team& team, LossTask task, const LossWeights& weights) {
+double view_loss(const Kernels& kernels, ThreadPool& pool, LossTask task, const LossWeights& weights) {
     set_weights(task, weights);
-    // Rows are added up one by one: how they are cut into pieces changes nothing.
-    const int64_t pieces = team.threads() == 1 ? 1 : 2 * team.threads();
+    // Rows are summed one by one, so the result does not depend on how they are cut into pieces.
+    const int64_t pieces = pool.threads() == 1 ? 1 : 2 * pool.threads();
     const int64_t rows = std::max((task.height + pieces - 1) / pieces, MIN_ROWS);
     const int64_t scratch_size = kernels.loss_scratch(task);
-    // Kept for the next picture. Threads that call this at the same time have their own.
+    // Kept for the next picture, one for each calling thread.
     static thread_local Buffer<float> scratch;
     scratch.resize((task.height + rows - 1) / rows * scratch_size);
     float* const scratch_data = scratch.data();
     std::vector<double> losses(task.height);
-    team.run_ranges(task.height, rows, [&](int64_t begin, int64_t end) {
+    pool.run_ranges(task.height, rows, [&](int64_t begin, int64_t end) {
         kernels.loss_rows(task, static_cast<int>(begin), static_cast<int>(end), scratch_data + begin / rows * scratch_size,
                           losses.data());
     });
-    return std::accumulate(losses.begin(), losses.end(), weights.colors * weights.dssim_share);
+    return std::accumulate(losses.begin(), losses.end(), weights.colors * weights.dssim_fraction);
 }
 
 }  // namespace img2world

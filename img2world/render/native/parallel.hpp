@@ -1,4 +1,4 @@
-// Runs independent pieces of work on threads. The pieces must not depend on which thread runs them.
+// Runs independent pieces of work on threads. Results must not depend on which thread runs a piece.
 #pragma once
 
 #include <algorithm>
@@ -11,73 +11,80 @@
 #include <thread>
 #include <vector>
 
-#include <unistd.h>
+#include <pthread.h>
 
 namespace img2world {
 
-// Threads that live as long as this object. Starting a thread costs more than many pieces of our work.
-class Team {
+// Threads that live as long as this object, because starting one takes longer than many pieces of our work.
+class ThreadPool {
    public:
-    explicit Team(int threads) {
+    explicit ThreadPool(int threads) {
         for (int i = 1; i < threads; i++) helpers_.emplace_back([this] { help(); });
     }
-    ~Team() {
-        work_ = nullptr;
-        announce();
+    ~ThreadPool() {
+        unclaimed_ = STOP;
+        unclaimed_.notify_all();
         for (auto& helper : helpers_) helper.join();
     }
-    Team(const Team&) = delete;
-    Team& operator=(const Team&) = delete;
+    ThreadPool(const ThreadPool&) = delete;
+    ThreadPool& operator=(const ThreadPool&) = delete;
 
     int threads() const { return static_cast<int>(helpers_.size()) + 1; }
 
-    // Calls work(i) for i in [0, count), in any order, and returns when all are done.
+    // Calls work(i) for i in [0, count), in any order, and returns when all calls have returned. Helpers that the
+    // scheduler has not woken yet are not waited for: whoever is awake takes the next piece. `work` must not throw.
     template <typename Work>
-    void run(int64_t count, const Work& work) {
+    void run(int32_t count, const Work& work) {
         if (helpers_.empty() || count < 2) {
-            for (int64_t i = 0; i < count; i++) work(i);
+            for (int32_t i = 0; i < count; i++) work(i);
             return;
         }
-        const std::function<void(int64_t)> piece = std::cref(work);
+        const std::function<void(int32_t)> piece = std::cref(work);
         work_ = &piece;
         count_ = count;
-        next_ = 0;
-        busy_ = static_cast<int>(helpers_.size());
-        announce();
-        drain();
-        spin_while([&] { return busy_ > 0; });
-        for (int busy = busy_; busy > 0; busy = busy_) busy_.wait(busy);
+        unfinished_ = count;
+        unclaimed_ = count;
+        unclaimed_.notify_all();
+        finish_pieces();
+        spin_while([&] { return unfinished_ > 0; });
+        for (int32_t left = unfinished_; left > 0; left = unfinished_) unfinished_.wait(left);
     }
 
     // Calls work(begin, end) for pieces of [0, count) of at most `size`.
     template <typename Work>
     void run_ranges(int64_t count, int64_t size, const Work& work) {
-        run((count + size - 1) / size, [&](int64_t i) { work(i * size, std::min(count, (i + 1) * size)); });
+        run(static_cast<int32_t>((count + size - 1) / size),
+            [&](int32_t i) { work(i * size, std::min(count, (i + 1) * size)); });
     }
 
    private:
-    void announce() {
-        round_++;
-        round_.notify_all();
-    }
-    void drain() {
-        for (int64_t i = next_++; i < count_; i = next_++) (*work_)(i);
+    static constexpr int32_t STOP = -1;
+
+    // A piece is claimed by counting down. `run` cannot return, nor the next one begin, before a claimed piece is
+    // finished, so only those who hold one may read work_ and count_.
+    void finish_pieces() noexcept {
+        int32_t left = unclaimed_;
+        while (left > 0) {
+            if (!unclaimed_.compare_exchange_weak(left, left - 1)) continue;
+            (*work_)(count_ - left);
+            if (--unfinished_ == 0) unfinished_.notify_one();
+            left = unclaimed_;
+        }
     }
     void help() {
-        for (uint32_t seen = 0;; seen++) {
-            spin_while([&] { return round_ == seen; });
-            round_.wait(seen);
-            if (work_ == nullptr) return;
-            drain();
-            if (--busy_ == 0) busy_.notify_one();
+        while (unclaimed_ != STOP) {
+            finish_pieces();
+            spin_while([&] { return unclaimed_ == 0; });
+            unclaimed_.wait(0);
         }
     }
 
-    // To be woken can take longer than the work itself, above all in a virtual machine, and in a training the next work
-    // comes within a millisecond. So threads that wait stay awake that long.
+    // Waking up can take longer than the work itself, above all in a virtual machine, and in a training the next work
+    // often comes at once. So threads stay awake for a while; not for long, since a spinning thread takes time from one
+    // that has work.
     template <typename Waiting>
     static void spin_while(const Waiting& waiting) {
-        const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(1000);
+        const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(200);
         while (waiting() && std::chrono::steady_clock::now() < end) {
             for (int i = 0; i < 8 && waiting(); i++) pause();
         }
@@ -91,39 +98,39 @@ class Team {
     }
 
     std::vector<std::thread> helpers_;
-    const std::function<void(int64_t)>* work_ = nullptr;
-    int64_t count_ = 0;
-    std::atomic<int64_t> next_{0};
-    std::atomic<int> busy_{0};
-    std::atomic<uint32_t> round_{0};
+    const std::function<void(int32_t)>* work_ = nullptr;
+    int32_t count_ = 0;
+    // 32 bits, the width that the kernel can wait on.
+    std::atomic<int32_t> unclaimed_{0}, unfinished_{0};
 };
 
-// The team of this process, for one caller at a time. It is kept: to start threads takes as long as much of our work.
-class TeamLock {
+// The pool of this process, for one caller at a time.
+class ThreadPoolLock {
    public:
-    explicit TeamLock(int threads) : lock_(mutex()) {
-        // Threads do not survive a fork, so the child needs new ones; the old team can only be left behind.
-        if (owner() != getpid()) {
-            static_cast<void>(kept().release());
-            owner() = getpid();
-        }
-        if (!kept() || kept()->threads() != threads) kept() = std::make_unique<Team>(threads);
+    explicit ThreadPoolLock(int threads) : lock_(shared().mutex) {
+        auto& pool = shared().pool;
+        if (!pool || pool->threads() != threads) pool = std::make_unique<ThreadPool>(threads);
     }
-    Team& get() { return *kept(); }
+    ThreadPool& get() { return *shared().pool; }
 
    private:
-    static std::mutex& mutex() {
-        static std::mutex one;
-        return one;
-    }
-    static std::unique_ptr<Team>& kept() {
+    struct Shared {
+        std::mutex mutex;
+        std::unique_ptr<ThreadPool> pool;
+    };
+    static Shared& shared() {
         // Never destroyed: at the end of the process its threads may be gone already.
-        static auto* one = new std::unique_ptr<Team>();
+        static auto* const one = make_shared();
         return *one;
     }
-    static pid_t& owner() {
-        static pid_t one = getpid();
-        return one;
+    static Shared* make_shared() {
+        // A fork waits until the pool is idle. Threads do not survive in the child, so the child abandons the pool.
+        pthread_atfork([] { shared().mutex.lock(); }, [] { shared().mutex.unlock(); },
+                       [] {
+                           static_cast<void>(shared().pool.release());
+                           shared().mutex.unlock();
+                       });
+        return new Shared();
     }
     std::lock_guard<std::mutex> lock_;
 };

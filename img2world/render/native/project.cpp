@@ -1,4 +1,4 @@
-// Gaussians in the world to Gaussians on the screen.
+// Projects Gaussians into the image plane.
 #include "projected.hpp"
 
 namespace img2world {
@@ -6,7 +6,7 @@ namespace IMG2WORLD_SIMD {
 namespace {
 
 INLINE bool all_finite(const float* values, int64_t count) {
-    // Zero times a number is zero, but zero times infinity or NaN is NaN, and stays it in a sum.
+    // Zero times a finite number is zero, but zero times infinity or NaN is NaN, and so is every sum with it.
     Float sum = {};
     int64_t i = 0;
     for (; i + LANES <= count; i += LANES) sum += 0.0f * load(values + i);
@@ -31,12 +31,12 @@ INLINE Float round_up(Float a) {
     return select(down < a, down + 1.0f, down);
 }
 
-// Half sides of the boxes where alpha >= 1/255, and 0 for what is not drawn.
+// Half the larger side of each box where alpha >= 1/255, 0 for what is not drawn.
 INLINE Float find_radius(const Projected& projected, const Camera& camera, const Float* screen_mean,
                          Float log2_opacity, Float brightest) {
     constexpr float LOG2_MAX_RATIO = 7.994353436858858f, TWICE_LN_2 = 1.3862943611198906f;
     const Float x = screen_mean[0], y = screen_mean[1];
-    const Int drawable = projected.sane & (log2_opacity >= -LOG2_MAX_RATIO) & (brightest < MAX_EXTENT) &
+    const Int drawable = projected.drawable & (log2_opacity >= -LOG2_MAX_RATIO) & (brightest < MAX_EXTENT) &
                          (absolute(x) < MAX_EXTENT) & (absolute(y) < MAX_EXTENT);
     const Float reach = TWICE_LN_2 * (log2_opacity + LOG2_MAX_RATIO);
     const Float side_x = round_up(square_root(select(drawable, reach * projected.xx, Float{})));
@@ -46,12 +46,12 @@ INLINE Float find_radius(const Projected& projected, const Camera& camera, const
     return select(seen, maximum(side_x, side_y), Float{});
 }
 
-// Mip-Splatting (Yu et al. 2024, equation 9): what the low-pass widens, it makes fainter.
+// Mip-Splatting (Yu et al. 2024, equation 9): Gaussians are fainter by as much as the low-pass widens them.
 INLINE Float log2_compensation(const Projected& p) {
     return 0.5f * log2(maximum(p.spread_determinant, splat(1e-30f)) / p.determinant);
 }
 
-// The tiles between two places on the screen, pixel centres being what counts.
+// The tiles whose pixel centres are between two positions on the screen.
 INLINE void store_tiles(Float low, Float high, int size, int count, uint16_t* first, uint16_t* last) {
     const Float end = splat(static_cast<float>((size - 1) / TILE));
     const Int low_tile = __builtin_convertvector(minimum(maximum((low - 0.5f) / TILE, Float{}), end), Int);
@@ -68,7 +68,7 @@ INLINE void store_blobs(const ProjectTask& task, const Projected& p, const Float
     constexpr float LOG2_MAX_RATIO = 7.994353436858858f;
     const Float w0 = ROOT * p.whitening[0], w1 = ROOT * p.whitening[1], w2 = ROOT * p.whitening[2];
     const Float inverse_w0 = 1.0f / w0, slope = -w1 * inverse_w0;
-    // A little larger than exact, so that rounding loses no pixel that counts.
+    // A little larger than exact, so that rounding loses no pixel.
     const Float reach = (log2_opacity + LOG2_MAX_RATIO) * (1 + 1e-5f) + 1e-4f, root = square_root(reach);
     const Float half_height = root / w2, shear = square_root(w1 * w1 + w2 * w2);
     const Float half_width = inverse_w0 * root * shear / w2;
@@ -112,7 +112,7 @@ bool project(const ProjectTask& task, int64_t begin, int64_t end) {
         const Int radii = __builtin_convertvector(radius, Int);
         std::memcpy(task.radii + first, &radii, count * sizeof(int32_t));
         store_some(task.depths + first, count, select(radius > 0.0f, projected.in_cam[2], Float{}));
-        // A centre far off or behind the camera is of no use to anyone, and must not be NaN.
+        // Centres far away or behind the camera have no meaning, but must not be NaN.
         for (int k = 0; k < 2; k++) {
             const Int fine = (screen_mean[k] > -MAX_EXTENT) & (screen_mean[k] < MAX_EXTENT);
             screen_mean[k] = select(fine, screen_mean[k], Float{});

@@ -1,4 +1,4 @@
-// From sums over pixels to the gradients of Gaussians and of the camera.
+// From sums over pixels to the gradients of the Gaussians and of the camera.
 #include "projected.hpp"
 
 namespace img2world {
@@ -24,8 +24,8 @@ INLINE void rotation_backward(const Projected& p, const Float* d, Float* quat) {
     for (int k = 0; k < 4; k++) quat[k] = (quat[k] - along * p.quat[k]) * p.inverse_norm;
 }
 
-// From dL / d(spread) to the jacobian, and to the shape, which is stored.
-INLINE void shape_backward(const Projected& p, const Float spread[2][3], const GaussianGradients& out, int64_t first,
+// From dL / d(spread) to dL / d(jacobian) and to the gradients of scales and quaternions, which are stored.
+INLINE void covariance_backward(const Projected& p, const Float spread[2][3], const GaussianGradients& out, int64_t first,
                            int count, Int drawn, Float jacobian[2][3]) {
     Float rotation[9], quat[4], log_scale[3];
     for (int i = 0; i < 2; i++) {
@@ -46,30 +46,30 @@ INLINE void shape_backward(const Projected& p, const Float spread[2][3], const G
     store_columns(out.quats + 4 * first, count, quat);
 }
 
-// Sums over Gaussians of what CAMERA_VALUES names, still one for each lane.
+// Sums over Gaussians of the values listed at CAMERA_VALUES, still one per lane.
 struct CameraSums {
-    Float pose[12], center[3], focal[2], middle[2];
+    Float pose[12], center[3], focal[2], principal_point[2];
 };
 
-// From dL / d(jacobian) and dL / d(screen mean) to the position in camera space, which is added to, and the camera.
-INLINE void place_backward(const Projected& p, const Camera& camera, const Float jacobian[2][3],
+// Adds dL / d(position in camera space) and dL / d(camera), given dL / d(jacobian) and dL / d(screen mean).
+INLINE void mean_backward(const Projected& p, const Camera& camera, const Float jacobian[2][3],
                            const Float* screen_mean, Float* in_cam, CameraSums& sums) {
     const float* m = camera.cam_from_world;
     const float focal[2] = {camera.fx, camera.fy};
     Float inverse_z = {};
     for (int k = 0; k < 2; k++) {
         const Float* j = jacobian[k];
-        const Float own = j[0] * m[4 * k] + j[1] * m[4 * k + 1] + j[2] * m[4 * k + 2];
+        const Float direct = j[0] * m[4 * k] + j[1] * m[4 * k + 1] + j[2] * m[4 * k + 2];
         const Float forward = j[0] * m[8] + j[1] * m[9] + j[2] * m[10];
-        const Float bent = own - p.slope[k] * forward, scale = focal[k] * p.inverse_z;
+        const Float bent = direct - p.slope[k] * forward, scale = focal[k] * p.inverse_z;
         inverse_z += focal[k] * bent + focal[k] * screen_mean[k] * p.in_cam[k];
-        const Float of_slope = -scale * forward, slope = select(p.slope_free[k], of_slope, Float{});
+        const Float of_slope = -scale * forward, slope = select(p.slope_unclamped[k], of_slope, Float{});
         inverse_z += slope * p.in_cam[k];
         in_cam[k] += slope * p.inverse_z + scale * screen_mean[k];
-        // A slope that is held moves with the edge of the picture: (edge - c) / f.
-        const Float held = select(p.slope_free[k], Float{}, of_slope) / focal[k];
-        sums.focal[k] += p.inverse_z * bent + screen_mean[k] * p.in_cam[k] * p.inverse_z - held * p.slope[k];
-        sums.middle[k] += screen_mean[k] - held;
+        // A clamped slope moves with the edge of the picture: (edge - c) / f.
+        const Float clamped = select(p.slope_unclamped[k], Float{}, of_slope) / focal[k];
+        sums.focal[k] += p.inverse_z * bent + screen_mean[k] * p.in_cam[k] * p.inverse_z - clamped * p.slope[k];
+        sums.principal_point[k] += screen_mean[k] - clamped;
         for (int i = 0; i < 3; i++) {
             sums.pose[4 * k + i] += scale * j[i];
             sums.pose[8 + i] -= scale * p.slope[k] * j[i];
@@ -81,7 +81,7 @@ INLINE void place_backward(const Projected& p, const Camera& camera, const Float
 // Adds dL / d(covariance) of the factor that antialiasing puts on the opacity, given dL / d(ln opacity).
 INLINE void compensation_backward(const Projected& p, Float gradient, Float* covariance) {
     const Float xx = p.xx - LOW_PASS, yy = p.yy - LOW_PASS;
-    // Where there is nothing but low-pass the factor is held.
+    // Where nothing is left but the low-pass, the factor is constant.
     const Int free = p.spread_determinant > 1e-30f;
     const Float without = select(free, 0.5f * gradient / p.spread_determinant, Float{});
     const Float with = select(free, 0.5f * gradient / p.determinant, Float{});
@@ -114,7 +114,7 @@ void project_backward(const ProjectTask& task, int64_t begin, int64_t end, const
     const Gaussians& in = task.in;
     const Camera& camera = task.camera;
     const float* m = camera.cam_from_world;
-    CameraSums of_camera = {};
+    CameraSums lane_sums = {};
     for (int64_t first = begin; first < end; first += LANES) {
         const int count = end - first < LANES ? static_cast<int>(end - first) : LANES;
         Int drawn = {};
@@ -130,11 +130,11 @@ void project_backward(const ProjectTask& task, int64_t begin, int64_t end, const
         for (int k = 0; k < 3; k++) {
             spread[0][k] = 2 * covariance[0] * p.spread[0][k] + covariance[1] * p.spread[1][k];
             spread[1][k] = covariance[1] * p.spread[0][k] + 2 * covariance[2] * p.spread[1][k];
-            // What is not drawn may be infinite or NaN in any of these.
+            // Values of Gaussians that are not drawn may be infinite or NaN.
             spread[0][k] = select(drawn, spread[0][k], Float{});
             spread[1][k] = select(drawn, spread[1][k], Float{});
         }
-        shape_backward(p, spread, out, first, count, drawn, jacobian);
+        covariance_backward(p, spread, out, first, count, drawn, jacobian);
         for (int k = 0; k < 3; k++) {
             p.direction[k] = select(drawn, p.direction[k], Float{});
             p.in_cam[k] = select(drawn, p.in_cam[k], Float{});
@@ -146,12 +146,12 @@ void project_backward(const ProjectTask& task, int64_t begin, int64_t end, const
         }
         store_columns(out.screen_means + 2 * first, count, screen_mean);
         Float in_cam[3] = {Float{}, Float{}, sums[9]};
-        place_backward(p, camera, jacobian, screen_mean, in_cam, of_camera);
+        mean_backward(p, camera, jacobian, screen_mean, in_cam, lane_sums);
         for (int k = 0; k < 3; k++) rgb[k] = sums[6 + k];
         if (task.colors != nullptr) {
             store_columns(out.colors + 3 * first, count, rgb);
         } else {
-            // Colours are held at zero, where they have no slope.
+            // Colours clamped at zero have no gradient.
             for (int k = 0; k < 3; k++) {
                 rgb[k] = select(load_strided(&task.blobs[first].red + k, 16, count) > 0.0f, rgb[k], Float{});
             }
@@ -162,21 +162,21 @@ void project_backward(const ProjectTask& task, int64_t begin, int64_t end, const
         Float mean[3], in_world[3];
         load_columns(in.means + 3 * first, count, in_world);
         for (int k = 0; k < 3; k++) {
-            const Float of_view = select(drawn, (direction[k] - along * p.direction[k]) * p.inverse_distance, Float{});
-            mean[k] = m[k] * in_cam[0] + m[4 + k] * in_cam[1] + m[8 + k] * in_cam[2] + of_view;
-            for (int i = 0; i < 3; i++) of_camera.pose[4 * i + k] += in_cam[i] * in_world[k];
-            of_camera.pose[4 * k + 3] += in_cam[k];
-            of_camera.center[k] -= of_view;
+            const Float from_direction = select(drawn, (direction[k] - along * p.direction[k]) * p.inverse_distance, Float{});
+            mean[k] = m[k] * in_cam[0] + m[4 + k] * in_cam[1] + m[8 + k] * in_cam[2] + from_direction;
+            for (int i = 0; i < 3; i++) lane_sums.pose[4 * i + k] += in_cam[i] * in_world[k];
+            lane_sums.pose[4 * k + 3] += in_cam[k];
+            lane_sums.center[k] -= from_direction;
         }
         store_columns(out.means + 3 * first, count, mean);
         const Float opacity = sigmoid(load_strided(in.logit_opacities + first, 1, count));
         store_strided(out.logit_opacities + first, 1, count, sums[0] * (1.0f - opacity));
     }
     if (camera_sums == nullptr) return;
-    add_lanes(of_camera.pose, 12, camera_sums);
-    add_lanes(of_camera.center, 3, camera_sums + 12);
-    add_lanes(of_camera.focal, 2, camera_sums + 15);
-    add_lanes(of_camera.middle, 2, camera_sums + 17);
+    add_lanes(lane_sums.pose, 12, camera_sums);
+    add_lanes(lane_sums.center, 3, camera_sums + 12);
+    add_lanes(lane_sums.focal, 2, camera_sums + 15);
+    add_lanes(lane_sums.principal_point, 2, camera_sums + 17);
 }
 
 }  // namespace IMG2WORLD_SIMD

@@ -1,4 +1,4 @@
-// Where Gaussians land on the screen, one in each lane. Included by project.cpp and project_backward.cpp only.
+// Gaussians projected into the image plane, one per lane. Included by project.cpp and project_backward.cpp only.
 #pragma once
 
 #include "columns.hpp"
@@ -9,20 +9,20 @@
 namespace img2world {
 namespace {
 
-// All that the backward pass needs again.
+// Everything that the backward pass needs, too.
 struct Projected {
     Float in_cam[3], inverse_z;
-    Float slope[2];     // x / z and y / z, held near the picture's edges
-    Int slope_free[2];  // where they are not held
+    Float slope[2];     // x / z and y / z, clamped outside the picture
+    Int slope_unclamped[2];
     Float quat[4], inverse_norm;
     Float rotation[9], scale[3];
-    Float jacobian[2][3];  // of the projection, in world axes
+    Float jacobian[2][3];  // of the projection, by world coordinates
     Float spread[2][3];    // jacobian times rotation times scale: covariance = spread spread^T + low-pass
     Float xx, xy, yy;
     Float spread_determinant, determinant;  // of the covariance without and with the low-pass
     Float whitening[3];
     Float direction[3], inverse_distance;  // from the camera, unit length
-    Int sane;
+    Int drawable;
 };
 
 INLINE void rotate(Projected& out) {
@@ -38,7 +38,7 @@ INLINE void rotate(Projected& out) {
     out.rotation[8] = 1 - 2 * (x * x + y * y);
 }
 
-INLINE void place(const float* mean, int count, const Camera& camera, Projected& out) {
+INLINE void project_mean(const float* mean, int count, const Camera& camera, Projected& out) {
     const float* m = camera.cam_from_world;
     Float in_world[3], from_camera[3];
     load_columns(mean, count, in_world);
@@ -49,7 +49,7 @@ INLINE void place(const float* mean, int count, const Camera& camera, Projected&
     const Float square = from_camera[0] * from_camera[0] + from_camera[1] * from_camera[1] + from_camera[2] * from_camera[2];
     out.inverse_distance = 1.0f / square_root(maximum(square, splat(1e-24f)));
     for (int k = 0; k < 3; k++) out.direction[k] = from_camera[k] * out.inverse_distance;
-    // What lies behind is masked later; this keeps it from dividing by zero.
+    // Avoids a division by zero; what lies behind the camera is masked later.
     out.inverse_z = 1.0f / maximum(out.in_cam[2], splat(NEAR));
     const float focal[2] = {camera.fx, camera.fy}, center[2] = {camera.cx, camera.cy};
     const int size[2] = {camera.width, camera.height};
@@ -58,14 +58,14 @@ INLINE void place(const float* mean, int count, const Camera& camera, Projected&
         const Float slope = out.in_cam[k] * out.inverse_z;
         out.slope[k] = minimum(maximum(slope, splat((-center[k] - margin) / focal[k])),
                                splat((size[k] - center[k] + margin) / focal[k]));
-        out.slope_free[k] = out.slope[k] == slope;
+        out.slope_unclamped[k] = out.slope[k] == slope;
         for (int j = 0; j < 3; j++) {
             out.jacobian[k][j] = focal[k] * out.inverse_z * (m[4 * k + j] - out.slope[k] * m[8 + j]);
         }
     }
 }
 
-INLINE void shape(const float* quat, const float* log_scale, int count, Projected& out) {
+INLINE void project_covariance(const float* quat, const float* log_scale, int count, Projected& out) {
     Float square = {};
     load_columns(quat, count, out.quat);
     for (int k = 0; k < 4; k++) square += out.quat[k] * out.quat[k];
@@ -102,14 +102,14 @@ INLINE void shape(const float* quat, const float* log_scale, int count, Projecte
     out.whitening[0] = square_root(out.yy / out.determinant);
     out.whitening[1] = -covariance[1] / out.yy * out.whitening[0];
     out.whitening[2] = 1.0f / square_root(out.yy);
-    out.sane = usable & (out.in_cam[2] > NEAR) & (out.in_cam[2] < FAR) & (out.xx < MAX_EXTENT * MAX_EXTENT) &
+    out.drawable = usable & (out.in_cam[2] > NEAR) & (out.in_cam[2] < FAR) & (out.xx < MAX_EXTENT * MAX_EXTENT) &
                (out.yy < MAX_EXTENT * MAX_EXTENT);
 }
 
 INLINE Projected project_lanes(const Gaussians& in, int64_t first, int count, const Camera& camera) {
     Projected out;
-    place(in.means + 3 * first, count, camera, out);
-    shape(in.quats + 4 * first, in.log_scales + 3 * first, count, out);
+    project_mean(in.means + 3 * first, count, camera, out);
+    project_covariance(in.quats + 4 * first, in.log_scales + 3 * first, count, out);
     return out;
 }
 

@@ -3,15 +3,15 @@
 namespace img2world {
 namespace {
 
-// A multiple of every vector length, so that no vector is cut. Results of a Gaussian do not depend on it, but the
-// sums for the camera do: it must not depend on the number of threads.
+// A multiple of every vector length, so that no vector is cut. The sums for the camera depend on it, so it must not
+// depend on the number of threads.
 constexpr int64_t GAUSSIANS_PER_PIECE = 256;
 constexpr int64_t TILES_PER_PIECE = 2;
 constexpr uint32_t PREFETCH_DISTANCE = 24;
-// Sums kept at once, 64 bytes each: large scenes would fill the memory.
+// Sums kept at once, 64 bytes each; all those of a large scene would fill the memory.
 constexpr uint32_t ENTRIES_PER_BAND = 1 << 20;
 
-// Where to cut the tiles so that each band has about ENTRIES_PER_BAND entries; the first is 0, the last all tiles.
+// Boundaries of bands of tiles with about ENTRIES_PER_BAND entries each, from 0 to the number of tiles.
 std::vector<int64_t> cut_bands(const TileLists& lists) {
     std::vector<int64_t> cuts{0};
     for (int64_t tile = 1; tile < lists.num_tiles(); tile++) {
@@ -36,7 +36,7 @@ BlendTask Frame::blend_task(const Picture& picture) {
             {background_[0], background_[1], background_[2]}, picture};
 }
 
-bool Frame::draw(const Kernels& kernels, Team& team, ProjectTask task, const float background[3], const Picture& out) {
+bool Frame::draw(const Kernels& kernels, ThreadPool& pool, ProjectTask task, const float background[3], const Picture& out) {
     std::copy_n(background, 3, background_);
     blobs_.resize(task.in.count);
     boxes_.resize(task.in.count);
@@ -45,20 +45,20 @@ bool Frame::draw(const Kernels& kernels, Team& team, ProjectTask task, const flo
     task.boxes = boxes_.data();
     task.depths = depths_.data();
     std::atomic<bool> finite{true};
-    team.run_ranges(task.in.count, GAUSSIANS_PER_PIECE, [&](int64_t begin, int64_t end) {
+    pool.run_ranges(task.in.count, GAUSSIANS_PER_PIECE, [&](int64_t begin, int64_t end) {
         if (!kernels.project(task, begin, end)) finite = false;
     });
     if (!finite) return false;
-    lists_.build(task, team);
+    lists_.build(task, pool);
     reach_.resize(kernels.reach_size(num_entries(), lists_.num_tiles()));
     const BlendTask blend = blend_task(out);
-    team.run_ranges(lists_.num_tiles(), TILES_PER_PIECE, [&](int64_t begin, int64_t end) {
+    pool.run_ranges(lists_.num_tiles(), TILES_PER_PIECE, [&](int64_t begin, int64_t end) {
         for (int64_t tile = begin; tile < end; tile++) kernels.blend_tile(blend, static_cast<int>(tile));
     });
     return true;
 }
 
-// Adds what the entries of a band have to each of some Gaussians, whose sums are in `out`.
+// Adds the sums of a band's entries to those of some Gaussians, in `out`.
 void Frame::add_band(int64_t begin, int64_t end, uint32_t first_entry, uint32_t end_entry, Sums* out) {
     const uint32_t* places = lists_.places.data();
     const size_t last = lists_.places.size() - 1;
@@ -67,7 +67,7 @@ void Frame::add_band(int64_t begin, int64_t end, uint32_t first_entry, uint32_t 
         uint32_t place = next_place_[i];
         Sums total = out[i - begin];
         for (; place < stop && places[place] < end_entry; place++) {
-            // Places follow the order of the Gaussians, and entries that of tiles: no hardware could guess them.
+            // Places are in the order of Gaussians, entries in that of tiles: no hardware prefetcher can predict them.
             const uint32_t ahead = places[std::min<size_t>(place + PREFETCH_DISTANCE, last)];
             if (ahead < end_entry) __builtin_prefetch(entry_sums_.data() + (ahead - first_entry));
             const Sums& sums = entry_sums_[places[place] - first_entry];
@@ -78,7 +78,7 @@ void Frame::add_band(int64_t begin, int64_t end, uint32_t first_entry, uint32_t 
     }
 }
 
-void Frame::backward(const Kernels& kernels, Team& team, ProjectTask task, const Picture& picture,
+void Frame::backward(const Kernels& kernels, ThreadPool& pool, ProjectTask task, const Picture& picture,
                      const PictureGradients& upstream, const GaussianGradients& out, double* camera) {
     task.blobs = blobs_.data();
     const std::vector<int64_t> cuts = cut_bands(lists_);
@@ -91,23 +91,23 @@ void Frame::backward(const Kernels& kernels, Team& team, ProjectTask task, const
         std::fill_n(gaussian_sums_.data(), task.in.count, Sums{});
     }
     camera_sums_.assign((task.in.count + GAUSSIANS_PER_PIECE - 1) / GAUSSIANS_PER_PIECE * CAMERA_VALUES, 0.0);
-    // Each pair of tile and Gaussian has its own sums, added up in tile order: no thread can change the result.
+    // Each pair of tile and Gaussian has its own sums, added up in tile order, whatever the threads do.
     for (size_t band = 0; band < bands; band++) {
         const uint32_t first_entry = lists_.tile_start[cuts[band]], end_entry = lists_.tile_start[cuts[band + 1]];
         const BlendBackwardTask blend{blend_task(picture), upstream.rgb, upstream.alpha, upstream.depth,
                                       entry_sums_.data(), first_entry};
-        team.run_ranges(cuts[band + 1] - cuts[band], TILES_PER_PIECE, [&](int64_t begin, int64_t end) {
+        pool.run_ranges(cuts[band + 1] - cuts[band], TILES_PER_PIECE, [&](int64_t begin, int64_t end) {
             for (int64_t tile = begin; tile < end; tile++) {
                 kernels.blend_tile_backward(blend, static_cast<int>(cuts[band] + tile));
             }
         });
-        team.run_ranges(task.in.count, GAUSSIANS_PER_PIECE, [&](int64_t begin, int64_t end) {
+        pool.run_ranges(task.in.count, GAUSSIANS_PER_PIECE, [&](int64_t begin, int64_t end) {
             Sums some[GAUSSIANS_PER_PIECE] = {};
             Sums* sums = bands > 1 ? gaussian_sums_.data() + begin : some;
             if (end_entry > first_entry) add_band(begin, end, first_entry, end_entry, sums);
             if (band + 1 < bands) return;
-            double* of_camera = &camera_sums_[begin / GAUSSIANS_PER_PIECE * CAMERA_VALUES];
-            kernels.project_backward(task, begin, end, sums, out, camera == nullptr ? nullptr : of_camera);
+            double* piece_sums = &camera_sums_[begin / GAUSSIANS_PER_PIECE * CAMERA_VALUES];
+            kernels.project_backward(task, begin, end, sums, out, camera == nullptr ? nullptr : piece_sums);
         });
     }
     if (camera == nullptr) return;

@@ -1,4 +1,4 @@
-// Gaussians to pictures and back: what the bindings call.
+// Rasterization of Gaussians and its gradient: what the bindings call.
 #pragma once
 
 #include "tiles.hpp"
@@ -6,17 +6,18 @@
 namespace img2world {
 
 struct PictureGradients {
-    const float *rgb, *alpha, *depth;  // alpha and depth may be null together
+    const float *rgb, *alpha, *depth;  // alpha and depth may both be null
 };
 
-// One picture of Gaussians, and what its backward pass needs. To be used again and again: its buffers are kept.
+// One picture of Gaussians and what its backward pass needs. Reuse it, because it keeps its buffers.
 class Frame {
    public:
-    // `task.blobs`, `boxes` and `depths` are not read. Returns whether all Gaussians are finite; if not, the picture has no meaning.
-    bool draw(const Kernels& kernels, Team& team, ProjectTask task, const float background[3], const Picture& out);
+    // `task.blobs`, `boxes` and `depths` are not read. Returns true if all Gaussians are finite; otherwise the picture is
+    // meaningless.
+    bool draw(const Kernels& kernels, ThreadPool& pool, ProjectTask task, const float background[3], const Picture& out);
 
     // The task, its arrays and the picture must be those of the last `draw`. `camera` may be null.
-    void backward(const Kernels& kernels, Team& team, ProjectTask task, const Picture& picture,
+    void backward(const Kernels& kernels, ThreadPool& pool, ProjectTask task, const Picture& picture,
                   const PictureGradients& upstream, const GaussianGradients& out, double* camera);
 
     int64_t num_entries() const { return static_cast<int64_t>(lists_.entries.size()); }

@@ -1,4 +1,4 @@
-// Colours from spherical harmonics, forward and backward, one Gaussian in each lane.
+// Colours from spherical harmonics, forward and backward, one Gaussian per lane.
 // Signs and order are those of core/sh.py. Included by projected.hpp only.
 #pragma once
 
@@ -80,7 +80,7 @@ INLINE void sh_colors(const float* sh, int bases, int count, const Float* direct
     for (int c = 0; c < 3; c++) rgb[c] = maximum(rgb[c], Float{});
 }
 
-// From dL / d(rgb), zero where the colour was held at zero, to the coefficients, which are stored, and the direction.
+// From dL / d(rgb), zero where the colour was clamped at zero, to the coefficients, which are stored, and the direction.
 INLINE void sh_backward(const float* sh, int bases, int count, const Float* direction, const Float* rgb, float* out,
                         Float* direction_gradient) {
     Float basis[MAX_BASES], basis_gradient[MAX_BASES];

@@ -1,7 +1,7 @@
-// Vectors of as many floats as the instruction set holds. Wider ones would be split by the compiler, 3-4 times slower.
+// Vectors as wide as the instruction set allows. The compiler would split wider ones, at 3 to 4 times the cost.
 //
 // Contraction is off in the whole module and fused multiply-adds are written out, so that forward and
-// backward see the same alpha: one that is skipped in one and counted in the other would be a wrong gradient.
+// backward see the same alpha: one that is skipped in one and counted in the other would make the gradient wrong.
 #pragma once
 
 #include <cstdint>
@@ -130,7 +130,7 @@ INLINE void scatter_at(float* p, Int places, Float a) {
 INLINE Float gather(const float* p, int32_t stride) { return gather_at(p, lane_numbers() * stride); }
 INLINE void scatter(float* p, int32_t stride, Float a) { scatter_at(p, lane_numbers() * stride, a); }
 
-// Appends the numbers first + i of the lanes i whose bit is set. Up to LANES more may be written behind them.
+// Appends first + i for each lane i whose bit is set. Up to LANES values may be written behind them.
 INLINE uint32_t append_numbers(uint32_t bits, uint32_t first, uint32_t* list, uint32_t count) {
 #if defined(__AVX512F__)
     const __m512i numbers = (__m512i)(lane_numbers() + static_cast<int32_t>(first));
@@ -142,7 +142,7 @@ INLINE uint32_t append_numbers(uint32_t bits, uint32_t first, uint32_t* list, ui
 #endif
 }
 
-// Whether a lane is not zero, NaN included.
+// True if any lane is not zero, NaN included.
 INLINE bool any_not_zero(Float a) {
     const Int mask = a != Float{};
     int32_t any = 0;
@@ -150,14 +150,14 @@ INLINE bool any_not_zero(Float a) {
     return any != 0;
 }
 
-// 1 / a to about one unit in the last place, for a in [1e-3, 1]; the division would take longer than all else in a loop.
+// 1 / a to about one unit in the last place, for a in [1e-3, 1]; a division would dominate the loop that needs it.
 INLINE Float reciprocal(Float a) {
     const Float guess = rough_reciprocal(a);
     return fma(guess, minus_product(splat(1.0f), a, guess), guess);
 }
 
 // 2^x for x in [-126, 126], relative error below 2e-7 (minimax polynomial of the fraction, degree 5). Beyond
-// it the value has no meaning, and may be NaN. Several at once: each step of one waits for the step before.
+// it the value is meaningless and may be NaN. Several at once, to hide the latency of each step.
 template <int COUNT>
 INLINE void exp2_each(const Float (&x)[COUNT], Float (&result)[COUNT]) {
     constexpr float COEFFICIENTS[] = {0.009675541618f, 0.05550713281f, 0.2402211972f, 0.6931469671f, 1.000000072f};
@@ -193,7 +193,7 @@ INLINE Float log2(Float x) {
     return fma(series, t, __builtin_convertvector(exponent, Float));
 }
 
-// e^x, held within the range of normal numbers.
+// e^x, clamped to the range of normal numbers.
 INLINE Float exp(Float x) { return exp2(minimum(maximum(x * 1.4426950408889634f, splat(-126.0f)), splat(126.0f))); }
 
 // Lane i gets p[i * stride] for i < count, and the last of these beyond.
@@ -208,7 +208,7 @@ INLINE void store_strided(float* p, int32_t stride, int count, Float value) {
     for (int i = 0; i < count; i++) p[i * stride] = value[i];
 }
 
-// The first `count` lanes only.
+// Loads the first `count` lanes; the others are zero.
 INLINE Float load_some(const float* p, int count) {
     if (count == LANES) return load(p);
     Float value = {};
@@ -223,7 +223,7 @@ INLINE void store_some(float* p, int count, Float value) {
     }
 }
 
-// The first `count` of some bytes as floats 0 to 1; the others are zero.
+// Loads the first `count` bytes as floats 0 to 1; the others are zero.
 INLINE Float load_bytes(const uint8_t* p, int count) {
     alignas(16) uint8_t bytes[16] = {};
     if (count < LANES) {
@@ -240,7 +240,7 @@ INLINE Float load_bytes(const uint8_t* p, int count) {
     return __builtin_convertvector(numbers, Float) * (1.0f / 255.0f);
 }
 
-// Calls use(i, count) for vectors of [begin, end), of which only those before `size` exist: `count` of a vector.
+// Calls use(i, count) for the vectors of [begin, end); only the `count` values of a vector that are before `size` exist.
 template <typename Use>
 INLINE void for_vectors(int64_t begin, int64_t end, int64_t size, const Use& use) {
     int64_t i = begin;

@@ -6,28 +6,17 @@
 #include <stdexcept>
 #include <utility>
 
+#include "pixel_range.hpp"
+
 namespace img2world {
 namespace {
 
 constexpr int RADIX_BITS = 8, RADIX = 1 << RADIX_BITS, MAX_PASSES = 4;
-constexpr int64_t PIECE = 64;  // Gaussians at least; few can touch many tiles
+constexpr int64_t MIN_PIECE = 64;  // Gaussians; even a few can touch many tiles
 constexpr int64_t PREFETCH_DISTANCE = 16;
 
-// The pixels whose centres are within [low, high], as a half-open range inside [0, size).
-struct Range {
-    int begin, end;
-};
-Range pixels_within(float low, float high, int size) {
-    // Held in range before they become integers: other floats have no defined value as one. They are
-    // above zero then, where the conversion rounds down.
-    const float limit = static_cast<float>(size);
-    const float first = std::min(std::max(low - 0.5f, 0.0f), limit), end = std::min(std::max(high + 0.5f, 0.0f), limit);
-    const int begin = static_cast<int>(first);
-    return {begin + (static_cast<float>(begin) < first), static_cast<int>(end)};
-}
-
 // Columns of pixels that an ellipse can touch between two heights about its centre.
-Range columns_between(const Blob& blob, float low, float high, int width) {
+PixelRange columns_between(const Blob& blob, float low, float high, int width) {
     const auto end = [&](float end_y, float per_deviation) {
         const float at = std::min(std::max(end_y, low), high), v = blob.w2 * at;
         return blob.slope * at + per_deviation * std::sqrt(std::max(0.0f, blob.reach - v * v));
@@ -38,14 +27,14 @@ Range columns_between(const Blob& blob, float low, float high, int width) {
 
 }  // namespace
 
-// Equal depths stay in their own order.
+// Stable: equal depths keep their order.
 void TileLists::sort_by_depth(const float* depths, int64_t count) {
     order_.resize(count);
     size_t drawn = 0;
     uint32_t lowest = UINT32_MAX, highest = 0;
     for (int64_t i = 0; i < count; i++) {
         if (depths[i] == 0) continue;
-        // The bits of positive floats sort as the floats do.
+        // Positive floats are ordered like their bits.
         const uint32_t key = std::bit_cast<uint32_t>(depths[i]);
         order_[drawn++] = {key, static_cast<uint32_t>(i)};
         lowest = std::min(lowest, key);
@@ -54,7 +43,7 @@ void TileLists::sort_by_depth(const float* depths, int64_t count) {
     order_.resize(drawn);
     other_.resize(drawn);
     if (drawn == 0) return;
-    // Depths of a scene lie close together: what they have in common needs no sorting.
+    // The depths of a scene are close together: their common leading bits need no sorting.
     const int passes = (std::bit_width(highest - lowest) + RADIX_BITS - 1) / RADIX_BITS;
     std::array<std::array<uint32_t, RADIX>, MAX_PASSES> histograms{};
     for (size_t i = 0; i < drawn; i++) {
@@ -80,7 +69,7 @@ void TileLists::touch(const ProjectTask& projected, int64_t begin, int64_t end, 
         __builtin_prefetch(projected.boxes + order_[std::min(rank + PREFETCH_DISTANCE, end - 1)].gaussian);
         const uint32_t gaussian = order_[rank].gaussian;
         const TileBox box = projected.boxes[gaussian];
-        // In a box of few tiles there is little to save by looking at the ellipse itself.
+        // In a box of few tiles there is little to gain from the ellipse itself.
         const bool is_small = box.bottom - box.top < 2 && box.right - box.left < 2;
         uint32_t touched = 0;
         for (int row = box.top; row <= box.bottom; row++) {
@@ -89,7 +78,7 @@ void TileLists::touch(const ProjectTask& projected, int64_t begin, int64_t end, 
                 const Blob& blob = projected.blobs[gaussian];
                 const float reach = blob.half_height, low = row * TILE + 0.5f - blob.y;
                 const float high = std::min((row + 1) * TILE, height) - 0.5f - blob.y;
-                const Range pixels = columns_between(blob, std::max(low, -reach), std::min(high, reach), width);
+                const PixelRange pixels = columns_between(blob, std::max(low, -reach), std::min(high, reach), width);
                 if (pixels.begin >= pixels.end) continue;
                 first = pixels.begin / TILE, last = (pixels.end - 1) / TILE;
             }
@@ -102,7 +91,7 @@ void TileLists::touch(const ProjectTask& projected, int64_t begin, int64_t end, 
     }
 }
 
-// Turns the pieces' counts into the places of their first entries, and fills the starts of tiles and Gaussians.
+// Turns the pieces' counts into the positions of their first entries, and sets the starts of tiles and Gaussians.
 void TileLists::lay_out(int64_t num_pieces) {
     uint64_t total = 0;
     for (int64_t tile = 0; tile < num_tiles(); tile++) {
@@ -136,7 +125,7 @@ void TileLists::fill(int64_t begin, TilePiece& piece) {
     }
 }
 
-void TileLists::build(const ProjectTask& projected, Team& team) {
+void TileLists::build(const ProjectTask& projected, ThreadPool& pool) {
     const int64_t count = projected.in.count, width = projected.camera.width, height = projected.camera.height;
     const int64_t columns = (width + TILE - 1) / TILE, rows = (height + TILE - 1) / TILE;
     sort_by_depth(projected.depths, count);
@@ -145,14 +134,14 @@ void TileLists::build(const ProjectTask& projected, Team& team) {
     place_count.resize(count);
     std::fill_n(place_count.data(), count, 0);
     const int64_t drawn = static_cast<int64_t>(order_.size());
-    // However the Gaussians are cut into pieces, the lists come out the same.
-    const int64_t num_pieces = std::clamp<int64_t>(drawn / PIECE, 1, team.threads());
+    // The lists do not depend on how the Gaussians are cut into pieces.
+    const int64_t num_pieces = std::clamp<int64_t>(drawn / MIN_PIECE, 1, pool.threads());
     const auto piece_begin = [&](int64_t i) { return drawn * i / num_pieces; };
     if (pieces_.size() < static_cast<size_t>(num_pieces)) pieces_.resize(num_pieces);
-    team.run(num_pieces, [&](int64_t i) { touch(projected, piece_begin(i), piece_begin(i + 1), pieces_[i]); });
+    pool.run(num_pieces, [&](int64_t i) { touch(projected, piece_begin(i), piece_begin(i + 1), pieces_[i]); });
     lay_out(num_pieces);
     if (drawn == 0) return;
-    team.run(num_pieces, [&](int64_t i) { fill(piece_begin(i), pieces_[i]); });
+    pool.run(num_pieces, [&](int64_t i) { fill(piece_begin(i), pieces_[i]); });
 }
 
 }  // namespace img2world

@@ -1,4 +1,4 @@
-// Which Gaussians each tile of the picture sees, front to back.
+// The Gaussians that each tile of the picture sees, front to back.
 #pragma once
 
 #include <vector>
@@ -14,27 +14,27 @@ struct TileSpan {
     uint32_t gaussian, first_tile, count;
 };
 
-// What one piece of the Gaussians, in their order, touches.
+// What one piece of the sorted Gaussians touches.
 struct TilePiece {
     std::vector<TileSpan> spans;
-    std::vector<uint32_t> tile_counts;  // [tiles], then where in entries its next one goes
+    std::vector<uint32_t> tile_counts;  // [tiles]; later the position in entries of the next one
 };
 
 struct SortItem {
     uint32_t key, gaussian;
 };
 
-// Buffers are kept from picture to picture, so that nothing is allocated when they are large enough.
+// Buffers are kept from picture to picture, so that memory is allocated only when they have to grow.
 class TileLists {
    public:
     // Throws std::length_error when there would be more than 2^32 entries.
-    void build(const ProjectTask& projected, Team& team);
+    void build(const ProjectTask& projected, ThreadPool& pool);
 
     Buffer<uint32_t> tile_start;   // [tiles + 1] into entries
     Buffer<uint32_t> entries;      // Gaussians, nearest first within a tile
     Buffer<uint32_t> place_start;  // [N] into places, for those drawn
     Buffer<uint32_t> place_count;  // [N] 0 for those not drawn
-    Buffer<uint32_t> places;       // where in entries a Gaussian is, rising: the tiles in their order
+    Buffer<uint32_t> places;       // positions in entries of each Gaussian, ascending
 
     int64_t num_tiles() const { return static_cast<int64_t>(tile_start.size()) - 1; }
 

@@ -1,93 +1,110 @@
 #include "triangles.hpp"
 
-#include <algorithm>
 #include <cmath>
-#include <vector>
 
-#include "parallel.hpp"
+#include "pixel_range.hpp"
 
 namespace img2world {
 namespace {
 
-constexpr int BAND_ROWS = 32;
+constexpr int ROWS_PER_BAND = 32;
+constexpr int64_t VERTICES_PER_PIECE = 16384, FACES_PER_PIECE = 16384;
 
-struct Corner {
-    float x, y, inverse_z;
-};
+}  // namespace
 
-// Draws one face into the rows [row_begin, row_end).
-void draw_face(const TriangleMesh& mesh, const Pinhole& camera, const std::vector<Corner>& corners, int32_t face,
-               int row_begin, int row_end, TriangleHits hits) {
-    const int32_t* index = mesh.faces + 3 * static_cast<int64_t>(face);
-    const Corner &a = corners[index[0]], &b = corners[index[1]], &c = corners[index[2]];
-    const float area = (b.x - a.x) * (c.y - a.y) - (c.x - a.x) * (b.y - a.y);
-    if (!(std::fabs(area) > 1e-12f)) return;
-    const float low_x = std::min({a.x, b.x, c.x}), high_x = std::max({a.x, b.x, c.x});
-    const float low_y = std::min({a.y, b.y, c.y}), high_y = std::max({a.y, b.y, c.y});
-    // The clamp comes before the conversion: a float out of int's range has no defined value as an int.
-    const int x0 = static_cast<int>(std::clamp(std::ceil(low_x - 0.5f), 0.0f, static_cast<float>(camera.width)));
-    const int x1 = static_cast<int>(std::clamp(std::floor(high_x - 0.5f), -1.0f, camera.width - 1.0f));
-    const int y0 = std::max(row_begin, static_cast<int>(std::clamp(std::ceil(low_y - 0.5f), 0.0f, static_cast<float>(camera.height))));
-    const int y1 = std::min(row_end - 1, static_cast<int>(std::clamp(std::floor(high_y - 0.5f), -1.0f, camera.height - 1.0f)));
-    const float inverse_area = 1.0f / area;
-    for (int y = y0; y <= y1; y++) {
-        for (int x = x0; x <= x1; x++) {
-            const float px = x + 0.5f, py = y + 0.5f;
-            const float wb = ((px - a.x) * (c.y - a.y) - (c.x - a.x) * (py - a.y)) * inverse_area;
-            const float wc = ((b.x - a.x) * (py - a.y) - (px - a.x) * (b.y - a.y)) * inverse_area;
-            const float wa = 1.0f - wb - wc;
-            if (wa < 0.0f || wb < 0.0f || wc < 0.0f) continue;
-            const float inverse_z = wa * a.inverse_z + wb * b.inverse_z + wc * c.inverse_z;
-            const float depth = 1.0f / inverse_z;
-            const int64_t pixel = static_cast<int64_t>(y) * camera.width + x;
-            if (hits.face[pixel] >= 0 && !(depth < hits.depth[pixel])) continue;
-            const float second = wb * b.inverse_z * depth, third = wc * c.inverse_z * depth;
-            const float alpha = (1.0f - second - third) * mesh.alphas[index[0]] + second * mesh.alphas[index[1]] +
-                                third * mesh.alphas[index[2]];
-            if (!(alpha >= 0.5f)) continue;
-            hits.face[pixel] = face;
-            hits.depth[pixel] = depth;
-            hits.barycentric[2 * pixel] = second;
-            hits.barycentric[2 * pixel + 1] = third;
+ProjectedMesh::ProjectedMesh(const TriangleMesh& mesh, const Pinhole& camera, int rows_per_band, ThreadPool& pool)
+    : mesh_(mesh),
+      camera_(camera),
+      rows_per_band_(rows_per_band),
+      num_bands_((camera.height + rows_per_band - 1) / rows_per_band),
+      corners_(mesh.num_vertices),
+      // Faces are sorted in pieces of a fixed size, so the picture is the same for any number of threads.
+      pieces_((mesh.num_faces + FACES_PER_PIECE - 1) / FACES_PER_PIECE, FacesOfBands(num_bands_)) {
+    pool.run_ranges(mesh.num_vertices, VERTICES_PER_PIECE, [&](int64_t begin, int64_t end) { project(begin, end); });
+    pool.run_ranges(mesh.num_faces, FACES_PER_PIECE,
+                    [&](int64_t begin, int64_t end) { sort(begin, end, pieces_[begin / FACES_PER_PIECE]); });
+}
+
+void ProjectedMesh::project(int64_t begin, int64_t end) {
+    const float* m = camera_.cam_from_mesh;
+    for (int64_t i = begin; i < end; i++) {
+        const float* v = mesh_.vertices + 3 * i;
+        const float x = m[0] * v[0] + m[1] * v[1] + m[2] * v[2] + m[3];
+        const float y = m[4] * v[0] + m[5] * v[1] + m[6] * v[2] + m[7];
+        const float z = m[8] * v[0] + m[9] * v[1] + m[10] * v[2] + m[11], inverse_z = 1.0f / z;
+        const float column = camera_.fx * x * inverse_z + camera_.cx, row = camera_.fy * y * inverse_z + camera_.cy;
+        const bool is_finite = std::isfinite(column) && std::isfinite(row);
+        corners_[i] = {column, row, inverse_z, is_finite && z >= camera_.near};
+    }
+}
+
+void ProjectedMesh::sort(int64_t begin, int64_t end, FacesOfBands& faces) const {
+    for (int64_t face = begin; face < end; face++) {
+        const int32_t* index = mesh_.faces + 3 * face;
+        const Corner &a = corners_[index[0]], &b = corners_[index[1]], &c = corners_[index[2]];
+        if (!(a.can_be_drawn && b.can_be_drawn && c.can_be_drawn)) continue;
+        const auto [first, end_row] = pixels_within(std::min({a.y, b.y, c.y}), std::max({a.y, b.y, c.y}), camera_.height);
+        if (first >= end_row) continue;
+        for (int band = first / rows_per_band_; band <= (end_row - 1) / rows_per_band_; band++) {
+            faces[band].push_back(static_cast<int32_t>(face));
         }
     }
 }
 
-}  // namespace
+void ProjectedMesh::draw_band(int band, TriangleHit* hits) const {
+    const int begin = first_row(band), rows = num_rows(band);
+    const int64_t pixels = static_cast<int64_t>(camera_.width) * rows;
+    std::fill(hits, hits + pixels, TriangleHit{-1, INFINITY, 0.0f, 0.0f});
+    for (const FacesOfBands& faces : pieces_) {
+        for (const int32_t face : faces[band]) draw_face(face, begin, begin + rows, hits);
+    }
+}
 
-void rasterize_triangles(const TriangleMesh& mesh, const Pinhole& camera, int threads, TriangleHits hits) {
-    int32_t last = -1;
-    for (int64_t i = 0; i < 3 * mesh.num_faces; i++) last = std::max(last, mesh.faces[i]);
-    std::vector<Corner> corners(last + 1);
-    for (int32_t i = 0; i <= last; i++) {
-        const float *v = mesh.vertices + 3 * static_cast<int64_t>(i), inverse_z = 1.0f / v[2];
-        corners[i] = {camera.fx * v[0] * inverse_z + camera.cx, camera.fy * v[1] * inverse_z + camera.cy, inverse_z};
-    }
-    // Each band of rows keeps its own list of faces, in face order, so the picture is the same for any thread count.
-    const int bands = (camera.height + BAND_ROWS - 1) / BAND_ROWS;
-    std::vector<std::vector<int32_t>> faces_of_band(bands);
-    for (int64_t face = 0; face < mesh.num_faces; face++) {
-        const int32_t* index = mesh.faces + 3 * face;
-        float low = INFINITY, high = -INFINITY;
-        bool in_front = true;
-        for (int k = 0; k < 3; k++) {
-            in_front = in_front && mesh.vertices[3 * static_cast<int64_t>(index[k]) + 2] >= camera.near;
-            low = std::min(low, corners[index[k]].y);
-            high = std::max(high, corners[index[k]].y);
+void ProjectedMesh::draw_face(int32_t face, int row_begin, int row_end, TriangleHit* hits) const {
+    const int32_t* index = mesh_.faces + 3 * static_cast<int64_t>(face);
+    // Copies, because the compiler cannot know that writing hits leaves the corners alone.
+    const Corner a = corners_[index[0]], b = corners_[index[1]], c = corners_[index[2]];
+    const float ab_x = b.x - a.x, ab_y = b.y - a.y, ac_x = c.x - a.x, ac_y = c.y - a.y;
+    const float area = ab_x * ac_y - ac_x * ab_y;
+    if (!(std::fabs(area) > 1e-12f)) return;
+    const PixelRange columns = pixels_within(std::min({a.x, b.x, c.x}), std::max({a.x, b.x, c.x}), camera_.width);
+    const PixelRange rows = pixels_within(std::min({a.y, b.y, c.y}), std::max({a.y, b.y, c.y}), camera_.height);
+    const float inverse_area = 1.0f / area;
+    const float alpha_a = mesh_.alphas[index[0]], alpha_b = mesh_.alphas[index[1]], alpha_c = mesh_.alphas[index[2]];
+    for (int y = std::max(rows.begin, row_begin); y < std::min(rows.end, row_end); y++) {
+        TriangleHit* const row = hits + static_cast<int64_t>(y - row_begin) * camera_.width;
+        const float from_a_y = (y + 0.5f) - a.y, ac = ac_x * from_a_y, ab = ab_x * from_a_y;
+        for (int x = columns.begin; x < columns.end; x++) {
+            const float from_a_x = (x + 0.5f) - a.x;
+            const float wb = (from_a_x * ac_y - ac) * inverse_area, wc = (ab - from_a_x * ab_y) * inverse_area;
+            const float wa = 1.0f - wb - wc;
+            if (std::min({wa, wb, wc}) < 0.0f) continue;
+            const float inverse_z = wa * a.inverse_z + wb * b.inverse_z + wc * c.inverse_z;
+            const float depth = 1.0f / inverse_z;
+            TriangleHit& hit = row[x];
+            if (!(depth < hit.depth)) continue;
+            const float second = wb * b.inverse_z * depth, third = wc * c.inverse_z * depth;
+            const float alpha = (1.0f - second - third) * alpha_a + second * alpha_b + third * alpha_c;
+            if (!(alpha >= 0.5f)) continue;
+            hit = {face, depth, second, third};
         }
-        if (!in_front || !(high > 0.0f) || !(low < camera.height)) continue;
-        const int first = static_cast<int>(std::max(low, 0.0f)) / BAND_ROWS;
-        const int end = static_cast<int>(std::min(high, camera.height - 1.0f)) / BAND_ROWS;
-        for (int band = first; band <= end; band++) faces_of_band[band].push_back(static_cast<int32_t>(face));
     }
-    const int64_t pixels = static_cast<int64_t>(camera.width) * camera.height;
-    std::fill(hits.face, hits.face + pixels, -1);
-    std::fill(hits.depth, hits.depth + pixels, 0.0f);
-    std::fill(hits.barycentric, hits.barycentric + 2 * pixels, 0.0f);
-    TeamLock team(threads);
-    team.get().run(bands, [&](int64_t band) {
-        const int begin = static_cast<int>(band) * BAND_ROWS, end = std::min(begin + BAND_ROWS, camera.height);
-        for (const int32_t face : faces_of_band[band]) draw_face(mesh, camera, corners, face, begin, end, hits);
+}
+
+void rasterize_triangles(const TriangleMesh& mesh, const Pinhole& camera, int threads, const TriangleMaps& out) {
+    ThreadPoolLock pool(threads);
+    const ProjectedMesh projected(mesh, camera, ROWS_PER_BAND, pool.get());
+    pool.get().run(projected.num_bands(), [&](int band) {
+        std::vector<TriangleHit> hits(static_cast<int64_t>(projected.num_rows(band)) * camera.width);
+        projected.draw_band(band, hits.data());
+        int64_t pixel = static_cast<int64_t>(projected.first_row(band)) * camera.width;
+        for (const TriangleHit& hit : hits) {
+            out.face[pixel] = hit.face;
+            out.depth[pixel] = hit.face < 0 ? 0.0f : hit.depth;
+            out.barycentric[2 * pixel] = hit.second;
+            out.barycentric[2 * pixel + 1] = hit.third;
+            pixel++;
+        }
     });
 }
 
