@@ -267,8 +267,8 @@ static void bind_fusion(nb::module_& m) {
             const FusionTask task{maps, points.data(), truncation.data(), distances.data(), weights.data(),
                                   static_cast<int64_t>(points.shape(1))};
             nb::gil_scoped_release release;
-            TeamLock team(threads);
-            team.get().run_ranges(task.count, POINTS_PER_PIECE,
+            ThreadPoolLock pool(threads);
+            pool.get().run_ranges(task.count, POINTS_PER_PIECE,
                                   [&](int64_t begin, int64_t end) { kernels.fuse_points(task, begin, end); });
         },
         "simd"_a, "threads"_a, "maps"_a, "points"_a.noconvert(), "truncation"_a.noconvert(), "distances"_a.noconvert(),
@@ -282,8 +282,8 @@ static void bind_fusion(nb::module_& m) {
             const PointColorTask task{maps, rgba.data(), points.data(), normals.data(), tolerance.data(),
                                       min_cosine, colors.data(), weights.data(), static_cast<int64_t>(points.shape(1))};
             nb::gil_scoped_release release;
-            TeamLock team(threads);
-            team.get().run_ranges(task.count, POINTS_PER_PIECE,
+            ThreadPoolLock pool(threads);
+            pool.get().run_ranges(task.count, POINTS_PER_PIECE,
                                   [&](int64_t begin, int64_t end) { kernels.color_points(task, begin, end); });
         },
         "simd"_a, "threads"_a, "maps"_a, "rgba"_a.noconvert(), "points"_a.noconvert(),
