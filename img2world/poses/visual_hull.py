@@ -57,14 +57,17 @@ def carve_hull(masks: Bool[np.ndarray, "V H W"], cameras: CameraParameters) -> F
     distances = np.linalg.norm(cameras.centers, axis=1)
     half = float(np.median(distances * 0.55 * max(height, width) / cameras.focal[:, 0]))
     axis = np.linspace(-half, half, GRID_SIZE)
-    grid = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
-    misses = np.zeros(len(grid), np.int64)
+    voxels = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
+    misses = np.zeros(len(voxels), np.int64)
     for i, mask in enumerate(masks):
-        column, row = np.floor(_project(grid, cameras, i)[0]).astype(np.int64).T
+        column, row = np.floor(_project(voxels, cameras, i)[0]).astype(np.int64).T
         inside = (column >= 0) & (row >= 0) & (column < width) & (row < height)
         inside[inside] = mask[row[inside], column[inside]]
         misses += ~inside
-    return grid[misses <= max(1, len(masks) // FRAMES_PER_MISS)]
+        # Most voxels are outside the first masks already.
+        keep = misses <= max(1, len(masks) // FRAMES_PER_MISS)
+        voxels, misses = voxels[keep], misses[keep]
+    return voxels
 
 
 def _project(
