@@ -59,12 +59,11 @@ def held_out_cost(tracks: Tracks, cameras: CameraParameters, width: int) -> floa
 
 
 def select_model(fits: list[PathFit], costs: list[float]) -> int:
-    """Return the index of the fit to use, of nested models with ascending numbers of parameters.
+    """Return the index of the fit to use, of models with ascending numbers of parameters.
 
-    A model with more parameters must lower the held-out cost clearly. Only the smallest fitted model replaces the
-    prior path, which has no free parameters, as soon as it fits better: the prior is known to be inexact.
+    A model with more parameters must lower the held-out cost clearly.
     """
-    chosen = 1 if len(fits) > 1 and not len(fits[0].values) and costs[1] < costs[0] else 0
+    chosen = 0
     for i, cost in enumerate(costs):
         more = len(fits[i].values) - len(fits[chosen].values)
         if cost < (1 - min(CLEAR_GAIN, GAIN_PER_PARAMETER * more)) * costs[chosen]:
