@@ -31,7 +31,7 @@ KEY_FRAME_STEP = 6
 """… and every so many-th frame with all others of these, so that a path that returns is closed."""
 
 ATTEMPTS = ((15, True), (25, True), (15, False))
-"""Least number of matches between a pair of frames, and whether the focal length is refined, in each attempt.
+"""Minimum number of matches between two frames, and whether the focal length is refined, in each attempt.
 
 Few matches place more photos with wide baselines; more matches reject repeated structure such as wallpaper.
 """

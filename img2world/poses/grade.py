@@ -70,7 +70,7 @@ THRESHOLDS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Measurements:
-    """What is known of an estimate; the fields correspond to `Thresholds`."""
+    """The measured quality of an estimate; the fields correspond to `Thresholds`."""
 
     placed: float
     error_px: float

@@ -54,9 +54,11 @@ class CameraPath:
     cam_from_look_at: Float64[np.ndarray, "V 3 3"]
     """Rotation from an upright camera at the same position that looks at the origin."""
     focal: Float64[np.ndarray, "V 2"]
+    """Focal lengths along x and y, in pixels."""
     principal_point: Float64[np.ndarray, "V 2"]
+    """In pixels."""
     width: int
-    """Of the frames, in pixels."""
+    """Width of the frames in pixels."""
     closed: bool
     """Whether the view after the last would be the first."""
     upright_from_world: Float64[np.ndarray, "3 3"]

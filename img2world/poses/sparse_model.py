@@ -51,7 +51,7 @@ class SparseModel:
     in_first_view: Bool[np.ndarray, "P"]
     """Whether the first placed frame sees the point."""
     intrinsics: Float64[np.ndarray, "3 3"]
-    """Of the pinhole camera that all undistorted pictures share."""
+    """Intrinsics of the pinhole camera of all undistorted pictures."""
     distorted_xy: Float32[np.ndarray, "H W 2"]
     """Position in the original frame of each undistorted pixel; empty where there is no distortion."""
     observation_frame_ids: Int64[np.ndarray, "O"]

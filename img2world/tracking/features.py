@@ -82,7 +82,7 @@ def track_by_features(
 
 
 def count_matches(first: UInt8[np.ndarray, "H W 3"], second: UInt8[np.ndarray, "H W 3"]) -> int:
-    """Return how many SIFT features two pictures of one scene share; 0 when so few agree that it may be chance."""
+    """Return how many SIFT features two pictures of one scene share; 0 when so few match that it may be chance."""
     with single_threaded():
         features = [_detect(picture, None, "blobs", MAX_VIDEO_FEATURES) for picture in (first, second)]
         return len(_match(features[0], features[1], MAX_EPIPOLAR_ERROR / _enlargement(first[None])))

@@ -1,4 +1,4 @@
-"""An independently moving part is told from noise and from lost points."""
+"""An independently moving part is distinguished from noise and from lost points."""
 
 import numpy as np
 import pytest
