@@ -1,1 +1,1 @@
-"""What is wrong, and what to do about it: with this machine, and with what was made on it."""
+"""Diagnosis: what is wrong with this machine, or with a video, and what to do about it."""

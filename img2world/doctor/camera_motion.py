@@ -1,4 +1,4 @@
-"""How the camera moves: not at all, only turning or zooming, or before a subject that moves by itself."""
+"""Camera motion without parallax: a camera that stands still, rotates in place or zooms; and subjects that move."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,185 +6,200 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 
-from img2world.doctor.continuity import broken_links
+from img2world.doctor.continuity import find_broken_links
 from img2world.doctor.findings import VideoFinding
-from img2world.doctor.transitions import Clip, Step, compare
+from img2world.doctor.transitions import Clip, Transition, compare_frames
 
-LITTLE = 0.012
-"""Diagonals of the picture: a camera that moves points by less from the first frame to any other stands still."""
+MIN_MOTION = 0.012
+"""Diagonals of the picture. A camera that moves points by less, from the first frame to any other, stands still."""
+
+NUM_PROBES = 8
+"""Frames with which the first is compared for this."""
 
 BASELINE = 0.045
-"""Diagonals by which points shall move between two frames that are compared for parallax."""
+"""Diagonals by which points should move between two frames that are compared for parallax."""
 
-FARTHEST_STEP = 10
-"""Frames. Farther apart, too little is seen in both."""
+MAX_FRAME_STEP = 10
+"""Frames. Frames farther apart share too little."""
 
-LONG = 2.5
-"""Times the baseline: over so much longer ways parallax grows, but not what bends each frame by itself."""
+LONG_BASELINE = 2.5
+"""A longer baseline, as a multiple of the first. Parallax grows with it, but the distortion of each frame does not."""
 
-GROWTH = 0.12
-"""Share of the longer way by which points may stray more than over the short one while a video shows no parallax."""
+MAX_RESIDUAL_GROWTH = 0.12
+"""Growth of the residual from the short to the long baseline, relative to that of the motion, without parallax."""
 
-BENT = 0.3
-"""Share of the longer way that points may be off by all in all, for this to be told."""
+MAX_RELATIVE_RESIDUAL = 0.3
+"""Residual relative to the motion up to which the growth is meaningful."""
 
-FLAT_PIXELS = 0.6
-"""Points that stay this near (three in four) to where a turn of the camera would put them show no parallax."""
+MAX_FLAT_RESIDUAL = 0.6
+"""Pixels by which three in four points may miss the homography between two frames without parallax."""
 
-FLATTISH = 0.1
-"""Share of their way that points may stay from there while a video shows hardly any parallax."""
+MAX_FLATTISH_RESIDUAL = 0.1
+"""The same as a fraction of their motion, with hardly any parallax."""
 
-FLAT_SHARE = 0.8
-"""Of the compared pairs that show no parallax, from which on the video shows none."""
+MIN_FLAT_FRACTION = 0.8
+"""Fraction of the compared pairs without parallax from which the video has none."""
 
-LEAST_PAIRS = 2
-ZOOM = 1.03
-"""Change of size between two compared frames from which a video zooms."""
+MIN_PAIRS = 2
+MIN_POINTS = 60
+MIN_TRACKED_FRACTION = 0.3
+MIN_ZOOM = 1.03
+"""Magnification between two compared frames from which a video zooms."""
+
+MIN_SUBJECT_CHANGE = 1.5
+"""Grey levels by which frames of a still camera usually differ when the subject moves."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plane:
+class HomographyFit:
     """How well a homography explains the motion between two frames."""
 
-    frames: tuple[int, int]
     motion: float
-    rest: float
-    """Pixels that three in four points are at most away from where it puts them."""
+    """Median displacement of the points, in pixels."""
+    residual: float
+    """Distance in pixels within which three in four points are from where the homography maps them."""
     zoom: float
-    """By how much it enlarges."""
+    """Magnification."""
 
 
-def camera_findings(clip: Clip, steps: list[Step]) -> Iterator[VideoFinding]:
-    """What the camera's way does not give."""
-    cuts = set(broken_links(steps))
-    planes = [plane for plane in _planes(clip, steps, cuts, BASELINE) if plane is not None]
-    reach = _reach(clip)
-    if reach < LITTLE * clip.diagonal:
-        yield _standing(reach / clip.diagonal, steps)
+def find_camera_faults(clip: Clip, transitions: list[Transition]) -> Iterator[VideoFinding]:
+    """Yield a finding when the camera motion does not reveal depth."""
+    reach = _measure_reach(clip)
+    if reach < MIN_MOTION * clip.diagonal:
+        yield _no_motion(reach / clip.diagonal, transitions)
         return
-    moved = [plane for plane in planes if plane.motion > 0.5 * BASELINE * clip.diagonal]
-    if len(moved) < LEAST_PAIRS:
+    moved = [fit for fit in _fit_pairs(clip, transitions, BASELINE) if fit.motion > 0.5 * BASELINE * clip.diagonal]
+    if len(moved) < MIN_PAIRS:
         return
-    flat = [plane for plane in moved if plane.rest < FLAT_PIXELS]
-    if len(flat) >= FLAT_SHARE * len(moved):
-        yield _without_parallax(flat, len(moved), sure=True)
-        return
-    if _stays_flat(clip, moved, [plane for plane in _planes(clip, steps, cuts, LONG * BASELINE) if plane is not None]):
-        yield _without_parallax(moved, len(moved), sure=True)
-        return
-    flat = [plane for plane in moved if plane.rest < max(FLAT_PIXELS, FLATTISH * plane.motion)]
-    if len(flat) >= FLAT_SHARE * len(moved):
-        yield _without_parallax(flat, len(moved), sure=False)
+    flat = [fit for fit in moved if fit.residual < MAX_FLAT_RESIDUAL]
+    flattish = [fit for fit in moved if fit.residual < max(MAX_FLAT_RESIDUAL, MAX_FLATTISH_RESIDUAL * fit.motion)]
+    if len(flat) >= MIN_FLAT_FRACTION * len(moved):
+        yield _no_parallax(flat, len(moved))
+    elif _residual_stays(clip, moved, list(_fit_pairs(clip, transitions, LONG_BASELINE * BASELINE))):
+        yield _no_parallax(moved, len(moved))
+    elif len(flattish) >= MIN_FLAT_FRACTION * len(moved):
+        yield _little_parallax(flattish)
 
 
-def moving_subject(share: float, frames: tuple[int, ...]) -> VideoFinding:
-    """What the cameras' solution has shown: `share` of the points move by themselves in these frames."""
+def moving_subject(fraction: float, frames: tuple[int, ...]) -> VideoFinding:
+    """Return the finding that this fraction of the points moves independently of the scene in these frames."""
     return VideoFinding(
         kind="moving subject",
         severity="warning",
         frames=frames,
-        sure=float(np.clip(0.5 + 2 * share, 0.5, 0.95)),
-        found=f"{share:.0%} of the points move together, but not with the rest of the scene",
-        advice="what moves comes out blurred or doubled: use a part of the video where it stands still, or cut it out",
+        sure=float(np.clip(0.5 + 2 * fraction, 0.5, 0.95)),
+        found=f"{fraction:.0%} of the points move together, but not with the rest of the scene",
+        advice="what moves will be blurred or doubled: use a part of the video in which it stands still, or mask it",
     )
 
 
-def _reach(clip: Clip) -> float:
-    """How far points move from the first frame, in pixels: the largest median over some later frames."""
-    ways = []
-    for j in np.unique(np.linspace(1, len(clip) - 1, 8).round().astype(int)):
-        step = compare(clip, 0, int(j))
-        # Where nothing can be followed any more, the view has changed a lot.
-        lost = np.isfinite(step.followed) and step.followed < 0.3
-        ways.append(clip.diagonal if lost else step.motion)
-    return max(ways)
+def _measure_reach(clip: Clip) -> float:
+    """Return the largest median displacement of points, in pixels, from the first frame to some later ones."""
+    reach = []
+    for j in np.unique(np.linspace(1, len(clip) - 1, NUM_PROBES).round().astype(int)):
+        transition = compare_frames(clip, 0, int(j))
+        # Where points cannot be followed any more, the view has changed a lot.
+        lost = np.isfinite(transition.tracked_fraction) and transition.tracked_fraction < MIN_TRACKED_FRACTION
+        reach.append(clip.diagonal if lost else transition.motion)
+    return max(reach)
 
 
-def _standing(reach: float, steps: list[Step]) -> VideoFinding:
-    """A camera that does not move."""
-    changes = float(np.median([step.difference for step in steps]))
-    subject = "; what changes is the subject" if changes > 1.5 else ""
+def _no_motion(reach: float, transitions: list[Transition]) -> VideoFinding:
+    """Return the finding that the camera stands still; `reach` is in diagonals."""
+    change = float(np.median([transition.difference for transition in transitions]))
+    subject = "; what changes is the subject" if change > MIN_SUBJECT_CHANGE else ""
     return VideoFinding(
         kind="no motion",
         severity="reject",
         frames=(),
         sure=0.9,
-        found=f"the camera stands still: points move by {reach:.1%} of the picture at most{subject}",
-        advice="use a video in which the camera moves around, or give one frame as a picture",
+        found=f"the camera stands still: points move by at most {reach:.1%} of the picture{subject}",
+        advice="use a video in which the camera moves around, or give a single frame as a picture",
     )
 
 
-def _planes(clip: Clip, steps: list[Step], cuts: set[int], baseline: float) -> Iterator[Plane | None]:
-    """Homographies between frames that are far enough apart."""
+def _fit_pairs(clip: Clip, transitions: list[Transition], baseline: float) -> Iterator[HomographyFit]:
+    """Yield homographies between consecutive frames that are about a baseline apart, not across broken links."""
+    broken = set(find_broken_links(transitions))
     i = 0
     while i < len(clip) - 1:
-        way, j = 0.0, i
-        while j < len(clip) - 1 and j - i < FARTHEST_STEP and way < baseline * clip.diagonal:
-            way += steps[j].motion
+        moved, j = 0.0, i
+        while j < len(clip) - 1 and j - i < MAX_FRAME_STEP and moved < baseline * clip.diagonal:
+            moved += transitions[j].motion
             j += 1
-        if not any(i < cut <= j for cut in cuts):
-            yield _plane(clip, i, j)
+        if not any(i < link <= j for link in broken) and (fit := _fit_homography(clip, i, j)) is not None:
+            yield fit
         i = j
 
 
-def _stays_flat(clip: Clip, near: list[Plane], far: list[Plane]) -> bool:
-    """Whether points stray from homographies no more over long ways than over short ones: frames bend without depth."""
-    far = [plane for plane in far if plane.motion > 0.8 * LONG * BASELINE * clip.diagonal]
-    if len(far) < LEAST_PAIRS or clip.masks is not None:
+def _residual_stays(clip: Clip, near: list[HomographyFit], far: list[HomographyFit]) -> bool:
+    """Tell whether the residual hardly grows with the baseline: then it is distortion of the frames, not parallax."""
+    far = [fit for fit in far if fit.motion > 0.8 * LONG_BASELINE * BASELINE * clip.diagonal]
+    if len(far) < MIN_PAIRS or clip.masks is not None:
         return False
-    (rest, way), (far_rest, far_way) = (
-        np.median([(plane.rest**2, plane.motion**2) for plane in planes], 0) for planes in (near, far)
+    (residual, motion), (far_residual, far_motion) = (
+        np.median([(fit.residual**2, fit.motion**2) for fit in fits], 0) for fits in (near, far)
     )
-    growth = np.sqrt(max(0.0, far_rest - rest) / max(far_way - way, 1e-9))
-    return bool(growth < GROWTH and far_rest < (BENT**2) * far_way)
+    growth = np.sqrt(max(0.0, far_residual - residual) / max(far_motion - motion, 1e-9))
+    return bool(growth < MAX_RESIDUAL_GROWTH and far_residual < (MAX_RELATIVE_RESIDUAL**2) * far_motion)
 
 
-def _plane(clip: Clip, i: int, j: int) -> Plane | None:
-    """The homography between two frames; None where too little can be followed."""
+def _fit_homography(clip: Clip, i: int, j: int) -> HomographyFit | None:
+    """Fit a homography between two frames; return None where too few points can be followed."""
     import cv2
 
-    step = compare(clip, i, j)
-    if len(step.start) < 60 or step.followed < 0.3:
+    transition = compare_frames(clip, i, j)
+    if len(transition.start) < MIN_POINTS or transition.tracked_fraction < MIN_TRACKED_FRACTION:
         return None
     cv2.setRNGSeed(0)
-    turn, _ = cv2.findHomography(step.start, step.end, cv2.RANSAC, 1.0, maxIters=2000)
-    if turn is None:
+    homography, _ = cv2.findHomography(transition.start, transition.end, cv2.RANSAC, 1.0, maxIters=2000)
+    if homography is None:
         return None
-    expected = cv2.perspectiveTransform(step.start[:, None], turn)[:, 0]
-    rest = np.linalg.norm(step.end - expected, axis=1)
-    return Plane(
-        frames=(i, j),
-        motion=step.motion,
-        rest=float(np.percentile(rest, 75)),
-        zoom=_zoom(step.start, expected),
+    expected = cv2.perspectiveTransform(transition.start[:, None], homography)[:, 0]
+    distances = np.linalg.norm(transition.end - expected, axis=1)
+    return HomographyFit(
+        motion=transition.motion,
+        residual=float(np.percentile(distances, 75)),
+        zoom=_magnification(transition.start, expected),
     )
 
 
-def _zoom(start: Float64[np.ndarray, "P 2"], end: Float64[np.ndarray, "P 2"]) -> float:
-    """By how much the spread of points grows."""
+def _magnification(start: Float64[np.ndarray, "P 2"], end: Float64[np.ndarray, "P 2"]) -> float:
+    """Return the ratio of the standard deviations of points."""
     return float(np.sqrt(end.var(0).sum() / max(start.var(0).sum(), 1e-9)))
 
 
-def _without_parallax(flat: list[Plane], total: int, *, sure: bool) -> VideoFinding:
-    """A camera that turns or zooms in place, or looks at something flat."""
-    zooms = float(np.median([abs(np.log(plane.zoom)) for plane in flat]))
-    kind = "zoom only" if zooms > np.log(ZOOM) else "rotation only"
-    how = "zooms" if kind == "zoom only" else "turns in place, or what it sees is flat"
-    rest, motion = (float(np.median([getattr(plane, name) for plane in flat])) for name in ("rest", "motion"))
-    if not sure:
-        return VideoFinding(
-            kind="little parallax",
-            severity="warning",
-            frames=(),
-            sure=0.6,
-            found=f"nearly all motion is that of a camera that {how}: {rest:.1f} of {motion:.0f} px are left",
-            advice="depth will be poor; use a video in which the camera moves more to the side",
-        )
+def _classify(fits: list[HomographyFit]) -> tuple[str, str]:
+    """Return kind and description of a motion without parallax."""
+    zoom = float(np.median([abs(np.log(fit.zoom)) for fit in fits]))
+    if zoom > np.log(MIN_ZOOM):
+        return "zoom only", "zooms"
+    return "rotation only", "rotates in place, or the scene is flat"
+
+
+def _no_parallax(fits: list[HomographyFit], total: int) -> VideoFinding:
+    """Return the finding that homographies explain the motion of these of `total` pairs."""
+    kind, motion = _classify(fits)
+    residual = float(np.median([fit.residual for fit in fits]))
     return VideoFinding(
         kind=kind,
         severity="reject",
         frames=(),
-        sure=float(np.clip(len(flat) / total * (1 - 0.5 * rest / FLAT_PIXELS), 0.5, 0.95)),
-        found=f"the camera {how}: near and far move alike to {rest:.1f} px, so that depth does not show",
+        sure=float(np.clip(len(fits) / total * (1 - 0.5 * residual / MAX_FLAT_RESIDUAL), 0.5, 0.95)),
+        found=f"the camera {motion}: near and far points move alike to {residual:.1f} px, so depth cannot be seen",
         advice="use a video in which the camera moves sideways or around; a single frame can be given as a picture",
+    )
+
+
+def _little_parallax(fits: list[HomographyFit]) -> VideoFinding:
+    """Return the finding that homographies explain nearly all motion."""
+    residual, motion = (float(np.median([getattr(fit, name) for fit in fits])) for name in ("residual", "motion"))
+    return VideoFinding(
+        kind="little parallax",
+        severity="warning",
+        frames=(),
+        sure=0.6,
+        found=f"nearly all motion is that of a camera that {_classify(fits)[1]}: "
+        f"only {residual:.1f} of {motion:.0f} px are parallax",
+        advice="depth will be poor; use a video in which the camera moves more to the side",
     )

@@ -1,11 +1,11 @@
-"""What is wrong with a video, where, how sure that is, and what to do."""
+"""Findings about a video: what is wrong, in which frames, how certain that is, and what to do."""
 
 import json
 from dataclasses import dataclass
 from typing import Literal
 
 Severity = Literal["note", "warning", "reject"]
-"""note: goes on as it is. warning: the result will suffer. reject: a reconstruction would be invented."""
+"""note: no action is needed. warning: the result will suffer. reject: a reconstruction would be made up."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,42 +13,44 @@ class VideoFinding:
     """One fault of a video."""
 
     kind: str
-    """A short name, always the same: cut, jump, frozen, repeated, …"""
+    """A short, constant name: cut, jump, frozen, repeated, …"""
     severity: Severity
     frames: tuple[int, ...]
-    """Numbers of the frames it is in, or begins at; empty where it is in all."""
+    """Indices of the affected frames, or of those where the fault begins; empty for the whole video."""
     sure: float
-    """0 to 1."""
+    """Confidence, 0 to 1."""
     found: str
+    """What was measured, in a phrase."""
     advice: str
+    """What to do, in a phrase."""
 
     def line(self) -> str:
-        """The finding for people."""
-        where = f" at frame {ranges(self.frames)}" if self.frames else ""
+        """Describe the finding in one line for people."""
+        where = f" at frame {format_ranges(self.frames)}" if self.frames else ""
         return f"{self.kind}{where}: {self.found} ({self.sure:.0%} sure)"
 
 
-def ranges(numbers: tuple[int, ...]) -> str:
-    """Rising numbers, neighbours drawn together: 3-5, 9."""
-    parts: list[list[int]] = []
+def format_ranges(numbers: tuple[int, ...]) -> str:
+    """Format ascending numbers with consecutive ones as ranges: 3-5, 9."""
+    ranges: list[list[int]] = []
     for number in numbers:
-        if parts and number == parts[-1][-1] + 1:
-            parts[-1].append(number)
+        if ranges and number == ranges[-1][-1] + 1:
+            ranges[-1].append(number)
         else:
-            parts.append([number])
-    return ", ".join(str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts)
+            ranges.append([number])
+    return ", ".join(str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in ranges)
 
 
-def findings_text(findings: list[VideoFinding]) -> str:
-    """The findings as JSON."""
+def findings_to_json(findings: list[VideoFinding]) -> str:
+    """Serialise findings as JSON."""
     return json.dumps([vars(finding) for finding in findings], indent=1) + "\n"
 
 
-def findings_from_text(text: str) -> list[VideoFinding]:
-    """What `findings_text` wrote."""
+def findings_from_json(text: str) -> list[VideoFinding]:
+    """Parse what `findings_to_json` returned."""
     return [VideoFinding(**{**entry, "frames": tuple(entry["frames"])}) for entry in json.loads(text)]
 
 
-def rejects(findings: list[VideoFinding]) -> list[VideoFinding]:
-    """Those that forbid a reconstruction."""
+def select_rejections(findings: list[VideoFinding]) -> list[VideoFinding]:
+    """Return the findings that rule out a reconstruction."""
     return [finding for finding in findings if finding.severity == "reject"]

@@ -1,74 +1,88 @@
-"""A face that an orbit shows again at the back (Janus)."""
+"""The Janus problem: an orbit that shows the front of an object again at its back."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float32, Float64
 
 from img2world.doctor.findings import VideoFinding
 from img2world.doctor.transitions import Clip
 
-LEAST_FRAMES = 12
-FAR_SHARE = 0.35
-"""Of the way round: a view so far from the first shows other sides."""
+MIN_FRAMES = 12
+MIN_DISTANCE = 0.35
+"""Fraction of the orbit from which a view shows other sides than the first."""
 
-RATIO = 0.75
-"""Lowe's test: a match counts when the second best is so much worse."""
+MAX_DISTANCE_RATIO = 0.75
+"""Lowe's ratio test: largest distance of a match relative to that of the second-best match."""
 
-LEAST_MATCHES = 14
-"""That agree on how the picture was moved, turned and scaled."""
+MIN_MATCHES = 14
+"""Matches that must agree on one similarity transform."""
 
-CLOSED = 0.6
-"""Of the first frame's matches with its neighbour: a last frame with so many closes the orbit."""
+MIN_RELATIVE_MATCHES = 0.25
+"""The same as a fraction of the matches between the first two frames."""
+
+MIN_CLOSING_MATCHES = 0.6
+"""Matches between first and last frame, as a fraction of those of the first two frames, that close an orbit."""
 
 
-def janus_findings(clip: Clip) -> Iterator[VideoFinding]:
-    """Views from behind that show much of what the first view shows, for an object all around."""
-    if clip.masks is None or len(clip) < LEAST_FRAMES:
+def find_janus(clip: Clip) -> Iterator[VideoFinding]:
+    """Yield a finding when views from behind show much of what the first view shows, for a closed orbit."""
+    if clip.masks is None or len(clip) < MIN_FRAMES:
         return
-    beside = _agreeing(clip, 0, 1)
-    closing = max(_agreeing(clip, 0, len(clip) - 1), 1)
-    if beside < LEAST_MATCHES or closing < CLOSED * min(beside, 2 * LEAST_MATCHES):
+    front = _detect_features(clip, 0)
+    neighbor = _count_matches(front, _detect_features(clip, 1))
+    closing = max(_count_matches(front, _detect_features(clip, len(clip) - 1)), 1)
+    if neighbor < MIN_MATCHES or closing < MIN_CLOSING_MATCHES * min(neighbor, 2 * MIN_MATCHES):
         return
-    first, last = int(np.ceil(FAR_SHARE * len(clip))), int((1 - FAR_SHARE) * len(clip))
-    shared = {j: _agreeing(clip, 0, j) for j in range(first, last + 1)}
-    back = {j: count for j, count in shared.items() if count >= max(LEAST_MATCHES, 0.25 * beside)}
-    if back:
-        best = max(back, key=lambda j: back[j])
+    first, last = int(np.ceil(MIN_DISTANCE * len(clip))), int((1 - MIN_DISTANCE) * len(clip))
+    counts = {j: _count_matches(front, _detect_features(clip, j)) for j in range(first, last + 1)}
+    fronts = {j: count for j, count in counts.items() if count >= max(MIN_MATCHES, MIN_RELATIVE_MATCHES * neighbor)}
+    if fronts:
+        best = max(fronts, key=lambda j: fronts[j])
         yield VideoFinding(
             kind="janus",
             severity="warning",
-            frames=tuple(sorted(back)),
-            sure=float(np.clip(back[best] / max(beside, 1), 0.4, 0.9)),
-            found=f"the back looks like the front: {back[best]} details of frame 0 are seen again in frame {best}",
-            advice="take another seed, or name the back in the prompt; a thing may also be alike all round",
+            frames=tuple(sorted(fronts)),
+            sure=float(np.clip(fronts[best] / max(neighbor, 1), 0.4, 0.9)),
+            found=f"the back looks like the front: {fronts[best]} features of frame 0 appear again in frame {best}",
+            advice="try another seed, or describe the back in the prompt; some objects look alike from all sides",
         )
 
 
-def _agreeing(clip: Clip, i: int, j: int) -> int:
-    """Details of one frame that are seen in another, all moved alike."""
-    import cv2
+@dataclass(frozen=True, kw_only=True)
+class _Features:
+    """The SIFT features of one frame."""
 
-    one, two = (_details(clip.grey[k], None if clip.masks is None else clip.masks[k]) for k in (i, j))
-    if one[1] is None or two[1] is None or min(len(one[0]), len(two[0])) < 2:
-        return 0
-    pairs = cv2.BFMatcher(cv2.NORM_L2).knnMatch(one[1], two[1], k=2)
-    good = [pair[0] for pair in pairs if len(pair) == 2 and pair[0].distance < RATIO * pair[1].distance]
-    if len(good) < 3:
-        return 0
-    start = np.array([one[0][match.queryIdx] for match in good])
-    end = np.array([two[0][match.trainIdx] for match in good])
-    cv2.setRNGSeed(0)
-    _, inliers = cv2.estimateAffinePartial2D(start, end, method=cv2.RANSAC, ransacReprojThreshold=4.0)
-    return 0 if inliers is None else int(inliers.sum())
+    xy: Float64[np.ndarray, "N 2"]
+    """Pixels of the clip."""
+    descriptors: Float32[np.ndarray, "N 128"] | None
 
 
-def _details(grey: UInt8[np.ndarray, "H W"], mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
-    """Places and descriptors of SIFT features of a picture that is enlarged, since small ones have few."""
+def _detect_features(clip: Clip, i: int) -> _Features:
+    """Detect features on the object in a frame, at twice its size because small frames have few."""
     import cv2
 
     sift = cv2.SIFT.create(400, contrastThreshold=0.015)
-    large = cv2.resize(grey, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
-    area = None if mask is None else cv2.resize(mask.astype(np.uint8) * 255, (large.shape[1], large.shape[0]))
-    points, descriptors = sift.detectAndCompute(large, area)
-    return np.array([point.pt for point in points], np.float64).reshape(-1, 2) / 2, descriptors
+    large = cv2.resize(clip.gray[i], None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+    mask = None if clip.masks is None else clip.masks[i].astype(np.uint8) * 255
+    area = None if mask is None else cv2.resize(mask, (large.shape[1], large.shape[0]))
+    keypoints, descriptors = sift.detectAndCompute(large, area)
+    xy = np.array([keypoint.pt for keypoint in keypoints], np.float64).reshape(-1, 2) / 2
+    return _Features(xy=xy, descriptors=descriptors)
+
+
+def _count_matches(first: _Features, second: _Features) -> int:
+    """Return the number of matches between two frames that agree on one similarity transform."""
+    import cv2
+
+    if first.descriptors is None or second.descriptors is None or min(len(first.xy), len(second.xy)) < 2:
+        return 0
+    pairs = cv2.BFMatcher(cv2.NORM_L2).knnMatch(first.descriptors, second.descriptors, k=2)
+    good = [pair[0] for pair in pairs if len(pair) == 2 and pair[0].distance < MAX_DISTANCE_RATIO * pair[1].distance]
+    if len(good) < 3:
+        return 0
+    start, end = first.xy[[match.queryIdx for match in good]], second.xy[[match.trainIdx for match in good]]
+    cv2.setRNGSeed(0)
+    _, inliers = cv2.estimateAffinePartial2D(start, end, method=cv2.RANSAC, ransacReprojThreshold=4.0)
+    return 0 if inliers is None else int(inliers.sum())

@@ -1,4 +1,4 @@
-"""What changes from each frame of a video to the next: the figures that all findings are made of."""
+"""Comparison of frames: the measurements that all findings about a video are made from."""
 
 from dataclasses import dataclass
 
@@ -6,144 +6,167 @@ import numpy as np
 from jaxtyping import Bool, Float64, UInt8
 
 from img2world.core.frames import Frames
-from img2world.tracking.flow import SAME_PLACE, dense_flow, sample
+from img2world.tracking.flow import MAX_ROUND_TRIP_ERROR, compute_flow, sample_bilinear
 from img2world.tracking.object_masks import object_masks
 
-SIDE = 256
+MAX_SIDE = 256
 """Longest side in pixels at which frames are compared."""
 
-GRID = 5
-"""Pixels between points that are followed."""
+MIN_SIDE = 16
 
-TEXTURE = 2e-5
-"""Least corner measure of a point that is worth following, of a picture 0 to 1."""
+GRID_STEP = 5
+"""Pixels between the points that are followed."""
 
-LEAST_POINTS = 30
-COLOUR_BINS = 8
+GRID_MARGIN = 4
+"""Pixels at the edge without such points."""
+
+MIN_CORNER_RESPONSE = 2e-5
+"""Smallest eigenvalue below which a point has too little texture to follow, for images from 0 to 1."""
+
+MIN_POINTS = 30
+HISTOGRAM_BINS = 8
+"""Per colour channel."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:
-    """Frames made small."""
+    """Downscaled frames of a video."""
 
     rgb: UInt8[np.ndarray, "V H W 3"]
-    grey: UInt8[np.ndarray, "V H W"]
-    even: UInt8[np.ndarray, "V H W 3"]
-    """The colours, each with the same mean and spread in every frame, so that flicker hides nothing."""
-    even_grey: UInt8[np.ndarray, "V H W"]
+    gray: UInt8[np.ndarray, "V H W"]
+    equalized: UInt8[np.ndarray, "V H W 3"]
+    """The frames with the mean and standard deviation of the first in each channel, so that flicker hides nothing."""
+    equalized_gray: UInt8[np.ndarray, "V H W"]
     masks: Bool[np.ndarray, "V H W"] | None
+    """True on the object; None for a whole scene."""
 
     def __len__(self) -> int:
         return len(self.rgb)
 
     @property
     def diagonal(self) -> float:
-        """Pixels."""
-        return float(np.hypot(*self.grey.shape[1:]))
+        """Length of the diagonal in pixels."""
+        return float(np.hypot(*self.gray.shape[1:]))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
-    """One frame compared with another."""
+class Transition:
+    """The change from one frame to another."""
 
     difference: float
-    """Mean change of a pixel in grey levels, where the object is."""
-    followed: float
-    """Share of textured points that are found there and back; NaN without texture."""
-    colours: float
-    """Bhattacharyya distance of the colour histograms, 0 to 1."""
+    """Mean absolute difference of the pixels on the object, in grey levels."""
+    tracked_fraction: float
+    """Fraction of the textured points that flow follows there and back; NaN without texture."""
+    histogram_distance: float
+    """Hellinger distance of the colour histograms, 0 to 1."""
     gain: float
-    """Brightness of the second over the first at the same points; 1 where unknown."""
+    """Brightness of the second frame relative to the first at the same points; 1 where it is unknown."""
     start: Float64[np.ndarray, "P 2"]
-    """Points that were followed, in pixels of the small frames."""
+    """Followed points in the first frame, in pixels of the clip; the centre of the first pixel is (0, 0)."""
     end: Float64[np.ndarray, "P 2"]
+    """The same points in the second frame."""
 
     @property
     def motion(self) -> float:
-        """Median way of the points, in pixels."""
+        """Median displacement of the points, in pixels."""
         return float(np.median(np.linalg.norm(self.end - self.start, axis=1))) if len(self.start) else 0.0
 
 
-def small_clip(frames: Frames) -> Clip:
-    """The frames at the size at which they are compared."""
+def downscale(frames: Frames) -> Clip:
+    """Return the frames at the size at which they are compared."""
     import cv2
 
     height, width = frames.rgb.shape[1:3]
-    scale = min(1.0, SIDE / max(height, width))
-    size = (max(16, round(width * scale)), max(16, round(height * scale)))
+    scale = min(1.0, MAX_SIDE / max(height, width))
+    size = (max(MIN_SIDE, round(width * scale)), max(MIN_SIDE, round(height * scale)))
     rgb = np.stack([cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in frames.rgb])
     masks = object_masks(frames)
     if masks is not None:
         masks = np.stack([cv2.resize(m.astype(np.uint8), size, interpolation=cv2.INTER_AREA) > 0 for m in masks])
-    even = _evened(rgb, masks)
-    greys, even_greys = (np.stack([cv2.cvtColor(one, cv2.COLOR_RGB2GRAY) for one in stack]) for stack in (rgb, even))
-    return Clip(rgb=rgb, grey=greys, even=even, even_grey=even_greys, masks=masks)
+    equalized = _equalize(rgb, masks)
+    gray, equalized_gray = (
+        np.stack([cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in pictures]) for pictures in (rgb, equalized)
+    )
+    return Clip(rgb=rgb, gray=gray, equalized=equalized, equalized_gray=equalized_gray, masks=masks)
 
 
-def _evened(rgb: UInt8[np.ndarray, "V H W 3"], masks: np.ndarray | None) -> UInt8[np.ndarray, "V H W 3"]:
-    """The frames with the mean and spread of the first, channel by channel, where the object is."""
-    evened, wanted = [], None
+def _equalize(
+    rgb: UInt8[np.ndarray, "V H W 3"], masks: Bool[np.ndarray, "V H W"] | None
+) -> UInt8[np.ndarray, "V H W 3"]:
+    """Give each frame the mean and standard deviation of the first, channel by channel, on the object."""
+    equalized, target = [], None
     for i, picture in enumerate(rgb):
         inside = picture.reshape(-1, 3) if masks is None or not masks[i].any() else picture[masks[i]]
-        mean, spread = inside.mean(0), inside.std(0) + 1
-        wanted = (mean, spread) if wanted is None else wanted
-        even = np.clip((picture - mean) / spread * wanted[1] + wanted[0], 0, 255).astype(np.uint8)
-        evened.append(even if masks is None else np.where(masks[i][..., None], even, picture))
-    return np.stack(evened)
+        mean, std = inside.mean(0), inside.std(0) + 1
+        target = (mean, std) if target is None else target
+        equal = np.clip((picture - mean) / std * target[1] + target[0], 0, 255).astype(np.uint8)
+        equalized.append(equal if masks is None else np.where(masks[i][..., None], equal, picture))
+    return np.stack(equalized)
 
 
-def compare(clip: Clip, i: int, j: int, *, flipped: bool = False) -> Step:
-    """Frame i against frame j, which may be mirrored first."""
-    after_rgb, after, after_grey = clip.even[j], clip.even_grey[j], clip.grey[j]
-    inside = np.ones(after.shape, bool) if clip.masks is None else clip.masks[i] | clip.masks[j]
+def compare_frames(clip: Clip, i: int, j: int, *, flipped: bool = False) -> Transition:
+    """Compare frame i with frame j, or with its mirror image when `flipped`."""
+    after_rgb, after, after_gray = clip.equalized[j], clip.equalized_gray[j], clip.gray[j]
+    after_mask = None if clip.masks is None else clip.masks[j]
     if flipped:
-        after_rgb, after, after_grey = (np.ascontiguousarray(one[:, ::-1]) for one in (after_rgb, after, after_grey))
-        inside = np.ones(after.shape, bool) if clip.masks is None else clip.masks[i] | clip.masks[j][:, ::-1]
-    change = np.abs(clip.even[i].astype(np.float32) - after_rgb)[inside]
-    start, end, followed = _follow(clip.even_grey[i], after, None if clip.masks is None else clip.masks[i])
-    return Step(
+        after_rgb, after, after_gray = (np.ascontiguousarray(each[:, ::-1]) for each in (after_rgb, after, after_gray))
+        after_mask = None if after_mask is None else after_mask[:, ::-1]
+    mask = None if clip.masks is None else clip.masks[i]
+    inside = np.ones(after.shape, bool) if mask is None or after_mask is None else mask | after_mask
+    change = np.abs(clip.equalized[i].astype(np.float32) - after_rgb)[inside]
+    start, end, tracked_fraction = _follow_points(clip.equalized_gray[i], after, mask)
+    return Transition(
         difference=float(change.mean()) if change.size else 0.0,
-        followed=followed,
-        colours=_colour_distance(clip.even[i][inside], after_rgb[inside]),
-        gain=_gain(clip.grey[i], after_grey, start, end),
+        tracked_fraction=tracked_fraction,
+        histogram_distance=_histogram_distance(clip.equalized[i][inside], after_rgb[inside]),
+        gain=_brightness_gain(clip.gray[i], after_gray, start, end),
         start=start,
         end=end,
     )
 
 
-def _follow(before: np.ndarray, after: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, float]:
-    """Points, where they went, and the share that could be followed."""
+def _follow_points(
+    before: UInt8[np.ndarray, "H W"], after: UInt8[np.ndarray, "H W"], mask: Bool[np.ndarray, "H W"] | None
+) -> tuple[Float64[np.ndarray, "P 2"], Float64[np.ndarray, "P 2"], float]:
+    """Follow textured points of a grid by flow; return their positions before and after, and the fraction followed."""
     import cv2
 
-    row, column = (
-        axis.reshape(-1) for axis in np.mgrid[4 : before.shape[0] - 4 : GRID, 4 : before.shape[1] - 4 : GRID]
-    )
-    textured = cv2.cornerMinEigenVal(before, 5)[row, column] > TEXTURE
+    rows, columns = (slice(GRID_MARGIN, side - GRID_MARGIN, GRID_STEP) for side in before.shape)
+    row, column = (axis.reshape(-1) for axis in np.mgrid[rows, columns])
+    textured = cv2.cornerMinEigenVal(before, 5)[row, column] > MIN_CORNER_RESPONSE
     if mask is not None:
         textured &= mask[row, column]
     start = np.stack([column, row], -1)[textured].astype(np.float64)
-    if len(start) < LEAST_POINTS:
+    if len(start) < MIN_POINTS:
         return np.zeros((0, 2)), np.zeros((0, 2)), float("nan")
-    there, back = dense_flow(before, after, finest=1), dense_flow(after, before, finest=1)
-    end = start + sample(there, start)
-    good = np.linalg.norm(end + sample(back, end) - start, axis=1) < SAME_PLACE
-    return start[good], end[good], float(good.mean())
+    forward, backward = compute_flow(before, after, finest_level=1), compute_flow(after, before, finest_level=1)
+    end = start + sample_bilinear(forward, start)
+    returned = end + sample_bilinear(backward, end)
+    followed = np.linalg.norm(returned - start, axis=1) < MAX_ROUND_TRIP_ERROR
+    return start[followed], end[followed], float(followed.mean())
 
 
-def _gain(before: np.ndarray, after: np.ndarray, start: np.ndarray, end: np.ndarray) -> float:
-    """Median ratio of brightness at points that were followed."""
-    if len(start) < LEAST_POINTS:
+def _brightness_gain(
+    before: UInt8[np.ndarray, "H W"],
+    after: UInt8[np.ndarray, "H W"],
+    start: Float64[np.ndarray, "P 2"],
+    end: Float64[np.ndarray, "P 2"],
+) -> float:
+    """Return the median ratio of brightness at the followed points."""
+    if len(start) < MIN_POINTS:
         return 1.0
-    one, two = (sample(grey[..., None].astype(np.float32), at)[:, 0] for grey, at in ((before, start), (after, end)))
-    return float(np.median((two + 5) / (one + 5)))
+    first, second = (
+        sample_bilinear(gray[..., None].astype(np.float32), xy)[:, 0] for gray, xy in ((before, start), (after, end))
+    )
+    return float(np.median((second + 5) / (first + 5)))
 
 
-def _colour_distance(one: UInt8[np.ndarray, "N 3"], two: UInt8[np.ndarray, "N 3"]) -> float:
-    """Bhattacharyya distance of two sets of colours."""
-    if not len(one) or not len(two):
+def _histogram_distance(first: UInt8[np.ndarray, "N 3"], second: UInt8[np.ndarray, "M 3"]) -> float:
+    """Return the Hellinger distance of the histograms of two sets of colours."""
+    if not len(first) or not len(second):
         return 0.0
-    shares = []
-    for colours in (one, two):
-        bins = (colours.astype(np.int64) * COLOUR_BINS // 256) @ np.array([COLOUR_BINS**2, COLOUR_BINS, 1])
-        shares.append(np.bincount(bins, minlength=COLOUR_BINS**3) / len(colours))
-    return float(np.sqrt(max(0.0, 1 - np.sqrt(shares[0] * shares[1]).sum())))
+    histograms = []
+    for colors in (first, second):
+        bins = (colors.astype(np.int64) * HISTOGRAM_BINS // 256) @ np.array([HISTOGRAM_BINS**2, HISTOGRAM_BINS, 1])
+        histograms.append(np.bincount(bins, minlength=HISTOGRAM_BINS**3) / len(colors))
+    return float(np.sqrt(max(0.0, 1 - np.sqrt(histograms[0] * histograms[1]).sum())))

@@ -1,71 +1,80 @@
-"""What is wrong with a video, before cameras are looked for in it."""
+"""Examination of a video before its cameras are estimated."""
 
 from collections.abc import Iterator
 
 import numpy as np
 
 from img2world.core.frames import Frames
-from img2world.doctor.camera_motion import camera_findings
-from img2world.doctor.continuity import order_findings
-from img2world.doctor.findings import VideoFinding
-from img2world.doctor.janus import janus_findings
-from img2world.doctor.letterbox import letterbox_findings
-from img2world.doctor.transitions import Step, compare, small_clip
+from img2world.doctor.camera_motion import find_camera_faults
+from img2world.doctor.continuity import find_discontinuities
+from img2world.doctor.findings import VideoFinding, select_rejections
+from img2world.doctor.janus import find_janus
+from img2world.doctor.letterbox import find_letterbox
+from img2world.doctor.transitions import Transition, compare_frames, downscale
 
-LEAST_FRAMES = 3
+MIN_FRAMES = 3
 
-SAME = 0.6
-"""Grey levels. Frames that differ by less are the same."""
+SAME_FRAME_DIFFERENCE = 0.6
+"""Grey levels. Frames that differ by less are the same …"""
 
-STILL_SHARE = 0.6
-"""Of its steps: a video of which so many show nothing new is frozen."""
+SAME_FRAME_RATIO = 0.04
+"""… or by less than this fraction of the usual difference."""
+
+FROZEN_FRACTION = 0.6
+"""Fraction of transitions without change from which a video is frozen."""
 
 FLICKER = 0.035
-"""Standard deviation of the logarithm of brightness from frame to frame above which a video flickers."""
+"""Robust standard deviation of the logarithm of the brightness gain from which a video flickers."""
 
 
 def examine_video(frames: Frames) -> list[VideoFinding]:
-    """All findings, the worst first. Photos without order are not examined but for their number."""
-    if len(frames) < LEAST_FRAMES:
-        return [_too_few(len(frames))]
+    """Return all findings, the most severe first. Of photos only the number is checked."""
+    if len(frames) < MIN_FRAMES:
+        return [_too_short(len(frames))]
     if not frames.ordered:
         return []
-    clip = small_clip(frames)
-    steps = [compare(clip, i, i + 1) for i in range(len(clip) - 1)]
-    findings = [*letterbox_findings(clip), *_still(steps), *_flicker(steps), *order_findings(clip, steps)]
-    if not any(finding.severity == "reject" for finding in findings):
-        findings += [*camera_findings(clip, steps), *janus_findings(clip)]
+    clip = downscale(frames)
+    transitions = [compare_frames(clip, i, i + 1) for i in range(len(clip) - 1)]
+    findings = [
+        *find_letterbox(clip),
+        *_find_still_frames(transitions),
+        *_find_flicker(transitions),
+        *find_discontinuities(clip, transitions),
+    ]
+    if not select_rejections(findings):
+        findings += [*find_camera_faults(clip, transitions), *find_janus(clip)]
     order = {"reject": 0, "warning": 1, "note": 2}
     return sorted(findings, key=lambda finding: (order[finding.severity], finding.kind))
 
 
-def _too_few(count: int) -> VideoFinding:
-    """For a clip in which nothing can be checked."""
+def _too_short(count: int) -> VideoFinding:
     return VideoFinding(
         kind="too short",
         severity="reject",
         frames=(),
         sure=1.0,
-        found=f"{count} frames; where cameras stand shows only from {LEAST_FRAMES} on",
-        advice="use a longer clip, at best 20 frames or more",
+        found=f"there are {count} frames; cameras can be estimated from {MIN_FRAMES}",
+        advice="use a longer clip, preferably of 20 frames or more",
     )
 
 
-def _still(steps: list[Step]) -> Iterator[VideoFinding]:
-    """Frames that show the same as those before them."""
-    differences = np.array([step.difference for step in steps])
-    moving = differences[differences >= SAME]
-    limit = max(SAME, 0.04 * float(np.median(moving))) if len(moving) else SAME
+def _find_still_frames(transitions: list[Transition]) -> Iterator[VideoFinding]:
+    """Yield a finding when frames show the same as those before them."""
+    differences = np.array([transition.difference for transition in transitions])
+    moving = differences[differences >= SAME_FRAME_DIFFERENCE]
+    limit = SAME_FRAME_DIFFERENCE
+    if len(moving):
+        limit = max(SAME_FRAME_DIFFERENCE, SAME_FRAME_RATIO * float(np.median(moving)))
     same = differences < limit
     frames = tuple(int(i) + 1 for i in np.flatnonzero(same))
-    if same.mean() >= STILL_SHARE:
+    if same.mean() >= FROZEN_FRACTION:
         yield VideoFinding(
             kind="frozen",
             severity="reject",
             frames=frames,
             sure=float(same.mean()),
-            found=f"{len(frames)} of {len(steps)} steps show nothing new",
-            advice="use a video in which the camera moves; a still picture goes to `img2world run` as it is",
+            found=f"{len(frames)} of {len(transitions)} frames show the same as the one before",
+            advice="use a video in which the camera moves, or give a single frame to `img2world run`",
         )
     elif len(frames):
         yield VideoFinding(
@@ -73,22 +82,23 @@ def _still(steps: list[Step]) -> Iterator[VideoFinding]:
             severity="note",
             frames=frames,
             sure=0.9,
-            found=f"{len(frames)} frames are the same as those before them",
-            advice="nothing: they are left out when frames are chosen; a lower frame rate would do",
+            found=f"{len(frames)} frames are repeated",
+            advice="nothing: they are dropped when frames are selected; a lower frame rate would be enough",
         )
 
 
-def _flicker(steps: list[Step]) -> Iterator[VideoFinding]:
-    """Brightness that changes from frame to frame."""
-    gains = np.log([step.gain for step in steps])
-    jumps = np.abs(gains - np.median(gains))
-    spread = 1.4826 * float(np.median(jumps))
-    if spread > FLICKER:
+def _find_flicker(transitions: list[Transition]) -> Iterator[VideoFinding]:
+    """Yield a finding when brightness changes from frame to frame."""
+    gains = np.log([transition.gain for transition in transitions])
+    deviations = np.abs(gains - np.median(gains))
+    # The median absolute deviation of a normal distribution is 0.6745 standard deviations.
+    std = 1.4826 * float(np.median(deviations))
+    if std > FLICKER:
         yield VideoFinding(
             kind="flicker",
-            severity="note" if spread < 3 * FLICKER else "warning",
-            frames=tuple(int(i) + 1 for i in np.flatnonzero(jumps > 2 * FLICKER)),
-            sure=float(min(1.0, 0.5 + (spread - FLICKER) / (2 * FLICKER))),
-            found=f"brightness changes by {spread:.0%} from frame to frame",
-            advice="lock the exposure when filming; of a generator, take another seed",
+            severity="note" if std < 3 * FLICKER else "warning",
+            frames=tuple(int(i) + 1 for i in np.flatnonzero(deviations > 2 * FLICKER)),
+            sure=float(min(1.0, 0.5 + (std - FLICKER) / (2 * FLICKER))),
+            found=f"brightness changes by {std:.0%} from frame to frame",
+            advice="lock the exposure when filming; with a generator, try another seed",
         )

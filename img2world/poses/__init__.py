@@ -1,4 +1,4 @@
-"""From frames to views: how the cameras are found."""
+"""Camera pose estimation: from frames to views."""
 
 SOLVERS = {
     "commanded": "img2world.poses.commanded:CommandedPoses",

@@ -1,9 +1,10 @@
-"""Tries solvers from the most likely to the most lenient, and keeps the best by tracks that none has seen."""
+"""Try solvers from the strictest to the most lenient, and keep the best by held-out tracks."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+from jaxtyping import Bool
 
 from img2world.core.cameras import Cameras
 from img2world.core.errors import PoseError, RejectedError
@@ -11,164 +12,164 @@ from img2world.core.frames import Frames
 from img2world.core.pose_report import Grade, PoseReport
 from img2world.core.progress import Progress, silent
 from img2world.core.views import Views
-from img2world.poses.colmap import ColmapPoses, views_of
-from img2world.poses.commanded import CommandedPoses, wanted_cameras
-from img2world.poses.estimate import among
-from img2world.poses.flow_colmap import divided_tracks, map_by_flow, rig_of_found
-from img2world.poses.grade import judged
+from img2world.poses.colmap import ColmapPoses
+from img2world.poses.commanded import CommandedPoses, match_prior_path
+from img2world.poses.estimate import PathEstimate
+from img2world.poses.flow_colmap import adjust_bundle, map_tracks, track_video
+from img2world.poses.grade import grade_views
 from img2world.poses.orbit import OrbitPoses, views_on_path
-from img2world.poses.prior_path import ToldAnswer
-from img2world.tracking.flow import prepare
+from img2world.poses.sparse_model import views_from_model
+from img2world.tracking.flow import prepare_gray_frames
 from img2world.tracking.object_masks import object_masks
 from img2world.tracking.tracks import Tracks
 
 GOOD: tuple[Grade, ...] = ("A", "B")
 """Grades at which no other solver is tried."""
 
+UNVERIFIED_CONFIDENCE = 0.1
+"""Confidence of views on the requested path that no solver could confirm."""
+
 Solver = Callable[[], Views]
 
 
 @dataclass(frozen=True, kw_only=True)
 class AutoPoses:
-    """Finds cameras by whatever works, and says how far they can be trusted.
+    """Try the solvers that suit the frames, keep the best views, and grade them.
 
-    Frames that know their cameras keep them. A told path: the path with a few numbers free, then with waves, then
-    bundle adjustment near it, then COLMAP on flow tracks, at last the told path itself, marked as doubtful. Photos
-    and videos of scenes: COLMAP, then COLMAP on flow tracks. Videos of an object before a plain background: a circle
-    is searched for, then COLMAP. The report names what was tried.
+    Frames with cameras keep them. With a requested camera path: that path with a few free parameters, then with
+    harmonics, then COLMAP on flow tracks, then bundle adjustment near the path, at last the path itself, graded C at
+    best. Photos and videos of scenes: COLMAP, then COLMAP on flow tracks. Videos of an object in front of a plain
+    background: search for a circle, then COLMAP on flow tracks. The report names what was tried.
     """
 
     min_views: int = 3
-    """Fewer placed frames are refused."""
+    """Fewer placed frames are an error."""
     time_limit: float = 1200.0
-    """Seconds after which COLMAP is stopped, each time."""
+    """Seconds after which each run of COLMAP is stopped."""
 
     def estimate(
         self, frames: Frames, trajectory: Cameras | None, *, seed: int = 0, progress: Progress = silent
     ) -> Views:
-        """The best graded views. Raises RejectedError when no solver finds cameras."""
+        """Return the best-graded views. Raises RejectedError when no solver finds cameras."""
         if frames.cameras is not None:
             return CommandedPoses().estimate(frames, trajectory, seed=seed, progress=progress)
-        search = _Search(backend=self, frames=frames, trajectory=trajectory, seed=seed, progress=progress)
-        found, failed = [], []
-        for name, solve in search.chain():
+        search = _Search(backend=self, frames=frames, prior_path=trajectory, seed=seed, progress=progress)
+        found, failures = [], []
+        for name, solve in search.solvers():
             try:
                 views = solve()
             except PoseError as error:
-                failed.append(f"{name}: {error}")
+                failures.append(f"{name}: {error}")
                 continue
             found.append(views)
-            if grade_of(views).grade in GOOD:
+            if _report(views).grade in GOOD:
                 break
         if not found:
             raise RejectedError(
-                f"no cameras could be found for {len(frames)} frames; {'; '.join(failed)}",
+                f"no cameras could be found for {len(frames)} frames; {'; '.join(failures)}",
                 hint="look at the video with `img2world doctor`: it needs texture and a camera that moves around",
             )
-        # With a told path the first solvers keep to it: equally graded, they are the safer ones.
-        best = min(found, key=_rank if trajectory is None else lambda views: grade_of(views).grade)
-        tried = [f"tried {grade_of(views).solver}: {grade_of(views).grade}" for views in found if views is not best]
-        reasons = (*grade_of(best).reasons, *tried, *failed)
-        return replace(best, report=replace(grade_of(best), reasons=reasons))
+        # With a prior path the first solvers stay close to it: with equal grades, they are the safer choice.
+        best = min(found, key=_rank if trajectory is None else lambda views: _report(views).grade)
+        tried = [f"tried {_report(views).solver}: {_report(views).grade}" for views in found if views is not best]
+        reasons = (*_report(best).reasons, *tried, *failures)
+        return replace(best, report=replace(_report(best), reasons=reasons))
 
 
-def grade_of(views: Views) -> PoseReport:
-    """The report that every solver of the chain gives."""
+def _report(views: Views) -> PoseReport:
+    """Return the report that every solver of the chain attaches."""
     assert views.report is not None
     return views.report
 
 
 def _rank(views: Views) -> tuple[str, float]:
-    """Sorts better views first: by grade, then by how well held-out points fit."""
-    report = grade_of(views)
+    """Sort by grade, then by held-out error per fraction of placed frames."""
+    report = _report(views)
     return report.grade, report.heldout_px / max(report.placed / report.total, 0.1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Search:
-    """One video or set of photos, and the solvers that may suit it."""
+    """The frames of one video or set of photos, and the solvers that suit them."""
 
     backend: AutoPoses
     frames: Frames
-    trajectory: Cameras | None
+    prior_path: Cameras | None
     seed: int
     progress: Progress
 
-    def chain(self) -> Iterator[tuple[str, Solver]]:
-        """Solvers in the order in which they are to be tried."""
+    def solvers(self) -> Iterator[tuple[str, Solver]]:
+        """Yield name and function of each solver in the order in which they are tried."""
         if not self.frames.ordered:
             yield "colmap", self._colmap
             return
         masks = object_masks(self.frames)
-        greys = prepare(self.frames.rgb, masks, self.frames.mask)
-        solved: list[ToldAnswer] = []
-        if self.trajectory is not None or masks is not None:
+        gray_frames = prepare_gray_frames(self.frames.rgb, masks, self.frames.mask)
+        on_path: list[PathEstimate] = []
+        if self.prior_path is not None or masks is not None:
 
-            def on_path() -> Views:
-                solved.append(OrbitPoses().solve(self.frames, greys, self.trajectory, seed=self.seed))
-                return views_on_path(self.frames, masks, solved[0])
+            def orbit() -> Views:
+                path = OrbitPoses().find_path(self.frames, gray_frames, self.prior_path, seed=self.seed)
+                on_path.append(path)
+                return views_on_path(self.frames, masks, path, OrbitPoses().max_points)
 
-            yield "orbit", on_path
-        fitted, held_out = divided_tracks(self.frames, greys, seed=self.seed)
-        if masks is None and self.trajectory is None:
+            yield "orbit", orbit
+        else:
             yield "colmap", self._colmap
+        fitted, held_out = track_video(self.frames, gray_frames, masks, seed=self.seed)
         yield "flow-colmap", lambda: self._flow_colmap(fitted, held_out)
-        if self.trajectory is not None:
-            if solved:
-                yield "bundle adjustment", lambda: self._adjusted(solved[0])
-            yield "commanded", lambda: self._told(held_out)
+        if self.prior_path is not None:
+            if on_path:
+                yield "bundle adjustment", lambda: self._bundle_adjustment(on_path[0], masks)
+            yield "commanded", lambda: self._commanded(held_out)
 
     def _colmap(self) -> Views:
-        """By COLMAP's own features."""
+        """Run COLMAP on its own features."""
         backend = ColmapPoses(min_views=self.backend.min_views, time_limit=self.backend.time_limit)
         return backend.estimate(self.frames, None, seed=self.seed, progress=self.progress)
 
     def _flow_colmap(self, fitted: Tracks, held_out: Tracks) -> Views:
-        """By COLMAP on flow tracks."""
-        found = map_by_flow(
+        """Run COLMAP on flow tracks, with the focal length of the prior path where there is one."""
+        focal = None
+        if self.prior_path is not None:
+            focal = float(match_prior_path(self.frames, self.prior_path).intrinsics[0, 0, 0])
+        model = map_tracks(
             self.frames,
             fitted,
             mapper="incremental",
-            focal=None if self.trajectory is None else self._told_focal(),
+            focal=focal,
             seed=self.seed,
             time_limit=self.backend.time_limit,
             progress=self.progress,
         )
-        if len(found.placed) < self.backend.min_views:
-            raise PoseError(f"placed {len(found.placed)} of {len(self.frames)} frames", hint="use a better video")
-        views = views_of(self.frames, found, solver="flow-colmap")
-        judged_by = among(held_out, found.placed, len(self.frames))
-        # Seen from afar, a mirrored thing that turns the other way fits as well; here nothing tells them apart.
-        doubt = "" if self.trajectory is None else "found without the told path, which it may contradict"
-        return judged(views, judged_by, total=len(self.frames), placed=found.placed, doubt=doubt)
+        total = len(self.frames)
+        if len(model.placed) < self.backend.min_views:
+            raise PoseError(f"placed {len(model.placed)} of {total} frames", hint="use a better video")
+        views = views_from_model(self.frames, model, solver="flow-colmap")
+        validation = held_out.in_frames(model.placed, total)
+        # Seen from afar, a mirrored object that rotates the other way fits as well (the Necker reversal).
+        caveat = "" if self.prior_path is None else "found without the requested camera path, which it may contradict"
+        return grade_views(views, validation, total=total, placed=model.placed, caveat=caveat)
 
-    def _told_focal(self) -> float:
-        """Pixels, as the generator was told."""
-        assert self.trajectory is not None
-        return float(wanted_cameras(self.frames, self.trajectory).intrinsics[0, 0, 0])
-
-    def _adjusted(self, solved: ToldAnswer) -> Views:
-        """Bundle adjustment that keeps near the path."""
-        found = map_by_flow(
+    def _bundle_adjustment(self, path: PathEstimate, masks: Bool[np.ndarray, "V H W"] | None) -> Views:
+        """Run bundle adjustment that stays near the estimated path."""
+        model = adjust_bundle(
             self.frames,
-            solved.fitted,
-            mapper="adjust",
-            focal=None,
+            path.fitted,
+            path.estimate.cameras,
             seed=self.seed,
             time_limit=self.backend.time_limit,
-            told=solved.answer.rig,
             progress=self.progress,
         )
-        if len(found.placed) < len(self.frames):
-            raise PoseError(f"kept {len(found.placed)} of {len(self.frames)} frames", hint="use a better video")
-        rig = rig_of_found(found)
-        answer = replace(solved.answer, solver=f"{solved.answer.solver}, adjusted", rig=rig)
-        return views_on_path(self.frames, object_masks(self.frames), replace(solved, answer=answer))
+        if len(model.placed) < len(self.frames):
+            raise PoseError(f"kept {len(model.placed)} of {len(self.frames)} frames", hint="use a better video")
+        solver = f"{path.estimate.solver}, bundle-adjusted"
+        estimate = replace(path.estimate, solver=solver, cameras=model.camera_parameters)
+        return views_on_path(self.frames, masks, replace(path, estimate=estimate), OrbitPoses().max_points)
 
-    def _told(self, held_out: Tracks) -> Views:
-        """The told path as it is, never better than C."""
-        assert self.trajectory is not None
-        views = CommandedPoses().estimate(self.frames, self.trajectory, seed=self.seed)
-        views = replace(views, confidence=np.full(len(views), 0.1, np.float32))
-        frames, doubt = np.arange(len(views)), "no solver could confirm the told path"
-        return judged(views, held_out, total=len(views), placed=frames, doubt=doubt)
+    def _commanded(self, held_out: Tracks) -> Views:
+        """Take the prior path as it is, graded C at best."""
+        views = CommandedPoses().estimate(self.frames, self.prior_path, seed=self.seed)
+        views = replace(views, confidence=np.full(len(views), UNVERIFIED_CONFIDENCE, np.float32))
+        frames, caveat = np.arange(len(views)), "no solver could confirm the requested camera path"
+        return grade_views(views, held_out, total=len(views), placed=frames, caveat=caveat)

@@ -1,4 +1,4 @@
-"""COLMAP on tracks of optical flow: for small, smooth frames in which its own features are too few."""
+"""COLMAP on tracks of optical flow: for small, smooth frames in which it finds too few features of its own."""
 
 import tempfile
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Bool
 
 from img2world.core.cameras import Cameras
 from img2world.core.child_process import run_child
@@ -14,46 +15,48 @@ from img2world.core.frames import Frames
 from img2world.core.pictures import save_pictures
 from img2world.core.progress import Progress, silent
 from img2world.core.views import Views
-from img2world.poses.colmap import Found, views_of
-from img2world.poses.estimate import among
-from img2world.poses.grade import judged
-from img2world.poses.triangulation import Rig, triangulate
-from img2world.tracking.features import MOST_IN_VIDEO, feature_tracks, video_pairs
-from img2world.tracking.flow import Greys, flow_tracks, prepare
-from img2world.tracking.object_masks import object_masks, to_look_at
-from img2world.tracking.tracks import Tracks, join
+from img2world.poses.camera_parameters import CameraParameters
+from img2world.poses.estimate import HELD_OUT_FRACTION
+from img2world.poses.grade import grade_views
+from img2world.poses.sparse_model import SparseModel, views_from_model
+from img2world.poses.triangulation import triangulate
+from img2world.tracking.features import MAX_VIDEO_FEATURES, select_video_pairs, track_by_features
+from img2world.tracking.flow import GrayFrames, prepare_gray_frames, track_by_flow
+from img2world.tracking.object_masks import combine_masks, object_masks
+from img2world.tracking.tracks import Tracks, concatenate_tracks
 
-Mapper = Literal["incremental", "global", "adjust"]
-
-HELD_OUT = 0.25
-"""Share of the tracks by which the cameras are judged."""
+Mapper = Literal["incremental", "global"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class FlowColmapPoses:
-    """Structure from motion on points that optical flow follows from frame to frame, for videos only."""
+    """Structure from motion on points that optical flow follows from frame to frame; for videos only."""
 
-    mapper: Literal["incremental", "global"] = "incremental"
-    """COLMAP's way to build: frame by frame, or all at once, which places more frames and more wrong ones."""
+    mapper: Mapper = "incremental"
+    """COLMAP's mapper: incremental, or global, which places more frames, and more of them wrongly."""
     focal: float = 0.0
-    """Focal length in pixels, where it is known."""
+    """Focal length in pixels; 0 where it is unknown."""
     min_views: int = 3
-    """Fewer placed frames are refused."""
+    """Fewer placed frames are an error."""
     time_limit: float = 1200.0
     """Seconds after which COLMAP is stopped."""
 
     def estimate(
         self, frames: Frames, trajectory: Cameras | None, *, seed: int = 0, progress: Progress = silent
     ) -> Views:
-        """The placed frames in a world as `ColmapPoses` makes it. Raises PoseError when too few are placed."""
+        """Return the placed frames in a world as that of `ColmapPoses`; the trajectory is not used.
+
+        Raises PoseError for photos, and when fewer than `min_views` frames are placed.
+        """
         if not frames.ordered or len(frames) < self.min_views:
             raise PoseError(
                 f"{len(frames)} {'frames' if frames.ordered else 'photos'} cannot be followed by optical flow",
                 hint="use the colmap pose backend for photos; a video needs at least 3 frames",
             )
-        greys = prepare(frames.rgb, object_masks(frames), frames.mask)
-        fitted, held_out = divided_tracks(frames, greys, seed=seed)
-        found = map_by_flow(
+        masks = object_masks(frames)
+        gray_frames = prepare_gray_frames(frames.rgb, masks, frames.mask)
+        fitted, held_out = track_video(frames, gray_frames, masks, seed=seed)
+        model = map_tracks(
             frames,
             fitted,
             mapper=self.mapper,
@@ -62,29 +65,35 @@ class FlowColmapPoses:
             time_limit=self.time_limit,
             progress=progress,
         )
-        if len(found.placed) < self.min_views:
+        placed, total = model.placed, len(frames)
+        if len(placed) < self.min_views:
             raise PoseError(
-                f"COLMAP placed {len(found.placed)} of {len(frames)} frames by their flow, needs {self.min_views}",
+                f"COLMAP placed {len(placed)} of {total} frames by optical flow, needs at least {self.min_views}",
                 hint="the frames need texture and a camera that moves sideways",
             )
-        views = views_of(frames, found, solver=f"flow-colmap ({self.mapper})")
-        judged_by = among(held_out, found.placed, len(frames))
-        return judged(views, judged_by, total=len(frames), placed=found.placed)
+        views = views_from_model(frames, model, solver=f"flow-colmap ({self.mapper})")
+        return grade_views(views, held_out.in_frames(placed, total), total=total, placed=placed)
 
 
-def divided_tracks(frames: Frames, greys: Greys, *, seed: int) -> tuple[Tracks, Tracks]:
-    """Tracks for COLMAP, and tracks to judge it by.
+def track_video(
+    frames: Frames, gray_frames: GrayFrames, masks: Bool[np.ndarray, "V H W"] | None, *, seed: int
+) -> tuple[Tracks, Tracks]:
+    """Return tracks for COLMAP, and held-out tracks to validate its cameras with.
 
-    Flow joins neighbours and SIFT frames that are farther apart, so that small errors do not add up on the way.
-    Only flow judges: where SIFT has a point, COLMAP would find it too.
+    Flow links neighbouring frames, and SIFT frames that are farther apart, which limits drift. Only flow tracks are
+    held out: COLMAP would use any SIFT feature.
     """
-    fitted, held_out = flow_tracks(greys, closed=False).split(HELD_OUT, np.random.default_rng(seed))
-    where = to_look_at(object_masks(frames), frames.mask)
-    blobs = feature_tracks(frames.rgb, where, video_pairs(len(frames)), most=MOST_IN_VIDEO)
-    return join([fitted, blobs]), held_out
+    fitted, held_out = track_by_flow(gray_frames, closed=False).split(HELD_OUT_FRACTION, np.random.default_rng(seed))
+    features = track_by_features(
+        frames.rgb,
+        combine_masks(masks, frames.mask),
+        select_video_pairs(len(frames)),
+        max_features=MAX_VIDEO_FEATURES,
+    )
+    return concatenate_tracks([fitted, features]), held_out
 
 
-def map_by_flow(
+def map_tracks(
     frames: Frames,
     tracks: Tracks,
     *,
@@ -92,40 +101,53 @@ def map_by_flow(
     focal: float | None,
     seed: int,
     time_limit: float,
-    told: Rig | None = None,
     progress: Progress = silent,
-) -> Found:
-    """COLMAP's answer for tracks, in its own world; `adjust` keeps near the told cameras, and in their world."""
+) -> SparseModel:
+    """Return COLMAP's model from tracks, in its own world; `focal` is in pixels, None where it is unknown.
+
+    Raises PoseError when there is none.
+    """
+    height, width = frames.rgb.shape[1:3]
+    options = {"mapper": mapper, "seed": seed, "focal": focal, "principal_point": [width / 2, height / 2]}
+    return _run_colmap(frames, tracks, None, options, time_limit, progress)
+
+
+def adjust_bundle(
+    frames: Frames,
+    tracks: Tracks,
+    prior: CameraParameters,
+    *,
+    seed: int,
+    time_limit: float,
+    progress: Progress = silent,
+) -> SparseModel:
+    """Return the model after bundle adjustment that starts from prior cameras and stays near them, in their world.
+
+    All cameras get the intrinsics of the first. Raises PoseError when the adjusted lens is not plausible.
+    """
+    focal, principal_point = float(prior.focal[0, 0]), prior.principal_point[0].tolist()
+    options = {"mapper": "adjust", "seed": seed, "focal": focal, "principal_point": principal_point}
+    return _run_colmap(frames, tracks, prior, options, time_limit, progress)
+
+
+def _run_colmap(
+    frames: Frames, tracks: Tracks, prior: CameraParameters | None, options: dict, time_limit: float, progress: Progress
+) -> SparseModel:
+    """Run COLMAP on tracks in a child process."""
     height, width = frames.rgb.shape[1:3]
     with tempfile.TemporaryDirectory(prefix="img2world-") as name:
         folder = Path(name)
-        # COLMAP takes the colours of points from the pictures.
+        # COLMAP takes the colours of the points from the images.
         save_pictures(frames.rgb, folder / "images")
         np.savez(folder / "tracks.npz", **vars(tracks))
-        if told is not None:
-            np.savez(folder / "told.npz", cam_from_world=told.cam_from_world, points=triangulate(tracks, told))
-        options = {
-            "folder": name,
-            "num_frames": len(frames),
-            "seed": seed,
-            "width": width,
-            "height": height,
-            "focal": focal if told is None else float(told.focal[0, 0]),
-            "middle": [width / 2, height / 2] if told is None else told.middle[0].tolist(),
-            "mapper": mapper,
-        }
+        if prior is not None:
+            points = triangulate(tracks, prior)
+            np.savez(folder / "prior.npz", cam_from_world=prior.cam_from_world, points=points)
         run_child(
-            "img2world.poses.flow_colmap_process", options, time_limit=time_limit, error=PoseError, progress=progress
+            "img2world.poses.flow_colmap_process",
+            {**options, "folder": name, "num_frames": len(frames), "width": width, "height": height},
+            time_limit=time_limit,
+            error=PoseError,
+            progress=progress,
         )
-        with np.load(folder / "found.npz") as arrays:
-            return Found(**dict(arrays))
-
-
-def rig_of_found(found: Found) -> Rig:
-    """The placed cameras in COLMAP's world."""
-    count = len(found.placed)
-    return Rig(
-        cam_from_world=found.cam_from_world,
-        focal=np.tile(found.intrinsics[[0, 1], [0, 1]], (count, 1)),
-        middle=np.tile(found.intrinsics[:2, 2], (count, 1)),
-    )
+        return SparseModel.load(folder / "model.npz")

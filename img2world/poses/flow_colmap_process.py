@@ -1,113 +1,104 @@
-"""COLMAP on tracks in a child: `python -m img2world.poses.flow_colmap_process`, started by `poses.flow_colmap`."""
+"""COLMAP on given tracks, in a child process: `python -m img2world.poses.flow_colmap_process`, run by `flow_colmap`."""
 
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Float64, Int64
 
 from img2world.core.child_process import answer
 from img2world.core.errors import PoseError
 from img2world.core.progress import Progress
-from img2world.poses.colmap_process import USUAL_FOCAL, describe, is_possible, lens, rank
+from img2world.poses.reconstruction import INITIAL_FOCAL, configure_colmap, is_plausible, rank, sparse_model
 from img2world.tracking.tracks import Tracks
 
 if TYPE_CHECKING:
-    from pycolmap import IncrementalPipelineOptions, Reconstruction
+    from pycolmap import BundleAdjustmentOptions, IncrementalPipelineOptions, Reconstruction
 
-LEAST_MATCHES = 15
-"""Tracks that two frames must share to be a pair."""
+MIN_MATCHES = 15
+"""Tracks that two frames must share to be matched."""
 
-PRIOR_TRUST = 0.03
-"""World units: how far a camera may be from where it was told or found, in one standard deviation."""
+PRIOR_POSITION_STD = 0.03
+"""World units: standard deviation of a camera's position from its prior position."""
 
-ITERATIONS = 60
-"""Of bundle adjustment."""
+MAX_ITERATIONS = 60
+"""Iterations of bundle adjustment."""
 
 
-def map_tracks(options: dict, progress: Progress) -> None:
-    """Write found.npz, as `colmap_process.find_cameras` does, for the tracks in tracks.npz.
+def reconstruct_from_tracks(options: dict, progress: Progress) -> None:
+    """Write model.npz, a `SparseModel`: the best model from the tracks in tracks.npz and the images in images/.
 
-    Options: folder, num_frames, seed, width, height, focal (pixels, or None when it is not known), middle (of the
-    picture), mapper (incremental, global, or adjust, which starts from the cameras in told.npz and keeps them near).
+    Options: folder, num_frames, seed, width, height, focal (pixels, or None where it is unknown), principal_point
+    (pixels), mapper (incremental, global, or adjust: bundle adjustment that starts from the cameras in prior.npz).
     """
-    import pycolmap
-
-    pycolmap.logging.minloglevel = pycolmap.logging.Level.ERROR.value
-    pycolmap.set_random_seed(options["seed"])
+    configure_colmap(options["seed"])
     folder = Path(options["folder"])
     with np.load(folder / "tracks.npz") as arrays:
         tracks = Tracks(**dict(arrays))
-    make = _adjusted if options["mapper"] == "adjust" else _mapped
-    models = make(folder, tracks, options)
-    possible = [model for model in models if is_possible(model)]
-    if not possible:
+    solve = _adjust_bundle if options["mapper"] == "adjust" else _map_tracks
+    models = [model for model in solve(folder, tracks, options) if is_plausible(model)]
+    if not models:
         raise PoseError(
-            f"COLMAP ({options['mapper']}) placed none of {options['num_frames']} frames by their flow",
+            f"COLMAP ({options['mapper']}) placed none of {options['num_frames']} frames by optical flow",
             hint="the frames need texture and a camera that moves sideways",
         )
-    model = max(possible, key=rank)
-    camera = model.cameras[min(model.cameras)]
-    arrays: dict = describe(model) | lens(camera, camera)
-    np.savez(folder / "found.npz", **arrays)
+    sparse_model(max(models, key=rank), options["width"], options["height"]).save(folder / "model.npz")
     progress(options["num_frames"], options["num_frames"])
 
 
-def _mapped(folder: Path, tracks: Tracks, options: dict) -> "list[Reconstruction]":
-    """The models that a mapper finds."""
+def _map_tracks(folder: Path, tracks: Tracks, options: dict) -> "list[Reconstruction]":
+    """Return the models that the incremental or global mapper finds."""
     import pycolmap
 
     _write_database(folder, tracks, options)
-    output = folder / options["mapper"]
+    database, images, output = folder / "database.db", folder / "images", folder / "models"
     output.mkdir()
     if options["mapper"] == "incremental":
-        found = pycolmap.incremental_mapping(
-            folder / "database.db", folder / "images", output, _settings(options["seed"])
-        )
+        found = pycolmap.incremental_mapping(database, images, output, _mapper_options(options["seed"]))
     else:
         settings = pycolmap.GlobalPipelineOptions()
         settings.num_threads = 1
         settings.random_seed = options["seed"]
-        found = pycolmap.global_mapping(folder / "database.db", folder / "images", output, settings)
+        found = pycolmap.global_mapping(database, images, output, settings)
     return [found[key] for key in sorted(found)]
 
 
-def _settings(seed: int) -> "IncrementalPipelineOptions":
-    """COLMAP's settings, more lenient than for photos: small frames have few points, and the tracks are checked."""
+def _mapper_options(seed: int) -> "IncrementalPipelineOptions":
+    """Return more lenient options than for photos: small frames have few points, but the tracks are checked."""
     import pycolmap
 
-    settings = pycolmap.IncrementalPipelineOptions()
-    settings.num_threads = 1
-    settings.min_model_size = 3
-    settings.min_num_matches = 10
-    settings.random_seed = settings.mapper.random_seed = settings.triangulation.random_seed = seed
-    settings.mapper.init_min_num_inliers = 40
-    settings.mapper.abs_pose_min_num_inliers = 15
-    settings.mapper.init_min_tri_angle = 8
-    settings.mapper.init_max_reg_trials = 3
-    return settings
+    options = pycolmap.IncrementalPipelineOptions()
+    options.num_threads = 1
+    options.min_model_size = 3
+    options.min_num_matches = 10
+    options.random_seed = options.mapper.random_seed = options.triangulation.random_seed = seed
+    options.mapper.init_min_num_inliers = 40
+    options.mapper.abs_pose_min_num_inliers = 15
+    options.mapper.init_min_tri_angle = 8
+    options.mapper.init_max_reg_trials = 3
+    return options
 
 
 def _write_database(folder: Path, tracks: Tracks, options: dict) -> None:
-    """Tracks as keypoints, and as matches of all pairs of frames that share enough of them."""
+    """Write tracks as keypoints, and as matches of all pairs of frames that share enough of them."""
     import pycolmap
 
     reader = pycolmap.ImageReaderOptions()
     reader.camera_model = "SIMPLE_PINHOLE"
-    reader.default_focal_length_factor = USUAL_FOCAL
+    reader.default_focal_length_factor = INITIAL_FOCAL
     if options["focal"]:
-        reader.camera_params = f"{options['focal']},{options['middle'][0]},{options['middle'][1]}"
+        reader.camera_params = f"{options['focal']},{options['principal_point'][0]},{options['principal_point'][1]}"
     path = folder / "database.db"
     pycolmap.Database.open(path).close()
     pycolmap.import_images(path, folder / "images", camera_mode=pycolmap.CameraMode.SINGLE, options=reader)
     database = pycolmap.Database.open(path)
     images = {int(Path(image.name).stem): image.image_id for image in database.read_all_images()}
-    number = _numbers_in_frames(tracks)
     for frame, image in images.items():
-        database.write_keypoints(image, tracks.place[tracks.frame == frame].astype(np.float32))
+        database.write_keypoints(image, tracks.xy[tracks.frame_ids == frame].astype(np.float32))
     pairs = []
-    for (i, j), matches in sorted(_matches(tracks, number).items()):
-        if len(matches) >= LEAST_MATCHES:
+    for (i, j), matches in sorted(pairwise_matches(tracks).items()):
+        if len(matches) >= MIN_MATCHES:
             database.write_matches(images[i], images[j], np.array(matches, np.uint32))
             pairs.append(f"{i:04d}.png {j:04d}.png\n")
     database.close()
@@ -117,85 +108,96 @@ def _write_database(folder: Path, tracks: Tracks, options: dict) -> None:
     pycolmap.verify_matches(path, folder / "pairs.txt", options=verification)
 
 
-def _numbers_in_frames(tracks: Tracks) -> np.ndarray:
-    """For each observation its number [O] among those of its frame."""
-    number = np.empty(len(tracks.frame), np.int64)
-    for frame in np.unique(tracks.frame):
-        here = tracks.frame == frame
-        number[here] = np.arange(here.sum())
-    return number
+def keypoint_indices(tracks: Tracks) -> Int64[np.ndarray, "O"]:
+    """Return for each observation its index among those of its frame."""
+    indices = np.empty(len(tracks.frame_ids), np.int64)
+    for frame in np.unique(tracks.frame_ids):
+        here = tracks.frame_ids == frame
+        indices[here] = np.arange(here.sum())
+    return indices
 
 
-def _matches(tracks: Tracks, number: np.ndarray) -> dict[tuple[int, int], list[tuple[int, int]]]:
-    """For each pair of frames the keypoints that are one point."""
+def pairwise_matches(tracks: Tracks) -> dict[tuple[int, int], list[tuple[int, int]]]:
+    """Return for each pair of frames the keypoint indices of the tracks that both see."""
+    indices = keypoint_indices(tracks)
     matches: dict[tuple[int, int], list[tuple[int, int]]] = {}
     for start, length in zip(tracks.starts, tracks.lengths, strict=True):
-        seen = sorted(
-            zip(tracks.frame[start : start + length].tolist(), number[start : start + length].tolist(), strict=True)
-        )
+        rows = slice(start, start + length)
+        seen = sorted(zip(tracks.frame_ids[rows].tolist(), indices[rows].tolist(), strict=True))
         for (i, a), (j, b) in combinations(seen, 2):
             matches.setdefault((i, j), []).append((a, b))
     return matches
 
 
-def _adjusted(folder: Path, tracks: Tracks, options: dict) -> "list[Reconstruction]":
-    """Bundle adjustment from told cameras, whose places are known to `PRIOR_TRUST`."""
+def _adjust_bundle(folder: Path, tracks: Tracks, options: dict) -> "list[Reconstruction]":
+    """Return the model after bundle adjustment from prior cameras, with a Gaussian prior on their positions."""
     import pycolmap
 
-    with np.load(folder / "told.npz") as told:
-        cam_from_world, points = told["cam_from_world"], told["points"]
-    model = _told_model(tracks, cam_from_world, points, options)
-    settings = pycolmap.BundleAdjustmentOptions()
-    settings.refine_principal_point = settings.refine_extra_params = False
-    settings.min_track_length = 2
-    settings.print_summary = False
-    settings.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
-    settings.ceres.loss_function_scale = 1.0
-    settings.ceres.use_gpu = False
-    settings.ceres.solver_options.num_threads = 1
-    settings.ceres.solver_options.max_num_iterations = ITERATIONS
+    with np.load(folder / "prior.npz") as prior:
+        cam_from_world, points = prior["cam_from_world"], prior["points"]
+    model = build_model(tracks, cam_from_world, points, options)
     config = pycolmap.BundleAdjustmentConfig()
-    priors = []
+    pose_priors = []
     for i, pose in enumerate(cam_from_world):
         config.add_image(i + 1)
-        prior = pycolmap.PosePrior()
-        prior.position = -pose[:, :3].T @ pose[:, 3]
-        prior.position_covariance = np.eye(3) * PRIOR_TRUST**2
-        prior.coordinate_system = pycolmap.PosePriorCoordinateSystem.CARTESIAN
-        prior.corr_data_id = model.image(i + 1).data_id
-        priors.append(prior)
+        pose_prior = pycolmap.PosePrior()
+        pose_prior.position = -pose[:, :3].T @ pose[:, 3]
+        pose_prior.position_covariance = np.eye(3) * PRIOR_POSITION_STD**2
+        pose_prior.coordinate_system = pycolmap.PosePriorCoordinateSystem.CARTESIAN
+        pose_prior.corr_data_id = model.image(i + 1).data_id
+        pose_priors.append(pose_prior)
     adjuster = pycolmap.create_pose_prior_bundle_adjuster(
-        settings, pycolmap.PosePriorBundleAdjustmentOptions(), config, priors, model
+        _adjustment_options(), pycolmap.PosePriorBundleAdjustmentOptions(), config, pose_priors, model
     )
     adjuster.solve()
     model.update_point_3d_errors()
     return [model]
 
 
-def _told_model(tracks: Tracks, cam_from_world: np.ndarray, points: np.ndarray, options: dict) -> "Reconstruction":
-    """The told cameras and the tracks' points as COLMAP holds them."""
+def _adjustment_options() -> "BundleAdjustmentOptions":
+    """Return options for robust, single-threaded bundle adjustment of poses, points and focal length."""
+    import pycolmap
+
+    options = pycolmap.BundleAdjustmentOptions()
+    options.refine_principal_point = options.refine_extra_params = False
+    options.min_track_length = 2
+    options.print_summary = False
+    options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
+    options.ceres.loss_function_scale = 1.0
+    options.ceres.use_gpu = False
+    options.ceres.solver_options.num_threads = 1
+    options.ceres.solver_options.max_num_iterations = MAX_ITERATIONS
+    return options
+
+
+def build_model(
+    tracks: Tracks,
+    cam_from_world: Float64[np.ndarray, "V 3 4"],
+    points: Float64[np.ndarray, "T 3"],
+    options: dict,
+) -> "Reconstruction":
+    """Return cameras, tracks and their points as a reconstruction of pycolmap."""
     import pycolmap
 
     model = pycolmap.Reconstruction()
-    parameters = [options["focal"], *options["middle"]]
+    parameters = [options["focal"], *options["principal_point"]]
     model.add_camera_with_trivial_rig(
         pycolmap.Camera(
             model="SIMPLE_PINHOLE", width=options["width"], height=options["height"], params=parameters, camera_id=1
         )
     )
     for i, pose in enumerate(cam_from_world):
-        image = pycolmap.Image(
-            name=f"{i:04d}.png", camera_id=1, image_id=i + 1, keypoints=tracks.place[tracks.frame == i]
-        )
+        keypoints = tracks.xy[tracks.frame_ids == i]
+        image = pycolmap.Image(name=f"{i:04d}.png", camera_id=1, image_id=i + 1, keypoints=keypoints)
         model.add_image_with_trivial_frame(image, pycolmap.Rigid3d(pycolmap.Rotation3d(pose[:, :3]), pose[:, 3]))
-    number = _numbers_in_frames(tracks)
+    indices = keypoint_indices(tracks)
     for start, length, point in zip(tracks.starts, tracks.lengths, points, strict=True):
         elements = [
-            pycolmap.TrackElement(int(tracks.frame[i]) + 1, int(number[i])) for i in range(start, start + length)
+            pycolmap.TrackElement(int(tracks.frame_ids[i]) + 1, int(indices[i])) for i in range(start, start + length)
         ]
         model.add_point3D(point, pycolmap.Track(elements))
     return model
 
 
 if __name__ == "__main__":
-    answer(map_tracks)
+    answer(reconstruct_from_tracks)

@@ -1,4 +1,4 @@
-"""The grade of cameras, by tracks that no solver has seen."""
+"""Grades of estimated cameras, by validation tracks: tracks that their solver did not use."""
 
 from dataclasses import dataclass, field, replace
 
@@ -7,132 +7,183 @@ from jaxtyping import Int64
 
 from img2world.core.pose_report import Grade, PoseReport
 from img2world.core.views import Views
-from img2world.poses.estimate import Answer
-from img2world.poses.rigidity import LEAST_MOVING, moving_frames, moving_tracks
-from img2world.poses.triangulation import errors, rig_of, widest_angles
+from img2world.poses.camera_parameters import CameraParameters
+from img2world.poses.estimate import PoseEstimate
+from img2world.poses.rigidity import MIN_MOVING_FRACTION, find_moving_frames, find_moving_tracks
+from img2world.poses.triangulation import parallax_angles, reprojection_errors
 from img2world.tracking.tracks import Tracks
 
 INLIER_PIXELS = 2.0
-"""At 256 pixels of width."""
+"""Pixels of frames 256 pixels wide within which an observation fits."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bar:
+class Thresholds:
     """What cameras must reach for a grade."""
 
     grade: Grade
-    placed: float
-    """Least share of the frames. With nine in ten, 81 % of the pairs are known; A and B promise 80."""
-    pixels: float
-    """Most median error."""
-    inliers: float
-    parallax_deg: float
-    opposite: float
-    """Least margin over the opposite direction, where there is one."""
-    tracks: int
-    sure: bool = True
-    """Whether an answer that is in doubt stays below."""
+    min_placed: float
+    """Fraction of the frames. With nine in ten, 81 % of the pairs are known; A and B promise 80."""
+    max_error_px: float
+    """Median reprojection error."""
+    min_inliers: float
+    """Fraction of the observations."""
+    min_parallax_deg: float
+    min_reverse_margin: float
+    """Relative increase of the cost in the opposite direction, where that was tried."""
+    min_tracks: int
+    allows_caveat: bool = False
+    """Whether an estimate with a caveat can get the grade."""
 
 
-BARS = (
-    Bar(grade="A", placed=0.95, pixels=1.3, inliers=0.7, parallax_deg=6.0, opposite=0.5, tracks=100),
-    Bar(grade="B", placed=0.9, pixels=2.2, inliers=0.4, parallax_deg=3.0, opposite=0.15, tracks=50),
-    Bar(grade="C", placed=0.5, pixels=4.0, inliers=0.15, parallax_deg=1.5, opposite=-0.2, tracks=20, sure=False),
+THRESHOLDS = (
+    Thresholds(
+        grade="A",
+        min_placed=0.95,
+        max_error_px=1.3,
+        min_inliers=0.7,
+        min_parallax_deg=6.0,
+        min_reverse_margin=0.5,
+        min_tracks=100,
+    ),
+    Thresholds(
+        grade="B",
+        min_placed=0.9,
+        max_error_px=2.2,
+        min_inliers=0.4,
+        min_parallax_deg=3.0,
+        min_reverse_margin=0.15,
+        min_tracks=50,
+    ),
+    Thresholds(
+        grade="C",
+        min_placed=0.5,
+        max_error_px=4.0,
+        min_inliers=0.15,
+        min_parallax_deg=1.5,
+        min_reverse_margin=-0.2,
+        min_tracks=20,
+        allows_caveat=True,
+    ),
 )
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Figures:
-    """What is measured."""
+class Measurements:
+    """The measured quality of an estimate; the fields correspond to `Thresholds`."""
 
     placed: float
-    pixels: float
+    error_px: float
     inliers: float
     parallax_deg: float
-    tracks: int
+    num_tracks: int
     at_limit: bool
-    doubt: str = ""
+    caveat: str = ""
     margins: dict[str, float] = field(default_factory=dict)
 
 
-def report_on(answer: Answer, held_out: Tracks, *, total: int, width: int) -> PoseReport:
-    """What is known of an answer. The tracks are numbered as its placed frames are."""
-    scale = min(1.0, 256 / width)
-    found = errors(held_out, answer.rig) * scale
-    figures = _Figures(
-        placed=len(answer.placed) / total,
-        pixels=float(np.median(found)) if len(found) else 99.0,
-        inliers=float((found < INLIER_PIXELS).mean()) if len(found) else 0.0,
-        parallax_deg=float(np.degrees(np.median(widest_angles(held_out, answer.rig)))) if len(held_out) else 0.0,
-        tracks=len(held_out),
-        at_limit=answer.at_limit,
-        doubt=answer.doubt,
-        margins=answer.margins,
+def grade_views(
+    views: Views, validation: Tracks, *, total: int, placed: Int64[np.ndarray, "K"], caveat: str = ""
+) -> Views:
+    """Return the views with a report on their cameras.
+
+    `placed` are the indices of the views among the `total` frames; the tracks' frame ids are those of the views.
+    """
+    cameras = CameraParameters.from_cameras(views.cameras)
+    estimate = PoseEstimate(solver=views.solver, cameras=cameras, placed=placed, caveat=caveat)
+    return attach_report(views, estimate, validation, total=total)
+
+
+def attach_report(views: Views, estimate: PoseEstimate, validation: Tracks, *, total: int) -> Views:
+    """Return the views with a report on the estimate that their cameras come from."""
+    return replace(views, report=make_report(estimate, validation, total=total, width=views.cameras.width))
+
+
+def make_report(estimate: PoseEstimate, validation: Tracks, *, total: int, width: int) -> PoseReport:
+    """Measure and grade an estimate for frames of this width in pixels. Frame ids of the tracks index its cameras."""
+    measured = _measure(estimate, validation, total=total, width=width)
+    grade, reasons = assign_grade(measured)
+    moving = find_moving_tracks(validation, estimate.cameras, width)
+    moving_fraction = float(moving.mean()) if len(moving) else 0.0
+    moving_frames = (
+        find_moving_frames(validation, moving, len(estimate.placed)) if moving_fraction >= MIN_MOVING_FRACTION else ()
     )
-    grade, reasons = graded(figures)
-    moving = moving_tracks(held_out, answer.rig, width)
-    share = float(moving.mean()) if len(moving) else 0.0
-    # The report counts frames as they came.
-    where = moving_frames(held_out, moving, len(answer.placed)) if share >= LEAST_MOVING else ()
     return PoseReport(
-        solver=answer.solver,
+        solver=estimate.solver,
         grade=grade,
         reasons=reasons,
-        frames=tuple(answer.placed.tolist()),
+        frames=tuple(estimate.placed.tolist()),
         total=total,
-        tracks=figures.tracks,
-        heldout_px=figures.pixels,
-        inlier_share=figures.inliers,
-        parallax_deg=figures.parallax_deg,
-        focal_at_limit=answer.at_limit,
-        margins=answer.margins,
-        moving_share=share,
-        moving_frames=tuple(answer.placed[list(where)].tolist()),
+        tracks=measured.num_tracks,
+        heldout_px=measured.error_px,
+        inlier_share=measured.inliers,
+        parallax_deg=measured.parallax_deg,
+        focal_at_limit=estimate.at_limit,
+        margins=estimate.margins,
+        moving_share=moving_fraction,
+        # The report counts frames as they came, with those that were not placed.
+        moving_frames=tuple(estimate.placed[list(moving_frames)].tolist()),
     )
 
 
-def graded(figures: _Figures) -> tuple[Grade, tuple[str, ...]]:
-    """The best grade whose bar is reached, and what kept it from the next better one."""
+def _measure(estimate: PoseEstimate, validation: Tracks, *, total: int, width: int) -> Measurements:
+    """Measure how well an estimate agrees with validation tracks; the worst values where there are none."""
+    errors = reprojection_errors(validation, estimate.cameras) * min(1.0, 256 / width)
+    angles = parallax_angles(validation, estimate.cameras)
+    return Measurements(
+        placed=len(estimate.placed) / total,
+        error_px=float(np.median(errors)) if len(errors) else 99.0,
+        inliers=float((errors < INLIER_PIXELS).mean()) if len(errors) else 0.0,
+        parallax_deg=float(np.degrees(np.median(angles))) if len(angles) else 0.0,
+        num_tracks=len(validation),
+        at_limit=estimate.at_limit,
+        caveat=estimate.caveat,
+        margins=estimate.margins,
+    )
+
+
+def assign_grade(measured: Measurements) -> tuple[Grade, tuple[str, ...]]:
+    """Return the best grade whose thresholds are met, and why the next better one is not."""
     reasons: tuple[str, ...] = ()
-    for bar in BARS:
-        short = tuple(_shortfalls(figures, bar))
-        if not short:
-            return bar.grade, reasons
-        reasons = short
+    for needed in THRESHOLDS:
+        shortfalls = tuple(_shortfalls(measured, needed))
+        if not shortfalls:
+            return needed.grade, reasons
+        reasons = shortfalls
     return "D", reasons
 
 
-def _shortfalls(figures: _Figures, bar: Bar) -> list[str]:
-    """In what the figures miss a bar."""
-    opposite = figures.margins.get("opposite direction", 9.0)
+def _shortfalls(measured: Measurements, needed: Thresholds) -> list[str]:
+    """Return a line for each threshold that is not met."""
+    grade = needed.grade
+    reverse_margin = measured.margins.get("opposite direction", float("inf"))
     checks = [
-        (bool(figures.doubt) and bar.sure, figures.doubt),
+        (bool(measured.caveat) and not needed.allows_caveat, measured.caveat),
         (
-            figures.placed < bar.placed,
-            f"{figures.placed:.0%} of the frames are placed, {bar.grade} needs {bar.placed:.0%}",
-        ),
-        (figures.tracks < bar.tracks, f"{figures.tracks} points to judge by, {bar.grade} needs {bar.tracks}"),
-        (figures.pixels > bar.pixels, f"points are {figures.pixels:.1f} px off, {bar.grade} needs {bar.pixels} px"),
-        (
-            figures.inliers < bar.inliers,
-            f"{figures.inliers:.0%} of the points fit, {bar.grade} needs {bar.inliers:.0%}",
+            measured.placed < needed.min_placed,
+            f"{measured.placed:.0%} of the frames are placed, {grade} needs {needed.min_placed:.0%}",
         ),
         (
-            figures.parallax_deg < bar.parallax_deg,
-            f"the view of a point turns by {figures.parallax_deg:.1f} degrees, {bar.grade} needs {bar.parallax_deg:g}",
+            measured.num_tracks < needed.min_tracks,
+            f"{measured.num_tracks} validation points, {grade} needs {needed.min_tracks}",
         ),
-        (opposite < bar.opposite, f"the opposite direction fits only {opposite:.0%} worse"),
-        (figures.at_limit, "the focal length or another number ran to the end of what is possible"),
+        (
+            measured.error_px > needed.max_error_px,
+            f"the median reprojection error is {measured.error_px:.1f} px, {grade} needs {needed.max_error_px} px",
+        ),
+        (
+            measured.inliers < needed.min_inliers,
+            f"{measured.inliers:.0%} of the validation points fit, {grade} needs {needed.min_inliers:.0%}",
+        ),
+        (
+            measured.parallax_deg < needed.min_parallax_deg,
+            f"the median parallax is {measured.parallax_deg:.1f} degrees, {grade} needs {needed.min_parallax_deg:g}",
+        ),
+        (
+            reverse_margin < needed.min_reverse_margin,
+            f"the opposite direction fits only {reverse_margin:.0%} worse, "
+            f"{grade} needs {needed.min_reverse_margin:.0%}",
+        ),
+        (measured.at_limit, "the focal length or another parameter reached its limit"),
     ]
     return [reason for failed, reason in checks if failed]
-
-
-def judged(views: Views, held_out: Tracks, *, total: int, placed: Int64[np.ndarray, "K"], doubt: str = "") -> Views:
-    """The views with a report on their cameras; `placed` are their frames. The tracks are numbered as the views are."""
-    answer = Answer(solver=views.solver, rig=rig_of(views.cameras), placed=placed, cost=0.0, doubt=doubt)
-    return with_report(views, answer, held_out, total=total)
-
-
-def with_report(views: Views, answer: Answer, held_out: Tracks, *, total: int) -> Views:
-    """The views with a report on the answer that they come from."""
-    return replace(views, report=report_on(answer, held_out, total=total, width=views.cameras.width))

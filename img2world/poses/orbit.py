@@ -1,4 +1,4 @@
-"""Cameras on a path with few free numbers, for the orbits of video generators."""
+"""Cameras on a path with few free parameters, for the orbits of video generators."""
 
 from dataclasses import dataclass
 
@@ -10,98 +10,102 @@ from img2world.core.errors import PoseError
 from img2world.core.frames import Frames
 from img2world.core.progress import Progress, silent
 from img2world.core.views import Views
-from img2world.poses.circle_search import find_circle
-from img2world.poses.commanded import wanted_cameras
-from img2world.poses.estimate import Answer
-from img2world.poses.grade import with_report
-from img2world.poses.path_model import is_closed, path_from_cameras
-from img2world.poses.prior_path import ToldAnswer, solve_told_path
-from img2world.poses.triangulation import track_errors, triangulate
-from img2world.tracking.flow import Greys, prepare
+from img2world.poses.circle_search import search_circle
+from img2world.poses.commanded import match_prior_path
+from img2world.poses.estimate import PathEstimate, PoseEstimate
+from img2world.poses.grade import attach_report
+from img2world.poses.path_model import is_closed_path, path_from_cameras
+from img2world.poses.prior_path import fit_prior_path
+from img2world.poses.triangulation import mean_track_errors, triangulate
+from img2world.tracking.flow import GrayFrames, prepare_gray_frames
 from img2world.tracking.object_masks import object_masks
-from img2world.tracking.tracks import Tracks, join
+from img2world.tracking.tracks import Tracks, concatenate_tracks
 
-POINT_PIXELS = 2.0
-"""At 256 pixels of width: points that fit worse are left out of the result."""
+MAX_POINT_ERROR = 2.0
+"""Pixels of frames 256 pixels wide. Points with a larger mean error are dropped."""
 
-FARTHEST = 20.0
-"""World units. Points farther away are not known well enough to be kept."""
+MAX_POINT_DISTANCE = 20.0
+"""World units from the origin. Points farther away are too uncertain to keep."""
+
+HALF_CONFIDENCE_POINTS = 50.0
+"""Observations in a frame at which its confidence is halved, if all of them fit."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OrbitPoses:
-    """A path that was told, but kept to only about: its height, lens, middle, direction and waves are found.
+    """Refine the requested camera path: its elevation, lens, direction and smooth deviations from it.
 
-    Without a told path, a circle around an object before a plain background is searched for.
+    Without a requested path, search for a circle around an object in front of a plain background.
     """
 
-    waves: int = 2
-    """At most so many waves along the path, by which height, turn and distance stray; more only for a clear gain."""
+    max_harmonics: int = 2
+    """Most Fourier harmonics by which elevation, azimuth and radius may deviate; more only for a clear gain."""
     max_points: int = 5000
-    """Sparse points that are kept."""
+    """Sparse points to keep."""
 
     def estimate(
         self, frames: Frames, trajectory: Cameras | None, *, seed: int = 0, progress: Progress = silent
     ) -> Views:
-        """Views with all frames placed, in the world of the told path, and a report that says how well they fit.
+        """Return all frames with cameras in the world of the trajectory, and a report on how well these fit.
 
-        Raises PoseError when too little can be followed, or no circle is found.
+        Raises PoseError when too few points can be followed, or no circle is found.
         """
         if not frames.ordered or len(frames) < 4:
             raise PoseError(
-                f"{len(frames)} {'frames' if frames.ordered else 'photos'} are no path",
+                f"{len(frames)} {'frames' if frames.ordered else 'photos'} are not a camera path",
                 hint="use the colmap pose backend for photos; a video needs at least 4 frames",
             )
         masks = object_masks(frames)
-        greys = prepare(frames.rgb, masks, frames.mask)
-        solved = self.solve(frames, greys, trajectory, seed=seed)
-        progress(len(frames), len(frames), cost=solved.answer.cost)
-        return views_on_path(frames, masks, solved, self.max_points)
+        gray_frames = prepare_gray_frames(frames.rgb, masks, frames.mask)
+        path = self.find_path(frames, gray_frames, trajectory, seed=seed)
+        progress(len(frames), len(frames), cost=path.cost)
+        return views_on_path(frames, masks, path, self.max_points)
 
-    def solve(self, frames: Frames, greys: Greys, trajectory: Cameras | None, *, seed: int = 0) -> ToldAnswer:
-        """The path and the tracks it was found by."""
+    def find_path(
+        self, frames: Frames, gray_frames: GrayFrames, prior_path: Cameras | None, *, seed: int = 0
+    ) -> PathEstimate:
+        """Fit the prior path, or search for a circle without one. Raises PoseError as `estimate` does."""
         random = np.random.default_rng(seed)
-        if trajectory is None:
-            return find_circle(frames, greys, random, max_waves=self.waves)
-        told = wanted_cameras(frames, trajectory)
-        path = path_from_cameras(told, closed=is_closed(told))
-        return solve_told_path(greys, path, random, max_waves=self.waves)
+        if prior_path is None:
+            return search_circle(frames, gray_frames, random, max_harmonics=self.max_harmonics)
+        cameras = match_prior_path(frames, prior_path)
+        path = path_from_cameras(cameras, closed=is_closed_path(cameras))
+        return fit_prior_path(gray_frames, path, random, max_harmonics=self.max_harmonics)
 
 
 def views_on_path(
-    frames: Frames, masks: Bool[np.ndarray, "V H W"] | None, solved: ToldAnswer, max_points: int = 5000
+    frames: Frames, masks: Bool[np.ndarray, "V H W"] | None, path: PathEstimate, max_points: int
 ) -> Views:
-    """The frames with the cameras that were found, and the points they were found by."""
-    answer, width = solved.answer, frames.rgb.shape[2]
-    tracks = join([solved.fitted, solved.held_out])
-    points, colors = _points(frames, tracks, answer, max_points)
-    rgb, alpha = cut_out(frames, masks)
+    """Return the frames with their estimated cameras, the points of the tracks and a report."""
+    estimate, (height, width) = path.estimate, frames.rgb.shape[1:3]
+    tracks = concatenate_tracks([path.fitted, path.held_out])
+    points, colors = _reliable_points(frames, tracks, estimate, max_points)
+    rgb, alpha = mask_background(frames, masks)
     views = Views(
         rgb=rgb,
         alpha=alpha,
         mask=frames.mask,
-        cameras=answer.rig.cameras(width, frames.rgb.shape[1]),
-        confidence=view_confidence(tracks, answer, width),
+        cameras=estimate.cameras.to_cameras(width, height),
+        confidence=view_confidence(tracks, estimate, width),
         points=points,
         point_colors=colors,
-        solver=answer.solver,
-        depth=None,
+        solver=estimate.solver,
     )
-    return with_report(views, answer, solved.held_out, total=len(frames))
+    return attach_report(views, estimate, path.held_out, total=len(frames))
 
 
-def view_confidence(tracks: Tracks, answer: Answer, width: int) -> Float32[np.ndarray, "V"]:
-    """For each view the share of what is seen in it that fits, less where little is seen."""
-    fits = track_errors(tracks, answer.rig) * min(1.0, 256 / width) < POINT_PIXELS
-    seen = tracks.seen_in(len(answer.rig))
-    good = np.bincount(tracks.frame, weights=fits[tracks.owner], minlength=len(answer.rig))
-    return (good / (seen + 50.0)).astype(np.float32)
+def view_confidence(tracks: Tracks, estimate: PoseEstimate, width: int) -> Float32[np.ndarray, "V"]:
+    """Return n / (m + 50) for each view, of whose m observations n are on tracks that fit."""
+    fits = mean_track_errors(tracks, estimate.cameras) * min(1.0, 256 / width) < MAX_POINT_ERROR
+    count = len(estimate.cameras)
+    fitting = np.bincount(tracks.frame_ids, weights=fits[tracks.track_ids], minlength=count)
+    return (fitting / (tracks.count_per_frame(count) + HALF_CONFIDENCE_POINTS)).astype(np.float32)
 
 
-def cut_out(
+def mask_background(
     frames: Frames, masks: Bool[np.ndarray, "V H W"] | None
 ) -> tuple[UInt8[np.ndarray, "V H W 3"], UInt8[np.ndarray, "V H W"] | None]:
-    """An object on white with its outline as transparency; a scene as it is."""
+    """Return colours and transparency: an object on white with a soft outline, a scene unchanged."""
     import cv2
 
     if masks is None or frames.alpha is not None:
@@ -109,22 +113,22 @@ def cut_out(
     rgb, alpha = [], []
     for picture, mask in zip(frames.rgb, masks, strict=True):
         soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.7)
-        around = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-        rgb.append(np.where(around[..., None], picture, np.uint8(255)))
+        dilated = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        rgb.append(np.where(dilated[..., None], picture, np.uint8(255)))
         alpha.append(np.round(255 * soft).astype(np.uint8))
     return np.stack(rgb), np.stack(alpha)
 
 
-def _points(
-    frames: Frames, tracks: Tracks, answer: Answer, most: int
+def _reliable_points(
+    frames: Frames, tracks: Tracks, estimate: PoseEstimate, max_points: int
 ) -> tuple[Float32[np.ndarray, "P 3"], UInt8[np.ndarray, "P 3"]]:
-    """The points of tracks that fit, with the colours of the frames that see them first."""
-    good = track_errors(tracks, answer.rig) * min(1.0, 256 / frames.rgb.shape[2]) < POINT_PIXELS
-    points = triangulate(tracks, answer.rig)
-    good &= np.linalg.norm(points, axis=1) < FARTHEST
-    chosen = np.flatnonzero(good)[:: max(1, -(-int(good.sum()) // most))]
-    first = tracks.starts[chosen]
-    column, row = np.floor(tracks.place[first]).astype(np.int64).T
+    """Return the points of tracks that fit, with the colours at their first observations."""
     height, width = frames.rgb.shape[1:3]
-    colors = frames.rgb[tracks.frame[first], row.clip(0, height - 1), column.clip(0, width - 1)]
+    good = mean_track_errors(tracks, estimate.cameras) * min(1.0, 256 / width) < MAX_POINT_ERROR
+    points = triangulate(tracks, estimate.cameras)
+    good &= np.linalg.norm(points, axis=1) < MAX_POINT_DISTANCE
+    chosen = np.flatnonzero(good)[:: max(1, -(-int(good.sum()) // max_points))]
+    first = tracks.starts[chosen]
+    column, row = np.floor(tracks.xy[first]).astype(np.int64).T
+    colors = frames.rgb[tracks.frame_ids[first], row.clip(0, height - 1), column.clip(0, width - 1)]
     return points[chosen].astype(np.float32), colors

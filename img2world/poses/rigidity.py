@@ -1,50 +1,53 @@
-"""What moves by itself: points that agree with their neighbours, but not with the cameras.
+"""Independently moving parts: points that agree with their neighbours but not with the cameras.
 
-Between two frames nearly any motion of a part passes for parallax; over many frames it does not, unless the part
-moves along the camera's own way.
+Between two frames nearly any motion of a part can be explained as parallax; over many frames it cannot, unless the
+part moves parallel to the camera.
 """
 
 import numpy as np
 from jaxtyping import Bool
 
-from img2world.poses.triangulation import Rig, track_errors
+from img2world.poses.camera_parameters import CameraParameters
+from img2world.poses.triangulation import mean_track_errors
 from img2world.tracking.tracks import Tracks
 
-TIMES_USUAL = 3.0
-"""Times the median error of tracks, from which one does not fit."""
+MEDIAN_FACTOR = 3.0
+"""A track is an outlier when its error exceeds the median by this factor …"""
 
-LEAST_PIXELS = 2.5
-"""At 256 pixels of width: smaller errors are no motion."""
+MIN_ERROR = 2.5
+"""… and this many pixels in frames 256 pixels wide: smaller errors are no motion."""
 
-NEIGHBOURS = 8
-ALIKE = 0.5
-"""Share of the nearest tracks that must not fit either: a part moves as a whole, what is lost is lost alone."""
+NUM_NEIGHBORS = 8
+MIN_OUTLIER_NEIGHBORS = 0.5
+"""Fraction of the nearest tracks that must be outliers too: a part moves as a whole, while lost points are isolated."""
 
-LEAST_MOVING = 0.08
-"""Share of the tracks from which a video shows something that moves."""
+MIN_MOVING_FRACTION = 0.08
+"""Fraction of the tracks from which something counts as moving."""
 
 
-def moving_tracks(tracks: Tracks, rig: Rig, width: int) -> Bool[np.ndarray, "T"]:
-    """Tracks of parts that move by themselves."""
-    found = track_errors(tracks, rig) * min(1.0, 256 / width)
-    odd = found > max(TIMES_USUAL * float(np.median(found)), LEAST_PIXELS) if len(found) else np.zeros(0, bool)
-    if odd.sum() < NEIGHBOURS:
+def find_moving_tracks(tracks: Tracks, cameras: CameraParameters, width: int) -> Bool[np.ndarray, "T"]:
+    """Return which tracks are on parts that move independently; `width` is that of the frames in pixels."""
+    errors = mean_track_errors(tracks, cameras) * min(1.0, 256 / width)
+    if not len(errors):
+        return np.zeros(0, bool)
+    outliers = errors > max(MEDIAN_FACTOR * float(np.median(errors)), MIN_ERROR)
+    if outliers.sum() < NUM_NEIGHBORS:
         return np.zeros(len(tracks), bool)
     from scipy.spatial import KDTree
 
-    owner = tracks.owner
-    alike = np.zeros(len(tracks.frame))
-    for frame in np.unique(tracks.frame):
-        here = np.flatnonzero(tracks.frame == frame)
-        if len(here) <= NEIGHBOURS:
+    track_ids = tracks.track_ids
+    outlier_neighbors = np.zeros(len(tracks.frame_ids))
+    for frame in np.unique(tracks.frame_ids):
+        here = np.flatnonzero(tracks.frame_ids == frame)
+        if len(here) <= NUM_NEIGHBORS:
             continue
-        nearest = np.asarray(KDTree(tracks.place[here]).query(tracks.place[here], NEIGHBOURS + 1)[1])
+        nearest = np.asarray(KDTree(tracks.xy[here]).query(tracks.xy[here], NUM_NEIGHBORS + 1)[1])
         # The nearest is the point itself.
-        alike[here] = odd[owner[here]][nearest[:, 1:]].mean(1)
-    return odd & (np.add.reduceat(alike, tracks.starts) / tracks.lengths >= ALIKE)
+        outlier_neighbors[here] = outliers[track_ids[here]][nearest[:, 1:]].mean(1)
+    return outliers & (np.add.reduceat(outlier_neighbors, tracks.starts) / tracks.lengths >= MIN_OUTLIER_NEIGHBORS)
 
 
-def moving_frames(tracks: Tracks, moving: Bool[np.ndarray, "T"], num_frames: int) -> tuple[int, ...]:
-    """Frames in which a part of what is followed moves."""
-    part = tracks.select(moving).seen_in(num_frames) / np.maximum(tracks.seen_in(num_frames), 1)
-    return tuple(np.flatnonzero(part >= LEAST_MOVING).tolist())
+def find_moving_frames(tracks: Tracks, moving: Bool[np.ndarray, "T"], num_frames: int) -> tuple[int, ...]:
+    """Return the frames in which at least `MIN_MOVING_FRACTION` of the observations are on moving tracks."""
+    fraction = tracks.select(moving).count_per_frame(num_frames) / np.maximum(tracks.count_per_frame(num_frames), 1)
+    return tuple(np.flatnonzero(fraction >= MIN_MOVING_FRACTION).tolist())

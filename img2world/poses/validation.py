@@ -1,4 +1,4 @@
-"""Cameras of COLMAP judged by points that it did not use: corners of photos, and the flow of videos."""
+"""Validation of COLMAP's cameras by points that it did not use: corners in photos, optical flow in videos."""
 
 from dataclasses import replace
 from itertools import combinations
@@ -6,56 +6,64 @@ from itertools import combinations
 import numpy as np
 from jaxtyping import Int64
 
-from img2world.core.pose_report import PoseReport
 from img2world.core.views import Views
-from img2world.poses.estimate import among
-from img2world.poses.grade import BARS, INLIER_PIXELS, judged
-from img2world.poses.triangulation import errors, rig_of
-from img2world.tracking.features import feature_tracks
-from img2world.tracking.flow import flow_tracks, prepare
-from img2world.tracking.object_masks import to_look_at
+from img2world.poses.camera_parameters import CameraParameters
+from img2world.poses.grade import INLIER_PIXELS, THRESHOLDS, grade_views
+from img2world.poses.triangulation import reprojection_errors
+from img2world.tracking.features import track_by_features
+from img2world.tracking.flow import prepare_gray_frames, track_by_flow
+from img2world.tracking.object_masks import combine_masks
 from img2world.tracking.tracks import Tracks
 
-LEAST_CONFIRMED = 8
-"""Observations that must fit in a photo; with fewer it hangs on to the others by what merely looks alike."""
+MIN_INLIERS = 8
+"""Validation observations that must fit in a view. With fewer, repeated structure may have misplaced it."""
 
-LEAST_VIEWS = 3
+MIN_VIEWS = 3
+"""If fewer views are confirmed, all are kept and the grade tells."""
 
 
-def confirmed(views: Views, own: Tracks, *, ordered: bool, total: int, placed: Int64[np.ndarray, "K"]) -> Views:
-    """The views that other points than the solver's `own` confirm, with a report; `placed` are their frames.
+def validate_views(
+    views: Views, own_tracks: Tracks, *, ordered: bool, total: int, placed: Int64[np.ndarray, "K"]
+) -> Views:
+    """Drop views that no validation tracks confirm, and attach a report to the others.
 
-    Where there are too few other points, the solver's own judge it, and the grade is B at best.
+    `placed` are the indices of the views among the `total` frames; `ordered` is True for a video. Where there are too
+    few validation tracks, the solver's own tracks are used, and the grade is B at best.
     """
-    witnesses = _witnesses(views, ordered)
-    if len(witnesses) < BARS[1].tracks:
-        return _capped(judged(views, own, total=total, placed=placed), len(witnesses))
-    fits = errors(witnesses, rig_of(views.cameras)) * min(1.0, 256 / views.cameras.width) < INLIER_PIXELS
-    sure = np.bincount(witnesses.frame, weights=fits, minlength=len(views)) >= LEAST_CONFIRMED
-    if sure.all() or sure.sum() < LEAST_VIEWS:
-        return judged(views, witnesses, total=total, placed=placed)
-    kept = np.flatnonzero(sure)
-    report = judged(views.select(kept), among(witnesses, kept, len(views)), total=total, placed=placed[sure])
-    lost = ", ".join(str(i) for i in placed[~sure])
-    assert report.report is not None
-    reasons = (*report.report.reasons, f"no other points confirm COLMAP's cameras of frame {lost}")
-    return replace(report, report=replace(report.report, reasons=reasons))
+    validation = _find_validation_tracks(views, ordered)
+    if len(validation) < THRESHOLDS[1].min_tracks:
+        return _cap_grade(grade_views(views, own_tracks, total=total, placed=placed), len(validation))
+    errors = reprojection_errors(validation, CameraParameters.from_cameras(views.cameras))
+    fits = errors * min(1.0, 256 / views.cameras.width) < INLIER_PIXELS
+    confirmed = np.bincount(validation.frame_ids, weights=fits, minlength=len(views)) >= MIN_INLIERS
+    if confirmed.all() or confirmed.sum() < MIN_VIEWS:
+        return grade_views(views, validation, total=total, placed=placed)
+    kept = np.flatnonzero(confirmed)
+    graded = grade_views(
+        views.select(kept), validation.in_frames(kept, len(views)), total=total, placed=placed[confirmed]
+    )
+    dropped = ", ".join(str(i) for i in placed[~confirmed])
+    return _add_reason(graded, f"no validation points confirm COLMAP's cameras of frame {dropped}")
 
 
-def _witnesses(views: Views, ordered: bool) -> Tracks:
-    """Points that were not looked for by the solver."""
+def _find_validation_tracks(views: Views, ordered: bool) -> Tracks:
+    """Return tracks of points that COLMAP's own detector does not look for."""
     masks = None if views.alpha is None else views.alpha > 127
     if ordered:
-        return flow_tracks(prepare(views.rgb, masks, views.mask), closed=False)
-    return feature_tracks(
-        views.rgb, to_look_at(masks, views.mask), list(combinations(range(len(views)), 2)), kind="corners"
-    )
+        return track_by_flow(prepare_gray_frames(views.rgb, masks, views.mask), closed=False)
+    pairs = list(combinations(range(len(views)), 2))
+    return track_by_features(views.rgb, combine_masks(masks, views.mask), pairs, kind="corners")
 
 
-def _capped(views: Views, count: int) -> Views:
-    """Views judged by the points that they come from."""
-    report = views.report
-    assert report is not None
-    reason = f"only {count} points judge the cameras that are not the solver's own"
-    capped: PoseReport = replace(report, grade="B" if report.grade == "A" else report.grade)
-    return replace(views, report=replace(capped, reasons=(*report.reasons, reason)))
+def _cap_grade(views: Views, num_tracks: int) -> Views:
+    """Limit the grade of views that were graded by the solver's own tracks to B."""
+    assert views.report is not None
+    grade = "B" if views.report.grade == "A" else views.report.grade
+    capped = replace(views, report=replace(views.report, grade=grade))
+    return _add_reason(capped, f"only {num_tracks} points other than the solver's own validate the cameras")
+
+
+def _add_reason(views: Views, reason: str) -> Views:
+    """Return the views with one more reason in their report."""
+    assert views.report is not None
+    return replace(views, report=replace(views.report, reasons=(*views.report.reasons, reason)))

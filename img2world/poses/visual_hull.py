@@ -1,85 +1,97 @@
-"""A visual hull from outlines, which tells where to look for a point in the next frame.
+"""A visual hull carved from object masks, which predicts where points move from frame to frame.
 
-Laurentini, "The visual hull concept for silhouette-based image understanding", PAMI 1994.
+Source: Laurentini, "The visual hull concept for silhouette-based image understanding", PAMI 1994.
 """
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64
 
-from img2world.poses.triangulation import Rig
-from img2world.tracking.flow import Greys, Guide
+from img2world.poses.camera_parameters import CameraParameters
+from img2world.tracking.flow import InitialFlow
 
-CELLS = 40
+GRID_SIZE = 40
 """Voxels along each side of the cube that is carved."""
 
-COARSE = 4
-"""Pixels of a cell of the guessed flow."""
+CELL_SIZE = 4
+"""Pixels along each side of the cells in which flow is predicted."""
 
-MAY_MISS = 20
-"""One in so many frames may leave a voxel out: outlines of generated frames do not agree to the pixel."""
+FRAMES_PER_MISS = 20
+"""One in so many frames may not contain a voxel: masks of generated frames are not consistent to the pixel."""
 
-LEAST_VOXELS = 100
-"""A smaller hull tells nothing; then wider outlines are tried."""
+DILATIONS = (3, 9)
+"""Sizes in pixels by which the masks are dilated, the second where the first leaves no hull."""
+
+MIN_VOXELS = 100
+"""Fewer voxels are no hull."""
+
+NEAR = 1e-3
+"""Smallest depth in world units that is divided by."""
 
 
-def hull_guide(greys: Greys, rig: Rig, masks: Bool[np.ndarray, "V H W"]) -> Guide | None:
-    """The flow between any two frames that the hull's surface would show; None without a hull.
+def predict_hull_flow(masks: Bool[np.ndarray, "V H W"], cameras: CameraParameters, scale: float) -> InitialFlow | None:
+    """Return a function that predicts the flow of the hull's surface between any two frames; None without a hull.
 
-    The rig is that of the frames as they came.
+    The cameras are those of the original frames, the masks smaller by `scale`; flow is in pixels of the masks.
     """
     import cv2
 
-    small = Rig(cam_from_world=rig.cam_from_world, focal=rig.focal * greys.scale, middle=rig.middle * greys.scale)
-    for width in (3, 9):
-        wide = np.stack([cv2.dilate(mask.astype(np.uint8), np.ones((width, width), np.uint8)) > 0 for mask in masks])
-        voxels = carve(wide, small)
-        if len(voxels) >= LEAST_VOXELS:
+    small = CameraParameters(
+        cam_from_world=cameras.cam_from_world,
+        focal=cameras.focal * scale,
+        principal_point=cameras.principal_point * scale,
+    )
+    for size in DILATIONS:
+        kernel = np.ones((size, size), np.uint8)
+        dilated = np.stack([cv2.dilate(mask.astype(np.uint8), kernel) > 0 for mask in masks])
+        voxels = carve_hull(dilated, small)
+        if len(voxels) >= MIN_VOXELS:
             shape: tuple[int, int] = masks.shape[1:]
-            return lambda i, j: _hull_flow(voxels, small, i, j, shape)
+            return lambda i, j: _splat_flow(voxels, small, i, j, shape)
     return None
 
 
-def carve(masks: Bool[np.ndarray, "V H W"], rig: Rig) -> Float64[np.ndarray, "N 3"]:
-    """Middles of the voxels that nearly all outlines contain."""
+def carve_hull(masks: Bool[np.ndarray, "V H W"], cameras: CameraParameters) -> Float64[np.ndarray, "N 3"]:
+    """Return the centres of the voxels that nearly all masks contain."""
     height, width = masks.shape[1:]
-    # The outlines tell nothing of what no camera sees, so the cube is as large as the view at the origin.
-    distance = np.linalg.norm(rig.centers, axis=1)
-    half = float(np.median(distance * 0.55 * max(height, width) / rig.focal[:, 0]))
-    line = np.linspace(-half, half, CELLS)
-    grid = np.stack(np.meshgrid(line, line, line, indexing="ij"), -1).reshape(-1, 3)
-    misses = np.zeros(len(grid), np.int64)
+    # Masks say nothing about what no camera sees, so the cube is as large as the field of view at the origin.
+    distances = np.linalg.norm(cameras.centers, axis=1)
+    half = float(np.median(distances * 0.55 * max(height, width) / cameras.focal[:, 0]))
+    axis = np.linspace(-half, half, GRID_SIZE)
+    voxels = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
+    misses = np.zeros(len(voxels), np.int64)
     for i, mask in enumerate(masks):
-        column, row, _ = _pixels(grid, rig, i)
+        column, row = np.floor(_project(voxels, cameras, i)[0]).astype(np.int64).T
         inside = (column >= 0) & (row >= 0) & (column < width) & (row < height)
         inside[inside] = mask[row[inside], column[inside]]
         misses += ~inside
-    return grid[misses <= max(1, len(masks) // MAY_MISS)]
+        # Most voxels are outside the first masks already.
+        keep = misses <= max(1, len(masks) // FRAMES_PER_MISS)
+        voxels, misses = voxels[keep], misses[keep]
+    return voxels
 
 
-def _pixels(points: Float64[np.ndarray, "N 3"], rig: Rig, i: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Column, row and depth at which one camera sees points."""
-    points_in_cam = points @ rig.rotations[i].T + rig.cam_from_world[i, :, 3]
-    depth = np.maximum(points_in_cam[:, 2], 1e-3)
-    column, row = (points_in_cam[:, :2] / depth[:, None] * rig.focal[i] + rig.middle[i]).T
-    return np.floor(column).astype(np.int64), np.floor(row).astype(np.int64), depth
+def _project(
+    points: Float64[np.ndarray, "N 3"], cameras: CameraParameters, i: int
+) -> tuple[Float64[np.ndarray, "N 2"], Float64[np.ndarray, "N"]]:
+    """Return position in pixels and depth of points in one camera."""
+    points_in_cam = points @ cameras.rotations[i].T + cameras.cam_from_world[i, :, 3]
+    flat = points_in_cam[:, :2] / np.maximum(points_in_cam[:, 2:], NEAR)
+    return flat * cameras.focal[i] + cameras.principal_point[i], points_in_cam[:, 2]
 
 
-def _hull_flow(
-    voxels: Float64[np.ndarray, "N 3"], rig: Rig, i: int, j: int, shape: tuple[int, int]
+def _splat_flow(
+    voxels: Float64[np.ndarray, "N 3"], cameras: CameraParameters, i: int, j: int, shape: tuple[int, int]
 ) -> Float32[np.ndarray, "H W 2"]:
-    """Flow from frame i to j of the hull's surface, spread over the whole frame."""
+    """Return the flow from frame i to j of the nearest voxels, extrapolated to the whole frame."""
     import cv2
 
-    rows, columns = -(-shape[0] // COARSE), -(-shape[1] // COARSE)
-    before, after = (
-        points @ rig.rotations[k].T + rig.cam_from_world[k, :, 3] for k, points in ((i, voxels), (j, voxels))
-    )
-    start = before[:, :2] / np.maximum(before[:, 2:], 1e-3) * rig.focal[i] + rig.middle[i]
-    end = after[:, :2] / np.maximum(after[:, 2:], 1e-3) * rig.focal[j] + rig.middle[j]
-    # The nearest voxel of a cell comes last, and stays.
-    order = np.argsort(-before[:, 2], kind="stable")
-    column = np.clip(start[order, 0] / COARSE, 0, columns - 1).astype(np.int64)
-    row = np.clip(start[order, 1] / COARSE, 0, rows - 1).astype(np.int64)
+    rows, columns = -(-shape[0] // CELL_SIZE), -(-shape[1] // CELL_SIZE)
+    start, depth = _project(voxels, cameras, i)
+    end, _ = _project(voxels, cameras, j)
+    # Of the voxels in one cell the nearest comes last, and overwrites the others.
+    order = np.argsort(-depth, kind="stable")
+    column = np.clip(start[order, 0] / CELL_SIZE, 0, columns - 1).astype(np.int64)
+    row = np.clip(start[order, 1] / CELL_SIZE, 0, rows - 1).astype(np.int64)
     flow, known = np.zeros((rows, columns, 2), np.float32), np.zeros((rows, columns), np.float32)
     flow[row, column] = (end - start)[order]
     known[row, column] = 1

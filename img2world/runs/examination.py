@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from img2world.doctor.findings import VideoFinding, findings_from_text, rejects
+from img2world.doctor.findings import VideoFinding, findings_from_json, select_rejections
 from img2world.runs.folder import MANIFEST
 from img2world.runs.report import FINDINGS
 from img2world.runs.source import find_source
@@ -30,7 +30,7 @@ class Examination:
     def rejected(self) -> bool:
         """Whether a reconstruction would not be supported by the video."""
         grade = (self.cameras or {}).get("grade")
-        return grade == "D" or bool(rejects(self.findings))
+        return grade == "D" or bool(select_rejections(self.findings))
 
     def summary(self) -> Iterator[str]:
         """Yield the closing lines: cameras, their grade, and the verdict."""
@@ -57,7 +57,7 @@ def examine_path(path: Path) -> Examination:
 
 def _examine_run(run: Path) -> Examination:
     """Return what the stages of a run have found."""
-    findings = findings_from_text((run / FINDINGS).read_text()) if (run / FINDINGS).exists() else []
+    findings = findings_from_json((run / FINDINGS).read_text()) if (run / FINDINGS).exists() else []
     views = run / "views" / "transforms.json"
     table = json.loads(views.read_text()) if views.exists() else None
     cameras = None if table is None else table.get("pose_report") or {"solver": table["solver"]}

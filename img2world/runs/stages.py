@@ -87,13 +87,13 @@ def generate(
 
 def examine(folder: RunFolder, frames: Product[Frames], *, anyway: bool) -> None:
     """doctor.json: what is wrong with the frames. Raises RejectedError when no cameras can be found in them."""
-    from img2world.doctor.findings import findings_from_text, findings_text, rejects
+    from img2world.doctor.findings import findings_from_json, findings_to_json, select_rejections
     from img2world.doctor.video import examine_video
 
     def make(path: Path, progress: Progress) -> dict[str, float]:
         # Rendered frames can have none of the faults of videos, and their cameras are not to be found.
         findings = [] if frames.value.is_rendered else examine_video(frames.value)
-        write_text(path / FINDINGS, findings_text(findings))
+        write_text(path / FINDINGS, findings_to_json(findings))
         return {"findings": float(len(findings))}
 
     folder.stage(
@@ -102,7 +102,7 @@ def examine(folder: RunFolder, frames: Product[Frames], *, anyway: bool) -> None
         reads=digests(frames=frames),
         make=make,
     )
-    bad = rejects(findings_from_text((folder.path / FINDINGS).read_text()))
+    bad = select_rejections(findings_from_json((folder.path / FINDINGS).read_text()))
     # Frames of a generator that follows exact cameras are right by construction, however little they show.
     if bad and not anyway and not (folder.path / "frames" / "cameras.json").exists():
         raise RejectedError(

@@ -1,1 +1,1 @@
-"""Points and objects followed through the frames of a video."""
+"""Point tracks and object masks in the frames of a video; used by the pose solvers and the doctor."""

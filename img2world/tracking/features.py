@@ -1,4 +1,4 @@
-"""Tracks by features that look alike: for photos taken far apart, and over gaps in a video that flow cannot cross."""
+"""Point tracks by feature matching: for photos with wide baselines, and over gaps in a video that flow cannot cross."""
 
 from dataclasses import dataclass
 from itertools import combinations
@@ -8,180 +8,187 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64, UInt8
 
 from img2world.tracking.flow import single_threaded
-from img2world.tracking.tracks import Tracks, tracks_from_steps
+from img2world.tracking.tracks import Tracks, tracks_from_observations
 
 if TYPE_CHECKING:
     from cv2 import KeyPoint
 
-Kind = Literal["blobs", "corners"]
-"""What is looked for: SIFT's own blobs, or corners, which no solver uses and so can judge what blobs have found."""
+FeatureKind = Literal["blobs", "corners"]
+"""blobs: SIFT's own detector, as in COLMAP. corners: points that no solver uses, so that they can validate it."""
 
 WORK_SIDE = 640
-"""Longest side in pixels to which smaller frames are enlarged: they have few features else."""
+"""Longest side in pixels to which smaller frames are enlarged, because they have few features at their own size."""
 
-MOST_FEATURES = 3000
-"""In a photo; a frame of a video has fewer, since there are many frames, and they are alike."""
+MAX_PHOTO_FEATURES = 3000
+MAX_VIDEO_FEATURES = 1000
+"""Features per frame of a video: fewer than in a photo, because there are many similar frames."""
 
-MOST_IN_VIDEO = 1000
-RATIO = 0.8
-"""Lowe's test: a match counts when the second best is so much worse."""
+MAX_DISTANCE_RATIO = 0.8
+"""Lowe's ratio test: largest distance of a match relative to that of the second-best match."""
 
-LEVELS = 512
-"""Length of a descriptor, of whole numbers."""
+DESCRIPTOR_NORM = 512
+"""Length of a descriptor after scaling; its entries are rounded to whole numbers."""
 
-EPIPOLAR_PIXELS = 2.0
-"""From the epipolar line, in pixels of the enlarged frames: generated frames bend by about as much."""
+MAX_EPIPOLAR_ERROR = 2.0
+"""Pixels of the enlarged frames: generated frames are distorted by about as much."""
 
-LEAST_MATCHES = 16
-"""Of two frames, after the test of their epipolar lines; fewer may agree by chance."""
+MIN_MATCHES = 16
+"""Matches between two frames that must satisfy the epipolar constraint; fewer may agree by chance."""
 
-CORNER_SIZES = (1.0, 0.63, 0.4)
-"""Corners are looked for in the frames made smaller by these, since one that is near is far in another photo."""
+CORNER_SCALES = (1.0, 0.63, 0.4)
+"""Image scales at which corners are detected, because the same corner has different sizes in different photos."""
 
-CORNER_PATCH = 9.0
-"""Pixels: size of a corner as SIFT counts it."""
+CORNER_SIZE = 9.0
+"""Diameter of a corner's neighbourhood in pixels, in SIFT's sense."""
 
-STEPS, KEY_STEP = (4, 8), 6
-"""Frames of a video are compared with those so many after them, and every so many-th one with all others of these."""
+FRAME_STEPS = (4, 8)
+KEY_FRAME_STEP = 6
+"""Frames of a video are matched `FRAME_STEPS` apart, and every `KEY_FRAME_STEP`-th frame with all others of these."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Features:
-    """Of one frame."""
+    """The features of one frame."""
 
-    places: Float64[np.ndarray, "N 2"]
-    """Pixels of the frame as it came, the centre of the first being (0.5, 0.5)."""
+    xy: Float64[np.ndarray, "N 2"]
+    """Pixels of the original frame; the centre of the first pixel is (0.5, 0.5)."""
     descriptors: Float32[np.ndarray, "N 128"]
-    """Whole numbers."""
+    """RootSIFT, scaled to `DESCRIPTOR_NORM` and rounded to whole numbers."""
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.xy)
 
 
-def feature_tracks(
+def track_by_features(
     rgb: UInt8[np.ndarray, "V H W 3"],
     masks: Bool[np.ndarray, "V H W"] | None,
     pairs: list[tuple[int, int]],
     *,
-    kind: Kind = "blobs",
-    most: int = MOST_FEATURES,
+    kind: FeatureKind = "blobs",
+    max_features: int = MAX_PHOTO_FEATURES,
 ) -> Tracks:
-    """Features matched between pairs of frames and drawn together to tracks, without those that contradict themselves.
+    """Match features between pairs of frames and link the matches to tracks; drop tracks that contradict themselves.
 
-    Lowe, "Distinctive image features from scale-invariant keypoints", IJCV 2004.
+    Features are detected where `masks` is True. Source: Lowe, "Distinctive image features from scale-invariant
+    keypoints", IJCV 2004.
     """
     with single_threaded():
-        found = [_features(picture, None if masks is None else masks[i], kind, most) for i, picture in enumerate(rgb)]
-        scale = _scale(rgb)
-        matches = {(i, j): _matches(found[i], found[j], EPIPOLAR_PIXELS / scale) for i, j in pairs}
-    return _joined(found, matches)
+        features = [
+            _detect(picture, None if masks is None else masks[i], kind, max_features) for i, picture in enumerate(rgb)
+        ]
+        max_error = MAX_EPIPOLAR_ERROR / _enlargement(rgb)
+        matches = {(i, j): _match(features[i], features[j], max_error) for i, j in pairs}
+    return _link_matches(features, matches)
 
 
-def common_points(one: UInt8[np.ndarray, "H W 3"], two: UInt8[np.ndarray, "H W 3"]) -> int:
-    """How many blobs of one picture are seen in another of the same scene; 0 where so few agree that it is chance."""
+def count_matches(first: UInt8[np.ndarray, "H W 3"], second: UInt8[np.ndarray, "H W 3"]) -> int:
+    """Return how many SIFT features two pictures of one scene share; 0 when so few match that it may be chance."""
     with single_threaded():
-        found = [_features(picture, None, "blobs", MOST_IN_VIDEO) for picture in (one, two)]
-        return len(_matches(found[0], found[1], EPIPOLAR_PIXELS / _scale(one[None])))
+        features = [_detect(picture, None, "blobs", MAX_VIDEO_FEATURES) for picture in (first, second)]
+        return len(_match(features[0], features[1], MAX_EPIPOLAR_ERROR / _enlargement(first[None])))
 
 
-def video_pairs(num_frames: int) -> list[tuple[int, int]]:
-    """Which frames of a video are compared; those between are joined by flow."""
+def select_video_pairs(num_frames: int) -> list[tuple[int, int]]:
+    """Return the pairs of video frames to match; frames closer to each other are linked by flow."""
     return [
         (i, j)
         for i, j in combinations(range(num_frames), 2)
-        if j - i in STEPS or (i % KEY_STEP == 0 and j % KEY_STEP == 0)
+        if j - i in FRAME_STEPS or (i % KEY_FRAME_STEP == 0 and j % KEY_FRAME_STEP == 0)
     ]
 
 
-def _scale(rgb: np.ndarray) -> float:
-    """By how much frames are enlarged."""
+def _enlargement(rgb: np.ndarray) -> float:
+    """Return the factor by which frames [V, H, W, 3] are enlarged, at least 1."""
     return max(1.0, WORK_SIDE / max(rgb.shape[1:3]))
 
 
-def _features(
-    rgb: UInt8[np.ndarray, "H W 3"], mask: Bool[np.ndarray, "H W"] | None, kind: Kind, most: int
+def _detect(
+    rgb: UInt8[np.ndarray, "H W 3"], mask: Bool[np.ndarray, "H W"] | None, kind: FeatureKind, max_features: int
 ) -> _Features:
-    """Corners and blobs of a frame that is enlarged when it is small."""
+    """Detect and describe the features of a frame, which is enlarged when it is small."""
     import cv2
 
-    scale = _scale(rgb[None])
+    scale = _enlargement(rgb[None])
     size = (round(rgb.shape[1] * scale), round(rgb.shape[0] * scale))
-    grey = cv2.resize(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_CUBIC)
+    gray = cv2.resize(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_CUBIC)
     area = None if mask is None else cv2.resize(mask.astype(np.uint8) * 255, size)
-    sift = cv2.SIFT.create(most, contrastThreshold=0.01)
-    points = sift.detect(grey, area) if kind == "blobs" else _corners(grey, area, most)
-    points, descriptors = sift.compute(grey, points)
-    places = np.array([point.pt for point in points], np.float64).reshape(-1, 2)
+    sift = cv2.SIFT.create(max_features, contrastThreshold=0.01)
+    keypoints = sift.detect(gray, area) if kind == "blobs" else _detect_corners(gray, area, max_features)
+    keypoints, descriptors = sift.compute(gray, keypoints)
+    xy = np.array([keypoint.pt for keypoint in keypoints], np.float64).reshape(-1, 2)
     if descriptors is None:
         descriptors = np.zeros((0, 128), np.float32)
-    # Arandjelović and Zisserman, "Three things everyone should know", CVPR 2012: the root compares better.
+    # RootSIFT: Arandjelović and Zisserman, "Three things everyone should know to improve object retrieval", CVPR 2012.
     root = np.sqrt(descriptors / np.maximum(descriptors.sum(1, keepdims=True), 1e-6))
-    return _Features(places=(places + 0.5) / scale, descriptors=np.round(LEVELS * root).astype(np.float32))
+    return _Features(xy=(xy + 0.5) / scale, descriptors=np.round(DESCRIPTOR_NORM * root).astype(np.float32))
 
 
-def _corners(grey: UInt8[np.ndarray, "H W"], area: np.ndarray | None, most: int) -> "list[KeyPoint]":
-    """Corners of several sizes, upright as photos are."""
+def _detect_corners(gray: UInt8[np.ndarray, "H W"], area: np.ndarray | None, max_features: int) -> "list[KeyPoint]":
+    """Detect corners at several scales. Their orientation is fixed, because photos are upright."""
     import cv2
 
-    points = []
-    for size in CORNER_SIZES:
-        small = cv2.resize(grey, None, fx=size, fy=size, interpolation=cv2.INTER_AREA)
-        where = None if area is None else cv2.resize(area, (small.shape[1], small.shape[0]))
-        found = cv2.goodFeaturesToTrack(small, int(most * size**2), 0.002, 4, mask=where)
-        for x, y in np.zeros((0, 2)) if found is None else found[:, 0].tolist():
-            # The middle of the first pixel is (0, 0) for OpenCV in either size.
-            points.append(cv2.KeyPoint((x + 0.5) / size - 0.5, (y + 0.5) / size - 0.5, CORNER_PATCH / size, 0.0))
-    return points
+    keypoints = []
+    for scale in CORNER_SCALES:
+        small = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        small_area = None if area is None else cv2.resize(area, (small.shape[1], small.shape[0]))
+        corners = cv2.goodFeaturesToTrack(small, int(max_features * scale**2), 0.002, 4, mask=small_area)
+        for x, y in np.zeros((0, 2)) if corners is None else corners[:, 0].tolist():
+            # OpenCV's pixel (0, 0) is a centre at either scale.
+            center = ((x + 0.5) / scale - 0.5, (y + 0.5) / scale - 0.5)
+            keypoints.append(cv2.KeyPoint(*center, CORNER_SIZE / scale, 0.0))
+    return keypoints
 
 
-def _matches(one: _Features, two: _Features, pixels: float) -> np.ndarray:
-    """Numbers of features [M, 2] that choose each other, clearly, and agree on epipolar lines."""
+def _match(first: _Features, second: _Features, max_error: float) -> Int64[np.ndarray, "M 2"]:
+    """Return index pairs of features that match mutually and unambiguously, and satisfy the epipolar constraint."""
     import cv2
 
-    none = np.zeros((0, 2), np.int64)
-    if min(len(one), len(two)) < LEAST_MATCHES:
-        return none
-    # Products of whole numbers this small are exact, so no order of summing changes them.
-    alike = one.descriptors @ two.descriptors.T  # [N, M]
-    apart = (one.descriptors**2).sum(1)[:, None] + (two.descriptors**2).sum(1) - 2 * alike
-    there, back = _clear(apart), _clear(apart.T)
-    first = np.flatnonzero(there >= 0)
-    first = first[back[there[first]] == first]
-    both = np.stack([first, there[first]], -1)
-    if len(both) < LEAST_MATCHES:
-        return none
-    start, end = one.places[both[:, 0]], two.places[both[:, 1]]
+    no_matches = np.zeros((0, 2), np.int64)
+    if min(len(first), len(second)) < MIN_MATCHES:
+        return no_matches
+    # Products of whole numbers this small are exact in float32, so the order of summation does not matter.
+    products = first.descriptors @ second.descriptors.T  # [N, M]
+    distances = (first.descriptors**2).sum(1)[:, None] + (second.descriptors**2).sum(1) - 2 * products
+    forward, backward = _ratio_test(distances), _ratio_test(distances.T)
+    candidates = np.flatnonzero(forward >= 0)
+    candidates = candidates[backward[forward[candidates]] == candidates]
+    matches = np.stack([candidates, forward[candidates]], -1)
+    if len(matches) < MIN_MATCHES:
+        return no_matches
+    start, end = first.xy[matches[:, 0]], second.xy[matches[:, 1]]
     cv2.setRNGSeed(0)
-    _, agree = cv2.findFundamentalMat(start, end, cv2.FM_RANSAC, pixels, 0.999, 2000)
-    if agree is None or agree.sum() < LEAST_MATCHES:
-        return none
-    return both[agree[:, 0] > 0]
+    _, inliers = cv2.findFundamentalMat(start, end, cv2.FM_RANSAC, max_error, 0.999, 2000)
+    if inliers is None or inliers.sum() < MIN_MATCHES:
+        return no_matches
+    return matches[inliers[:, 0] > 0]
 
 
-def _clear(apart: Float32[np.ndarray, "N M"]) -> Int64[np.ndarray, "N"]:
-    """For each row the number of its least squared distance, or -1 where the second is about as small."""
-    best = apart.argmin(1)
-    two = np.partition(apart, 1, axis=1)[:, :2]
-    return np.where(two[:, 0] < RATIO**2 * two[:, 1], best, -1)
+def _ratio_test(squared_distances: Float32[np.ndarray, "N M"]) -> Int64[np.ndarray, "N"]:
+    """Return for each row the index of its smallest distance, or -1 where the second-smallest is about as small."""
+    best = squared_distances.argmin(1)
+    smallest = np.partition(squared_distances, 1, axis=1)[:, :2]
+    return np.where(smallest[:, 0] < MAX_DISTANCE_RATIO**2 * smallest[:, 1], best, -1)
 
 
-def _joined(found: list[_Features], matches: dict[tuple[int, int], np.ndarray]) -> Tracks:
-    """Features that are connected by matches, as one track each."""
+def _link_matches(features: list[_Features], matches: dict[tuple[int, int], np.ndarray]) -> Tracks:
+    """Join features that are connected by matches to tracks."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
-    first = np.cumsum([0] + [len(features) for features in found])
-    edges = [np.stack([first[i] + pair[:, 0], first[j] + pair[:, 1]]) for (i, j), pair in matches.items() if len(pair)]
+    offsets = np.cumsum([0] + [len(each) for each in features])
+    edges = [
+        np.stack([offsets[i] + pair[:, 0], offsets[j] + pair[:, 1]]) for (i, j), pair in matches.items() if len(pair)
+    ]
     if not edges:
-        return Tracks(frame=np.zeros(0, np.int64), place=np.zeros((0, 2)), starts=np.zeros(0, np.int64))
+        return Tracks.empty()
     row, column = np.concatenate(edges, 1)
-    graph = coo_matrix((np.ones(len(row), np.int8), (row, column)), shape=(first[-1], first[-1]))
-    owner = connected_components(graph, directed=False)[1].astype(np.int64)
-    frame = np.repeat(np.arange(len(found)), np.diff(first))
-    # A point is seen once in each frame; what is seen twice is two things that look alike.
-    _, index, counts = np.unique(np.stack([owner, frame]), axis=1, return_inverse=True, return_counts=True)
-    twice = np.unique(owner[counts[index.reshape(-1)] > 1])
-    keep = ~np.isin(owner, twice)
-    places = np.concatenate([features.places for features in found])
-    order = np.lexsort((frame[keep], owner[keep]))
-    return tracks_from_steps(owner[keep][order], frame[keep][order], places[keep][order])
+    graph = coo_matrix((np.ones(len(row), np.int8), (row, column)), shape=(offsets[-1], offsets[-1]))
+    track_ids = connected_components(graph, directed=False)[1].astype(np.int64)
+    frame_ids = np.repeat(np.arange(len(features)), np.diff(offsets))
+    # A point is seen at most once per frame; a track with two observations in one frame joins two similar points.
+    _, index, counts = np.unique(np.stack([track_ids, frame_ids]), axis=1, return_inverse=True, return_counts=True)
+    ambiguous = np.unique(track_ids[counts[index.reshape(-1)] > 1])
+    keep = ~np.isin(track_ids, ambiguous)
+    xy = np.concatenate([each.xy for each in features])
+    order = np.lexsort((frame_ids[keep], track_ids[keep]))
+    return tracks_from_observations(track_ids[keep][order], frame_ids[keep][order], xy[keep][order])

@@ -1,4 +1,4 @@
-"""Cameras that are told, and points from depth, against a scene of known planes."""
+"""Known cameras, and points from depth, against a scene of known planes."""
 
 from dataclasses import replace
 
@@ -23,7 +23,7 @@ def cameras_on_circle(num_views: int = 6, width: int = 30, height: int = 20) -> 
 
 @pytest.fixture
 def frames() -> Frames:
-    """Each camera sees a plane through the origin that faces it; the colour tells the view and the column."""
+    """Each camera sees a plane through the origin that faces it; the colour encodes the view and the column."""
     cameras = cameras_on_circle()
     rgb = np.zeros((6, 20, 30, 3), np.uint8)
     rgb[..., 0] = np.arange(6)[:, None, None]
@@ -73,7 +73,7 @@ def test_frames_without_depth_give_random_points_in_sight(frames):
     assert np.array_equal(views.points, again.points)
 
 
-def test_wanted_cameras_are_scaled_to_the_frames(frames):
+def test_requested_cameras_are_scaled_to_the_frames(frames):
     views = CommandedPoses().estimate(replace(frames, cameras=None), cameras_on_circle(6, 60, 40))
     assert views.cameras.width == 30
     assert np.allclose(views.cameras.intrinsics, frames.cameras.intrinsics)
@@ -81,14 +81,14 @@ def test_wanted_cameras_are_scaled_to_the_frames(frames):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "message"),
+    ("requested", "message"),
     [
-        (None, "no cameras and no trajectory"),
-        (cameras_on_circle(5), "6 frames came for 5 wanted cameras"),
-        (cameras_on_circle(6, 30, 30), "frames are 30x20, the wanted cameras 30x30"),
+        (None, "no cameras and no camera path was requested"),
+        (cameras_on_circle(5), "there are 6 frames for 5 requested cameras"),
+        (cameras_on_circle(6, 30, 30), "the frames are 30x20 and the requested cameras 30x30"),
     ],
 )
-def test_refused_when_nothing_is_told(frames, wanted, message):
+def test_refused_when_the_cameras_are_not_known(frames, requested, message):
     with pytest.raises(PoseError, match=message) as caught:
-        CommandedPoses().estimate(replace(frames, cameras=None), wanted)
+        CommandedPoses().estimate(replace(frames, cameras=None), requested)
     assert "colmap" in caught.value.hint

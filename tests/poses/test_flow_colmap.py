@@ -3,78 +3,61 @@
 import numpy as np
 import pytest
 
-from evaluation.pose_metrics import score_poses
-from img2world.core.camera_paths import on_sphere
-from img2world.core.cameras import Cameras, intrinsics_from_fov
+from img2world.core.cameras import Cameras
 from img2world.core.errors import PoseError
 from img2world.core.frames import Frames
-from img2world.poses.flow_colmap import FlowColmapPoses, map_by_flow, rig_of_found
-from img2world.poses.triangulation import rig_of
-from img2world.tracking.tracks import Tracks
-from img2world.video.synthetic import SyntheticVideo
-
-COUNT, WIDTH, HEIGHT = 10, 192, 144
+from img2world.poses import flow_colmap
+from img2world.poses.camera_parameters import CameraParameters
+from img2world.poses.flow_colmap import FlowColmapPoses, adjust_bundle, map_tracks, track_video
+from img2world.tracking.flow import prepare_gray_frames
 
 
-def arc() -> Cameras:
-    return Cameras(
-        world_from_cam=on_sphere(np.radians(4.5) * np.arange(COUNT), np.full(COUNT, 0.15)),
-        intrinsics=np.repeat(intrinsics_from_fov(np.radians(60), WIDTH, HEIGHT)[None], COUNT, 0),
-        width=WIDTH,
-        height=HEIGHT,
-    )
-
-
-@pytest.fixture(scope="module")
-def frames() -> Frames:
-    made = SyntheticVideo(kind="room").generate(None, arc(), seed=4)
-    return Frames(rgb=made.rgb, times=made.times)
-
-
-def perfect_tracks(truth: Cameras) -> Tracks:
-    """200 points in front of all cameras, seen by all."""
-    points = np.random.default_rng(0).uniform(-0.35, 0.35, (200, 3))
-    rig = rig_of(truth)
-    in_cam = np.einsum("vij,pj->vpi", rig.rotations, points) + rig.cam_from_world[:, None, :, 3]
-    place = in_cam[..., :2] / in_cam[..., 2:] * rig.focal[:, None] + rig.middle[:, None]
-    return Tracks(
-        frame=np.tile(np.arange(COUNT), 200),
-        place=place.transpose(1, 0, 2).reshape(-1, 2),
-        starts=np.arange(200) * COUNT,
-    )
-
-
-def test_cameras_of_a_room(frames):
-    views = FlowColmapPoses().estimate(frames, None)
+def test_cameras_of_a_room(room, arc, pose_errors):
+    views = FlowColmapPoses().estimate(room, None)
     assert views.report is not None
-    score = score_poses(views.cameras, arc(), np.array(views.report.frames))
-    assert score.auc30 > 85
+    assert views.solver == "flow-colmap (incremental)"
+    assert views.report.placed == len(arc)
+    rotation_deg, direction_deg = pose_errors(views.cameras, arc)
+    assert rotation_deg < 3
+    assert direction_deg < 8
     assert views.report.grade in "AB"
     assert views.report.tracks > 50
     assert not views.report.moving_frames
 
 
-def test_bundle_adjustment_goes_from_the_told_cameras_to_the_tracks(frames):
-    truth = arc()
-    random = np.random.default_rng(1)
-    poses = truth.world_from_cam.astype(np.float64)
-    poses[:, :3, 3] += random.normal(0, 0.01, (COUNT, 3))
-    told = Cameras(world_from_cam=poses.astype(np.float32), intrinsics=truth.intrinsics, width=WIDTH, height=HEIGHT)
-    found = map_by_flow(
-        frames, perfect_tracks(truth), mapper="adjust", focal=None, seed=0, time_limit=60.0, told=rig_of(told)
-    )
-    before, after = (
-        score_poses(cameras, truth, np.arange(COUNT)) for cameras in (told, rig_of_found(found).cameras(WIDTH, HEIGHT))
-    )
-    assert after.median_direction_deg < 0.3 < before.median_direction_deg
-    assert after.median_rotation_deg < 0.3
+@pytest.mark.parametrize("mapper", ["incremental", "global"])
+def test_perfect_tracks_give_perfect_cameras(room, arc, observe, cloud, pose_errors, mapper):
+    focal = float(arc.intrinsics[0, 0, 0])
+    model = map_tracks(room, observe(cloud, arc), mapper=mapper, focal=focal, seed=0, time_limit=60.0)
+    assert model.placed.tolist() == list(range(len(arc)))
+    assert max(pose_errors(model.camera_parameters.to_cameras(192, 144), arc)) < 0.1
+    assert model.intrinsics[0, 0] == pytest.approx(focal, rel=0.01)
 
 
-def test_what_cannot_be_followed(frames):
+def test_bundle_adjustment_goes_from_prior_cameras_to_the_tracks(room, arc, observe, cloud, pose_errors):
+    poses = arc.world_from_cam.astype(np.float64)
+    poses[:, :3, 3] += np.random.default_rng(1).normal(0, 0.01, (len(arc), 3))
+    prior = Cameras(world_from_cam=poses.astype(np.float32), intrinsics=arc.intrinsics, width=192, height=144)
+    model = adjust_bundle(room, observe(cloud, arc), CameraParameters.from_cameras(prior), seed=0, time_limit=60.0)
+    adjusted = model.camera_parameters
+    assert max(pose_errors(adjusted.to_cameras(192, 144), arc)) < 0.5 < max(pose_errors(prior, arc))
+    # It stays in the world of the prior.
+    assert np.linalg.norm(adjusted.centers - arc.centers_in_world, axis=1).max() < 0.03
+
+
+def test_held_out_tracks_are_of_flow_alone(room, monkeypatch):
+    monkeypatch.setattr(flow_colmap, "select_video_pairs", lambda _: [(0, 2), (2, 4), (0, 4)])
+    five = Frames(rgb=room.rgb[:5], times=room.times[:5])
+    fitted, held_out = track_video(five, prepare_gray_frames(five.rgb, None), None, seed=3)
+    assert 0.15 < len(held_out) / len(fitted) < 0.4
+    # Flow links neighbours; features link frames that are farther apart.
+    steps = [np.diff(tracks.frame_ids)[np.diff(tracks.track_ids) == 0] for tracks in (fitted, held_out)]
+    assert (steps[1] == 1).all()
+    assert (steps[0] > 1).any()
+
+
+def test_what_cannot_be_followed(room):
     with pytest.raises(PoseError, match="photos cannot be followed"):
-        FlowColmapPoses().estimate(Frames(rgb=frames.rgb, times=frames.times, ordered=False), None)
+        FlowColmapPoses().estimate(Frames(rgb=room.rgb, times=room.times, ordered=False), None)
     with pytest.raises(PoseError, match="2 frames cannot be followed"):
-        FlowColmapPoses().estimate(Frames(rgb=frames.rgb[:2], times=frames.times[:2]), None)
-    grey = Frames(rgb=np.full((5, 64, 64, 3), 128, np.uint8), times=np.arange(5.0))
-    with pytest.raises(PoseError):
-        FlowColmapPoses().estimate(grey, None)
+        FlowColmapPoses().estimate(Frames(rgb=room.rgb[:2], times=room.times[:2]), None)

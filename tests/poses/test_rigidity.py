@@ -1,56 +1,63 @@
-"""A part that moves by itself is told from noise, by points that are right by construction."""
+"""An independently moving part is distinguished from noise and from lost points."""
 
 import numpy as np
+import pytest
 
 from img2world.core.camera_paths import on_sphere
-from img2world.core.cameras import Cameras, intrinsics_from_fov
-from img2world.poses.rigidity import moving_frames, moving_tracks
-from img2world.poses.triangulation import rig_of
+from img2world.poses.camera_parameters import CameraParameters
+from img2world.poses.rigidity import find_moving_frames, find_moving_tracks
 from img2world.tracking.tracks import Tracks
 
 FRAMES, POINTS = 8, 400
 
 
-def seen(*, moved: float, noise: float, lost: int = 0) -> tuple[Tracks, Cameras, np.ndarray]:
-    """Points in sight of all cameras; those in one corner move by `moved` units in all, straight up."""
-    cameras = Cameras(
-        world_from_cam=on_sphere(np.radians(5) * np.arange(FRAMES), np.full(FRAMES, 0.2)),
-        intrinsics=np.repeat(intrinsics_from_fov(0.8, 256, 256)[None], FRAMES, 0),
-        width=256,
-        height=256,
-    )
-    random = np.random.default_rng(0)
-    points = np.repeat(random.uniform(-0.25, 0.25, (POINTS, 1, 3)), FRAMES, 1)
-    part = (points[:, 0, 0] > 0.05) & (points[:, 0, 1] > 0.05)
-    points[part, :, 1] -= moved * np.linspace(0, 1, FRAMES)
-    rig = rig_of(cameras)
-    in_cam = np.einsum("vij,pvj->pvi", rig.rotations, points) + rig.cam_from_world[:, :, 3]
-    place = in_cam[..., :2] / in_cam[..., 2:] * rig.focal + rig.middle + random.normal(0, noise, (POINTS, FRAMES, 2))
-    place[random.permutation(POINTS)[:lost], FRAMES // 2 :] += 12
-    tracks = Tracks(
-        frame=np.tile(np.arange(FRAMES), POINTS), place=place.reshape(-1, 2), starts=np.arange(POINTS) * FRAMES
-    )
-    return tracks, cameras, part
+@pytest.fixture
+def cameras(make_cameras):
+    return make_cameras(on_sphere(np.radians(5) * np.arange(FRAMES), np.full(FRAMES, 0.2)), 0.8)
 
 
-def test_a_part_that_moves_is_found():
-    tracks, cameras, part = seen(moved=0.06, noise=0.5)
-    found = moving_tracks(tracks, rig_of(cameras), 256)
-    # Those at its rim have others beside them.
+@pytest.fixture
+def points() -> np.ndarray:
+    return np.random.default_rng(0).uniform(-0.25, 0.25, (POINTS, 3))
+
+
+def find(tracks: Tracks, cameras) -> np.ndarray:
+    return find_moving_tracks(tracks, CameraParameters.from_cameras(cameras), 256)
+
+
+def test_a_part_that_moves_is_found(cameras, points, observe):
+    part = (points[:, 0] > 0.05) & (points[:, 1] > 0.05)
+    moving = np.repeat(points[:, None], FRAMES, 1)
+    moving[part, :, 1] -= 0.06 * np.linspace(0, 1, FRAMES)
+    tracks = observe(moving, cameras, noise=0.5)
+    found = find(tracks, cameras)
+    # Points at the rim of the part have others beside them.
     assert found[part].mean() > 0.6
     assert found[~part].mean() < 0.05
-    assert moving_frames(tracks, found, FRAMES) == tuple(range(FRAMES))
+    assert find_moving_frames(tracks, found, FRAMES) == tuple(range(FRAMES))
 
 
-def test_noise_and_lost_points_do_not_move():
-    for noise in (0.0, 0.5, 2.0):
-        tracks, cameras, _ = seen(moved=0, noise=noise, lost=60)
-        found = moving_tracks(tracks, rig_of(cameras), 256)
-        assert found.mean() < 0.02
-        assert moving_frames(tracks, found, FRAMES) == ()
+@pytest.mark.parametrize("noise", [0.0, 0.5, 2.0])
+def test_noise_and_lost_points_do_not_move(cameras, points, observe, noise):
+    tracks = observe(points, cameras, noise=noise)
+    xy = tracks.xy.reshape(POINTS, FRAMES, 2).copy()
+    xy[np.random.default_rng(1).permutation(POINTS)[:60], FRAMES // 2 :] += 12
+    tracks = Tracks(frame_ids=tracks.frame_ids, xy=xy.reshape(-1, 2), starts=tracks.starts)
+    found = find(tracks, cameras)
+    assert found.mean() < 0.02
+    assert find_moving_frames(tracks, found, FRAMES) == ()
 
 
-def test_no_points():
-    _, cameras, _ = seen(moved=0, noise=0)
-    none = Tracks(frame=np.zeros(0, np.int64), place=np.zeros((0, 2)), starts=np.zeros(0, np.int64))
-    assert len(moving_tracks(none, rig_of(cameras), 256)) == 0
+def test_only_frames_that_see_the_part_are_named(cameras, points, observe):
+    early = observe(points[:40], cameras.select(slice(0, 3)))
+    whole = observe(points[40:], cameras)
+    tracks = Tracks(
+        frame_ids=np.concatenate([early.frame_ids, whole.frame_ids]),
+        xy=np.concatenate([early.xy, whole.xy]),
+        starts=np.concatenate([early.starts, whole.starts + len(early.frame_ids)]),
+    )
+    assert find_moving_frames(tracks, np.arange(POINTS) < 40, FRAMES) == (0, 1, 2)
+
+
+def test_no_points(cameras):
+    assert find(Tracks.empty(), cameras).shape == (0,)

@@ -1,0 +1,185 @@
+"""COLMAP's sparse model as a value, and its conversion to views in the package's own world."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float32, Float64, Int64, UInt8
+
+from img2world.core.cameras import Cameras
+from img2world.core.conventions import INPUT_DISTANCE
+from img2world.core.errors import PoseError
+from img2world.core.frames import Frames
+from img2world.core.views import Views
+from img2world.poses.camera_parameters import CameraParameters
+from img2world.tracking.tracks import Tracks
+
+MAX_POINT_ERROR = 2.0
+"""Pixels. Points with a larger mean reprojection error are dropped."""
+
+MIN_GOOD_POINTS = 100
+"""Points seen in only two frames are dropped, too, where as many others remain."""
+
+MAX_POINT_DISTANCE = 10.0
+"""Distance of a point from the centre of all points, in medians of this distance, beyond which it is dropped."""
+
+MIN_AXIS_SPREAD = 0.005
+"""Least mean squared sine of the angles between the optical axes and the direction nearest to them all, across which
+they differ least, for the point where they meet to be well defined."""
+
+HALF_CONFIDENCE_POINTS = 50.0
+"""Points seen in a frame at which its confidence is halved."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SparseModel:
+    """Cameras and points in COLMAP's world, for pictures of the size of the frames."""
+
+    placed: Int64[np.ndarray, "K"]
+    """Indices of the frames that have a camera, ascending."""
+    cam_from_world: Float64[np.ndarray, "K 3 4"]
+    num_observations: Int64[np.ndarray, "K"]
+    """Points seen in each placed frame."""
+    view_errors: Float64[np.ndarray, "K"]
+    """Mean reprojection error of these points, in pixels."""
+    points: Float64[np.ndarray, "P 3"]
+    point_colors: UInt8[np.ndarray, "P 3"]
+    point_errors: Float64[np.ndarray, "P"]
+    """Mean reprojection error of each point, in pixels."""
+    track_lengths: Int64[np.ndarray, "P"]
+    """Frames that see each point."""
+    in_first_view: Bool[np.ndarray, "P"]
+    """Whether the first placed frame sees the point."""
+    intrinsics: Float64[np.ndarray, "3 3"]
+    """Intrinsics of the pinhole camera of all undistorted pictures."""
+    distorted_xy: Float32[np.ndarray, "H W 2"]
+    """Position in the original frame of each undistorted pixel; empty where there is no distortion."""
+    observation_frame_ids: Int64[np.ndarray, "O"]
+    """Index among the placed frames of each observation of a point."""
+    observation_xy: Float64[np.ndarray, "O 2"]
+    """Its position in the undistorted frame, in pixels."""
+    observation_starts: Int64[np.ndarray, "T"]
+    """Index of the first observation of each point that two placed frames see."""
+
+    def save(self, path: Path) -> None:
+        """Write the model as an .npz file."""
+        np.savez(path, **vars(self))
+
+    @classmethod
+    def load(cls, path: Path) -> "SparseModel":
+        """Read what `save` wrote."""
+        with np.load(path) as arrays:
+            return cls(**dict(arrays))
+
+    @property
+    def tracks(self) -> Tracks:
+        """The observations of the points in the placed frames."""
+        return Tracks(frame_ids=self.observation_frame_ids, xy=self.observation_xy, starts=self.observation_starts)
+
+    @property
+    def camera_parameters(self) -> CameraParameters:
+        """The cameras of the placed frames in COLMAP's world."""
+        count = len(self.placed)
+        return CameraParameters(
+            cam_from_world=self.cam_from_world,
+            focal=np.tile(self.intrinsics[[0, 1], [0, 1]], (count, 1)),
+            principal_point=np.tile(self.intrinsics[:2, 2], (count, 1)),
+        )
+
+
+def views_from_model(frames: Frames, model: SparseModel, *, solver: str) -> Views:
+    """Return the placed frames, undistorted, in the world that `normalize_world` makes.
+
+    The confidence of a frame with n points and a mean reprojection error of e pixels is n / (n + 50) / (1 + e²).
+    """
+    world_from_cam, points = normalize_world(model)
+    good = select_points(model, points)
+    height, width = frames.rgb.shape[1:3]
+    count = len(model.placed)
+    weight = model.num_observations / (model.num_observations + HALF_CONFIDENCE_POINTS)
+    rgb, alpha, mask = (
+        None if pictures is None else _undistort(pictures[model.placed], model.distorted_xy)
+        for pictures in (frames.rgb, frames.alpha, frames.mask)
+    )
+    assert rgb is not None
+    return Views(
+        rgb=rgb,
+        alpha=alpha,
+        mask=None if mask is None else mask // 255 * 255,
+        cameras=Cameras(
+            world_from_cam=world_from_cam.astype(np.float32),
+            intrinsics=np.repeat(model.intrinsics[None].astype(np.float32), count, 0),
+            width=width,
+            height=height,
+        ),
+        confidence=(weight / (1 + model.view_errors**2)).astype(np.float32),
+        points=points[good].astype(np.float32),
+        point_colors=model.point_colors[good],
+        solver=solver,
+    )
+
+
+def _undistort(
+    pictures: UInt8[np.ndarray, "K H W *C"], distorted_xy: Float32[np.ndarray, "H2 W2 2"]
+) -> UInt8[np.ndarray, "K H W *C"]:
+    """Resample pictures to the pinhole camera; return them unchanged when there is no distortion."""
+    if not distorted_xy.size:
+        return pictures
+    import cv2
+
+    # In OpenCV the centre of the first pixel is (0, 0), here it is (0.5, 0.5).
+    x, y = distorted_xy[..., 0] - 0.5, distorted_xy[..., 1] - 0.5
+    return np.stack(
+        [cv2.remap(picture, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE) for picture in pictures]
+    )
+
+
+def normalize_world(model: SparseModel) -> tuple[Float64[np.ndarray, "K 4 4"], Float64[np.ndarray, "P 3"]]:
+    """Return poses (world from camera) and points in a world aligned with the first placed view.
+
+    That view has the identity rotation, is at (0, 0, -1) and looks at the origin, which is as far away as the point
+    where the optical axes of all views meet, or else as the median of the points that the view sees.
+    Raises PoseError when it sees none.
+    """
+    rotations, translations = model.cam_from_world[:, :, :3], model.cam_from_world[:, :, 3]
+    first_rotation, first_translation = rotations[0], translations[0]
+    scale = INPUT_DISTANCE / _focus_distance(model)
+    start = np.array([0.0, 0.0, -INPUT_DISTANCE])
+
+    def transform(positions: np.ndarray) -> np.ndarray:
+        return scale * (positions @ first_rotation.T + first_translation) + start
+
+    world_from_cam = np.tile(np.eye(4), (len(rotations), 1, 1))
+    world_from_cam[:, :3, :3] = first_rotation @ rotations.transpose(0, 2, 1)
+    world_from_cam[:, :3, 3] = transform(-np.einsum("kji,kj->ki", rotations, translations))
+    return world_from_cam, transform(model.points)
+
+
+def _focus_distance(model: SparseModel) -> float:
+    """Return the distance from the first view, along its axis, of what the views look at, in COLMAP's unit."""
+    rotations, translations = model.cam_from_world[:, :, :3], model.cam_from_world[:, :, 3]
+    depths = (model.points @ rotations[0].T + translations[0])[model.in_first_view, 2]
+    if not len(depths):
+        raise PoseError("the first frame sees no points", hint="start the video where there is more to see")
+    near, median, far = np.percentile(depths, [5, 50, 95])
+    axes = rotations[:, 2]  # [K, 3]
+    centers = -np.einsum("kji,kj->ki", rotations, translations)
+    projectors = np.eye(3) - axes[:, :, None] * axes[:, None, :]  # [K, 3, 3]
+    # The point nearest to all optical axes, unless they are almost parallel.
+    if np.linalg.eigvalsh(projectors.mean(0))[0] > MIN_AXIS_SPREAD:
+        focus = np.linalg.solve(projectors.sum(0), np.einsum("kij,kj->i", projectors, centers))
+        depth = float(rotations[0, 2] @ focus + translations[0, 2])
+        if near < depth < far:
+            return depth
+    return float(median)
+
+
+def select_points(model: SparseModel, points: Float64[np.ndarray, "P 3"]) -> Bool[np.ndarray, "P"]:
+    """Return which points fit well, are seen in three frames where enough are, and are not far from all others."""
+    good = model.point_errors <= MAX_POINT_ERROR
+    seen_thrice = good & (model.track_lengths >= 3)
+    good = seen_thrice if seen_thrice.sum() >= MIN_GOOD_POINTS else good
+    if not good.any():
+        return good
+    distance = np.linalg.norm(points - np.median(points[good], 0), axis=1)
+    return good & (distance <= MAX_POINT_DISTANCE * np.median(distance[good]))

@@ -1,0 +1,50 @@
+"""Cameras that rotate, zoom or stand still, and cameras that move around."""
+
+import cv2
+import numpy as np
+import pytest
+
+from img2world.core.rotation import rotation_about
+from img2world.doctor.camera_motion import find_camera_faults, moving_subject
+
+COUNT = 12
+
+
+def test_a_camera_that_moves_around_has_no_fault(room, thing, compared):
+    assert not list(find_camera_faults(*compared(room.rgb)))
+    assert not list(find_camera_faults(*compared(thing.rgb)))
+
+
+def test_rotation_in_place(render, compared):
+    poses = np.tile(np.eye(4), (COUNT, 1, 1))
+    poses[:, 2, 3] = -0.9
+    for i in range(COUNT):
+        poses[i, :3, :3] = rotation_about(np.array([0.0, 1.0, 0.0]), 0.04 * i)
+    (finding,) = find_camera_faults(*compared(render(poses, "room").rgb))
+    assert (finding.kind, finding.severity) == ("rotation only", "reject")
+    assert finding.sure > 0.6
+
+
+def test_zoom_in_place(room, compared):
+    zoomed = []
+    for factor in np.linspace(1, 1.3, COUNT):
+        matrix = np.array([[factor, 0, 64 * (1 - factor)], [0, factor, 64 * (1 - factor)]])
+        zoomed.append(cv2.warpAffine(room.rgb[0], matrix, (128, 128), flags=cv2.INTER_CUBIC))
+    (finding,) = find_camera_faults(*compared(np.stack(zoomed)))
+    assert (finding.kind, finding.severity) == ("zoom only", "reject")
+    assert "zooms" in finding.found
+
+
+def test_no_motion(room, compared):
+    noise = np.random.default_rng(1).normal(0, 3, (COUNT, *room.rgb.shape[1:]))
+    still = np.clip(np.repeat(room.rgb[:1], COUNT, 0) + noise, 0, 255).astype(np.uint8)
+    (finding,) = find_camera_faults(*compared(still))
+    assert (finding.kind, finding.severity) == ("no motion", "reject")
+    assert "what changes is the subject" in finding.found
+
+
+def test_a_moving_subject():
+    finding = moving_subject(0.2, (3, 4))
+    assert (finding.kind, finding.frames, finding.sure) == ("moving subject", (3, 4), pytest.approx(0.9))
+    assert finding.found.startswith("20% of the points")
+    assert moving_subject(0.9, ()).sure == 0.95

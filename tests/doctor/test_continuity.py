@@ -1,0 +1,81 @@
+"""Clips that are cut, spliced, mirrored or reversed at known frames, and measurements that are made up."""
+
+import numpy as np
+
+from img2world.doctor.continuity import find_broken_links, find_discontinuities
+from img2world.doctor.transitions import Transition
+
+
+def kinds(compared, rgb: np.ndarray) -> dict[str, tuple[int, ...]]:
+    return {finding.kind: finding.frames for finding in find_discontinuities(*compared(rgb))}
+
+
+def test_clean_clips_are_continuous(room, thing, compared):
+    assert kinds(compared, room.rgb) == kinds(compared, thing.rgb) == {}
+
+
+def test_a_cut_to_another_place(room, thing, compared):
+    assert kinds(compared, np.concatenate([room.rgb[:8], thing.rgb[:8]])) == {"cut": (8,)}
+
+
+def test_a_shot_of_similar_colors_is_another_shot(room, sideways, render, compared):
+    other = render(sideways[:8], "room", seed=7).rgb
+    similar = (other - other.mean((0, 1, 2))) / other.std((0, 1, 2)) * room.rgb.std((0, 1, 2)) + room.rgb.mean(
+        (0, 1, 2)
+    )
+    similar = np.clip(similar, 0, 255).astype(np.uint8)
+    assert kinds(compared, np.concatenate([room.rgb[:8], similar])) == {"cut": (8,)}
+
+
+def test_a_missing_part_is_a_jump(room, compared):
+    assert kinds(compared, np.concatenate([room.rgb[:4], room.rgb[13:]])) == {"jump": (4,)}
+
+
+def test_mirrored_frames(room, compared):
+    rgb = room.rgb.copy()
+    rgb[7:11] = rgb[7:11, :, ::-1]
+    assert kinds(compared, rgb)["mirrored"] == (7, 8, 9, 10)
+
+
+def test_reversed_frames(room, compared):
+    rgb = room.rgb.copy()
+    rgb[5:15] = rgb[5:15][::-1]
+    assert kinds(compared, rgb)["backwards"] == tuple(range(5, 15))
+
+
+def transition(*, difference=5.0, tracked=0.9, histogram=0.1, motion=0.0) -> Transition:
+    return Transition(
+        difference=difference, tracked_fraction=tracked, histogram_distance=histogram, gain=1.0,
+        start=np.zeros((1, 2)), end=np.array([[motion, 0.0]]),
+    )  # fmt: skip
+
+
+def test_many_broken_links_are_told_once(room, compared):
+    clip, _ = compared(room.rgb[:9])
+    (finding,) = find_discontinuities(clip, [transition(), transition(tracked=0.1, difference=20.0)] * 4)
+    assert (finding.kind, finding.frames) == ("no link", (2, 4, 6, 8))
+
+
+def test_a_leap_is_much_longer_than_usual_and_than_its_neighbours(room, compared):
+    clip, _ = compared(room.rgb[:9])
+    for motions, links in (
+        ([2, 2, 2, 9, 2, 2, 2, 2], [4]),
+        ([2, 2, 2, 6, 9, 6, 2, 2], []),
+        ([2, 2, 2, 5, 2, 2, 2, 2], []),
+    ):
+        findings = list(find_discontinuities(clip, [transition(motion=float(motion)) for motion in motions]))
+        assert [(finding.kind, *finding.frames) for finding in findings] == [("jump", link) for link in links]
+
+
+def test_a_link_is_broken_where_points_are_lost_and_the_picture_changes():
+    usual = [transition() for _ in range(6)]
+    assert find_broken_links([*usual, transition(tracked=0.1, difference=20.0)]) == [7]
+    assert find_broken_links([*usual, transition(tracked=0.1, histogram=0.8)]) == [7]
+    assert find_broken_links([*usual, transition(tracked=0.1)]) == []  # Blur loses points but changes little.
+    assert find_broken_links([*usual, transition(difference=20.0)]) == []
+    assert find_broken_links([*usual, transition(tracked=float("nan"), difference=20.0)]) == []
+    # Where most links are bad, none stands out.
+    assert (
+        find_broken_links([transition(tracked=0.2) for _ in range(5)] + [transition(tracked=0.15, difference=20.0)])
+        == []
+    )
