@@ -19,20 +19,38 @@ from img2world.core.errors import Img2WorldError, RecipeError, RunFolderError
 from img2world.core.frames import Frames
 from img2world.core.progress import Progress
 from img2world.runs.code import code_digest
-from img2world.runs.files import NO_ACCESS, clear_disk_errors, digest_of, locked, path_digest, write_text
+from img2world.runs.files import (
+    NO_ACCESS,
+    clear_disk_errors,
+    digest_of,
+    file_digest,
+    locked,
+    path_digest,
+    write_text,
+)
 from img2world.runs.folder import Event, Listener, ignore_events
 from img2world.runs.options import did_you_mean
 from img2world.runs.product import code_of
 from img2world.runs.recipe import VideoBackend, load_recipe
 
-CODE = (
-    *(f"evaluation.{name}" for name in ("assets", "baselines", "cases", "ladder", "metrics", "models")),
-    *(f"evaluation.{name}" for name in ("placement", "procedural", "rendering", "textures")),
-    *(f"img2world.layered.{name}" for name in ("inpaint", "layers", "object_layers", "subject", "warp")),
-    "img2world.render.triangles",
+CODE = tuple(
+    f"evaluation.{name}"
+    for name in (
+        "assets",
+        "baselines",
+        "cases",
+        "metrics",
+        "placement",
+        "procedural",
+        "rendering",
+        "scenes",
+        "textures",
+    )
 )
-"""What decides a row's figures beside the model."""
+"""What decides a row's figures beside the model and the stages, which count by themselves."""
 
+DRIVERS = ("ladder.py", "models.py")
+"""The same of modules that can reach every stage, so they count by their own text."""
 
 OBJECT_PATHS, ROOM_PATHS, SCENE_PATHS = ("static", "dynamic"), ("arc",), ("views",)
 
@@ -128,7 +146,8 @@ def evaluate(options: OrbitOptions, out: Path, *, listen: Listener = ignore_even
     with clear_disk_errors(out, also=NO_ACCESS):
         for folder in (out / "rows", out / "sheets"):
             folder.mkdir(parents=True, exist_ok=True)
-    code, start = code_digest(*CODE), time.perf_counter()
+    code = [code_digest(*CODE), *(file_digest(Path(__file__).with_name(name)) for name in DRIVERS)]
+    start = time.perf_counter()
     with locked(out):
         for i, source in enumerate(sources):
             basis = {"code": code, "case": source.name, "size": options.size, "alpha": options.alpha}
