@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from evaluation.cases import Case
+from evaluation.samples import Case
 from img2world.core.camera_paths import UP_IN_WORLD
 from img2world.core.cameras import Cameras
 from img2world.core.frames import Frames

@@ -11,7 +11,7 @@ from img2world.cli.app import JsonOption, SetOption
 from img2world.cli.output import exit_codes, listening, say, say_json
 
 if TYPE_CHECKING:
-    from evaluation.orbit import OrbitOptions
+    from evaluation.orbit_benchmark import OrbitOptions
 
 evaluation = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Measure quality where the truth is known.")
 
@@ -69,7 +69,7 @@ def orbit(
     with exit_codes(as_json):
         from evaluation.baselines import BASELINES
         from evaluation.ladder import RUNGS
-        from evaluation.orbit import OrbitOptions
+        from evaluation.orbit_benchmark import OrbitOptions
 
         options = OrbitOptions(
             models=tuple(model or ["nano"]),
@@ -174,7 +174,7 @@ def eval_doctor(
     with exit_codes(as_json):
         from dataclasses import asdict
 
-        from evaluation.doctor import evaluate_doctor, precision_lines, recall_lines
+        from evaluation.doctor_benchmark import evaluate_doctor, precision_lines, recall_lines
 
         rows = []
         for row in evaluate_doctor(first=first, seeds=seeds, doses=tuple(dose or ("clean", "hard"))):
@@ -194,8 +194,8 @@ def _evaluate_orbit(options: "OrbitOptions", out: Path, as_json: bool) -> None:
 
     from rich.console import Console
 
-    from evaluation.orbit import evaluate
-    from evaluation.tables import case_table, markdown, mean_rows, mean_table
+    from evaluation.orbit_benchmark import evaluate
+    from evaluation.orbit_tables import case_table, markdown, mean_rows, mean_table
 
     rows = []
     with listening(as_json) as listen:

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import UInt8
 
-from evaluation.degrade import Faults, degraded
+from evaluation.degradations import Faults, degraded
 from img2world.core.camera_paths import on_sphere, orbit
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.frames import Frames

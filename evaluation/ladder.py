@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Float
 
 from evaluation.assets import load_asset
-from evaluation.cases import Case
-from evaluation.models import generate
+from evaluation.samples import Case
+from evaluation.video_backends import generate
 from evaluation.placement import dynamic_poses, elevation_of, object_cameras
 from evaluation.rendering import UNLIT, RenderedAsset, render_asset
 from img2world.core.camera_paths import on_sphere, tilted

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from evaluation.pose_metrics import PoseScore
-from evaluation.poses import PoseRow
+from evaluation.pose_benchmark import PoseRow
 
 
 def read_rows(path: Path) -> list[PoseRow]:

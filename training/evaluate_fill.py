@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from img2world.layered.fill_network import NanoFill
-from training.fill_in_use import held_out_paths, in_use_table
-from training.fill_measure import composited, fill_table, filled, held_out_examples
+from training.fill_path_metrics import held_out_paths, in_use_table
+from training.fill_metrics import composited, fill_table, filled, held_out_examples
 from training.fill_stream import Example
 from training.weights import with_weights
 

@@ -143,7 +143,7 @@ def real_table(
 def asset_views(manifest: Path, count: int) -> list[View]:
     """Views of models that are kept aside."""
     from evaluation.assets import manifest_split
-    from training.assets import load_assets
+    from training.imported_assets import load_assets
 
     compositions, pictures = load_assets(manifest_split(manifest)[1][:count], 0)
     views = []

@@ -14,9 +14,9 @@ import torch
 from img2world.depth.predict import network
 from img2world.layered.outpaint import WEIGHTS
 from img2world.layered.warp import Warper
-from training.caches import cache_of
-from training.fill_in_use import ANCHORS, BETWEEN, SIDE, held_out_paths, sums, with_nearest
-from training.fill_measure import decibels
+from training.layered_frames import cache_of
+from training.fill_path_metrics import ANCHORS, BETWEEN, SIDE, held_out_paths, sums, with_nearest
+from training.fill_metrics import decibels
 from training.outpainting import held_out_parts, outpaint_table
 from training.sequences import Sequence
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from img2world.core.cameras import concatenate_cameras
 from img2world.layered.anchor_frames import camera_numbers, continued_rgb, frame_maps, frame_noise
 from img2world.layered.warp import Warper
-from training.caches import cache_of, warped_from
+from training.layered_frames import cache_of, warped_from
 from training.sequences import Filming, Sequence
 from training.stream import FRAMES
 from training.workers import Worker

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from img2world.depth.network import Channel, Stance
-from training.outlines import outline_error
+from training.silhouettes import outline_error
 from training.stream import Batch
 
 FAR_LOG = 4.6

@@ -13,7 +13,7 @@ from img2world.core.cameras import concatenate_cameras
 from img2world.core.views import Views
 from training.held_out import SEED
 from training.materials import Maker
-from training.places import PLACES
+from training.scene_kinds import PLACES
 from training.sequences import Filming, Sequence, level_shot, still, turned_shot
 from training.views import Studio
 

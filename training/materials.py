@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.composition import Material
+from training.assembly import Material
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,11 +13,11 @@ from img2world.layered.inpaint import fill_smooth
 from img2world.layered.outpaint import soft_cover
 from img2world.layered.scene_layers import MARGIN
 from training import raster
-from training.composition import World
-from training.drawing import FAR, Drawn, cam_from_place, draw, lamp_of
+from training.assembly import World
+from training.renderer import FAR, Drawn, cam_from_place, draw, lamp_of
 from training.held_out import SEED
-from training.photo import photographed
-from training.place import Place, Shot
+from training.camera_effects import photographed
+from training.scene import Place, Shot
 from training.stream import Batch, batch_of
 from training.views import Studio, View
 

@@ -9,12 +9,12 @@ from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.conventions import INPUT_DISTANCE
 from img2world.layered.object_layers import OBJECT_FOV, OBJECT_FRACTION
 from training import raster
-from training.composition import World
-from training.drawing import Drawn, cam_from_place, draw
+from training.assembly import World
+from training.renderer import Drawn, cam_from_place, draw
 from training.materials import Maker
-from training.photo import photographed
-from training.place import Light, Place, Shot, daylight
-from training.places import PLACES, SHARES
+from training.camera_effects import photographed
+from training.scene import Light, Place, Shot, daylight
+from training.scene_kinds import PLACES, SHARES
 from training.views import Studio
 
 OBJECT_SHARE_OF_SEQUENCES = 0.5

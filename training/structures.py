@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from training.composition import Composition
+from training.assembly import Composition
 from training.materials import Maker
 from training.shapes import BOX, any_shape, cylinder, superquadric
-from training.turns import about_x, about_y_by
+from training.rotations import about_x, about_y_by
 
 
 def building(make: Maker) -> Composition:

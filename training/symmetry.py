@@ -5,7 +5,7 @@ from jaxtyping import Float, Float32
 from scipy.spatial import KDTree
 
 from img2world.depth.network import DIRECTIONS
-from training.composition import World
+from training.assembly import World
 
 PLACES, ASKED = 9000, 300
 """Places on the surface, and how many of them are looked for on the other side."""

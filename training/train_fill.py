@@ -9,7 +9,7 @@ from torch import Tensor
 
 from img2world.layered.ddim import levels, noised
 from img2world.layered.fill_network import STEPS, NanoFill
-from training.fill_measure import fill_table, held_out_examples
+from training.fill_metrics import fill_table, held_out_examples
 from training.fill_stream import FillBatch, FillStream
 from training.sequences import OBJECT_SHARE_OF_SEQUENCES, Filming
 from training.trainer import Plan, Training, plan_as_typed, run_training, studio_of

@@ -122,7 +122,7 @@ class Training(ABC, Generic[Network]):
 def studio_of(plan: Plan) -> Studio:
     """The maker of the pictures, with the models that may be trained on."""
     from evaluation.assets import find_assets, manifest_split
-    from training.assets import load_assets
+    from training.imported_assets import load_assets
 
     listed, pictures = load_assets(manifest_split(Path(plan.assets))[0] if plan.assets else [], plan.textures)
     further, others = load_assets(find_assets(Path(plan.more)) if plan.more else [], plan.textures + len(pictures))

@@ -7,17 +7,17 @@ from jaxtyping import Bool, Float32, UInt8
 
 from img2world.depth.network import DIRECTIONS
 from training import raster
-from training.assets import redressed
-from training.composition import Composition
-from training.drawing import Drawn, cam_from_place, draw, framing_lens, lamp_of, one_lamp
+from training.imported_assets import redressed
+from training.assembly import Composition
+from training.renderer import Drawn, cam_from_place, draw, framing_lens, lamp_of, one_lamp
 from training.materials import Maker
-from training.photo import photographed
-from training.place import Place, Shot, daylight
-from training.places import PLACES, SHARES
+from training.camera_effects import photographed
+from training.scene import Place, Shot, daylight
+from training.scene_kinds import PLACES, SHARES
 from training.symmetry import mirror_planes, seen_planes
 from training.textures import TextureBank, texture_bank
-from training.things import any_thing
-from training.variations import joined, varied
+from training.object_kinds import any_thing
+from training.augmentation import joined, varied
 
 OBJECT_SHARE_OF_VIEWS = 0.6
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from evaluation.baselines import BASELINES, SCENE_BASELINES, billboard, case_up
-from evaluation.cases import object_sources, room_sources
+from evaluation.samples import object_sources, room_sources
 from evaluation.metrics import compare
 
 

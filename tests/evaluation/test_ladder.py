@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from evaluation.cases import object_sources
+from evaluation.samples import object_sources
 from evaluation.ladder import Stages, climb, judged_cameras, video_cameras, world_from_found_cameras
 from evaluation.metrics import compare
 from img2world.core.errors import PoseError

@@ -1,6 +1,6 @@
 import numpy as np
 
-from evaluation.scenes import scene_sources
+from evaluation.posed_photos import scene_sources
 from training.held_out_scenes import KINDS, NUM_VIEWS, arc_before, views_of
 from training.sequences import Filming
 from training.views import Studio

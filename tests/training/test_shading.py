@@ -5,9 +5,9 @@ import pytest
 pytest.importorskip("numba")
 
 from training import raster
-from training.composition import Composition, Material, normals_of
-from training.drawing import draw, framing_lens, lamp_of, one_lamp
-from training.place import Shot, daylight
+from training.assembly import Composition, Material, normals_of
+from training.renderer import draw, framing_lens, lamp_of, one_lamp
+from training.scene import Shot, daylight
 from training.shading import CORNER_TAPS, level_of, occlusion, texel
 from training.shapes import BOX, superquadric
 from training.textures import texture_bank

@@ -6,12 +6,12 @@ pytest.importorskip("numba")
 from img2world.depth.network import DIRECTIONS
 from img2world.depth.predict import mirrored_planes
 from img2world.layered.solids import around_axis
-from training.composition import Composition, Material
-from training.drawing import cam_from_place
-from training.place import Shot
+from training.assembly import Composition, Material
+from training.renderer import cam_from_place
+from training.scene import Shot
 from training.shapes import BOX, superquadric
 from training.symmetry import mirror_planes, seen_planes
-from training.turns import about_y_by
+from training.rotations import about_y_by
 
 
 def thing(*boxes, turn: float = 0.0) -> Composition:

@@ -11,8 +11,8 @@ from img2world.layered.anchor_frames import points_in_world
 from img2world.layered.fill_network import NanoFill
 from training import ship_fill
 from training.evaluate_fill import given, write_fill_sheet
-from training.fill_in_use import held_out_paths, in_use_table
-from training.fill_measure import composited, errors, fill_table
+from training.fill_path_metrics import held_out_paths, in_use_table
+from training.fill_metrics import composited, errors, fill_table
 from training.fill_stream import DRAWN, fill_batch, made_example
 from training.sequences import Filming
 from training.train_fill import FillPlan, FillTraining, fill_loss, noise_levels, train_fill

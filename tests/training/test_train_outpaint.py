@@ -12,7 +12,7 @@ from img2world.depth.weights import shipped
 from img2world.layered import outpaint
 from img2world.layered.outpaint import outpainted, soft_cover
 from training.evaluate_outpaint import holes_table
-from training.fill_in_use import held_out_paths
+from training.fill_path_metrics import held_out_paths
 from training.materials import Maker
 from training.outpainting import (
     ENOUGH,
@@ -25,7 +25,7 @@ from training.outpainting import (
     outpaint_table,
     partly_given,
 )
-from training.places import PLACES
+from training.scene_kinds import PLACES
 from training.stream import batch_of
 from training.train_outpaint import OutpaintPlan, train_outpaint
 

@@ -6,9 +6,9 @@ pytest.importorskip("numba")
 from img2world.core.cameras import Cameras
 from img2world.render.triangles import rasterize_triangles
 from training import raster
-from training.composition import Composition, Material
-from training.drawing import cam_from_place
-from training.places import PLACES
+from training.assembly import Composition, Material
+from training.renderer import cam_from_place
+from training.scene_kinds import PLACES
 from training.shapes import BOX, superquadric
 from training.views import Studio
 
@@ -110,7 +110,7 @@ def test_another_thing_is_what_is_hidden_in_scenes():
 
 
 def test_cameras_of_places_look_where_they_should():
-    from training.place import Shot
+    from training.scene import Shot
 
     turn = cam_from_place(Shot(eye=np.array([0.0, 1, 5]), target=np.array([0.0, 1, 0]), fov=1.0))
     np.testing.assert_allclose(turn @ [0, 0, -1], [0, 0, 1], atol=1e-12)

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from training.composition import Composition, Material
-from training.living import animal, person
+from training.assembly import Composition, Material
+from training.organisms import animal, person
 from training.materials import Maker
-from training.place import Light, Place, Shot, daylight
+from training.scene import Light, Place, Shot, daylight
 from training.shapes import BOX, blob, cylinder
-from training.things import any_thing
-from training.turns import about_y, about_y_by
+from training.object_kinds import any_thing
+from training.rotations import about_y, about_y_by
 
 
 def room(make: Maker, views: int) -> Place:

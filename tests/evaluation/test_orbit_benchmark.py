@@ -4,8 +4,8 @@ from dataclasses import replace
 import pytest
 from PIL import Image as PillowImage
 
-from evaluation.orbit import OrbitOptions, Row, evaluate
-from evaluation.tables import case_table, markdown, mean_rows, mean_table
+from evaluation.orbit_benchmark import OrbitOptions, Row, evaluate
+from evaluation.orbit_tables import case_table, markdown, mean_rows, mean_table
 from img2world.core.errors import Img2WorldError, RecipeError, RunFolderError
 
 FAST = "synthetic:supersample=1,num_parts=2"
@@ -42,8 +42,8 @@ def test_every_case_path_and_model_has_a_row_and_a_sheet(evaluated):
 
 def test_what_is_there_is_not_made_again_and_what_is_new_is(evaluated, options, monkeypatch):
     out, rows = evaluated
-    monkeypatch.setattr("evaluation.cases.object_case", None)
-    monkeypatch.setattr("evaluation.cases.room_case", None)
+    monkeypatch.setattr("evaluation.samples.object_case", None)
+    monkeypatch.setattr("evaluation.samples.room_case", None)
     assert list(evaluate(options, out)) == rows
     monkeypatch.undo()
     more = list(evaluate(replace(options, baselines=("copy", "billboard"), rooms=0), out))

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from evaluation.assets import TexturedMesh, find_assets, load_asset, unit_mesh
-from evaluation.degrade import DOSES, degraded
+from evaluation.degradations import DOSES, degraded
 from evaluation.placement import turned
 from evaluation.pose_metrics import PoseScore, score_poses
 from evaluation.procedural import procedural_object
 from evaluation.rendering import render_asset
-from evaluation.scenes import posed_photos, scene_folders, scene_name
+from evaluation.posed_photos import posed_photos, scene_folders, scene_name
 from img2world.core.camera_paths import on_sphere
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.errors import PoseError, RecipeError, RejectedError

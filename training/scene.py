@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from training.composition import Composition
+from training.assembly import Composition
 
 
 @dataclass(frozen=True, kw_only=True)

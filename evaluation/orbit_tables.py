@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from evaluation.metrics import mean_of
-from evaluation.orbit import Row
+from evaluation.orbit_benchmark import Row
 
 if TYPE_CHECKING:
     from rich.table import Table

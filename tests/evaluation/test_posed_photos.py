@@ -6,9 +6,9 @@ from numpy.testing import assert_allclose
 
 from evaluation.assets import AssetError
 from evaluation.baselines import BASELINES
-from evaluation.cases import room_cameras
+from evaluation.samples import room_cameras
 from evaluation.metrics import compare
-from evaluation.scenes import overlaps, scene_case, scene_sources
+from evaluation.posed_photos import overlaps, scene_case, scene_sources
 from img2world.core.camera_paths import arc, orbit
 from img2world.core.cameras import Cameras
 from img2world.poses.commanded import CommandedPoses

@@ -3,7 +3,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from evaluation.assets import AssetError
-from evaluation.cases import NUM_VIEWS, object_sources, room_sources
+from evaluation.samples import NUM_VIEWS, object_sources, room_sources
 
 
 @pytest.fixture(scope="module")

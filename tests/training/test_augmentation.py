@@ -3,9 +3,9 @@ import pytest
 
 pytest.importorskip("numba")
 
-from training.composition import Composition, Material
+from training.assembly import Composition, Material
 from training.shapes import BOX, superquadric
-from training.variations import joined, varied
+from training.augmentation import joined, varied
 
 
 def two_boxes() -> Composition:

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from training.composition import Composition
+from training.assembly import Composition
 from training.materials import Maker
 from training.shapes import any_shape, bent, blob, bowl, cylinder, profile, superquadric, torus, tube
-from training.turns import about_y, any_turn
+from training.rotations import about_y, any_turn
 
 
 def vessel(make: Maker) -> Composition:

@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from training import raster
-from training.composition import World
-from training.place import Light, Shot
+from training.assembly import World
+from training.scene import Light, Shot
 from training.shading import occlusion, shade
 from training.textures import TextureBank
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import skimage
 
-from evaluation.degrade import DOSES, Faults, degraded
+from evaluation.degradations import DOSES, Faults, degraded
 from img2world.core.frames import Frames
 
 NONE = Faults(blur=0.01, warp=1e-6, flicker=0.0, tint=0.0, noise=0.0, jpeg=100)

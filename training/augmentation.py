@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
-from training.composition import Composition
-from training.turns import about_y
+from training.assembly import Composition
+from training.rotations import about_y
 
 STRETCH = 0.2
 """Standard deviation of the logarithm of what each side is stretched by."""

@@ -9,7 +9,7 @@ import pytest
 from evaluation.assets import AssetError
 from evaluation.pose_metrics import PoseScore
 from evaluation.pose_tables import as_json, confusion_lines, mean_lines, read_rows
-from evaluation.poses import WAYS, PoseRow, evaluate_poses, pose_options
+from evaluation.pose_benchmark import WAYS, PoseRow, evaluate_poses, pose_options
 from img2world.core.camera_paths import on_sphere
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.errors import RecipeError

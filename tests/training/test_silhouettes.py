@@ -5,7 +5,7 @@ pytest.importorskip("numba")
 
 import torch
 
-from training.outlines import outline_error, side_views
+from training.silhouettes import outline_error, side_views
 
 
 def balls(count: int, side: int = 96) -> tuple[torch.Tensor, torch.Tensor]:

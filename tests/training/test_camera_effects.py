@@ -3,7 +3,7 @@ import pytest
 
 pytest.importorskip("numba")
 
-from training.photo import BRIGHTEST, developed, eight_bits, photographed, tone_curve
+from training.camera_effects import BRIGHTEST, developed, eight_bits, photographed, tone_curve
 
 
 @pytest.fixture

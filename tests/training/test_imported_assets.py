@@ -6,7 +6,7 @@ pytest.importorskip("numba")
 import trimesh
 from PIL import Image
 
-from training.assets import boxed, load_assets, redressed
+from training.imported_assets import boxed, load_assets, redressed
 from training.materials import Maker
 from training.shapes import BOX, superquadric
 from training.train_geo import GeoPlan

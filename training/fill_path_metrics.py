@@ -11,8 +11,8 @@ from img2world.layered.fill_network import NanoFill
 from img2world.layered.inpaint import nearest_known
 from img2world.layered.layers import SEEN
 from img2world.layered.warp import Warped, Warper
-from training.caches import cache_of
-from training.fill_measure import decibels
+from training.layered_frames import cache_of
+from training.fill_metrics import decibels
 from training.held_out import SEED
 from training.sequences import OBJECT_SHARE_OF_SEQUENCES, Filming, Posed, Sequence
 from training.views import Studio

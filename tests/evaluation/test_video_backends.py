@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from evaluation.cases import object_sources, room_cameras, room_sources
-from evaluation.models import find_model, generate, scaled_path
+from evaluation.samples import object_sources, room_cameras, room_sources
+from evaluation.video_backends import find_model, generate, scaled_path
 from img2world.core.camera_paths import arc
 from img2world.core.errors import RecipeError, VideoError
 from img2world.video.nano import NanoVideo

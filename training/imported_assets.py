@@ -6,7 +6,7 @@ import numpy as np
 
 from evaluation.assets import TexturedMesh, load_asset
 from img2world.core.conventions import Y_UP_FROM_WORLD
-from training.composition import Composition, Material
+from training.assembly import Composition, Material
 from training.materials import Maker
 from training.shapes import Shape
 

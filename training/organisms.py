@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from training.composition import Composition, Material
+from training.assembly import Composition, Material
 from training.materials import Maker
 from training.shapes import bent, blob, bowl, cylinder, star, superquadric, tube
-from training.turns import about_x, any_turn
+from training.rotations import about_x, any_turn
 
 
 def plant(make: Maker) -> Composition:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evaluation.doctor import DoctorRow, evaluate_doctor, precision_lines, recall_lines
+from evaluation.doctor_benchmark import DoctorRow, evaluate_doctor, precision_lines, recall_lines
 from evaluation.faults import COUNT, material, spoilt_clips
 from img2world.core.errors import RecipeError
 

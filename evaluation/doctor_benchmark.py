@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.degrade import DOSES
+from evaluation.degradations import DOSES
 from evaluation.faults import Spoilt, material, spoilt_clips
 from img2world.core.errors import RecipeError
 from img2world.doctor.video import examine_video

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from evaluation.assets import AssetError
-from evaluation.cases import Case, CaseSource
+from evaluation.samples import Case, CaseSource
 from evaluation.rendering import RenderedAsset
 from img2world.core.cameras import Cameras
 from img2world.core.conventions import INPUT_DISTANCE

@@ -1,9 +1,9 @@
 """Made things of many kinds, standing on the ground and about one unit high."""
 
-from training.composition import Composition
+from training.assembly import Composition
 from training.furniture import flat, lamp, seat, shelf, table
-from training.goods import food, heap, machine, stack, vessel
-from training.living import animal, person, plant
+from training.small_objects import food, heap, machine, stack, vessel
+from training.organisms import animal, person, plant
 from training.materials import Maker
 from training.structures import building, vehicle
 

@@ -1,7 +1,7 @@
 """All made places."""
 
-from training.indoors import portrait, relief, room, tabletop
-from training.open_air import outdoors, street
+from training.indoor_scenes import portrait, relief, room, tabletop
+from training.outdoor_scenes import outdoors, street
 
 PLACES = {
     "room": room,

@@ -2,16 +2,16 @@
 
 import numpy as np
 
-from training.composition import Composition, Material
+from training.assembly import Composition, Material
 from training.furniture import lamp
-from training.living import person, plant
+from training.organisms import person, plant
 from training.materials import Maker
-from training.place import Place, Shot, daylight
+from training.scene import Place, Shot, daylight
 from training.shapes import BOX, patch, superquadric
 from training.structures import vehicle
 from training.textures import clouds
-from training.things import any_thing
-from training.turns import about_y, about_y_by
+from training.object_kinds import any_thing
+from training.rotations import about_y, about_y_by
 
 
 def ground(make: Maker, made: Composition, half: float, relief: float) -> np.ndarray:

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.baselines import BASELINES, SCENE_BASELINES
-from evaluation.cases import Case, CaseSource, object_sources, room_sources
+from evaluation.samples import Case, CaseSource, object_sources, room_sources
 from evaluation.ladder import RUNGS, Stages, climb, judged_cameras
 from evaluation.metrics import Flip, compare, find_flip
-from evaluation.models import find_model, generate
+from evaluation.video_backends import find_model, generate
 from evaluation.rendering import RenderedAsset
-from evaluation.scenes import scene_sources
-from evaluation.sheets import write_sheet
+from evaluation.posed_photos import scene_sources
+from evaluation.contact_sheets import write_sheet
 from img2world.core.errors import Img2WorldError, RecipeError, RunFolderError
 from img2world.core.frames import Frames
 from img2world.core.progress import Progress
@@ -38,18 +38,18 @@ CODE = tuple(
     for name in (
         "assets",
         "baselines",
-        "cases",
+        "samples",
         "metrics",
         "placement",
         "procedural",
         "rendering",
-        "scenes",
+        "posed_photos",
         "textures",
     )
 )
 """What decides a row's figures beside the model and the stages, which count by themselves."""
 
-DRIVERS = ("ladder.py", "models.py")
+DRIVERS = ("ladder.py", "video_backends.py")
 """The same of modules that can reach every stage, so they count by their own text."""
 
 OBJECT_PATHS, ROOM_PATHS, SCENE_PATHS = ("static", "dynamic"), ("arc",), ("views",)
