@@ -1,4 +1,4 @@
-"""Faults of generated video, put on perfect frames in a known dose."""
+"""Degradations typical of generated videos, applied to clean frames in known strength."""
 
 from dataclasses import dataclass, replace
 
@@ -9,64 +9,64 @@ from img2world.core.frames import Frames
 
 
 @dataclass(frozen=True, kw_only=True)
-class Faults:
-    """How much of each fault."""
+class Degradation:
+    """Strength of each degradation."""
 
     blur: float
-    """Standard deviation in pixels at 256 pixels."""
+    """Standard deviation in pixels, for frames of 256 pixels."""
     warp: float
-    """Pixels at 256 pixels by which each frame bends on its own, smoothly; root of the mean square on each axis."""
+    """RMS of each frame's smooth random warp along each axis, in pixels, for frames of 256 pixels."""
     flicker: float
-    """Standard deviation of each frame's brightness, as a share."""
+    """Standard deviation of each frame's brightness factor."""
     tint: float
-    """The same of each colour."""
+    """Standard deviation of each frame's factor on each colour channel."""
     noise: float
     """Standard deviation in grey levels."""
     jpeg: int
-    """Quality of the compression, 0 to 100."""
+    """JPEG quality, 0 to 100."""
 
 
-DOSES = {
+DEGRADATIONS = {
     "clean": None,
-    "mild": Faults(blur=0.7, warp=0.7, flicker=0.05, tint=0.02, noise=2.0, jpeg=80),
-    "hard": Faults(blur=1.1, warp=1.8, flicker=0.15, tint=0.05, noise=4.0, jpeg=60),
+    "mild": Degradation(blur=0.7, warp=0.7, flicker=0.05, tint=0.02, noise=2.0, jpeg=80),
+    "hard": Degradation(blur=1.1, warp=1.8, flicker=0.15, tint=0.05, noise=4.0, jpeg=60),
 }
 
 
-def degraded(frames: Frames, faults: Faults | None, *, seed: int) -> Frames:
-    """The frames with these faults. What is plain background stays plain; depth is dropped, since it no longer fits."""
-    if faults is None:
+def degrade_frames(frames: Frames, degradation: Degradation | None, *, seed: int) -> Frames:
+    """Return degraded frames. A plain background stays plain; depth, which no longer fits, is dropped."""
+    if degradation is None:
         return frames
-    random = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     rgb, alpha = [], []
-    for i, picture in enumerate(frames.rgb):
+    for i, image in enumerate(frames.rgb):
         mask = None if frames.alpha is None else frames.alpha[i]
-        spoilt, outline = _spoilt(picture, mask, faults, random)
-        rgb.append(spoilt)
-        alpha.append(outline)
+        degraded, warped_alpha = _degrade_frame(image, mask, degradation, rng)
+        rgb.append(degraded)
+        alpha.append(warped_alpha)
     return replace(frames, rgb=np.stack(rgb), alpha=None if frames.alpha is None else np.stack(alpha), depth=None)
 
 
-def _spoilt(
-    picture: UInt8[np.ndarray, "H W 3"], alpha: np.ndarray | None, faults: Faults, random: np.random.Generator
+def _degrade_frame(
+    image: UInt8[np.ndarray, "H W 3"], alpha: np.ndarray | None, degradation: Degradation, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """One frame, and its outline bent alike."""
+    """Return one degraded frame and its alpha, warped alike."""
     import cv2
 
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     scale = width / 256
-    bend = cv2.resize(random.normal(size=(5, 5, 2)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
-    bend *= faults.warp * scale / bend.std()
+    offsets = cv2.resize(rng.normal(size=(5, 5, 2)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
+    offsets *= degradation.warp * scale / offsets.std()
     row, column = np.mgrid[:height, :width].astype(np.float32)
-    x, y = column + bend[..., 0], row + bend[..., 1]
-    bent = cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    outline = None if alpha is None else cv2.remap(alpha, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    soft = cv2.GaussianBlur(bent, (0, 0), faults.blur * scale).astype(np.float32)
-    gain = (1 + faults.flicker * random.normal()) * (1 + faults.tint * random.normal(size=3))
-    noisy = soft * gain + random.normal(0, faults.noise, soft.shape)
-    if outline is not None:
-        noisy = np.where((outline < 5)[..., None], soft, noisy)
-    quality = [cv2.IMWRITE_JPEG_QUALITY, faults.jpeg]
-    _, stored = cv2.imencode(".jpg", np.clip(noisy, 0, 255).astype(np.uint8)[..., ::-1], quality)
-    read = np.asarray(cv2.imdecode(stored, cv2.IMREAD_COLOR))
-    return np.ascontiguousarray(read[..., ::-1]), outline
+    x, y = column + offsets[..., 0], row + offsets[..., 1]
+    warped = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    warped_alpha = None if alpha is None else cv2.remap(alpha, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    blurred = cv2.GaussianBlur(warped, (0, 0), degradation.blur * scale).astype(np.float32)
+    gain = (1 + degradation.flicker * rng.normal()) * (1 + degradation.tint * rng.normal(size=3))
+    noisy = blurred * gain + rng.normal(0, degradation.noise, blurred.shape)
+    if warped_alpha is not None:
+        noisy = np.where((warped_alpha < 5)[..., None], blurred, noisy)
+    quality = [cv2.IMWRITE_JPEG_QUALITY, degradation.jpeg]
+    _, encoded = cv2.imencode(".jpg", np.clip(noisy, 0, 255).astype(np.uint8)[..., ::-1], quality)
+    decoded = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
+    return np.ascontiguousarray(decoded[..., ::-1]), warped_alpha

@@ -1,91 +1,92 @@
-"""How many faults the doctor of videos finds, and how many it imagines."""
+"""Benchmark of the doctor's examination of videos: how many injected faults it finds, and false alarms."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.degradations import DOSES
-from evaluation.faults import Spoilt, material, spoilt_clips
-from img2world.core.errors import RecipeError
+from evaluation.checks import check_names
+from evaluation.degradations import DEGRADATIONS
+from evaluation.faults import FaultyClip, faulty_clips, render_clean_clips
+from evaluation.markdown import markdown_table
 from img2world.doctor.video import examine_video
-from img2world.runs.options import did_you_mean
+
+VISIBLE_FLICKER = 0.1
+"""Degradations that flicker at least this much make the finding "flicker" correct."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DoctorRow:
-    """What was found in one clip."""
+    """Findings in one clip."""
 
     fault: str
     seed: int
-    dose: str
-    wanted: tuple[str, ...]
-    also: tuple[str, ...]
-    """What is right to say of it, too."""
+    degradation: str
+    expected: tuple[str, ...]
+    """Kinds of finding that name the fault; empty for a clip without one."""
+    also_correct: tuple[str, ...]
+    """Kinds of finding that are correct because of the degradation."""
     found: dict[str, tuple[int, ...]]
-    """Kind to frames."""
-    placed: bool
-    """Whether the fault was found, and where it is."""
+    """Kind of each finding and its frames."""
+    localized: bool
+    """True if the fault was found at the right frames."""
 
 
-def evaluate_doctor(*, first: int = 0, seeds: int = 2, doses: tuple[str, ...], size: int = 192) -> Iterator[DoctorRow]:
-    """Rows of all faults, for seeds from `first` on and each dose of what generators spoil anyway.
-
-    Raises RecipeError for a dose that there is not.
-    """
-    for dose in doses:
-        if dose not in DOSES:
-            raise RecipeError(f"there is no {dose}", hint=did_you_mean(dose, list(DOSES)))
+def evaluate_doctor(
+    *, first: int = 0, seeds: int = 2, degradations: tuple[str, ...], size: int = 192
+) -> Iterator[DoctorRow]:
+    """Yield the rows of all faults for each seed and degradation. Raises RecipeError for an unknown degradation."""
+    check_names("degradation", degradations, DEGRADATIONS)
     for seed in range(first, first + seeds):
-        for dose in doses:
-            faults = DOSES[dose]
-            given = material(seed, faults, size)
-            also = ("flicker",) if faults is not None and faults.flicker >= 0.1 else ()
-            for name, make in spoilt_clips(given, np.random.default_rng([seed, 6])).items():
-                spoilt = make()
-                found = {finding.kind: finding.frames for finding in examine_video(spoilt.frames)}
+        for name in degradations:
+            degradation = DEGRADATIONS[name]
+            clips = render_clean_clips(seed, degradation, size)
+            flickers = degradation is not None and degradation.flicker >= VISIBLE_FLICKER
+            for fault, make in faulty_clips(clips, np.random.default_rng([seed, 6])).items():
+                clip = make()
+                found = {finding.kind: finding.frames for finding in examine_video(clip.frames)}
                 yield DoctorRow(
-                    fault=name,
+                    fault=fault,
                     seed=seed,
-                    dose=dose,
-                    wanted=spoilt.kinds,
-                    also=also,
+                    degradation=name,
+                    expected=clip.expected,
+                    also_correct=("flicker",) if flickers else (),
                     found=found,
-                    placed=_placed(spoilt, found),
+                    localized=_is_localized(clip, found),
                 )
 
 
-def _placed(spoilt: Spoilt, found: dict[str, tuple[int, ...]]) -> bool:
-    """Whether a right finding names a frame of the fault, or one beside it."""
-    frames = [found[kind] for kind in spoilt.kinds if kind in found]
-    near = {place + step for place in spoilt.where for step in (-1, 0, 1)}
-    return bool(frames) and (not spoilt.where or bool(near & {*frames[0]}))
+def _is_localized(clip: FaultyClip, found: dict[str, tuple[int, ...]]) -> bool:
+    """Return True if the first correct finding names a frame of the fault or a neighbour of one."""
+    frames = [found[kind] for kind in clip.expected if kind in found]
+    near = {frame + step for frame in clip.fault_frames for step in (-1, 0, 1)}
+    return bool(frames) and (not clip.fault_frames or bool(near & {*frames[0]}))
 
 
 def recall_lines(rows: list[DoctorRow]) -> Iterator[str]:
-    """A table in Markdown: which faults were found where they are, and what else was said of these clips."""
-    yield "| fault | frames | clips | found | at the right frames | also said |"
-    yield "|---|---|---|---|---|---|"
-    for fault, dose in dict.fromkeys((row.fault, row.dose) for row in rows):
-        own = [row for row in rows if (row.fault, row.dose) == (fault, dose)]
-        hits = sum(bool({*row.wanted} & {*row.found}) for row in own)
-        others = [kind for row in own for kind in row.found if kind not in (*row.wanted, *row.also)]
-        said = ", ".join(f"{kind} {others.count(kind)}×" for kind in dict.fromkeys(others))
-        right = f"{hits} | {sum(row.placed for row in own)}" if own[0].wanted else "– | –"
-        yield f"| {fault} | {dose} | {len(own)} | {right} | {said} |"
+    """Yield a Markdown table of the faults found, and found at the right frames, and of other findings."""
+    headings = ["fault", "frames", "clips", "found", "at the right frames", "other findings"]
+    cells = []
+    for fault, degradation in dict.fromkeys((row.fault, row.degradation) for row in rows):
+        group = [row for row in rows if (row.fault, row.degradation) == (fault, degradation)]
+        hits = sum(bool({*row.expected} & {*row.found}) for row in group)
+        counts = [str(hits), str(sum(row.localized for row in group))] if group[0].expected else ["–", "–"]
+        others = [kind for row in group for kind in row.found if kind not in (*row.expected, *row.also_correct)]
+        other_counts = ", ".join(f"{kind} {others.count(kind)}×" for kind in dict.fromkeys(others))
+        cells.append([fault, degradation, str(len(group)), *counts, other_counts])
+    return markdown_table(headings, cells)
 
 
 def precision_lines(rows: list[DoctorRow]) -> Iterator[str]:
-    """A table in Markdown: of all findings of a kind, those that were right, and of all such faults, those found."""
-    yield "| finding | precision | recall |"
-    yield "|---|---|---|"
-    kinds = dict.fromkeys(kind for row in rows for kind in (*row.wanted, *row.found))
-    for kind in sorted(kinds):
-        said = [kind in (*row.wanted, *row.also) for row in rows if kind in row.found]
-        there = [kind in row.found for row in rows if kind in row.wanted]
-        yield f"| {kind} | {_share(said)} | {_share(there)} |"
+    """Yield a Markdown table of precision and recall of each kind of finding."""
+    cells = []
+    for kind in sorted({kind for row in rows for kind in (*row.expected, *row.found)}):
+        correct = [kind in (*row.expected, *row.also_correct) for row in rows if kind in row.found]
+        detected = [kind in row.found for row in rows if kind in row.expected]
+        cells.append([kind, _percentage(correct), _percentage(detected)])
+    return markdown_table(["finding", "precision", "recall"], cells)
 
 
-def _share(right: list[bool]) -> str:
-    """A share with its numbers."""
-    return f"{sum(right) / len(right):.0%} ({sum(right)} of {len(right)})" if right else "–"
+def _percentage(values: list[bool]) -> str:
+    """Return the fraction of true values with their number."""
+    return f"{sum(values) / len(values):.0%} ({sum(values)} of {len(values)})" if values else "–"

@@ -1,11 +1,12 @@
-"""Rows of an evaluation as tables for people."""
+"""Rows of the orbit benchmark as tables."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from evaluation.metrics import mean_of
-from evaluation.orbit_benchmark import Row
+from evaluation.markdown import markdown_table
+from evaluation.metrics import mean_metrics
+from evaluation.orbit_benchmark import OrbitRow
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,87 +22,82 @@ COLUMNS = {
     "abs_rel": ("AbsRel", 3),
     "delta1": ("δ1", 3),
 }
-"""Metric to heading and digits."""
+"""Heading and digits of each metric."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mean:
-    """Of one model on one path over all cases."""
+class MeanRow:
+    """Means of one method on one path over all samples."""
 
     path: str
-    model: str
-    cases: int
+    method: str
+    samples: int
     failed: int
     metrics: dict[str, float]
     seconds: float
-    """For each case."""
 
 
-def mean_rows(rows: Iterable[Row]) -> list[Mean]:
-    """The mean of each path and model, in the order they came."""
-    groups: dict[tuple[str, str], list[Row]] = {}
+def mean_rows(rows: Iterable[OrbitRow]) -> list[MeanRow]:
+    """Return the means of each path and method, in the order of their first rows."""
+    groups: dict[tuple[str, str], list[OrbitRow]] = {}
     for row in rows:
-        groups.setdefault((row.path, row.model), []).append(row)
+        groups.setdefault((row.path, row.method), []).append(row)
     means = []
-    for (path, model), group in groups.items():
-        good = [row for row in group if not row.error]
+    for (path, method), group in groups.items():
+        measured = [row for row in group if not row.error]
         means.append(
-            Mean(
+            MeanRow(
                 path=path,
-                model=model,
-                cases=len(good),
-                failed=len(group) - len(good),
-                metrics=mean_of([dict(row.metrics) for row in good]),
-                seconds=sum(row.seconds for row in good) / max(len(good), 1),
+                method=method,
+                samples=len(measured),
+                failed=len(group) - len(measured),
+                metrics=mean_metrics([dict(row.metrics) for row in measured]),
+                seconds=sum(row.seconds for row in measured) / max(len(measured), 1),
             )
         )
     return means
 
 
-def cells(metrics: dict[str, float]) -> list[str]:
-    """One text for each of COLUMNS."""
-    return [f"{metrics[name]:.{digits}f}" if name in metrics else "" for name, (_, digits) in COLUMNS.items()]
+def _cells(metrics: Mapping[str, float], seconds: float) -> list[str]:
+    """Return the cells of a row from the first metric on."""
+    columns = COLUMNS.items()
+    values = [f"{metrics[name]:.{digits}f}" if name in metrics else "" for name, (_, digits) in columns]
+    return [*values, f"{seconds:.1f}"]
 
 
-def case_table(rows: Sequence[Row]) -> "Table":
-    """All rows of one case."""
-    table = _table(rows[0].case, ["path", "model"])
+def sample_table(rows: Sequence[OrbitRow]) -> "Table":
+    """Return a terminal table of the rows of one sample."""
+    table = _terminal_table(rows[0].sample, ["path", "method"])
     for row in rows:
-        if row.error:
-            table.add_row(row.path, row.model, row.error)
-        else:
-            table.add_row(row.path, row.model, *cells(dict(row.metrics)), f"{row.seconds:.1f}")
+        table.add_row(row.path, row.method, *([row.error] if row.error else _cells(row.metrics, row.seconds)))
     return table
 
 
-def mean_table(rows: Sequence[Row]) -> "Table":
-    """The means over all cases."""
-    table = _table("means", ["path", "model", "cases", "failed"])
+def mean_table(rows: Sequence[OrbitRow]) -> "Table":
+    """Return a terminal table of the means over all samples."""
+    table = _terminal_table("means", ["path", "method", "samples", "failed"])
     for mean in mean_rows(rows):
-        counts = (str(mean.cases), str(mean.failed or ""))
-        table.add_row(mean.path, mean.model, *counts, *cells(mean.metrics), f"{mean.seconds:.1f}")
+        counts = (str(mean.samples), str(mean.failed or ""))
+        table.add_row(mean.path, mean.method, *counts, *_cells(mean.metrics, mean.seconds))
     return table
 
 
-def markdown(rows: Sequence[Row]) -> list[str]:
-    """The means as a table in Markdown."""
-    heads = ["path", "model", "cases", *(title for title, _ in COLUMNS.values()), "s"]
-    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
+def mean_lines(rows: Sequence[OrbitRow]) -> Iterator[str]:
+    """Yield a Markdown table of the means over all samples."""
+    cells = []
     for mean in mean_rows(rows):
-        cases = f"{mean.cases} ({mean.failed} failed)" if mean.failed else str(mean.cases)
-        line = [mean.path, mean.model, cases, *cells(mean.metrics), f"{mean.seconds:.1f}"]
-        lines.append(f"| {' | '.join(line)} |")
-    return lines
+        samples = f"{mean.samples} ({mean.failed} failed)" if mean.failed else str(mean.samples)
+        cells.append([mean.path, mean.method, samples, *_cells(mean.metrics, mean.seconds)])
+    return markdown_table(["path", "method", "samples", *(heading for heading, _ in COLUMNS.values()), "s"], cells)
 
 
-def _table(title: str, first: list[str]) -> "Table":
-    """An empty table."""
+def _terminal_table(title: str, names: list[str]) -> "Table":
+    """Return an empty table with text columns, then the metrics and seconds."""
     from rich.table import Table
 
     table = Table(title=title, title_justify="left")
-    for name in first:
+    for name in names:
         table.add_column(name, overflow="fold")
-    for name, _ in COLUMNS.values():
-        table.add_column(name, justify="right")
-    table.add_column("s", justify="right")
+    for heading in (*(heading for heading, _ in COLUMNS.values()), "s"):
+        table.add_column(heading, justify="right")
     return table

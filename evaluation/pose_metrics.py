@@ -1,6 +1,6 @@
-"""How right cameras are, whatever world they are in.
+"""Accuracy of camera poses, independent of the world frame.
 
-Angles between pairs of views, as in Wang et al., "PoseDiffusion" (ICCV 2023). The distance of aligned paths (ATE) is
+Angles between pairs of views, as in Wang et al., "PoseDiffusion" (ICCV 2023). The absolute trajectory error (ATE) is
 not used: on an orbit it stays small for cameras that look the wrong way.
 """
 
@@ -13,32 +13,32 @@ from jaxtyping import Float64, Int
 from img2world.core.cameras import Cameras
 
 AUC_LIMIT = 30
-"""Degrees."""
+"""Largest threshold in degrees."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PoseScore:
-    """Shares in percent of all pairs of frames; pairs with a frame that was not placed count as wrong."""
+    """Percentages of all pairs of frames; pairs with a frame that was not placed count as wrong."""
 
     placed: int
     total: int
     rra5: float
-    """Pairs whose rotation from one to the other is within 5 degrees."""
+    """Pairs whose relative rotation is within 5 degrees."""
     rra15: float
     rta5: float
-    """Pairs whose direction from one to the other is within 5 degrees."""
+    """Pairs whose relative translation direction is within 5 degrees."""
     rta15: float
     auc30: float
-    """Mean share of pairs with both within 1, 2, … 30 degrees."""
+    """Mean percentage of pairs with both within 1, 2, … 30 degrees."""
     median_rotation_deg: float
-    """Of the pairs that were placed."""
+    """Median over the pairs that were placed."""
     median_direction_deg: float
     focal_error: float
-    """Found focal length over the true one, less 1."""
+    """Median ratio of estimated and true focal length, minus 1."""
 
 
 def score_poses(found: Cameras, truth: Cameras, placed: Int[np.ndarray, "K"]) -> PoseScore:
-    """Compare found cameras with the true ones of all frames; `placed` are the numbers of the frames found."""
+    """Return the score of estimated cameras; `placed` are the indices of their frames in `truth`."""
     total, count = len(truth) * (len(truth) - 1) // 2, len(placed)
     rotations, directions = [], []
     mine, true = found.cam_from_world.astype(np.float64), truth.cam_from_world[placed].astype(np.float64)
@@ -64,11 +64,11 @@ def score_poses(found: Cameras, truth: Cameras, placed: Int[np.ndarray, "K"]) ->
 
 
 def _turn(rotation: Float64[np.ndarray, "3 3"]) -> float:
-    """The angle of a rotation."""
+    """Return the angle of a rotation in radians."""
     return float(np.arccos(np.clip((np.trace(rotation) - 1) / 2, -1, 1)))
 
 
 def _between(a: Float64[np.ndarray, "3"], b: Float64[np.ndarray, "3"]) -> float:
-    """The angle between two directions; a right angle where one has no length."""
+    """Return the angle between two vectors in radians; a right angle where one has no length."""
     length = np.linalg.norm(a) * np.linalg.norm(b)
     return float(np.arccos(np.clip(a @ b / length, -1, 1))) if length > 1e-12 else np.pi / 2

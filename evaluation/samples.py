@@ -1,4 +1,4 @@
-"""What is evaluated: a photo, the paths around what it shows, and what is truly seen from there."""
+"""Samples of the orbit benchmark: a photo and the ground truth along camera paths around its subject."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -8,54 +8,55 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32
 
-from evaluation.assets import TexturedMesh, find_assets, load_asset
+from evaluation.assets import TexturedMesh, find_assets, load_asset, scale_and_translate
 from evaluation.placement import (
     dynamic_poses,
-    elevation_of,
+    elevation_from_name,
     object_cameras,
-    place,
-    seed_of,
+    place_asset,
+    seed_from_name,
+    square_cameras,
     static_poses,
     tilt,
 )
 from evaluation.procedural import procedural_object, procedural_room
-from evaluation.rendering import RenderedAsset, render_asset, seeded_light
+from evaluation.rendering import RenderedViews, render_asset, seeded_lighting
 from img2world.core.camera_paths import arc
-from img2world.core.cameras import Cameras, intrinsics_from_fov
+from img2world.core.cameras import Cameras
 from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.image import Image
 from img2world.core.subject import Subject
 from img2world.layered.subject import AutoSubject
 
 NUM_VIEWS = 21
-"""Of each path, the first being the photo itself."""
+"""Views of each path; the first is the photo's."""
 
 PHOTO_SCALE = 2
-"""Pixels of the photo along a side, per pixel of the frames that are judged."""
+"""Size of the photo relative to the frames that are compared."""
 
-DEFAULT_COUNT = 12
-"""Objects made by seed when no number is asked for."""
+DEFAULT_OBJECTS = 12
+"""Number of procedural objects by default."""
 
 HALF_ARC_DEG = 15.0
-"""How far the camera swings to either side of a scene."""
+"""Largest angle to either side of a scene's photo."""
 
 ROOM_FOV = np.radians(60)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Case:
-    """One photo and its truth. The first view of each path is the photo's own, at the size of the frames."""
+class Sample:
+    """A photo and its ground truth. The first view of each path is the photo's, at the size of the frames."""
 
     name: str
     image: Image
     is_object: bool
-    photo: RenderedAsset
-    """The photo's view at the size of the frames, with its depth and, for an object, its last surface."""
-    paths: dict[str, RenderedAsset]
+    photo: RenderedViews
+    """The photo's view at the size of the frames, with depth and, for objects, the last surface."""
+    paths: dict[str, RenderedViews]
     radius: float
-    """Of an object from the origin; 1 for a scene."""
-    draw: Callable[[Cameras], RenderedAsset] | None = None
-    """The truth from other cameras, where it is known from everywhere."""
+    """Radius of an object about the origin; 1 for a scene."""
+    render: Callable[[Cameras], RenderedViews] | None = None
+    """Renders the ground truth from other cameras, where that is possible."""
 
     @cached_property
     def subject(self) -> Subject:
@@ -64,111 +65,110 @@ class Case:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CaseSource:
-    """A case that is not made yet."""
+class SampleSource:
+    """A sample that is not yet rendered."""
 
     name: str
     is_object: bool
-    make: Callable[[], Case]
+    make: Callable[[], Sample]
     file: Path | None = None
-    """Where its model comes from."""
+    """File of the asset or folder of the photos; None for procedural samples."""
     z_up: bool = False
 
 
 def object_sources(
     assets: Path | None, *, count: int, size: int, z_up: str = "", alpha: bool = True
-) -> list[CaseSource]:
-    """The objects of a folder or manifest, or as many made by seed; `z_up` is a pattern of those that stand along +Z.
+) -> list[SampleSource]:
+    """Return the objects of a folder, file or manifest, or procedural ones; `z_up` is a pattern of files with +Z up.
 
     Raises AssetError when there are none.
     """
     if assets is None:
-        return [_made_source(i, size, alpha) for i in range(count or DEFAULT_COUNT)]
+        return [_seeded_source(i, size, alpha) for i in range(count or DEFAULT_OBJECTS)]
     root = assets if assets.is_dir() else assets.parent
     return [
         _file_source(file, file.relative_to(root), z_up, size, alpha) for file in find_assets(assets)[: count or None]
     ]
 
 
-def _made_source(seed: int, size: int, alpha: bool) -> CaseSource:
-    """An object made by seed."""
+def _seeded_source(seed: int, size: int, alpha: bool) -> SampleSource:
+    """Return a procedural object."""
     name = f"object-{seed:03d}"
-    return CaseSource(
-        name=name, is_object=True, make=lambda: object_case(procedural_object(seed), name, size=size, alpha=alpha)
+    return SampleSource(
+        name=name,
+        is_object=True,
+        make=lambda: make_object_sample(procedural_object(seed), name, size=size, alpha=alpha),
     )
 
 
-def _file_source(file: Path, relative: Path, z_up: str, size: int, alpha: bool) -> CaseSource:
-    """An object of a file, named by where it lies."""
-    stands = bool(z_up) and relative.match(z_up)
+def _file_source(file: Path, relative: Path, z_up: str, size: int, alpha: bool) -> SampleSource:
+    """Return an object from a file, named by its path."""
+    is_z_up = bool(z_up) and relative.match(z_up)
     name = relative.with_suffix("").as_posix().replace("/", "-")
-    return CaseSource(
+    return SampleSource(
         name=name,
         is_object=True,
         file=file,
-        z_up=stands,
-        make=lambda: object_case(load_asset(file, z_up=stands), name, size=size, alpha=alpha),
+        z_up=is_z_up,
+        make=lambda: make_object_sample(load_asset(file, z_up=is_z_up), name, size=size, alpha=alpha),
     )
 
 
-def room_sources(count: int, size: int) -> list[CaseSource]:
-    """Rooms made by seed."""
+def room_sources(count: int, size: int) -> list[SampleSource]:
+    """Return procedural rooms."""
     return [
-        CaseSource(
+        SampleSource(
             name=f"room-{i:03d}",
             is_object=False,
-            make=lambda i=i: room_case(procedural_room(i), f"room-{i:03d}", size=size),
+            make=lambda i=i: make_room_sample(procedural_room(i), f"room-{i:03d}", size=size),
         )
         for i in range(count)
     ]
 
 
-def object_case(mesh: TexturedMesh, name: str, *, size: int, alpha: bool) -> Case:
-    """A model before the camera, lit and seen as its name decides."""
-    elevation = elevation_of(name)
-    placed = place(mesh, name)
-    light = seeded_light(seed_of(name))
-    x, y, z = (tilt(elevation)[:3, :3] @ np.array(light.towards)).tolist()
-    light = replace(light, towards=(x, y, z))
-    here = static_poses(1, elevation)
-    picture = render_asset(placed, object_cameras(here, PHOTO_SCALE * size), light=light)
+def make_object_sample(mesh: TexturedMesh, name: str, *, size: int, alpha: bool) -> Sample:
+    """Render an asset, with placement and lighting determined by its name."""
+    elevation = elevation_from_name(name)
+    placed = place_asset(mesh, name)
+    lighting = seeded_lighting(seed_from_name(name))
+    x, y, z = (tilt(elevation)[:3, :3] @ np.array(lighting.direction)).tolist()
+    lighting = replace(lighting, direction=(x, y, z))
+    photo_pose = static_poses(1, elevation)
+    large = render_asset(placed, object_cameras(photo_pose, PHOTO_SCALE * size), lighting=lighting)
     poses = {"static": static_poses(NUM_VIEWS, elevation), "dynamic": dynamic_poses(NUM_VIEWS, elevation)}
-    return Case(
+    return Sample(
         name=name,
-        image=Image(rgb=picture.rgb[0], alpha=picture.alpha[0] if alpha else None),
+        image=Image(rgb=large.rgb[0], alpha=large.alpha[0] if alpha else None),
         is_object=True,
-        photo=render_asset(placed, object_cameras(here, size), light=light, last_surface=True),
-        paths={path: render_asset(placed, object_cameras(poses[path], size), light=light) for path in poses},
+        photo=render_asset(placed, object_cameras(photo_pose, size), lighting=lighting, last_surface=True),
+        paths={path: render_asset(placed, object_cameras(poses[path], size), lighting=lighting) for path in poses},
         radius=float(np.linalg.norm(placed.vertices, axis=1).max()),
-        draw=partial(render_asset, placed, light=light),
+        render=partial(render_asset, placed, lighting=lighting),
     )
 
 
-def room_case(mesh: TexturedMesh, name: str, *, size: int) -> Case:
-    """A room seen along an arc; the world's unit is the median depth of the photo."""
-    light = seeded_light(seed_of(name))
-    here = room_cameras(np.eye(4, dtype=np.float32)[None], 64)
-    depth = render_asset(mesh, here, supersample=1).depth
-    matrix = np.eye(4) * INPUT_DISTANCE / float(np.median(depth[depth > 0]))
-    matrix[:3, 3] = (0, 0, -INPUT_DISTANCE)
-    matrix[3, 3] = 1
-    placed = mesh.moved(matrix)
+def make_room_sample(mesh: TexturedMesh, name: str, *, size: int) -> Sample:
+    """Render a room along an arc; the world's unit is the median depth of the photo."""
+    lighting = seeded_lighting(seed_from_name(name))
+    photo_pose = room_cameras(np.eye(4, dtype=np.float32)[None], 64)
+    depth = render_asset(mesh, photo_pose, supersample=1).depth
+    scale = INPUT_DISTANCE / float(np.median(depth[depth > 0]))
+    placed = mesh.transformed(scale_and_translate(scale, (0.0, 0.0, -INPUT_DISTANCE)))
     half = np.radians(HALF_ARC_DEG)
     poses = arc(NUM_VIEWS, half_azimuth=half, half_elevation=half / 4)
-    picture = render_asset(placed, room_cameras(poses[:1], PHOTO_SCALE * size), light=light)
-    truth = render_asset(placed, room_cameras(poses, size), light=light)
-    return Case(
+    large = render_asset(placed, room_cameras(poses[:1], PHOTO_SCALE * size), lighting=lighting)
+    truth = render_asset(placed, room_cameras(poses, size), lighting=lighting)
+    return Sample(
         name=name,
-        image=Image(rgb=picture.rgb[0], focal=float(picture.cameras.intrinsics[0, 0, 0])),
+        image=Image(rgb=large.rgb[0], focal=float(large.cameras.intrinsics[0, 0, 0])),
         is_object=False,
-        photo=render_asset(placed, room_cameras(poses[:1], size), light=light),
+        photo=render_asset(placed, room_cameras(poses[:1], size), lighting=lighting),
         paths={"arc": truth},
         radius=1.0,
-        draw=partial(render_asset, placed, light=light),
+        render=partial(render_asset, placed, lighting=lighting),
     )
 
 
 def room_cameras(poses: Float32[np.ndarray, "V 4 4"], size: int) -> Cameras:
-    """Cameras with the lens of a phone."""
-    intrinsics = np.repeat(intrinsics_from_fov(ROOM_FOV, size, size)[None], len(poses), 0)
-    return Cameras(world_from_cam=poses, intrinsics=intrinsics, width=size, height=size)
+    """Return square cameras with the field of view of a phone."""
+    return square_cameras(poses, ROOM_FOV, size)

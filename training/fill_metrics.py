@@ -1,4 +1,4 @@
-"""How near filled anchor frames come to the truth, on sequences that nothing was trained on."""
+"""Accuracy of the anchor frames of nano-fill on held-out sequences."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -10,28 +10,25 @@ from jaxtyping import Float32
 from img2world.layered.ddim import denoised
 from img2world.layered.diffusion_fill import STEPS
 from img2world.layered.fill_network import NanoFill
-from training.fill_stream import Example, fill_batch, made_example
-from training.held_out import SEED
-from training.sequences import Filming
-from training.views import Studio
+from training.fill_batches import FillExample, example_at, make_fill_batch
+from training.held_out import SEED, collect, mean_values, psnr_from_error
+from training.sequences import SequenceGenerator
+from training.views import ViewGenerator
+
+MIN_UNSEEN = 0.005
+"""Examples with a smaller unseen fraction of the surface are left out of the means."""
 
 
 @lru_cache(maxsize=1)
-def held_out_examples(count: int, *, seed: int = SEED, textures: int = 160) -> tuple[Example, ...]:
-    """`count` sequences of other seeds and textures than any training's."""
-    filming = Filming(Studio(seed, textures=textures))
-    examples: list[Example] = []
-    number = 0
-    while len(examples) < count:
-        if (each := made_example(filming, number)) is not None:
-            examples.append(each)
-        number += 1
-    return tuple(examples)
+def held_out_examples(count: int, *, seed: int = SEED, textures: int = 160) -> tuple[FillExample, ...]:
+    """Return `count` examples with other seeds and textures than any training's."""
+    generator = SequenceGenerator(ViewGenerator(seed, textures=textures))
+    return collect(lambda number: example_at(generator, number), count)
 
 
-def filled(network: NanoFill, example: Example, *, steps: int = STEPS) -> Float32[np.ndarray, "K 3 H W"]:
-    """The network's frames of one sequence, -1 to 1."""
-    batch = fill_batch([example])
+def generate_frames(network: NanoFill, example: FillExample, *, steps: int = STEPS) -> Float32[np.ndarray, "K 3 H W"]:
+    """Return the frames that the network generates, -1 to 1."""
+    batch = make_fill_batch([example])
 
     def predict(sample: torch.Tensor, level: int) -> torch.Tensor:
         return network(sample, torch.tensor([level]), batch.maps, batch.cameras).float()
@@ -40,41 +37,37 @@ def filled(network: NanoFill, example: Example, *, steps: int = STEPS) -> Float3
         return denoised(predict, batch.noise, steps)[0].numpy()
 
 
-def composited(example: Example, drawn: Float32[np.ndarray, "K 3 H W"]) -> Float32[np.ndarray, "K 3 H W"]:
-    """Drawn frames where nothing was seen, what was seen elsewhere."""
-    warp = example.maps[-len(drawn) :]
+def composite(example: FillExample, generated: Float32[np.ndarray, "K 3 H W"]) -> Float32[np.ndarray, "K 3 H W"]:
+    """Return the warped frames with generated colours where the photo shows nothing."""
+    warp = example.maps[-len(generated) :]
     seen = warp[:, 3:4]
-    return seen * warp[:, :3] + (1 - seen) * drawn
+    return seen * warp[:, :3] + (1 - seen) * generated
 
 
-def errors(example: Example, drawn: Float32[np.ndarray, "K 3 H W"]) -> dict[str, float]:
-    """Mean squared errors, of values from 0 to 1: where nothing was seen, and over all that the truth shows."""
-    wrong = ((composited(example, drawn) - example.truth) / 2) ** 2
+def fill_errors(example: FillExample, generated: Float32[np.ndarray, "K 3 H W"]) -> dict[str, float]:
+    """Return mean squared errors (values 0 to 1) of unseen and of all pixels, and the unseen fraction."""
+    error = ((composite(example, generated) - example.truth) / 2) ** 2
     shown = (example.alpha > 0.5)[:, None]
-    unseen = shown & (example.maps[-len(drawn) :, 3:4] < 0.5)
+    unseen = shown & (example.maps[-len(generated) :, 3:4] < 0.5)
     return {
-        "unseen": float((wrong * unseen).sum() / max(3 * unseen.sum(), 1)),
-        "all": float((wrong * shown).sum() / max(3 * shown.sum(), 1)),
-        "share": float(unseen.sum() / max(shown.sum(), 1)),
+        "unseen": float((error * unseen).sum() / max(3 * unseen.sum(), 1)),
+        "all": float((error * shown).sum() / max(3 * shown.sum(), 1)),
+        "fraction": float(unseen.sum() / max(shown.sum(), 1)),
     }
 
 
-def fill_table(network: NanoFill, examples: Sequence[Example], *, steps: int = STEPS) -> dict[str, float]:
-    """Mean PSNR in dB of objects and scenes, with the network, and with what was there before (`_before`)."""
+def fill_metrics(network: NanoFill, examples: Sequence[FillExample], *, steps: int = STEPS) -> dict[str, float]:
+    """Return the mean PSNR in dB of objects and scenes with the network and without it (`_before`)."""
     rows: dict[str, list[float]] = {}
-    for each in examples:
-        kind = "object" if each.is_object else "scene"
-        before = errors(each, each.maps[-len(each.truth) :, :3])
-        if before["share"] < 0.005:
+    for example in examples:
+        kind = "object" if example.is_object else "scene"
+        before = fill_errors(example, example.maps[example.num_given :, :3])
+        if before["fraction"] < MIN_UNSEEN:
             continue
-        after = errors(each, filled(network, each, steps=steps))
+        after = fill_errors(example, generate_frames(network, example, steps=steps))
         for region in ("unseen", "all"):
-            rows.setdefault(f"{kind}_{region}_before", []).append(decibels(before[region]))
-            rows.setdefault(f"{kind}_{region}", []).append(decibels(after[region]))
-            rows.setdefault(f"{kind}_{region}_gain", []).append(decibels(after[region]) - decibels(before[region]))
-    return {name: round(float(np.mean(values)), 3) for name, values in sorted(rows.items())}
-
-
-def decibels(error: float) -> float:
-    """PSNR of a mean squared error."""
-    return float(-10 * np.log10(max(error, 1e-6)))
+            psnr_before, psnr = psnr_from_error(before[region]), psnr_from_error(after[region])
+            rows.setdefault(f"{kind}_{region}_before", []).append(psnr_before)
+            rows.setdefault(f"{kind}_{region}", []).append(psnr)
+            rows.setdefault(f"{kind}_{region}_gain", []).append(psnr - psnr_before)
+    return mean_values(rows, 3)

@@ -1,88 +1,78 @@
-"""Models from files as things among the made ones."""
+"""Imported 3D assets as training objects."""
 
 from pathlib import Path
 
 import numpy as np
 
 from evaluation.assets import TexturedMesh, load_asset
+from evaluation.textures import box_projection
 from img2world.core.conventions import Y_UP_FROM_WORLD
-from training.assembly import Composition, Material
-from training.materials import Maker
+from training.assembly import Assembly
+from training.materials import Material, MaterialSampler
 from training.shapes import Shape
 
 MAX_FACES = 20_000
-"""Models with more triangles are left out: at the size of the pictures they show nothing more."""
+"""Assets with more triangles are skipped: they show no more detail at the size of the training images."""
 
 
-def load_assets(paths: list[Path], first_texture: int) -> tuple[list[Composition], list[np.ndarray]]:
-    """The models, one unit large and standing on the ground, and their textures numbered from `first_texture`.
+def load_assets(paths: list[Path], first_texture: int) -> tuple[list[Assembly], list[np.ndarray]]:
+    """Return the assets, one unit large and standing on the ground, and their textures.
 
-    A texture that several have, as the white of those that have none, is there once.
+    Textures are numbered from `first_texture` on. A texture that several assets share is returned once.
     """
-    compositions, pictures = [], []
+    assemblies, textures = [], []
     numbers: dict[tuple[tuple[int, ...], bytes], int] = {}
     for path in paths:
-        mesh = load_asset(path, z_up=path.parent.name == "ycb").moved(Y_UP_FROM_WORLD)
+        mesh = load_asset(path, z_up=path.parent.name == "ycb").transformed(Y_UP_FROM_WORLD)
         if len(mesh.faces) > MAX_FACES:
             continue
-        own = []
-        for picture in pictures_of(mesh):
-            known_as = picture.shape, picture.tobytes()
-            if known_as not in numbers:
-                numbers[known_as] = first_texture + len(pictures)
-                pictures.append(picture)
-            own.append(numbers[known_as])
-        compositions.append(composed(mesh, own))
-    return compositions, pictures
+        mesh_textures = []
+        for texture in mesh.atlas.images():
+            key = texture.shape, texture.tobytes()
+            if key not in numbers:
+                numbers[key] = first_texture + len(textures)
+                textures.append(texture)
+            mesh_textures.append(numbers[key])
+        assemblies.append(assembly_from_mesh(mesh, mesh_textures))
+    return assemblies, textures
 
 
-def pictures_of(mesh: TexturedMesh) -> list[np.ndarray]:
-    """The full textures of a mesh."""
-    atlas = mesh.atlas
-    sizes = [(int(atlas.heights[copy]), int(atlas.widths[copy])) for copy in atlas.firsts]
-    starts = [int(atlas.starts[copy]) for copy in atlas.firsts]
-    return [
-        atlas.texels[start : start + height * width].reshape(height, width, 3)
-        for start, (height, width) in zip(starts, sizes, strict=True)
-    ]
-
-
-def composed(mesh: TexturedMesh, textures: list[int]) -> Composition:
-    """A mesh parted by texture and tint; `textures` are the numbers of its own ones."""
-    low, high = mesh.box
-    middle = np.array([(low[0] + high[0]) / 2, low[1], (low[2] + high[2]) / 2])
-    vertices = (mesh.vertices - middle) / max(float((high - low).max()), 1e-9)
-    # Tints are linear and the made pictures are lit as if in sRGB, which a root comes close to.
+def assembly_from_mesh(mesh: TexturedMesh, textures: list[int]) -> Assembly:
+    """Return a mesh split by texture and tint; `textures` are the numbers of the mesh's textures in the bank."""
+    low, high = mesh.bounds
+    foot = np.array([(low[0] + high[0]) / 2, low[1], (low[2] + high[2]) / 2])
+    vertices = (mesh.vertices - foot) / max(float((high - low).max()), 1e-9)
+    # Tints are linear but training images are shaded in sRGB values; a square root approximates the conversion.
     tints = np.round(8 * np.sqrt(mesh.tints[mesh.faces].mean(1).clip(0, 1))) / 8  # [F, 3]
-    kinds, kind_of = np.unique(np.concatenate([mesh.face_textures[:, None], tints], 1), axis=0, return_inverse=True)
-    made = Composition()
-    for i, kind in enumerate(kinds):
-        faces = mesh.faces[kind_of.ravel() == i]
+    looks = np.concatenate([mesh.face_textures[:, None], tints], 1)
+    distinct, look_of_face = np.unique(looks, axis=0, return_inverse=True)
+    assembly = Assembly()
+    for i, (texture, *tint) in enumerate(distinct.tolist()):
+        faces = mesh.faces[look_of_face.ravel() == i]
         used, compact = np.unique(faces, return_inverse=True)
         shape = Shape(
             vertices=vertices[used].astype(np.float64),
             faces=compact.reshape(-1, 3),
             uv=mesh.uv[used].astype(np.float64),
         )
-        tint = (float(kind[1]), float(kind[2]), float(kind[3]))
-        made.put(shape, Material(texture=textures[int(kind[0])], tint=tint))
-    return made
+        assembly.add(shape, Material(texture=textures[int(texture)], tint=(tint[0], tint[1], tint[2])))
+    return assembly
 
 
-def redressed(model: Composition, make: Maker) -> Composition:
-    """A model in other materials, their textures laid on from the sides of its box."""
-    made = Composition()
-    for shape in model.shapes:
-        made.put(boxed(shape), make.material())
-    return made
+def retexture(asset: Assembly, materials: MaterialSampler) -> Assembly:
+    """Return an asset with random materials, their textures projected from the sides of a box."""
+    assembly = Assembly()
+    for shape in asset.shapes:
+        assembly.add(with_box_projection(shape), materials.sample())
+    return assembly
 
 
-def boxed(shape: Shape) -> Shape:
-    """A shape whose texture coordinates are those of its points seen along the axis that each face looks to most."""
+def with_box_projection(shape: Shape) -> Shape:
+    """Return a shape with each face's texture projected along the axis that the face is most nearly normal to."""
     corners = shape.vertices[shape.faces]  # [F, 3, 3]
     axis = np.abs(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])).argmax(1)
     copies, faces = np.unique(3 * shape.faces + axis[:, None], return_inverse=True)
-    points, seen_along = shape.vertices[copies // 3], copies % 3
-    others = np.array([[2, 1], [0, 2], [0, 1]])[seen_along]
-    uv = np.take_along_axis(points, others, 1)
-    return Shape(vertices=points, faces=faces.reshape(-1, 3), uv=uv, smooth=shape.smooth)
+    points = shape.vertices[copies // 3]
+    return Shape(
+        vertices=points, faces=faces.reshape(-1, 3), uv=box_projection(points, copies % 3), smooth=shape.smooth
+    )

@@ -1,97 +1,112 @@
-"""`img2world eval poses`: clips with known cameras, what is told of them, and the tables."""
+"""Clips with known cameras, the prior path given to solvers, posed photos, and the tables."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
+from evaluation import pose_benchmark
 from evaluation.assets import AssetError
+from evaluation.pose_benchmark import PATHS, ClipId, PoseOptions, PoseRow, evaluate_poses
 from evaluation.pose_metrics import PoseScore
-from evaluation.pose_tables import as_json, confusion_lines, mean_lines, read_rows
-from evaluation.pose_benchmark import WAYS, PoseRow, evaluate_poses, pose_options
-from img2world.core.camera_paths import on_sphere
-from img2world.core.cameras import Cameras, intrinsics_from_fov
-from img2world.core.errors import RecipeError
+from evaluation.pose_tables import confusion_lines, json_from_row, mean_lines, read_rows
+from img2world.core.errors import PoseError, RecipeError, RunFolderError
+from img2world.core.progress import silent
 from img2world.core.views import Views
+from img2world.poses.commanded import CommandedPoses
 from img2world.video.synthetic import SyntheticVideo
+
+OPTIONS = PoseOptions(paths=("circle",), degradations=("clean",), solvers=("commanded",), count=1, seeds=2, size=64)
+SCORE = PoseScore(
+    placed=3, total=4, rra5=50.0, rra15=60.0, rta5=40.0, rta15=80.0, auc30=70.0, median_rotation_deg=2.0,
+    median_direction_deg=3.0, focal_error=-0.1,
+)  # fmt: skip
+ROW = PoseRow(
+    clip=ClipId(sample="a", seed=0, path="circle", degradation="hard"), solver="auto", score=SCORE, grade="B",
+    outcome="orbit", reasons=("few tracks",), figures={"px": 0.5}, seconds=2.0,
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def rows() -> list[PoseRow]:
-    options = pose_options(ways=["circle"], doses=["clean"], solvers=["commanded", "orbit"], count=1, seeds=2, size=128)
-    return list(evaluate_poses(options))
+    return list(evaluate_poses(OPTIONS))
 
 
-def test_the_told_path_is_wrong_by_what_it_is_said_to_be(rows):
-    told = [row for row in rows if row.solver == "commanded"]
-    assert [round(row.score.focal_error, 3) for row in told] == [0.25, -0.2]
-    assert len({row.score.median_rotation_deg for row in told}) == 2
-    assert all(1 < row.score.median_rotation_deg < 14 for row in told)
+def test_prior_path_has_the_declared_errors(rows):
+    assert [row.clip.seed for row in rows] == [0, 1]
+    assert [round(row.score.focal_error, 3) for row in rows] == [0.25, -0.2]
+    errors = [row.score.median_rotation_deg for row in rows]
+    assert errors[0] != errors[1]
+    assert all(1 < error < 14 for error in errors)
 
 
-def test_a_solver_is_nearer_than_what_was_told(rows):
-    for told, found in zip(rows[::2], rows[1::2], strict=True):
-        assert (told.case, told.seed, told.dose) == (found.case, found.seed, found.dose)
-        assert found.score.auc30 > max(90, told.score.auc30)
-        assert found.grade in "AB"
-        assert found.figures["px"] < 2
-        assert found.seconds > 0
-    assert as_json(rows[1])["auc30"] == rows[1].score.auc30
+def test_solver_improves_on_the_prior_path():
+    prior, solved = evaluate_poses(replace(OPTIONS, solvers=("commanded", "orbit"), seeds=1, size=128))
+    assert prior.clip == solved.clip
+    assert solved.score.auc30 > max(90, prior.score.auc30)
+    assert solved.grade in "AB"
+    assert solved.figures["px"] < 2
+    assert solved.seconds > 0
 
 
-def test_a_refusal_counts_as_wrong():
-    options = pose_options(ways=["circle"], doses=["clean"], solvers=["colmap"], count=1, seeds=1, size=64)
-    (row,) = evaluate_poses(replace(options))
-    assert row.score.total == WAYS["circle"].num_views
+def test_each_degradation_starts_from_clean_frames(monkeypatch):
+    """Frames are not degraded twice when several degradations are measured."""
+    seen = {}
+
+    @dataclass(frozen=True)
+    class Recorder(CommandedPoses):
+        def estimate(self, frames, trajectory, *, seed=0, progress=silent):
+            seen.setdefault(len(seen), frames.rgb)
+            raise PoseError("recorded", hint="")
+
+    monkeypatch.setitem(pose_benchmark.SOLVERS, "commanded", Recorder())
+    both = replace(OPTIONS, degradations=("mild", "hard"), seeds=1)
+    assert [row.outcome for row in evaluate_poses(both)] == ["recorded"] * 2
+    list(evaluate_poses(replace(both, degradations=("hard",))))
+    np.testing.assert_array_equal(seen[1], seen[2])
+    assert (seen[0] != seen[1]).any()
+
+
+def test_refusal_counts_as_wrong():
+    (row,) = evaluate_poses(replace(OPTIONS, solvers=("colmap",), seeds=1))
+    assert row.score.total == PATHS["circle"].num_views
     if row.score.placed == 0:
         assert row.score.auc30 == 0
-        assert row.used
+        assert row.outcome
 
 
-def test_tables():
-    score = PoseScore(
-        placed=3, total=4, rra5=50.0, rra15=60.0, rta5=40.0, rta15=80.0, auc30=70.0, median_rotation_deg=2.0,
-        median_direction_deg=3.0, focal_error=-0.1,
-    )  # fmt: skip
-    row = PoseRow(
-        case="a", seed=0, way="circle", dose="hard", solver="auto", score=score, grade="B", used="orbit",
-        reasons=(), figures={}, seconds=2.0,
-    )  # fmt: skip
-    better = replace(row, seed=1, score=replace(score, auc30=90.0, placed=4, focal_error=0.3), seconds=4.0)
-    lines = list(mean_lines([row, better]))
+def test_tables_hold_means_and_counts():
+    better = replace(ROW, score=replace(SCORE, auc30=90.0, placed=4, focal_error=0.3), seconds=4.0)
+    lines = list(mean_lines([ROW, better]))
     assert lines[-1] == "| circle | hard | auto | 2 | 50.0 | 60.0 | 40.0 | 80.0 | 80.0 | 70.0 | 20.0% | 88% | 3.0 |"
-    table = list(confusion_lines([row, better, replace(row, grade="")]))
+    table = list(confusion_lines([ROW, better, replace(ROW, grade="")]))
     assert "| B | 1 | 1 |" in table
     assert "| refused | 0 | 1 |" in table
     assert "| A | 0 | 0 |" in table
 
 
-def test_rows_are_kept_and_not_made_again(rows, tmp_path):
+def test_kept_rows_are_not_measured_again(rows, tmp_path):
     path = tmp_path / "rows.jsonl"
     assert read_rows(path) == []
-    path.write_text("".join(json.dumps(as_json(row)) + "\n" for row in rows))
-    assert read_rows(path) == rows
-    options = pose_options(ways=["circle"], doses=["clean"], solvers=["commanded", "orbit"], count=1, seeds=2, size=128)
-    assert list(evaluate_poses(options, known={row.key for row in rows})) == []
+    path.write_text("".join(json.dumps(json_from_row(row)) + "\n" for row in [*rows, ROW]))
+    assert read_rows(path) == [*rows, ROW]
+    assert list(evaluate_poses(OPTIONS, known={row.key for row in rows})) == []
+    path.write_text('{"case": "a"}\n')
+    with pytest.raises(RunFolderError, match="rows cannot be read"):
+        read_rows(path)
 
 
-def test_unknown_words():
-    with pytest.raises(RecipeError, match="there is no cricle") as error:
-        pose_options(ways=["cricle"], doses=None, solvers=None)
+def test_unknown_names_raise_with_near_misses():
+    with pytest.raises(RecipeError, match="no path cricle") as error:
+        PoseOptions(paths=("cricle",))
     assert "circle" in error.value.hint
 
 
-def test_seeds_give_other_clips(rows):
-    assert rows[0].score.median_rotation_deg != rows[2].score.median_rotation_deg
-    assert np.unique([row.seed for row in rows]).tolist() == [0, 1]
-
-
-def test_posed_photos_are_evaluated_without_their_order_and_cameras(tmp_path):
-    poses = on_sphere(np.radians(np.linspace(-25, 25, 8)), np.radians(np.linspace(3, 9, 8)))
-    intrinsics = np.repeat(intrinsics_from_fov(np.radians(55), 256, 256)[None], 8, 0)
-    truth = Cameras(world_from_cam=poses, intrinsics=intrinsics, width=256, height=256)
-    room = SyntheticVideo(kind="room").generate(None, truth, seed=0)
+def test_posed_photos_are_given_without_order_and_cameras(tmp_path, monkeypatch):
+    spec = replace(PATHS["room"], num_views=4)
+    truth = pose_benchmark._make_true_cameras(spec, 64, seed=0)
+    room = SyntheticVideo(kind="room", supersample=1).generate(None, truth, seed=0)
     views = Views(
         rgb=room.rgb,
         cameras=truth,
@@ -100,20 +115,26 @@ def test_posed_photos_are_evaluated_without_their_order_and_cameras(tmp_path):
         point_colors=np.zeros((0, 3), np.uint8),
         solver="given",
     )
-    (tmp_path / "scenes" / "room").mkdir(parents=True)
-    views.save(tmp_path / "scenes" / "room")
-    options = pose_options(ways=None, doses=None, solvers=["colmap", "commanded"], scenes=tmp_path / "scenes")
+    folder = tmp_path / "scenes" / "room"
+    folder.mkdir(parents=True)
+    views.save(folder)
+
+    @dataclass(frozen=True)
+    class Solver(CommandedPoses):
+        """Knows the true cameras of all photos but the last."""
+
+        def estimate(self, frames, trajectory, *, seed=0, progress=silent):
+            assert trajectory is frames.cameras is None
+            assert not frames.ordered
+            return views.select(np.arange(3))
+
+    monkeypatch.setitem(pose_benchmark.SOLVERS, "colmap", Solver())
+    options = PoseOptions(solvers=("colmap", "commanded"), scenes=tmp_path / "scenes")
     rows = list(evaluate_poses(options))
-    assert [(row.case, row.way, row.solver) for row in rows] == [
-        ("scenes-room", "photos", "colmap"),
-        ("scenes-room", "photos", "commanded"),
-    ]
-    assert rows[0].score.auc30 > 80
-    assert rows[1].score.placed == 0  # nobody told it a path
+    clip = ClipId(sample="scenes-room", seed=0, path="photos", degradation="as is")
+    assert [row.key for row in rows] == [(clip, "colmap"), (clip, "commanded")]
+    assert (rows[0].score.placed, rows[0].score.auc30) == (3, pytest.approx(50))  # Three of six pairs.
+    assert rows[1].score.placed == 0  # There is no prior path to follow.
     assert not list(evaluate_poses(options, known={row.key for row in rows}))
     with pytest.raises(AssetError, match="no posed photos"):
-        list(
-            evaluate_poses(
-                pose_options(ways=None, doses=None, solvers=None, scenes=tmp_path / "scenes" / "room" / "images")
-            )
-        )
+        list(evaluate_poses(replace(options, scenes=folder / "images")))
