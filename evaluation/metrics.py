@@ -30,7 +30,7 @@ def load_flip() -> Flip:
     except ImportError as error:
         raise MissingPackageError(
             "FLIP needs flip-evaluator, which is not installed",
-            hint="pip install 'img2world[eval]', or leave it out with --no-flip",
+            hint="pip install flip-evaluator, or use --no-flip",
         ) from error
 
     def flip(image: Float32[np.ndarray, "H W 3"], truth: Float32[np.ndarray, "H W 3"]) -> float:
