@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from evaluation.metrics import compare_depth, compare_frames, flicker, load_flip, mean_metrics, silhouettes, ssim
+from evaluation.metrics import compare_depth, compare_frames, flicker, load_flip, mean_metrics, silhouettes
 from evaluation.rendering import RenderedViews
 from img2world.core.errors import MissingPackageError
 from img2world.core.frames import Frames
 from img2world.layered.object_layers import object_camera
-from img2world.splat import metrics as splat_metrics
 
 
 def disc(shift: int, size: int = 48) -> np.ndarray:
@@ -59,13 +58,6 @@ def test_metrics_of_a_still_video_match_hand_computed_values():
     assert_allclose(metrics["object_psnr"], -10 * np.log10((either - both) / either), rtol=1e-6)
     assert_allclose(metrics["psnr"], -10 * np.log10((either - both) / masks[0].size), rtol=1e-6)
     assert metrics["flicker"] == 0
-
-
-def test_ssim_is_that_of_the_splat_stage():
-    rng = np.random.default_rng(0)
-    a = rng.random((40, 50, 3), np.float32)
-    b = np.clip(a + rng.normal(0, 0.1, a.shape), 0, 1).astype(np.float32)
-    assert_allclose(ssim(a, b), splat_metrics.ssim(a, b), atol=1e-5)
 
 
 def test_flicker_is_relative_to_that_of_the_truth():
