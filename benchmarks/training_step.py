@@ -111,7 +111,7 @@ def plot(costs: dict[str, list[tuple[int, float]]]) -> str:
         (np.log10(min(values) * 0.9), np.log10(max(values) * 1.1)) for values in zip(*points, strict=True)
     )
 
-    def place(x: float, y: float) -> tuple[float, float]:
+    def position(x: float, y: float) -> tuple[float, float]:
         across = (np.log10(x) - low_x) / (high_x - low_x) * (width - left - 60)
         return left + across, height - bottom - (np.log10(y) - low_y) / (high_y - low_y) * (height - bottom - 20)
 
@@ -120,17 +120,17 @@ def plot(costs: dict[str, list[tuple[int, float]]]) -> str:
     marks.append(f'<rect width="{width}" height="{height}" fill="white"/>')
     for tick in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000):
         if low_y <= np.log10(tick) <= high_y:
-            _, y = place(COUNTS[0], tick)
+            _, y = position(COUNTS[0], tick)
             marks.append(f'<path d="M{left} {y:.0f}H{width - 60}" stroke="#ddd"/>')
             marks.append(f'<text x="{left - 8}" y="{y + 4:.0f}" text-anchor="end">{tick} ms</text>')
     for count in COUNTS:
-        x, _ = place(count, costs[f"{SIDES[0]}²"][0][1])
+        x, _ = position(count, costs[f"{SIDES[0]}²"][0][1])
         marks.append(f'<text x="{x:.0f}" y="{height - 18}" text-anchor="middle">{count:,}</text>')
     for color, (name, line) in zip(("#1b6", "#27c", "#b3b", "#d52"), costs.items(), strict=True):
         for before, after in pairwise(line):
-            (x0, y0), (x1, y1) = place(*before), place(*after)
+            (x0, y0), (x1, y1) = position(*before), position(*after)
             marks.append(f'<path d="M{x0:.1f} {y0:.1f}L{x1:.1f} {y1:.1f}" stroke="{color}" stroke-width="2"/>')
-        x, y = place(*line[-1])
+        x, y = position(*line[-1])
         marks.append(f'<text x="{x + 6:.0f}" y="{y + 4:.0f}" fill="{color}">{name}</text>')
     marks.append(f'<text x="{left}" y="{height - 4}">Gaussians; forward and backward pass of an image</text></svg>')
     return "\n".join(marks) + "\n"

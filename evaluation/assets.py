@@ -248,9 +248,9 @@ def vertex_colors(geometry: "Trimesh") -> Float[np.ndarray, "M 3"]:
     """Return the linear vertex colours, white where the file has none."""
     visual: Any = geometry.visual
     count = len(geometry.vertices)
-    given = getattr(visual, "vertex_attributes", {}).get("color")
-    if given is not None and len(given) == count:
-        return _to_unit_range(np.asarray(given))[:, :3]
+    attribute = getattr(visual, "vertex_attributes", {}).get("color")
+    if attribute is not None and len(attribute) == count:
+        return _to_unit_range(np.asarray(attribute))[:, :3]
     if visual.kind in ("vertex", "face"):
         # Colours in files without textures, such as PLY and OBJ, are sRGB.
         return linear_from_srgb(_to_unit_range(np.asarray(visual.vertex_colors))[:, :3].astype(np.float32)).astype(

@@ -18,6 +18,6 @@ def write_contact_sheet(truth: RenderedViews, frames: Frames, path: Path) -> Non
     PillowImage.fromarray(np.concatenate([_line(truth.rgb[index]), _line(frames.rgb[index])])).save(path)
 
 
-def _line(pictures: UInt8[np.ndarray, "V H W 3"]) -> UInt8[np.ndarray, "H L 3"]:
+def _line(images: UInt8[np.ndarray, "V H W 3"]) -> UInt8[np.ndarray, "H L 3"]:
     """Return images side by side."""
-    return np.concatenate(list(pictures), 1)
+    return np.concatenate(list(images), 1)

@@ -118,8 +118,8 @@ def _find_last_hits(mesh: TexturedMesh, vertices: Float32[np.ndarray, "M 3"], ca
     This inverts the order of depths and preserves lines, planes and the projection.
     """
     inverse = 1 / np.maximum(vertices[:, 2].astype(np.float64), 1e-6)
-    most = 1.5 * inverse[mesh.faces].max()
-    flipped_inverse = most - inverse
+    limit = 1.5 * inverse[mesh.faces].max()
+    flipped_inverse = limit - inverse
     flipped = vertices * (inverse / flipped_inverse)[:, None]
     hits = rasterize_triangles(flipped.astype(np.float32), mesh.faces, np.ones(len(vertices), np.float32), camera)
     covered = hits.face >= 0
@@ -221,8 +221,8 @@ def _downsample(
         (slice(i, None, supersample), slice(j, None, supersample)) for i, j in np.ndindex(supersample, supersample)
     ]
     small = sum(rgb[rows, columns] for rows, columns in steps) / np.float32(supersample**2)
-    share = sum(hits.covered[rows, columns].astype(np.float32) for rows, columns in steps) / supersample**2
-    return np.round(small * 255).astype(np.uint8), np.round(share * 255).astype(np.uint8)
+    coverage = sum(hits.covered[rows, columns].astype(np.float32) for rows, columns in steps) / supersample**2
+    return np.round(small * 255).astype(np.uint8), np.round(coverage * 255).astype(np.uint8)
 
 
 def _depth_at_pixel_centers(

@@ -84,7 +84,7 @@ def build_atlas(textures: list[UInt8[np.ndarray, "_ _ 3"]]) -> TextureAtlas:
     import cv2
 
     rows, starts, widths, heights, first_levels, level_counts = [], [], [], [], [], []
-    place = 0
+    offset = 0
     for texture in textures or [np.full((1, 1, 3), 255, np.uint8)]:
         first_levels.append(len(starts))
         shrink = min(1.0, MAX_SIZE / max(texture.shape[:2]))
@@ -94,10 +94,10 @@ def build_atlas(textures: list[UInt8[np.ndarray, "_ _ 3"]]) -> TextureAtlas:
             # OpenCV does not accept arrays that borrow Pillow's memory.
             mip = cv2.resize(np.ascontiguousarray(mip), (width, height), interpolation=cv2.INTER_AREA)
             rows.append(mip.reshape(-1, 3))
-            starts.append(place)
+            starts.append(offset)
             widths.append(width)
             heights.append(height)
-            place += width * height
+            offset += width * height
             if width == height == 1:
                 break
             width, height = max(1, width // 2), max(1, height // 2)

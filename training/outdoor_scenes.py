@@ -14,7 +14,7 @@ from training.structures import make_vehicle
 from training.textures import clouds
 
 
-def add_terrain(materials: MaterialSampler, assembly: Assembly, half: float, relief: float) -> np.ndarray:
+def add_terrain(materials: MaterialSampler, parts: Assembly, half: float, relief: float) -> np.ndarray:
     """Add a square terrain of side 2 `half` that rises towards its rim; return its grid of points [44, 44, 3]."""
     rng = materials.rng
     count = 44
@@ -33,7 +33,7 @@ def add_terrain(materials: MaterialSampler, assembly: Assembly, half: float, rel
     )
     surface = grid_surface(np.stack([x, heights, z], -1))
     uv = surface.vertices[:, [0, 2]] / rng.uniform(1.5, 10)
-    assembly.add(type(surface)(vertices=surface.vertices, faces=surface.faces, uv=uv), materials.sample(repeat=1))
+    parts.add(type(surface)(vertices=surface.vertices, faces=surface.faces, uv=uv), materials.sample(repeat=1))
     return np.stack([x, heights, z], -1)
 
 
@@ -46,12 +46,12 @@ def terrain_height(surface: np.ndarray, x: float, z: float) -> float:
 
 def make_outdoors(materials: MaterialSampler, views: int) -> ProceduralScene:
     """Make hills, mountains, a shore or a park with objects on the terrain."""
-    rng, assembly = materials.rng, Assembly()
+    rng, parts = materials.rng, Assembly()
     half = rng.choice([40, 120, 400])
-    surface = add_terrain(materials, assembly, half, rng.uniform(0, 0.2) * half)
+    surface = add_terrain(materials, parts, half, rng.uniform(0, 0.2) * half)
     if rng.random() < 0.3:
-        assembly.start_object()
-        assembly.add(
+        parts.start_object()
+        parts.add(
             BOX,
             Material(texture=materials.sample().texture, tint=(0.4, 0.5, 0.6), gloss=0.9, shininess=60, repeat=8),
             at=(0, rng.uniform(-0.6, 0.05), 0),
@@ -62,7 +62,7 @@ def make_outdoors(materials: MaterialSampler, views: int) -> ProceduralScene:
         x, z = rng.uniform(-reach, reach, 2)
         size = rng.uniform(0.4, 2) * (1 + 0.1 * np.hypot(x, z)) * rng.choice([1, 1, 2])
         if np.hypot(x, z) > 2 + 0.6 * size:
-            assembly.add_assembly(
+            parts.add_assembly(
                 make_random_object(materials),
                 at=(x, terrain_height(surface, x, z) - 0.05 * size, z),
                 size=size,
@@ -79,17 +79,17 @@ def make_outdoors(materials: MaterialSampler, views: int) -> ProceduralScene:
         viewpoints.append(Viewpoint(eye=eye, target=target, fov=rng.uniform(0.5, 1.35), roll=rng.normal(0, 0.02)))
     fog = rng.choice([0, 0.3, 1, 3]) / half
     return ProceduralScene(
-        assembly=assembly, lighting=daylight(rng, fog=fog), viewpoints=tuple(viewpoints), kind="outdoors"
+        assembly=parts, lighting=daylight(rng, fog=fog), viewpoints=tuple(viewpoints), kind="outdoors"
     )
 
 
 def make_street(materials: MaterialSampler, views: int) -> ProceduralScene:
     """Make a road between two rows of buildings, with vehicles, people, trees and lamps."""
-    rng, assembly = materials.rng, Assembly()
+    rng, parts = materials.rng, Assembly()
     road_width, half_length = rng.uniform(5, 18), rng.uniform(30, 90)
-    assembly.add(BOX, materials.sample(repeat=12), at=(0, -0.05, 0), size=(160, 0.1, 160))
+    parts.add(BOX, materials.sample(repeat=12), at=(0, -0.05, 0), size=(160, 0.1, 160))
     for side in (-1, 1):
-        add_houses(materials, assembly, side, road_width, half_length)
+        add_houses(materials, parts, side, road_width, half_length)
     makers = (make_vehicle, make_vehicle, make_person, make_person, make_plant, make_lamp, make_random_object)
     for _ in range(int(rng.integers(5, 26))):
         make_object = makers[int(rng.integers(len(makers)))]
@@ -100,7 +100,7 @@ def make_street(materials: MaterialSampler, views: int) -> ProceduralScene:
             make_lamp: rng.uniform(2, 6),
         }.get(make_object, 1.2)
         position = (rng.uniform(-0.45, 0.45) * road_width, 0, rng.uniform(-0.8, 0.8) * half_length)
-        assembly.add_assembly(
+        parts.add_assembly(
             make_object(materials),
             at=position,
             size=size,
@@ -118,36 +118,34 @@ def make_street(materials: MaterialSampler, views: int) -> ProceduralScene:
         ahead = np.array([rng.uniform(-0.7, 0.7), rng.uniform(-0.12, 0.1) - 0.06 * (eye[1] > 3.5), rng.choice([-1, 1])])
         viewpoints.append(Viewpoint(eye=eye, target=eye + ahead, fov=rng.uniform(0.6, 1.4), roll=rng.normal(0, 0.02)))
     return ProceduralScene(
-        assembly=assembly,
+        assembly=parts,
         lighting=daylight(rng, fog=rng.choice([0, 0.002, 0.01])),
         viewpoints=tuple(viewpoints),
         kind="street",
     )
 
 
-def add_houses(
-    materials: MaterialSampler, assembly: Assembly, side: int, road_width: float, half_length: float
-) -> None:
+def add_houses(materials: MaterialSampler, parts: Assembly, side: int, road_width: float, half_length: float) -> None:
     """Add a pavement and a row of houses along one side (-1 or 1) of a street."""
     rng = materials.rng
-    assembly.add(
+    parts.add(
         BOX, materials.sample(repeat=8), at=(side * road_width * 0.42, 0.05, 0), size=(road_width * 0.16, 0.1, 160)
     )
     z = -half_length
     while z < half_length and rng.random() < 0.985:
-        assembly.start_object()
+        parts.start_object()
         front, height, depth = rng.uniform(4, 14), rng.uniform(3, 18), rng.uniform(6, 12)
         wall = materials.sample(repeat=rng.choice([1, 2]))
         x = side * (road_width / 2 + depth / 2 + rng.uniform(0, 1.5))
-        assembly.add(BOX, wall, at=(x, height / 2, z + front / 2), size=(depth, height, front))
+        parts.add(BOX, wall, at=(x, height / 2, z + front / 2), size=(depth, height, front))
         if rng.random() < 0.5:
-            assembly.add(
+            parts.add(
                 superquadric(0.3, 0.2),
                 materials.sample(),
                 at=(x, height, z + front / 2),
                 size=(depth * 1.1, rng.uniform(0.5, 4), front),
             )
-        assembly.add(
+        parts.add(
             BOX,
             materials.sample(emission=0.2),
             at=(side * road_width / 2, 1.3, z + front / 2),

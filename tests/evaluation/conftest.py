@@ -19,11 +19,11 @@ def textured_box(extents=(1.0, 0.8, 0.6)) -> trimesh.Trimesh:
     unit = corners / extents + 0.5
     other = np.array([[2, 1], [0, 2], [0, 1]])[axis]
     uv = np.take_along_axis(unit, other, 1)
-    picture = PillowImage.fromarray(chequered(64, (220, 40, 30), (250, 240, 80)))
+    image = PillowImage.fromarray(chequered(64, (220, 40, 30), (250, 240, 80)))
     return trimesh.Trimesh(
         corners,
         np.arange(len(corners)).reshape(-1, 3),
-        visual=TextureVisuals(uv=uv, material=PBRMaterial(baseColorTexture=picture)),
+        visual=TextureVisuals(uv=uv, material=PBRMaterial(baseColorTexture=image)),
         process=False,
     )
 

@@ -42,19 +42,19 @@ def test_flicker_and_noise(frames):
 
 
 def test_frames_are_warped_by_the_configured_distance(frames):
-    bent = degrade_frames(frames, replace(NONE, warp=1.8), seed=2).rgb
-    greys = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (frames.rgb[0], bent[0])]
+    warped = degrade_frames(frames, replace(NONE, warp=1.8), seed=2).rgb
+    greys = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (frames.rgb[0], warped[0])]
     flow = cv2.calcOpticalFlowFarneback(*greys, None, 0.5, 4, 21, 5, 7, 1.5, 0)
-    middle = flow[32:-32, 32:-32]
-    assert 0.7 * 1.8 < np.sqrt((middle**2).mean()) < 1.4 * 1.8  # Optical flow is accurate only on texture.
+    center = flow[32:-32, 32:-32]
+    assert 0.7 * 1.8 < np.sqrt((center**2).mean()) < 1.4 * 1.8  # Optical flow is accurate only on texture.
 
 
 def test_plain_background_stays_plain(frames):
     alpha = np.zeros((6, 256, 256), np.uint8)
     alpha[:, 80:180, 80:180] = 255
     rgb = np.where(alpha[..., None] > 0, frames.rgb, 255).astype(np.uint8)
-    made = degrade_frames(replace(frames, rgb=rgb, alpha=alpha), DEGRADATIONS["hard"], seed=0)
-    assert made.alpha is not None
+    degraded = degrade_frames(replace(frames, rgb=rgb, alpha=alpha), DEGRADATIONS["hard"], seed=0)
+    assert degraded.alpha is not None
     # JPEG artefacts stay close to the object.
-    assert (made.rgb[:, :40] > 250).all()
-    assert np.abs(made.rgb[:, 100:160, 100:160].astype(int) - rgb[:, 100:160, 100:160]).mean() > 5
+    assert (degraded.rgb[:, :40] > 250).all()
+    assert np.abs(degraded.rgb[:, 100:160, 100:160].astype(int) - rgb[:, 100:160, 100:160]).mean() > 5

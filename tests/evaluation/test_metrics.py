@@ -88,9 +88,9 @@ def test_silhouettes_without_alpha_come_from_white():
 def test_flip_is_zero_for_equal_images_and_reports_a_missing_package(monkeypatch):
     pytest.importorskip("flip_evaluator")
     flip = load_flip()
-    picture = np.random.default_rng(0).random((32, 32, 3), np.float32)
-    assert flip(picture, picture) == 0
-    assert 0.1 < flip(picture, np.zeros_like(picture)) <= 1
+    image = np.random.default_rng(0).random((32, 32, 3), np.float32)
+    assert flip(image, image) == 0
+    assert 0.1 < flip(image, np.zeros_like(image)) <= 1
     monkeypatch.setitem(sys.modules, "flip_evaluator", None)
     with pytest.raises(MissingPackageError, match="flip-evaluator"):
         load_flip()

@@ -73,19 +73,19 @@ def test_white_box_follows_lamberts_law(tmp_path):
     lighting = Lighting(direction=(0.0, 0.0, -1.0), ambient=0.2)
     rendered = render_asset(mesh, ring(1, 64, 0.0), lighting=lighting)
     # The front face looks at the lamp: 0.2 * 0.85 + 0.8 of the light.
-    middle = linear_from_srgb(rendered.rgb[0, 32, 32] / 255)
-    assert_allclose(middle, 0.2 * 0.85 + 0.8, atol=0.01)
+    center = linear_from_srgb(rendered.rgb[0, 32, 32] / 255)
+    assert_allclose(center, 0.2 * 0.85 + 0.8, atol=0.01)
 
 
 def test_texture_is_upright_and_not_mirrored(tmp_path):
     """A square with red, green / blue, white quadrants shows them so to a camera in front of it (+Z)."""
-    picture = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 255]]], np.uint8).repeat(8, 0).repeat(8, 1)
+    image = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 255]]], np.uint8).repeat(8, 0).repeat(8, 1)
     square = trimesh.Trimesh(
         [[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]],
         [[0, 1, 2], [0, 2, 3]],
         visual=TextureVisuals(
             uv=[[0, 0], [1, 0], [1, 1], [0, 1]],
-            material=PBRMaterial(baseColorTexture=PillowImage.fromarray(picture)),
+            material=PBRMaterial(baseColorTexture=PillowImage.fromarray(image)),
         ),
         process=False,
     )
