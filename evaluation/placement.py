@@ -34,9 +34,9 @@ def elevation_from_name(name: str) -> float:
 def place_asset(mesh: TexturedMesh, name: str) -> TexturedMesh:
     """Return the asset in front of the input camera as in a product photo.
 
-    It is centred, fills OBJECT_FRACTION of the frame and has its centre at distance 1, as this project assumes of objects.
-    The azimuth is the first of a shuffled list from which the asset stays in the frame on both orbits. The world is
-    that of the input camera, so a photo from above tilts the asset towards it.
+    It is centred, fills OBJECT_FRACTION of the frame and has its centre at distance 1, as this project assumes of
+    objects. The azimuth is the first of a shuffled list from which the asset stays in the frame on both orbits. The
+    world is that of the input camera, so a photo from above tilts the asset towards it.
     """
     elevation = elevation_from_name(name)
     order = np.random.default_rng(seed_from_name(name) + 1).permutation(len(AZIMUTHS_DEG))
