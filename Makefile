@@ -6,9 +6,9 @@
 #   make test                      run the tests
 #   make bench                     measure speed
 #   make lint                      check style, types and layers
-#   make train-geo MINUTES=90      train the embedded geometry network, or go on with it
-#   make train-fill MINUTES=90     train the embedded video diffusion network, or go on with it
-#   make train-outpaint MINUTES=60 train the network for what a scene does not show, or go on with it
+#   make train-geo MINUTES=90      train the embedded geometry network, or resume
+#   make train-fill MINUTES=90     train the embedded video diffusion network, or resume
+#   make train-outpaint MINUTES=60 train the embedded outpainting network, or resume
 
 PYTHON ?= python3
 PICTURE ?= assets/samples/coffee.png
@@ -45,9 +45,9 @@ lint: $(VENV)/ready-dev
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
-# CPU minutes of each of WORKERS cores; MODELS=manifest.csv draws models from files among the made things,
-# ARGS='--more FOLDER' those of a folder, too. What was begun in the folder TRAINED goes on. Results are shipped by
-# `python -m training.ship_geo` and `ship_fill`, once measured.
+# MINUTES are CPU minutes of each of WORKERS cores. MODELS=manifest.csv adds 3D models to the procedural objects,
+# ARGS='--extra-assets FOLDER' more of them. Training resumes from the folder TRAINED. Measured weights are shipped by
+# `python -m training.ship_geo` and `ship_fill`.
 train-geo: $(VENV)/ready-dev
 	$(TRAIN) training.train_geo $(TRAINED) --minutes $(MINUTES) --assets '$(MODELS)' $(ARGS)
 	$(BIN)/python -m training.evaluate_geo $(TRAINED)/checkpoint.pt

@@ -1,30 +1,28 @@
-"""Seconds per stage, peak memory and quality of whole runs, each in a process of its own.
+"""Benchmark whole runs, each in its own process: seconds per stage, peak memory and quality.
 
     python benchmarks/end_to_end.py [PICTURE…] [--recipe NAME] [--set section.field=value]… [--write]
 
-Without pictures: those in assets/samples and a photo that comes with scikit-image. `--write` puts the table
-into benchmarks/README.md.
+Without pictures: those in assets/samples and a photo from scikit-image. `--write` puts the table into
+benchmarks/README.md.
 """
 
 import argparse
 import datetime
 import json
-import platform
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from img2world.core.resources import resource_folder
-from img2world.doctor.environment import memory_gb
+from report import machine, write_section
 
-README = Path(__file__).parent / "README.md"
-BEGIN, END = "<!-- end_to_end: begin -->", "<!-- end_to_end: end -->"
+from img2world.core.resources import resource_folder
+
 STAGES = ("video", "poses", "splat", "export")
 
 
 def main() -> None:
-    """Measure, print the table, and write it where asked."""
+    """Measure, print the table, and write it on request."""
     parser = argparse.ArgumentParser(description="Seconds, memory and quality of whole runs.")
     parser.add_argument("pictures", nargs="*", type=Path)
     parser.add_argument("--recipe", default="auto")
@@ -37,11 +35,11 @@ def main() -> None:
     table = "\n".join([*heading(options.recipe, options.changes), *rows])
     print(table)
     if options.write:
-        write(table)
+        write_section("end_to_end", table)
 
 
 def default_pictures(scratch: Path) -> list[Path]:
-    """The sample pictures, and a photo of a person."""
+    """Return the sample pictures and a photo of a person."""
     import skimage
     from PIL import Image
 
@@ -52,7 +50,7 @@ def default_pictures(scratch: Path) -> list[Path]:
 
 
 def measure(picture: Path, scratch: Path, recipe: str, changes: list[str]) -> str:
-    """Run one picture from nothing and give its row of the table."""
+    """Run one picture from scratch and return its row of the table."""
     out = scratch / f"run-{picture.stem}"
     words = [sys.executable, "-m", "img2world.cli", "run", str(picture), "--out", str(out), "--recipe", recipe]
     subprocess.run([*words, *(word for change in changes for word in ("--set", change))], check=True)
@@ -64,35 +62,15 @@ def measure(picture: Path, scratch: Path, recipe: str, changes: list[str]) -> st
 
 
 def heading(recipe: str, changes: list[str]) -> list[str]:
-    """On what it was measured, and the first two lines of the table."""
+    """Return the conditions of the measurement and the head of the table."""
     names = ["picture", *STAGES, "all", "peak GB", "train dB", "held-out dB", "held-out SSIM", "Gaussians"]
-    what = " ".join([f"recipe {recipe}", *changes])
+    settings = " ".join([f"recipe {recipe}", *changes])
     return [
-        f"{datetime.date.today()}, {machine()}, {what}; seconds per stage.",
+        f"{datetime.date.today()}, {machine()}, {settings}; seconds per stage.",
         "",
         f"| {' | '.join(names)} |",
         f"|{'---|' * len(names)}",
     ]
-
-
-def machine() -> str:
-    """The processor, cores, memory and GPU in a few words."""
-    import os
-
-    import torch
-
-    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    name = models[0].partition(":")[2].strip() if models else platform.machine()
-    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ", no GPU"
-    return f"{name}, {len(os.sched_getaffinity(0))} cores, {memory_gb():.0f} GB{gpu}"
-
-
-def write(table: str) -> None:
-    """Replace the table in benchmarks/README.md."""
-    text = README.read_text()
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    README.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}")
 
 
 if __name__ == "__main__":

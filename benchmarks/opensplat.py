@@ -1,9 +1,9 @@
-"""img2world's splat stage beside OpenSplat's CPU build: the same photos, cameras, points and held-out views.
+"""Compare the splat stage with OpenSplat on the CPU: same photos, cameras, points and held-out views.
 
     python benchmarks/opensplat.py PHOTOS [--opensplat PROGRAM] [--seconds 120] [--threads 1 2] [--write]
 
-PHOTOS is a folder of photos of one thing, or of views that were saved before (`--keep-views`). Each trainer is
-judged by its own pictures of the held-out views. How OpenSplat is built is told in benchmarks/README.md.
+PHOTOS is a folder of photos of one subject, or of views saved by `--keep-views`. Each trainer is measured by its own
+renders of the held-out views. benchmarks/README.md describes how to build OpenSplat.
 """
 
 import argparse
@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from end_to_end import machine
-from opensplat_process import Judge, train
+from opensplat_process import HeldOutRenderer, train
+from report import README, machine, write_section
 
 from img2world.core.errors import Img2WorldError
 from img2world.core.views import Views
@@ -28,44 +28,41 @@ from img2world.splat.metrics import evaluate
 from img2world.splat.optimize import GaussianSplat
 from img2world.video.file import FileVideo
 
-README = Path(__file__).parent / "README.md"
-BEGIN, END = "<!-- opensplat: begin -->", "<!-- opensplat: end -->"
-
 LEVELS, TIMES = (20.0, 22.0, 24.0), (30.0, 60.0, 120.0)
-"""dB, and seconds, that the table tells."""
+"""Levels in dB and times in seconds for the table."""
 
 BUDGETS = (0.06, 0.12, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0)
-"""Seconds that img2world is given; each is a training of its own, since its schedules fit its steps."""
+"""Seconds for img2world; each needs its own training, because its schedules depend on the number of steps."""
 
 MODES = {"full size": (("--num-downscales", "0"), 10), "its defaults": ((), 50)}
-"""Ways to run OpenSplat: options, and steps between its files. By default it starts with pictures of a quarter
-of the size and doubles them after 3,000 steps."""
+"""Ways to run OpenSplat: options, and steps between its files. By default it starts with images of a quarter of the
+size and doubles them after 3,000 steps."""
 
 MAX_SNAPSHOTS = 16
 ITERATION_SECONDS = 20.0
-"""How long OpenSplat is watched for the time of one iteration."""
+"""Duration of OpenSplat's run for the time of one iteration."""
 ITERATION_STEPS = 300
-"""Of img2world, for the same."""
+"""Number of img2world's steps for the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Moment:
-    """How good a training was when."""
+class Measurement:
+    """Quality at one time of a training."""
 
     seconds: float
     psnr: float
     steps: int
 
 
-Curve = list[Moment]
+Curve = list[Measurement]
 
 
 def main() -> None:
-    """Measure, print the table, and write it where asked."""
-    options = parsed()
+    """Measure, print the table, and write it on request."""
+    options = parse_options()
     program = shutil.which(options.opensplat)
     if program is None:
-        sys.exit(f"there is no program {options.opensplat}; how to build OpenSplat is told in {README}")
+        sys.exit(f"there is no program {options.opensplat}; {README} describes how to build OpenSplat")
     try:
         views = load_views(options.photos, options.size)
     except Img2WorldError as error:
@@ -77,26 +74,25 @@ def main() -> None:
         text = "\n".join(compare(program, splat, views, Path(scratch), options.seconds, options.threads))
     print(text)
     if options.write:
-        before, _, rest = README.read_text().partition(BEGIN)
-        README.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}")
+        write_section("opensplat", text)
 
 
-def parsed() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description="img2world's splat stage beside OpenSplat's CPU build.")
+def parse_options() -> argparse.Namespace:
+    """Return the options of the command line."""
+    parser = argparse.ArgumentParser(description="Compare the splat stage with OpenSplat on the CPU.")
     parser.add_argument("photos", type=Path, help="a folder of photos, or of saved views")
     parser.add_argument("--opensplat", default="opensplat", help="the program (%(default)s)")
-    parser.add_argument("--size", type=int, default=512, help="longest side of the pictures (%(default)s)")
-    parser.add_argument("--seconds", type=float, default=120.0, help="of training, each (%(default)s)")
-    parser.add_argument("--holdout-every", type=int, default=8, help="one view of so many is judged by (%(default)s)")
+    parser.add_argument("--size", type=int, default=512, help="longest side of the images (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=120.0, help="of each training (%(default)s)")
+    parser.add_argument("--holdout-every", type=int, default=8, help="one of so many views is held out (%(default)s)")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="the curves use the last (1 2)")
-    parser.add_argument("--keep-views", type=Path, help="save the views in this folder, for the next time")
+    parser.add_argument("--keep-views", type=Path, help="save the views in this folder for reuse")
     parser.add_argument("--write", action="store_true", help="put the table into benchmarks/README.md")
     return parser.parse_args()
 
 
 def load_views(photos: Path, size: int) -> Views:
-    """Views with cameras by COLMAP, which sees twice the size; no outlines and depth, as OpenSplat reads none."""
+    """Return views with cameras by COLMAP on images of twice the size, without alpha and depth like OpenSplat's."""
     if (photos / "views.safetensors").exists():
         return replace(Views.load(photos), alpha=None, depth=None)
     frames = FileVideo(path=photos, photo_size=2 * size).generate(None, None)
@@ -106,17 +102,17 @@ def load_views(photos: Path, size: int) -> Views:
 
 
 def resized(views: Views, width: int, height: int) -> Views:
-    """The views with smaller pictures."""
+    """Return the views with images of another size."""
     import cv2
 
-    rgb = np.stack([cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA) for picture in views.rgb])
+    rgb = np.stack([cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA) for image in views.rgb])
     return replace(views, rgb=rgb, cameras=views.cameras.resized(width, height), alpha=None, depth=None)
 
 
 def compare(
     program: str, splat: GaussianSplat, views: Views, scratch: Path, seconds: float, threads: list[int]
 ) -> list[str]:
-    """The lines of the report."""
+    """Return the lines of the report."""
     off_center = np.abs(views.cameras.intrinsics[:, :2, 2] - [views.cameras.width / 2, views.cameras.height / 2])
     held_out = splat.held_out(len(views))
     trained = views.select(np.flatnonzero(~held_out))
@@ -125,29 +121,29 @@ def compare(
     lines = [
         f"{datetime.date.today()}, {machine()}, load {os.getloadavg()[0]:.1f} at the start. {len(views)} photos "
         f"of {size}, {int(held_out.sum())} held out, {len(views.points):,} points. The principal point is "
-        f"{off_center.max():.2f} px off the middle, where OpenSplat takes it to be.",
+        f"{off_center.max():.2f} px off the centre, where OpenSplat assumes it.",
         "",
     ]
     rates = [
-        (count, iteration_of_opensplat(program, scratch, count), iteration_of_ours(splat, views, count))
+        (count, time_opensplat_iteration(program, scratch, count), time_own_iteration(splat, views, count))
         for count in threads
     ]
     print("\n".join(table_of_rates(rates)), flush=True)
-    judge = Judge(
+    renderer = HeldOutRenderer(
         binary=program,
         views=views.select(np.flatnonzero(held_out)),
         points=trained,
         folder=scratch,
         threads=threads[-1],
     )
-    curves = {name: curve_of_opensplat(judge, scratch, name, seconds) for name in MODES}
-    curves["img2world"] = curve_of_ours(splat, views, threads[-1], seconds)
+    curves = {name: measure_opensplat(renderer, scratch, name, seconds) for name in MODES}
+    curves["img2world"] = measure_own(splat, views, threads[-1], seconds)
     lines += [*table_of_rates(rates), "", *table_of_quality(curves, threads[-1]), "", *table_of_curves(curves)]
     return [*lines, "", f"Load at the end: {os.getloadavg()[0]:.1f}."]
 
 
-def iteration_of_opensplat(program: str, scratch: Path, threads: int) -> float:
-    """Median seconds of a step at full size from the points, before it adds Gaussians (from step 500 on)."""
+def time_opensplat_iteration(program: str, scratch: Path, threads: int) -> float:
+    """Return the median seconds of a step at full size, before Gaussians are added (from step 500 on)."""
     options, _ = MODES["full size"]
     out = scratch / f"iteration-{threads}"
     training = train(
@@ -162,8 +158,8 @@ def iteration_of_opensplat(program: str, scratch: Path, threads: int) -> float:
     return float(np.median(training.durations[5:500]))
 
 
-def iteration_of_ours(splat: GaussianSplat, views: Views, threads: int) -> float:
-    """The same of img2world: no smaller pictures, no added Gaussians, all else as by default."""
+def time_own_iteration(splat: GaussianSplat, views: Views, threads: int) -> float:
+    """Return the same for img2world, without smaller images and added Gaussians."""
     use_threads(threads)
     marks: list[tuple[int, float]] = []
     same_work = replace(splat, steps=ITERATION_STEPS, coarse_share=0.0, densify_gradient=1e9)
@@ -173,37 +169,38 @@ def iteration_of_ours(splat: GaussianSplat, views: Views, threads: int) -> float
 
 
 def use_threads(count: int) -> None:
-    """Have img2world and torch use so many."""
+    """Set the number of threads of img2world and torch."""
     os.environ["IMG2WORLD_THREADS"] = str(count)
     torch.set_num_threads(count)
 
 
-def curve_of_opensplat(judge: Judge, scratch: Path, mode: str, seconds: float) -> Curve:
-    """Held-out quality over time, of one long training."""
+def measure_opensplat(renderer: HeldOutRenderer, scratch: Path, mode: str, seconds: float) -> Curve:
+    """Return held-out quality over time of one long training."""
     options, save_every = MODES[mode]
     training = train(
-        judge.binary,
+        renderer.binary,
         scratch / "trained",
         scratch / mode.replace(" ", "-"),
-        threads=judge.threads,
+        threads=renderer.threads,
         seconds=seconds,
         save_every=save_every,
         options=options,
     )
     steps = sorted(training.snapshots)
-    # Evenly in the logarithm of time, and always the last.
-    places = np.unique(np.geomspace(1, len(steps), min(MAX_SNAPSHOTS, len(steps))).round().astype(int)) - 1
-    chosen = [steps[i] for i in places]
+    # Evenly spaced in the logarithm of time, including the last.
+    indices = np.unique(np.geomspace(1, len(steps), min(MAX_SNAPSHOTS, len(steps))).round().astype(int)) - 1
+    chosen = [steps[i] for i in indices]
     return [
-        Moment(seconds=training.seconds(step), psnr=judge.psnr(training.snapshots[step]), steps=step) for step in chosen
+        Measurement(seconds=training.seconds(step), psnr=renderer.psnr(training.snapshots[step]), steps=step)
+        for step in chosen
     ]
 
 
-def curve_of_ours(splat: GaussianSplat, views: Views, threads: int, seconds: float) -> Curve:
-    """Held-out quality after trainings of rising length, with the time of everything from the points on."""
+def measure_own(splat: GaussianSplat, views: Views, threads: int, seconds: float) -> Curve:
+    """Return held-out quality of trainings of increasing length, timed from the points on."""
     use_threads(threads)
     held_out, curve = splat.held_out(len(views)), []
-    replace(splat, steps=10).optimize(views)  # Not counted: loads libraries.
+    replace(splat, steps=10).optimize(views)  # Loads libraries.
     start = time.perf_counter()
     replace(splat, steps=50).optimize(views)
     per_step = (time.perf_counter() - start) / 50
@@ -213,33 +210,33 @@ def curve_of_ours(splat: GaussianSplat, views: Views, threads: int, seconds: flo
         scene = replace(splat, steps=steps).optimize(views)
         taken = time.perf_counter() - start
         per_step = taken / steps
-        curve.append(Moment(seconds=taken, psnr=evaluate(scene, views, held_out)["heldout_psnr"], steps=steps))
-    # On a busy machine a training may take longer than the next.
-    return sorted(curve, key=lambda moment: moment.seconds)
+        curve.append(Measurement(seconds=taken, psnr=evaluate(scene, views, held_out)["heldout_psnr"], steps=steps))
+    # On a busy machine a training may take longer than the next one.
+    return sorted(curve, key=lambda measurement: measurement.seconds)
 
 
 def time_to(curve: Curve, level: float) -> float | None:
-    """Seconds until the quality was reached, on a line between the moments; None if it never was."""
+    """Return the seconds until a quality is reached, interpolated logarithmically; None if it is never reached."""
     for before, after in zip([None, *curve], curve, strict=False):
         if after.psnr >= level:
             if before is None:
                 return after.seconds
-            share = (level - before.psnr) / (after.psnr - before.psnr)
-            return before.seconds * (after.seconds / before.seconds) ** share
+            fraction = (level - before.psnr) / (after.psnr - before.psnr)
+            return before.seconds * (after.seconds / before.seconds) ** fraction
     return None
 
 
 def quality_at(curve: Curve, seconds: float) -> float | None:
-    """Quality in dB after so many seconds, on a line over the logarithm of time; None outside of what was measured."""
-    times = [moment.seconds for moment in curve]
-    # A training that was given this time may have taken a little less.
+    """Return the quality in dB at a time, interpolated logarithmically; None outside the measured range."""
+    times = [measurement.seconds for measurement in curve]
+    # A training with this budget may have taken a little less.
     if not times or not times[0] <= seconds <= 1.1 * times[-1]:
         return None
-    return float(np.interp(np.log(seconds), np.log(times), [moment.psnr for moment in curve]))
+    return float(np.interp(np.log(seconds), np.log(times), [measurement.psnr for measurement in curve]))
 
 
 def table_of_rates(rates: list[tuple[int, float, float]]) -> list[str]:
-    """Seconds per iteration."""
+    """Return a table of seconds per iteration."""
     rows = ["| one iteration, full size, as many Gaussians as points | OpenSplat s | img2world s | ratio |"]
     rows += ["|---|---|---|---|"]
     return rows + [
@@ -248,10 +245,10 @@ def table_of_rates(rates: list[tuple[int, float, float]]) -> list[str]:
 
 
 def table_of_quality(curves: dict[str, Curve], threads: int) -> list[str]:
-    """Seconds to levels of quality, and quality at times. The ratio is to the faster way to run OpenSplat."""
+    """Return a table of seconds to levels of quality and quality at times; ratios are to the faster OpenSplat."""
     theirs, ours = [curves[name] for name in MODES], curves["img2world"]
-    best = max(moment.psnr for curve in theirs for moment in curve)
-    top = [max(moment.psnr for moment in curve) for curve in theirs]
+    best = max(measurement.psnr for curve in theirs for measurement in curve)
+    top = [max(measurement.psnr for measurement in curve) for curve in theirs]
     heading = ["", *(f"OpenSplat, {name}" for name in MODES), "img2world", "ratio"]
     heading[0] = f"quality of held-out views, {plural(threads)}"
     rows = [f"| {' | '.join(heading)} |", f"|{'---|' * len(heading)}"]
@@ -268,21 +265,21 @@ def table_of_quality(curves: dict[str, Curve], threads: int) -> list[str]:
 
 
 def table_of_curves(curves: dict[str, Curve]) -> list[str]:
-    """All that was measured."""
+    """Return a table of all measurements."""
     rows = ["| trainer | steps | seconds | held-out dB |", "|---|---|---|---|"]
     for name, curve in curves.items():
         label = name if name == "img2world" else f"OpenSplat, {name}"
-        rows += [f"| {label} | {moment.steps} | {moment.seconds:.2f} | {moment.psnr:.2f} |" for moment in curve]
+        rows += [f"| {label} | {each.steps} | {each.seconds:.2f} | {each.psnr:.2f} |" for each in curve]
     return rows
 
 
 def plural(threads: int) -> str:
-    """1 thread, 2 threads."""
+    """Return "1 thread", "2 threads"."""
     return f"{threads} thread" if threads == 1 else f"{threads} threads"
 
 
 def text(value: float | None) -> str:
-    """A cell."""
+    """Return the text of a cell."""
     return "–" if value is None else f"{value:.2f}"
 
 

@@ -1,6 +1,6 @@
-"""OpenSplat as a program: train it with a clock beside it, and have it draw views that it has never seen.
+"""Run OpenSplat: train with timing, and render held-out views.
 
-It is a program of its own (github.com/pierotofy/OpenSplat, AGPL-3.0); nothing of it is in this project.
+It is a separate program (github.com/pierotofy/OpenSplat, AGPL-3.0); no part of it is in this project.
 """
 
 import os
@@ -21,37 +21,37 @@ from img2world.splat.metrics import psnr, unit_rgb
 
 STEP = re.compile(r"Step (\d+): (\S+)")
 NEIGHBOURS = 15
-"""Steps whose median duration stands for a step in which it also wrote a file."""
+"""Steps on each side whose median duration replaces that of a step that also wrote a file."""
 
 FAR_AWAY = 20.0
-"""Where the blind camera stands, in units of the scene's size."""
+"""Distance of the blind camera, in sizes of the scene."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """What was seen of one training."""
+    """Timing and files of one training."""
 
     durations: list[float]
-    """Seconds of each step, without the time to write files."""
+    """Seconds of each step, without writing files."""
     snapshots: dict[int, Path]
-    """Its own PLY files by the number of steps done."""
+    """PLY files by the number of steps."""
 
     def seconds(self, steps: int) -> float:
-        """Of training until so many steps were done; reading the pictures before is not counted."""
+        """Return the duration of the first steps, without reading the images."""
         return float(np.sum(self.durations[:steps]))
 
 
 def train(
     binary: str, dataset: Path, out: Path, *, threads: int, seconds: float, save_every: int, options: tuple[str, ...]
 ) -> Training:
-    """Let it train for so many seconds. Raises RuntimeError with what it said when it stops by itself."""
+    """Train for a number of seconds. Raises RuntimeError with the last output line if it stops by itself."""
     out.mkdir(parents=True)
     command = [binary, str(dataset), "--keep-crs", "--save-every", str(save_every), "-o", str(out / "splat.ply")]
-    marks, said, saved = [], "", set()
+    marks, last_line, saved = [], "", set()
     with _start([*command, *options], threads) as process:
         assert process.stdout is not None  # It is a pipe.
         for line in process.stdout:
-            said = line
+            last_line = line
             if STEP.match(line):
                 marks.append(perf_counter())
             elif line.startswith("Wrote "):
@@ -59,79 +59,79 @@ def train(
             if marks and marks[-1] - marks[0] > seconds:
                 break
         else:
-            raise RuntimeError(f"OpenSplat stopped after {len(marks)} steps: {said.strip()}")
+            raise RuntimeError(f"OpenSplat stopped after {len(marks)} steps: {last_line.strip()}")
         process.kill()
     snapshots = {step: out / f"splat_{step}.ply" for step in sorted(saved)}
     return Training(durations=_durations(marks, saved), snapshots=snapshots)
 
 
 def _start(command: list[str], threads: int) -> subprocess.Popen[str]:
-    """The program with its output as lines."""
+    """Start the program with its output as lines."""
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
 
 
 def _durations(marks: list[float], saved: set[int]) -> list[float]:
-    """Seconds of each step; those in which a file was written get the median of the steps around them."""
+    """Return the seconds of each step; steps that wrote a file get the median of the steps around them."""
     between = np.diff(marks)  # Entry k lies between steps k + 1 and k + 2.
     wrote = np.array([k + 1 in saved for k in range(len(between))], bool)
     clean = between.copy()
     for k in np.flatnonzero(wrote):
         near = slice(max(0, k - NEIGHBOURS), k + NEIGHBOURS)
         clean[k] = np.median(between[near][~wrote[near]])
-    # The first step began before anything was printed.
+    # The first step started before anything was printed.
     return [float(np.median(clean[:NEIGHBOURS])), *clean.tolist()]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judge:
-    """Has OpenSplat draw held-out views of its snapshots, at full size and over its own background.
+class HeldOutRenderer:
+    """Has OpenSplat render held-out views of its snapshots, at full size and over its own background.
 
-    It draws one view for validation, after a step of training, and all other views are trained on. So it is
-    given a dataset of two: the held-out view, and a camera so far off the scene that the step changes nothing.
+    OpenSplat renders one view for validation, after a training step on all others. So it is given a dataset of two: the
+    held-out view, and a camera so far from the scene that the step changes nothing.
     """
 
     binary: str
     views: Views
-    """The held-out ones."""
+    """The held-out views."""
     points: Views
-    """Any views whose points it may read; they play no part."""
+    """Views whose points OpenSplat reads but does not use."""
     folder: Path
     threads: int
 
     def psnr(self, snapshot: Path) -> float:
-        """Mean over the views, in dB. Raises RuntimeError when the step in between changed the Gaussians."""
+        """Return the mean PSNR in dB. Raises RuntimeError if the training step changed the Gaussians."""
         return float(np.mean([self._psnr(snapshot, i) for i in range(len(self.views))]))
 
     def _psnr(self, snapshot: Path, i: int) -> float:
-        """Of one view."""
+        """Return the PSNR of one view."""
         dataset = self.folder / f"view-{i}"
         if not dataset.exists():
             _with_blind_view(self.views.select(np.array([i])), self.points).save(dataset)
         step, work = _steps_of(snapshot), Path(tempfile.mkdtemp(dir=self.folder))
-        # It draws after every tenth step: one more shall make a multiple of ten.
-        start, drawn = work / "start.ply", 10 * (step // 10)
+        # OpenSplat renders after every tenth step: one more has to make a multiple of ten.
+        start, last = work / "start.ply", 10 * (step // 10)
         data = snapshot.read_bytes()
         header = f"iteration {step}\n".encode()
-        start.write_bytes(data.replace(header, f"iteration {drawn - 1}\n".encode(), 1))
-        command = [self.binary, str(dataset), "--resume", str(start), "-n", str(drawn), "--keep-crs"]
+        start.write_bytes(data.replace(header, f"iteration {last - 1}\n".encode(), 1))
+        command = [self.binary, str(dataset), "--resume", str(start), "-n", str(last), "--keep-crs"]
         command += ["--num-downscales", "0", "--val-image", "0000.png", "--val-render", str(work)]
         with _start([*command, "-o", str(work / "end.ply")], self.threads) as process:
-            said, _ = process.communicate()
+            output, _ = process.communicate()
         if process.returncode != 0:
-            raise RuntimeError(f"OpenSplat could not draw {snapshot.name}: {said.strip()[-200:]}")
+            raise RuntimeError(f"OpenSplat could not render {snapshot.name}: {output.strip()[-200:]}")
         _check_unchanged(snapshot, work / "end.ply")
-        with Image.open(work / f"{drawn}.png") as picture:
-            return psnr(unit_rgb(np.asarray(picture.convert("RGB"))), unit_rgb(self.views.rgb[i]))
+        with Image.open(work / f"{last}.png") as image:
+            return psnr(unit_rgb(np.asarray(image.convert("RGB"))), unit_rgb(self.views.rgb[i]))
 
 
 def _steps_of(snapshot: Path) -> int:
-    """From the file's name."""
+    """Return the number of steps in a file's name."""
     return int(snapshot.stem.rpartition("_")[2])
 
 
 def _with_blind_view(view: Views, source: Views) -> Views:
-    """The view, and a second camera with the scene behind it and to its left."""
+    """Return the view and a second camera with the scene behind it and to its left."""
     center = np.median(source.points, 0)
     size = float(np.percentile(np.linalg.norm(source.points - center, axis=1), 99))
     poses = np.repeat(view.cameras.world_from_cam, 2, 0)
@@ -156,10 +156,10 @@ def _with_blind_view(view: Views, source: Views) -> Views:
 
 
 def _check_unchanged(before: Path, after: Path) -> None:
-    """Raise RuntimeError when two files hold other Gaussians."""
+    """Raise RuntimeError if two files hold different Gaussians."""
     old, new = read_gaussians(before), read_gaussians(after)
     size = float(np.abs(old.means).max())
-    # The positions were moved and scaled to its own world and back.
+    # Positions were transformed to OpenSplat's world and back.
     same = len(old) == len(new) and np.abs(old.means - new.means).max() < 1e-4 * size
     if not same or not np.allclose(old.logit_opacities, new.logit_opacities, atol=1e-4):
-        raise RuntimeError(f"OpenSplat changed {before.name} while drawing it, so the picture is of something else")
+        raise RuntimeError(f"OpenSplat changed {before.name} while rendering it, so the image shows something else")

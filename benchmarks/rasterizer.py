@@ -1,21 +1,20 @@
-"""How long the native rasterizer takes, forward and backward: `python benchmarks/rasterizer.py`.
+"""Benchmark the forward and backward pass of the native rasterizer: `python benchmarks/rasterizer.py`.
 
-Draws clouds of Gaussians in a ball, as many to a pixel whatever their number, and prints a Markdown table
-of medians. The last table compares with the plain-torch rasterizer at a size that it can do.
+Renders clouds of Gaussians in a ball, with the same number per pixel whatever their total, and prints a Markdown table
+of medians. The last table compares with the plain torch rasterizer at a size that it can handle.
 """
 
 import argparse
 import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
-from pathlib import Path
 
 import numpy as np
 import torch
+from report import processor
 
 from img2world.core.cameras import Cameras
 from img2world.render import rasterize
@@ -26,24 +25,24 @@ from img2world.render.semantics import MAX_ALPHA, MIN_ALPHA, MIN_TRANSMITTANCE
 from img2world.render.splats import Splats, camera_tensors
 
 SIZES = ((20_000, 256), (20_000, 512), (100_000, 256), (100_000, 512))
-"""Gaussians, and pixels on each side of the picture."""
+"""Numbers of Gaussians, and pixels along each side."""
 
 REFERENCE_SIZE = (2_000, 64)
 
 PER_PIXEL = 85
-"""About how many Gaussians with alpha >= 1/255 lie along the ray of a pixel in the middle."""
+"""Approximate number of Gaussians with alpha >= 1/255 on the ray of a central pixel."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stopwatch:
-    """How to measure."""
+    """Measures medians of repeated runs."""
 
     runs: int
-    """Runs of which the median is taken, after one that is not counted."""
+    """Number of runs after a warm-up run."""
     clock: Callable[[], float]
 
     def median(self, *parts: Callable[[], object]) -> list[float]:
-        """Median milliseconds of each of the parts, done one after the other."""
+        """Return the median milliseconds of each part; the parts run in order."""
         rows = []
         for _ in range(self.runs + 1):
             times = [self.clock()]
@@ -54,8 +53,8 @@ class Stopwatch:
         return [statistics.median(column) for column in zip(*rows[1:], strict=True)]
 
 
-def cloud(count: int, bases: int, seed: int = 0) -> Splats:
-    """Gaussians of many shapes and opacities, evenly spread in a ball of radius 1.3 about the origin."""
+def make_cloud(count: int, bases: int, seed: int = 0) -> Splats:
+    """Return Gaussians of many shapes and opacities, uniformly distributed in a ball of radius 1.3."""
     rng = np.random.default_rng(seed)
     directions = rng.normal(size=(count, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
@@ -71,8 +70,8 @@ def cloud(count: int, bases: int, seed: int = 0) -> Splats:
     return Splats(**{name: torch.tensor(array, dtype=torch.float32).requires_grad_() for name, array in arrays.items()})
 
 
-def camera(side: int) -> Cameras:
-    """A camera that sees the whole ball."""
+def make_camera(side: int) -> Cameras:
+    """Return a camera that sees the whole ball."""
     pose = np.eye(4, dtype=np.float32)
     pose[2, 3] = -3.2
     intrinsics = np.array([[1.1 * side, 0, side / 2], [0, 1.1 * side, side / 2], [0, 0, 1]], np.float32)
@@ -80,31 +79,31 @@ def camera(side: int) -> Cameras:
 
 
 def time_rasterizer(stopwatch: Stopwatch, count: int, side: int, bases: int, backend: str) -> list[float]:
-    """Median milliseconds of the forward and the backward pass."""
-    splats, view = cloud(count, bases), camera(side)
+    """Return the median milliseconds of the forward and the backward pass."""
+    splats, view = make_cloud(count, bases), make_camera(side)
     upstream = torch.tensor(np.random.default_rng(1).normal(size=(side, side, 3)), dtype=torch.float32)
-    drawn: list[torch.Tensor] = []
+    rendered: list[torch.Tensor] = []
 
     def forward() -> None:
-        drawn[:] = [rasterize(splats, view, background=(1.0, 1.0, 1.0), backend=backend).rgb]
+        rendered[:] = [rasterize(splats, view, background=(1.0, 1.0, 1.0), backend=backend).rgb]
 
     def backward() -> None:
-        torch.autograd.grad(drawn[0], splats.tensors(), upstream)
+        torch.autograd.grad(rendered[0], splats.tensors(), upstream)
 
     return stopwatch.median(forward, backward)
 
 
 FLOPS_PER_PAIR = 77
-"""Forward and backward, for one Gaussian at one pixel where it counts."""
+"""Of forward and backward pass, for one Gaussian at one pixel to which it contributes."""
 
 
-def pairs_of(count: int, side: int, samples: int = 512) -> float:
-    """How many pairs of a pixel and a Gaussian count in a picture of the cloud, from some of its pixels."""
+def count_pairs(count: int, side: int, samples: int = 512) -> float:
+    """Return the number of contributing pairs of pixel and Gaussian in an image of the cloud, estimated by sampling."""
     with torch.no_grad():
-        seen = project(cloud(count, 1), camera_tensors(camera(side)))
-    order = torch.argsort(seen.depths)
-    means, opacities = seen.means[order], seen.opacities[order]
-    xx, xy, yy = (seen.covariances[order] / seen.determinants[order, None]).T
+        projected = project(make_cloud(count, 1), camera_tensors(make_camera(side)))
+    order = torch.argsort(projected.depths)
+    means, opacities = projected.means[order], projected.opacities[order]
+    xx, xy, yy = (projected.covariances[order] / projected.determinants[order, None]).T
     pixels = torch.from_numpy(np.random.default_rng(4).uniform(0, side, (samples, 2))).float()
     counted = 0
     for x, y in pixels.tolist():
@@ -117,64 +116,54 @@ def pairs_of(count: int, side: int, samples: int = 512) -> float:
 
 
 def peak_flops() -> float:
-    """Floating-point operations a second of one thread, as the matrix product of torch reaches them."""
+    """Return the floating-point operations per second that torch's matrix product reaches with one thread."""
     a = torch.rand(1024, 1024)
     times = Stopwatch(runs=15, clock=time.perf_counter).median(lambda: a @ a)
     return 2 * 1024**3 / (times[0] / 1e3)
 
 
 def time_loss(stopwatch: Stopwatch, side: int, loss: Callable[..., torch.Tensor]) -> float:
-    """Median milliseconds of the image loss and its gradient."""
+    """Return the median milliseconds of the image loss and its gradient."""
     rng = np.random.default_rng(2)
     image = torch.tensor(rng.uniform(size=(side, side, 3)), dtype=torch.float32, requires_grad=True)
     target = Target(rgb=torch.tensor(rng.integers(0, 256, (side, side, 3)), dtype=torch.uint8))
     return stopwatch.median(lambda: torch.autograd.grad(loss(image, None, None, target, Weights()), image))[0]
 
 
-def processor() -> str:
-    """Name the processor, as far as the system tells."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
 def print_sizes(stopwatch: Stopwatch, levels: list[str], threads: list[int]) -> None:
-    """One row for each instruction set, number of threads, SH degree and size."""
-    peak, pairs = peak_flops(), {size: pairs_of(*size) for size in SIZES}
-    print(
-        f"\nOne thread reaches {peak / 1e9:.0f} GFLOP/s in the matrix product of torch. To it the last column refers:"
-    )
-    print(f"{FLOPS_PER_PAIR} operations for each pair of a pixel and a Gaussian that counts in it.")
+    """Print a row for each instruction set, number of threads, SH degree and size."""
+    peak, pairs = peak_flops(), {size: count_pairs(*size) for size in SIZES}
+    print(f"\nThe last column is relative to torch's matrix product ({peak / 1e9:.0f} GFLOP/s with one thread),")
+    print(f"with {FLOPS_PER_PAIR} operations for each contributing pair of pixel and Gaussian.")
     print("\n| SIMD | threads | SH degree | Gaussians | pixels | forward ms | backward ms | both ms | of the peak |")
     print("|---|---|---|---|---|---|---|---|---|")
-    cases = [(levels[0], used, degree) for used in threads for degree in (0, 3)]
-    cases += [(level, threads[0], 0) for level in levels[1:]]
-    for level, used, degree in cases:
+    settings = [(levels[0], used, degree) for used in threads for degree in (0, 3)]
+    settings += [(level, threads[0], 0) for level in levels[1:]]
+    for level, used, degree in settings:
         os.environ["IMG2WORLD_SIMD"], os.environ["IMG2WORLD_THREADS"] = level, str(used)
         for count, side in SIZES:
             forward, backward = time_rasterizer(stopwatch, count, side, (degree + 1) ** 2, "native")
             row = (level, used, degree, f"{count:,}", f"{side}²", f"{forward:.1f}", f"{backward:.1f}")
             both = forward + backward
-            share = FLOPS_PER_PAIR * pairs[count, side] / (both / 1e3) / (peak * used)
-            print("|", " | ".join(map(str, row)), f"| {both:.1f} | {share:.1%} |")
+            fraction = FLOPS_PER_PAIR * pairs[count, side] / (both / 1e3) / (peak * used)
+            print("|", " | ".join(map(str, row)), f"| {both:.1f} | {fraction:.1%} |")
 
 
 def print_comparison(stopwatch: Stopwatch, level: str) -> None:
-    """Native code against plain torch, one thread each."""
+    """Print a comparison of native code with plain torch, one thread each."""
     os.environ["IMG2WORLD_SIMD"], os.environ["IMG2WORLD_THREADS"] = level, "1"
     count, side = REFERENCE_SIZE
-    patient = replace(stopwatch, runs=min(stopwatch.runs, 3))
+    few_runs = replace(stopwatch, runs=min(stopwatch.runs, 3))
     native = sum(time_rasterizer(stopwatch, count, side, 1, "native"))
-    reference = sum(time_rasterizer(patient, count, side, 1, "reference"))
-    fast, slow = time_loss(stopwatch, 512, view_loss), time_loss(patient, 512, view_loss_in_torch)
+    reference = sum(time_rasterizer(few_runs, count, side, 1, "reference"))
+    fast, slow = time_loss(stopwatch, 512, view_loss), time_loss(few_runs, 512, view_loss_in_torch)
     print("\n| one thread, forward and backward | native ms | plain torch ms | ratio |\n|---|---|---|---|")
     print(f"| {count:,} Gaussians, {side}² | {native:.2f} | {reference:.0f} | {reference / native:.0f} |")
     print(f"| L1 + D-SSIM, 512² | {fast:.1f} | {slow:.0f} | {slow / fast:.0f} |")
 
 
 def main() -> None:
-    """Measure everything and print it."""
+    """Measure everything and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--runs", type=int, default=9, help="runs of which the median is taken (%(default)s)")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="(1 2)")

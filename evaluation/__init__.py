@@ -1,1 +1,1 @@
-"""Quality on rendered ground truth: what `img2world eval` does."""
+"""Benchmarks against ground truth, for those who work on img2world: `python -m evaluation --help`."""

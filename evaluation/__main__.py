@@ -1,5 +1,5 @@
-"""`python -m evaluation`."""
+"""Run the command line: `python -m evaluation`."""
 
-from evaluation.cli import evaluation
+from evaluation.cli import app
 
-evaluation()
+app()

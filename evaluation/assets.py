@@ -1,7 +1,7 @@
-"""Textured models from GLB and OBJ files: ground truth that can be seen from everywhere.
+"""Textured meshes from GLB and OBJ files, used as ground truth.
 
-Base colours come from textures, material factors and vertex colours together. What is see-through in the
-file is opaque here, unless it cannot be seen at all; skeletons, lights and surface roughness play no part.
+Base colours combine textures, material factors and vertex colours. Transparent surfaces are rendered opaque unless
+they are invisible; skeletons, lights and roughness are ignored.
 """
 
 import csv
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float, Float32, Int32
 
-from evaluation.textures import Atlas, build_atlas, linear
+from evaluation.textures import TextureAtlas, build_atlas, linear_from_srgb
 from img2world.core.checks import check_dtypes, check_finite, check_shapes
 from img2world.core.conventions import Y_UP_FROM_WORLD
 from img2world.core.errors import Img2WorldError
@@ -23,33 +23,33 @@ if TYPE_CHECKING:
 SUFFIXES = (".glb", ".gltf", ".obj")
 
 Y_UP_FROM_Z_UP = np.array([[1.0, 0, 0, 0], [0, 0, 1.0, 0], [0, -1.0, 0, 0], [0, 0, 0, 1.0]])
-"""A model that stands along +Z, as scans often do, to one that stands along +Y."""
+"""For assets with +Z up, as scans often have."""
 
 HELD_OUT_EVERY = 3
-"""Of a manifest's models, the first of each so many is for judging only; nothing may be trained on it."""
+"""The first of each so many assets of a manifest is held out from training."""
 
 
 class AssetError(Img2WorldError):
-    """A model for evaluation cannot be found, read or used."""
+    """An asset or posed photos cannot be found, read or used."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TexturedMesh:
-    """Triangles with everything that their colours need, and no vertex that no face uses.
+    """Triangle mesh with what its colours need, without unused vertices.
 
-    In our world's axes: +Y is down, and the front looks to -Z.
+    In world axes: +Y is down, and the front faces -Z.
     """
 
     vertices: Float32[np.ndarray, "M 3"]
     normals: Float32[np.ndarray, "M 3"]
-    """Unit length; either side may be meant."""
+    """Unit length, of either sign."""
     uv: Float32[np.ndarray, "M 2"]
-    """(0, 0) is a texture's upper left corner."""
+    """(0, 0) is the upper left corner of the texture."""
     tints: Float32[np.ndarray, "M 3"]
-    """Linear, times the texture: vertex colours and the material's factor."""
+    """Linear factors on the texture: vertex colours and material factors."""
     faces: Int32[np.ndarray, "F 3"]
     face_textures: Int32[np.ndarray, "F"]
-    atlas: Atlas
+    atlas: TextureAtlas
 
     def __post_init__(self) -> None:
         check_shapes(
@@ -63,12 +63,12 @@ class TexturedMesh:
         check_finite(vertices=self.vertices, normals=self.normals, uv=self.uv, tints=self.tints)
 
     @property
-    def box(self) -> tuple[Float32[np.ndarray, "3"], Float32[np.ndarray, "3"]]:
-        """Lowest and highest coordinates."""
+    def bounds(self) -> tuple[Float32[np.ndarray, "3"], Float32[np.ndarray, "3"]]:
+        """Return the lower and upper corners of the bounding box."""
         return self.vertices.min(0), self.vertices.max(0)
 
-    def moved(self, target_from_source: Float[np.ndarray, "4 4"]) -> "TexturedMesh":
-        """Turned, moved and uniformly scaled by a matrix of a rotation times one scale, and a translation."""
+    def transformed(self, target_from_source: Float[np.ndarray, "4 4"]) -> "TexturedMesh":
+        """Return the mesh rotated, uniformly scaled and translated."""
         linear_part = target_from_source[:3, :3]
         turn = linear_part / np.cbrt(np.linalg.det(linear_part))
         return replace(
@@ -78,41 +78,47 @@ class TexturedMesh:
         )
 
 
-def unit_mesh(mesh: TexturedMesh, radius: float) -> TexturedMesh:
-    """The mesh about the origin: the middle of its box there, its farthest vertex `radius` away."""
-    low, high = mesh.box
-    middle = (low.astype(np.float64) + high) / 2
-    reach = np.linalg.norm(mesh.vertices - middle, axis=1).max()
-    matrix = np.eye(4) * (radius / reach)
-    matrix[:3, 3] = -middle * radius / reach
-    matrix[3, 3] = 1
-    return mesh.moved(matrix)
+def normalize_mesh(mesh: TexturedMesh, radius: float) -> TexturedMesh:
+    """Return the mesh with its bounding box centred at the origin and its farthest vertex at `radius`."""
+    low, high = mesh.bounds
+    center = (low.astype(np.float64) + high) / 2
+    extent = np.linalg.norm(mesh.vertices - center, axis=1).max()
+    return mesh.transformed(scale_and_translate(radius / extent, -center * radius / extent))
+
+
+def scale_and_translate(
+    scale: float, translation: Float[np.ndarray, "3"] | tuple[float, ...]
+) -> Float[np.ndarray, "4 4"]:
+    """Return the matrix of a uniform scale followed by a translation."""
+    return np.array(
+        [[scale, 0, 0, translation[0]], [0, scale, 0, translation[1]], [0, 0, scale, translation[2]], [0, 0, 0, 1.0]]
+    )
 
 
 def find_assets(source: Path) -> list[Path]:
-    """The models of a folder and all folders in it by name, or those that a manifest keeps aside.
+    """Return the assets of a folder and its subfolders, sorted by path, or the held-out ones of a manifest.
 
-    A manifest is a CSV file with a column `file`, paths beside the manifest, and perhaps `category`; see
-    `manifest_split`. Raises AssetError when there is none.
+    A manifest is a CSV file with a column `file`, relative to the manifest, and optionally `category`; see
+    `split_manifest`. Raises AssetError when there are none.
     """
     if source.is_dir():
         found = sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES)
     elif source.suffix.lower() == ".csv":
-        found = manifest_split(source)[1]
+        found = split_manifest(source)[1]
     else:
         found = [source] if source.suffix.lower() in SUFFIXES and source.is_file() else []
     if not found:
         raise AssetError(
-            f"no model is there: {source}", hint="name a folder of GLB or OBJ files, one of them, or a manifest.csv"
+            f"no 3D model found: {source}", hint="give a GLB or OBJ file, a folder of such files, or a manifest.csv"
         )
     return found
 
 
-def manifest_split(manifest: Path, *, category: str = "assets3d") -> tuple[list[Path], list[Path]]:
-    """A manifest's models as (for training, kept aside), in the manifest's order.
+def split_manifest(manifest: Path, *, category: str = "assets3d") -> tuple[list[Path], list[Path]]:
+    """Return the assets of a manifest as (training, held out), in the manifest's order.
 
-    Of the rows of the category (all rows where there is no such column), those with index 0, 3, 6, … are kept
-    aside. Raises AssetError when the file is no such manifest.
+    Of the rows of the category (all rows without such a column), those with index 0, 3, 6, … are held out. Raises
+    AssetError when the file is not a manifest.
     """
     try:
         with manifest.open(newline="", encoding="utf-8") as file:
@@ -121,72 +127,72 @@ def manifest_split(manifest: Path, *, category: str = "assets3d") -> tuple[list[
     except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
         raise AssetError(f"the manifest cannot be read: {error} ({manifest})", hint="needs a column `file`") from error
     paths = [manifest.parent / name for name in files]
-    aside = paths[::HELD_OUT_EVERY]
-    return [path for i, path in enumerate(paths) if i % HELD_OUT_EVERY], aside
+    held_out = paths[::HELD_OUT_EVERY]
+    return [path for i, path in enumerate(paths) if i % HELD_OUT_EVERY], held_out
 
 
 def load_asset(path: Path, *, z_up: bool = False) -> TexturedMesh:
-    """Read a model: all of its meshes, placed as its scene graph says, +Y up (or +Z) in the file.
+    """Read all meshes of a file, placed by its scene graph, with +Y up (or +Z) in the file.
 
-    Raises AssetError when the file cannot be read or holds no triangles.
+    Raises AssetError when the file cannot be read or has no visible triangles.
     """
     import trimesh
 
     try:
         scene = trimesh.load_scene(path, process=False)
-    # A broken file makes trimesh stumble wherever it happens to be: any of these can come.
+    # trimesh does not validate files: broken ones raise any of these.
     except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, NotImplementedError) as error:
         raise AssetError(
-            f"the model cannot be read: {type(error).__name__} {error} ({path})", hint="needs a GLB or OBJ file"
+            f"the 3D model cannot be read: {type(error).__name__} {error} ({path})", hint="needs a GLB or OBJ file"
         ) from error
     mesh = mesh_from_scene(scene)
-    return mesh.moved(Y_UP_FROM_WORLD @ Y_UP_FROM_Z_UP @ Y_UP_FROM_WORLD) if z_up else mesh
+    return mesh.transformed(Y_UP_FROM_WORLD @ Y_UP_FROM_Z_UP @ Y_UP_FROM_WORLD) if z_up else mesh
 
 
 def mesh_from_scene(scene: "Scene") -> TexturedMesh:
-    """All meshes of a scene in which +Y is up. Raises AssetError when it holds nothing that can be seen."""
+    """Return all meshes of a +Y-up trimesh scene as one. Raises AssetError when it has no visible triangles."""
     import trimesh
 
-    parts, textures = [], Textures()
+    parts, textures = [], TextureCollector()
     for node in scene.graph.nodes_geometry:
         node_in_scene, name = scene.graph[node]
         geometry = scene.geometry[name]
         if isinstance(geometry, trimesh.Trimesh) and len(geometry.faces):
-            part = _part(geometry, np.asarray(node_in_scene, np.float64), textures)
+            part = _mesh_part(geometry, np.asarray(node_in_scene, np.float64), textures)
             if part is not None:
                 parts.append(part)
     if not parts:
-        raise AssetError("the model holds no triangles that can be seen", hint="take another file")
-    mesh = _joined(parts, textures)
+        raise AssetError("the 3D model has no visible triangles", hint="use another file")
+    mesh = _merge_parts(parts, textures)
     if not np.ptp(mesh.vertices, axis=0).any():
-        # trimesh reads what it cannot unpack as zeros.
+        # trimesh returns zeros for data that it cannot decompress.
         raise AssetError(
-            "all corners of the model are one point",
-            hint="take another file, or, if Draco compressed it, pip install DracoPy",
+            "all vertices of the 3D model coincide",
+            hint="use another file, or pip install DracoPy if it is Draco-compressed",
         )
-    return mesh.moved(Y_UP_FROM_WORLD)
+    return mesh.transformed(Y_UP_FROM_WORLD)
 
 
-class Textures:
-    """The textures that were met, each once; the first is white."""
+class TextureCollector:
+    """Textures of a scene without repetitions; the first is white."""
 
     def __init__(self) -> None:
-        self.pictures = [np.full((1, 1, 3), 255, np.uint8)]
-        self.known: dict[int, int] = {}
+        self.images = [np.full((1, 1, 3), 255, np.uint8)]
+        self.indices: dict[int, int] = {}
 
-    def index(self, picture: Any) -> int:
-        """Of a Pillow picture, or of white where there is none."""
-        if picture is None:
+    def index(self, image: Any) -> int:
+        """Return the index of a Pillow image, which is added if it is new, or of white for None."""
+        if image is None:
             return 0
-        if id(picture) not in self.known:
-            self.known[id(picture)] = len(self.pictures)
-            self.pictures.append(np.array(picture.convert("RGB")))
-        return self.known[id(picture)]
+        if id(image) not in self.indices:
+            self.indices[id(image)] = len(self.images)
+            self.images.append(np.array(image.convert("RGB")))
+        return self.indices[id(image)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
-    """One mesh of a scene."""
+class MeshPart:
+    """One mesh of a scene, in scene coordinates."""
 
     vertices: np.ndarray
     normals: np.ndarray
@@ -196,69 +202,71 @@ class Part:
     texture: int
 
 
-def _part(geometry: "Trimesh", node_in_scene: np.ndarray, textures: Textures) -> Part | None:
-    """One mesh in the scene's coordinates, or None when it cannot be seen."""
-    picture, factor = material_of(geometry)
+def _mesh_part(geometry: "Trimesh", node_in_scene: np.ndarray, textures: TextureCollector) -> MeshPart | None:
+    """Return one mesh in scene coordinates, or None if it is invisible."""
+    image, factor = read_material(geometry)
     if factor[3] < 0.05:
         return None
     linear_part = node_in_scene[:3, :3]
-    # Normals turn as the planes that they stand on.
+    # Normals transform by the inverse transpose.
     normals = geometry.vertex_normals @ np.linalg.pinv(linear_part)
     lengths = np.linalg.norm(normals, axis=1, keepdims=True)
     normals = np.where(lengths > 1e-12, normals / np.maximum(lengths, 1e-12), [0.0, 1.0, 0.0])
     uv = getattr(geometry.visual, "uv", None)
     uv = np.zeros((len(geometry.vertices), 2)) if uv is None or len(uv) != len(geometry.vertices) else np.asarray(uv)
-    return Part(
+    return MeshPart(
         vertices=geometry.vertices @ linear_part.T + node_in_scene[:3, 3],
         normals=normals,
-        # trimesh counts from the lower left corner.
+        # trimesh has the origin in the lower left corner.
         uv=np.stack([uv[:, 0], 1 - uv[:, 1]], -1),
         tints=factor[:3] * vertex_colors(geometry),
         faces=geometry.faces,
-        texture=textures.index(picture),
+        texture=textures.index(image),
     )
 
 
-def material_of(geometry: "Trimesh") -> tuple[Any, Float[np.ndarray, "4"]]:
-    """The base colour's picture, if any, and its linear factor RGBA."""
+def read_material(geometry: "Trimesh") -> tuple[Any, Float[np.ndarray, "4"]]:
+    """Return the texture of the base colour, if any, and its linear RGBA factor."""
     material = getattr(geometry.visual, "material", None)
     kind = type(material).__name__
     if kind == "PBRMaterial":
         factor = getattr(material, "baseColorFactor", None)
-        picture = getattr(material, "baseColorTexture", None)
+        image = getattr(material, "baseColorTexture", None)
         # glTF 2.0, section 3.9.2: factors are linear.
-        return picture, np.ones(4) if factor is None else _bytes_to_unit(factor)
+        return image, np.ones(4) if factor is None else _to_unit_range(factor)
     if kind == "SimpleMaterial":
-        picture = getattr(material, "image", None)
-        if picture is not None:
-            # The OBJ files of many programs have a black or grey factor beside the texture, meant to be ignored.
-            return picture, np.ones(4)
-        diffuse = _bytes_to_unit(getattr(material, "diffuse", (255, 255, 255, 255)))
-        return None, np.array([*linear(diffuse[:3].astype(np.float32)), diffuse[3]])
+        image = getattr(material, "image", None)
+        if image is not None:
+            # Many programs write OBJ files with a black or grey diffuse colour beside the texture; viewers ignore it.
+            return image, np.ones(4)
+        diffuse = _to_unit_range(getattr(material, "diffuse", (255, 255, 255, 255)))
+        return None, np.array([*linear_from_srgb(diffuse[:3].astype(np.float32)), diffuse[3]])
     return None, np.ones(4)
 
 
 def vertex_colors(geometry: "Trimesh") -> Float[np.ndarray, "M 3"]:
-    """Linear colours of the vertices, white where the file has none."""
+    """Return the linear vertex colours, white where the file has none."""
     visual: Any = geometry.visual
     count = len(geometry.vertices)
-    given = getattr(visual, "vertex_attributes", {}).get("color")
-    if given is not None and len(given) == count:
-        return _bytes_to_unit(np.asarray(given))[:, :3]
+    attribute = getattr(visual, "vertex_attributes", {}).get("color")
+    if attribute is not None and len(attribute) == count:
+        return _to_unit_range(np.asarray(attribute))[:, :3]
     if visual.kind in ("vertex", "face"):
-        # Files with colours and no texture, as PLY and OBJ, mean sRGB.
-        return linear(_bytes_to_unit(np.asarray(visual.vertex_colors))[:, :3].astype(np.float32)).astype(np.float64)
+        # Colours in files without textures, such as PLY and OBJ, are sRGB.
+        return linear_from_srgb(_to_unit_range(np.asarray(visual.vertex_colors))[:, :3].astype(np.float32)).astype(
+            np.float64
+        )
     return np.ones((count, 3))
 
 
-def _bytes_to_unit(values: Any) -> Float[np.ndarray, "*S"]:
-    """Colours 0 to 1, whether they were bytes or not."""
+def _to_unit_range(values: Any) -> Float[np.ndarray, "*S"]:
+    """Return colours from 0 to 1, given as bytes or floats."""
     array = np.asarray(values)
     return array.astype(np.float64) / 255 if array.dtype.kind in "ui" else array.astype(np.float64)
 
 
-def _joined(parts: list[Part], textures: Textures) -> TexturedMesh:
-    """All parts as one mesh."""
+def _merge_parts(parts: list[MeshPart], textures: TextureCollector) -> TexturedMesh:
+    """Return all parts as one mesh."""
     starts = np.cumsum([0, *(len(part.vertices) for part in parts)])
     faces = np.concatenate([part.faces + start for part, start in zip(parts, starts[:-1], strict=True)])
     used, faces = np.unique(faces, return_inverse=True)
@@ -270,5 +278,5 @@ def _joined(parts: list[Part], textures: Textures) -> TexturedMesh:
         **arrays,
         faces=faces.reshape(-1, 3).astype(np.int32),
         face_textures=np.concatenate([np.full(len(part.faces), part.texture, np.int32) for part in parts]),
-        atlas=build_atlas(textures.pictures),
+        atlas=build_atlas(textures.images),
     )

@@ -1,4 +1,4 @@
-"""How near generated frames come to the truth, frame by frame and as a video."""
+"""Image, video and depth metrics of generated frames."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -6,31 +6,31 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
-from evaluation.rendering import RenderedAsset
+from evaluation.rendering import RenderedViews
 from img2world.core.errors import MissingPackageError
 from img2world.core.frames import Frames
-from img2world.splat.metrics import PEAK_DB, SSIM_RADIUS, SSIM_SIGMA, psnr, unit_rgb
+from img2world.splat.metrics import psnr, ssim, unit_rgb
 
 BACKGROUND_STEP = 10
-"""A pixel of a video without alpha belongs to the object when a channel is this far from white, of 255."""
+"""Without alpha, pixels with a channel at least this far below white (of 255) belong to the object."""
 
 FLIP_EVERY = 4
-"""FLIP takes longer than everything else, so one of so many frames has to do."""
+"""FLIP is slower than all other metrics together, so it is measured on one of so many frames."""
 
 Flip = Callable[[np.ndarray, np.ndarray], float]
 
 
-def find_flip() -> Flip:
-    """The mean FLIP error of two pictures (Andersson et al. 2020), at 67 pixels a degree; 0 is equal.
+def load_flip() -> Flip:
+    """Return a function for the mean FLIP error of two images at 67 pixels per degree; 0 is equal.
 
-    Raises MissingPackageError when flip-evaluator is not installed.
+    Source: Andersson et al. 2020. Raises MissingPackageError when flip-evaluator is not installed.
     """
     try:
         import flip_evaluator
     except ImportError as error:
         raise MissingPackageError(
             "FLIP needs flip-evaluator, which is not installed",
-            hint="pip install 'img2world[eval]', or leave it out with --no-flip",
+            hint="pip install flip-evaluator, or use --no-flip",
         ) from error
 
     def flip(image: Float32[np.ndarray, "H W 3"], truth: Float32[np.ndarray, "H W 3"]) -> float:
@@ -40,72 +40,54 @@ def find_flip() -> Flip:
 
 
 def silhouettes(frames: Frames) -> Bool[np.ndarray, "V H W"]:
-    """Where the object is: by alpha, or else by what is not white."""
+    """Return the object's masks, from alpha or else from what is not white."""
     if frames.alpha is not None:
         return frames.alpha > 127
     return frames.rgb.min(-1) < 255 - BACKGROUND_STEP
 
 
-def compare(
-    frames: Frames, truth: RenderedAsset, *, is_object: bool, radius: float, flip: Flip | None = None
+def compare_frames(
+    frames: Frames, truth: RenderedViews, *, is_object: bool, radius: float, flip: Flip | None = None
 ) -> dict[str, float]:
-    """Means over all frames but the first, which is the photo itself: dB, shares and ratios.
+    """Return the means over all frames but the first, which is the photo.
 
-    psnr, ssim and flip of whole pictures; for objects object_psnr within either silhouette and iou of the
-    silhouettes; flicker, the change between neighbours divided by that of the truth; and what
-    `compare_depth` says of the first frame.
+    psnr, ssim and flip of whole images; for objects object_psnr within the union of the silhouettes and iou of the
+    silhouettes; flicker, see `flicker`; and the metrics of `compare_depth` for the first frame.
     """
-    judged = range(1, len(frames))
-    drawn, true = unit_rgb(frames.rgb), unit_rgb(truth.rgb)
-    facts = {
-        "psnr": float(np.mean([psnr(drawn[i], true[i]) for i in judged])),
-        "ssim": float(np.mean([ssim(drawn[i], true[i]) for i in judged])),
+    test = range(1, len(frames))
+    generated, expected = unit_rgb(frames.rgb), unit_rgb(truth.rgb)
+    metrics = {
+        "psnr": float(np.mean([psnr(generated[i], expected[i]) for i in test])),
+        "ssim": float(np.mean([ssim(generated[i], expected[i]) for i in test])),
         "flicker": flicker(frames.rgb, truth.rgb),
     }
     if flip is not None:
-        facts["flip"] = float(np.mean([flip(drawn[i], true[i]) for i in judged[1::FLIP_EVERY]]))
+        metrics["flip"] = float(np.mean([flip(generated[i], expected[i]) for i in test[1::FLIP_EVERY]]))
     if is_object:
-        facts |= compare_outlines(drawn, true, silhouettes(frames), truth.alpha > 127)
+        metrics |= compare_silhouettes(generated, expected, silhouettes(frames), truth.alpha > 127)
     if frames.depth is not None:
-        facts |= compare_depth(frames.depth[0], truth.depth[0], radius=radius if is_object else None)
-    return facts
+        metrics |= compare_depth(frames.depth[0], truth.depth[0], radius=radius if is_object else None)
+    return metrics
 
 
-def ssim(image: Float32[np.ndarray, "H W 3"], truth: Float32[np.ndarray, "H W 3"]) -> float:
-    """Structural similarity as `img2world.splat.metrics.ssim` defines it, in single precision and so much faster."""
-    import cv2
-
-    def blur(values: Float32[np.ndarray, "H W 3"]) -> Float32[np.ndarray, "H W 3"]:
-        side = 2 * SSIM_RADIUS + 1
-        return cv2.GaussianBlur(values, (side, side), SSIM_SIGMA, borderType=cv2.BORDER_REFLECT)
-
-    mean_x, mean_y = blur(image), blur(truth)
-    var_x, var_y = blur(image * image) - mean_x**2, blur(truth * truth) - mean_y**2
-    covariance = blur(image * truth) - mean_x * mean_y
-    luminance = (2 * mean_x * mean_y + 0.01**2) / (mean_x**2 + mean_y**2 + 0.01**2)
-    structure = (2 * covariance + 0.03**2) / (var_x + var_y + 0.03**2)
-    inside = slice(SSIM_RADIUS, -SSIM_RADIUS)
-    return float((luminance * structure)[inside, inside].mean(dtype=np.float64))
-
-
-def compare_outlines(
-    drawn: Float32[np.ndarray, "V H W 3"],
-    true: Float32[np.ndarray, "V H W 3"],
-    outline: Bool[np.ndarray, "V H W"],
-    true_outline: Bool[np.ndarray, "V H W"],
+def compare_silhouettes(
+    generated: Float32[np.ndarray, "V H W 3"],
+    expected: Float32[np.ndarray, "V H W 3"],
+    silhouette: Bool[np.ndarray, "V H W"],
+    expected_silhouette: Bool[np.ndarray, "V H W"],
 ) -> dict[str, float]:
-    """object_psnr and iou, the means over all frames but the first."""
-    union = outline | true_outline
-    shared = (outline & true_outline)[1:].sum((1, 2)) / np.maximum(union[1:].sum((1, 2)), 1)
-    error = [np.mean(np.square(drawn[i][union[i]] - true[i][union[i]], dtype=np.float64)) for i in range(1, len(drawn))]
-    return {
-        "object_psnr": float(np.mean(np.minimum(PEAK_DB, -10 * np.log10(np.maximum(error, 1e-10))))),
-        "iou": float(shared.mean()),
-    }
+    """Return object_psnr and iou, means over all frames but the first."""
+    union = silhouette | expected_silhouette
+    iou = (silhouette & expected_silhouette)[1:].sum((1, 2)) / np.maximum(union[1:].sum((1, 2)), 1)
+    object_psnr = [
+        psnr(image[mask][None], truth[mask][None])
+        for image, truth, mask in zip(generated[1:], expected[1:], union[1:], strict=True)
+    ]
+    return {"object_psnr": float(np.mean(object_psnr)), "iou": float(iou.mean())}
 
 
 def flicker(rgb: UInt8[np.ndarray, "V H W 3"], truth: UInt8[np.ndarray, "V H W 3"]) -> float:
-    """Mean absolute change from each frame to the next, divided by that of the truth: 0 stands still, 1 is right."""
+    """Return the mean absolute change from frame to frame relative to that of the truth: 0 stands still, 1 is best."""
 
     def change(frames: UInt8[np.ndarray, "V H W 3"]) -> float:
         return float(np.mean([np.abs(b.astype(np.int16) - a).mean() for a, b in pairwise(frames)]))
@@ -116,23 +98,25 @@ def flicker(rgb: UInt8[np.ndarray, "V H W 3"], truth: UInt8[np.ndarray, "V H W 3
 def compare_depth(
     depth: Float32[np.ndarray, "H W"], truth: Float32[np.ndarray, "H W"], *, radius: float | None
 ) -> dict[str, float]:
-    """abs_rel and delta1 (ratio below 1.25) after one scale for the frame, where both depths are known.
+    """Return abs_rel and delta1 (ratio below 1.25) after aligning the scale by the median, where both depths are known.
 
-    With a radius also depth_mae, the mean error as a share of it and without any alignment. Nothing where
-    the depths share no pixel. Metrics of Eigen et al. 2014, section 4.
+    Given a radius, also depth_mae, the mean error in radii without alignment. Empty where the depths share no pixel.
+    Metrics of Eigen et al. 2014, section 4.
     """
     both = (depth > 0) & (truth > 0)
     if not both.any():
         return {}
-    guess, true = depth[both].astype(np.float64), truth[both].astype(np.float64)
-    aligned = guess * np.median(true / guess)
-    ratio = np.maximum(aligned / true, true / aligned)
-    facts = {"abs_rel": float(np.mean(np.abs(aligned - true) / true)), "delta1": float(np.mean(ratio < 1.25))}
-    return facts if radius is None else {**facts, "depth_mae": float(np.mean(np.abs(guess - true)) / radius)}
+    predicted, expected = depth[both].astype(np.float64), truth[both].astype(np.float64)
+    aligned = predicted * np.median(expected / predicted)
+    ratio = np.maximum(aligned / expected, expected / aligned)
+    metrics = {"abs_rel": float(np.mean(np.abs(aligned - expected) / expected)), "delta1": float(np.mean(ratio < 1.25))}
+    return (
+        metrics if radius is None else {**metrics, "depth_mae": float(np.mean(np.abs(predicted - expected)) / radius)}
+    )
 
 
-def mean_of(rows: list[dict[str, float]]) -> dict[str, float]:
-    """The mean of each metric over the rows that have it."""
+def mean_metrics(rows: list[dict[str, float]]) -> dict[str, float]:
+    """Return the mean of each metric over the rows that have a finite value of it."""
     names = dict.fromkeys(name for row in rows for name in row)
     columns = {name: [row[name] for row in rows if name in row and np.isfinite(row[name])] for name in names}
     return {name: float(np.mean(values)) for name, values in columns.items() if values}

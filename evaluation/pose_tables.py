@@ -1,60 +1,72 @@
-"""Tables of how right the cameras were, and rows of them as they are kept."""
+"""Rows of the pose benchmark as JSON lines and as tables."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from evaluation.markdown import markdown_table
+from evaluation.pose_benchmark import ClipId, PoseRow
 from evaluation.pose_metrics import PoseScore
-from evaluation.poses import PoseRow
+from img2world.core.errors import RunFolderError
 
 
 def read_rows(path: Path) -> list[PoseRow]:
-    """The rows of a file that holds what `as_json` gave, one a line; none where there is no file."""
-    return [row_from_json(json.loads(line)) for line in path.read_text().splitlines()] if path.exists() else []
+    """Return the rows of a JSON lines file; none where there is no file. Raises RunFolderError when it is broken."""
+    if not path.exists():
+        return []
+    try:
+        return [row_from_json(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunFolderError(
+            f"the rows cannot be read: {type(error).__name__} {error} ({path})", hint="remove the file"
+        ) from error
 
 
-def row_from_json(table: dict) -> PoseRow:
-    """What `as_json` gave."""
-    score = PoseScore(**{field.name: table[field.name] for field in fields(PoseScore)})
-    own = {field.name: table[field.name] for field in fields(PoseRow) if field.name != "score"}
-    return PoseRow(**{**own, "reasons": tuple(own["reasons"])}, score=score)
-
-
-def as_json(row: PoseRow) -> dict[str, object]:
-    """A row as one flat JSON object."""
+def json_from_row(row: PoseRow) -> dict[str, object]:
+    """Return a row as one flat JSON object."""
     table = asdict(row)
-    return {**{key: value for key, value in table.items() if key != "score"}, **table["score"]}
+    return {**table.pop("clip"), **{key: value for key, value in table.items() if key != "score"}, **table["score"]}
+
+
+def row_from_json(table: Mapping[str, Any]) -> PoseRow:
+    """Return the row of which `json_from_row` made a JSON object."""
+
+    def values(kind: type) -> dict[str, Any]:
+        return {field.name: table[field.name] for field in fields(kind) if field.name in table}
+
+    row = values(PoseRow) | {"clip": ClipId(**values(ClipId)), "score": PoseScore(**values(PoseScore))}
+    return PoseRow(**{**row, "reasons": tuple(table["reasons"])})
 
 
 def mean_lines(rows: list[PoseRow]) -> Iterator[str]:
-    """A table in Markdown: means of each way, dose and solver."""
-    heads = ["path", "frames", "solver", "clips", "RRA@5", "RRA@15", "RTA@5", "RTA@15", "AUC@30", "worst AUC"]
-    heads += ["focal", "placed", "s"]
-    yield f"| {' | '.join(heads)} |"
-    yield "|---" * len(heads) + "|"
+    """Yield a Markdown table of means by path, degradation and solver."""
+    headings = ["path", "frames", "solver", "clips", "RRA@5", "RRA@15", "RTA@5", "RTA@15", "AUC@30", "worst AUC"]
+    headings += ["focal", "placed", "s"]
     groups: dict[tuple[str, str, str], list[PoseRow]] = {}
     for row in rows:
-        groups.setdefault((row.way, row.dose, row.solver), []).append(row)
-    for (way, dose, solver), group in groups.items():
-        scores = [row.score for row in group]
-        means = [
-            np.mean([getattr(score, name) for score in scores]) for name in ("rra5", "rra15", "rta5", "rta15", "auc30")
-        ]
-        focal = np.median([abs(score.focal_error) for score in scores if score.placed])
-        placed = np.mean([score.placed / score.total for score in scores])
-        worst = min(score.auc30 for score in scores)
-        cells = [way, dose, solver, str(len(group)), *(f"{mean:.1f}" for mean in means), f"{worst:.1f}"]
-        cells += [f"{focal:.1%}", f"{placed:.0%}", f"{np.mean([row.seconds for row in group]):.1f}"]
-        yield f"| {' | '.join(cells)} |"
+        groups.setdefault((row.clip.path, row.clip.degradation, row.solver), []).append(row)
+    return markdown_table(headings, [[*names, *_mean_cells(group)] for names, group in groups.items()])
 
 
-def confusion_lines(rows: list[PoseRow], *, bar: float = 80.0) -> Iterator[str]:
-    """A table in Markdown: how many clips of each grade are right and wrong."""
-    yield f"| grade | AUC@30 of {bar:g} and more | less |"
-    yield "|---|---|---|"
+def _mean_cells(rows: list[PoseRow]) -> list[str]:
+    """Return the cells of a group of rows from "clips" on."""
+    scores = [row.score for row in rows]
+    names = ("rra5", "rra15", "rta5", "rta15", "auc30")
+    means = [np.mean([getattr(score, name) for score in scores]) for name in names]
+    focal = np.median([abs(score.focal_error) for score in scores if score.placed])
+    placed = np.mean([score.placed / score.total for score in scores])
+    cells = [str(len(rows)), *(f"{mean:.1f}" for mean in means), f"{min(score.auc30 for score in scores):.1f}"]
+    return [*cells, f"{focal:.1%}", f"{placed:.0%}", f"{np.mean([row.seconds for row in rows]):.1f}"]
+
+
+def confusion_lines(rows: list[PoseRow], *, threshold: float = 80.0) -> Iterator[str]:
+    """Yield a Markdown table of how many clips of each grade reach an AUC@30."""
+    cells = []
     for grade in ("A", "B", "C", "D", ""):
-        own = [row.score.auc30 >= bar for row in rows if row.grade == grade]
-        yield f"| {grade or 'refused'} | {sum(own)} | {len(own) - sum(own)} |"
+        reached = [row.score.auc30 >= threshold for row in rows if row.grade == grade]
+        cells.append([grade or "refused", str(sum(reached)), str(len(reached) - sum(reached))])
+    return markdown_table(["grade", f"AUC@30 of {threshold:g} and more", "less"], cells)

@@ -25,7 +25,6 @@ COMMANDS = (
     "models",
     "formats",
     "batch",
-    "eval",
 )
 
 
@@ -230,35 +229,3 @@ def test_doctor_prints_text_and_json(call):
     findings = {finding["name"]: finding for finding in map(json.loads, stdout.splitlines())}
     assert {"python", "rasterizer", "torch", "memory", "disk", "browser", "av"} <= set(findings)
     assert findings["rasterizer"]["found"] in call("doctor")[1]
-
-
-def test_eval_shows_rows_and_means_and_does_not_do_them_again(call, tmp_path):
-    words = [
-        "--count",
-        1,
-        "--rooms",
-        0,
-        "--size",
-        64,
-        "--model",
-        "nano:supersample=1",
-        "--baseline",
-        "copy",
-        "--no-flip",
-    ]
-    code, out, _ = call("eval", "orbit", *words, "--out", tmp_path, "--json")
-    lines = [json.loads(line) for line in out.splitlines()]
-    assert code == 0
-    rows = [line for line in lines if line["event"] == "row"]
-    means = [line for line in lines if line["event"] == "mean"]
-    assert [(row["path"], row["model"]) for row in rows] == [
-        (path, model) for path in ("static", "dynamic") for model in ("copy", "nano:supersample=1")
-    ]
-    assert [mean["metrics"] for mean in means] == [row["metrics"] for row in rows]
-    code, out, _ = call("eval", "orbit", *words, "--out", tmp_path)
-    assert code == 0
-    assert "object-000" in out
-    assert "| static | copy | 1 |" in (tmp_path / "means.md").read_text()
-    code, _, err = call("eval", "orbit", "--model", "nanu", "--no-flip", "--out", tmp_path)
-    assert code == 1
-    assert "did you mean nano" in err

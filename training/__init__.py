@@ -1,1 +1,1 @@
-"""The recipes that made the weights in assets/: made pictures with known geometry, training, evaluation."""
+"""Recipes that trained the weights in assets/: procedural data with known geometry, training and evaluation."""

@@ -1,7 +1,7 @@
 """Measure nano-fill: `python -m training.evaluate_fill CHECKPOINT|WEIGHTS [--count N] [--sheet PNG]`.
 
-PSNR of held-out anchor frames where the photo shows nothing, and over all, with the network and before it: continued
-colours and plain backs, and the nearest known colour where there is no surface at all.
+PSNR of held-out anchor frames, of unseen and of all pixels, with the network and without it: then objects have plain
+backs, scenes continue in the colours beside them, and what is empty has the nearest known colour.
 """
 
 import argparse
@@ -14,70 +14,64 @@ import numpy as np
 import torch
 
 from img2world.layered.fill_network import NanoFill
-from training.fill_in_use import held_out_paths, in_use_table
-from training.fill_measure import composited, fill_table, filled, held_out_examples
-from training.fill_stream import Example
-from training.weights import with_weights
+from training.fill_batches import FillExample
+from training.fill_metrics import composite, fill_metrics, generate_frames, held_out_examples
+from training.fill_path_metrics import fill_path_metrics, held_out_paths
+from training.weights import load_weights
 
-TRIED = (1, 2, 4)
-"""Steps of the sampler. One gives the mean of what may be there, more a sample of it, which by PSNR is farther off."""
+SAMPLER_STEPS = (1, 2, 4)
+"""Numbers of steps to measure. One step gives the mean of plausible images; more give a sample, whose PSNR is lower."""
 
-SHOWN = 10
-"""Sequences on the sheet of pictures."""
-
-
-def tables(network: NanoFill, examples: Sequence[Example]) -> Iterator[tuple[str, dict[str, float]]]:
-    """All examples in few and fewer steps, those with one and with several given frames, and each kind."""
-    for steps in TRIED:
-        yield f"all, {steps} steps", fill_table(network, examples, steps=steps)
-    for count in sorted({given(each) for each in examples}):
-        yield f"{count} given", fill_table(network, [each for each in examples if given(each) == count])
-    for kind in sorted({each.kind for each in examples}):
-        yield kind, fill_table(network, [each for each in examples if each.kind == kind])
+SHEET_ROWS = 10
 
 
-def given(example: Example) -> int:
-    """Number of clean frames."""
-    return len(example.maps) - len(example.truth)
+def grouped_metrics(network: NanoFill, examples: Sequence[FillExample]) -> Iterator[tuple[str, dict[str, float]]]:
+    """Yield the metrics of all examples by sampler steps, then of those by number of given frames, then by kind."""
+    for steps in SAMPLER_STEPS:
+        yield f"all, {steps} steps", fill_metrics(network, examples, steps=steps)
+    for count in sorted({example.num_given for example in examples}):
+        yield f"{count} given", fill_metrics(network, [each for each in examples if each.num_given == count])
+    for kind in sorted({example.kind for example in examples}):
+        yield kind, fill_metrics(network, [each for each in examples if each.kind == kind])
 
 
-def write_fill_sheet(network: NanoFill, examples: Sequence[Example], path: Path) -> None:
-    """A row for each sequence: the photo; then for three frames truth, before, drawn, and what is used of it."""
+def write_fill_sheet(network: NanoFill, examples: Sequence[FillExample], path: Path) -> None:
+    """Write a contact sheet with a row per sequence: the photo, then truth, input, output and composite of 3 frames."""
     rows = []
-    for each in examples[:SHOWN]:
-        drawn = filled(network, each)
-        used = composited(each, drawn)
-        tiles = [each.maps[0, :3]]
-        for i, alpha in enumerate(each.alpha[:3]):
-            warp = each.maps[given(each) + i]
-            cover = (warp[6] >= 0.5) | (not each.is_object)
-            tiles.append(np.where(alpha > 0.5, each.truth[i], 1))
-            tiles += [np.where(cover, picture, 1) for picture in (warp[:3], drawn[i], used[i])]
+    for example in examples[:SHEET_ROWS]:
+        generated = generate_frames(network, example)
+        composited = composite(example, generated)
+        tiles = [example.maps[0, :3]]
+        for i, alpha in enumerate(example.alpha[:3]):
+            warp = example.maps[example.num_given + i]
+            shown = (warp[6] >= 0.5) | (not example.is_object)
+            tiles.append(np.where(alpha > 0.5, example.truth[i], 1))
+            tiles += [np.where(shown, image, 1) for image in (warp[:3], generated[i], composited[i])]
         eight_bit = [((tile.transpose(1, 2, 0) + 1) * 127.5).clip(0, 255).astype(np.uint8) for tile in tiles]
         rows.append(np.concatenate([cv2.resize(tile[..., ::-1], (96, 96)) for tile in eight_bit], 1))
     cv2.imwrite(str(path), np.concatenate(rows))
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("weights", type=Path)
-    parser.add_argument("--count", type=int, default=100)
-    parser.add_argument("--paths", type=int, default=40)
-    parser.add_argument("--sheet", type=Path)
+    parser.add_argument("--count", type=int, default=100, help="number of sequences")
+    parser.add_argument("--paths", type=int, default=40, help="number of paths with frames between the generated ones")
+    parser.add_argument("--sheet", type=Path, help="write a contact sheet to this PNG file")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    network, examples = with_weights(NanoFill(), options.weights), held_out_examples(options.count)
+    network, examples = load_weights(NanoFill(), options.weights), held_out_examples(options.count)
     if options.sheet:
         write_fill_sheet(network, examples, options.sheet)
-    for name, row in tables(network, examples):
-        print(json.dumps({"examples": name, **row}), flush=True)
+    for name, metrics in grouped_metrics(network, examples):
+        print(json.dumps({"examples": name, **metrics}), flush=True)
     paths = held_out_paths(options.paths)
-    for steps in TRIED:
-        row = in_use_table(network, paths, steps=steps)
-        print(json.dumps({"examples": f"frames between, as in use, {steps} steps", **row}), flush=True)
-    row = in_use_table(network, paths, guessed=False)
-    print(json.dumps({"examples": "frames between, true layers", **row}), flush=True)
+    for steps in SAMPLER_STEPS:
+        metrics = fill_path_metrics(network, paths, steps=steps)
+        print(json.dumps({"examples": f"frames between, {steps} steps", **metrics}), flush=True)
+    metrics = fill_path_metrics(network, paths, predicted=False)
+    print(json.dumps({"examples": "frames between, true layers", **metrics}), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,108 +1,118 @@
-"""What nano-geo is trained for, and how good it is."""
+"""Training loss of nano-geo."""
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from img2world.depth.network import Channel, Stance
-from training.outlines import outline_error
-from training.stream import Batch
+from training.geo_batches import GeoBatch
+from training.silhouettes import silhouette_error
 
-FAR_LOG = 4.6
-"""Log depths beyond (100 units) count as this far."""
+MAX_LOG_DEPTH = 4.6
+"""Larger log depths (100 units) are clamped."""
 
-OUTLINES = 6.0
-"""Weight of the outlines from other sides, which decide most of how an orbit looks."""
+SILHOUETTE_WEIGHT = 6.0
+"""Weight of the silhouettes from other sides, which decide most of how an orbit looks."""
 
-STANCE = 0.15
-"""Weight of how an object stands, of which the network's maps know nothing."""
+STANCE_WEIGHT = 0.15
+"""Weight of the orientation of objects, which the network's maps do not depend on."""
+
+UNCERTAINTY_WEIGHT = 0.02
 
 
-def geo_loss(maps: Tensor, stance: Tensor, batch: Batch) -> Tensor:
-    """One number; scenes up to their scale, objects as they are."""
+def geo_loss(maps: Tensor, stance: Tensor, batch: GeoBatch) -> Tensor:
+    """Return the loss of a batch: scenes up to scale, objects in absolute size."""
     maps = maps.float()
-    scene = ~batch.is_object
+    is_scene = ~batch.is_object
     parts = [0.5 * functional.binary_cross_entropy_with_logits(maps[:, Channel.MASK], batch.known.float())]
-    if scene.any():
-        parts.append(_scene_loss(maps[scene], _part(batch, scene)))
+    if is_scene.any():
+        parts.append(_scene_loss(maps[is_scene], _select(batch, is_scene)))
     if batch.is_object.any():
-        parts.append(_object_loss(maps[batch.is_object], _part(batch, batch.is_object)))
+        parts.append(_object_loss(maps[batch.is_object], _select(batch, batch.is_object)))
         parts.append(_stance_loss(stance.float()[batch.is_object], batch) * batch.is_object.float().mean())
-    shown = batch.rgb + maps[:, Channel.RGB] / 2
+    hidden_rgb = batch.rgb + maps[:, Channel.RGB] / 2
     weight = batch.hidden_known.float()
-    parts.append(0.7 * ((shown - batch.hidden_rgb).abs().mean(1) * weight).sum() / weight.sum().clamp(min=1))
+    parts.append(0.7 * ((hidden_rgb - batch.hidden_rgb).abs().mean(1) * weight).sum() / weight.sum().clamp(min=1))
     return sum(parts, torch.zeros(()))
 
 
-def _part(batch: Batch, chosen: Tensor) -> dict[str, Tensor]:
-    return {name: getattr(batch, name)[chosen] for name in ("known", "front", "hidden_known", "hidden")} | {
-        "share": chosen.float().mean()
-    }
+def _select(batch: GeoBatch, chosen: Tensor) -> dict[str, Tensor]:
+    """Return the targets of some examples and the fraction of the batch that they are."""
+    targets = {name: getattr(batch, name)[chosen] for name in ("known", "front", "hidden_known", "hidden")}
+    return targets | {"fraction": chosen.float().mean()}
 
 
 def _scene_loss(maps: Tensor, truth: dict[str, Tensor]) -> Tensor:
-    """Log depth after taking off the mean error of each picture, its steps, the gap to what is hidden."""
+    """Return the loss of scenes: log depth without its mean error, depth gradients, the gap to the hidden surface."""
     weight = truth["known"].float()
-    front = truth["front"].clamp(max=FAR_LOG)
+    front = truth["front"].clamp(max=MAX_LOG_DEPTH)
     error = maps[:, Channel.SCENE_DEPTH] - front
     total = weight.sum((1, 2)).clamp(min=1)
     error = (error - ((error * weight).sum((1, 2)) / total)[:, None, None]) * weight
-    # Streets reach a hundred times as far as tables: without their spread they would decide everything.
-    middle = ((front * weight).sum((1, 2)) / total)[:, None, None]
-    spread = (((front - middle).square() * weight).sum((1, 2)) / total).sqrt() + 0.2
+    # Errors are relative to the spread of depths: streets, which reach a hundred times as far as tabletops, would
+    # dominate otherwise.
+    mean = ((front * weight).sum((1, 2)) / total)[:, None, None]
+    spread = (((front - mean).square() * weight).sum((1, 2)) / total).sqrt() + 0.2
     error = error / (2 * spread)[:, None, None]
-    each = (error.abs().sum((1, 2)) / total).mean()
+    depth_loss = (error.abs().sum((1, 2)) / total).mean()
     gap = functional.softplus(maps[:, Channel.SCENE_GAP])
-    true_gap = (truth["hidden"].clamp(max=FAR_LOG) - truth["front"].clamp(max=FAR_LOG)).clamp(min=0)
+    true_gap = (truth["hidden"].clamp(max=MAX_LOG_DEPTH) - truth["front"].clamp(max=MAX_LOG_DEPTH)).clamp(min=0)
     behind = truth["hidden_known"].float()
     gap_error = (gap - true_gap).abs() * behind
-    loss = 2 * each + _steps(error, weight) + 0.3 * gap_error.sum() / behind.sum().clamp(min=1)
-    return (loss + 0.02 * _doubt(maps, error * (2 * spread)[:, None, None], gap_error, weight, behind)) * truth["share"]
+    loss = 2 * depth_loss + _gradient_loss(error, weight) + 0.3 * gap_error.sum() / behind.sum().clamp(min=1)
+    log_error = error * (2 * spread)[:, None, None]
+    uncertainty = _uncertainty_loss(maps, log_error, gap_error, weight, behind)
+    return (loss + UNCERTAINTY_WEIGHT * uncertainty) * truth["fraction"]
 
 
 def _object_loss(maps: Tensor, truth: dict[str, Tensor]) -> Tensor:
-    """Front, thickness and the middle between front and back, relative to the frame's width and to the thickness.
+    """Return the loss of objects: front, thickness and centre, relative to the frame's width and to the thickness.
 
-    Shapes are made of middle and thickness, and the middle decides most: true ones of nineteen models brought orbits
-    2.6 dB nearer to the truth, true thickness 0.35 dB. Each picture counts the same, however few pixels its object has,
-    and an error of a thin object as bad as it looks from the side. (The overlap of the solids themselves was tried: it
-    makes fat whatever it is not sure of, screwdrivers most of all.)
+    Shapes are built from centre and thickness, and the centre matters most: with the truth for nineteen models, orbits
+    gained 2.6 dB by the centre and 0.35 dB by the thickness. Each image has the same weight however few pixels its
+    object has, and errors of thin objects count by what they look like from the side. (The IoU of the solids was tried
+    as a loss: it inflates whatever it is unsure of, thin objects most of all.)
     """
     weight = truth["known"].float()
     front = (maps[:, Channel.OBJECT_FRONT] - truth["front"]) * weight
     thickness = functional.softplus(maps[:, Channel.OBJECT_THICKNESS] - 2)
     hidden = (maps[:, Channel.OBJECT_FRONT] + thickness - truth["hidden"]) * weight
     true_thickness = (truth["hidden"] - truth["front"]) * weight
-    thick = thickness * weight - true_thickness
-    middle = 0.5 * (front + hidden)
+    thickness_error = thickness * weight - true_thickness
+    center = 0.5 * (front + hidden)
     pixels = weight.sum((1, 2)).clamp(min=1)
-    place, size, solid = (values.abs().sum((1, 2)) / pixels for values in (middle, thick, true_thickness))
-    each = front.abs().sum((1, 2)) / pixels + place + 0.5 * size
-    # One less the overlap of the true solid with itself at the place that the network takes it to be at; the same for
-    # its size. Both stay bounded where a thin thing is quite elsewhere.
+    center_error, size_error, solid = (
+        values.abs().sum((1, 2)) / pixels for values in (center, thickness_error, true_thickness)
+    )
+    absolute = front.abs().sum((1, 2)) / pixels + center_error + 0.5 * size_error
+    # One minus the IoU of the true solid with itself shifted by the error, and the same for its size. Both stay bounded
+    # where a thin object is far off.
     solid = solid.clamp(min=1e-3)
-    apart = 2 * place / (solid + place) + 0.5 * size / (solid + size)
-    loss = (3 * each + 2 * apart).mean() + _steps(front, weight) + _steps(middle, weight) + _steps(thick, weight)
+    relative = 2 * center_error / (solid + center_error) + 0.5 * size_error / (solid + size_error)
+    loss = (3 * absolute + 2 * relative).mean()
+    loss = loss + _gradient_loss(front, weight) + _gradient_loss(center, weight)
+    loss = loss + _gradient_loss(thickness_error, weight)
     near, known = maps[:, Channel.OBJECT_FRONT], truth["known"]
-    loss = loss + OUTLINES * outline_error(near, near + thickness, truth["front"], truth["hidden"], known).mean()
-    return (loss + 0.02 * _doubt(maps, front, hidden, weight, weight)) * truth["share"]
+    silhouettes = silhouette_error(near, near + thickness, truth["front"], truth["hidden"], known).mean()
+    loss = loss + SILHOUETTE_WEIGHT * silhouettes
+    return (loss + UNCERTAINTY_WEIGHT * _uncertainty_loss(maps, front, hidden, weight, weight)) * truth["fraction"]
 
 
-def _stance_loss(stance: Tensor, batch: Batch) -> Tensor:
-    """How surprising the planes are, and the error of the elevation."""
-    surprise, angle = stance_errors(stance, batch.planes[batch.is_object], batch.elevation[batch.is_object])
-    return STANCE * (surprise + 3 * angle)
+def _stance_loss(stance: Tensor, batch: GeoBatch) -> Tensor:
+    """Return the weighted loss of the orientation of the batch's objects."""
+    divergence, angle = stance_errors(stance, batch.planes[batch.is_object], batch.elevation[batch.is_object])
+    return STANCE_WEIGHT * (divergence + 3 * angle)
 
 
 def stance_errors(stance: Tensor, planes: Tensor, elevations: Tensor) -> tuple[Tensor, Tensor]:
-    """How surprising the planes [B, 37] are, less what nobody could know, and the elevation's error in radians."""
-    surprise = functional.kl_div(stance[:, Stance.PLANES].log_softmax(1), planes, reduction="none").sum(1).mean()
-    return surprise, (stance[:, Stance.ELEVATION] - elevations).abs().mean()
+    """Return the KL divergence from the true mirror planes [B, 37] and the elevation's mean error in radians."""
+    log_planes = stance[:, Stance.PLANES].log_softmax(1)
+    divergence = functional.kl_div(log_planes, planes, reduction="none").sum(1).mean()
+    return divergence, (stance[:, Stance.ELEVATION] - elevations).abs().mean()
 
 
-def _steps(error: Tensor, weight: Tensor) -> Tensor:
-    """Mean difference of the error between neighbours, near and far: surfaces have to be smooth where they are."""
+def _gradient_loss(error: Tensor, weight: Tensor) -> Tensor:
+    """Return the mean difference of errors between neighbours at strides 1, 2 and 4."""
     total = weight.new_zeros(())
     for stride in (1, 2, 4):
         e, w = error[:, ::stride, ::stride], weight[:, ::stride, ::stride]
@@ -112,43 +122,14 @@ def _steps(error: Tensor, weight: Tensor) -> Tensor:
     return total
 
 
-def _doubt(maps: Tensor, front: Tensor, hidden: Tensor, weight: Tensor, behind: Tensor) -> Tensor:
-    """Likelihood of the errors under Laplace distributions of the predicted widths; errors themselves are fixed."""
-    total = maps.new_zeros(())
-    for channel, error, where in ((Channel.DOUBT, front, weight), (Channel.HIDDEN_DOUBT, hidden, behind)):
-        log_width = maps[:, channel].clamp(-3, 3)
-        each = (error.detach().abs() * torch.exp(-log_width) + log_width) * where
-        total = total + each.sum() / where.sum().clamp(min=1)
-    return total
+def _uncertainty_loss(maps: Tensor, front: Tensor, hidden: Tensor, weight: Tensor, behind: Tensor) -> Tensor:
+    """Return the negative log-likelihood of the errors under Laplace distributions of the predicted widths.
 
-
-def scene_errors(predicted: np.ndarray, truth: np.ndarray, known: np.ndarray) -> dict[str, float]:
-    """Errors of log depths after the median error was taken off: mean relative error and share within 25 %."""
-    error = predicted[known] - truth[known]
-    error = error - np.median(error)
-    return {"absrel": float(np.abs(np.expm1(error)).mean()), "delta1": float((np.abs(error) < np.log(1.25)).mean())}
-
-
-def object_errors(maps: np.ndarray, front: np.ndarray, hidden: np.ndarray, known: np.ndarray) -> dict[str, float]:
-    """Mean errors in shares of the object's radius, and the overlap of the masks.
-
-    `relief_mae` is that of the front after its median error was taken off: its shape without its place; `solid_iou`
-    the overlap of the solids between front and hidden surface within the true outline.
+    The errors are detached: only the widths are trained.
     """
-    rows, columns = np.nonzero(known)
-    box = np.array([np.ptp(rows), np.ptp(columns)]) / known.shape[1]
-    radius = 0.5 * float(np.hypot(max(box), hidden[known].max() - front[known].min()))
-    thickness = np.logaddexp(0, maps[Channel.OBJECT_THICKNESS] - 2)
-    mask = maps[Channel.MASK] > 0
-    error = (maps[Channel.OBJECT_FRONT] - front)[known]
-    near, far = maps[Channel.OBJECT_FRONT][known], (maps[Channel.OBJECT_FRONT] + thickness)[known]
-    shared = (np.minimum(far, hidden[known]) - np.maximum(near, front[known])).clip(0)
-    either = thickness[known] + (hidden - front)[known] - shared
-    return {
-        "front_mae": float(np.abs(error).mean()) / radius,
-        "relief_mae": float(np.abs(error - np.median(error)).mean()) / radius,
-        "hidden_mae": float(np.abs(maps[Channel.OBJECT_FRONT] + thickness - hidden)[known].mean()) / radius,
-        "thickness_mae": float(np.abs(thickness - hidden + front)[known].mean()) / radius,
-        "solid_iou": float(shared.sum() / max(either.sum(), 1e-6)),
-        "iou": float((mask & known).sum() / max((mask | known).sum(), 1)),
-    }
+    total = maps.new_zeros(())
+    for channel, error, mask in ((Channel.DOUBT, front, weight), (Channel.HIDDEN_DOUBT, hidden, behind)):
+        log_width = maps[:, channel].clamp(-3, 3)
+        likelihood = (error.detach().abs() * torch.exp(-log_width) + log_width) * mask
+        total = total + likelihood.sum() / mask.sum().clamp(min=1)
+    return total

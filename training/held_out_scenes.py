@@ -1,6 +1,6 @@
-"""Write made places as posed photos: `python -m training.held_out_scenes OUT [--count N]`.
+"""Write procedural scenes as posed photos: `python -m training.held_out_scenes OUT [--count N]`.
 
-None was trained on, and `img2world eval orbit --scenes OUT` judges what is made of the first photo of each.
+No network was trained on them; `python -m evaluation orbit --scenes OUT` evaluates videos made from their first photos.
 """
 
 import argparse
@@ -11,40 +11,39 @@ import numpy as np
 
 from img2world.core.cameras import concatenate_cameras
 from img2world.core.views import Views
-from training.held_out import SEED
-from training.materials import Maker
-from training.places import PLACES
-from training.sequences import Filming, Sequence, level_shot, still, turned_shot
-from training.views import Studio
+from training.held_out import SEED, collect
+from training.materials import MaterialSampler
+from training.scene_kinds import SCENE_MAKERS
+from training.sequences import FrameSequence, SequenceGenerator, orbit_viewpoint, prepare_scene
+from training.views import ViewGenerator
 
 NUM_VIEWS = 21
 
 HALF_ARC = np.radians(15.0)
 
-KINDS = tuple(PLACES)
+KINDS = tuple(SCENE_MAKERS)
 
 
-def arc_before(filming: Filming, kind: str, number: int, size: int) -> Sequence | None:
-    """A place of a kind from an arc of 15 degrees to either side of the photo, which comes first.
+def make_arc_sequence(
+    generator: SequenceGenerator, kind: str, number: int, size: int, *, num_views: int = NUM_VIEWS
+) -> FrameSequence | None:
+    """Return a scene along an arc of 15 degrees to either side of the photo, which comes first.
 
-    None where a camera would stand in something or see little.
+    Return None where a camera is inside a surface or sees next to nothing.
     """
-    rng = np.random.default_rng((filming.studio.seed, 6, KINDS.index(kind), number))
-    place = PLACES[kind](Maker(rng=rng, num_textures=len(filming.studio.bank)), 1)
-    world, light = still(place)
-    found = level_shot(place, world, size, size)
-    if found is None:
+    rng = np.random.default_rng((generator.seed, 6, KINDS.index(kind), number))
+    scene = SCENE_MAKERS[kind](MaterialSampler(rng=rng, num_textures=len(generator.views.bank)), 1)
+    prepared = prepare_scene(scene, size, size)
+    if prepared is None:
         return None
-    first, unit = found
-    phase = np.arange(1, NUM_VIEWS) * (2 * np.pi / NUM_VIEWS)
-    others = [turned_shot(first, float(HALF_ARC * np.sin(angle)), 0.0, np.zeros(3)) for angle in phase]
-    return filming.filmed(
-        world, light, [first, *others], unit, rng, width=size, height=size, is_object=False, kind=kind
-    )
+    mesh, lighting, first, unit = prepared
+    azimuths = HALF_ARC * np.sin(np.arange(1, num_views) * (2 * np.pi / num_views))
+    viewpoints = [first, *(orbit_viewpoint(first, float(azimuth), 0.0, np.zeros(3)) for azimuth in azimuths)]
+    return generator.render_sequence(mesh, lighting, viewpoints, unit, rng, width=size, height=size, kind=kind)
 
 
-def views_of(sequence: Sequence) -> Views:
-    """A sequence as posed photos with depth."""
+def views_from_sequence(sequence: FrameSequence) -> Views:
+    """Return a sequence as posed photos with depth."""
     frames = sequence.frames
     return Views(
         rgb=np.stack([frame.rgb for frame in frames]),
@@ -57,30 +56,28 @@ def views_of(sequence: Sequence) -> Views:
     )
 
 
-def written(out: Path, count: int, size: int) -> Iterator[Path]:
-    """The folders of `count` places, of all kinds in turn."""
-    filming = Filming(Studio(SEED, textures=160))
+def write_scenes(out: Path, count: int, size: int) -> Iterator[Path]:
+    """Write `count` scenes, as many of each kind, and yield their folders."""
+    generator = SequenceGenerator(ViewGenerator(SEED, textures=160))
     for kind in KINDS:
-        number = 0
-        for place in range(count // len(KINDS)):
-            sequence = None
-            while sequence is None:
-                sequence = arc_before(filming, kind, number, size)
-                number += 1
-            folder = out / f"{kind}-{place:02d}"
+        sequences = collect(
+            lambda number, kind=kind: make_arc_sequence(generator, kind, number, size), count // len(KINDS)
+        )
+        for i, sequence in enumerate(sequences):
+            folder = out / f"{kind}-{i:02d}"
             folder.mkdir(parents=True, exist_ok=True)
-            views_of(sequence).save(folder)
+            views_from_sequence(sequence).save(folder)
             yield folder
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--count", type=int, default=24)
-    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--count", type=int, default=24, help="number of scenes, the same number of each kind")
+    parser.add_argument("--size", type=int, default=256, help="pixels along each side")
     options = parser.parse_args()
-    for folder in written(options.out, options.count, options.size):
+    for folder in write_scenes(options.out, options.count, options.size):
         print(folder)
 
 

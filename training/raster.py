@@ -1,19 +1,19 @@
-"""Which triangle is seen: the first surface, and a hidden one behind it. Compiled by numba."""
+"""Rasterization of triangles: the first surface and a hidden one behind it. Compiled by numba."""
 
 import numpy as np
 from numba import njit
 
 NEAR = 0.02
-LAST, OTHER_THING, NONE = 0, 1, 2
-"""Which hidden surface is drawn: the last one along the ray, the first one of another thing, or none."""
+LAST, OTHER_OBJECT, NONE = 0, 1, 2
+"""Hidden surface to return: the last one on the ray, the first one of another object, or none."""
 
 
 @njit(cache=True, fastmath=True)
-def layers(vertices, faces, things, fx, fy, cx, cy, width, height, hidden):
-    """Nearest and hidden face (-1 for none) and their inverse depth, at pixel centres.
+def rasterize(vertices, faces, object_ids, fx, fy, cx, cy, width, height, hidden):
+    """Return nearest and hidden face (-1 for none) and their inverse depths, at pixel centres.
 
-    Edges and depth are linear in homogeneous coordinates, so nothing has to be clipped
-    (Olano and Greer, "Triangle scan conversion using 2D homogeneous coordinates", 1997).
+    Edges and depth are linear in homogeneous coordinates, so nothing needs clipping (Olano and Greer 1997, "Triangle
+    scan conversion using 2D homogeneous coordinates").
     """
     near_w, near_face = np.zeros((height, width), np.float32), np.full((height, width), -1, np.int32)
     back_w, back_face = np.zeros((height, width), np.float32), np.full((height, width), -1, np.int32)
@@ -56,7 +56,7 @@ def layers(vertices, faces, things, fx, fy, cx, cy, width, height, hidden):
                 elif start < 0:
                     high = -1.0
             step, start = s0 + s1 + s2, r0 + r1 + r2
-            thing = things[f]
+            object_id = object_ids[f]
             for x in range(int(np.ceil(low)), int(np.floor(high)) + 1):
                 w = start + step * x
                 if w <= 0 or w > 1 / NEAR:
@@ -70,9 +70,9 @@ def layers(vertices, faces, things, fx, fy, cx, cy, width, height, hidden):
                     if back_face[y, x] < 0 or w < back_w[y, x]:
                         back_w[y, x], back_face[y, x] = w, f
                 elif w > near_w[y, x]:
-                    if near_face[y, x] >= 0 and things[near_face[y, x]] != thing:
+                    if near_face[y, x] >= 0 and object_ids[near_face[y, x]] != object_id:
                         back_w[y, x], back_face[y, x] = near_w[y, x], near_face[y, x]
                     near_w[y, x], near_face[y, x] = w, f
-                elif w > back_w[y, x] and things[near_face[y, x]] != thing:
+                elif w > back_w[y, x] and object_ids[near_face[y, x]] != object_id:
                     back_w[y, x], back_face[y, x] = w, f
     return near_w, near_face, back_w, back_face

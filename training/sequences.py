@@ -1,226 +1,232 @@
-"""Made things and places seen by several cameras whose positions are known, the first being the photo's."""
+"""Sequences of posed frames of procedural objects and scenes; the first frame is the photo."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Bool, Float, Float32, UInt8
 
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.conventions import INPUT_DISTANCE
 from img2world.layered.object_layers import OBJECT_FOV, OBJECT_FRACTION
 from training import raster
-from training.composition import World
-from training.drawing import Drawn, cam_from_place, draw
-from training.materials import Maker
-from training.photo import photographed
-from training.place import Light, Place, Shot, daylight
-from training.places import PLACES, SHARES
-from training.views import Studio
+from training.assembly import SceneMesh
+from training.camera_effects import take_photo
+from training.materials import MaterialSampler
+from training.renderer import RenderBuffers, cam_from_scene, render_view
+from training.rotations import unit_direction
+from training.scene import ProceduralScene, SceneLighting, Viewpoint, centered_lens, daylight
+from training.scene_kinds import random_scene
+from training.views import ViewGenerator
 
-OBJECT_SHARE_OF_SEQUENCES = 0.5
+OBJECT_SEQUENCE_FRACTION = 0.5
+"""Fraction of sequences that show objects rather than scenes."""
 
-SHARE_OF_FAULTY = 0.3
-"""Of photos, those with blur, noise and compression."""
+DEGRADED_FRACTION = 0.3
+"""Fraction of photos with blur, noise and compression; most photos lose these when they are reduced in size."""
 
-NEAREST = 0.2
-"""A camera that has more than a little nearer than this before it stands in something."""
+MIN_DISTANCE = 0.2
+"""A camera is taken to be inside a surface where the nearest 2 % of what it sees are closer than this."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Posed:
-    """One picture of a sequence and the truth about it, in the world of the first one's camera."""
+class PosedFrame:
+    """One frame of a sequence with its ground truth, in the world of the first frame's camera."""
 
     rgb: UInt8[np.ndarray, "H W 3"]
-    """The first may have a camera's faults; an object's background is white."""
-    linear_rgb: UInt8[np.ndarray, "H W 3"]
-    """The same without any background, and without faults."""
+    """Objects are shown on white. The first frame may be degraded."""
+    clean_rgb: UInt8[np.ndarray, "H W 3"]
+    """The same frame without degradation; an object's colours are not blended with a background."""
     alpha: Float32[np.ndarray, "H W"]
     known: Bool[np.ndarray, "H W"]
-    """Where there is a surface."""
+    """True where there is a surface."""
     depth: Float32[np.ndarray, "H W"]
     hidden_depth: Float32[np.ndarray, "H W"]
     camera: Cameras
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sequence:
-    """A made thing or place from several sides."""
+class FrameSequence:
+    """Frames of one object or scene from several viewpoints."""
 
-    frames: tuple[Posed, ...]
-    is_object: bool
+    frames: tuple[PosedFrame, ...]
     kind: str
+    """"object" or a kind of scene."""
+
+    @property
+    def is_object(self) -> bool:
+        """Return True for an object, False for a scene."""
+        return self.kind == "object"
 
 
-class Filming:
-    """Makes sequences. The same seed and number give the same sequence, whatever was made before."""
+class SequenceGenerator:
+    """Generates sequences. The same seed and number give the same sequence, whatever was generated before."""
 
-    def __init__(self, studio: Studio, *, objects: float = OBJECT_SHARE_OF_SEQUENCES) -> None:
-        """`objects` is their share of the sequences."""
-        self.studio, self.objects = studio, objects
+    def __init__(self, views: ViewGenerator, *, object_fraction: float = OBJECT_SEQUENCE_FRACTION) -> None:
+        self.views, self.object_fraction = views, object_fraction
 
-    def sequence(self, number: int, *, count: int, width: int, height: int) -> Sequence | None:
-        """A sequence of `count` frames; None where a camera would stand in something or see nothing."""
-        rng = np.random.default_rng((self.studio.seed, 2, number))
-        if rng.random() < self.objects:
-            return self.around_object(rng, count=count, size=round(np.sqrt(width * height) / 16) * 16)
-        return self.before_scene(rng, count=count, width=width, height=height)
+    @property
+    def seed(self) -> int:
+        """Return the seed of the views, which is that of the sequences, too."""
+        return self.views.seed
 
-    def around_object(self, rng: np.random.Generator, *, count: int, size: int) -> Sequence | None:
-        """A thing from all around, as `nano` takes objects to be: see `object_world`."""
-        world = self.studio.thing(rng).finished()
-        turn, up = rng.uniform(0, 2 * np.pi), float(np.clip(rng.normal(0.25, 0.15), -0.1, 0.6))
-        first, unit = framed_shot(world, turn, up)
+    def sequence(self, number: int, *, count: int, width: int, height: int) -> FrameSequence | None:
+        """Return a sequence of `count` frames; None where a camera is inside a surface or sees next to nothing."""
+        rng = np.random.default_rng((self.seed, 2, number))
+        if rng.random() < self.object_fraction:
+            return self.object_sequence(rng, count=count, size=round(np.sqrt(width * height) / 16) * 16)
+        return self.scene_sequence(rng, count=count, width=width, height=height)
+
+    def object_sequence(self, rng: np.random.Generator, *, count: int, size: int) -> FrameSequence | None:
+        """Return frames all around an object, with the lens and framing that `nano` assumes."""
+        mesh = self.views.sample_object(rng).build()
+        azimuth, elevation = rng.uniform(0, 2 * np.pi), float(np.clip(rng.normal(0.25, 0.15), -0.1, 0.6))
+        first, unit = fit_viewpoint(mesh, azimuth, elevation)
         span = rng.choice([2 * np.pi, 2 * np.pi, np.pi])
-        turns = turn + rng.uniform(0, 2 * np.pi) + span * (np.arange(count - 1) + rng.uniform(-0.3, 0.3)) / (count - 1)
-        rises = (up + rng.choice([0.0, 0.3]) * np.sin(2 * (turns - turn)) + rng.normal(0, 0.06, count - 1)).clip(
-            -0.5, 1
-        )
-        others = [Shot(eye=first.target + unit * direction(t, e), target=first.target, fov=OBJECT_FOV)
-                  for t, e in zip(rng.permutation(turns), rises, strict=True)]  # fmt: skip
-        return self.filmed(
-            world, daylight(rng), [first, *others], unit, rng, width=size, height=size, is_object=True, kind="object"
-        )
+        start = azimuth + rng.uniform(0, 2 * np.pi)
+        azimuths = start + span * (np.arange(count - 1) + rng.uniform(-0.3, 0.3)) / (count - 1)
+        elevations = elevation + rng.choice([0.0, 0.3]) * np.sin(2 * (azimuths - azimuth))
+        elevations = (elevations + rng.normal(0, 0.06, count - 1)).clip(-0.5, 1)
+        viewpoints = [first]
+        for around, above in zip(rng.permutation(azimuths), elevations, strict=True):
+            eye = first.target + unit * unit_direction(around, above)
+            viewpoints.append(Viewpoint(eye=eye, target=first.target, fov=OBJECT_FOV))
+        lighting = daylight(rng)
+        return self.render_sequence(mesh, lighting, viewpoints, unit, rng, width=size, height=size, kind="object")
 
-    def before_scene(self, rng: np.random.Generator, *, count: int, width: int, height: int) -> Sequence | None:
-        """A place along an arc before the photo's camera."""
-        name = str(rng.choice(list(SHARES), p=list(SHARES.values())))
-        place = PLACES[name](Maker(rng=rng, num_textures=len(self.studio.bank)), 1)
-        world, light = still(place)
-        found = level_shot(place, world, width, height)
-        if found is None:
+    def scene_sequence(self, rng: np.random.Generator, *, count: int, width: int, height: int) -> FrameSequence | None:
+        """Return frames around the first viewpoint of a random scene."""
+        scene = random_scene(MaterialSampler(rng=rng, num_textures=len(self.views.bank)), 1)
+        prepared = prepare_scene(scene, width, height)
+        if prepared is None:
             return None
-        first, unit = found
+        mesh, lighting, first, unit = prepared
         reach = rng.uniform(0.08, 0.45)
-        others = []
+        viewpoints = [first]
         for _ in range(count - 1):
-            turn, rise = reach * rng.uniform(-1, 1), 0.3 * reach * rng.uniform(-1, 1)
-            others.append(turned_shot(first, turn, rise, rng.normal(0, 0.2 * reach, 3) * unit))
-        return self.filmed(
-            world, light, [first, *others], unit, rng, width=width, height=height, is_object=False, kind=name
-        )
+            azimuth, elevation = reach * rng.uniform(-1, 1), 0.3 * reach * rng.uniform(-1, 1)
+            viewpoints.append(orbit_viewpoint(first, azimuth, elevation, rng.normal(0, 0.2 * reach, 3) * unit))
+        return self.render_sequence(mesh, lighting, viewpoints, unit, rng, width=width, height=height, kind=scene.kind)
 
-    def filmed(
+    def render_sequence(
         self,
-        world: World,
-        light: Light,
-        shots: list[Shot],
+        mesh: SceneMesh,
+        lighting: SceneLighting,
+        viewpoints: list[Viewpoint],
         unit: float,
         rng: np.random.Generator,
         *,
         width: int,
         height: int,
-        is_object: bool,
         kind: str,
-    ) -> Sequence | None:
-        """All shots with one exposure."""
-        focal = 0.5 * max(width, height) / np.tan(shots[0].fov / 2)
-        lens = np.array([focal, focal, width / 2, height / 2])
-        hidden = raster.LAST if is_object else raster.OTHER_THING
-        sky, developing = rng.integers(2**31), rng.integers(2**31)
-        # Large photos, which become small before they are looked at, have few faults left.
-        faulty = rng.random() < SHARE_OF_FAULTY
-        drawn: list[Drawn] = []
-        for shot in shots:
-            seed = np.random.default_rng(sky)
-            drawn.append(
-                draw(world, light, shot, lens, self.studio.bank, seed, width=width, height=height, hidden=hidden)
+    ) -> FrameSequence | None:
+        """Render all viewpoints with one exposure; `unit` is the scene's length that becomes 1.
+
+        Return None where a camera is inside a surface or sees next to nothing.
+        """
+        is_object = kind == "object"
+        focal = viewpoints[0].focal(max(width, height))
+        lens = centered_lens(focal, width, height)
+        hidden = raster.LAST if is_object else raster.OTHER_OBJECT
+        sky_seed, photo_seed = rng.integers(2**31), rng.integers(2**31)
+        is_degraded = rng.random() < DEGRADED_FRACTION
+        rendered: list[RenderBuffers] = []
+        for viewpoint in viewpoints:
+            sky = np.random.default_rng(sky_seed)
+            buffers = render_view(
+                mesh, lighting, viewpoint, lens, self.views.bank, sky, width=width, height=height, hidden=hidden
             )
-            known = drawn[-1].known
-            nearest = np.percentile(drawn[-1].depth[known], 2) / unit if known.any() else 0.0
-            if known.mean() < 0.03 or nearest < NEAREST:
+            nearest = np.percentile(buffers.depth[buffers.known], 2) / unit if buffers.known.any() else 0.0
+            if buffers.known.mean() < 0.03 or nearest < MIN_DISTANCE:
                 return None
+            rendered.append(buffers)
         frames = []
-        for i, (shot, each) in enumerate(zip(shots, drawn, strict=True)):
-            camera = camera_of(shot, shots[0], unit, focal, width, height)
-            perfect = photographed(
-                each.linear, np.random.default_rng(developing), alpha=drawn[0].alpha if is_object else None,
-                exposed_for=drawn[0].linear, perfect=True,
+        for i, (viewpoint, buffers) in enumerate(zip(viewpoints, rendered, strict=True)):
+            clean = take_photo(
+                buffers.linear, np.random.default_rng(photo_seed), alpha=rendered[0].alpha if is_object else None,
+                exposed_for=rendered[0].linear, perfect=True,
             )  # fmt: skip
-            rgb = perfect
-            if i == 0 and faulty:
-                alpha = each.alpha if is_object else None
-                rgb = photographed(each.linear, np.random.default_rng(developing), alpha=alpha)
+            rgb = clean
+            if i == 0 and is_degraded:
+                alpha = buffers.alpha if is_object else None
+                rgb = take_photo(buffers.linear, np.random.default_rng(photo_seed), alpha=alpha)
             elif is_object:
-                cover = each.alpha[..., None]
-                rgb = np.round(perfect * cover + 255 * (1 - cover)).astype(np.uint8)
+                alpha = buffers.alpha[..., None]
+                rgb = np.round(clean * alpha + 255 * (1 - alpha)).astype(np.uint8)
             frames.append(
-                Posed(
+                PosedFrame(
                     rgb=rgb,
-                    linear_rgb=perfect,
-                    alpha=each.alpha if is_object else np.ones_like(each.alpha),
-                    known=each.known,
-                    depth=(each.depth / unit).astype(np.float32),
-                    hidden_depth=(each.hidden_depth / unit).astype(np.float32),
-                    camera=camera,
+                    clean_rgb=clean,
+                    alpha=buffers.alpha if is_object else np.ones_like(buffers.alpha),
+                    known=buffers.known,
+                    depth=(buffers.depth / unit).astype(np.float32),
+                    hidden_depth=(buffers.hidden_depth / unit).astype(np.float32),
+                    camera=camera_from_viewpoint(viewpoint, viewpoints[0], unit, focal, width, height),
                 )
             )
-        return Sequence(frames=tuple(frames), is_object=is_object, kind=kind)
+        return FrameSequence(frames=tuple(frames), kind=kind)
 
 
-def still(place: Place) -> tuple[World, Light]:
-    """A place ready to be drawn, without clouds, which are drawn as if they turned with the camera."""
-    return place.composition.finished(), replace(place.light, cloudiness=0.0)
+def prepare_scene(
+    scene: ProceduralScene, width: int, height: int
+) -> tuple[SceneMesh, SceneLighting, Viewpoint, float] | None:
+    """Return mesh and lighting, the first viewpoint levelled and aimed at the median depth, and that depth.
 
-
-def level_shot(place: Place, world: World, width: int, height: int) -> tuple[Shot, float] | None:
-    """The first shot, upright and aimed as far as most of what it shows, and that distance; None if it shows little."""
-    first = replace(place.shots[0], roll=0.0)
-    focal = 0.5 * max(width, height) / np.tan(first.fov / 2)
-    depth = drawn_depth(world, first, focal, width, height)
+    There are no clouds, because the renderer moves them with the camera. Return None where the viewpoint shows little.
+    """
+    mesh, lighting = scene.assembly.build(), replace(scene.lighting, cloudiness=0.0)
+    first = replace(scene.viewpoints[0], roll=0.0)
+    depth = preview_depth(mesh, first, width, height)
     if (depth < raster.NEAR * 2).mean() > 0.5:
         return None
     unit = float(np.median(depth[depth > 0])) / INPUT_DISTANCE
-    return replace(first, target=first.eye + unit * cam_from_place(first)[2]), unit
+    return mesh, lighting, replace(first, target=first.eye + unit * cam_from_scene(first)[2]), unit
 
 
-def direction(turn: float, up: float) -> np.ndarray:
-    """From a thing to a camera around it."""
-    return np.array([np.sin(turn) * np.cos(up), np.sin(up), np.cos(turn) * np.cos(up)])
-
-
-def framed_shot(world: World, turn: float, up: float) -> tuple[Shot, float]:
-    """The shot from one side in which the thing fills OBJECT_FRACTION, centred, and the distance of its middle."""
-    low, high = world.vertices.min(0), world.vertices.max(0)
+def fit_viewpoint(mesh: SceneMesh, azimuth: float, elevation: float) -> tuple[Viewpoint, float]:
+    """Return the viewpoint from which the mesh is centred and fills OBJECT_FRACTION, and the distance of its centre."""
+    low, high = mesh.vertices.min(0), mesh.vertices.max(0)
     target, distance = (low + high).astype(np.float64) / 2, 4 * float(np.linalg.norm(high - low))
-    towards = direction(turn, up)
+    direction = unit_direction(azimuth, elevation)
     for _ in range(5):
-        shot = Shot(eye=target + distance * towards, target=target, fov=OBJECT_FOV)
-        turn_in_place = cam_from_place(shot)
-        points = (world.vertices - shot.eye) @ turn_in_place.T
+        viewpoint = Viewpoint(eye=target + distance * direction, target=target, fov=OBJECT_FOV)
+        rotation = cam_from_scene(viewpoint)
+        points = (mesh.vertices - viewpoint.eye) @ rotation.T
         xy = points[:, :2] / points[:, 2:]
-        near, far = xy.min(0), xy.max(0)
-        middle = 0.5 * (points[:, 2].min() + points[:, 2].max())
-        shift = np.append((near + far) / 2 * middle, middle - distance)
-        target = target + shift @ turn_in_place
-        share = float((far - near).max()) / (2 * np.tan(OBJECT_FOV / 2))
-        distance *= share / OBJECT_FRACTION
-    return Shot(eye=target + distance * towards, target=target, fov=OBJECT_FOV), distance
+        low_xy, high_xy = xy.min(0), xy.max(0)
+        depth = 0.5 * (points[:, 2].min() + points[:, 2].max())
+        target = target + np.append((low_xy + high_xy) / 2 * depth, depth - distance) @ rotation
+        distance *= float((high_xy - low_xy).max()) / (2 * np.tan(OBJECT_FOV / 2)) / OBJECT_FRACTION
+    return Viewpoint(eye=target + distance * direction, target=target, fov=OBJECT_FOV), distance
 
 
-def turned_shot(first: Shot, turn: float, rise: float, shift: np.ndarray) -> Shot:
-    """A shot moved around the first one's target and a little shifted."""
-    arm = first.eye - first.target
-    flat = np.hypot(arm[0], arm[2])
-    around, above = np.arctan2(arm[0], arm[2]) + turn, np.clip(np.arctan2(arm[1], flat) + rise, -1.3, 1.3)
-    eye = first.target + np.linalg.norm(arm) * direction(around, above) + shift
-    return replace(first, eye=eye)
+def orbit_viewpoint(viewpoint: Viewpoint, azimuth: float, elevation: float, shift: Float[np.ndarray, "3"]) -> Viewpoint:
+    """Return a viewpoint moved around its target by the angles, and shifted."""
+    offset = viewpoint.eye - viewpoint.target
+    azimuth = np.arctan2(offset[0], offset[2]) + azimuth
+    elevation = np.clip(np.arctan2(offset[1], np.hypot(offset[0], offset[2])) + elevation, -1.3, 1.3)
+    eye = viewpoint.target + np.linalg.norm(offset) * unit_direction(azimuth, elevation) + shift
+    return replace(viewpoint, eye=eye)
 
 
-def drawn_depth(world: World, shot: Shot, focal: float, width: int, height: int) -> np.ndarray:
-    """Depth of one shot at a quarter of the size, 0 where nothing is."""
-    vertices = (world.vertices - shot.eye.astype(np.float32)) @ cam_from_place(shot).T.astype(np.float32)
-    near, *_ = raster.layers(
-        vertices, world.faces, world.things, focal / 4, focal / 4, width / 8, height / 8, width // 4, height // 4,
-        raster.OTHER_THING,
+def preview_depth(mesh: SceneMesh, viewpoint: Viewpoint, width: int, height: int) -> Float[np.ndarray, "h w"]:
+    """Return the depth at a quarter of the size, 0 where there is no surface."""
+    focal = viewpoint.focal(max(width, height))
+    rotation = cam_from_scene(viewpoint)
+    vertices = (mesh.vertices - viewpoint.eye.astype(np.float32)) @ rotation.T.astype(np.float32)
+    inverse_depth, *_ = raster.rasterize(
+        vertices, mesh.faces, mesh.object_ids, focal / 4, focal / 4, width / 8, height / 8, width // 4, height // 4,
+        raster.OTHER_OBJECT,
     )  # fmt: skip
-    return np.where(near > 0, 1 / np.maximum(near, 1e-6), 0)
+    return np.where(inverse_depth > 0, 1 / np.maximum(inverse_depth, 1e-6), 0)
 
 
-def camera_of(shot: Shot, first: Shot, unit: float, focal: float, width: int, height: int) -> Cameras:
-    """The shot's camera in the first one's world."""
-    world_from_place = cam_from_place(first)
+def camera_from_viewpoint(
+    viewpoint: Viewpoint, first: Viewpoint, unit: float, focal: float, width: int, height: int
+) -> Cameras:
+    """Return the camera of a viewpoint in the world of the first viewpoint's camera."""
+    world_from_scene = cam_from_scene(first)
     pose = np.eye(4, dtype=np.float32)
-    pose[:3, :3] = world_from_place @ cam_from_place(shot).T
-    pose[:3, 3] = world_from_place @ (shot.eye - first.eye) / unit - (0, 0, INPUT_DISTANCE)
+    pose[:3, :3] = world_from_scene @ cam_from_scene(viewpoint).T
+    pose[:3, 3] = world_from_scene @ (viewpoint.eye - first.eye) / unit - (0, 0, INPUT_DISTANCE)
     intrinsics = intrinsics_from_fov(2 * np.arctan(0.5 * width / focal), width, height)
     return Cameras(world_from_cam=pose[None], intrinsics=intrinsics[None], width=width, height=height)

@@ -1,7 +1,6 @@
-"""Train nano-fill: `python -m training.train_fill OUT --minutes 90`. Stops and goes on at any checkpoint."""
+"""Train nano-fill: `python -m training.train_fill OUT --minutes 90`. The same command resumes."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -9,83 +8,74 @@ from torch import Tensor
 
 from img2world.layered.ddim import levels, noised
 from img2world.layered.fill_network import STEPS, NanoFill
-from training.fill_measure import fill_table, held_out_examples
-from training.fill_stream import FillBatch, FillStream
-from training.sequences import OBJECT_SHARE_OF_SEQUENCES, Filming
-from training.trainer import Plan, Training, plan_as_typed, run_training, studio_of
+from training.fill_batches import FillBatch, fill_stream
+from training.fill_metrics import fill_metrics, held_out_examples
+from training.sequences import OBJECT_SEQUENCE_FRACTION, SequenceGenerator
+from training.trainer import Training, TrainingConfig, make_view_generator, parse_config, run_training
 
 STEPS_PER_MINUTE = 50
-"""Of one core with AMX at 4 sequences a step; only turns a budget into a number of steps."""
+"""Speed of one core with AMX at 4 sequences per step; only converts minutes to steps."""
 
-SAMPLED = 4
-"""Steps of the sampler that the levels are mostly learned for; those of one and of two are among them."""
-
-CURVES = ("loss", "object_unseen_gain", "scene_unseen_gain", "object_unseen", "scene_unseen", "object_all_gain")
+SAMPLER_STEPS = 4
+"""Sampler steps whose noise levels are trained most; those of one and of two steps are among them."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class FillPlan(Plan):
-    """What a training of nano-fill is by default."""
+class FillConfig(TrainingConfig):
+    """Configuration of nano-fill."""
 
     seed: int = 2
     batch: int = 4
     rate: float = 8e-4
-    matrix_rate: float = 3e-3
-    warmup: int = 100
     window: int = 96
-    objects: float = OBJECT_SHARE_OF_SEQUENCES
-    largest_gradient: float = 1.0
+    max_gradient_norm: float = 1.0
+    object_fraction: float = OBJECT_SEQUENCE_FRACTION
 
 
 class FillTraining(Training[NanoFill]):
-    """nano-fill in training."""
+    """Training of nano-fill."""
 
-    def __init__(self, plan: Plan) -> None:
-        super().__init__(plan, NanoFill)
-        filming = Filming(studio_of(plan), objects=plan.objects)
-        self.stream = FillStream(filming, self.worker, batch=plan.batch, window=plan.window, reuse=plan.reuse)
+    curves = ("loss", "object_unseen_gain", "scene_unseen_gain", "object_unseen", "scene_unseen", "object_all_gain")
+
+    def __init__(self, config: FillConfig, *, held_out: int = 48) -> None:
+        """`held_out` is the number of sequences to measure on."""
+        super().__init__(config, NanoFill)
+        self.held_out = held_out
+        generator = SequenceGenerator(make_view_generator(config), object_fraction=config.object_fraction)
+        self.stream = fill_stream(generator, self.worker, batch=config.batch, window=config.window, reuse=config.reuse)
 
     def loss(self) -> Tensor:
-        """The loss of the present step's batch, differentiable."""
+        """Return the differentiable loss of the current step's batch."""
         batch = self.stream.at(self.step)
-        rng = np.random.default_rng((self.plan.seed, 5, self.worker.own(self.step)))
+        rng = np.random.default_rng((self.config.seed, 5, self.worker.own_index(self.step)))
         level = noise_levels(len(batch.truth), rng)
         sample = noised(batch.truth, batch.noise, level)
         with torch.autocast("cpu", torch.bfloat16):
-            drawn = self.network(sample, level, batch.maps, batch.cameras)
-        return fill_loss(drawn, batch)
+            predicted = self.network(sample, level, batch.maps, batch.cameras)
+        return fill_loss(predicted, batch)
+
+    def measure(self, network: NanoFill) -> dict[str, float]:
+        """Return metrics on held-out sequences."""
+        return fill_metrics(network, held_out_examples(self.held_out))
 
 
 def noise_levels(count: int, rng: np.random.Generator) -> Tensor:
-    """Levels to learn: mostly those sampled in use, and most of all nothing but noise, where all is decided."""
-    at_use = rng.choice(levels(SAMPLED), size=count)
-    drawn = np.where(rng.random(count) < 0.3, rng.integers(STEPS, size=count), at_use)
-    return torch.from_numpy(np.where(rng.random(count) < 0.6, STEPS - 1, drawn))
+    """Return noise levels to train: mostly those of the sampler, and most often pure noise, which decides most."""
+    sampled = rng.choice(levels(SAMPLER_STEPS), size=count)
+    mixed = np.where(rng.random(count) < 0.3, rng.integers(STEPS, size=count), sampled)
+    return torch.from_numpy(np.where(rng.random(count) < 0.6, STEPS - 1, mixed))
 
 
-def fill_loss(drawn: Tensor, batch: FillBatch) -> Tensor:
-    """Mean squared error and a little of the absolute one, weighted; 1 if every pixel is wrong by a whole range."""
-    wrong = (drawn.float() - batch.truth) / 2
-    each = (4 * wrong.square() + 0.2 * wrong.abs()).mean(2)  # [B, K, H, W]
-    # Sequences with little to draw count less, but not in proportion.
+def fill_loss(predicted: Tensor, batch: FillBatch) -> Tensor:
+    """Return the weighted mean of the squared and a little of the absolute error; about 1 for errors of full range."""
+    error = (predicted.float() - batch.truth) / 2
+    pixel_loss = (4 * error.square() + 0.2 * error.abs()).mean(2)  # [B, K, H, W]
+    # Sequences with few unseen pixels have less weight, but not in proportion.
     total = batch.weight.sum((1, 2, 3))
     pixels = batch.weight[0].numel()
-    return ((each * batch.weight).sum((1, 2, 3)) / (total + 0.1 * pixels)).mean()
-
-
-def train_fill(plan: Plan, out: Path, *, report_every: int = 250, held_out: int = 48, stop_at: int = 0) -> FillTraining:
-    """Train as `run_training` does; `held_out` made sequences tell how good the network is."""
-    training = FillTraining(plan)
-    run_training(
-        training,
-        out,
-        lambda network: fill_table(network, held_out_examples(held_out)),
-        report_every=report_every,
-        stop_at=stop_at,
-        curves=CURVES,
-    )
-    return training
+    return ((pixel_loss * batch.weight).sum((1, 2, 3)) / (total + 0.1 * pixels)).mean()
 
 
 if __name__ == "__main__":
-    train_fill(*plan_as_typed(FillPlan, __doc__, steps_per_minute=STEPS_PER_MINUTE))
+    config, out = parse_config(FillConfig, __doc__, steps_per_minute=STEPS_PER_MINUTE)
+    run_training(FillTraining(config), out)

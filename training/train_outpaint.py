@@ -1,66 +1,55 @@
-"""Train nano-outpaint: `python -m training.train_outpaint OUT --minutes 60`. Stops and goes on at any checkpoint."""
+"""Train nano-outpaint: `python -m training.train_outpaint OUT --minutes 60`. The same command resumes."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from img2world.depth.network import NanoGeo
-from training.outpainting import WideStudio, held_out_parts, outpaint_loss, outpaint_table
-from training.stream import Stream
-from training.trainer import Plan, Training, plan_as_typed, run_training
+from training.geo_batches import view_stream
+from training.outpainting import OutpaintViewGenerator, held_out_partial_views, outpaint_loss, outpaint_metrics
+from training.trainer import Training, TrainingConfig, parse_config, run_training
 
 STEPS_PER_MINUTE = 60
-"""Of one core with AMX at 32 pictures a step; only turns a budget into a number of steps."""
+"""Speed of one core with AMX at 32 images per step; only converts minutes to steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class OutpaintPlan(Plan):
-    """What a training of nano-outpaint is by default."""
+class OutpaintConfig(TrainingConfig):
+    """Configuration of nano-outpaint."""
 
     seed: int = 3
     batch: int = 32
-    rate: float = 1e-3
-    matrix_rate: float = 3e-3
-    warmup: int = 100
-    window: int = 160
-    largest_gradient: float = 2.0
-    objects: float = 0.0
+    object_fraction: float = 0.0
     channels: tuple[int, int, int] = (48, 96, 128)
 
 
 class OutpaintTraining(Training[NanoGeo]):
-    """nano-outpaint in training."""
+    """Training of nano-outpaint."""
 
-    def __init__(self, plan: OutpaintPlan) -> None:
-        super().__init__(plan, NanoGeo)
-        studio = WideStudio(plan.seed, textures=plan.textures, objects=0)
-        self.stream = Stream(studio, self.worker, batch=plan.batch, window=plan.window, reuse=plan.reuse)
+    curves = ("loss", "beside", "behind")
+
+    def __init__(self, config: OutpaintConfig, *, held_out: int = 200) -> None:
+        """`held_out` is the number of views to measure on."""
+        super().__init__(config, NanoGeo)
+        self.held_out = held_out
+        self.stream = view_stream(
+            OutpaintViewGenerator(config.seed, textures=config.textures, object_fraction=0),
+            self.worker, batch=config.batch, window=config.window, reuse=config.reuse,
+        )  # fmt: skip
 
     def loss(self) -> Tensor:
-        """The loss of the present step's batch, differentiable."""
+        """Return the differentiable loss of the current step's batch."""
         batch = self.stream.at(self.step)
         with torch.autocast("cpu", torch.bfloat16):
             maps, _ = self.network(batch.inputs.contiguous(memory_format=torch.channels_last))
         return outpaint_loss(maps, batch)
 
-
-def train_outpaint(
-    plan: OutpaintPlan, out: Path, *, report_every: int = 250, held_out: int = 200, stop_at: int = 0
-) -> OutpaintTraining:
-    """Train as `run_training` does; `held_out` made pictures tell how good the network is."""
-    training, views = OutpaintTraining(plan), held_out_parts(held_out)
-    run_training(
-        training,
-        out,
-        lambda network: outpaint_table(network, views),
-        report_every=report_every,
-        stop_at=stop_at,
-        curves=("loss", "beside", "behind"),
-    )
-    return training
+    def measure(self, network: NanoGeo) -> dict[str, float]:
+        """Return metrics on held-out views."""
+        return outpaint_metrics(network, held_out_partial_views(self.held_out))
 
 
 if __name__ == "__main__":
-    train_outpaint(*plan_as_typed(OutpaintPlan, __doc__, steps_per_minute=STEPS_PER_MINUTE))
+    config, out = parse_config(OutpaintConfig, __doc__, steps_per_minute=STEPS_PER_MINUTE)
+    run_training(OutpaintTraining(config), out)

@@ -1,4 +1,4 @@
-"""Seeded pictures of made things and places, with the depth of what they show and of what they hide."""
+"""Random views of procedural objects and scenes, with the geometry of the visible and of a hidden surface."""
 
 from dataclasses import dataclass
 
@@ -7,156 +7,164 @@ from jaxtyping import Bool, Float32, UInt8
 
 from img2world.depth.network import DIRECTIONS
 from training import raster
-from training.assets import redressed
-from training.composition import Composition
-from training.drawing import Drawn, cam_from_place, draw, framing_lens, lamp_of, one_lamp
-from training.materials import Maker
-from training.photo import photographed
-from training.place import Place, Shot, daylight
-from training.places import PLACES, SHARES
-from training.symmetry import mirror_planes, seen_planes
-from training.textures import TextureBank, texture_bank
-from training.things import any_thing
-from training.variations import joined, varied
+from training.assembly import Assembly
+from training.augmentation import combine, vary_proportions
+from training.camera_effects import take_photo
+from training.imported_assets import retexture
+from training.materials import MaterialSampler
+from training.object_kinds import make_random_object
+from training.renderer import RenderBuffers, cam_from_scene, fit_lens, render_shadow_map, render_view, shares_shadow_map
+from training.rotations import unit_direction
+from training.scene import ProceduralScene, Viewpoint, centered_lens, daylight
+from training.scene_kinds import random_scene
+from training.symmetry import find_mirror_planes, plane_distribution
+from training.textures import TextureBank, make_texture_bank
 
-OBJECT_SHARE_OF_VIEWS = 0.6
+OBJECT_VIEW_FRACTION = 0.6
+"""Fraction of views that show cut-out objects rather than scenes."""
 
-SHARE_OF_MODELS = 0.5
-"""Of things, where there are models from files."""
+ASSET_FRACTION = 0.5
+"""Fraction of objects that are imported assets, where there are any."""
 
-SHARE_OF_VARIED, SHARE_OF_JOINED = 0.5, 0.1
-"""Of models, of which there are few. What is joined may be varied, too."""
+VARIED_FRACTION, COMBINED_FRACTION = 0.5, 0.1
+"""Fractions of assets that are deformed, and that are combined with another one (either may be deformed, too)."""
 
-SHARE_OF_REDRESSED = 0.3
-"""Of models: their shapes with made textures. Many have none of their own, and few real things are so plain."""
+RETEXTURED_FRACTION = 0.3
+"""Fraction of assets that get procedural textures: many have none of their own, and few real objects are so plain."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """One picture and the truth about it."""
+    """One image with its ground truth."""
 
     rgb: UInt8[np.ndarray, "H W 3"]
-    """An object is seen before white."""
+    """Objects are shown on white."""
     alpha: Float32[np.ndarray, "H W"]
-    """Cover of an object; 1 everywhere in a scene."""
+    """Coverage of an object; 1 everywhere in a scene."""
     is_object: bool
     known: Bool[np.ndarray, "H W"]
-    """Where there is a surface: an object, or what is not sky."""
+    """True where there is a surface: on the object, or anywhere but in the sky."""
     front: Float32[np.ndarray, "H W"]
-    """Scenes: log depth. Objects: depth less that of the middle, relative to the frame's width there."""
+    """Scenes: log depth. Objects: depth minus that of the object's centre, in widths of the frame at that depth."""
     hidden_known: Bool[np.ndarray, "H W"]
     hidden: Float32[np.ndarray, "H W"]
-    """The same for what is hidden: an object's last surface, or what stands behind the thing seen."""
+    """The same for the hidden surface: an object's last one, or the first one of another object in a scene."""
     hidden_rgb: UInt8[np.ndarray, "H W 3"]
     planes: Float32[np.ndarray, "37"]
-    """Directions of the upright planes that an object is its own mirror image in, see `seen_planes`; 0 in a scene."""
+    """Distribution over the object's vertical mirror planes, see `plane_distribution`; 0 in a scene."""
     elevation: float
-    """Of the camera above an object, radians; NaN in a scene."""
+    """Elevation of the camera above an object in radians; NaN in a scene."""
     kind: str
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return height and width."""
+        return self.known.shape
 
-class Studio:
-    """Makes views. The same seed and number give the same views, whatever was made before."""
+
+class ViewGenerator:
+    """Generates views. The same seed and number give the same views, whatever was generated before."""
 
     def __init__(
         self,
         seed: int,
         *,
         textures: int = 256,
-        objects: float = OBJECT_SHARE_OF_VIEWS,
-        assets: list[Composition] | None = None,
-        asset_pictures: list[np.ndarray] | None = None,
+        object_fraction: float = OBJECT_VIEW_FRACTION,
+        assets: list[Assembly] | None = None,
+        asset_textures: list[np.ndarray] | None = None,
     ) -> None:
-        """`objects` is their share of the views; `assets` are compositions whose textures come after the made ones."""
-        self.seed, self.objects = seed, objects
-        self.bank: TextureBank = texture_bank(seed, textures, asset_pictures)
-        self.num_made = textures
+        """Textures of the assets are numbered from `textures` on, after the procedural ones."""
+        self.seed, self.object_fraction = seed, object_fraction
+        self.bank: TextureBank = make_texture_bank(seed, textures, asset_textures)
+        self.num_procedural = textures
         self.assets = assets or []
 
     @classmethod
-    def of_models(cls, assets: list[Composition], pictures: list[np.ndarray]) -> "Studio":
-        """A studio whose only textures are the models' own, numbered from 0."""
-        return cls(0, textures=0, assets=assets, asset_pictures=pictures)
+    def of_assets(cls, assets: list[Assembly], textures: list[np.ndarray]) -> "ViewGenerator":
+        """Return a generator of views of assets only, whose textures are numbered from 0."""
+        return cls(0, textures=0, assets=assets, asset_textures=textures)
 
     def views(self, number: int, *, count: int = 8, width: int = 128, height: int = 128) -> list[View]:
-        """Views of one made thing or place."""
+        """Return views of one object or scene; fewer than `count` where some show too little."""
         rng = np.random.default_rng((self.seed, number))
-        if rng.random() < self.objects:
+        if rng.random() < self.object_fraction:
             return self.object_views(rng, count=count, size=round(np.sqrt(width * height) / 16) * 16)
-        name = str(rng.choice(list(SHARES), p=list(SHARES.values())))
-        place = PLACES[name](Maker(rng=rng, num_textures=len(self.bank)), count)
-        return self.place_views(rng, place, width=width, height=height)
+        scene = random_scene(MaterialSampler(rng=rng, num_textures=len(self.bank)), count)
+        return self.scene_views(rng, scene, width=width, height=height)
 
-    def place_views(self, rng: np.random.Generator, place: Place, *, width: int, height: int) -> list[View]:
-        """The shots of a place that are not right before something."""
-        world = place.composition.finished()
-        lamp = lamp_of(world, place.light, place.shots[0]) if one_lamp(world, place.light) else None
+    def scene_views(self, rng: np.random.Generator, scene: ProceduralScene, *, width: int, height: int) -> list[View]:
+        """Return views from a scene's viewpoints, except those right in front of a surface."""
+        mesh, lighting = scene.assembly.build(), scene.lighting
+        shadows = None
+        if shares_shadow_map(mesh, lighting):
+            shadows = render_shadow_map(mesh, lighting, scene.viewpoints[0])
         views = []
-        for shot in place.shots:
-            focal = 0.5 * max(width, height) / np.tan(shot.fov / 2)
-            lens = np.array([focal, focal, width / 2, height / 2])
-            drawn = draw(
-                world, place.light, shot, lens, self.bank, rng, width=width, height=height,
-                hidden=raster.OTHER_THING, lamp=lamp,
+        for viewpoint in scene.viewpoints:
+            lens = centered_lens(viewpoint.focal(max(width, height)), width, height)
+            buffers = render_view(
+                mesh, lighting, viewpoint, lens, self.bank, rng, width=width, height=height,
+                hidden=raster.OTHER_OBJECT, shadows=shadows,
             )  # fmt: skip
-            depth = drawn.depth[drawn.known]
-            if len(depth) > 0.05 * drawn.known.size and (depth < 0.25).mean() < 0.03 and depth.std() > 1e-3:
-                views.append(scene_view(drawn, rng, kind=place.kind))
+            depth = buffers.depth[buffers.known]
+            if len(depth) > 0.05 * buffers.known.size and (depth < 0.25).mean() < 0.03 and depth.std() > 1e-3:
+                views.append(make_scene_view(buffers, rng, kind=scene.kind))
         return views
 
     def object_views(self, rng: np.random.Generator, *, count: int, size: int) -> list[View]:
-        """One thing from all around, each time cut out and framed like a cut-out photo."""
-        made = self.thing(rng)
-        world = made.finished()
-        low, high = world.bounds
-        middle, radius = (low + high) / 2, float(np.linalg.norm(high - low)) / 2
-        planes = mirror_planes(world)
+        """Return views of one object from all around, each framed like a cut-out photo."""
+        mesh = self.sample_object(rng).build()
+        low, high = mesh.bounds
+        center, radius = (low + high) / 2, float(np.linalg.norm(high - low)) / 2
+        planes = find_mirror_planes(mesh)
         views = []
         for _ in range(count):
-            around, up = rng.uniform(0, 2 * np.pi), float(np.clip(rng.normal(0.25, 0.2), -0.3, 1.2))
+            azimuth, elevation = rng.uniform(0, 2 * np.pi), float(np.clip(rng.normal(0.25, 0.2), -0.3, 1.2))
             fov = rng.uniform(0.26, 0.85)
-            direction = np.array([np.sin(around) * np.cos(up), np.sin(up), np.cos(around) * np.cos(up)])
-            eye = middle + direction * radius / np.sin(fov / 2)
-            shot = Shot(eye=eye, target=middle, fov=fov, roll=rng.normal(0, 0.05))
-            lens = framing_lens(world, shot, size, rng.uniform(0.62, 0.9))
-            light = daylight(rng)
-            drawn = draw(world, light, shot, lens, self.bank, rng, width=size, height=size, hidden=raster.LAST)
-            if drawn.known.mean() > 0.03:
-                views.append(
-                    object_view(drawn, rng, lens=lens, planes=planes, turn=cam_from_place(shot), kind="object")
-                )
+            eye = center + unit_direction(azimuth, elevation) * radius / np.sin(fov / 2)
+            viewpoint = Viewpoint(eye=eye, target=center, fov=fov, roll=rng.normal(0, 0.05))
+            lens = fit_lens(mesh, viewpoint, size, rng.uniform(0.62, 0.9))
+            lighting = daylight(rng)
+            buffers = render_view(
+                mesh, lighting, viewpoint, lens, self.bank, rng, width=size, height=size, hidden=raster.LAST
+            )
+            if buffers.known.mean() > 0.03:
+                rotation = cam_from_scene(viewpoint)
+                views.append(make_object_view(buffers, rng, focal=lens[0], planes=planes, rotation=rotation))
         return views
 
-    def thing(self, rng: np.random.Generator) -> Composition:
-        """A model or a made thing."""
-        make = Maker(rng=rng, num_textures=len(self.bank))
-        if self.num_made == 0:
+    def sample_object(self, rng: np.random.Generator) -> Assembly:
+        """Return a random asset or procedural object."""
+        materials = MaterialSampler(rng=rng, num_textures=len(self.bank))
+        if self.num_procedural == 0:
             return self.assets[int(rng.integers(len(self.assets)))]
-        if not self.assets or rng.random() >= SHARE_OF_MODELS:
-            return any_thing(make)
-        return joined(self.model(make), self.model(make), rng) if rng.random() < SHARE_OF_JOINED else self.model(make)
+        if not self.assets or rng.random() >= ASSET_FRACTION:
+            return make_random_object(materials)
+        if rng.random() < COMBINED_FRACTION:
+            return combine(self.sample_asset(materials), self.sample_asset(materials), rng)
+        return self.sample_asset(materials)
 
-    def model(self, make: Maker) -> Composition:
-        """A model as it is, in other materials, or of another shape."""
-        rng = make.rng
-        model = self.assets[int(rng.integers(len(self.assets)))]
-        model = varied(model, rng) if rng.random() < SHARE_OF_VARIED else model
-        return redressed(model, make) if rng.random() < SHARE_OF_REDRESSED else model
+    def sample_asset(self, materials: MaterialSampler) -> Assembly:
+        """Return a random asset, perhaps deformed or with other materials."""
+        rng = materials.rng
+        asset = self.assets[int(rng.integers(len(self.assets)))]
+        asset = vary_proportions(asset, rng) if rng.random() < VARIED_FRACTION else asset
+        return retexture(asset, materials) if rng.random() < RETEXTURED_FRACTION else asset
 
 
-def scene_view(drawn: Drawn, rng: np.random.Generator, *, kind: str) -> View:
-    """A scene's picture with log depths."""
+def make_scene_view(buffers: RenderBuffers, rng: np.random.Generator, *, kind: str) -> View:
+    """Return a photo of a scene with log depths."""
     state = rng.integers(2**31)
-    rgb = photographed(drawn.linear, np.random.default_rng(state))
-    hidden_rgb = photographed(drawn.hidden_linear, np.random.default_rng(state), exposed_for=drawn.linear)
+    rgb = take_photo(buffers.linear, np.random.default_rng(state))
+    hidden_rgb = take_photo(buffers.hidden_linear, np.random.default_rng(state), exposed_for=buffers.linear)
     return View(
         rgb=rgb,
         alpha=np.ones(rgb.shape[:2], np.float32),
         is_object=False,
-        known=drawn.known,
-        front=np.log(drawn.depth),
-        hidden_known=drawn.hidden_known & drawn.known,
-        hidden=np.log(drawn.hidden_depth),
+        known=buffers.known,
+        front=np.log(buffers.depth),
+        hidden_known=buffers.hidden_known & buffers.known,
+        hidden=np.log(buffers.hidden_depth),
         hidden_rgb=hidden_rgb,
         planes=np.zeros(DIRECTIONS + 1, np.float32),
         elevation=np.nan,
@@ -164,27 +172,31 @@ def scene_view(drawn: Drawn, rng: np.random.Generator, *, kind: str) -> View:
     )
 
 
-def object_view(
-    drawn: Drawn, rng: np.random.Generator, *, lens: np.ndarray, planes: np.ndarray, turn: np.ndarray, kind: str
+def make_object_view(
+    buffers: RenderBuffers, rng: np.random.Generator, *, focal: float, planes: np.ndarray, rotation: np.ndarray
 ) -> View:
-    """An object's picture, depths relative to its middle and to the frame; `planes` and `turn` as in `seen_planes`."""
+    """Return a photo of an object with depths relative to its centre and the frame's width.
+
+    `planes` and `rotation` (camera from scene) are those of `plane_distribution`.
+    """
     state = rng.integers(2**31)
-    rgb = photographed(drawn.linear, np.random.default_rng(state), alpha=drawn.alpha)
-    hidden_rgb = photographed(
-        drawn.hidden_linear, np.random.default_rng(state), alpha=drawn.alpha, exposed_for=drawn.linear
+    rgb = take_photo(buffers.linear, np.random.default_rng(state), alpha=buffers.alpha)
+    hidden_rgb = take_photo(
+        buffers.hidden_linear, np.random.default_rng(state), alpha=buffers.alpha, exposed_for=buffers.linear
     )
-    middle = 0.5 * (drawn.depth[drawn.known].min() + drawn.hidden_depth[drawn.known].max())
-    frame = middle * drawn.known.shape[1] / lens[0]
+    known, depth, hidden_depth = buffers.known, buffers.depth, buffers.hidden_depth
+    center = 0.5 * (depth[known].min() + hidden_depth[known].max())
+    frame_width = center * known.shape[1] / focal
     return View(
         rgb=rgb,
-        alpha=drawn.alpha,
+        alpha=buffers.alpha,
         is_object=True,
-        known=drawn.known,
-        front=((drawn.depth - middle) / frame),
-        hidden_known=drawn.known,
-        hidden=((drawn.hidden_depth - middle) / frame),
+        known=known,
+        front=(depth - center) / frame_width,
+        hidden_known=known,
+        hidden=(hidden_depth - center) / frame_width,
         hidden_rgb=hidden_rgb,
-        planes=seen_planes(planes, turn),
-        elevation=float(np.arcsin(np.clip(-turn[2, 1], -1, 1))),
-        kind=kind,
+        planes=plane_distribution(planes, rotation),
+        elevation=float(np.arcsin(np.clip(-rotation[2, 1], -1, 1))),
+        kind="object",
     )

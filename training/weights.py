@@ -1,4 +1,4 @@
-"""Weights as trainings keep them and as the program ships them."""
+"""Reading checkpoints and weights, and writing weights as they are shipped."""
 
 import argparse
 from collections.abc import Callable
@@ -16,23 +16,25 @@ ASSETS = Path(__file__).resolve().parent.parent / "assets"
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def state_of(path: Path) -> dict[str, Tensor]:
-    """The mean weights of a checkpoint, or weights as they are shipped."""
+def load_state(path: Path) -> dict[str, Tensor]:
+    """Return the mean weights of a checkpoint, or shipped weights."""
     return restored(path) if path.suffix == ".safetensors" else torch.load(path, weights_only=True)["mean"]
 
 
-def with_weights(network: Network, path: Path, *, grown: tuple[str, ...] = ()) -> Network:
-    """The network with the weights of `state_of`.
+def load_weights(network: Network, path: Path, *, optional: tuple[str, ...] = ()) -> Network:
+    """Return the network in evaluation mode with the weights of a file.
 
-    Layers whose names begin with one of `grown` may be missing there: they stay as they were made.
+    Layers whose names begin with one of `optional` keep their weights if the file lacks them.
     """
-    own = {name: values for name, values in network.state_dict().items() if name.startswith(grown)} if grown else {}
-    network.load_state_dict(own | state_of(path))
+    own = {name: values for name, values in network.state_dict().items() if optional and name.startswith(optional)}
+    network.load_state_dict(own | load_state(path))
     return network.eval()
 
 
-def ship(state: dict[str, Tensor], out: Path, load: Callable[[dict[str, Tensor]], object], *, model: str) -> None:
-    """Write a network's weights as the program reads them, once `load` has taken them."""
+def ship_weights(
+    state: dict[str, Tensor], out: Path, load: Callable[[dict[str, Tensor]], object], *, model: str
+) -> None:
+    """Check that `load` accepts the weights, then write them in the format that the program reads."""
     load(state)
     out.parent.mkdir(parents=True, exist_ok=True)
     save_file(compact(state), out, metadata={"model": model, "licence": "Apache-2.0"})
@@ -40,9 +42,9 @@ def ship(state: dict[str, Tensor], out: Path, load: Callable[[dict[str, Tensor]]
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
 
 
-def ship_parser(about: str | None) -> argparse.ArgumentParser:
-    """What both kinds of weights are shipped by."""
-    parser = argparse.ArgumentParser(description=about)
+def ship_parser(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser with the arguments that all shipping commands share."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--out", type=Path, help="another file than that which the program reads")
+    parser.add_argument("--out", type=Path, help="file to write instead of the one that the program reads")
     return parser

@@ -1,6 +1,6 @@
-"""Processes that train one network together: `torchrun --nproc-per-node 2 -m training.train_geo OUT`.
+"""Data-parallel training: `torchrun --nproc-per-node 2 -m training.train_geo OUT`.
 
-Each draws batches of its own from pictures of its own; all take the same steps, by the mean of their gradients.
+Each process draws its own batches from its own data; all take the same steps with the mean of their gradients.
 """
 
 import os
@@ -17,12 +17,12 @@ class Worker:
     rank: int = 0
     count: int = 1
 
-    def own(self, number: int) -> int:
-        """The worker's own number of places, sequences or steps that all count alike; an only worker's is the same."""
+    def own_index(self, number: int) -> int:
+        """Return the global index of a worker's local index; the same for a single worker."""
         return number * self.count + self.rank
 
     def average_gradients(self, network: nn.Module) -> None:
-        """Give every worker the mean of all gradients."""
+        """Replace the gradients of every worker by their mean."""
         if self.count == 1:
             return
         gradients = [_gradient(values) for values in network.parameters()]
@@ -33,8 +33,8 @@ class Worker:
             gradient.copy_(part.view(gradient.shape))
 
 
-def this_worker() -> Worker:
-    """Which one this process is, by what torchrun set; the only one without it."""
+def current_worker() -> Worker:
+    """Return this process's worker as torchrun set it, or a single worker."""
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count > 1 and not distributed.is_initialized():
         distributed.init_process_group("gloo")
@@ -42,7 +42,7 @@ def this_worker() -> Worker:
 
 
 def _gradient(values: nn.Parameter) -> Tensor:
-    """Zeros where a batch had nothing to say: the others may have."""
+    """Return the gradient, or zeros if this worker's batch has none: other workers may."""
     if values.grad is None:
         values.grad = torch.zeros_like(values)
     return values.grad

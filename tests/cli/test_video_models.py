@@ -1,15 +1,12 @@
 import json
 import os
 import sys
-from pathlib import Path
 
 import pytest
 
 from img2world.cli import main, video_models
 from img2world.video import VIDEOS
 from img2world.video.diffusion.cards import CARDS
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "video"))
 
 
 @pytest.fixture

@@ -12,18 +12,18 @@ def chequered(size: int, first: tuple[int, int, int], second: tuple[int, int, in
 
 
 def textured_box(extents=(1.0, 0.8, 0.6)) -> trimesh.Trimesh:
-    """Each side shows the whole texture."""
+    """A box each side of which shows the whole texture."""
     box = trimesh.creation.box(extents=extents)
     corners = box.triangles.reshape(-1, 3)
     axis = np.abs(box.face_normals).argmax(1).repeat(3)
     unit = corners / extents + 0.5
     other = np.array([[2, 1], [0, 2], [0, 1]])[axis]
     uv = np.take_along_axis(unit, other, 1)
-    picture = PillowImage.fromarray(chequered(64, (220, 40, 30), (250, 240, 80)))
+    image = PillowImage.fromarray(chequered(64, (220, 40, 30), (250, 240, 80)))
     return trimesh.Trimesh(
         corners,
         np.arange(len(corners)).reshape(-1, 3),
-        visual=TextureVisuals(uv=uv, material=PBRMaterial(baseColorTexture=picture)),
+        visual=TextureVisuals(uv=uv, material=PBRMaterial(baseColorTexture=image)),
         process=False,
     )
 
@@ -37,7 +37,7 @@ def colored_torus() -> trimesh.Trimesh:
 
 @pytest.fixture(scope="session")
 def asset_folder(tmp_path_factory):
-    """Three models as people have them: GLB with a texture, GLB with vertex colours, OBJ with a material."""
+    """Three typical assets: GLB with a texture, GLB with vertex colours, OBJ with a material."""
     folder = tmp_path_factory.mktemp("models")
     textured_box().export(folder / "box.glb")
     colored_torus().export(folder / "torus.glb")

@@ -6,9 +6,9 @@ from PIL import Image as PillowImage
 from trimesh.visual.material import PBRMaterial
 from trimesh.visual.texture import TextureVisuals
 
-from evaluation.assets import load_asset, unit_mesh
-from evaluation.rendering import Light, render_asset, seeded_light
-from evaluation.textures import linear
+from evaluation.assets import load_asset, normalize_mesh
+from evaluation.rendering import Lighting, render_asset, seeded_lighting
+from evaluation.textures import linear_from_srgb
 from img2world.core.camera_paths import on_sphere
 from img2world.core.cameras import Cameras
 from img2world.layered.object_layers import object_camera
@@ -25,8 +25,8 @@ def ring(num_views: int, size: int, elevation_deg: float = 20.0) -> Cameras:
     )
 
 
-def crossings(origin, directions, mesh):
-    """Nearest and farthest crossing of each ray with all triangles, one by one (Möller and Trumbore 1997)."""
+def intersections(origin, directions, mesh):
+    """Nearest and farthest intersections of rays with all triangles, one by one (Möller and Trumbore 1997)."""
     first, last = np.full(len(directions), np.inf), np.zeros(len(directions))
     for a, b, c in mesh.vertices[mesh.faces].astype(np.float64):
         across = np.cross(directions, c - a)
@@ -37,20 +37,23 @@ def crossings(origin, directions, mesh):
         v = directions @ other / safe
         hit = (u >= 0) & (v >= 0) & (u + v <= 1) & np.isfinite(safe)
         along = (c - a) @ other / safe
-        first, last = np.where(hit, np.minimum(first, along), first), np.where(hit, np.maximum(last, along), last)
+        first, last = (
+            np.where(hit, np.minimum(first, along), first),
+            np.where(hit, np.maximum(last, along), last),
+        )
     return first, last
 
 
 @pytest.mark.parametrize("name", ["box.glb", "torus.glb"])
-def test_first_and_last_depth_are_those_of_rays(asset_folder, name):
-    mesh = unit_mesh(load_asset(asset_folder / name), 0.24)
+def test_first_and_last_depth_match_ray_casting(asset_folder, name):
+    mesh = normalize_mesh(load_asset(asset_folder / name), 0.24)
     cameras = ring(3, 32).select([1])
     rendered = render_asset(mesh, cameras, last_surface=True)
     rows, columns = np.mgrid[:32, :32].reshape(2, -1)
     rays = np.stack([columns + 0.5, rows + 0.5, np.ones(1024)]).T @ np.linalg.inv(cameras.intrinsics[0]).T
     pose = cameras.world_from_cam[0].astype(np.float64)
-    # Directions have z = 1 in the camera, so that distances along them are depths.
-    first, last = crossings(pose[:3, 3], rays @ pose[:3, :3].T, mesh)
+    # Directions have z = 1 in camera space, so distances along them are depths.
+    first, last = intersections(pose[:3, 3], rays @ pose[:3, :3].T, mesh)
     drawn, hit = rendered.depth[0].reshape(-1), last > 0
     # Rays that graze an edge may miss by rounding.
     assert (hit != (drawn > 0)).sum() <= 4
@@ -61,42 +64,42 @@ def test_first_and_last_depth_are_those_of_rays(asset_folder, name):
     assert (last - first)[both].max() > 0.1
 
 
-def test_a_white_box_has_the_brightness_of_lamberts_law(tmp_path):
+def test_white_box_follows_lamberts_law(tmp_path):
     box = trimesh.creation.box(extents=(1, 1, 1))
     box.visual.vertex_colors = np.full((8, 4), 255, np.uint8)
     box.unmerge_vertices()
     box.export(tmp_path / "box.glb")
-    mesh = unit_mesh(load_asset(tmp_path / "box.glb"), 0.24)
-    light = Light(towards=(0.0, 0.0, -1.0), ambient=0.2)
-    rendered = render_asset(mesh, ring(1, 64, 0.0), light=light)
+    mesh = normalize_mesh(load_asset(tmp_path / "box.glb"), 0.24)
+    lighting = Lighting(direction=(0.0, 0.0, -1.0), ambient=0.2)
+    rendered = render_asset(mesh, ring(1, 64, 0.0), lighting=lighting)
     # The front face looks at the lamp: 0.2 * 0.85 + 0.8 of the light.
-    middle = linear(rendered.rgb[0, 32, 32] / 255)
-    assert_allclose(middle, 0.2 * 0.85 + 0.8, atol=0.01)
+    center = linear_from_srgb(rendered.rgb[0, 32, 32] / 255)
+    assert_allclose(center, 0.2 * 0.85 + 0.8, atol=0.01)
 
 
-def test_the_texture_is_upright_and_not_mirrored(tmp_path):
-    """A box whose picture is red, green / blue, white shows it so to a camera that stands before its front (+Z)."""
-    picture = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 255]]], np.uint8).repeat(8, 0).repeat(8, 1)
+def test_texture_is_upright_and_not_mirrored(tmp_path):
+    """A square with red, green / blue, white quadrants shows them so to a camera in front of it (+Z)."""
+    image = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 255]]], np.uint8).repeat(8, 0).repeat(8, 1)
     square = trimesh.Trimesh(
         [[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]],
         [[0, 1, 2], [0, 2, 3]],
         visual=TextureVisuals(
             uv=[[0, 0], [1, 0], [1, 1], [0, 1]],
-            material=PBRMaterial(baseColorTexture=PillowImage.fromarray(picture)),
+            material=PBRMaterial(baseColorTexture=PillowImage.fromarray(image)),
         ),
         process=False,
     )
     square.export(tmp_path / "square.glb")
-    mesh = unit_mesh(load_asset(tmp_path / "square.glb"), 0.2)
-    rgb = render_asset(mesh, ring(1, 64, 0.0), light=Light(ambient=1.0)).rgb[0].astype(int)
+    mesh = normalize_mesh(load_asset(tmp_path / "square.glb"), 0.2)
+    rgb = render_asset(mesh, ring(1, 64, 0.0), lighting=Lighting(ambient=1.0)).rgb[0].astype(int)
     assert rgb[25, 25].argmax() == 0
     assert rgb[25, 39].argmax() == 1
     assert rgb[39, 25].argmax() == 2
     assert rgb[39, 39].min() > 200
 
 
-def test_depth_is_the_same_for_odd_and_even_samples_and_alpha_covers_it(asset_folder):
-    mesh = unit_mesh(load_asset(asset_folder / "torus.glb"), 0.24)
+def test_depth_does_not_depend_on_supersampling(asset_folder):
+    mesh = normalize_mesh(load_asset(asset_folder / "torus.glb"), 0.24)
     even, odd = (render_asset(mesh, ring(1, 48), supersample=count) for count in (2, 3))
     assert_allclose(even.depth, odd.depth, atol=1e-6)
     assert (even.alpha[even.depth == 0] < 255).all()
@@ -104,7 +107,7 @@ def test_depth_is_the_same_for_odd_and_even_samples_and_alpha_covers_it(asset_fo
     assert np.abs(even.rgb[inside].astype(int) - odd.rgb[inside]).mean() < 6
 
 
-def test_lamps_follow_their_seed():
-    assert seeded_light(3) == seeded_light(3)
-    assert seeded_light(3) != seeded_light(4)
-    assert seeded_light(5).towards[1] < 0
+def test_seeds_determine_the_lighting():
+    assert seeded_lighting(3) == seeded_lighting(3)
+    assert seeded_lighting(3) != seeded_lighting(4)
+    assert seeded_lighting(5).direction[1] < 0

@@ -1,22 +1,22 @@
 import numpy as np
 
-from evaluation.scenes import scene_sources
-from training.held_out_scenes import KINDS, NUM_VIEWS, arc_before, views_of
-from training.sequences import Filming
-from training.views import Studio
+from evaluation.posed_photos import scene_sources
+from training.held_out_scenes import KINDS, make_arc_sequence, views_from_sequence
+from training.sequences import SequenceGenerator
+from training.views import ViewGenerator
 
 
-def test_a_made_place_is_a_scene_to_evaluate(tmp_path):
-    filming = Filming(Studio(3, textures=4))
+def test_procedural_scene_can_be_evaluated(tmp_path):
+    generator = SequenceGenerator(ViewGenerator(3, textures=4))
     kind = KINDS[0]
-    sequence = next(filter(None, (arc_before(filming, kind, number, 64) for number in range(20))))
-    views = views_of(sequence)
-    assert len(views) == NUM_VIEWS
-    # All look at the point one unit before the photo's camera, from one unit away.
+    sequence = next(filter(None, (make_arc_sequence(generator, kind, number, 64, num_views=4) for number in range(20))))
+    views = views_from_sequence(sequence)
+    assert len(views) == 4
+    # All cameras are at distance 1 from the point that the photo looks at.
     centers = views.cameras.centers_in_world
     np.testing.assert_allclose(np.linalg.norm(centers, axis=1), 1, atol=1e-4)
-    turned = np.degrees(np.arccos(np.clip(centers @ centers[0], -1, 1)))
-    assert 14 < turned.max() < 15.01
+    angles = np.degrees(np.arccos(np.clip(centers @ centers[0], -1, 1)))
+    assert 14 < angles.max() < 15.01
     (tmp_path / kind).mkdir()
     views.save(tmp_path / kind)
     (source,) = scene_sources(tmp_path, 64)

@@ -7,7 +7,7 @@ from img2world.depth.network import NanoGeo
 from training.optimizer import MuonAdamW, as_matrix
 
 
-def test_a_step_of_an_inner_layer_is_near_orthogonal():
+def test_update_of_an_inner_layer_is_nearly_orthogonal():
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(8, 16, 3)).to(memory_format=torch.channels_last)
     before = as_matrix(network[0].weight.data).clone()
@@ -16,23 +16,23 @@ def test_a_step_of_an_inner_layer_is_near_orthogonal():
     optimizer.step(0.5)
     change = as_matrix(network[0].weight.data) - (1 - 0.5e-2 * 0.02) * before
     sizes = torch.linalg.svdvals(change).numpy()
-    # As large as a step of AdamW by its root mean square: 0.2 of the rate times the longer side's root.
+    # RMS of an AdamW update: 0.2 times the rate times the root of the longer side.
     np.testing.assert_allclose(sizes, 0.5e-2 * 0.2 * np.sqrt(72), rtol=0.5)
     assert network[0].weight.grad is None
 
 
-def test_all_weights_of_the_network_move_and_none_twice():
+def test_each_weight_has_one_optimizer():
     network = NanoGeo((16, 24, 32))
     optimizer = MuonAdamW(network, rate=1e-3, matrix_rate=1e-3)
     inner = {id(values) for values, _ in optimizer.matrices}
-    outer = {id(values) for group in optimizer.parts[0].param_groups for values in group["params"]}
+    outer = {id(values) for group in optimizer.optimizers[0].param_groups for values in group["params"]}
     assert not inner & outer
     assert inner | outer == {id(values) for values in network.parameters()}
     for values, matrix in optimizer.matrices:
         assert matrix.data_ptr() == values.data_ptr()
 
 
-def test_going_on_gives_the_same_step():
+def test_restored_optimizer_takes_the_same_steps():
     def trained(network: nn.Module, optimizer: MuonAdamW, steps: int) -> torch.Tensor:
         for _ in range(steps):
             network(torch.ones(1, 4)).square().sum().backward()
