@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float32, UInt8
 from evaluation.rendering import RenderedAsset
 from img2world.core.errors import MissingPackageError
 from img2world.core.frames import Frames
-from img2world.splat.metrics import PEAK_DB, SSIM_RADIUS, SSIM_SIGMA, psnr, unit_rgb
+from img2world.splat.metrics import PEAK_DB, psnr, ssim, unit_rgb
 
 BACKGROUND_STEP = 10
 """A pixel of a video without alpha belongs to the object when a channel is this far from white, of 255."""
@@ -69,23 +69,6 @@ def compare(
     if frames.depth is not None:
         facts |= compare_depth(frames.depth[0], truth.depth[0], radius=radius if is_object else None)
     return facts
-
-
-def ssim(image: Float32[np.ndarray, "H W 3"], truth: Float32[np.ndarray, "H W 3"]) -> float:
-    """Structural similarity as `img2world.splat.metrics.ssim` defines it, in single precision and so much faster."""
-    import cv2
-
-    def blur(values: Float32[np.ndarray, "H W 3"]) -> Float32[np.ndarray, "H W 3"]:
-        side = 2 * SSIM_RADIUS + 1
-        return cv2.GaussianBlur(values, (side, side), SSIM_SIGMA, borderType=cv2.BORDER_REFLECT)
-
-    mean_x, mean_y = blur(image), blur(truth)
-    var_x, var_y = blur(image * image) - mean_x**2, blur(truth * truth) - mean_y**2
-    covariance = blur(image * truth) - mean_x * mean_y
-    luminance = (2 * mean_x * mean_y + 0.01**2) / (mean_x**2 + mean_y**2 + 0.01**2)
-    structure = (2 * covariance + 0.03**2) / (var_x + var_y + 0.03**2)
-    inside = slice(SSIM_RADIUS, -SSIM_RADIUS)
-    return float((luminance * structure)[inside, inside].mean(dtype=np.float64))
 
 
 def compare_outlines(

@@ -52,8 +52,8 @@ class GaussianSplat:
     densify_gradient: float = 2e-4
     """Gaussians whose position on the screen wants to move more than this are cloned or split."""
     strategy: Literal["classic", "mcmc"] = "classic"
-    """How Gaussians are added and dropped. classic: where they are needed; mcmc: as samples that move (Kheradmand
-    2024), which was 0.6 to 1.1 dB worse on unseen views of short trainings."""
+    """How Gaussians are added and removed. classic: where the error is largest (Kerbl 2023); mcmc: by resampling
+    (Kheradmand 2024), with gsplat on CUDA only, better for long trainings."""
     refine_poses: bool = False
     """Whether cameras move to where the pictures agree best. For cameras known to be a little wrong; all together
     stay where they were."""
@@ -77,11 +77,18 @@ class GaussianSplat:
         """Reconstruct the scene that the views show.
 
         The same views and seed give the same bits, whatever the number of threads, but not on CUDA. Raises
-        SplatError when there are fewer than two views, nothing to start from, or the training diverges.
+        SplatError when there are fewer than two views, nothing to start from, the training diverges, or the
+        strategy cannot run here.
         """
         from img2world.splat.initialize import initialize
 
-        if resolve_backend(self.backend) == "gsplat":
+        rasterizer = resolve_backend(self.backend)
+        if self.strategy == "mcmc" and rasterizer != "gsplat":
+            raise SplatError(
+                f"strategy mcmc needs gsplat on CUDA, the rasterizer is {rasterizer}",
+                hint="set splat.strategy to classic",
+            )
+        if rasterizer == "gsplat":
             from img2world.splat.cuda import train
         else:
             from img2world.splat.training import train

@@ -13,7 +13,6 @@ from img2world.core.progress import Progress
 from img2world.core.views import Views
 from img2world.render import rasterize, render
 from img2world.render.splats import Rendering, camera_tensors
-from img2world.splat import mcmc
 from img2world.splat.coarse import halved
 from img2world.splat.corrections import Corrections
 from img2world.splat.densify import Limits, Need, densify
@@ -129,12 +128,8 @@ class Training:
         loss.backward()
         rates = rates_at(options, share, self._size)
         self._need.observe(rendering)
-        if options.strategy == "mcmc":
-            mcmc.regularize(parameters, self._size)
         parameters.step(rates, rendering.radii)
         self.corrections.step(i, share)
-        if options.strategy == "mcmc":
-            mcmc.tremble(parameters, rates["means"], self._rng)
         if _densify_now(step, options.steps):
             self._densify(step)
         if parameters.sh_degree < min(options.sh_degree, int((options.sh_degree + 1) * 2 * share)):
@@ -159,10 +154,7 @@ class Training:
 
     def _densify(self, step: int) -> None:
         """Add and drop Gaussians."""
-        if self._options.strategy == "mcmc":
-            mcmc.relocate(self.parameters, self._limits.max_gaussians, self._rng)
-        else:
-            densify(self.parameters, self._need, self._limits, self._rng)
+        densify(self.parameters, self._need, self._limits, self._rng)
         self._need = Need(self.parameters)
         if len(self.parameters) == 0:
             raise diverged(step, "no Gaussian is left")

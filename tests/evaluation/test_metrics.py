@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from evaluation.metrics import compare, compare_depth, find_flip, flicker, mean_of, silhouettes, ssim
+from evaluation.metrics import compare, compare_depth, find_flip, flicker, mean_of, silhouettes
 from evaluation.rendering import RenderedAsset
 from img2world.core.errors import MissingPackageError
 from img2world.core.frames import Frames
 from img2world.layered.object_layers import object_camera
-from img2world.splat import metrics as splat_metrics
 
 
 def disc(shift: int, size: int = 48) -> np.ndarray:
@@ -59,13 +58,6 @@ def test_figures_of_a_video_that_stands_still_are_those_worked_out_by_hand():
     assert_allclose(facts["object_psnr"], -10 * np.log10((either - both) / either), rtol=1e-6)
     assert_allclose(facts["psnr"], -10 * np.log10((either - both) / masks[0].size), rtol=1e-6)
     assert facts["flicker"] == 0
-
-
-def test_ssim_is_that_of_the_splat_stage():
-    rng = np.random.default_rng(0)
-    a = rng.random((40, 50, 3), np.float32)
-    b = np.clip(a + rng.normal(0, 0.1, a.shape), 0, 1).astype(np.float32)
-    assert_allclose(ssim(a, b), splat_metrics.ssim(a, b), atol=1e-5)
 
 
 def test_flicker_counts_change_against_that_of_the_truth():

@@ -142,6 +142,12 @@ def test_one_view_is_refused(wall_views):
     assert "num_frames" in error.value.hint
 
 
+def test_mcmc_is_refused_without_cuda(wall_views):
+    with pytest.raises(SplatError, match="mcmc needs gsplat on CUDA, the rasterizer is native") as error:
+        GaussianSplat(backend="native", strategy="mcmc").optimize(wall_views)
+    assert "classic" in error.value.hint
+
+
 def test_a_training_that_diverges_says_so(wall_views):
     with pytest.raises(SplatError, match="diverged at step") as error:
         GaussianSplat(**QUICK, colors_lr=1e38).optimize(wall_views)
