@@ -166,7 +166,7 @@ def iteration_of_ours(splat: GaussianSplat, views: Views, threads: int) -> float
     """The same of img2world: no smaller pictures, no added Gaussians, all else as by default."""
     use_threads(threads)
     marks: list[tuple[int, float]] = []
-    same_work = replace(splat, steps=ITERATION_STEPS, coarse_share=0.0, densify_gradient=1e9)
+    same_work = replace(splat, steps=ITERATION_STEPS, coarse_fraction=0.0, densify_gradient=1e9)
     same_work.optimize(views, progress=lambda done, total, **quality: marks.append((done, time.perf_counter())))
     steps, seconds = np.diff(np.array(marks), axis=0).T
     return float(np.median(seconds / steps))

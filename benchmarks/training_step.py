@@ -40,7 +40,7 @@ RATES = {"means": 1e-5, "quats": 1e-4, "log_scales": 1e-4, "logit_opacities": 1e
 
 def parts_of_step(count: int, side: int) -> dict[str, Callable[[], None]]:
     """What a step is made of, each to be called after the one before."""
-    parameters, view = Parameters(gaussians_from_splats(cloud(count, 4)), "cpu"), camera(side)
+    parameters, view = Parameters(gaussians_from_splats(cloud(count, 4))), camera(side)
     rng = np.random.default_rng(3)
     target = Target(
         rgb=torch.from_numpy(rng.integers(0, 256, (side, side, 3), np.uint8)),
