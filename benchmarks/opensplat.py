@@ -162,7 +162,7 @@ def time_own_iteration(splat: GaussianSplat, views: Views, threads: int) -> floa
     """Return the same for img2world, without smaller images and added Gaussians."""
     use_threads(threads)
     marks: list[tuple[int, float]] = []
-    same_work = replace(splat, steps=ITERATION_STEPS, coarse_share=0.0, densify_gradient=1e9)
+    same_work = replace(splat, steps=ITERATION_STEPS, coarse_fraction=0.0, densify_gradient=1e9)
     same_work.optimize(views, progress=lambda done, total, **quality: marks.append((done, time.perf_counter())))
     steps, seconds = np.diff(np.array(marks), axis=0).T
     return float(np.median(seconds / steps))

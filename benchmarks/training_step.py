@@ -40,7 +40,7 @@ RATES = {"means": 1e-5, "quats": 1e-4, "log_scales": 1e-4, "logit_opacities": 1e
 
 def parts_of_step(count: int, side: int) -> dict[str, Callable[[], None]]:
     """Return the parts of a step, to be called in order."""
-    parameters, view = Parameters(gaussians_from_splats(make_cloud(count, 4)), "cpu"), make_camera(side)
+    parameters, view = Parameters(gaussians_from_splats(make_cloud(count, 4))), make_camera(side)
     rng = np.random.default_rng(3)
     target = Target(
         rgb=torch.from_numpy(rng.integers(0, 256, (side, side, 3), np.uint8)),

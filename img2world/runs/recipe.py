@@ -51,6 +51,8 @@ RENAMED = {
     "video.kind": "subject.kind",
     "video.depth": "subject.depth",
     "video.depth_model": "subject.depth_model",
+    "splat.coarse_share": "splat.coarse_fraction",
+    "splat.dssim_share": "splat.dssim_fraction",
 }
 """Options as recipes of earlier versions have them, and what they are called now."""
 

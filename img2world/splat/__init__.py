@@ -1,7 +1,7 @@
-"""Splat backends: posed pictures to a scene of Gaussians."""
+"""Splat backends, which reconstruct a scene of Gaussians from images with known cameras."""
 
 OPTIMIZERS = {
     "gaussians": "img2world.splat.optimize:GaussianSplat",
     "nerfstudio": "img2world.splat.nerfstudio:NerfstudioSplat",
 }
-"""Name to "module:class" of a backend with `optimize(views, *, seed, progress) -> Scene` and `held_out(num_views)`."""
+"""Name to "module:Class" of a backend with `optimize(views, *, seed, progress) -> Scene` and `held_out(num_views)`."""

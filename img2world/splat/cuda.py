@@ -1,80 +1,65 @@
-"""The training loop on CUDA, by gsplat: its rasterizer, its densification and its Adam.
+"""Gaussians under training on CUDA: gsplat's rasterizer, densification strategies and Adam.
 
-Source: Ye et al. 2024, "gsplat: An Open-Source Library for Gaussian Splatting". Its names of tensors are kept
-here, since its strategies look for them: `scales` are logarithms and `opacities` are logits.
+Source: Ye et al. 2024, "gsplat: An Open-Source Library for Gaussian Splatting". Parameters keep gsplat's names, which
+its strategies look for: `scales` are logarithms and `opacities` are logits.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from img2world.core.cameras import Cameras
 from img2world.core.errors import MissingPackageError
 from img2world.core.gaussians import Gaussians
-from img2world.core.progress import Progress
-from img2world.core.views import Views
+from img2world.core.sh import sh_degree
+from img2world.render import Color
 from img2world.render.gsplat import rasterization_arguments
-from img2world.render.splats import Splats, camera_tensors, gaussians_from_splats
-from img2world.splat.corrections import Corrections
-from img2world.splat.initialize import depth_of_scene
-from img2world.splat.objective import (
-    MAX_SCALE,
-    MAX_SPLIT_SCALE,
-    REPORT_EVERY,
-    diverged,
-    loss_of,
-    psnr_of,
-    rates_at,
-    shot_of,
-)
-
-if TYPE_CHECKING:
-    import img2world.splat.optimize
+from img2world.render.splats import CameraTensors, Rendering, Splats, gaussians_from_splats
+from img2world.splat.densify import MAX_SCALE, MAX_SPLIT_SCALE, Densification
 
 NAMES = {"means": "means", "quats": "quats", "scales": "log_scales", "opacities": "logit_opacities"}
-"""gsplat's names to ours. Beside them stand `sh0` and `shN`, the constant colour and the rest."""
+"""gsplat's names to ours. Besides these there are `sh0` and `shN`, the constant and the view-dependent colour."""
 
 RATE_NAMES = {**NAMES, "sh0": "dc", "shN": "rest"}
 """gsplat's names to those of the learning rates."""
 
-BETAS, EPSILON = (0.9, 0.999), 1e-15
-"""Of Adam, as in 3DGS."""
+ADAM = {"eps": 1e-15, "betas": (0.9, 0.999)}
+"""Parameters of Adam (Kerbl 2023)."""
 
 REFINE_FROM, REFINE_UNTIL = 0.05, 0.8
-"""Shares of the training before the first and after the last time that Gaussians are added."""
+"""Fractions of the training between which Gaussians are added."""
 
 REFINE_EVERY = (20, 100)
-"""Fewest and most steps in between; gsplat's 100 is for trainings of 30,000."""
+"""Smallest and largest interval in steps; gsplat's 100 is meant for trainings of 30,000."""
 
 NOISE = 5e5 * 1.6e-4
-"""MCMC's noise at the start, which gsplat gives as a multiple of its own first rate of positions."""
+"""First strength of MCMC's noise, which gsplat defines as a multiple of its own first learning rate of positions."""
 
 MCMC_REGULARIZATION = 0.01
-"""Weight of mean opacity and mean size in the loss, without which MCMC frees no Gaussians (Kheradmand et al.
+"""Weight of mean opacity and mean scale in the loss, without which MCMC frees no Gaussians (Kheradmand et al.
 2024, "3D Gaussian Splatting as Markov Chain Monte Carlo", equation 14)."""
 
 MIN_OPACITY = 0.005
-"""gsplat's strategies take what hides less for dead."""
+"""gsplat's strategies prune Gaussians with a lower opacity."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Machinery:
-    """Whatever draws and steps; gsplat's run on CUDA only."""
+class Kernels:
+    """gsplat's functions that run on CUDA only, or others that do the same."""
 
     rasterization: Callable[..., tuple[Tensor, Tensor, dict[str, Any]]]
-    """With gsplat's arguments and results."""
+    """`gsplat.rasterization`."""
     adam: Callable[..., torch.optim.Optimizer]
-    """Makes an optimizer whose `step(visibility)` moves only the visible rows."""
+    """`gsplat.optimizers.SelectiveAdam`, whose `step(visibility)` changes the visible rows only."""
     device: str
 
 
-def gsplat_machinery() -> Machinery:
-    """The machinery of gsplat. Raises MissingPackageError when it or CUDA is not there."""
+def gsplat_kernels() -> Kernels:
+    """Return the kernels of gsplat. Raises MissingPackageError when gsplat or CUDA is missing."""
     if not torch.cuda.is_available():
         raise MissingPackageError("gsplat needs a CUDA device, there is none", hint="set splat.backend to native")
     try:
@@ -84,129 +69,106 @@ def gsplat_machinery() -> Machinery:
         raise MissingPackageError(
             f"gsplat 1.5 or newer is needed: {error}", hint="pip install 'img2world[cuda]'"
         ) from error
-    return Machinery(rasterization=rasterization, adam=SelectiveAdam, device="cuda")
+    return Kernels(rasterization=rasterization, adam=SelectiveAdam, device="cuda")
 
 
-def train(
-    start: Gaussians,
-    views: Views,
-    options: "img2world.splat.optimize.GaussianSplat",
-    *,
-    background: tuple[float, float, float],
-    seed: int,
-    progress: Progress,
-    unseen: Views | None = None,
-    machinery: Machinery | None = None,
-) -> tuple[Gaussians, Cameras]:
-    """Fit Gaussians to all the views; give them, and the cameras as they were refined. It never stops early.
+class CudaModel:
+    """Gaussians, with the state of Adam and of gsplat's strategy.
 
-    The same seed gives nearly the same scene, not the same bits: gsplat adds gradients in any order. Raises
-    SplatError when the loss is no longer a number, MissingPackageError when gsplat cannot run here.
+    The same seed gives nearly the same scene, not the same bits: gsplat adds gradients in any order.
     """
-    machinery = machinery or gsplat_machinery()
-    size = depth_of_scene(views.cameras, start.means)
-    devices = [torch.cuda.current_device()] if machinery.device == "cuda" else []
-    # gsplat draws from torch's global generators, which belong to the caller.
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        training = Training(start, len(views), options, size, machinery)
-        order = np.zeros(0, np.int64)
-        rng = np.random.default_rng(seed)
-        for step in range(options.steps):
-            if len(order) == 0:
-                order = rng.permutation(len(views))
-            psnr = training.step(step, views, int(order[0]), background)
-            order = order[1:]
-            if (step + 1) % REPORT_EVERY == 0 or step + 1 == options.steps:
-                progress(step + 1, options.steps, psnr=psnr, gaussians=float(len(training.params["means"])))
-    gaussians = training.gaussians()
-    return gaussians.select(gaussians.opacities >= MIN_OPACITY), training.corrections.cameras(views.cameras)
-
-
-class Training:
-    """Gaussians under training, with the state of gsplat's strategy and of Adam."""
 
     def __init__(
         self,
         start: Gaussians,
-        num_views: int,
-        options: "img2world.splat.optimize.GaussianSplat",
-        size: float,
-        machinery: Machinery,
+        densification: Densification,
+        *,
+        strategy: Literal["classic", "mcmc"],
+        means_lr: float,
+        max_sh_degree: int,
+        background: Color,
+        kernels: Kernels,
     ) -> None:
-        self._options, self._size, self._machinery = options, size, machinery
-        self.corrections = Corrections(
-            num_views, poses=options.refine_poses, exposures=options.match_exposures, size=size
-        )
-        self.params = parameters_of(start, options.sh_degree, machinery.device)
+        self.scene_depth, self.background, self.device = densification.scene_depth, background, kernels.device
+        self.sh_degree = min(max_sh_degree, sh_degree(start.sh.shape[1]))
+        self._max_gaussians, self._kernels, self._step = densification.max_gaussians, kernels, 0
+        self._params = make_parameters(start, max_sh_degree, kernels.device)
         self._adams = {
-            name: machinery.adam([{"params": [value], "lr": 0.0}], eps=EPSILON, betas=BETAS)
-            for name, value in self.params.items()
+            name: kernels.adam([{"params": [value], "lr": 0.0}], **ADAM) for name, value in self._params.items()
         }
-        self._strategy = strategy_of(options, size)
-        self._strategy.check_sanity(self.params, self._adams)
-        self._state = (
-            self._strategy.initialize_state()
-            if options.strategy == "mcmc"
-            else self._strategy.initialize_state(scene_scale=size)
+        self._is_mcmc = strategy == "mcmc"
+        self._strategy = (
+            make_mcmc_strategy(densification, means_lr) if self._is_mcmc else make_default_strategy(densification)
+        )
+        self._strategy.check_sanity(self._params, self._adams)
+        extra = {} if self._is_mcmc else {"scene_scale": densification.scene_depth}
+        self._state = self._strategy.initialize_state(**extra)
+        self._info: dict[str, Any] = {}
+
+    def __len__(self) -> int:
+        return len(self._params["means"])
+
+    def raise_sh_degree(self) -> None:
+        """Let one more band of the colours contribute."""
+        self.sh_degree += 1
+
+    def rasterize(self, camera: CameraTensors) -> Rendering:
+        """Render what one camera sees."""
+        arguments = rasterization_arguments(splats_from_parameters(self._params), camera, self.background)
+        images, alphas, self._info = self._kernels.rasterization(**{**arguments, "sh_degree": self.sh_degree})
+        return Rendering(
+            rgb=images[0, ..., :3],
+            alpha=alphas[0, ..., 0],
+            depth=images[0, ..., 3],
+            screen_means=self._info["means2d"][0],
+            radii=self._info["radii"][0].amax(-1).to(torch.int32),
         )
 
-    def step(self, step: int, views: Views, i: int, background: tuple[float, float, float]) -> float:
-        """Take one view in, and give the PSNR it had before. Raises SplatError when the loss is not a number."""
-        options, share = self._options, step / self._options.steps
-        degree = min(options.sh_degree, int((options.sh_degree + 1) * 2 * share))
-        shot = shot_of(views, i, self._machinery.device)
-        camera = self.corrections.camera(camera_tensors(shot.camera, device=self._machinery.device), i)
-        arguments = rasterization_arguments(splats_of(self.params), camera, background)
-        colors, alphas, info = self._machinery.rasterization(**{**arguments, "sh_degree": degree})
-        rgb = self.corrections.tone(colors[0, ..., :3], i)
-        loss = loss_of(rgb, alphas[0, ..., 0], colors[0, ..., 3], shot, options, share)
-        if options.strategy == "mcmc":
-            opacity, scale = self.params["opacities"].sigmoid().mean(), self.params["scales"].exp().mean()
-            loss = loss + MCMC_REGULARIZATION * (opacity + scale / self._size)
-        if not torch.isfinite(loss):
-            raise diverged(step, f"the loss is {float(loss.detach())}")
-        self._strategy.step_pre_backward(self.params, self._adams, self._state, step, info)
+    def step(self, loss: Float[Tensor, ""], rates: dict[str, float], rng: np.random.Generator) -> None:
+        """Descend the loss of the last rendering at the given learning rates, and densify when it is time."""
+        if self._is_mcmc:
+            opacity, scale = self._params["opacities"].sigmoid().mean(), self._params["scales"].exp().mean()
+            loss = loss + MCMC_REGULARIZATION * (opacity + scale / self.scene_depth)
+        self._strategy.step_pre_backward(self._params, self._adams, self._state, self._step, self._info)
         loss.backward()
-        rates = rates_at(options, share, self._size)
-        visible = (info["radii"] > 0).all(-1).any(0)
+        visible = (self._info["radii"] > 0).all(-1).any(0)
         for name, adam in self._adams.items():
             adam.param_groups[0]["lr"] = rates[RATE_NAMES[name]]
-            adam.step(visible)
+            adam.step(visible)  # pyright: ignore[reportArgumentType]
             adam.zero_grad()
-        self.corrections.step(i, share)
-        self._densify(step, info, rates["means"])
-        return psnr_of(rgb, shot.target)
+        # gsplat draws from torch's global generators, which belong to the caller.
+        with torch.random.fork_rng(devices=[torch.cuda.current_device()] if self.device == "cuda" else []):
+            torch.manual_seed(int(rng.integers(2**63)))
+            self._densify(rates["means"])
+        self._step += 1
 
     def gaussians(self) -> Gaussians:
-        """A copy as plain arrays, with unit quaternions."""
-        gaussians = gaussians_from_splats(splats_of(self.params))
+        """Return a copy of the Gaussians that are visible at all, with unit quaternions."""
+        gaussians = gaussians_from_splats(splats_from_parameters(self._params))
         gaussians.quats[:] /= (gaussians.quats**2).sum(1, keepdims=True) ** 0.5
-        return gaussians
+        return gaussians.select(gaussians.opacities >= MIN_OPACITY)
 
-    def _densify(self, step: int, info: dict[str, Any], means_lr: float) -> None:
-        """Have gsplat's strategy add, move and drop Gaussians, and keep the budget."""
-        if self._options.strategy == "mcmc":
-            self._strategy.step_post_backward(self.params, self._adams, self._state, step, info, lr=means_lr)
-            return
-        self._strategy.step_post_backward(self.params, self._adams, self._state, step, info, packed=False)
-        opacities = self.params["opacities"].detach()
-        excess = len(opacities) - self._options.max_gaussians
-        if excess > 0:
-            # gsplat's classic strategy knows no budget: what hides least goes.
+    def _densify(self, means_lr: float) -> None:
+        """Let gsplat's strategy add, move and prune Gaussians, and keep within the budget."""
+        extra = {"lr": means_lr} if self._is_mcmc else {"packed": False}
+        self._strategy.step_post_backward(self._params, self._adams, self._state, self._step, self._info, **extra)
+        opacities = self._params["opacities"].detach()
+        excess = len(opacities) - self._max_gaussians
+        if excess > 0 and not self._is_mcmc:
+            # gsplat's default strategy knows no budget.
             from gsplat.strategy.ops import remove
 
-            remove(self.params, self._adams, self._state, faintest(opacities, excess))
+            remove(self._params, self._adams, self._state, lowest(opacities, excess))
 
 
-def parameters_of(start: Gaussians, sh_degree: int, device: str) -> dict[str, torch.nn.Parameter]:
-    """The Gaussians under gsplat's names, with room for all bands of colour."""
-    sh = np.zeros((len(start), (sh_degree + 1) ** 2, 3), np.float32)
+def make_parameters(start: Gaussians, max_sh_degree: int, device: str) -> dict[str, torch.nn.Parameter]:
+    """Return the Gaussians under gsplat's names, with room for all bands of the colours."""
+    sh = np.zeros((len(start), (max_sh_degree + 1) ** 2, 3), np.float32)
     bases = min(sh.shape[1], start.sh.shape[1])
     sh[:, :bases] = start.sh[:, :bases]
     arrays = {name: getattr(start, ours) for name, ours in NAMES.items()} | {"sh0": sh[:, :1]}
-    if sh_degree:
-        # SelectiveAdam cannot step a tensor without numbers.
+    if max_sh_degree:
+        # SelectiveAdam cannot step an empty tensor.
         arrays["shN"] = sh[:, 1:]
     return {
         name: torch.nn.Parameter(torch.tensor(np.ascontiguousarray(array), device=device))
@@ -214,39 +176,52 @@ def parameters_of(start: Gaussians, sh_degree: int, device: str) -> dict[str, to
     }
 
 
-def splats_of(params: Mapping[str, Tensor]) -> Splats:
-    """The Gaussians under our names, differentiable back to the parameters."""
+def splats_from_parameters(params: Mapping[str, Tensor]) -> Splats:
+    """Return the Gaussians under our names, differentiable back to the parameters."""
     sh = torch.cat([params["sh0"], params["shN"]], 1) if "shN" in params else params["sh0"]
     return Splats(**{ours: params[name] for name, ours in NAMES.items()}, sh=sh)
 
 
-def strategy_of(options: "img2world.splat.optimize.GaussianSplat", size: float) -> Any:
-    """The strategy of gsplat, with its steps as shares of the training. `size` is the scene's median depth."""
-    from gsplat import DefaultStrategy, MCMCStrategy
+def make_default_strategy(densification: Densification) -> Any:
+    """Return gsplat's DefaultStrategy with its thresholds and schedule."""
+    from gsplat import DefaultStrategy
 
-    fewest, most = REFINE_EVERY
-    schedule: dict[str, Any] = {
-        "refine_start_iter": int(REFINE_FROM * options.steps),
-        "refine_stop_iter": int(REFINE_UNTIL * options.steps),
-        "refine_every": int(np.clip(options.steps // 60, fewest, most)),
-    }
-    if options.strategy == "mcmc":
-        # gsplat's noise is this times the rate of positions times the covariance: made independent of the unit.
-        noise = NOISE / max(options.means_lr * size**2, 1e-12)
-        return MCMCStrategy(cap_max=options.max_gaussians, noise_lr=noise, min_opacity=MIN_OPACITY, **schedule)
-    # Opacities are not reset: short trainings do not recover from it.
     return DefaultStrategy(
         prune_opa=MIN_OPACITY,
-        grow_grad2d=options.densify_gradient,
+        grow_grad2d=densification.min_gradient,
         grow_scale3d=MAX_SPLIT_SCALE,
         prune_scale3d=MAX_SCALE,
-        reset_every=options.steps + 1,
-        **schedule,
+        # Opacities are not reset: short trainings do not recover from it.
+        reset_every=densification.steps + 1,
+        **_schedule(densification.steps),
     )
 
 
-def faintest(logit_opacities: Float[Tensor, "N"], count: int) -> Bool[Tensor, "N"]:
-    """The `count` with the lowest opacity, ties by index."""
+def make_mcmc_strategy(densification: Densification, means_lr: float) -> Any:
+    """Return gsplat's MCMCStrategy, given the first learning rate of positions in units of the scene's depth."""
+    from gsplat import MCMCStrategy
+
+    # gsplat's noise is this times the learning rate times the covariance: made independent of the unit of length.
+    noise = NOISE / max(means_lr * densification.scene_depth**2, 1e-12)
+    return MCMCStrategy(
+        cap_max=densification.max_gaussians,
+        noise_lr=noise,
+        min_opacity=MIN_OPACITY,
+        **_schedule(densification.steps),
+    )
+
+
+def _schedule(steps: int) -> dict[str, Any]:
+    """Return when gsplat's strategies refine in a training of so many steps."""
+    return {
+        "refine_start_iter": int(REFINE_FROM * steps),
+        "refine_stop_iter": int(REFINE_UNTIL * steps),
+        "refine_every": int(np.clip(steps // 60, *REFINE_EVERY)),
+    }
+
+
+def lowest(logit_opacities: Float[Tensor, "N"], count: int) -> Bool[Tensor, "N"]:
+    """Mark the `count` Gaussians of the lowest opacity, ties by index."""
     mask = torch.zeros_like(logit_opacities, dtype=torch.bool)
     mask[torch.argsort(logit_opacities, stable=True)[:count]] = True
     return mask

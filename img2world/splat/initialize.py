@@ -1,4 +1,4 @@
-"""The Gaussians a training starts from: every surface the views show once, or the sparse points."""
+"""The Gaussians that a training starts from: discs on the surfaces that the views show, or the sparse points."""
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
@@ -11,32 +11,32 @@ from img2world.core.sh import dc_from_rgb
 from img2world.core.views import Views
 
 MIN_POINTS = 10
-"""Fewer points than this say nothing about a scene."""
+"""Fewer points say nothing about a scene."""
 
 MIN_STRIDE = 2
-"""Pixels between Gaussians at most this dense; finer detail is left to training."""
+"""Smallest distance of neighbouring discs in pixels; finer detail is left to training."""
 
 MAX_SLOPE = 8.0
-"""Steeper than this to the line of sight (tangent, 83°), a depth edge is taken for a jump, not a surface."""
+"""Tangent of the largest angle (83°) between normal and line of sight; steeper depth is an edge, not a surface."""
 
 SAME_DEPTH = 0.01
-"""Share of the depth up to which two views are taken to see the same surface."""
+"""Largest relative difference in depth at which two views see the same surface."""
 
 DISC_OPACITY, POINT_OPACITY = 0.8, 0.1
-"""Depth tells where surfaces are; sparse points only hint at them, so they start as haze (Kerbl 2023)."""
+"""Depth locates surfaces; sparse points only hint at them, so they start as haze (Kerbl 2023)."""
 
 SURFACE_OPACITY = 0.95
-"""Of discs that no training follows."""
+"""Opacity of discs that are not trained afterwards."""
 
 DISC_SIGMA = 0.55
-"""Standard deviation of a disc in units of the distance to the next."""
+"""Standard deviation of a disc as a fraction of the distance to the next."""
 
 DISC_THICKNESS = 0.1
-"""Of a disc's shorter side."""
+"""Standard deviation along the normal as a fraction of that along the shorter side."""
 
 
 def initialize(views: Views, max_gaussians: int) -> Gaussians:
-    """Gaussians for the views: one for each piece of surface where there is depth, else one for each point.
+    """Return Gaussians for the views: discs on their surfaces if there is depth, else one for each point.
 
     Raises SplatError when there is neither depth nor at least ten points.
     """
@@ -51,7 +51,7 @@ def initialize(views: Views, max_gaussians: int) -> Gaussians:
 
 
 def gaussians_from_points(views: Views, max_gaussians: int) -> Gaussians:
-    """One round Gaussian for each point, as large as the mean distance to the next three (Kerbl 2023, section 5)."""
+    """Return a round Gaussian for each point, with the mean distance to its three neighbours as scale (Kerbl 2023)."""
     from scipy.spatial import KDTree
 
     points, colors = views.points, views.point_colors
@@ -60,24 +60,27 @@ def gaussians_from_points(views: Views, max_gaussians: int) -> Gaussians:
         points, colors = points[index], colors[index]
     distances, _ = KDTree(points).query(points, k=4)
     sizes = np.sqrt(np.mean(np.square(distances[:, 1:]), axis=1))
-    typical = np.median(sizes[sizes > 0]) if (sizes > 0).any() else 1e-3
-    # Points found far from all others are mostly wrong; as huge Gaussians they would fog the scene.
-    sizes = np.clip(sizes, 0.01 * typical, 5 * typical)
+    median = np.median(sizes[sizes > 0]) if (sizes > 0).any() else 1e-3
+    # Points far from all others are mostly wrong; as huge Gaussians they would fog the scene.
+    sizes = np.clip(sizes, 0.01 * median, 5 * median)
     quats = np.zeros((len(points), 4))
     quats[:, 0] = 1
     return _gaussians(points, quats, np.repeat(sizes[:, None], 3, 1), colors / 255.0, POINT_OPACITY)
 
 
 def gaussians_from_surface(
-    points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"], rgb: Float[np.ndarray, "P 3"], most: int
+    points: Float[np.ndarray, "P 3"],
+    normals: Float[np.ndarray, "P 3"],
+    rgb: Float[np.ndarray, "P 3"],
+    max_gaussians: int,
 ) -> Gaussians:
-    """Flat round discs on a surface given by points, evenly thinned to at most `most`. Normals may have any length.
+    """Return flat round discs on a surface given by points, evenly thinned to at most `max_gaussians`.
 
-    Raises SplatError when there are fewer than ten.
+    Normals may have any length. Raises SplatError when there are fewer than ten points.
     """
     from scipy.spatial import KDTree
 
-    index = np.unique(np.linspace(0, len(points) - 1, min(most, len(points))).astype(np.int64))
+    index = np.unique(np.linspace(0, len(points) - 1, min(max_gaussians, len(points))).astype(np.int64))
     points, normals, rgb = points[index].astype(np.float64), normals[index].astype(np.float64), rgb[index]
     if len(points) < MIN_POINTS:
         raise SplatError(f"the surface has {len(points)} points, needs {MIN_POINTS}", hint="raise splat.steps")
@@ -93,13 +96,14 @@ def gaussians_from_surface(
 
 
 def gaussians_from_depth(views: Views, max_gaussians: int) -> Gaussians:
-    """Flat discs on the surfaces seen, at the finest even pixel stride that keeps the count.
+    """Return flat discs on the surfaces that the views see, at the finest pixel stride that keeps to `max_gaussians`.
 
-    Views are taken in a spread-out order; a pixel that earlier views have made a disc for is skipped.
+    Views are visited farthest first; pixels where earlier views have already placed a disc are skipped. Raises
+    SplatError when the depth has no smooth surface.
     """
     assert views.depth is not None  # Only called where there is depth.
-    order = spread_out(views.cameras)
-    known = _usable(views, int(order[0]))
+    order = farthest_first(views.cameras)
+    known = _has_surface(views, int(order[0]))
     stride = max(MIN_STRIDE, int(np.sqrt(known.sum() / max_gaussians)))
     while (discs := _discs(views, order, stride, max_gaussians)) is None:
         stride += 1
@@ -111,10 +115,10 @@ def gaussians_from_depth(views: Views, max_gaussians: int) -> Gaussians:
     return _gaussians(discs["means"], discs["quats"], discs["scales"], discs["rgb"], DISC_OPACITY)
 
 
-def spread_out(cameras: Cameras) -> Int[np.ndarray, "V"]:
-    """An order of the cameras in which each is as far as can be from those before it, the first one first.
+def farthest_first(cameras: Cameras) -> Int[np.ndarray, "V"]:
+    """Order the cameras, from the first on, such that each is as far as possible from all before it.
 
-    Far means apart or looking elsewhere, so that few views already show most of the scene.
+    Distance is that of positions and viewing directions, so that the first few views show most of the scene.
     """
     centers = cameras.centers_in_world.astype(np.float64)
     size = np.linalg.norm(centers - centers.mean(0), axis=1).max()
@@ -128,8 +132,8 @@ def spread_out(cameras: Cameras) -> Int[np.ndarray, "V"]:
     return np.array(order)
 
 
-def _usable(views: Views, i: int) -> Bool[np.ndarray, "H W"]:
-    """Pixels of one view with a depth, on the object if there is one."""
+def _has_surface(views: Views, i: int) -> Bool[np.ndarray, "H W"]:
+    """Mark the pixels of one view that have a depth and, in views of an object, lie on it."""
     assert views.depth is not None  # Only called where there is depth.
     usable = views.depth[i] > 0
     return usable if views.alpha is None else usable & (views.alpha[i] >= 128)
@@ -138,11 +142,11 @@ def _usable(views: Views, i: int) -> Bool[np.ndarray, "H W"]:
 def _discs(
     views: Views, order: Int[np.ndarray, "V"], stride: int, max_gaussians: int
 ) -> dict[str, Float[np.ndarray, "N *S"]] | None:
-    """Discs for all views at one stride, or nothing if there would be too many."""
+    """Return the discs of all views at one stride, or None if there are too many."""
     parts: list[dict[str, Float[np.ndarray, "N *S"]]] = []
     means = np.zeros((0, 3))
     for i in order:
-        part = _discs_of_view(views, int(i), stride, means)
+        part = _discs_in_view(views, int(i), stride, means)
         parts.append(part)
         means = np.concatenate([means, part["means"]])
         if len(means) > max_gaussians:
@@ -150,21 +154,21 @@ def _discs(
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _discs_of_view(
+def _discs_in_view(
     views: Views, i: int, stride: int, known_means: Float[np.ndarray, "M 3"]
 ) -> dict[str, Float[np.ndarray, "N *S"]]:
-    """Discs for those pixels of one view, every `stride`-th, that no known disc stands for."""
+    """Return a disc for every `stride`-th pixel of one view that no disc covers yet."""
     assert views.depth is not None  # Only called where there is depth.
     depth = views.depth[i].astype(np.float64)
-    normals, smooth = _normals(views, i)
+    normals, smooth = _estimate_normals(views, i)
     at = slice(stride // 2, None, stride)
-    wanted = (_usable(views, i) & smooth)[at, at]
-    wanted &= ~_explained(views.cameras.select([i]), depth[at, at], stride, known_means)
+    wanted = (_has_surface(views, i) & smooth)[at, at]
+    wanted &= ~_covered_cells(views.cameras.select([i]), depth[at, at], stride, known_means)
     rows, columns = (index * stride + stride // 2 for index in np.nonzero(wanted))
     camera = views.cameras.world_from_cam[i].astype(np.float64)
     focal = views.cameras.intrinsics[i][[0, 1], [0, 1]].astype(np.float64)
-    in_cam = _in_cam(views.cameras, i, rows, columns, depth[rows, columns])  # [N, 3]
-    frames, slants = _frames(normals[rows, columns], in_cam)
+    in_cam = _unproject(views.cameras, i, rows, columns, depth[rows, columns])  # [N, 3]
+    frames, slants = _disc_axes(normals[rows, columns], in_cam)
     spacing = stride * depth[rows, columns] / focal.mean()
     scales = (
         DISC_SIGMA
@@ -179,11 +183,11 @@ def _discs_of_view(
     }
 
 
-def _explained(
+def _covered_cells(
     camera: Cameras, depth: Float[np.ndarray, "h w"], stride: int, means: Float[np.ndarray, "M 3"]
 ) -> Bool[np.ndarray, "h w"]:
-    """Cells of `stride` pixels in which a known disc lies at the cell's depth."""
-    explained = np.zeros(depth.shape, bool)
+    """Mark the cells of `stride` × `stride` pixels that hold a disc at their depth."""
+    covered = np.zeros(depth.shape, bool)
     cam_from_world = camera.cam_from_world[0].astype(np.float64)
     in_cam = means @ cam_from_world[:3, :3].T + cam_from_world[:3, 3]
     in_cam = in_cam[in_cam[:, 2] > 0]
@@ -193,18 +197,18 @@ def _explained(
     columns, rows = cells[inside].astype(np.int64).T
     z = in_cam[inside, 2]
     same = np.abs(z - depth[rows, columns]) < SAME_DEPTH * z
-    explained[rows[same], columns[same]] = True
-    return explained
+    covered[rows[same], columns[same]] = True
+    return covered
 
 
-def _normals(views: Views, i: int) -> tuple[Float[np.ndarray, "H W 3"], Bool[np.ndarray, "H W"]]:
-    """Camera-space normals towards the camera, and where the surface is smooth enough to have one."""
+def _estimate_normals(views: Views, i: int) -> tuple[Float[np.ndarray, "H W 3"], Bool[np.ndarray, "H W"]]:
+    """Return camera-space normals towards the camera, and where the depth is smooth enough to have one."""
     assert views.depth is not None  # Only called where there is depth.
     depth = views.depth[i].astype(np.float64)
     height, width = depth.shape
     rows, columns = np.mgrid[:height, :width]
-    points = _in_cam(views.cameras, i, rows.ravel(), columns.ravel(), depth.ravel()).reshape(height, width, 3)
-    known = np.pad(_usable(views, i), 1)
+    points = _unproject(views.cameras, i, rows.ravel(), columns.ravel(), depth.ravel()).reshape(height, width, 3)
+    known = np.pad(_has_surface(views, i), 1)
     smooth = known[1:-1, 1:-1] & known[:-2, 1:-1] & known[2:, 1:-1] & known[1:-1, :-2] & known[1:-1, 2:]
     along_x, along_y = np.gradient(points, axis=1), np.gradient(points, axis=0)
     normals = np.cross(along_y, along_x)
@@ -216,27 +220,27 @@ def _normals(views: Views, i: int) -> tuple[Float[np.ndarray, "H W 3"], Bool[np.
     return normals, smooth & (view_cosine > 1 / np.hypot(1, MAX_SLOPE))
 
 
-def _in_cam(
+def _unproject(
     cameras: Cameras,
     i: int,
     rows: Int[np.ndarray, "N"],
     columns: Int[np.ndarray, "N"],
     depth: Float[np.ndarray, "N"],
 ) -> Float[np.ndarray, "N 3"]:
-    """Camera-space points of pixels."""
+    """Return the camera-space points of pixels at a depth."""
     (focal_x, _, center_x), (_, focal_y, center_y), _ = cameras.intrinsics[i].astype(np.float64)
     x, y = (columns + 0.5 - center_x) / focal_x, (rows + 0.5 - center_y) / focal_y
     return np.stack([x, y, np.ones_like(x)], -1) * depth[:, None]
 
 
-def _frames(
+def _disc_axes(
     normals: Float[np.ndarray, "N 3"], in_cam: Float[np.ndarray, "N 3"]
 ) -> tuple[Float[np.ndarray, "N 3 3"], Float[np.ndarray, "N"]]:
-    """Axes of discs (columns: down the slope, across it, normal), and how much longer the slope is than it looks."""
+    """Return the axes of discs (columns: along the slope, across it, normal) and the foreshortening of the slope."""
     rays = in_cam / np.linalg.norm(in_cam, axis=1, keepdims=True)
     cosine = (rays * normals).sum(1, keepdims=True)
     slope = rays - cosine * normals
-    # A surface seen head-on slopes nowhere: any direction in it will do.
+    # A surface seen head-on has no slope; any direction in it will do.
     flat = np.linalg.norm(slope, axis=1) < 1e-4
     slope[flat] = np.cross(normals[flat], np.where(np.abs(normals[flat, :1]) < 0.9, [[1.0, 0, 0]], [[0.0, 1, 0]]))
     slope /= np.linalg.norm(slope, axis=1, keepdims=True)
@@ -251,7 +255,7 @@ def _gaussians(
     rgb: Float[np.ndarray, "N 3"],
     opacity: float,
 ) -> Gaussians:
-    """Gaussians of one colour in all directions and one opacity."""
+    """Return Gaussians of one opacity whose colours are the same from all sides."""
     return Gaussians(
         means=np.ascontiguousarray(means, np.float32),
         quats=np.ascontiguousarray(quats, np.float32),
@@ -261,8 +265,8 @@ def _gaussians(
     )
 
 
-def depth_of_scene(cameras: Cameras, means: Float32[np.ndarray, "N 3"]) -> float:
-    """Median distance of the Gaussians from the cameras that have them in view, or from all if none has."""
+def median_scene_depth(cameras: Cameras, means: Float32[np.ndarray, "N 3"]) -> float:
+    """Return the median distance of the Gaussians from the cameras that see them, or from all cameras if none does."""
     cam_from_world = cameras.cam_from_world
     in_cam = np.einsum("vij,nj->vni", cam_from_world[:, :3, :3], means) + cam_from_world[:, None, :3, 3]
     on_screen = np.einsum("vij,vnj->vni", cameras.intrinsics, in_cam)

@@ -1,7 +1,7 @@
-"""Nerfstudio as a splat backend: its programs are run in their own environment, on our dataset.
+"""Nerfstudio as a splat backend: its programs run in their own environment on our dataset.
 
-It cannot be imported beside us, since it pins other versions of the same packages. Its dataparser turns, moves
-and scales the dataset; what it writes is in that space and is brought back by dataparser_transforms.json.
+It cannot be imported here, since it pins other versions of the same packages. Its dataparser rotates, moves and
+scales the dataset; dataparser_transforms.json brings its results back from that space.
 
 Source: Tancik et al. 2023, "Nerfstudio: A Modular Framework for Neural Radiance Field Development";
 docs.nerf.studio, "Data conventions".
@@ -30,25 +30,26 @@ from img2world.core.scene import Scene
 from img2world.core.splat_ply import gaussians_from_columns
 from img2world.core.views import Views
 from img2world.splat.initialize import gaussians_from_surface
-from img2world.splat.optimize import MIN_VIEWS, GaussianSplat, background_color
+from img2world.splat.views import background_color, held_out_mask, training_views
 
 BIN_VARIABLE = "IMG2WORLD_NERFSTUDIO_BIN"
 STEP = re.compile(r"^(?:\x1b\[[0-9;]*[A-Za-z]|\s)*(\d+) \(\d+\.\d+%\)")
-"""A line of its progress, such as "120 (0.40%)   12.3 ms   5 m, 3 s"."""
+"""A line of progress, such as "120 (0.40%)   12.3 ms   5 m, 3 s"."""
 
 RUN = ("img2world", "run")
-"""Name of the experiment and, in the place of a date, of the run."""
+"""Names of the experiment and of the run, which would otherwise be a date."""
 
 BOX_PERCENTILES, BOX_MARGIN = (1, 99), 0.2
-"""Of the points, in each axis, and the share of the box's size that is added: where nerfacto's surface is sought."""
+"""Percentiles of the points along each axis, and margin as a fraction of their range: the box from which nerfacto's
+surface is extracted."""
 
 ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "TERM": "dumb", "COLUMNS": "200", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}
-"""So that each line comes at once and whole, and torch from 2.6 on lets nerfstudio 1.1 read its own checkpoint."""
+"""Unbuffered, unwrapped output; and torch 2.6 or newer must let nerfstudio 1.1 read its own checkpoint."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NerfstudioSplat:
-    """Nerfstudio's splatfacto (Gaussians) or nerfacto (a radiance field, of which the surface is taken).
+    """Nerfstudio's splatfacto (Gaussians) or nerfacto (a radiance field whose surface is extracted).
 
     Needs an environment of its own with nerfstudio 1.1 and, for splatfacto, CUDA.
     """
@@ -56,40 +57,36 @@ class NerfstudioSplat:
     method: Literal["splatfacto", "splatfacto-big", "nerfacto"] = "splatfacto"
     steps: int = 30_000
     holdout_every: int = 8
-    """One view of so many is never trained on, to judge the scene by. 0 trains on all."""
+    """Every so many views one is held out from training, to test the scene on. 0 trains on all views."""
     bin: str = ""
     """Folder of ns-train and ns-export. Empty: the variable IMG2WORLD_NERFSTUDIO_BIN, or else the PATH."""
     arguments: str = ""
-    """More arguments for ns-train, such as "--pipeline.model.sh-degree 2"."""
+    """Further arguments for ns-train, such as "--pipeline.model.sh-degree 2"."""
     mesh_resolution: int = 256
-    """Of the volume that nerfacto's surface is taken from, in each direction."""
+    """Voxels along each axis of the volume that nerfacto's surface is extracted from."""
     max_gaussians: int = 200_000
-    """Gaussians on nerfacto's surface; splatfacto has as many as it likes."""
+    """Largest number of Gaussians on nerfacto's surface; splatfacto knows no limit."""
     time_limit: float = 24 * 3600.0
-    """Seconds after which training, or export, is stopped."""
+    """Seconds after which training or export is aborted."""
 
     def held_out(self, num_views: int) -> Bool[np.ndarray, "V"]:
-        """The views that are never trained on, as a mask; the same as of the gaussians backend."""
-        return GaussianSplat(holdout_every=self.holdout_every).held_out(num_views)
+        """Return the mask of the views that are never trained on."""
+        return held_out_mask(num_views, self.holdout_every)
 
     def optimize(self, views: Views, *, seed: int = 0, progress: Progress = silent) -> Scene:
-        """Have nerfstudio reconstruct the scene, and bring it into our world.
+        """Reconstruct the scene with nerfstudio and transform it to our world space.
 
-        Raises MissingPackageError when its programs are not there, SplatError when there are fewer than two
-        views, or it fails or takes too long.
+        Raises MissingPackageError when its programs are missing, SplatError when there are fewer than two views, or
+        nerfstudio fails or takes too long.
         """
         train, export = self._program("ns-train"), self._program("ns-export")
-        if len(views) < MIN_VIEWS:
-            raise SplatError(
-                f"{len(views)} view, needs at least {MIN_VIEWS}", hint="raise video.num_frames, or add pictures"
-            )
         held_out = self.held_out(len(views))
-        trained = views.select(np.flatnonzero(~held_out))
+        trained = training_views(views, held_out)
         with scratch_folder() as folder:
             write_dataset(views, held_out, folder / "data")
             run = folder / "runs" / RUN[0] / self.method / RUN[1]
             self._run(
-                [train, *self._train_arguments(folder, len(views.points) > 0, seed)], folder, self._heard(progress)
+                [train, *self._train_arguments(folder, len(views.points) > 0, seed)], folder, self._report_to(progress)
             )
             world_from_nerfstudio = read_transform(run / "dataparser_transforms.json")
             arguments = self._export_arguments(views, np.linalg.inv(world_from_nerfstudio))
@@ -106,7 +103,7 @@ class NerfstudioSplat:
         )
 
     def _program(self, name: str) -> str:
-        """Where one of its programs is. Raises MissingPackageError."""
+        """Return the path of one of its programs. Raises MissingPackageError."""
         folder = self.bin or os.environ.get(BIN_VARIABLE, "")
         found = shutil.which(name, path=folder or None)
         if found is None:
@@ -117,13 +114,13 @@ class NerfstudioSplat:
         return found
 
     def _run(self, command: list[str], folder: Path, hear: Callable[[str], None]) -> None:
-        """One of its programs, in the scratch folder's company."""
+        """Run one of its programs in the scratch folder. Raises SplatError when it fails or takes too long."""
         run_program(
             command, folder=folder, time_limit=self.time_limit, error=SplatError, on_line=hear, environment=ENVIRONMENT
         )
 
-    def _heard(self, progress: Progress) -> Callable[[str], None]:
-        """Tells progress from what ns-train prints."""
+    def _report_to(self, progress: Progress) -> Callable[[str], None]:
+        """Return a function that reads the progress from the lines that ns-train prints."""
 
         def hear(line: str) -> None:
             if match := STEP.match(line):
@@ -133,19 +130,19 @@ class NerfstudioSplat:
         return hear
 
     def _train_arguments(self, folder: Path, has_points: bool, seed: int) -> list[str]:
-        """Of ns-train; the dataparser and its own options come last."""
+        """Return the arguments of ns-train; the dataparser and its options come last."""
         options = {
             "--output-dir": str(folder / "runs"),
             "--experiment-name": RUN[0],
-            # Variants of a method go by its name, and so would their folders.
+            # Otherwise the folder of a variant would be named after its base method.
             "--method-name": self.method,
             "--timestamp": RUN[1],
             "--max-num-iterations": str(self.steps),
             "--machine.seed": str(seed),
-            # The viewer would open a port and wait when all is done.
+            # The viewer would open a port and keep waiting at the end.
             "--vis": "tensorboard",
             "--logging.local-writer.max-log-size": "0",
-            # Its exports must stay beside our cameras.
+            # Its exports must stay aligned with our cameras.
             "--pipeline.model.camera-optimizer.mode": "off",
         }
         parser = {"--data": str(folder / "data"), "--downscale-factor": "1"}
@@ -155,7 +152,7 @@ class NerfstudioSplat:
         return [*words, "nerfstudio-data", *(word for pair in parser.items() for word in pair)]
 
     def _export_arguments(self, views: Views, nerfstudio_from_world: np.ndarray) -> list[str]:
-        """Of ns-export."""
+        """Return the arguments of ns-export."""
         if self.method != "nerfacto":
             return ["gaussian-splat"]
         words = ["tsdf", "--texture-method", "tsdf", "--resolution", str(self.mesh_resolution)]
@@ -169,7 +166,7 @@ class NerfstudioSplat:
         return words
 
     def _read(self, folder: Path) -> Gaussians:
-        """What ns-export wrote, in nerfstudio's space. Raises SplatError when it is not there or not readable."""
+        """Read what ns-export wrote, in nerfstudio's space. Raises SplatError when it is missing or cannot be read."""
         name = "tsdf_mesh.ply" if self.method == "nerfacto" else "splat.ply"
         try:
             if self.method == "nerfacto":
@@ -183,24 +180,25 @@ class NerfstudioSplat:
 
 
 def write_dataset(views: Views, held_out: Bool[np.ndarray, "V"], folder: Path) -> None:
-    """Write transforms.json, pictures and points, with our split into views to train on and to judge by."""
-    # Nerfstudio reads no depth of ours.
+    """Write transforms.json, images and points, with our split into training and held-out views."""
+    # Nerfstudio cannot read our depth.
     replace(views, depth=None).save(folder)
     path = folder / "transforms.json"
     transforms = json.loads(path.read_text())
     names = [frame["file_path"] for frame in transforms["frames"]]
-    judged = [name for name, out in zip(names, held_out, strict=True) if out]
-    # It refuses to start without pictures to judge by: where none are held out, these are trained on too.
-    judged = judged or names[:1]
+    tested = [name for name, out in zip(names, held_out, strict=True) if out]
+    # It refuses to start without a test view; if none is held out, one that is trained on has to do.
+    tested = tested or names[:1]
     split = {"train_filenames": [name for name, out in zip(names, held_out, strict=True) if not out]}
-    split |= {"val_filenames": judged, "test_filenames": judged}
+    split |= {"val_filenames": tested, "test_filenames": tested}
     path.write_text(json.dumps({**transforms, **split}, indent=1) + "\n")
 
 
 def read_transform(path: Path) -> Float32[np.ndarray, "4 4"]:
-    """`world_from_nerfstudio`: a rotation times a scale, and a translation.
+    """Return `world_from_nerfstudio`: a rotation times a scale, and a translation.
 
-    Its dataparser gives scale * (transform @ p) for a place p of transforms.json. Raises SplatError.
+    The dataparser maps a point p of transforms.json to scale * (transform @ p). Raises SplatError when the file is
+    missing or cannot be read.
     """
     try:
         data = json.loads(path.read_text())
@@ -218,12 +216,15 @@ def read_transform(path: Path) -> Float32[np.ndarray, "4 4"]:
 
 
 def gaussians_from_mesh(path: Path, max_gaussians: int) -> Gaussians:
-    """Flat Gaussians at the vertices of a mesh with colours. Raises OSError, ValueError, LookupError or SplatError."""
+    """Return flat Gaussians at the vertices of a coloured mesh.
+
+    Raises OSError, ValueError, LookupError or SplatError when the mesh cannot be used.
+    """
     import trimesh
 
     mesh = trimesh.load_mesh(path, process=False)
     colors = getattr(mesh.visual, "vertex_colors", None)
     if colors is None or len(colors) != len(mesh.vertices) or len(mesh.faces) == 0:
         raise SplatError("the mesh has no faces or no colours", hint="it may be of another version of nerfstudio")
-    # The file has no normals; those of the faces do.
+    # The file has no normals, so trimesh derives them from the faces.
     return gaussians_from_surface(mesh.vertices, mesh.vertex_normals, colors[:, :3] / 255, max_gaussians)

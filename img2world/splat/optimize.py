@@ -1,24 +1,51 @@
-"""Views to a scene of Gaussians, by gradient descent on what the views show."""
+"""Views to a scene of Gaussians, by gradient descent (Kerbl et al. 2023, "3D Gaussian Splatting").
 
+The training loop is the same on the CPU and on CUDA; what differs is the model: `cpu.CpuModel` or `cuda.CudaModel`.
+"""
+
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from jaxtyping import Bool
 
 from img2world.core.alignment import similarity
-from img2world.core.errors import SplatError
+from img2world.core.cameras import Cameras
+from img2world.core.errors import Img2WorldError, MissingPackageError, SplatError
+from img2world.core.gaussians import Gaussians
 from img2world.core.progress import Progress, silent
 from img2world.core.scene import Scene
 from img2world.core.threads import one_torch_thread
 from img2world.core.views import Views
-from img2world.render import resolve_backend
+from img2world.render import Color, resolve_backend
+from img2world.splat.views import background_color, halve, held_out_mask, training_views
 
-MIN_VIEWS = 2
-"""One view says nothing about depth."""
+if TYPE_CHECKING:
+    import torch
 
-MIN_VIEWS_TO_HOLD_OUT = 4
-"""With fewer, each view is worth more for training than for judging."""
+    import img2world.splat.corrections
+    import img2world.splat.cpu
+    import img2world.splat.cuda
+
+MIN_SIZE_TO_HALVE = 128
+"""Pixels. Smaller images train fast enough, and at half the size they would show too little."""
+
+MEANS_LR_DECAY = 0.01
+"""Last learning rate of positions as a fraction of the first (Kerbl 2023)."""
+
+REST_LR_FRACTION = 0.05
+"""Learning rate of view-dependent colour as a fraction of that of constant colour (Kerbl 2023)."""
+
+REPORT_EVERY = 10
+"""Steps between progress reports."""
+
+CHECK_EVERY, MIN_CHECK_INTERVAL = 0.05, 25
+"""Fraction of the training, and fewest steps, between evaluations of the held-out views for early stopping."""
+
+MIN_GAIN_DB = 0.02
+"""A smaller gain on the held-out views does not count as progress."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,98 +53,246 @@ class GaussianSplat:
     """Static Gaussians, trained here: on the CPU, or by gsplat where there is CUDA (Kerbl et al. 2023)."""
 
     steps: int = 1000
-    """One view each."""
+    """Each step trains on one view."""
     max_gaussians: int = 80_000
     sh_degree: Literal[0, 1, 2, 3] = 1
-    """How finely colour may change with the direction it is seen from."""
+    """Degree of the spherical harmonics: how finely colour may change with the viewing direction."""
     holdout_every: int = 8
-    """One view of so many is never trained on, to judge the scene by. 0 trains on all."""
+    """Every so many views one is held out from training, to test the scene on. 0 trains on all views."""
     backend: Literal["auto", "native", "gsplat", "reference"] = "auto"
-    """The rasterizer."""
-    dssim_share: float = 0.2
-    """Of structural dissimilarity in the loss of colours, 0 to 1; the rest is absolute error."""
+    """The rasterizer; gsplat trains on CUDA, the others on the CPU."""
+    dssim_fraction: float = 0.2
+    """Fraction of structural dissimilarity in the colour loss, 0 to 1; the rest is absolute error."""
     alpha_weight: float = 0.1
-    """Of the object's outline, or of a scene having no holes, against colours at 1."""
+    """Weight of the object's silhouette, or of a scene having no holes, relative to colour."""
     depth_weight: float = 0.1
-    """Of relative depth errors, where the views have depth, against colours at 1; falls to zero."""
+    """Weight of relative depth errors, where the views have depth, relative to colour; falls to zero."""
     means_lr: float = 8e-4
     """First learning rate of positions, in units of the scene's median depth; falls to a hundredth."""
     quats_lr: float = 2e-3
     scales_lr: float = 2e-2
     opacities_lr: float = 3e-2
     colors_lr: float = 1e-2
-    """Of the constant colour; the directional parts learn at a twentieth."""
-    coarse_share: float = 0.4
-    """Of the steps, 0 to 1, the first, which are made on pictures of half the size."""
+    """Learning rate of constant colour; the view-dependent bands learn at a twentieth."""
+    coarse_fraction: float = 0.4
+    """Fraction of the steps, 0 to 1, that come first and train on images of half the size, unless these are small."""
     densify_gradient: float = 2e-4
-    """Gaussians whose position on the screen wants to move more than this are cloned or split."""
+    """Of the classic strategy: Gaussians whose screen-space position has a larger mean gradient are cloned or split."""
     strategy: Literal["classic", "mcmc"] = "classic"
-    """How Gaussians are added and dropped. classic: where they are needed; mcmc: as samples that move (Kheradmand
-    2024), which was 0.6 to 1.1 dB worse on unseen views of short trainings."""
+    """How Gaussians are added and removed. classic: where the error is largest (Kerbl 2023); mcmc: by resampling
+    (Kheradmand 2024), with gsplat on CUDA only, better for long trainings."""
     refine_poses: bool = False
-    """Whether cameras move to where the pictures agree best. For cameras known to be a little wrong; all together
-    stay where they were."""
+    """Refine the cameras along with the scene, where they are known to be slightly wrong; their mean pose is kept."""
     match_exposures: bool = False
-    """Whether each picture may be brighter or of another tint than the scene, as photos with automatic exposure are."""
+    """Let each image differ from the scene in brightness and tint, as photos with automatic exposure do."""
     patience: int = 0
-    """Stop early when the held-out views have not become better for so many twentieths of the steps. 0 never does."""
+    """Stop when the held-out views have not improved for so many twentieths of the steps. 0 never stops early."""
 
     def held_out(self, num_views: int) -> Bool[np.ndarray, "V"]:
-        """The views that are never trained on, as a mask.
-
-        Every `holdout_every`-th but never the first, which is the picture the world is made from; at
-        least one of four or more views.
-        """
-        mask = np.zeros(num_views, bool)
-        if self.holdout_every > 0 and num_views >= MIN_VIEWS_TO_HOLD_OUT:
-            mask[max(1, min(self.holdout_every, num_views) // 2) :: self.holdout_every] = True
-        return mask
+        """Return the mask of the views that are never trained on."""
+        return held_out_mask(num_views, self.holdout_every)
 
     def optimize(self, views: Views, *, seed: int = 0, progress: Progress = silent) -> Scene:
         """Reconstruct the scene that the views show.
 
-        The same views and seed give the same bits, whatever the number of threads, but not on CUDA. Raises
-        SplatError when there are fewer than two views, nothing to start from, or the training diverges.
+        The same views and seed give the same bits for any number of threads, but not on CUDA. Raises SplatError when
+        there are fewer than two views, nothing to start from, no held-out views to stop early by, the training
+        diverges, or the strategy is not available here, and MissingPackageError when the rasterizer is not.
         """
-        from img2world.splat.initialize import initialize
+        from img2world.splat.initialize import initialize, median_scene_depth
 
-        if resolve_backend(self.backend) == "gsplat":
-            from img2world.splat.cuda import train
-        else:
-            from img2world.splat.training import train
-
-        if len(views) < MIN_VIEWS:
+        rasterizer = resolve_backend(self.backend)
+        if self.strategy == "mcmc" and rasterizer != "gsplat":
             raise SplatError(
-                f"{len(views)} view, needs at least {MIN_VIEWS}", hint="raise video.num_frames, or add pictures"
+                f"strategy mcmc needs gsplat on CUDA, the rasterizer is {rasterizer}",
+                hint="set splat.strategy to classic",
             )
         held_out = self.held_out(len(views))
-        trained = views.select(np.flatnonzero(~held_out))
-        background = background_color(trained)
-        start = initialize(trained, self.max_gaussians)
+        trained = training_views(views, held_out)
         unseen = views.select(np.flatnonzero(held_out)) if held_out.any() else None
-        with one_torch_thread():
-            gaussians, refined = train(
-                start, trained, self, background=background, seed=seed, progress=progress, unseen=unseen
+        if self.patience and unseen is None:
+            raise SplatError(
+                "patience needs held-out views, there are none", hint="set splat.patience to 0, or splat.holdout_every"
             )
+        start = initialize(trained, self.max_gaussians)
+        scene_depth = median_scene_depth(trained.cameras, start.means)
+        with one_torch_thread():
+            model = make_model(self, rasterizer, start, scene_depth=scene_depth, background=background_color(trained))
+            gaussians, refined = train(self, model, trained, unseen, seed=seed, progress=progress)
         if self.refine_poses:
-            # As a whole the scene may have turned, shrunk and moved with its cameras; those held out did not.
-            back = similarity(refined, trained.cameras)
-            gaussians, refined = gaussians.transformed(back.astype(np.float32)), refined.transformed(back)
+            # The scene may have drifted as a whole together with its cameras, but not with those held out.
+            undo_drift = similarity(refined, trained.cameras)
+            gaussians, refined = gaussians.transformed(undo_drift.astype(np.float32)), refined.transformed(undo_drift)
         world_from_cam = views.cameras.world_from_cam.copy()
         world_from_cam[~held_out] = refined.world_from_cam
         cameras = replace(views.cameras, world_from_cam=world_from_cam)
-        return Scene(gaussians=gaussians, cameras=cameras, background=background, is_object=views.alpha is not None)
+        return Scene(
+            gaussians=gaussians, cameras=cameras, background=model.background, is_object=views.alpha is not None
+        )
+
+    def learning_rates(self, fraction: float, scene_depth: float) -> dict[str, float]:
+        """Return the learning rates by parameter when a fraction of the training, 0 to 1, is done."""
+        return {
+            "means": self.means_lr * scene_depth * MEANS_LR_DECAY**fraction,
+            "quats": self.quats_lr,
+            "log_scales": self.scales_lr,
+            "logit_opacities": self.opacities_lr,
+            "dc": self.colors_lr,
+            "rest": self.colors_lr * REST_LR_FRACTION,
+        }
 
 
-def background_color(views: Views) -> tuple[float, float, float]:
-    """White for objects, whose pictures have it already; else the mean colour of the pictures' borders.
+def make_model(
+    options: GaussianSplat, rasterizer: str, start: Gaussians, *, scene_depth: float, background: Color
+) -> "img2world.splat.cpu.CpuModel | img2world.splat.cuda.CudaModel":
+    """Return the Gaussians to train, on the device of the rasterizer."""
+    from img2world.splat.densify import Densification
 
-    In a scene the background shows only where nothing was ever seen, which is mostly beyond the borders
-    of the views: their mean colour is the least wrong there, where black would gape.
+    densification = Densification(
+        steps=options.steps,
+        max_gaussians=options.max_gaussians,
+        min_gradient=options.densify_gradient,
+        scene_depth=scene_depth,
+    )
+    if rasterizer == "gsplat":
+        from img2world.splat.cuda import CudaModel, gsplat_kernels
+
+        return CudaModel(
+            start,
+            densification,
+            strategy=options.strategy,
+            means_lr=options.means_lr,
+            max_sh_degree=options.sh_degree,
+            background=background,
+            kernels=gsplat_kernels(),
+        )
+    from img2world.splat.cpu import CpuModel
+
+    return CpuModel(start, densification, rasterizer=rasterizer, background=background)
+
+
+def train(
+    options: GaussianSplat,
+    model: "img2world.splat.cpu.CpuModel | img2world.splat.cuda.CudaModel",
+    views: Views,
+    unseen: Views | None,
+    *,
+    seed: int,
+    progress: Progress,
+) -> tuple[Gaussians, Cameras]:
+    """Fit the model to the views and return the Gaussians and the cameras, which are refined if that is asked for.
+
+    The `unseen` views decide when to stop early. Raises SplatError when the training diverges.
     """
-    if views.alpha is not None:
-        return (1.0, 1.0, 1.0)
-    rgb = views.rgb
-    border = np.concatenate([rgb[:, :, [0, -1]].reshape(-1, 3), rgb[:, [0, -1]].reshape(-1, 3)])
-    red, green, blue = (border.astype(np.float64).mean(0) / 255).tolist()
-    return (red, green, blue)
+    from img2world.splat.corrections import Corrections
+    from img2world.splat.metrics import compare, psnr, unit_rgb
+
+    rng = np.random.default_rng(seed)
+    refine = {"poses": options.refine_poses, "exposures": options.match_exposures}
+    corrections = Corrections(len(views), **refine, scene_depth=model.scene_depth)
+    coarse = halve(views) if min(views.cameras.width, views.cameras.height) >= MIN_SIZE_TO_HALVE else views
+    stopping = _EarlyStopping(options)
+    mean_psnr = 0.0
+    for step, i in zip(range(options.steps), _view_order(len(views), rng), strict=False):
+        level = coarse if step < options.coarse_fraction * options.steps else views
+        rgb = train_on_view(options, model, corrections, level, i, step=step, rng=rng)
+        if (step + 1) % REPORT_EVERY == 0 or step + 1 == options.steps:
+            mean_psnr = _running_mean(mean_psnr, psnr(rgb.clamp(0, 1).cpu().numpy(), unit_rgb(level.rgb[i])))
+            progress(step + 1, options.steps, psnr=mean_psnr, gaussians=float(len(model)))
+        if unseen is not None and stopping.is_due(step):
+            result = model.gaussians(), corrections.correct_cameras(views.cameras)
+            value = np.mean([psnr(*pair) for pair in compare(result[0], unseen, model.background)])
+            if stopping.is_reached(float(value), result):
+                progress(options.steps, options.steps, psnr=mean_psnr, gaussians=float(len(model)))
+                return stopping.best
+    return model.gaussians(), corrections.correct_cameras(views.cameras)
+
+
+def train_on_view(
+    options: GaussianSplat,
+    model: "img2world.splat.cpu.CpuModel | img2world.splat.cuda.CudaModel",
+    corrections: "img2world.splat.corrections.Corrections",
+    views: Views,
+    i: int,
+    *,
+    step: int,
+    rng: np.random.Generator,
+) -> "torch.Tensor":
+    """Take one step on view i and return its image [H, W, 3] as it was rendered before the step.
+
+    Raises SplatError when the training diverges.
+    """
+    import torch
+
+    from img2world.render.loss import Target, Weights, view_loss
+    from img2world.render.splats import camera_tensors
+
+    fraction = step / options.steps
+    camera = corrections.correct_camera(camera_tensors(views.cameras.select(np.array([i])), device=model.device), i)
+    images = {"rgb": views.rgb, "alpha": views.alpha, "depth": views.depth, "mask": views.mask}
+    target = {name: torch.from_numpy(image[i]).to(model.device) for name, image in images.items() if image is not None}
+    confidence = float(views.confidence[i])
+    weights = Weights(
+        colors=confidence,
+        dssim_fraction=options.dssim_fraction,
+        alpha=confidence * options.alpha_weight,
+        depth=confidence * options.depth_weight * (1 - fraction),
+    )
+    try:
+        rendering = model.rasterize(camera)
+    except MissingPackageError:
+        raise
+    except Img2WorldError as error:
+        raise _diverged(step, str(error)) from error
+    rgb = corrections.expose(rendering.rgb, i)
+    loss = view_loss(rgb, rendering.alpha, rendering.depth, Target(**target), weights)
+    if not math.isfinite(loss.item()):
+        raise _diverged(step, f"the loss is {loss.item()}")
+    model.step(loss, options.learning_rates(fraction, model.scene_depth), rng)
+    corrections.step(i, fraction)
+    if len(model) == 0:
+        raise _diverged(step, "no Gaussian is left")
+    if model.sh_degree < min(options.sh_degree, int((options.sh_degree + 1) * 2 * fraction)):
+        model.raise_sh_degree()
+    return rgb.detach()
+
+
+class _EarlyStopping:
+    """Decides to stop when the held-out views no longer improve, and keeps the result that showed them best."""
+
+    best: tuple[Gaussians, Cameras]
+
+    def __init__(self, options: GaussianSplat) -> None:
+        self._patience, self._checks_without_gain, self._best_psnr = options.patience, 0, 0.0
+        self._interval = max(MIN_CHECK_INTERVAL, round(CHECK_EVERY * options.steps))
+
+    def is_due(self, step: int) -> bool:
+        """Tell whether to check after a step."""
+        return self._patience > 0 and (step + 1) % self._interval == 0
+
+    def is_reached(self, psnr: float, result: tuple[Gaussians, Cameras]) -> bool:
+        """Tell whether to stop, given how well a result shows the held-out views."""
+        if psnr > self._best_psnr + MIN_GAIN_DB:
+            self._best_psnr, self._checks_without_gain, self.best = psnr, 0, result
+        else:
+            self._checks_without_gain += 1
+        return self._checks_without_gain >= self._patience
+
+
+def _view_order(num_views: int, rng: np.random.Generator) -> Iterator[int]:
+    """Yield the views in random order again and again, each once per round."""
+    while True:
+        yield from rng.permutation(num_views).tolist()
+
+
+def _running_mean(mean: float, value: float) -> float:
+    """Update a mean over the last few values, as single views differ much."""
+    return value if mean == 0 else 0.8 * mean + 0.2 * value
+
+
+def _diverged(step: int, reason: str) -> SplatError:
+    """Return the error for a training that diverged."""
+    return SplatError(
+        f"the training diverged at step {step}: {reason}",
+        hint="lower splat.means_lr, splat.scales_lr and splat.colors_lr, or check the cameras with `img2world doctor`",
+    )

@@ -1,4 +1,4 @@
-"""The tensors that are trained, with their Adam state: rows can be added and removed in between."""
+"""The tensors that are trained on the CPU, with their Adam state; rows can be added and removed in between."""
 
 from collections.abc import Callable, Mapping
 
@@ -8,23 +8,22 @@ from jaxtyping import Bool, Int32
 from torch import Tensor
 
 from img2world.core.gaussians import Gaussians
+from img2world.core.sh import sh_degree
 from img2world.render.adam import adam_step
 from img2world.render.splats import Splats, gaussians_from_splats
 
 Rows = dict[str, Tensor]
-"""Tensors by name, one row for each Gaussian: means, quats, log_scales, logit_opacities and sh."""
+"""Tensors by name with one row for each Gaussian: means, quats, log_scales, logit_opacities and sh."""
 
 
 class Parameters:
     """Gaussians under training."""
 
-    def __init__(self, gaussians: Gaussians, device: str) -> None:
-        self.values: Rows = {
-            name: torch.tensor(getattr(gaussians, name), device=device) for name in Splats.__dataclass_fields__
-        }
+    def __init__(self, gaussians: Gaussians) -> None:
+        self.values: Rows = {name: torch.tensor(getattr(gaussians, name)) for name in Splats.__dataclass_fields__}
         for value in self.values.values():
             value.requires_grad_()
-        # The running means of gradients and of their squares.
+        # Running means of the gradients and of their squares.
         self._moments = {name: (torch.zeros_like(v), torch.zeros_like(v)) for name, v in self.values.items()}
         self._steps = 0
 
@@ -34,23 +33,23 @@ class Parameters:
     @property
     def sh_degree(self) -> int:
         """Degree 0 to 3 of the colours."""
-        return int(self.values["sh"].shape[1] ** 0.5) - 1
+        return sh_degree(self.values["sh"].shape[1])
 
     def splats(self) -> Splats:
-        """The Gaussians to rasterize, differentiable back to these parameters."""
+        """Return the Gaussians to rasterize, differentiable back to these parameters."""
         return Splats(**self.values)
 
     def gaussians(self) -> Gaussians:
-        """A copy as plain arrays, with unit quaternions."""
+        """Return a copy as plain arrays, with unit quaternions."""
         gaussians = gaussians_from_splats(self.splats())
         gaussians.quats[:] /= (gaussians.quats**2).sum(1, keepdims=True) ** 0.5
         return gaussians
 
     def step(self, rates: Mapping[str, float], radii: Int32[Tensor, "N"] | None = None) -> None:
-        """One step of Adam down the gradients that `backward` left, which are cleared.
+        """Take one step of Adam down the gradients that `backward` left, and clear them.
 
-        `rates` are by name; those of `sh` are "dc", of the constant colour, and "rest". With the radii of the
-        picture, only the Gaussians that it shows move.
+        `rates` are learning rates by name; `sh` has two, "dc" for the constant colour and "rest". With the radii of a
+        rendering, only the Gaussians that it shows change.
         """
         self._steps += 1
         for name, value in self.values.items():
@@ -63,12 +62,12 @@ class Parameters:
                 value.grad = None
 
     def raise_sh_degree(self) -> None:
-        """Give the colours one more band, zero at first."""
-        zeros = torch.zeros(len(self), 2 * self.sh_degree + 3, 3, device=self.values["sh"].device)
+        """Add a band to the colours, zero at first."""
+        zeros = torch.zeros(len(self), 2 * self.sh_degree + 3, 3)
         self._replace("sh", lambda old: torch.cat([old, zeros], 1), lambda old: torch.cat([old, zeros], 1))
 
     def edit(self, keep: Bool[Tensor, "N"], added: Rows) -> None:
-        """Drop the rows that are not kept, then append new ones, which start with empty Adam state."""
+        """Remove the rows that are not kept, then append new ones, whose Adam state is zero."""
         for name, rows in added.items():
             self._replace(
                 name,
@@ -77,7 +76,7 @@ class Parameters:
             )
 
     def _replace(self, name: str, change: Callable[[Tensor], Tensor], change_state: Callable[[Tensor], Tensor]) -> None:
-        """Put a changed tensor in the place of one, and change its moments with it."""
+        """Replace a tensor and its moments by changed ones."""
         self.values[name] = change(self.values[name].detach()).requires_grad_()
         mean, square = self._moments[name]
         self._moments[name] = (change_state(mean), change_state(square))

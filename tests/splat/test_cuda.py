@@ -1,6 +1,6 @@
-"""gsplat draws and steps on CUDA only; its strategies, projection and harmonics also run on a CPU, and are used here.
+"""gsplat rasterizes and steps on CUDA only; its strategies, projection and harmonics also run on a CPU, and do so here.
 
-Blending, which gsplat has no CPU code for, is that of our reference rasterizer.
+Blending, for which gsplat has no CPU code, is that of our reference rasterizer.
 """
 
 from dataclasses import replace
@@ -12,27 +12,30 @@ import torch
 from img2world.core.errors import MissingPackageError, SplatError
 from img2world.core.progress import silent
 from img2world.core.scene import Scene
+from img2world.core.threads import one_torch_thread
 from img2world.render import reference
 from img2world.render.splats import CameraTensors
-from img2world.splat.coarse import halved
 from img2world.splat.cuda import (
-    Machinery,
-    Training,
-    faintest,
-    gsplat_machinery,
-    parameters_of,
-    rates_at,
-    splats_of,
-    strategy_of,
-    train,
+    CudaModel,
+    Kernels,
+    gsplat_kernels,
+    lowest,
+    make_default_strategy,
+    make_mcmc_strategy,
+    make_parameters,
+    splats_from_parameters,
 )
-from img2world.splat.initialize import initialize
+from img2world.splat.densify import Densification
+from img2world.splat.initialize import initialize, median_scene_depth
 from img2world.splat.metrics import evaluate
-from img2world.splat.optimize import GaussianSplat
+from img2world.splat.optimize import GaussianSplat, train
+from img2world.splat.views import halve
 
 pytest.importorskip("gsplat")
 torch_impl = pytest.importorskip("gsplat.cuda._torch_impl")
 BACKGROUND = (0.2, 0.3, 0.4)
+STILL = dict.fromkeys(("means_lr", "quats_lr", "scales_lr", "opacities_lr", "colors_lr"), 1e-12)
+"""Learning rates at which the Gaussians stay as they are."""
 
 
 def rasterization(**arguments):
@@ -83,28 +86,55 @@ class VisibleAdam(torch.optim.Adam):
         return [state[name] for name in ("exp_avg", "exp_avg_sq") if name in state]
 
 
-CPU = Machinery(rasterization=rasterization, adam=VisibleAdam, device="cpu")
+KERNELS = Kernels(rasterization=rasterization, adam=VisibleAdam, device="cpu")
+
+
+def cuda_model(start, views, options, kernels=KERNELS):
+    """The model that `GaussianSplat` makes on CUDA."""
+    settings = Densification(
+        steps=options.steps,
+        max_gaussians=options.max_gaussians,
+        min_gradient=options.densify_gradient,
+        scene_depth=median_scene_depth(views.cameras, start.means),
+    )
+    return CudaModel(
+        start,
+        settings,
+        strategy=options.strategy,
+        means_lr=options.means_lr,
+        max_sh_degree=options.sh_degree,
+        background=BACKGROUND,
+        kernels=kernels,
+    )
+
+
+def train_here(options, start, views, unseen=None, *, seed=0, progress=silent, kernels=KERNELS):
+    with one_torch_thread():
+        return train(options, cuda_model(start, views, options, kernels), views, unseen, seed=seed, progress=progress)
 
 
 @pytest.fixture(scope="module")
 def small_views(wall_views):
     # Blending in torch tries every Gaussian at every pixel.
-    return halved(wall_views)
+    return halve(wall_views)
 
 
 @pytest.fixture(scope="module")
 def trained_views(small_views):
-    held_out = GaussianSplat().held_out(len(small_views))
-    return small_views.select(np.flatnonzero(~held_out))
+    return small_views.select(np.flatnonzero(~GaussianSplat().held_out(len(small_views))))
+
+
+@pytest.fixture(scope="module")
+def unseen_views(small_views):
+    return small_views.select(np.flatnonzero(GaussianSplat().held_out(len(small_views))))
 
 
 def test_it_learns_and_keeps_the_budget(small_views, trained_views):
-    options = GaussianSplat(steps=100, max_gaussians=300, strategy="classic", densify_gradient=1e-5)
+    options = GaussianSplat(steps=100, max_gaussians=300, densify_gradient=1e-5)
     start = initialize(trained_views, 200)
     reports = []
-    arguments = {"background": BACKGROUND, "seed": 0, "machinery": CPU}
-    gaussians, cameras = train(
-        start, trained_views, options, **arguments, progress=lambda *done, **quality: reports.append((done, quality))
+    gaussians, cameras = train_here(
+        options, start, trained_views, progress=lambda *done, **quality: reports.append((done, quality))
     )
     assert cameras == trained_views.cameras
     held_out = options.held_out(len(small_views))
@@ -119,72 +149,140 @@ def test_it_learns_and_keeps_the_budget(small_views, trained_views):
     assert max(counts) == 300  # It wanted more.
     assert counts[0] == len(start)
     assert [done for done, _ in reports] == [(done, 100) for done in range(10, 110, 10)]
+    assert reports[-1][1]["psnr"] > reports[0][1]["psnr"]
 
 
 def test_on_a_cpu_the_same_seed_gives_the_same_bits_and_leaves_torchs_generator_alone(trained_views):
-    options = GaussianSplat(steps=30, max_gaussians=200, strategy="classic", densify_gradient=1e-5)
+    options = GaussianSplat(steps=30, max_gaussians=200, densify_gradient=1e-5)
     start = initialize(trained_views, 150)
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
-    first, second, other = (
-        train(start, trained_views, options, background=BACKGROUND, seed=seed, progress=silent, machinery=CPU)[0]
-        for seed in (1, 1, 2)
-    )
+    first, second, other = (train_here(options, start, trained_views, seed=seed)[0] for seed in (1, 1, 2))
     assert torch.equal(torch.rand(1), expected)
     assert first.means.tobytes() == second.means.tobytes()
     assert first.means.tobytes() != other.means.tobytes()
 
 
+def test_the_first_steps_are_on_small_images(wall_views):
+    large = replace(
+        wall_views.select(np.arange(2)),
+        rgb=np.repeat(np.repeat(wall_views.rgb[:2], 2, 1), 2, 2),
+        depth=np.repeat(np.repeat(wall_views.depth[:2], 2, 1), 2, 2),
+        cameras=wall_views.cameras.select(np.arange(2)).resized(128, 128),
+    )
+    widths = []
+
+    def recorded(**arguments):
+        widths.append(arguments["width"])
+        return rasterization(**arguments)
+
+    options = GaussianSplat(steps=5, coarse_fraction=0.6)
+    train_here(options, initialize(large, 20), large, kernels=replace(KERNELS, rasterization=recorded))
+    assert widths == [64, 64, 64, 128, 128]
+
+
+def test_it_stops_when_the_held_out_views_gain_nothing(trained_views, unseen_views):
+    options = GaussianSplat(steps=400, patience=1, densify_gradient=1e9, **STILL)
+    reports = []
+    gaussians, _ = train_here(
+        options, initialize(trained_views, 20), halve(trained_views), halve(unseen_views),
+        progress=lambda done, total, **quality: reports.append(done),
+    )  # fmt: skip
+    # The first check, after 25 steps, sets the mark that the second fails to pass.
+    assert reports == [10, 20, 30, 40, 50, 400]
+    assert len(gaussians) > 0
+
+
+def test_colours_gain_bands_as_the_training_proceeds(trained_views):
+    degrees = []
+
+    def recorded(**arguments):
+        degrees.append(arguments["sh_degree"])
+        return rasterization(**arguments)
+
+    options = GaussianSplat(steps=12, sh_degree=2)
+    kernels = replace(KERNELS, rasterization=recorded)
+    gaussians, _ = train_here(options, initialize(trained_views, 50), trained_views, kernels=kernels)
+    assert degrees == [0, 0, 0, 1, 1, 2, 2, 2, 2, 2, 2, 2]
+    assert gaussians.sh.shape[1] == 9
+
+
+def test_cameras_and_exposures_are_trained_along(small_views):
+    gains = np.array([1.2, 0.7, 1.2, 0.7, 1])[:, None, None, None]
+    uneven = replace(small_views, rgb=(small_views.rgb * gains).clip(0, 255).astype(np.uint8))
+    start = initialize(small_views, 150)
+    reports = []
+    (_, left), (_, refined), _ = (
+        train_here(
+            GaussianSplat(steps=60, **option),
+            start,
+            uneven,
+            progress=lambda done, total, psnr, gaussians: reports.append(psnr),
+        )
+        for option in ({}, {"refine_poses": True}, {"match_exposures": True})
+    )
+    assert left == uneven.cameras
+    moves = refined.cam_from_world.astype(np.float64) @ uneven.cameras.world_from_cam - np.eye(4)
+    assert 1e-4 < np.abs(moves).max() < 1e-2
+    assert np.abs(moves[:, :3, 3].mean(0)).max() < 1e-5
+    last = reports[5::6]
+    assert last[2] > last[0] + 0.5
+
+
 @pytest.mark.parametrize("strategy", ["mcmc", "classic"])
-def test_gsplat_accepts_our_parameters_and_schedule(strategy, wall_gaussians, wall_views):
-    options = GaussianSplat(strategy=strategy, steps=1200, max_gaussians=123)
-    training = Training(wall_gaussians, 5, options, 2.0, CPU)  # Runs the strategy's own check.
-    assert list(training.params) == ["means", "quats", "scales", "opacities", "sh0", "shN"]
-    made = strategy_of(options, 2.0)
-    assert (made.refine_start_iter, made.refine_stop_iter, made.refine_every) == (60, 960, 20)
-    if strategy == "mcmc":
-        assert made.cap_max == 123
-    else:
-        assert made.grow_grad2d == options.densify_gradient
+def test_gsplat_accepts_our_parameters(strategy, trained_views, wall_gaussians):
+    options = GaussianSplat(strategy=strategy)
+    # The strategy checks them itself.
+    assert len(cuda_model(wall_gaussians, trained_views, options)) == len(wall_gaussians)
+
+
+def test_the_schedule_of_the_strategies_fits_the_training():
+    settings = Densification(steps=1200, max_gaussians=123, min_gradient=0.25, scene_depth=2.0)
+    default, mcmc = make_default_strategy(settings), make_mcmc_strategy(settings, 1e-3)
+    for made in (default, mcmc):
+        assert (made.refine_start_iter, made.refine_stop_iter, made.refine_every) == (60, 960, 20)
+    assert default.grow_grad2d == 0.25
+    assert mcmc.cap_max == 123
 
 
 def test_noise_does_not_depend_on_the_unit_of_length():
     options = GaussianSplat(strategy="mcmc")
     for factor in (1.0, 10.0):
-        size = 2.0 * factor
-        scaler = strategy_of(options, size).noise_lr * rates_at(options, 0.0, size)["means"]
+        depth = 2.0 * factor
+        settings = Densification(steps=100, max_gaussians=9, min_gradient=1.0, scene_depth=depth)
+        strategy = make_mcmc_strategy(settings, options.means_lr)
+        scaler = strategy.noise_lr * options.learning_rates(0.0, depth)["means"]
         covariance = 0.1**2 * factor**2
         assert scaler * covariance / factor == pytest.approx(5e5 * 1.6e-4 * 0.1**2 / 2.0)
 
 
 def test_parameters_hold_the_gaussians(wall_gaussians):
-    params = parameters_of(wall_gaussians, 2, "cpu")
-    splats = splats_of(params)
+    params = make_parameters(wall_gaussians, 2, "cpu")
+    splats = splats_from_parameters(params)
     assert params["shN"].shape == (len(wall_gaussians), 8, 3)
     np.testing.assert_array_equal(splats.means.detach(), wall_gaussians.means)
     np.testing.assert_array_equal(splats.log_scales.detach(), wall_gaussians.log_scales)
     np.testing.assert_array_equal(splats.logit_opacities.detach(), wall_gaussians.logit_opacities)
     np.testing.assert_array_equal(splats.sh[:, :1].detach(), wall_gaussians.sh[:, :1])
-    assert "shN" not in parameters_of(wall_gaussians, 0, "cpu")
+    assert "shN" not in make_parameters(wall_gaussians, 0, "cpu")
 
 
-def test_the_faintest_go_first():
-    mask = faintest(torch.tensor([3.0, -1.0, 2.0, -1.0, -5.0]), 2)
+def test_the_lowest_opacities_are_marked():
+    mask = lowest(torch.tensor([3.0, -1.0, 2.0, -1.0, -5.0]), 2)
     assert mask.tolist() == [False, True, False, False, True]
 
 
 def test_a_training_that_diverges_says_so(wall_gaussians, trained_views):
-    options = GaussianSplat(steps=20, colors_lr=1e30, strategy="classic")
     with pytest.raises(SplatError, match="diverged at step") as error:
-        train(wall_gaussians, trained_views, options, background=BACKGROUND, seed=0, progress=silent, machinery=CPU)
+        train_here(GaussianSplat(steps=20, colors_lr=1e30), wall_gaussians, trained_views)
     assert "lr" in error.value.hint
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_without_cuda_it_says_so(wall_views):
     with pytest.raises(MissingPackageError, match="needs a CUDA device"):
-        gsplat_machinery()
+        gsplat_kernels()
     with pytest.raises(MissingPackageError, match="needs a CUDA device") as error:
         GaussianSplat(backend="gsplat", steps=5).optimize(wall_views)
     assert "native" in error.value.hint

@@ -7,7 +7,7 @@ from img2world.core.errors import SplatError
 from img2world.core.rotation import matrix_from_quat
 from img2world.core.sh import rgb_from_dc
 from img2world.render import render
-from img2world.splat.initialize import depth_of_scene, initialize, spread_out
+from img2world.splat.initialize import farthest_first, initialize, median_scene_depth
 from img2world.splat.metrics import psnr
 
 WALL_NORMAL = np.array([0.3, 0, -1]) / np.hypot(0.3, 1)
@@ -104,11 +104,11 @@ def test_a_depth_that_is_all_edges_is_refused(wall_views):
         initialize(replace(wall_views, depth=noise, alpha=alpha), 1000)
 
 
-def test_spread_out_starts_with_the_first_and_takes_the_ends_next(wall_views):
-    assert spread_out(wall_views.cameras).tolist()[:3] == [0, 4, 2]
+def test_farthest_first_starts_with_the_first_and_takes_the_ends_next(wall_views):
+    assert farthest_first(wall_views.cameras).tolist()[:3] == [0, 4, 2]
 
 
-def test_depth_of_scene_is_that_of_what_is_in_view(wall_views, wall_gaussians):
-    assert depth_of_scene(wall_views.cameras, wall_gaussians.means) == pytest.approx(2, abs=0.1)
+def test_the_scene_depth_is_that_of_what_is_in_view(wall_views, wall_gaussians):
+    assert median_scene_depth(wall_views.cameras, wall_gaussians.means) == pytest.approx(2, abs=0.1)
     behind = np.float32([[0, 0, -3]])
-    assert depth_of_scene(wall_views.cameras, behind) == pytest.approx(3, abs=0.1)
+    assert median_scene_depth(wall_views.cameras, behind) == pytest.approx(3, abs=0.1)

@@ -223,9 +223,9 @@ def test_a_mesh_becomes_flat_discs_on_its_surface(tmp_path):
         NerfstudioSplat(method="nerfacto")._read(tmp_path)
 
 
-def test_progress_is_heard():
+def test_progress_is_read_from_the_output():
     heard = []
-    hear = NerfstudioSplat(steps=300)._heard(lambda done, total: heard.append((done, total)))
+    hear = NerfstudioSplat(steps=300)._report_to(lambda done, total: heard.append((done, total)))
     for line in [
         "Step (% Done)",
         "0 (0.00%)   10 s",

@@ -18,7 +18,7 @@ def step(parameters, factors):
 
 def test_rows_that_stay_learn_on_as_if_nothing_had_happened(wall_gaussians):
     few = wall_gaussians.select(slice(0, 6))
-    whole, part = Parameters(few, "cpu"), Parameters(few, "cpu")
+    whole, part = Parameters(few), Parameters(few)
     factors = torch.linspace(0.5, 2, 6)
     keep = torch.tensor([True, False, True, True, False, True])
     for _ in range(3):
@@ -34,13 +34,13 @@ def test_rows_that_stay_learn_on_as_if_nothing_had_happened(wall_gaussians):
 
 
 def test_new_rows_start_with_empty_state(wall_gaussians):
-    grown, fresh = Parameters(wall_gaussians.select(slice(0, 3)), "cpu"), None
+    grown, fresh = Parameters(wall_gaussians.select(slice(0, 3))), None
     step(grown, torch.ones(3))
     added = {name: value.detach()[:1].clone() for name, value in grown.values.items()}
     grown.edit(torch.zeros(3, dtype=torch.bool), added)
     start = grown.gaussians()
     step(grown, torch.ones(1))
-    fresh = Parameters(start, "cpu")
+    fresh = Parameters(start)
     step(fresh, torch.ones(1))
     # The first step of Adam has the length of the rate; the moments' age differs, which makes it a little longer.
     moved = (grown.values["means"] - torch.tensor(start.means)).abs().max()
@@ -48,7 +48,7 @@ def test_new_rows_start_with_empty_state(wall_gaussians):
 
 
 def test_a_raised_degree_changes_no_colour_and_then_learns(wall_gaussians):
-    parameters = Parameters(wall_gaussians.select(slice(0, 4)), "cpu")
+    parameters = Parameters(wall_gaussians.select(slice(0, 4)))
     step(parameters, torch.ones(4))
     before = parameters.splats().sh.detach()
     parameters.raise_sh_degree()
@@ -67,7 +67,7 @@ def test_a_raised_degree_changes_no_colour_and_then_learns(wall_gaussians):
 
 def test_gaussians_go_in_and_come_out(wall_gaussians):
     turned = replace(wall_gaussians, quats=wall_gaussians.quats * np.float32(3))
-    out = Parameters(turned, "cpu").gaussians()
+    out = Parameters(turned).gaussians()
     np.testing.assert_array_equal(out.means, wall_gaussians.means)
     np.testing.assert_array_equal(out.sh, wall_gaussians.sh)
     np.testing.assert_allclose(np.linalg.norm(out.quats, axis=1), 1, atol=1e-6)

@@ -1,0 +1,82 @@
+"""Views as a training needs them: held out or not, at half the size, and with a background behind them."""
+
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Bool, Float32, UInt8
+
+from img2world.core.errors import SplatError
+from img2world.core.views import Views
+from img2world.render import Color
+
+MIN_VIEWS = 2
+"""A single view leaves depth undetermined."""
+
+MIN_VIEWS_TO_HOLD_OUT = 4
+"""With fewer, each view is worth more for training than for testing."""
+
+
+def held_out_mask(num_views: int, every: int) -> Bool[np.ndarray, "V"]:
+    """Mark every `every`-th view as held out, but never the first, from which the world was made.
+
+    Of four or more views at least one is held out, unless `every` is 0.
+    """
+    mask = np.zeros(num_views, bool)
+    if every > 0 and num_views >= MIN_VIEWS_TO_HOLD_OUT:
+        mask[max(1, min(every, num_views) // 2) :: every] = True
+    return mask
+
+
+def training_views(views: Views, held_out: Bool[np.ndarray, "V"]) -> Views:
+    """Select the views that are not held out. Raises SplatError when there are fewer than two views in all."""
+    if len(views) < MIN_VIEWS:
+        raise SplatError(
+            f"{len(views)} view, needs at least {MIN_VIEWS}", hint="raise video.num_frames, or add pictures"
+        )
+    return views.select(np.flatnonzero(~held_out))
+
+
+def background_color(views: Views) -> Color:
+    """Return white for an object, whose images have it already, and the mean colour of the image borders for a scene.
+
+    A scene shows its background only where no view has looked, which is mostly beyond the borders of the images,
+    so their mean colour is the least conspicuous.
+    """
+    if views.alpha is not None:
+        return (1.0, 1.0, 1.0)
+    rgb = views.rgb
+    border = np.concatenate([rgb[:, :, [0, -1]].reshape(-1, 3), rgb[:, [0, -1]].reshape(-1, 3)])
+    red, green, blue = (border.astype(np.float64).mean(0) / 255).tolist()
+    return (red, green, blue)
+
+
+def halve(views: Views) -> Views:
+    """Scale views down to half the width and height: colour and alpha by area, depth by nearest neighbour."""
+    width, height = max(1, views.cameras.width // 2), max(1, views.cameras.height // 2)
+    return replace(
+        views,
+        rgb=_downscale(views.rgb, width, height),
+        cameras=views.cameras.resized(width, height),
+        alpha=None if views.alpha is None else _downscale(views.alpha, width, height),
+        depth=None if views.depth is None else _downscale_depth(views.depth, width, height),
+        mask=None if views.mask is None else _downscale_mask(views.mask, width, height),
+    )
+
+
+def _downscale(images: UInt8[np.ndarray, "V H W *C"], width: int, height: int) -> UInt8[np.ndarray, "V h w *C"]:
+    """Average images over the area of each new pixel."""
+    import cv2
+
+    return np.stack([cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA) for image in images])
+
+
+def _downscale_mask(masks: UInt8[np.ndarray, "V H W"], width: int, height: int) -> UInt8[np.ndarray, "V h w"]:
+    """Ignore each new pixel that covers an ignored one."""
+    return np.where(_downscale(masks, width, height) == 255, 255, 0).astype(np.uint8)
+
+
+def _downscale_depth(depth: Float32[np.ndarray, "V H W"], width: int, height: int) -> Float32[np.ndarray, "V h w"]:
+    """Take the depth nearest to each new pixel centre: the mean of two surfaces would lie on neither."""
+    rows = ((np.arange(height) + 0.5) * depth.shape[1] / height).astype(np.int64)
+    columns = ((np.arange(width) + 0.5) * depth.shape[2] / width).astype(np.int64)
+    return depth[:, rows[:, None], columns]
