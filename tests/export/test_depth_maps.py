@@ -6,7 +6,7 @@ import pytest
 from img2world.core.camera_paths import on_sphere
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.export.depth_maps import DepthMaps, depth_maps, signed_distances, surface_colors
-from img2world.render.native import native_module
+from img2world.render.extension import native_module
 
 SIZE = 128
 
