@@ -16,6 +16,7 @@ from img2world.core.cameras import Cameras
 from img2world.core.checks import check_shapes
 from img2world.core.conventions import NEAR
 from img2world.core.progress import Progress, silent
+from img2world.render.extension import native_module, num_threads, simd_level
 
 MAX_BEND = 0.02
 """Second difference of inverse depth, relative to it, above which a pixel mixes two surfaces."""
@@ -74,8 +75,6 @@ class DepthMaps:
 
     def native(self) -> Any:
         """Return the maps as the native module takes them."""
-        from img2world.render.extension import native_module
-
         cameras = (self.cameras.cam_from_world, self.cameras.intrinsics)
         arrays = map(np.ascontiguousarray, (*cameras, self.depth, self.tilt, self.weights))
         return native_module().DepthMaps(*arrays)
@@ -96,8 +95,6 @@ def depth_maps(
     `views` yields rgb rendered on black, alpha and depth for each camera. It is consumed as fast as its views are
     processed, so that few of them are in memory at once.
     """
-    from img2world.render.extension import num_threads
-
     shape = (len(cameras), cameras.height, cameras.width)
     rgba, depth, tilt = np.empty((*shape, 4), np.uint8), np.empty(shape, np.float32), np.empty(shape, np.float32)
 
@@ -190,8 +187,6 @@ def signed_distances(
 
     Points that lie farther than the truncation behind the surface in all views have weight 0.
     """
-    from img2world.render.extension import native_module, num_threads, simd_level
-
     axes = np.ascontiguousarray(points.T, np.float32)
     distances, weights = np.empty(len(points), np.float32), np.empty(len(points), np.float32)
     native_module().fuse_points(simd_level(), num_threads(), maps.native(), axes, truncation, distances, weights)
@@ -211,8 +206,6 @@ def surface_colors(
     A view sees a point when the cosine of incidence is above `min_cosine` and the surface of its depth map is less
     than `tolerance` away. Views count by the fourth power of the cosine.
     """
-    from img2world.render.extension import native_module, num_threads, simd_level
-
     axes, normal_axes = (np.ascontiguousarray(array.T, np.float32) for array in (points, normals))
     colors, weights = np.empty((3, len(points)), np.float32), np.empty(len(points), np.float32)
     pixels = np.ascontiguousarray(maps.rgba).view("<u4")[..., 0]
