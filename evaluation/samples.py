@@ -60,7 +60,7 @@ class Sample:
 
     @cached_property
     def subject(self) -> Subject:
-        """What a run finds in the photo."""
+        """Return the subject that a run finds in the photo."""
         return AutoSubject().find(self.image)
 
 
