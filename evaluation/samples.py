@@ -60,7 +60,7 @@ class Sample:
 
     @cached_property
     def subject(self) -> Subject:
-        """What a run finds in the photo."""
+        """Return the subject that a run finds in the photo."""
         return AutoSubject().find(self.image)
 
 
@@ -150,8 +150,8 @@ def make_object_sample(mesh: TexturedMesh, name: str, *, size: int, alpha: bool)
 def make_room_sample(mesh: TexturedMesh, name: str, *, size: int) -> Sample:
     """Render a room along an arc; the world's unit is the median depth of the photo."""
     lighting = seeded_lighting(seed_from_name(name))
-    photo_pose = room_cameras(np.eye(4, dtype=np.float32)[None], 64)
-    depth = render_asset(mesh, photo_pose, supersample=1).depth
+    preview = room_cameras(np.eye(4, dtype=np.float32)[None], 64)
+    depth = render_asset(mesh, preview, supersample=1).depth
     scale = INPUT_DISTANCE / float(np.median(depth[depth > 0]))
     placed = mesh.transformed(scale_and_translate(scale, (0.0, 0.0, -INPUT_DISTANCE)))
     half = np.radians(HALF_ARC_DEG)

@@ -70,7 +70,7 @@ def test_first_rung_is_better_than_the_last(box):
     mesh = MeshExport(resolution=32, picture_size=64)
     stages = Stages(poses=CommandedPoses(), splat=GaussianSplat(steps=40, max_gaussians=2000), mesh=mesh)
     best = measure(box, "true depth", stages)
-    least = measure(box, "photo", replace(stages, mesh=None), NanoVideo(kind="object", supersample=1))
+    least = measure(box, "photo", replace(stages, mesh=None), NanoVideo(supersample=1))
     assert best["splat"]["psnr"] > 20
     assert best["mesh"]["iou"] > 0.85
     assert best["splat"]["psnr"] > least["splat"]["psnr"] + 2

@@ -18,7 +18,7 @@ from evaluation.placement import (
     tilt,
 )
 from evaluation.procedural import procedural_object
-from img2world.layered.object_layers import OBJECT_SHARE
+from img2world.layered.object_layers import OBJECT_FRACTION
 
 
 @pytest.mark.parametrize("poses", [static_poses(21, 0.3), dynamic_poses(21, 0.3)], ids=["static", "dynamic"])
@@ -41,7 +41,7 @@ def test_object_is_centred_and_fills_its_fraction_of_the_photo():
     mesh = fit_to_frame(normalize_mesh(procedural_object(1), 0.3).transformed(tilt(0.4)))
     low, high, near, far = projected_bounds(mesh, object_cameras(static_poses(1, 0.4), 1), 0)
     assert_allclose((low + high) / 2, 0.5, atol=1e-3)
-    assert_allclose((high - low).max(), OBJECT_SHARE, rtol=2e-3)
+    assert_allclose((high - low).max(), OBJECT_FRACTION, rtol=2e-3)
     assert_allclose((near + far) / 2, 1, atol=1e-3)
 
 

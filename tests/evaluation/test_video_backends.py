@@ -14,7 +14,7 @@ from img2world.video.synthetic import SyntheticVideo
 
 def test_backends_are_parsed_with_their_options():
     assert parse_video_backend("nano") == NanoVideo()
-    assert parse_video_backend("nano:kind=object, supersample=1") == NanoVideo(kind="object", supersample=1)
+    assert parse_video_backend("nano:fill=builtin, supersample=1") == NanoVideo(fill="builtin", supersample=1)
     with pytest.raises(RecipeError, match="no nanu"):
         parse_video_backend("nanu")
     with pytest.raises(RecipeError, match="has no sampels"):
@@ -23,9 +23,7 @@ def test_backends_are_parsed_with_their_options():
 
 def test_object_is_generated_along_the_path(asset_folder):
     sample = object_sources(asset_folder, count=1, size=64)[0].make()
-    frames = generate_video(
-        NanoVideo(kind="object", supersample=1), sample.image, sample.paths["static"], is_object=True
-    )
+    frames = generate_video(NanoVideo(supersample=1), sample.subject, sample.paths["static"], is_object=True)
     assert frames.rgb.shape == sample.paths["static"].rgb.shape
     # The first frame is nearly the photo.
     assert np.abs(frames.rgb[0].astype(int) - sample.photo.rgb[0]).mean() < 6
@@ -42,10 +40,10 @@ def test_path_is_scaled_to_the_depth_of_a_scene():
         depth=whole.depth[[0, 5]],
     )
     backend = SyntheticVideo(kind="room", supersample=1)
-    plain = backend.generate(room.image, truth.cameras, seed=0)
+    plain = backend.generate(room.subject, truth.cameras, seed=0)
     scale = float(np.median(plain.depth[0] / truth.depth[0]))
-    frames = generate_video(backend, room.image, truth, is_object=False)
-    expected = backend.generate(room.image, scale_path(truth.cameras, scale), seed=0)
+    frames = generate_video(backend, room.subject, truth, is_object=False)
+    expected = backend.generate(room.subject, scale_path(truth.cameras, scale), seed=0)
     assert abs(np.log(scale)) > 0.02
     assert (frames.rgb == expected.rgb).all()
     assert_allclose(np.median(frames.depth[0] / truth.depth[0]), 1, atol=0.01)
@@ -62,8 +60,8 @@ def test_wrong_number_of_frames_is_refused(asset_folder):
     sample = object_sources(asset_folder, count=1, size=64)[0].make()
 
     class Short(SyntheticVideo):
-        def generate(self, image, trajectory, **how):
-            return super().generate(image, trajectory.select([0, 1]), **how)
+        def generate(self, subject, trajectory, **how):
+            return super().generate(subject, trajectory.select([0, 1]), **how)
 
     with pytest.raises(VideoError, match="2 frames of 64x64 for 21"):
-        generate_video(Short(supersample=1), sample.image, sample.paths["static"], is_object=True)
+        generate_video(Short(supersample=1), sample.subject, sample.paths["static"], is_object=True)
