@@ -51,6 +51,7 @@ RENAMED = {
     "video.kind": "subject.kind",
     "video.depth": "subject.depth",
     "video.depth_model": "subject.depth_model",
+    "poses.waves": "poses.max_harmonics",
     "splat.coarse_share": "splat.coarse_fraction",
     "splat.dssim_share": "splat.dssim_fraction",
 }
