@@ -80,11 +80,10 @@ class ThreadPool {
     }
 
     // Waking up can take longer than the work itself, above all in a virtual machine, and in a training the next work
-    // often comes at once. So threads stay awake for a while; not for long, since a spinning thread takes time from one
-    // that has work.
+    // comes within a millisecond. So threads stay awake that long.
     template <typename Waiting>
     static void spin_while(const Waiting& waiting) {
-        const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(200);
+        const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(1000);
         while (waiting() && std::chrono::steady_clock::now() < end) {
             for (int i = 0; i < 8 && waiting(); i++) pause();
         }
