@@ -7,7 +7,8 @@ from torch import Tensor
 
 from img2world.render.extension import native_module, num_threads, simd_level
 
-BETA1, BETA2 = 0.9, 0.999
+BETA1, BETA2 = 0.6, 0.999
+"""Less momentum than the usual 0.9: trainings of a few hundred steps see each view only a few times."""
 
 EPSILON = 1e-15
 """As in 3DGS: gradients of one Gaussian are far smaller than the usual 1e-8."""

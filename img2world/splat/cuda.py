@@ -17,6 +17,7 @@ from img2world.core.errors import MissingPackageError
 from img2world.core.gaussians import Gaussians
 from img2world.core.sh import sh_degree
 from img2world.render import Color
+from img2world.render.adam import BETA1, BETA2, EPSILON
 from img2world.render.gsplat import rasterization_arguments
 from img2world.render.splats import CameraTensors, Rendering, Splats, gaussians_from_splats
 from img2world.splat.densify import MAX_SCALE, MAX_SPLIT_SCALE, Densification
@@ -27,8 +28,8 @@ NAMES = {"means": "means", "quats": "quats", "scales": "log_scales", "opacities"
 RATE_NAMES = {**NAMES, "sh0": "dc", "shN": "rest"}
 """gsplat's names to those of the learning rates."""
 
-ADAM = {"eps": 1e-15, "betas": (0.9, 0.999)}
-"""Parameters of Adam (Kerbl 2023)."""
+ADAM = {"eps": EPSILON, "betas": (BETA1, BETA2)}
+"""Parameters of Adam, as on the CPU."""
 
 REFINE_FROM, REFINE_UNTIL = 0.05, 0.8
 """Fractions of the training between which Gaussians are added."""

@@ -17,7 +17,7 @@ from img2world.splat.parameters import Parameters, Rows
 DENSIFY_EVERY, DENSIFY_FROM, DENSIFY_UNTIL = 0.05, 0.05, 0.6
 """Fractions of the training: interval between densifications, earliest and latest time."""
 
-MIN_INTERVAL = 25
+MIN_INTERVAL = 12
 """Steps. A shorter interval gives too few gradients to tell which Gaussians to densify."""
 
 MAX_GROWTH = 0.3

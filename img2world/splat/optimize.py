@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 MIN_SIZE_TO_HALVE = 128
 """Pixels. Smaller images train fast enough, and at half the size they would show too little."""
 
-MEANS_LR_DECAY = 0.01
-"""Last learning rate of positions as a fraction of the first (Kerbl 2023)."""
+MEANS_LR_DECAY = 0.05
+"""Last learning rate of positions as a fraction of the first."""
 
 REST_LR_FRACTION = 0.05
 """Learning rate of view-dependent colour as a fraction of that of constant colour (Kerbl 2023)."""
@@ -67,8 +67,8 @@ class GaussianSplat:
     """Weight of the object's silhouette, or of a scene having no holes, relative to colour."""
     depth_weight: float = 0.1
     """Weight of relative depth errors, where the views have depth, relative to colour; falls to zero."""
-    means_lr: float = 8e-4
-    """First learning rate of positions, in units of the scene's median depth; falls to a hundredth."""
+    means_lr: float = 4e-4
+    """First learning rate of positions, in units of the scene's median depth; falls to a twentieth."""
     quats_lr: float = 2e-3
     scales_lr: float = 2e-2
     opacities_lr: float = 3e-2

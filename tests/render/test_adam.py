@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from img2world.render.adam import EPSILON, adam_step
+from img2world.render.adam import BETA1, BETA2, EPSILON, adam_step
 from img2world.render.extension import native_module
 
 LEVELS = native_module().simd_levels()
@@ -27,7 +27,7 @@ def test_dense_steps_match_torch(simd, shape, monkeypatch):
     monkeypatch.setenv("IMG2WORLD_SIMD", simd)
     ours = torch.linspace(-1, 1, int(np.prod(shape))).reshape(shape)
     theirs = ours.clone().requires_grad_()
-    adam = torch.optim.Adam([theirs], lr=0.01, eps=EPSILON)
+    adam = torch.optim.Adam([theirs], lr=0.01, betas=(BETA1, BETA2), eps=EPSILON)
     mean, square = torch.zeros_like(ours), torch.zeros_like(ours)
     for step, gradient in enumerate(gradients_of(shape, 5), 1):
         theirs.grad = gradient.clone()

@@ -69,7 +69,7 @@ def test_a_full_budget_does_not_grow():
     assert len(densified(parameters_with([0.01] * 5, [0.9] * 5), [1] * 5, max_gaussians=3)) == 5
 
 
-@pytest.mark.parametrize(("steps", "first", "interval"), [(1000, 99, 50), (400, 24, 25), (100, 24, 25)])
+@pytest.mark.parametrize(("steps", "first", "interval"), [(1000, 99, 50), (200, 11, 12), (100, 11, 12)])
 def test_densification_starts_early_and_ends_before_the_last_steps(steps, first, interval):
     due = [step for step in range(steps) if settings(steps=steps).is_due(step)]
     assert due == list(range(first, int(0.6 * steps), interval))
