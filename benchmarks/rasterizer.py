@@ -19,7 +19,7 @@ from report import processor
 from img2world.core.cameras import Cameras
 from img2world.render import rasterize
 from img2world.render.extension import native_module
-from img2world.render.loss import Target, Weights, view_loss, view_loss_in_torch
+from img2world.render.loss import LossWeights, Target, view_loss, view_loss_in_torch
 from img2world.render.reference import project
 from img2world.render.semantics import MAX_ALPHA, MIN_ALPHA, MIN_TRANSMITTANCE
 from img2world.render.splats import Splats, camera_tensors
@@ -127,7 +127,7 @@ def time_loss(stopwatch: Stopwatch, side: int, loss: Callable[..., torch.Tensor]
     rng = np.random.default_rng(2)
     image = torch.tensor(rng.uniform(size=(side, side, 3)), dtype=torch.float32, requires_grad=True)
     target = Target(rgb=torch.tensor(rng.integers(0, 256, (side, side, 3)), dtype=torch.uint8))
-    return stopwatch.median(lambda: torch.autograd.grad(loss(image, None, None, target, Weights()), image))[0]
+    return stopwatch.median(lambda: torch.autograd.grad(loss(image, None, None, target, LossWeights()), image))[0]
 
 
 def print_sizes(stopwatch: Stopwatch, levels: list[str], threads: list[int]) -> None:

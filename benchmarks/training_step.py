@@ -22,7 +22,7 @@ from rasterizer import Stopwatch, make_camera, make_cloud, time_rasterizer
 from report import processor, write_section
 
 from img2world.render import rasterize
-from img2world.render.loss import Target, Weights, view_loss
+from img2world.render.loss import LossWeights, Target, view_loss
 from img2world.render.splats import gaussians_from_splats
 from img2world.splat.parameters import Parameters
 
@@ -46,7 +46,7 @@ def parts_of_step(count: int, side: int) -> dict[str, Callable[[], None]]:
         rgb=torch.from_numpy(rng.integers(0, 256, (side, side, 3), np.uint8)),
         depth=torch.from_numpy(rng.uniform(2, 4, (side, side)).astype(np.float32)),
     )
-    weights, state = Weights(alpha=0.1, depth=0.1), {}
+    weights, state = LossWeights(alpha=0.1, depth=0.1), {}
 
     def render() -> None:
         state["render"] = rasterize(parameters.splats(), view, background=(1.0, 1.0, 1.0), backend="native")

@@ -4,7 +4,6 @@ The parent calls `run_child`; the module that it runs in the child calls `answer
 errors that the user can act on, as lines of JSON on its standard output.
 """
 
-import ctypes
 import json
 import os
 import resource
@@ -17,13 +16,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from img2world.core.errors import Img2WorldError
+from img2world.core.external_program import die_with_parent
 from img2world.core.progress import Progress, silent
 
 MAX_MEMORY = 16 << 30
 """Bytes of address space a child may take."""
-
-PR_SET_PDEATHSIG = 1
-"""prctl(2), Linux: the signal that a process receives when its parent ends."""
 
 
 def run_child(
@@ -101,8 +98,7 @@ def _describe_end(code: int, output: str) -> str:
 
 def answer(work: Callable[[dict, Progress], None]) -> None:
     """Do the work of a child with the options given to `run_child`; report its progress and its Img2WorldError."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent()
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     limit = MAX_MEMORY if hard == resource.RLIM_INFINITY else min(MAX_MEMORY, hard)
     resource.setrlimit(resource.RLIMIT_AS, (limit, hard))

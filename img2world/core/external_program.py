@@ -89,7 +89,7 @@ def supervise(folder: Path, command: list[str]) -> int:
     """Run a program as its supervisor and return its exit code; see the module's docstring."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=_die_with_parent, env=environment
+        command, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=die_with_parent, env=environment
     )
 
     def kill_group(*_: object) -> None:
@@ -117,8 +117,8 @@ def supervise(folder: Path, command: list[str]) -> int:
     return code if code >= 0 else 128 - code
 
 
-def _die_with_parent() -> None:
-    """Ask Linux to kill the program when its supervisor ends; runs in the new process before the program starts."""
+def die_with_parent() -> None:
+    """Ask Linux to kill this process when its parent ends."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 

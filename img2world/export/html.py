@@ -31,7 +31,7 @@ SWAY_FRACTION = 0.6
 SWAY_LIMITS = {"yaw": (0.02, 0.12), "pitch": (0.007, 0.04)}
 """Minimum and maximum sway in radians: enough to show depth, too little to open holes behind edges."""
 
-MAX_STEPS_OFF = 0.51
+MAX_QUANTIZATION_ERROR = 0.51
 """Maximum error in quantization steps: half a step of rounding, and a margin for float32."""
 
 MAX_ANGLE = 2e-4
@@ -57,7 +57,7 @@ class WorldPageExport:
         progress(1, 2)
         world, gaussians = read_world_html(path.read_text(encoding="utf-8"))
         errors = quantization_errors(displayed_gaussians(scene), world["splats"], gaussians)
-        limits = dict.fromkeys(errors, MAX_STEPS_OFF) | {"rotation_error": MAX_ANGLE}
+        limits = dict.fromkeys(errors, MAX_QUANTIZATION_ERROR) | {"rotation_error": MAX_ANGLE}
         wrong = [f"{name} {error:.2g}" for name, error in errors.items() if not error <= limits[name]]
         if wrong:
             raise ExportError(

@@ -38,7 +38,7 @@ MIN_ALIGNMENT = 0.6
 MIN_COSINE = 0.12
 """Cosine of incidence below which a face is a sheet stretched between two surfaces."""
 
-MAX_STEPS_OFF = 1.0
+MAX_RIM_DISTANCE = 1.0
 """Grid steps between a face and the measured surface above which the face is only the thickness of a rim."""
 
 
@@ -155,6 +155,6 @@ def remove_unseen_faces(surface: Surface, grid: Grid, maps: DepthMaps) -> Surfac
 
     normals = trimesh.Trimesh(grid.to_world(surface.vertices), surface.faces, process=False).face_normals
     index = surface.vertices[surface.faces].mean(1)
-    tolerance = MAX_STEPS_OFF * grid.pitch(index)
+    tolerance = MAX_RIM_DISTANCE * grid.pitch(index)
     _, weights = surface_colors(grid.to_world(index), normals, tolerance, maps, min_cosine=MIN_COSINE)
     return drop_unused_vertices(Surface(surface.vertices, surface.faces[weights > 0]))

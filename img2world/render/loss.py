@@ -36,8 +36,8 @@ class Target:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Weights:
-    """Weights of the terms of the loss."""
+class LossWeights:
+    """LossWeights of the terms of the loss."""
 
     colors: float = 1.0
     dssim_fraction: float = 0.2
@@ -51,7 +51,7 @@ def view_loss(
     alpha: Float[Tensor, "H W"] | None,
     depth: Float[Tensor, "H W"] | None,
     target: Target,
-    weights: Weights,
+    weights: LossWeights,
 ) -> Float[Tensor, ""]:
     """Return the loss of a rendered view, differentiable with respect to rgb, alpha and depth.
 
@@ -95,7 +95,7 @@ class NativeLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, rgb: Tensor, alpha: Tensor | None, depth: Tensor | None, target: Target, weights: Weights
+        ctx: Any, rgb: Tensor, alpha: Tensor | None, depth: Tensor | None, target: Target, weights: LossWeights
     ) -> Tensor:
         """Return the loss."""
         rendered = [None if t is None else t.detach().contiguous() for t in (rgb, alpha, depth)]
@@ -120,7 +120,7 @@ def view_loss_in_torch(
     alpha: Float[Tensor, "H W"] | None,
     depth: Float[Tensor, "H W"] | None,
     target: Target,
-    weights: Weights,
+    weights: LossWeights,
 ) -> Float[Tensor, ""]:
     """Compute `view_loss` in plain torch, for any device and float type."""
     loss = weights.colors * _l1_dssim(rgb, target.rgb.to(rgb) / 255, weights.dssim_fraction)

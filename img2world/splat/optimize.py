@@ -224,7 +224,7 @@ def train_on_view(
     """
     import torch
 
-    from img2world.render.loss import Target, Weights, view_loss
+    from img2world.render.loss import LossWeights, Target, view_loss
     from img2world.render.splats import camera_tensors
 
     fraction = step / options.steps
@@ -232,7 +232,7 @@ def train_on_view(
     images = {"rgb": views.rgb, "alpha": views.alpha, "depth": views.depth, "mask": views.mask}
     target = {name: torch.from_numpy(image[i]).to(model.device) for name, image in images.items() if image is not None}
     confidence = float(views.confidence[i])
-    weights = Weights(
+    weights = LossWeights(
         colors=confidence,
         dssim_fraction=options.dssim_fraction,
         alpha=confidence * options.alpha_weight,

@@ -62,11 +62,11 @@ def frames_from_folder(
         images.append(load_image(path, max_side=sizes[0] if ordered else sizes[1]))
         progress(i + 1, len(paths))
     rgb, alpha = _stack(images, paths)
-    mask = load_masks(paths, rgb.shape[2], rgb.shape[1])
+    mask = load_photo_masks(paths, rgb.shape[2], rgb.shape[1])
     return Frames(rgb=rgb, alpha=alpha, mask=mask, times=np.arange(len(rgb)) * FRAME_SECONDS, ordered=ordered)
 
 
-def load_masks(paths: list[Path], width: int, height: int) -> UInt8[np.ndarray, "V H W"] | None:
+def load_photo_masks(paths: list[Path], width: int, height: int) -> UInt8[np.ndarray, "V H W"] | None:
     """Load the masks of pictures, 0 where a picture is ignored and 255 elsewhere; None without a folder `masks`.
 
     Raises VideoError when a mask belongs to no picture or has another shape than its picture, ImageError when it

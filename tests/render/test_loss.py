@@ -6,7 +6,7 @@ from skimage.metrics import structural_similarity
 
 from img2world.core.errors import Img2WorldError
 from img2world.render.extension import native_module
-from img2world.render.loss import Target, Weights, view_loss, view_loss_in_torch
+from img2world.render.loss import LossWeights, Target, view_loss, view_loss_in_torch
 
 LEVELS = native_module().simd_levels()
 
@@ -21,7 +21,7 @@ def pictures(height, width, seed=0):
 def colors_loss(image, target, share=0.2):
     """Return the colour loss alone."""
     rgb = image if isinstance(image, torch.Tensor) else torch.tensor(image, dtype=torch.float32)
-    return view_loss(rgb, None, None, Target(rgb=torch.as_tensor(target)), Weights(dssim_fraction=share))
+    return view_loss(rgb, None, None, Target(rgb=torch.as_tensor(target)), LossWeights(dssim_fraction=share))
 
 
 def assert_same_gradients(actual, expected):
@@ -36,7 +36,7 @@ def test_colors_match_torch_and_their_gradient(simd, height, width, monkeypatch)
     image, photo = pictures(height, width)
     rgb = torch.tensor(image, dtype=torch.float32, requires_grad=True)
     truth = rgb.detach().double().requires_grad_()
-    target, weights = Target(rgb=torch.tensor(photo)), Weights(dssim_fraction=0.3)
+    target, weights = Target(rgb=torch.tensor(photo)), LossWeights(dssim_fraction=0.3)
     actual, expected = (
         view_loss(rgb, None, None, target, weights),
         view_loss_in_torch(truth, None, None, target, weights),
@@ -59,7 +59,7 @@ def test_alpha_and_depth_match_torch_and_their_gradients(simd, has_outline, monk
     depth = rng.uniform(0.8, 1.2, (35, 50)) * np.where(known > 0, known, 1)
     outline = torch.tensor(rng.integers(0, 256, (35, 50)), dtype=torch.uint8) if has_outline else None
     target = Target(rgb=torch.tensor(photo), alpha=outline, depth=torch.tensor(known, dtype=torch.float32))
-    weights = Weights(dssim_fraction=0.1, alpha=0.7, depth=0.4)
+    weights = LossWeights(dssim_fraction=0.1, alpha=0.7, depth=0.4)
     rendered = [torch.tensor(array, dtype=torch.float32, requires_grad=True) for array in (image, alpha, depth)]
     truth = [tensor.detach().double().requires_grad_() for tensor in rendered]
     actual, expected = view_loss(*rendered, target, weights), view_loss_in_torch(*truth, target, weights)
@@ -118,11 +118,11 @@ def test_ignored_pixels_count_as_correct_and_get_no_gradient():
     mask = torch.full((40, 50), 255, dtype=torch.uint8)
     mask[10:25, 20:40] = 0
     target = Target(rgb=torch.tensor(photo), depth=torch.ones(40, 50), mask=mask)
-    view_loss(rgb, alpha, depth, target, Weights(alpha=0.5, depth=0.5)).backward()
+    view_loss(rgb, alpha, depth, target, LossWeights(alpha=0.5, depth=0.5)).backward()
     for tensor in (rgb, alpha, depth):
         assert not tensor.grad[10:25, 20:40].any()
     assert rgb.grad[:5].any(-1).all()
     # An image that differs only where it is ignored has no loss.
     wrong = torch.tensor(photo / 255.0, dtype=torch.float32)
     wrong[10:25, 20:40] = 0.5
-    assert view_loss(wrong, torch.ones(40, 50), torch.ones(40, 50), target, Weights(alpha=0.5, depth=0.5)) < 1e-6
+    assert view_loss(wrong, torch.ones(40, 50), torch.ones(40, 50), target, LossWeights(alpha=0.5, depth=0.5)) < 1e-6
