@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import torch
 
-from img2world.depth.network import OUTPUTS, Channel, NanoGeo, network_input
+from img2world.depth.network import OUTPUTS, Channel, GeometryNetwork, network_input
 from img2world.depth.predict import OBJECT_WEIGHTS, SCENE_WEIGHTS, working_size
 from training.geo_metrics import (
     SIDE,
@@ -31,7 +31,7 @@ from training.weights import ASSETS, load_state
 DISPARITY_OFFSET = 31.086
 """Of the Middlebury 2014 motorcycle pair at a quarter of its size: depth ~ 1 / (disparity + offset)."""
 
-Networks = dict[bool, NanoGeo]
+Networks = dict[bool, GeometryNetwork]
 """The network for scenes (False) and the one for objects (True)."""
 
 DepthCases = dict[str, list[tuple[np.ndarray, np.ndarray]]]
@@ -41,10 +41,10 @@ DepthCases = dict[str, list[tuple[np.ndarray, np.ndarray]]]
 def load_networks(checkpoint: Path | None) -> Networks:
     """Return a checkpoint's network for both kinds, or the networks that the program uses."""
     if checkpoint:
-        network = NanoGeo.of(load_state(checkpoint)).eval()
+        network = GeometryNetwork.from_state(load_state(checkpoint)).eval()
         return {False: network, True: network}
     return {
-        is_object: NanoGeo.of(load_state(ASSETS / weights)).eval()
+        is_object: GeometryNetwork.from_state(load_state(ASSETS / weights)).eval()
         for is_object, weights in ((False, SCENE_WEIGHTS), (True, OBJECT_WEIGHTS))
     }
 
@@ -113,7 +113,7 @@ def _read_rgb(path: Path) -> np.ndarray:
     return np.ascontiguousarray(bgr[..., ::-1])
 
 
-def predict_log_depth(network: NanoGeo, rgb: np.ndarray) -> np.ndarray:
+def predict_log_depth(network: GeometryNetwork, rgb: np.ndarray) -> np.ndarray:
     """Return the log depth of a photo at the network's working size, the mean over the photo and its mirror image."""
     width, height = working_size(rgb.shape[1], rgb.shape[0])
     small = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
@@ -126,7 +126,7 @@ def predict_log_depth(network: NanoGeo, rgb: np.ndarray) -> np.ndarray:
     return (0.5 * (maps[0] + maps[1].flip(2)))[Channel.SCENE_DEPTH].numpy()
 
 
-def real_metrics(network: NanoGeo, cases: DepthCases, mean_depth: np.ndarray) -> dict[str, dict[str, float]]:
+def real_metrics(network: GeometryNetwork, cases: DepthCases, mean_depth: np.ndarray) -> dict[str, dict[str, float]]:
     """Return AbsRel and δ1 on photos after removing the median of the log error."""
     rows: dict[str, dict[str, float]] = {}
     for name, pairs in cases.items():

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from img2world.depth.network import HEAD, NanoGeo
+from img2world.depth.network import STANCE_PREFIX, GeometryNetwork
 from training.geo_batches import make_batch
 from training.geo_loss import stance_errors
 from training.train_geo import GeoConfig
@@ -27,7 +27,7 @@ VALIDATION_FRACTION = 1 / 16
 RATE, DECAY, BATCH, VALIDATE_EVERY = 1e-3, 0.02, 512, 250
 
 
-def compute_features(network: NanoGeo, generator: ViewGenerator, count: int) -> tuple[Tensor, Tensor, Tensor]:
+def compute_features(network: GeometryNetwork, generator: ViewGenerator, count: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return the head's inputs for about `count` views of objects [N, C], their planes [N, 37] and elevations [N]."""
     features: list[Tensor] = []
     hook = network.stance.register_forward_pre_hook(lambda _, inputs: features.append(inputs[0].float()))
@@ -88,8 +88,8 @@ def main() -> None:
     torch.set_num_threads(1)
     state = load_state(options.weights)
     if options.head:
-        state |= {name: values for name, values in load_state(options.head).items() if name.startswith(HEAD)}
-    network = NanoGeo.of(state).eval()
+        state |= {name: values for name, values in load_state(options.head).items() if name.startswith(STANCE_PREFIX)}
+    network = GeometryNetwork.from_state(state).eval()
     config = GeoConfig(
         steps=1, seed=options.seed, object_fraction=1.0, assets=options.assets, extra_assets=options.extra_assets
     )

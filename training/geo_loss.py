@@ -128,7 +128,10 @@ def _uncertainty_loss(maps: Tensor, front: Tensor, hidden: Tensor, weight: Tenso
     The errors are detached: only the widths are trained.
     """
     total = maps.new_zeros(())
-    for channel, error, mask in ((Channel.DOUBT, front, weight), (Channel.HIDDEN_DOUBT, hidden, behind)):
+    for channel, error, mask in (
+        (Channel.PREDICTED_ERROR, front, weight),
+        (Channel.HIDDEN_PREDICTED_ERROR, hidden, behind),
+    ):
         log_width = maps[:, channel].clamp(-3, 3)
         likelihood = (error.detach().abs() * torch.exp(-log_width) + log_width) * mask
         total = total + likelihood.sum() / mask.sum().clamp(min=1)

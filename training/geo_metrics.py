@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from img2world.depth.network import Channel, NanoGeo, Stance
+from img2world.depth.network import Channel, GeometryNetwork, Stance
 from img2world.depth.predict import AREA
 from img2world.layered.symmetry import around, mirror_normal
 from training.geo_batches import make_batch
@@ -32,7 +32,7 @@ def collect_views(generator: ViewGenerator, count: int, side: int) -> tuple[View
     return collect(first_view, count)
 
 
-def predict_maps(network: NanoGeo, views: Sequence[View], *, batch: int = 20) -> np.ndarray:
+def predict_maps(network: GeometryNetwork, views: Sequence[View], *, batch: int = 20) -> np.ndarray:
     """Return the network's maps [V, 10, H, W]."""
     parts = []
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
@@ -109,7 +109,7 @@ def mean_depth_map(views: Sequence[View]) -> np.ndarray:
     return np.nan_to_num(total, nan=float(np.nanmax(total))).astype(np.float32)
 
 
-def stance_metrics(network: NanoGeo, views: Sequence[View]) -> dict[str, float]:
+def stance_metrics(network: GeometryNetwork, views: Sequence[View]) -> dict[str, float]:
     """Return the accuracy of the orientation of objects, predicted from a single view.
 
     `elevation_error`: mean error of the camera's elevation in degrees. `planes_used`: fraction of objects whose mirror

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, UInt8
 from torch import Tensor
 
-from img2world.depth.network import DIRECTIONS, Channel, NanoGeo
+from img2world.depth.network import DIRECTIONS, Channel, GeometryNetwork
 from img2world.layered.inpaint import fill_smooth
 from img2world.layered.outpaint import soft_cover
 from img2world.layered.scene_layers import MARGIN
@@ -186,7 +186,7 @@ def held_out_partial_views(count: int, *, textures: int = 160) -> tuple[View, ..
     return collect_views(OutpaintViewGenerator(SEED, textures=textures, object_fraction=0), count, 96)
 
 
-def outpaint_metrics(network: NanoGeo, views: Sequence[View], *, batch: int = 20) -> dict[str, float]:
+def outpaint_metrics(network: GeometryNetwork, views: Sequence[View], *, batch: int = 20) -> dict[str, float]:
     """Return the mean PSNR in dB beside and within the photos, of the output and of the smooth fill (`_before`)."""
     rows: dict[str, list[float]] = {}
     for start in range(0, len(views), batch):

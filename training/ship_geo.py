@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from img2world.depth.network import GROWING, HEAD, LAST_OF_BLOCK, NanoGeo
+from img2world.depth.network import MIDDLE_PREFIX, STANCE_PREFIX, ZERO_INITIALIZED, GeometryNetwork
 from img2world.depth.predict import OBJECT_WEIGHTS, SCENE_WEIGHTS
 from img2world.layered.outpaint import WEIGHTS as OUTPAINT_WEIGHTS
 from training.weights import ASSETS, load_state, ship_parser, ship_weights
@@ -29,11 +29,11 @@ def interpolate_weights(final: dict[str, Tensor], initial: dict[str, Tensor], fr
         if name in initial:
             return initial[name]
         values = final[name]
-        if name.startswith(HEAD):
+        if name.startswith(STANCE_PREFIX):
             return values
-        if not name.startswith(GROWING):
+        if not name.startswith(MIDDLE_PREFIX):
             raise KeyError(name)
-        return torch.zeros_like(values) if any(part in name for part in LAST_OF_BLOCK) else values
+        return torch.zeros_like(values) if any(part in name for part in ZERO_INITIALIZED) else values
 
     return {name: fraction * values + (1 - fraction) * initial_values(name) for name, values in final.items()}
 
@@ -50,7 +50,9 @@ def main() -> None:
     state = load_state(options.checkpoint)
     if options.initial:
         state = interpolate_weights(state, load_state(options.initial), options.fraction)
-    ship_weights(state, options.out or ASSETS / FILES[options.kind], NanoGeo.of, model=MODELS[options.kind])
+    ship_weights(
+        state, options.out or ASSETS / FILES[options.kind], GeometryNetwork.from_state, model=MODELS[options.kind]
+    )
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from img2world.depth.network import GROWING, HEAD, NanoGeo
+from img2world.depth.network import MIDDLE_PREFIX, STANCE_PREFIX, GeometryNetwork
 from training.geo_batches import view_stream
 from training.geo_loss import geo_loss
 from training.geo_metrics import geo_metrics, held_out_views, predict_maps, stance_metrics
@@ -27,14 +27,14 @@ class GeoConfig(TrainingConfig):
     """Attention blocks in the middle of the network."""
 
 
-class GeoTraining(Training[NanoGeo]):
+class GeoTraining(Training[GeometryNetwork]):
     """Training of nano-geo."""
 
     curves = ("loss", "scene_absrel", "scene_delta1", "object_front_mae", "object_hidden_mae", "object_iou")
 
     def __init__(self, config: GeoConfig, *, held_out: int = 160) -> None:
         """`held_out` is the number of views to measure on."""
-        super().__init__(config, partial(NanoGeo, depth=config.depth), optional=(GROWING, HEAD))
+        super().__init__(config, partial(GeometryNetwork, depth=config.depth), optional=(MIDDLE_PREFIX, STANCE_PREFIX))
         self.held_out = held_out
         self.stream = view_stream(
             make_view_generator(config), self.worker, batch=config.batch, window=config.window, reuse=config.reuse
@@ -47,7 +47,7 @@ class GeoTraining(Training[NanoGeo]):
             maps, stance = self.network(batch.inputs.contiguous(memory_format=torch.channels_last))
         return geo_loss(maps, stance, batch)
 
-    def measure(self, network: NanoGeo) -> dict[str, float]:
+    def measure(self, network: GeometryNetwork) -> dict[str, float]:
         """Return metrics on held-out views, of objects or scenes only if only they are trained."""
         views = held_out_views(self.held_out)
         if self.config.object_fraction in (0, 1):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from img2world.depth.network import NanoGeo
+from img2world.depth.network import GeometryNetwork
 from training.geo_batches import view_stream
 from training.outpainting import OutpaintViewGenerator, held_out_partial_views, outpaint_loss, outpaint_metrics
 from training.trainer import Training, TrainingConfig, parse_config, run_training
@@ -24,14 +24,14 @@ class OutpaintConfig(TrainingConfig):
     channels: tuple[int, int, int] = (48, 96, 128)
 
 
-class OutpaintTraining(Training[NanoGeo]):
+class OutpaintTraining(Training[GeometryNetwork]):
     """Training of nano-outpaint."""
 
     curves = ("loss", "beside", "behind")
 
     def __init__(self, config: OutpaintConfig, *, held_out: int = 200) -> None:
         """`held_out` is the number of views to measure on."""
-        super().__init__(config, NanoGeo)
+        super().__init__(config, GeometryNetwork)
         self.held_out = held_out
         self.stream = view_stream(
             OutpaintViewGenerator(config.seed, textures=config.textures, object_fraction=0),
@@ -45,7 +45,7 @@ class OutpaintTraining(Training[NanoGeo]):
             maps, _ = self.network(batch.inputs.contiguous(memory_format=torch.channels_last))
         return outpaint_loss(maps, batch)
 
-    def measure(self, network: NanoGeo) -> dict[str, float]:
+    def measure(self, network: GeometryNetwork) -> dict[str, float]:
         """Return metrics on held-out views."""
         return outpaint_metrics(network, held_out_partial_views(self.held_out))
 

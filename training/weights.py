@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from img2world.depth.weights import compact, restored
+from img2world.depth.weights import quantize, read_weights
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 
@@ -18,7 +18,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 def load_state(path: Path) -> dict[str, Tensor]:
     """Return the mean weights of a checkpoint, or shipped weights."""
-    return restored(path) if path.suffix == ".safetensors" else torch.load(path, weights_only=True)["mean"]
+    return read_weights(path) if path.suffix == ".safetensors" else torch.load(path, weights_only=True)["mean"]
 
 
 def load_weights(network: Network, path: Path, *, optional: tuple[str, ...] = ()) -> Network:
@@ -37,7 +37,7 @@ def ship_weights(
     """Check that `load` accepts the weights, then write them in the format that the program reads."""
     load(state)
     out.parent.mkdir(parents=True, exist_ok=True)
-    save_file(compact(state), out, metadata={"model": model, "licence": "Apache-2.0"})
+    save_file(quantize(state), out, metadata={"model": model, "licence": "Apache-2.0"})
     out.chmod(0o644)
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
 

@@ -1,1 +1,1 @@
-"""Depth and shape predicted from one image."""
+"""Prediction of depth and shape from one image."""

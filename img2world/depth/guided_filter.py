@@ -1,4 +1,4 @@
-"""Small maps brought to the size and the edges of a picture."""
+"""Edge-preserving smoothing and upsampling of maps, guided by a picture."""
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -7,7 +7,7 @@ from jaxtyping import Float32, UInt8
 def guided(
     values: Float32[np.ndarray, "h w"], guide: Float32[np.ndarray, "h w"], *, radius: int, eps: float
 ) -> Float32[np.ndarray, "h w"]:
-    """Values smoothed along the guide's edges (He et al., "Guided image filtering", 2010, eq. 5 to 8)."""
+    """Return the values smoothed except at the guide's edges (He et al. 2010, "Guided image filtering", eq. 5 to 8)."""
     import cv2
 
     window = (2 * radius + 1, 2 * radius + 1)
@@ -22,7 +22,7 @@ def guided(
 
 
 def upsampled(values: Float32[np.ndarray, "h w"], rgb: UInt8[np.ndarray, "H W 3"]) -> Float32[np.ndarray, "H W"]:
-    """Return a small map at a picture's size, its steps moved to the picture's strong edges, smooth elsewhere."""
+    """Return a map at the size of a picture, its steps aligned with the picture's strong edges and smooth elsewhere."""
     import cv2
 
     height, width = rgb.shape[:2]
@@ -30,5 +30,5 @@ def upsampled(values: Float32[np.ndarray, "h w"], rgb: UInt8[np.ndarray, "H W 3"
     large = cv2.resize(values.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
     gray = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
     sharp = guided(large, gray, radius=max(2, round(1.5 * pixel)), eps=0.01)
-    # What is left of the picture's texture would wrinkle the surface.
+    # The filter lets some of the picture's texture through, which would wrinkle the surface.
     return cv2.GaussianBlur(sharp, (0, 0), 0.4 * pixel)

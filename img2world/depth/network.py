@@ -1,7 +1,7 @@
-"""The embedded geometry network: from one photo to the surface that is seen and the one that is hidden.
+"""The embedded geometry network, which predicts the visible and the hidden surface from one photo.
 
-A small U-Net that works on 4 × 4 blocks of pixels, with attention where the picture is smallest. Trained by
-`training/`; its weights and what they are good for are in `assets/nano`.
+A small U-Net on 4 × 4 blocks of pixels, with self-attention at the lowest resolution. It is trained by `training/`; its
+weights and model card are in `assets/nano`.
 """
 
 import torch
@@ -9,62 +9,62 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 BLOCK = 4
-"""Side of the blocks of pixels that become channels at the entry."""
+"""Side in pixels of the blocks that become channels at the input (pixel unshuffle)."""
 
 MULTIPLE = 16
-"""Sides of the picture must be multiples of this."""
+"""Height and width of the input must be multiples of this."""
 
 INPUTS = 6
-"""Red, green, blue, cover of a cut-out object (1 in a scene), 1 for an object and 0 for a scene, row's place."""
+"""Channels: red, green, blue, alpha (1 in a scene), 1 for an object or 0 for a scene, and the row from -1 to 1."""
 
 OUTPUTS = 10
-"""See `Channel`."""
+"""Channels, see `Channel`."""
 
 
 class Channel:
-    """The network's channels by name."""
+    """Indices of the output channels."""
 
     SCENE_DEPTH, SCENE_GAP = 0, 1
-    """Log depth up to a constant; by how much the log depth of what is hidden is larger (before softplus)."""
+    """Logarithm of the depth up to a constant; how much larger that of the hidden surface is (before softplus)."""
     OBJECT_FRONT, OBJECT_THICKNESS = 2, 3
-    """Depth relative to the middle of the object and the frame's width; thickness (before softplus)."""
+    """Depth behind the object's center as a fraction of the frame's width; thickness (before softplus)."""
     MASK = 4
-    """Logit: an object, or what is not sky."""
+    """Logit of the object, or of everything but the sky."""
     RGB = slice(5, 8)
-    """What is hidden, as a difference from what is seen, -1 to 1."""
-    DOUBT, HIDDEN_DOUBT = 8, 9
-    """Logarithm of the error to be expected of the front's and of the hidden depth."""
+    """Colour of the hidden surface minus that of the visible one, -1 to 1."""
+    PREDICTED_ERROR, HIDDEN_PREDICTED_ERROR = 8, 9
+    """Logarithm of the expected error of the visible and of the hidden depth."""
 
 
 DIRECTIONS = 36
-"""Directions of upright planes that are told apart: 5 degrees."""
+"""Number of directions of vertical symmetry planes that are distinguished, 5 degrees apart."""
 
 
 class Stance:
-    """How an object stands, by name."""
+    """Indices of the outputs for the orientation of an object."""
 
     PLANES = slice(0, DIRECTIONS + 1)
-    """Logits: in which planes it is its own mirror image (`mirror.mirror_normal`); the last one: in none."""
+    """Logits of the symmetry planes (`layered.symmetry`); the last one is of having none."""
     ELEVATION = PLANES.stop
-    """Of the camera above it, radians."""
+    """Of the camera above the object, in radians."""
 
 
-HEAD = "stance."
-"""How the names begin of the layers that tell how an object stands."""
+STANCE_PREFIX = "stance."
+"""Prefix of the parameters of the head that predicts the orientation of an object."""
 
-GROWING, LAST_OF_BLOCK = "middle.", (".conv2.", ".out.")
-"""How the names begin of the blocks that there can be more of, and what is in those of their `nothing_at_first`."""
+MIDDLE_PREFIX, ZERO_INITIALIZED = "middle.", (".conv2.", ".out.")
+"""Prefix of the parameters of the blocks whose number may vary; parts of the names of their zero-initialized layers."""
 
 
-def nothing_at_first(layer: nn.Conv2d | nn.Linear) -> None:
-    """Make what goes around the layer all that comes out, so that networks can be made deeper when they are trained."""
+def zero_initialize(layer: nn.Conv2d | nn.Linear) -> None:
+    """Set a layer to zero, so that its residual block is the identity and can be added to a trained network."""
     nn.init.zeros_(layer.weight)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
 
 
 class Residual(nn.Module):
-    """Two convolutions around which the input goes."""
+    """Two convolutions with a skip connection."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -72,25 +72,25 @@ class Residual(nn.Module):
         self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
         self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
-        nothing_at_first(self.conv2)
+        zero_initialize(self.conv2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, inputs, h, w] to [B, outputs, h, w]."""
+        """Map [B, inputs, h, w] to [B, outputs, h, w]."""
         return self.skip(x) + self.conv2(functional.silu(self.norm2(self.conv1(functional.silu(self.norm1(x))))))
 
 
 class Attention(nn.Module):
-    """Every place looks at every other one."""
+    """Self-attention between all positions, with a skip connection."""
 
     def __init__(self, channels: int, heads: int = 4) -> None:
         super().__init__()
         self.heads = heads
         self.norm = nn.GroupNorm(8, channels)
         self.qkv, self.out = nn.Linear(channels, 3 * channels), nn.Linear(channels, channels)
-        nothing_at_first(self.out)
+        zero_initialize(self.out)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, h, w] to the same."""
+        """Map [B, C, h, w] to the same shape."""
         batch, channels = x.shape[:2]
         tokens = self.norm(x).flatten(2).transpose(1, 2)  # [B, N, C]
         q, k, v = self.qkv(tokens).reshape(batch, -1, 3, self.heads, channels // self.heads).permute(2, 0, 3, 1, 4)
@@ -100,11 +100,11 @@ class Attention(nn.Module):
         return x + self.out(mixed).transpose(1, 2).reshape(x.shape)
 
 
-class NanoGeo(nn.Module):
-    """The network."""
+class GeometryNetwork(nn.Module):
+    """A U-Net with three resolutions."""
 
     def __init__(self, channels: tuple[int, int, int] = (64, 128, 192), depth: int = 2) -> None:
-        """`depth` is the number of attentions where the picture is smallest."""
+        """Build a network with random weights; `depth` is the number of attention layers at the lowest resolution."""
         super().__init__()
         first, second, third = channels
         self.entry = nn.Conv2d(INPUTS * BLOCK**2, first, 3, padding=1)
@@ -124,19 +124,19 @@ class NanoGeo(nn.Module):
         nn.init.zeros_(self.exit.weight)
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
-                # As oneDNN wants it: channels of a pixel beside one another.
+                # The layout that oneDNN computes fastest with.
                 layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
 
     @classmethod
-    def of(cls, state: dict[str, Tensor]) -> "NanoGeo":
-        """A network with these weights, as wide and as deep as they are."""
+    def from_state(cls, state: dict[str, Tensor]) -> "GeometryNetwork":
+        """Return a network with these weights; their shapes determine its channels and depth."""
         first, second, third = (len(state[f"{layer}.bias"]) for layer in ("entry", "shrink1", "shrink2"))
         network = cls((first, second, third), depth=sum(name.endswith(".qkv.weight") for name in state))
         network.load_state_dict(state)
         return network
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """[B, 6, H, W] to the maps [B, 10, H, W] and how an object stands [B, DIRECTIONS + 2], see `Stance`."""
+        """Map [B, 6, H, W] to maps [B, 10, H, W] and orientations [B, DIRECTIONS + 2], see `Channel` and `Stance`."""
         coarse = functional.pixel_unshuffle(x, BLOCK).contiguous(memory_format=torch.channels_last)
         high = self.down1(self.entry(coarse))
         mid = self.down2(self.shrink1(high))
@@ -148,7 +148,7 @@ class NanoGeo(nn.Module):
 
 
 def network_input(rgb: Tensor, cover: Tensor, is_object: Tensor) -> Tensor:
-    """[B, 3, H, W] of 0 to 1, [B, H, W] and [B] to the network's input [B, 6, H, W]."""
+    """Return the network's input [B, 6, H, W] from colours [B, 3, H, W] and alpha [B, H, W], 0 to 1, and a flag [B]."""
     batch, _, height, width = rgb.shape
     rows = torch.linspace(-1, 1, height, dtype=rgb.dtype)[None, None, :, None].expand(batch, 1, height, width)
     kind = is_object.to(rgb.dtype)[:, None, None, None].expand(batch, 1, height, width)

@@ -1,4 +1,4 @@
-"""The geometry that the embedded networks predict from one photo: depth of scenes, front and thickness of objects."""
+"""Prediction of the geometry of one photo by the embedded networks: depth of scenes, front and thickness of objects."""
 
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -10,23 +10,23 @@ from img2world.core.subject import ObjectGeometry, SceneGeometry
 from img2world.core.threads import one_torch_thread
 
 if TYPE_CHECKING:
-    from img2world.depth.network import NanoGeo
+    from img2world.depth.network import GeometryNetwork
 
 OBJECT_WEIGHTS, SCENE_WEIGHTS = "nano/nano_geo_object.safetensors", "nano/nano_geo_scene.safetensors"
-"""Two networks of one architecture: one alone forgot the kind of picture that it was not trained on last."""
+"""Two networks of one architecture: a single one forgot the kind of picture that it was not trained on last."""
 
 AREA = 96 * 96
-"""Pixels of the network's input; it was trained on pictures of about this many."""
+"""Number of pixels of the network's input; it was trained on pictures of about this size."""
 
 OBJECT_SIDES = (66, 76, 86, 96, 106, 116, 126)
-"""Sides of the scaled frames that are predicted from and averaged: the network's errors differ between them."""
+"""Sides in pixels to which the frame is scaled; the predictions are averaged, since their errors differ."""
 
 MAX_SIDE = 192
-"""Of the network's input in pixels; a wider picture is squeezed."""
+"""Maximum side of the network's input in pixels; a longer side is compressed."""
 
 
 def predict_scene(rgb: UInt8[np.ndarray, "H W 3"]) -> SceneGeometry:
-    """Predict the depth of a scene. Raises MissingPackageError when the weights are not there."""
+    """Predict the depth of a scene. Raises MissingPackageError when the weights are missing."""
     import cv2
 
     from img2world.depth.network import Channel
@@ -41,7 +41,7 @@ def predict_scene(rgb: UInt8[np.ndarray, "H W 3"]) -> SceneGeometry:
 def predict_object(rgb: Float32[np.ndarray, "S S 3"], alpha: Float32[np.ndarray, "S S"]) -> ObjectGeometry:
     """Predict the shape of an object in its square frame: the mean of predictions at the sizes of OBJECT_SIDES.
 
-    `rgb` and `alpha` are 0 to 1. Raises MissingPackageError when the weights are not there.
+    `rgb` and `alpha` are 0 to 1. Raises MissingPackageError when the weights are missing.
     """
     on_white = rgb * alpha[..., None] + 1 - alpha[..., None]
     predictions = [_object_at(on_white, alpha, side) for side in OBJECT_SIDES]
@@ -66,7 +66,7 @@ def _object_at(on_white: Float32[np.ndarray, "S S 3"], alpha: Float32[np.ndarray
         return cv2.resize(values.astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
 
     thickness = lengths * np.logaddexp(0, maps[..., Channel.OBJECT_THICKNESS] - 2)
-    predicted_error = lengths * np.exp(maps[..., Channel.DOUBT].clip(-6, 0))
+    predicted_error = lengths * np.exp(maps[..., Channel.PREDICTED_ERROR].clip(-6, 0))
     return {
         "front": full(lengths * maps[..., Channel.OBJECT_FRONT]),
         "thickness": np.maximum(full(thickness), 0),
@@ -77,14 +77,14 @@ def _object_at(on_white: Float32[np.ndarray, "S S 3"], alpha: Float32[np.ndarray
 
 
 def centered(values: Float32[np.ndarray, "s s ..."], side: int, **padding: Any) -> Float32[np.ndarray, "t t ..."]:
-    """Return the center of a square map, or the map centered in a larger one that is filled as `np.pad` is told to."""
+    """Return the center of a square map, or the map centered in a larger one, padded as by `np.pad`."""
     less, more = (max(0, sign * (values.shape[0] - side)) // 2 for sign in (1, -1))
     kept = values[less : values.shape[0] - less, less : values.shape[1] - less]
     return np.pad(kept, [(more, more)] * 2 + [(0, 0)] * (values.ndim - 2), **padding) if more else kept
 
 
 def working_size(width: int, height: int) -> tuple[int, int]:
-    """Return width and height of about AREA pixels with the picture's proportions, multiples that the network takes."""
+    """Return a width and height of about AREA pixels with the picture's proportions, both multiples of MULTIPLE."""
     from img2world.depth.network import MULTIPLE
 
     scale = np.sqrt(AREA / (width * height))
@@ -99,7 +99,7 @@ def run_network(
 ) -> tuple[Float32[np.ndarray, "10 h w"], Float32[np.ndarray, "37"], float]:
     """Return maps, symmetry planes and elevation, each the mean over the picture and its mirror image.
 
-    Raises MissingPackageError when its `weights` are not there.
+    Raises MissingPackageError when the `weights` are missing.
     """
     import torch
 
@@ -122,18 +122,18 @@ def run_network(
 
 
 def mirrored_planes(planes: Float32[np.ndarray, "37"]) -> Float32[np.ndarray, "37"]:
-    """Return the symmetry planes of the mirrored picture: each direction seen from the other side."""
+    """Return the symmetry planes of the mirrored picture, with the directions negated."""
     return np.concatenate([np.roll(planes[-2::-1], 1), planes[-1:]])
 
 
 @lru_cache(maxsize=3)
-def network(weights: str) -> "NanoGeo":
-    """Load a network with its shipped weights. Raises MissingPackageError when they are not there."""
-    from img2world.depth.network import NanoGeo
+def network(weights: str) -> "GeometryNetwork":
+    """Load a network with its shipped weights. Raises MissingPackageError when they are missing."""
+    from img2world.depth.network import GeometryNetwork
     from img2world.depth.weights import shipped
 
-    state = shipped(weights, hint="install img2world again: its assets are not complete")
-    return NanoGeo.of(state).requires_grad_(False).eval()
+    state = shipped(weights, hint="reinstall img2world: its assets are incomplete")
+    return GeometryNetwork.from_state(state).requires_grad_(False).eval()
 
 
 def _sigmoid(logits: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:

@@ -1,4 +1,4 @@
-"""Weights of the embedded networks as they are shipped: a byte each, and a scale for each output of a layer."""
+"""Weights of the embedded networks as shipped: quantized to 8 bits, with one scale per output channel."""
 
 from pathlib import Path
 
@@ -10,17 +10,17 @@ from img2world.core.errors import MissingPackageError
 from img2world.core.resources import resource_folder
 
 SCALE = ".scale"
-"""Behind the name of weights in bytes: what one step of a byte is worth, for each output."""
+"""Suffix of the name of the scales [outputs] of quantized weights."""
 
-LARGEST = 127
+MAX_INT8 = 127
 
 
-def compact(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A network's state in a quarter of its size: matrices and kernels as bytes, all else in half precision."""
+def quantize(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return a network's state with matrices and kernels as int8 and everything else as float16."""
     stored = {}
     for name, values in state.items():
         if values.ndim > 1:
-            scale = (values.flatten(1).abs().amax(1) / LARGEST).clamp(min=1e-12)
+            scale = (values.flatten(1).abs().amax(1) / MAX_INT8).clamp(min=1e-12)
             rows = scale.reshape(-1, *[1] * (values.ndim - 1))
             stored[name], stored[name + SCALE] = (values / rows).round().to(torch.int8).contiguous(), scale
         else:
@@ -28,8 +28,8 @@ def compact(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return stored
 
 
-def restored(path: Path) -> dict[str, Tensor]:
-    """The state in single precision that a file written of `compact` holds, or one of plain weights."""
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read a network's state in single precision from a file of quantized or plain weights."""
     stored = load_file(path)
     state = {}
     for name, values in stored.items():
@@ -42,8 +42,8 @@ def restored(path: Path) -> dict[str, Tensor]:
 
 
 def shipped(file: str, *, hint: str) -> dict[str, Tensor]:
-    """The state of a network whose weights are in the assets. Raises MissingPackageError when they are not there."""
+    """Read the state of a network from the assets. Raises MissingPackageError with `hint` when the file is missing."""
     path = resource_folder("assets") / file
     if not path.is_file():
         raise MissingPackageError(f"the embedded network's weights are missing: {path}", hint=hint)
-    return restored(path)
+    return read_weights(path)

@@ -108,7 +108,7 @@ def test_pictures_are_prepared_as_transformers_does(name, checkpoint):
 def test_disparity_has_no_zero_and_inverse_depth_has():
     predicted = np.linspace(10, 20, 1000, dtype=np.float32).reshape(20, 50)
     disparity = hub_models._normalized(predicted, "disparity")
-    assert disparity.min() == pytest.approx(1 / hub_models.FAR, rel=0.02)
+    assert disparity.min() == pytest.approx(1 / hub_models.MAX_DEPTH, rel=0.02)
     assert np.median(disparity) == pytest.approx(1, rel=0.01)
     metric = hub_models._normalized(predicted, "inverse depth")
     np.testing.assert_allclose(metric, (predicted / 15).clip(metric.min(), metric.max()), rtol=0.01)
@@ -144,7 +144,7 @@ def test_what_cannot_be_used_is_one_line(checkpoint, tmp_path, monkeypatch):
     rgb = data.coffee()[::8, ::8]
     with pytest.raises(ImageError, match="not on this machine"):
         inverse_depth(rgb, "depth-anything/Depth-Anything-V2-Small-hf")
-    with pytest.raises(ImageError, match="no model of transformers"):
+    with pytest.raises(ImageError, match="not a transformers model"):
         inverse_depth(rgb, str(tmp_path))
     broken = shutil.copytree(checkpoint("dpt"), tmp_path / "dpt")
     (broken / "model.safetensors").write_bytes(b"nothing")
@@ -154,7 +154,7 @@ def test_what_cannot_be_used_is_one_line(checkpoint, tmp_path, monkeypatch):
     with pytest.raises(ImageError, match="preprocessor_config"):
         hub_models._preprocessing(broken)
     (broken / "config.json").write_text('{"model_type": "bert"}')
-    with pytest.raises(ImageError, match="is a bert, needs depth_anything"):
+    with pytest.raises(ImageError, match="is of type bert, needs depth_anything"):
         inverse_depth(rgb, str(broken))
     monkeypatch.setattr(hub_models, "find_spec", lambda name: None)
     with pytest.raises(MissingPackageError, match="needs transformers"):

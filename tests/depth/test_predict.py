@@ -7,7 +7,7 @@ from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.errors import MissingPackageError
 from img2world.core.subject import ObjectGeometry
 from img2world.depth import predict
-from img2world.depth.network import DIRECTIONS, MULTIPLE, OUTPUTS, NanoGeo
+from img2world.depth.network import DIRECTIONS, MULTIPLE, OUTPUTS, GeometryNetwork
 from img2world.depth.predict import AREA, network, predict_object, predict_scene, working_size
 from img2world.layered.object_layers import CutOut, object_camera, shell_surfaces
 
@@ -122,7 +122,7 @@ def test_missing_weights_are_said(monkeypatch, tmp_path):
 
 
 def test_the_network_takes_any_multiple_of_its_block():
-    small = NanoGeo((16, 24, 32))
+    small = GeometryNetwork((16, 24, 32))
     for height, width in ((16, 16), (48, 32), (64, 112)):
         maps, _ = small(torch.rand(2, 6, height, width))
         assert maps.shape == (2, OUTPUTS, height, width)

@@ -6,14 +6,14 @@ from safetensors.torch import save_file
 from img2world.core.errors import MissingPackageError
 from img2world.core.resources import resource_folder
 from img2world.depth import predict
-from img2world.depth.network import NanoGeo
-from img2world.depth.weights import compact, restored, shipped
+from img2world.depth.network import GeometryNetwork
+from img2world.depth.weights import quantize, read_weights, shipped
 
 
-def random_network(seed: int = 0, *, depth: int = 3) -> NanoGeo:
+def random_network(seed: int = 0, *, depth: int = 3) -> GeometryNetwork:
     """A small one with weights of very different sizes."""
     torch.manual_seed(seed)
-    network = NanoGeo((16, 24, 32), depth)
+    network = GeometryNetwork((16, 24, 32), depth)
     with torch.no_grad():
         for i, values in enumerate(network.parameters()):
             values.copy_(torch.randn_like(values) * 0.05 * 4 ** (i % 4 - 1))
@@ -23,8 +23,8 @@ def random_network(seed: int = 0, *, depth: int = 3) -> NanoGeo:
 def test_bytes_are_within_half_a_step_of_the_weights(tmp_path):
     state = random_network().state_dict()
     state["down1.0.conv1.weight"][0] = 0  # an output that is nothing
-    save_file(compact(state), tmp_path / "small.safetensors")
-    again = restored(tmp_path / "small.safetensors")
+    save_file(quantize(state), tmp_path / "small.safetensors")
+    again = read_weights(tmp_path / "small.safetensors")
     assert set(again) == set(state)
     for name, values in state.items():
         assert again[name].dtype == torch.float32
@@ -41,13 +41,13 @@ def test_bytes_are_within_half_a_step_of_the_weights(tmp_path):
 def test_plain_weights_are_read_too(tmp_path):
     state = random_network().state_dict()
     save_file({name: values.half().contiguous() for name, values in state.items()}, tmp_path / "half.safetensors")
-    for name, values in restored(tmp_path / "half.safetensors").items():
+    for name, values in read_weights(tmp_path / "half.safetensors").items():
         assert torch.equal(values, state[name].half().float())
 
 
 def test_a_network_is_as_wide_and_deep_as_its_weights():
     state = random_network(depth=4).state_dict()
-    network = NanoGeo.of(state)
+    network = GeometryNetwork.from_state(state)
     assert sum(1 for block in network.middle if hasattr(block, "qkv")) == 4
     assert all(torch.equal(values, state[name]) for name, values in network.state_dict().items())
 
@@ -55,7 +55,7 @@ def test_a_network_is_as_wide_and_deep_as_its_weights():
 def test_objects_and_scenes_have_weights_of_their_own(monkeypatch, tmp_path):
     path = tmp_path / predict.OBJECT_WEIGHTS
     path.parent.mkdir()
-    save_file(compact(random_network().state_dict()), path)
+    save_file(quantize(random_network().state_dict()), path)
     monkeypatch.setattr("img2world.depth.weights.resource_folder", lambda name: tmp_path)
     predict.network.cache_clear()
     try:

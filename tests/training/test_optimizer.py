@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from img2world.depth.network import NanoGeo
+from img2world.depth.network import GeometryNetwork
 from training.optimizer import MuonAdamW, as_matrix
 
 
@@ -22,7 +22,7 @@ def test_update_of_an_inner_layer_is_nearly_orthogonal():
 
 
 def test_each_weight_has_one_optimizer():
-    network = NanoGeo((16, 24, 32))
+    network = GeometryNetwork((16, 24, 32))
     optimizer = MuonAdamW(network, rate=1e-3, matrix_rate=1e-3)
     inner = {id(values) for values, _ in optimizer.matrices}
     outer = {id(values) for group in optimizer.optimizers[0].param_groups for values in group["params"]}

@@ -12,7 +12,7 @@ pytest.importorskip("numba")
 
 import torch
 
-from img2world.depth.network import Channel, NanoGeo
+from img2world.depth.network import Channel, GeometryNetwork
 from training import fit_stance
 from training.geo_batches import make_batch
 from training.geo_loss import geo_loss, stance_errors
@@ -68,7 +68,7 @@ def test_deeper_network_starts_as_the_one_that_it_grows_from(tmp_path):
 
     initial = interpolate_weights(deep.network.state_dict(), load_state(tmp_path / "checkpoint.pt"), 0.0)
     with torch.no_grad():
-        assert torch.equal(NanoGeo.of(initial).eval()(inputs)[0], shallow(inputs)[0])
+        assert torch.equal(GeometryNetwork.from_state(initial).eval()(inputs)[0], shallow(inputs)[0])
     half = interpolate_weights(deep.network.state_dict(), before, 0.5)
     torch.testing.assert_close(half[new[0]], 0.5 * (before[new[0]] + deep.network.state_dict()[new[0]]))
     with pytest.raises(KeyError, match=r"entry\.weight"):
@@ -95,7 +95,7 @@ def true_maps(batch):
     maps[:, Channel.OBJECT_FRONT] = batch.front
     maps[:, Channel.OBJECT_THICKNESS] = 2 + inverse_softplus
     maps[:, Channel.RGB] = 2 * (batch.hidden_rgb - batch.rgb)
-    maps[:, Channel.DOUBT] = maps[:, Channel.HIDDEN_DOUBT] = -3
+    maps[:, Channel.PREDICTED_ERROR] = maps[:, Channel.HIDDEN_PREDICTED_ERROR] = -3
     return maps
 
 
@@ -123,7 +123,7 @@ def test_truth_has_only_the_loss_of_the_uncertainty():
 def test_network_learns_one_batch():
     batch = make_batch(held_out_views(4, textures=6))
     torch.manual_seed(0)
-    network = NanoGeo((16, 24, 32))
+    network = GeometryNetwork((16, 24, 32))
     optimizer = torch.optim.AdamW(network.parameters(), 3e-3)
     losses = []
     for _ in range(40):
@@ -178,7 +178,7 @@ def test_two_workers_take_the_same_steps(tmp_path):
 
 def test_only_the_head_is_fitted(tmp_path, monkeypatch):
     torch.manual_seed(0)
-    network = NanoGeo((16, 24, 32))
+    network = GeometryNetwork((16, 24, 32))
     torch.save({"mean": network.state_dict()}, tmp_path / "before.pt")
     generator = ViewGenerator(3, textures=6, object_fraction=1)
     monkeypatch.setattr(fit_stance, "make_view_generator", lambda config: generator)

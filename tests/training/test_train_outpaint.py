@@ -7,7 +7,7 @@ pytest.importorskip("numba")
 
 import torch
 
-from img2world.depth.network import Channel, NanoGeo
+from img2world.depth.network import Channel, GeometryNetwork
 from img2world.depth.weights import shipped
 from img2world.layered import outpaint
 from img2world.layered.outpaint import outpainted, soft_cover
@@ -117,7 +117,7 @@ def test_truth_has_the_least_loss(views):
 def test_network_learns_one_batch(views):
     batch = make_batch(views)
     torch.manual_seed(0)
-    network = NanoGeo((16, 24, 32))
+    network = GeometryNetwork((16, 24, 32))
     before = outpaint_metrics(network, views)["beside_gain"]
     optimizer = torch.optim.AdamW(network.parameters(), 3e-3)
     for _ in range(40):
@@ -130,7 +130,7 @@ def test_network_learns_one_batch(views):
 
 def test_training_composes_images_as_the_program_does(views, monkeypatch):
     torch.manual_seed(0)
-    network = NanoGeo((16, 24, 32))
+    network = GeometryNetwork((16, 24, 32))
     torch.nn.init.normal_(network.exit.weight, std=0.05)
     monkeypatch.setattr("img2world.depth.predict.network", lambda weights: network.eval())
     monkeypatch.setattr(outpaint, "TRUST", 1.0)
@@ -148,7 +148,7 @@ def test_training_composes_images_as_the_program_does(views, monkeypatch):
 
 def test_shipped_weights_improve_on_the_smooth_fill():
     metrics = outpaint_metrics(
-        NanoGeo.of(shipped(outpaint.WEIGHTS, hint="")).eval(), held_out_partial_views(24, textures=30)
+        GeometryNetwork.from_state(shipped(outpaint.WEIGHTS, hint="")).eval(), held_out_partial_views(24, textures=30)
     )
     assert metrics["beside_gain"] > 0.4
     assert metrics["behind_gain"] > 0.4

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from img2world.depth.hub_models import USUAL
+from img2world.depth.hub_models import DEFAULT_CHECKPOINT
 
 Verdict = Literal["yes", "under conditions", "no"]
 STRICTNESS: tuple[Verdict, ...] = ("yes", "under conditions", "no")
@@ -232,7 +232,9 @@ NON_COMMERCIAL = Licence(
 )
 
 DEPTH_LICENCES = {
-    USUAL: Licence(name=APACHE, may_be_sold="yes", conditions="", source=f"huggingface.co/{USUAL}"),
+    DEFAULT_CHECKPOINT: Licence(
+        name=APACHE, may_be_sold="yes", conditions="", source=f"huggingface.co/{DEFAULT_CHECKPOINT}"
+    ),
     "depth-anything/Depth-Anything-V2-Base-hf": NON_COMMERCIAL,
     "depth-anything/Depth-Anything-V2-Large-hf": NON_COMMERCIAL,
     "Intel/dpt-large": Licence(name=APACHE, may_be_sold="yes", conditions="", source="huggingface.co/Intel/dpt-large"),
@@ -259,7 +261,7 @@ def licence_note(name: str, options: Mapping[str, Any]) -> dict[str, str] | None
     if name in CARDS:
         notes.append((name, options["checkpoint"] or CARDS[name].repository, CARDS[name].licence))
     if options.get("depth") == "transformers":
-        weights = options["depth_model"] or USUAL
+        weights = options["depth_model"] or DEFAULT_CHECKPOINT
         notes.append(("depth", weights, DEPTH_LICENCES.get(weights, UNKNOWN_LICENCE)))
     if not notes:
         return None
