@@ -1,6 +1,6 @@
 """Benchmark whole runs, each in its own process: seconds per stage, peak memory and quality.
 
-    python benchmarks/end_to_end.py [PICTURE…] [--recipe NAME] [--set section.field=value]… [--write]
+    python benchmarks/end_to_end.py [PICTURE…] [--recipe NAME] [--set section.option=value]… [--write]
 
 Without pictures: those in assets/samples and a photo from scikit-image. `--write` puts the table into
 benchmarks/README.md.

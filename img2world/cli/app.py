@@ -18,7 +18,7 @@ app = typer.Typer(
 
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="SECTION.FIELD=VALUE", help="Change one option of the recipe; repeatable."),
+    typer.Option("--set", metavar="SECTION.OPTION=VALUE", help="Change one option of the recipe; repeatable."),
 ]
 FreshOption = Annotated[bool, typer.Option("--fresh", help="Redo this stage even if it is up to date.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per line, for other programs.")]

@@ -48,7 +48,7 @@ def list_models() -> Iterator[str]:
         yield f"{'':<13}{card.licence.name}; {card.licence.verdict}"
         yield f"{'':<13}source: {card.licence.source}"
     yield ""
-    yield "models for the depth of scenes: --set video.depth=transformers --set video.depth_model=NAME"
+    yield "models for the depth of scenes: --set subject.depth=transformers --set subject.depth_model=NAME"
     for name, licence in DEPTH_LICENCES.items():
         yield f"  {name}: {licence.name}; {licence.verdict}"
 

@@ -86,12 +86,10 @@ def arc(num_views: int, *, half_azimuth: float, half_elevation: float = 0.0) -> 
     return on_sphere(half_azimuth * np.sin(phase), half_elevation * np.sin(2 * phase))
 
 
-def spiral(
-    num_views: int, *, half_azimuth: float, half_elevation: float, turns: int = 2
-) -> Float32[np.ndarray, "V 4 4"]:
-    """Return a growing spiral in front of the scene that starts at the input camera."""
+def spiral(num_views: int, *, half_azimuth: float, half_elevation: float) -> Float32[np.ndarray, "V 4 4"]:
+    """Return a growing spiral of two turns in front of the scene that starts at the input camera."""
     fraction = np.linspace(0, 1, num_views)
-    phase = 2 * np.pi * turns * fraction
+    phase = 4 * np.pi * fraction
     return on_sphere(half_azimuth * fraction * np.sin(phase), half_elevation * fraction * np.cos(phase))
 
 

@@ -42,16 +42,19 @@ MAX_RIM_DISTANCE = 1.0
 """Grid steps between a face and the measured surface above which the face is only the thickness of a rim."""
 
 
+TRUNCATION = 4.0
+"""Grid steps over which surfaces measured at different depths are averaged."""
+
+SMOOTHING = 0.8
+"""Standard deviation in grid steps of the blur that removes noise from the surface."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class MeshExport:
     """mesh.glb: a vertex-coloured triangle mesh from fused depth maps, +Y up."""
 
     resolution: int = 192
     """Grid points along the longest side. Time and memory grow with its square to cube."""
-    truncation: float = 4.0
-    """Grid steps over which surfaces measured at different depths are averaged."""
-    smoothing: float = 0.8
-    """Standard deviation in grid steps of the blur that removes noise from the surface."""
     max_faces: int = 80_000
     picture_size: int = 384
     """Pixels on the long side of the depth maps."""
@@ -84,10 +87,10 @@ class MeshExport:
         maps = render_depth_maps(gaussians, viewpoints, progress=progress)
         grid = box_grid(extent.low, extent.high, self.resolution) if solid else scene_grid(maps, self.resolution)
         if solid:
-            reach = self.truncation * float(grid.pitch(np.zeros((1, 3)))[0])
+            reach = TRUNCATION * float(grid.pitch(np.zeros((1, 3)))[0])
             maps = remove_inner_surfaces(maps, viewpoints.keeps_hollows, reach)
-        volume, seen = fuse(maps, grid, truncation=self.truncation, solid=solid)
-        volume = smooth_volume(volume, seen, self.smoothing, solid=solid)
+        volume, seen = fuse(maps, grid, truncation=TRUNCATION, solid=solid)
+        volume = smooth_volume(volume, seen, SMOOTHING, solid=solid)
         surface = clean_surface(Surface(*extract_surface(volume, seen, solid=solid)), solid=solid)
         if not solid:
             surface = clean_surface(remove_unseen_faces(surface, grid, maps), solid=False)
@@ -98,7 +101,7 @@ class MeshExport:
             )
         # Decimated in grid indices, a face may be larger the farther away it is.
         surface = clean_surface(decimate(surface, self.max_faces), solid=solid)
-        tolerance = 2 * self.truncation * grid.pitch(surface.vertices)
+        tolerance = 2 * TRUNCATION * grid.pitch(surface.vertices)
         return color_surface(Surface(grid.to_world(surface.vertices), surface.faces), maps, tolerance)
 
 

@@ -19,8 +19,6 @@ def smooth_volume(
     """Blur the volume by a Gaussian of `sigma` grid steps; unless it is solid, unseen points do not contribute."""
     from scipy.ndimage import gaussian_filter
 
-    if sigma <= 0:
-        return volume
     if solid:
         return gaussian_filter(volume, sigma, truncate=3)
     fraction = gaussian_filter(seen.astype(np.float32), sigma, truncate=3)

@@ -111,7 +111,7 @@ class _Search:
             def orbit() -> Views:
                 path = OrbitPoses().find_path(self.frames, gray_frames, self.prior_path, seed=self.seed)
                 on_path.append(path)
-                return views_on_path(self.frames, masks, path, OrbitPoses().max_points)
+                return views_on_path(self.frames, masks, path)
 
             yield "orbit", orbit
         else:
@@ -165,7 +165,7 @@ class _Search:
             raise PoseError(f"kept {len(model.placed)} of {len(self.frames)} frames", hint="use a better video")
         solver = f"{path.estimate.solver}, bundle-adjusted"
         estimate = replace(path.estimate, solver=solver, cameras=model.camera_parameters)
-        return views_on_path(self.frames, masks, replace(path, estimate=estimate), OrbitPoses().max_points)
+        return views_on_path(self.frames, masks, replace(path, estimate=estimate))
 
     def _commanded(self, held_out: Tracks) -> Views:
         """Take the prior path as it is, graded C at best."""

@@ -32,8 +32,6 @@ class ColmapPoses:
     """COLMAP's camera model; auto is RADIAL for photos and SIMPLE_PINHOLE for the frames of a video."""
     max_features: int = 4096
     """Features per photo. A frame of a video gets half as many, since there are more frames."""
-    exhaustive_up_to: int = 40
-    """Longest video, in frames, of which all pairs of frames are matched; photos are always matched in all pairs."""
     min_views: int = 3
     """Fewer placed frames are an error."""
     time_limit: float = 3600.0
@@ -85,7 +83,6 @@ class ColmapPoses:
                 "width": width,
                 "height": height,
                 "max_features": self.max_features // 2 if frames.ordered else self.max_features,
-                "exhaustive_up_to": self.exhaustive_up_to,
                 "num_threads": usable_cores(),
             }
             run_child(

@@ -24,6 +24,9 @@ from img2world.poses.reconstruction import (
 if TYPE_CHECKING:
     from pycolmap import IncrementalPipelineOptions, Reconstruction
 
+MAX_EXHAUSTIVE = 40
+"""Frames of the longest video of which all pairs of frames are matched; of photos all pairs always are."""
+
 NUM_NEIGHBORS = 8
 """Frames of a long video are matched with so many after them …"""
 
@@ -49,8 +52,8 @@ FEATURES_TIME, MATCHES_TIME = 0.15, 0.6
 def reconstruct_from_features(options: dict, progress: Progress) -> None:
     """Write model.npz, a `SparseModel`: the best model of the images in images/.
 
-    Options: folder, num_frames, ordered, camera_model, seed, width, height, max_features, exhaustive_up_to,
-    num_threads (the result does not depend on it).
+    Options: folder, num_frames, ordered, camera_model, seed, width, height, max_features, num_threads (the result does
+    not depend on it).
     """
     configure_colmap(options["seed"])
     folder, total = Path(options["folder"]), options["num_frames"]
@@ -89,10 +92,10 @@ def _extract_features(folder: Path, options: dict) -> None:
     )
 
 
-def select_pairs(num_frames: int, ordered: bool, exhaustive_up_to: int) -> list[tuple[int, int]]:
+def select_pairs(num_frames: int, ordered: bool) -> list[tuple[int, int]]:
     """Return the pairs of frames to match: all, or neighbours and key frames of a long video."""
     pairs = combinations(range(num_frames), 2)
-    if not ordered or num_frames <= exhaustive_up_to:
+    if not ordered or num_frames <= MAX_EXHAUSTIVE:
         return list(pairs)
     return [(i, j) for i, j in pairs if j - i <= NUM_NEIGHBORS or (i % KEY_FRAME_STEP == 0 and j % KEY_FRAME_STEP == 0)]
 
@@ -101,7 +104,7 @@ def _match_features(database: Path, options: dict, guided: bool) -> None:
     """Add matches of the image pairs to the database, verified by two-view geometry."""
     import pycolmap
 
-    pairs = select_pairs(options["num_frames"], options["ordered"], options["exhaustive_up_to"])
+    pairs = select_pairs(options["num_frames"], options["ordered"])
     pairing = pycolmap.ImportedPairingOptions()
     pairing.match_list_path = database.with_suffix(".txt")
     pairing.match_list_path.write_text("".join(f"{i:04d}.png {j:04d}.png\n" for i, j in pairs))

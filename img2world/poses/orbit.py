@@ -27,6 +27,9 @@ MAX_POINT_ERROR = 2.0
 MAX_POINT_DISTANCE = 20.0
 """World units from the origin. Points farther away are too uncertain to keep."""
 
+MAX_POINTS = 5000
+"""Sparse points to keep."""
+
 HALF_CONFIDENCE_POINTS = 50.0
 """Observations in a frame at which its confidence is halved, if all of them fit."""
 
@@ -40,8 +43,6 @@ class OrbitPoses:
 
     max_harmonics: int = 2
     """Most Fourier harmonics by which elevation, azimuth and radius may deviate; more only for a clear gain."""
-    max_points: int = 5000
-    """Sparse points to keep."""
 
     def estimate(
         self, frames: Frames, trajectory: Cameras | None, *, seed: int = 0, progress: Progress = silent
@@ -59,7 +60,7 @@ class OrbitPoses:
         gray_frames = prepare_gray_frames(frames.rgb, masks, frames.mask)
         path = self.find_path(frames, gray_frames, trajectory, seed=seed)
         progress(len(frames), len(frames), cost=path.cost)
-        return views_on_path(frames, masks, path, self.max_points)
+        return views_on_path(frames, masks, path)
 
     def find_path(
         self, frames: Frames, gray_frames: GrayFrames, prior_path: Cameras | None, *, seed: int = 0
@@ -73,13 +74,11 @@ class OrbitPoses:
         return fit_prior_path(gray_frames, path, random, max_harmonics=self.max_harmonics)
 
 
-def views_on_path(
-    frames: Frames, masks: Bool[np.ndarray, "V H W"] | None, path: PathEstimate, max_points: int
-) -> Views:
+def views_on_path(frames: Frames, masks: Bool[np.ndarray, "V H W"] | None, path: PathEstimate) -> Views:
     """Return the frames with their estimated cameras, the points of the tracks and a report."""
     estimate, (height, width) = path.estimate, frames.rgb.shape[1:3]
     tracks = concatenate_tracks([path.fitted, path.held_out])
-    points, colors = _reliable_points(frames, tracks, estimate, max_points)
+    points, colors = _reliable_points(frames, tracks, estimate)
     rgb, alpha = mask_background(frames, masks)
     views = Views(
         rgb=rgb,
@@ -120,14 +119,14 @@ def mask_background(
 
 
 def _reliable_points(
-    frames: Frames, tracks: Tracks, estimate: PoseEstimate, max_points: int
+    frames: Frames, tracks: Tracks, estimate: PoseEstimate
 ) -> tuple[Float32[np.ndarray, "P 3"], UInt8[np.ndarray, "P 3"]]:
     """Return the points of tracks that fit, with the colours at their first observations."""
     height, width = frames.rgb.shape[1:3]
     good = mean_track_errors(tracks, estimate.cameras) * min(1.0, 256 / width) < MAX_POINT_ERROR
     points = triangulate(tracks, estimate.cameras)
     good &= np.linalg.norm(points, axis=1) < MAX_POINT_DISTANCE
-    chosen = np.flatnonzero(good)[:: max(1, -(-int(good.sum()) // max_points))]
+    chosen = np.flatnonzero(good)[:: max(1, -(-int(good.sum()) // MAX_POINTS))]
     first = tracks.starts[chosen]
     column, row = np.floor(tracks.xy[first]).astype(np.int64).T
     colors = frames.rgb[tracks.frame_ids[first], row.clip(0, height - 1), column.clip(0, width - 1)]

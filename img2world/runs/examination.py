@@ -13,7 +13,7 @@ from img2world.runs.source import find_source
 from img2world.video.file import FileVideo
 
 NUM_FRAMES, SIDE = 150, 320
-"""At most so many frames of a video are examined, and their longest side in pixels."""
+"""Maximum number of frames of a video that are examined, and their longest side in pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class Examination:
 
     @property
     def rejected(self) -> bool:
-        """Whether a reconstruction would not be supported by the video."""
+        """Whether the video does not support a reconstruction."""
         grade = (self.cameras or {}).get("grade")
         return grade == "D" or bool(select_rejections(self.findings))
 
@@ -56,7 +56,7 @@ def examine_path(path: Path) -> Examination:
 
 
 def _examine_run(run: Path) -> Examination:
-    """Return what the stages of a run have found."""
+    """Return the findings and the cameras of a run."""
     findings = findings_from_json((run / FINDINGS).read_text()) if (run / FINDINGS).exists() else []
     views = run / "views" / "transforms.json"
     table = json.loads(views.read_text()) if views.exists() else None

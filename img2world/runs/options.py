@@ -25,7 +25,7 @@ TYPE_NAMES = {
 
 
 def did_you_mean(word: str, words: list[str]) -> str:
-    """Return a hint that names the words most like a misspelled one, or all words where none is alike."""
+    """Return a hint with the words most similar to a misspelled one, or all words when none is similar."""
     close = get_close_matches(word, words, n=3, cutoff=0.5)
     return f"did you mean {' or '.join(close)}?" if close else f"choose from {', '.join(words)}"
 
@@ -62,7 +62,7 @@ def coerce(value: Any, wanted: Any, where: str) -> Any:
     """
     origin, inner = get_origin(wanted), get_args(wanted)
     if origin is UnionType:
-        # An empty path is none, too, and not the current folder.
+        # An empty path is None too, not the current folder.
         return None if value in (None, "none", "") else coerce(value, inner[0], where)
     if origin is tuple:
         if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""What a stage has made, and the key that says when it must be made again."""
+"""Products of stages, and the keys that decide when they must be made again."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,45 +14,45 @@ from img2world.runs.recipe import options_of
 from img2world.runs.source import source_digest
 
 CORE = "img2world.core"
-"""What every stage may call beside what its backend imports."""
+"""Package that every stage may call in addition to what its backend imports."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Product(Generic[T]):
-    """What a stage has made: known by its digest, read from the run folder when it is first needed."""
+    """The product of a stage: identified by its digest, read from the run folder when it is first needed."""
 
     digest: str
     load: Callable[[], T]
 
     @cached_property
     def value(self) -> T:
-        """The value itself."""
+        """The product, loaded once."""
         return self.load()
 
 
 def value(product: Product[T] | None) -> T | None:
-    """Return what a stage has made, where it was done."""
+    """Return the value of a product, or None without a product."""
     return product.value if product else None
 
 
 def digests(**products: Product[Any] | None) -> dict[str, str]:
-    """Return the digests of what a stage reads, for its key."""
+    """Return the digests of the products that a stage reads, for its key."""
     return {name: product.digest for name, product in products.items() if product}
 
 
 def code_of(backend: object = None, seed: int = 0) -> dict[str, Any]:
-    """Return what decides a stage's result beside its input: code, options and seed, for its key.
+    """Return what determines a stage's result in addition to its input, for its key: code, options and seed.
 
-    `backend` is the one that does the work, the name of the module that does, or None where core alone does.
+    `backend` is the backend or the name of the module that does the work, or None if `core` alone does it.
     """
-    # Not all that the stages can reach, which is everything.
+    # Only the file itself: everything can be reached from the stages.
     own = {"stages": file_digest(Path(__file__).with_name("stages.py"))}
     if backend is None or isinstance(backend, str):
         return {**own, "code": code_digest(CORE, *([backend] if backend else []))}
     code = code_digest(CORE, type(backend).__module__)
-    # A path counts by what is there, wherever it is.
+    # A path counts by the content of the file or folder, wherever that is.
     options = options_of(backend)
     for name, option in options.items():
         if is_path(option):

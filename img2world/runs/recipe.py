@@ -1,7 +1,7 @@
-"""A recipe: which backend does each stage, and with which options.
+"""Recipes: the backend of each stage and its options.
 
-A recipe is a TOML file. It names one backend per stage and the options that differ from the defaults,
-which stand in the backends' own fields and nowhere else:
+A recipe is a TOML file that names one backend per stage and the options that differ from the defaults, which are those
+of the backends' fields:
 
     description = "What it is for."
     seed = 0
@@ -43,7 +43,7 @@ from img2world.trajectory import TRAJECTORIES
 from img2world.video import VIDEOS
 
 TABLES = {"subject": SUBJECTS, "trajectory": TRAJECTORIES, "video": VIDEOS, "poses": SOLVERS, "splat": OPTIMIZERS}
-"""The backends of each stage with one backend: name to "module:Class"."""
+"""Backends by name, as "module:Class", of each stage that uses one backend."""
 SECTIONS = [*TABLES, "export"]
 MAX_METRES = 10_000.0
 
@@ -55,53 +55,67 @@ RENAMED = {
     "splat.coarse_share": "splat.coarse_fraction",
     "splat.dssim_share": "splat.dssim_fraction",
 }
-"""Options as recipes of earlier versions have them, and what they are called now."""
+"""Options of earlier versions and their present names."""
 
 REMOVED = {
     "video.name=easyanimate": "sana-wm takes exact cameras, too, and wan-vace is shown warped frames",
     "video.name=cosmos": "wan and hunyuan read text, too, and sana-wm takes exact cameras",
     **dict.fromkeys(
-        ("video.noise", "video.decode_chunk", "video.strength", "video.refine", "video.reference", "video.still_at"),
+        (
+            "trajectory.turns",
+            "video.decode_chunk",
+            "video.fps",
+            "video.frames_per_second",
+            "video.noise",
+            "video.refine",
+            "video.reference",
+            "video.still_at",
+            "video.strength",
+            "poses.exhaustive_up_to",
+            "splat.mesh_resolution",
+            "export.mesh.smoothing",
+            "export.mesh.truncation",
+        ),
         "its default is always used",
     ),
-    "video.frames_per_second": "its default is always used",
+    "poses.max_points": "only the backend commanded has it",
 }
-"""Backends and options that earlier versions had, and what there is instead."""
+"""Backends and options of earlier versions, and what to use instead."""
 
 
 @runtime_checkable
 class SubjectBackend(Protocol):
-    """Finds out what a picture shows."""
+    """Recognises what a picture shows."""
 
     def find(self, image: Image) -> Subject:
-        """Decide between object and scene, cut out the object and predict the geometry."""
+        """Classify the picture as an object or a scene, cut out the object and predict the geometry."""
         ...
 
 
 @runtime_checkable
 class TrajectoryBackend(Protocol):
-    """Plans where the cameras are."""
+    """Plans a camera path."""
 
     def cameras(self, subject: Subject) -> Cameras:
-        """Plan the cameras for what the picture shows."""
+        """Return a camera path that suits what the picture shows."""
         ...
 
 
 @runtime_checkable
 class VideoBackend(Protocol):
-    """Makes or reads pictures in time."""
+    """Generates or reads frames."""
 
     def generate(self, subject: Subject | None, trajectory: Cameras | None, *, seed: int, progress: Progress) -> Frames:
-        """Make the pictures that the cameras of the trajectory see, or read them from a file."""
+        """Generate the frames that the cameras of the trajectory see, or read frames from files."""
         ...
 
 
 @runtime_checkable
 class PoseBackend(Protocol):
-    """Finds the cameras of pictures."""
+    """Estimates cameras."""
 
     def estimate(self, frames: Frames, trajectory: Cameras | None, *, seed: int, progress: Progress) -> Views:
-        """Pictures that know their cameras."""
+        """Estimate the cameras of the frames, and return both."""
         ...
 
 
@@ -110,31 +124,31 @@ class SplatBackend(Protocol):
     """Reconstructs a scene."""
 
     def optimize(self, views: Views, *, seed: int, progress: Progress) -> Scene:
-        """Gaussians that look like the views."""
+        """Fit Gaussians to the views."""
         ...
 
     def held_out(self, num_views: int) -> np.ndarray:
-        """Mask of the views that are kept for the test and never trained on."""
+        """Return the mask of the views that are never trained on, but tested on."""
         ...
 
 
 @runtime_checkable
 class Exporter(Protocol):
-    """Writes one file and reads it back."""
+    """Writes a file and reads it back."""
 
     @property
     def filename(self) -> str:
-        """Name of the file or folder below exports/."""
+        """Name of the file or folder in exports/."""
         ...
 
     def write(self, scene: Scene, views: Views, path: Path, *, progress: Progress) -> dict[str, float]:
-        """Write exactly `path`, check it, and give facts for the report."""
+        """Write the file or folder `path`, check it, and return metrics for the report."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """One backend per stage, every option decided."""
+    """The backends of all stages with their options."""
 
     subject: SubjectBackend
     trajectory: TrajectoryBackend
@@ -144,14 +158,13 @@ class Recipe:
     exports: dict[str, Exporter]
     seed: int = 0
     metric: float = 0.0
-    """Height of the subject in metres, 0 where it is not known."""
+    """Height of the subject in metres; 0 if unknown."""
 
 
 def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
     """Read a recipe by name or path and apply changes such as "splat.steps=150".
 
-    Raises RecipeError when it names a section, backend or option that does not exist, or a value of
-    the wrong type.
+    Raises RecipeError for sections, backends and options that do not exist and for values of the wrong type.
     """
     path = recipe_path(name)
     try:
@@ -167,7 +180,7 @@ def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
 
 
 def recipe_path(name: str) -> Path:
-    """The file of a recipe that is named or given as a path. Raises RecipeError when there is none."""
+    """Return the file of a recipe, given by name or path. Raises RecipeError when there is no recipe of the name."""
     if name.endswith(".toml"):
         return Path(name)
     recipes = recipe_names()
@@ -179,21 +192,21 @@ def recipe_path(name: str) -> Path:
 
 
 def recipe_names() -> list[str]:
-    """The recipes that come with the program."""
+    """Return the names of the built-in recipes."""
     return sorted(path.stem for path in resource_folder("pipelines").glob("*.toml"))
 
 
 def recipe_description(name: str) -> str:
-    """What a recipe that comes with the program is for."""
+    """Return the description of a built-in recipe."""
     return tomllib.loads(recipe_path(name).read_text(encoding="utf-8"))["description"]
 
 
 def recipe_from_table(table: dict[str, Any]) -> Recipe:
-    """Build the backends that a parsed recipe names."""
+    """Build the backends of a parsed recipe. Raises RecipeError as `load_recipe` does."""
     for key, value in table.items():
         _check_known(key, [*SECTIONS, "seed", "metric", "description"], "a recipe")
         if key in SECTIONS and not isinstance(value, dict):
-            raise RecipeError(f"{key} is {value!r}, needs a section", hint=f"write [{key}] and its options below")
+            raise RecipeError(f"{key} is {value!r}, needs a section", hint=f"write [{key}] and its options below it")
     stages = {section: _stage_backend(section, table.get(section, {})) for section in TABLES}
     exports = _exporters(table.get("export", {}))
     seed = coerce(table.get("seed", 0), int, "seed")
@@ -206,7 +219,7 @@ def recipe_from_table(table: dict[str, Any]) -> Recipe:
 
 
 def recipe_text(recipe: Recipe) -> str:
-    """The recipe as TOML with every option written out: running it again repeats the run."""
+    """Return the recipe as TOML with all options, including the defaults, so that it repeats the run."""
     lines = [f"seed = {recipe.seed}", f"metric = {recipe.metric}"]
     for section, backends in TABLES.items():
         backend = getattr(recipe, section)
@@ -219,7 +232,7 @@ def recipe_text(recipe: Recipe) -> str:
 
 
 def backend_class(name: str, backends: dict[str, str], where: str) -> type:
-    """The class that a stage's table holds under a name. Raises RecipeError when it holds none."""
+    """Return the class of a backend by its name in a stage's table. Raises RecipeError when there is none."""
     if name not in backends:
         _check_current(f"{where}.name={name}")
     _check_known(name, list(backends), where)
@@ -228,42 +241,42 @@ def backend_class(name: str, backends: dict[str, str], where: str) -> type:
 
 
 def backend_name(backend: object, backends: dict[str, str]) -> str:
-    """The name under which a stage's table holds the class of this backend."""
+    """Return the name of a backend in its stage's table."""
     place = f"{type(backend).__module__}:{type(backend).__qualname__}"
     return next(name for name, value in backends.items() if value == place)
 
 
 def options_of(backend: object) -> dict[str, Any]:
-    """The options of a backend, by name."""
+    """Return the values of a backend's options by name."""
     return {name: getattr(backend, name) for name in option_types(type(backend))}
 
 
 def with_options(backend: Any, **options: Any) -> Any:
-    """The backend with some options changed. Raises RecipeError when it lacks one or takes another type."""
+    """Return a copy of the backend with some options changed. Raises RecipeError as `load_recipe` does."""
     return _build(type(backend), {**options_of(backend), **options}, type(backend).__name__)
 
 
 def _option_lines(backend: object) -> list[str]:
-    """The options of a backend as lines of TOML."""
+    """Return the options of a backend as lines of TOML."""
     return [f"{name} = {toml_text(value)}" for name, value in options_of(backend).items()]
 
 
 def _check_known(word: str, words: list[str], where: str) -> None:
-    """Raise RecipeError when a word is not one of those that are known."""
+    """Raise RecipeError when a word is not among the known ones."""
     if word not in words:
         raise RecipeError(f"{where} has no {word}", hint=did_you_mean(word, words))
 
 
 def _check_current(words: str) -> None:
-    """Raise RecipeError when an option or backend is one of an earlier version."""
+    """Raise RecipeError when an option or backend was renamed or removed."""
     if new := RENAMED.get(words):
-        raise RecipeError(f"{words} is called {new} now", hint=f"write {new}")
+        raise RecipeError(f"{words} is now called {new}", hint=f"write {new}")
     if reason := REMOVED.get(words):
-        raise RecipeError(f"{words} is gone", hint=f"leave it out: {reason}")
+        raise RecipeError(f"{words} has been removed", hint=f"leave it out: {reason}")
 
 
 def _build(backend: type, options: dict[str, Any], where: str) -> Any:
-    """A backend with some of its options set."""
+    """Return a backend with some of its options set. Raises RecipeError for a wrong name, type or path."""
     kinds = option_types(backend)
     for option in options:
         if option not in kinds:
@@ -272,7 +285,7 @@ def _build(backend: type, options: dict[str, Any], where: str) -> Any:
     values = {name: coerce(value, kinds[name], f"{where}.{name}") for name, value in options.items()}
     for option, value in values.items():
         if isinstance(value, Path) or is_path(value):
-            # The saved recipe shall work from any folder.
+            # Absolute, so that the saved recipe works from any folder.
             path = Path(value).expanduser().absolute()
             if path.exists() and not (path.is_file() or path.is_dir()):
                 raise RecipeError(
@@ -283,7 +296,7 @@ def _build(backend: type, options: dict[str, Any], where: str) -> Any:
 
 
 def _stage_backend(section: str, table: dict[str, Any]) -> Any:
-    """The backend of one stage; the first in the stage's table when the recipe names none."""
+    """Build the backend of a stage, by default the first in the stage's table."""
     backends = TABLES[section]
     name = coerce(table.get("name", next(iter(backends))), str, f"{section}.name")
     options = {option: value for option, value in table.items() if option != "name"}
@@ -291,7 +304,7 @@ def _stage_backend(section: str, table: dict[str, Any]) -> Any:
 
 
 def _exporters(table: dict[str, Any]) -> dict[str, Exporter]:
-    """The exporters of a recipe, in its order; all there are when it names none."""
+    """Build the exporters of a recipe in its order, by default all exporters."""
     formats = coerce(table.get("formats", list(EXPORTERS)), tuple[str, ...], "export.formats")
     for name, options in table.items():
         _check_known(name, ["formats", *EXPORTERS], "export")
@@ -306,12 +319,14 @@ def _apply(change: str, table: dict[str, Any]) -> None:
     key, equals, text = change.partition("=")
     parts = key.strip().split(".")
     if not equals or not all(parts) or (len(parts) == 1 and parts not in (["seed"], ["metric"])):
-        raise RecipeError(f"cannot set {change!r}", hint="write --set section.field=value, as in splat.steps=150")
+        raise RecipeError(f"cannot set {change!r}", hint="write --set section.option=value, as in splat.steps=150")
     place = table
     for part in parts[:-1]:
         place = place.setdefault(part, {})
         if not isinstance(place, dict):
-            raise RecipeError(f"cannot set {change!r}, {part} is no section", hint="write --set section.field=value")
+            raise RecipeError(
+                f"cannot set {change!r}, {part} is not a section", hint="write --set section.option=value"
+            )
     value = _parse(text.strip())
     # The options of one backend mean nothing to another.
     if parts[-1] == "name" and place.get("name") != value:
@@ -320,7 +335,7 @@ def _apply(change: str, table: dict[str, Any]) -> None:
 
 
 def _parse(text: str) -> Any:
-    """A value as TOML would read it, or the text itself where TOML needs quotes."""
+    """Parse a TOML value or a list without brackets, or return the text itself when it is neither."""
     if not text:
         return ""
     for form in (text, f"[{text}]"):

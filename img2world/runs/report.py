@@ -1,4 +1,4 @@
-"""report.json: the quality, the measures and the cost of a run."""
+"""report.json: the quality, metrics and cost of a run."""
 
 import json
 import platform
@@ -96,7 +96,7 @@ def summary_lines(out: Path, report: dict[str, Any]) -> Iterator[str]:
 
 
 def describe_machine() -> dict[str, Any]:
-    """Return what a result may depend on in addition to the recipe: versions and device."""
+    """Return the versions and the device, on which a result may depend in addition to the recipe."""
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:

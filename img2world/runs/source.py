@@ -47,7 +47,7 @@ class Source:
 
 
 def find_source(path: Path) -> Source:
-    """Return what a path holds. Raises ImageError when it is missing, empty or cannot be read.
+    """Return the source at a path. Raises ImageError when it is missing, empty or cannot be read.
 
     A file that is not a video counts as a picture; whether it is one is checked when it is read.
     """

@@ -1,4 +1,4 @@
-"""The stages: each takes what the stages before it have made, and leaves its own product in the run folder."""
+"""The stages: each takes the products of earlier stages and writes its own into the run folder."""
 
 import json
 import warnings
@@ -28,13 +28,13 @@ from img2world.video.diffusion.cards import licence_note, licence_text
 
 WORLD = "world.json"
 LICENCE_FILE = "LICENCE.txt"
-"""The licence verdict on a big video model; it lies beside the files made with it."""
+"""File with the licence verdict on a big video model, beside the files made with it."""
 
 
 def find_subject(folder: RunFolder, source: Source, recipe: Recipe) -> Product[Subject] | None:
-    """input.png, subject/: the picture, what it shows, and the predicted geometry of that.
+    """Write input.png and subject/: the picture, what it shows, and the predicted geometry.
 
-    Videos and photos are read by their backend instead.
+    Returns None for videos and photos, which the video backend reads.
     """
     if source.kind != "picture":
         return None
@@ -52,7 +52,7 @@ def find_subject(folder: RunFolder, source: Source, recipe: Recipe) -> Product[S
 
 
 def plan_cameras(folder: RunFolder, recipe: Recipe, subject: Product[Subject] | None) -> Product[Cameras] | None:
-    """trajectory.json: the cameras that the video is to have, if there is a picture to make it from."""
+    """Write trajectory.json, the camera path of the video. Returns None without a picture to make the video from."""
     if subject is None:
         return None
 
@@ -69,7 +69,7 @@ def plan_cameras(folder: RunFolder, recipe: Recipe, subject: Product[Subject] | 
 def generate(
     folder: RunFolder, recipe: Recipe, subject: Product[Subject] | None, trajectory: Product[Cameras] | None
 ) -> Product[Frames]:
-    """frames/ and video.mp4: pictures from many sides."""
+    """Write frames/ and video.mp4, generated from the picture or read from files."""
     from img2world.export.mp4 import write_mp4
 
     def make(path: Path, progress: Progress) -> dict[str, float]:
@@ -86,12 +86,12 @@ def generate(
 
 
 def examine(folder: RunFolder, frames: Product[Frames], *, anyway: bool) -> None:
-    """doctor.json: what is wrong with the frames. Raises RejectedError when no cameras can be found in them."""
+    """Write doctor.json, the problems found in the frames. Raises RejectedError when they rule out finding cameras."""
     from img2world.doctor.findings import findings_from_json, findings_to_json, select_rejections
     from img2world.doctor.video import examine_video
 
     def make(path: Path, progress: Progress) -> dict[str, float]:
-        # Rendered frames can have none of the faults of videos, and their cameras are not to be found.
+        # Rendered frames have none of the faults of videos, and their cameras are known.
         findings = [] if frames.value.is_rendered else examine_video(frames.value)
         write_text(path / FINDINGS, findings_to_json(findings))
         return {"findings": float(len(findings))}
@@ -103,18 +103,18 @@ def examine(folder: RunFolder, frames: Product[Frames], *, anyway: bool) -> None
         make=make,
     )
     bad = select_rejections(findings_from_json((folder.path / FINDINGS).read_text()))
-    # Frames of a generator that follows exact cameras are right by construction, however little they show.
+    # The cameras of frames that were generated along exact cameras are known, whatever the frames show.
     if bad and not anyway and not (folder.path / "frames" / "cameras.json").exists():
         raise RejectedError(
             f"the doctor rejects the video: {'; '.join(finding.line() for finding in bad)}",
-            hint=f"{bad[0].advice}; --anyway goes on all the same",
+            hint=f"{bad[0].advice}; --anyway continues regardless",
         )
 
 
 def estimate(
     folder: RunFolder, recipe: Recipe, frames: Product[Frames], trajectory: Product[Cameras] | None
 ) -> Product[Views]:
-    """views/: the pictures that know their cameras, in a world that stands upright."""
+    """Write views/, the frames with their cameras, in an upright world."""
 
     def make(path: Path, progress: Progress) -> dict[str, float]:
         views = upright(recipe.poses.estimate(frames.value, value(trajectory), seed=recipe.seed, progress=progress))
@@ -128,7 +128,7 @@ def estimate(
 
 
 def check_cameras(folder: RunFolder, *, anyway: bool) -> None:
-    """Warn of doubtful cameras. Raises RejectedError when they are not to be used."""
+    """Warn about cameras of grade C. Raises RejectedError at grade D, unless `anyway` is set."""
     table = json.loads((folder.path / "views" / "transforms.json").read_text()).get("pose_report")
     report = None if table is None else PoseReport.from_json(table)
     if report is not None and report.moving_frames:
@@ -141,13 +141,13 @@ def check_cameras(folder: RunFolder, *, anyway: bool) -> None:
     if report.grade == "D" and not anyway:
         raise RejectedError(
             f"the cameras cannot be trusted (grade D, by {report.solver}): {why}",
-            hint="look at the video with `img2world doctor`; --anyway goes on all the same",
+            hint="examine the video with `img2world doctor`; --anyway continues regardless",
         )
-    warnings.warn(f"the cameras are doubtful (grade {report.grade}, by {report.solver}): {why}", stacklevel=2)
+    warnings.warn(f"the cameras are uncertain (grade {report.grade}, by {report.solver}): {why}", stacklevel=2)
 
 
 def optimize(folder: RunFolder, recipe: Recipe, views: Product[Views]) -> Product[Scene]:
-    """scene/scene.safetensors: Gaussians that look like the views, and how well on views never trained on."""
+    """Write scene/scene.safetensors, Gaussians fitted to the views, and measure them on held-out views."""
     from img2world.splat.metrics import evaluate
 
     def make(path: Path, progress: Progress) -> dict[str, float]:
@@ -161,7 +161,7 @@ def optimize(folder: RunFolder, recipe: Recipe, views: Product[Views]) -> Produc
 
 
 def measure(folder: RunFolder, recipe: Recipe, scene: Product[Scene]) -> None:
-    """world.json: where up and the ground are, how high the subject is, and what a unit is in metres."""
+    """Write world.json: the vertical, the ground, the height of the subject, and the length of a unit in metres."""
 
     def make(path: Path, progress: Progress) -> dict[str, float]:
         world = measured(scene.value, recipe.metric)
@@ -174,12 +174,12 @@ def measure(folder: RunFolder, recipe: Recipe, scene: Product[Scene]) -> None:
 
 
 def measured_scene(scene: Scene, height_m: float) -> Scene:
-    """The scene with its scale, where the height of its subject is known."""
+    """Return the scene with its scale in metres, if the height of its subject is known."""
     return replace(scene, metres_per_unit=measured(scene, height_m).metres_per_unit) if height_m else scene
 
 
 def export(folder: RunFolder, recipe: Recipe, scene: Product[Scene], views: Product[Views]) -> None:
-    """exports/: one file per format, each read back and checked by its exporter."""
+    """Write exports/: one file or folder per format, each read back and checked by its exporter."""
     measured_product = Product(digest=scene.digest, load=lambda: measured_scene(scene.value, recipe.metric))
     reads = digests(scene=scene, views=views)
     for name, exporter in recipe.exports.items():
@@ -204,18 +204,18 @@ def export(folder: RunFolder, recipe: Recipe, scene: Product[Scene], views: Prod
 
 
 def frames_per_second(frames: Frames) -> float:
-    """The mean rate of the frames; one per second where they have no time, as photos."""
+    """Return the mean frame rate; one frame per second for photos, which have no times."""
     seconds = float(frames.times[-1] - frames.times[0])
     return min((len(frames) - 1) / seconds, 60.0) if seconds > 0 else 1.0
 
 
 def seen_fractions(frames: Frames) -> dict[str, float]:
-    """Return the fractions of pixels that are seen in the photo, continued from what is beside it, and invented."""
+    """Return the fractions of pixels that are seen in the photo, continued from its surroundings, and invented."""
     if frames.seen is None:
         return {}
     return {name: float((frames.seen == i).mean()) for i, name in enumerate(["invented", "continued", "seen"])}
 
 
 def licence_of(recipe: Recipe) -> dict[str, str] | None:
-    """What the licence of the video model says of the world; None for our own generators and for files."""
+    """Return what the video model's licence says about the world; None for the embedded generators and for files."""
     return licence_note(backend_name(recipe.video, VIDEOS), {**options_of(recipe.subject), **options_of(recipe.video)})

@@ -43,6 +43,9 @@ BOX_PERCENTILES, BOX_MARGIN = (1, 99), 0.2
 """Percentiles of the points along each axis, and margin as a fraction of their range: the box from which nerfacto's
 surface is extracted."""
 
+MESH_RESOLUTION = "256"
+"""Voxels along each axis of the volume from which nerfacto's surface is extracted."""
+
 ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "TERM": "dumb", "COLUMNS": "200", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}
 """Unbuffered, unwrapped output; and torch 2.6 or newer must let nerfstudio 1.1 read its own checkpoint."""
 
@@ -62,8 +65,6 @@ class NerfstudioSplat:
     """Folder of ns-train and ns-export. Empty: the variable IMG2WORLD_NERFSTUDIO_BIN, or else the PATH."""
     arguments: str = ""
     """Further arguments for ns-train, such as "--pipeline.model.sh-degree 2"."""
-    mesh_resolution: int = 256
-    """Voxels along each axis of the volume that nerfacto's surface is extracted from."""
     max_gaussians: int = 200_000
     """Largest number of Gaussians on nerfacto's surface; splatfacto knows no limit."""
     time_limit: float = 24 * 3600.0
@@ -155,7 +156,7 @@ class NerfstudioSplat:
         """Return the arguments of ns-export."""
         if self.method != "nerfacto":
             return ["gaussian-splat"]
-        words = ["tsdf", "--texture-method", "tsdf", "--resolution", str(self.mesh_resolution)]
+        words = ["tsdf", "--texture-method", "tsdf", "--resolution", MESH_RESOLUTION]
         if len(views.points) == 0:
             return words
         points = views.points @ nerfstudio_from_world[:3, :3].T + nerfstudio_from_world[:3, 3]

@@ -110,12 +110,11 @@ class SpiralTrajectory:
     """Longer side of the frames in pixels."""
     degrees: float = 8.0
     """Turn to either side at its end."""
-    turns: int = 2
 
     def cameras(self, subject: Subject) -> Cameras:
         """Plan the cameras."""
         half = np.radians(self.degrees)
-        poses = camera_paths.spiral(self.num_views, half_azimuth=half, half_elevation=half / 3, turns=self.turns)
+        poses = camera_paths.spiral(self.num_views, half_azimuth=half, half_elevation=half / 3)
         return along(subject, self.size, poses)
 
 

@@ -15,11 +15,14 @@ from img2world.core.subject import Subject
 from img2world.layered.diffusion_fill import Fill
 
 
+FPS = 12.0
+"""Frame rate of the video."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class NanoVideo:
     """Runs anywhere, downloads nothing. Objects are closed all around, scenes go as far as the photo carries."""
 
-    fps: float = 12.0
     supersample: int = 2
     """Samples per pixel along each axis."""
     fill: Fill = "off"
@@ -62,7 +65,7 @@ class NanoVideo:
             progress(i + 1, len(trajectory))
         return Frames(
             rgb=rgb,
-            times=np.arange(len(trajectory)) / self.fps,
+            times=np.arange(len(trajectory)) / FPS,
             cameras=trajectory,
             depth=depth,
             alpha=alpha if world.is_object else None,

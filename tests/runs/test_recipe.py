@@ -98,9 +98,9 @@ def test_path_of_a_source_becomes_absolute(monkeypatch, tmp_path):
         ("export.nerf.x=1", "export has no nerf", "choose from"),
         ("export.mesh=3", "needs a section", "export.mesh"),
         ("seed=-1", "seed is -1", "seed"),
-        ("steps=3", "cannot set", "section.field=value"),
-        ("splat.steps", "cannot set", "section.field=value"),
-        ("splat..steps=1", "cannot set", "section.field=value"),
+        ("steps=3", "cannot set", "section.option=value"),
+        ("splat.steps", "cannot set", "section.option=value"),
+        ("splat..steps=1", "cannot set", "section.option=value"),
         ("seed.x=1", "seed", ""),
     ],
 )
@@ -211,10 +211,12 @@ def test_recipes_and_assets_are_found_in_a_checkout():
 @pytest.mark.parametrize(
     ("change", "message", "hint"),
     [
-        ("video.depth=transformers", "video.depth is called subject.depth now", "write subject.depth"),
-        ("video.kind=object", "video.kind is called subject.kind now", "write subject.kind"),
-        ("video.name=easyanimate", "video.name=easyanimate is gone", "sana-wm"),
-        ("video.still_at=first", "video.still_at is gone", "leave it out"),
+        ("video.depth=transformers", "video.depth is now called subject.depth", "write subject.depth"),
+        ("video.kind=object", "video.kind is now called subject.kind", "write subject.kind"),
+        ("video.name=easyanimate", "video.name=easyanimate has been removed", "sana-wm"),
+        ("video.still_at=first", "video.still_at has been removed", "leave it out"),
+        ("video.fps=24", "video.fps has been removed", "leave it out"),
+        ("export.mesh.smoothing=0", "export.mesh.smoothing has been removed", "leave it out"),
     ],
 )
 def test_what_earlier_versions_had_is_named(change, message, hint):
