@@ -14,7 +14,6 @@ from img2world.core.progress import Progress, silent
 from img2world.core.subject import Subject
 from img2world.layered.diffusion_fill import Fill
 
-
 FPS = 12.0
 """Frame rate of the video."""
 
