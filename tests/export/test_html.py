@@ -49,8 +49,11 @@ def test_export_reads_back(scenes, tmp_path, degree):
     scene = scenes.scene_of(scenes.cloud(400, degree))
     steps = []
     path = tmp_path / WorldPageExport().filename
-    facts = WorldPageExport().write(scene, views_of(scene), path, progress=lambda done, total: steps.append(done))
+    facts = WorldPageExport(title="A cup").write(
+        scene, views_of(scene), path, progress=lambda done, total: steps.append(done)
+    )
     world, found = read_world_html(path.read_text(encoding="utf-8"))
+    assert Tags(path.read_text(encoding="utf-8")).texts["title"] == "A cup"
     assert path.name == "world.html"
     assert facts["gaussians"] == len(found) == 400
     assert facts["bytes"] == path.stat().st_size

@@ -68,6 +68,13 @@ def test_the_mesh_looks_like_the_gaussians(balls_glb, balls_scene):
     assert np.abs(hits.depth - expected.depth[0])[both].mean() < 0.01
 
 
+def test_materials_are_unlit_unless_the_options_say_otherwise(balls_scene, balls_views, balls_glb, tmp_path):
+    lit = MeshExport(resolution=32, picture_size=64, unlit=False)
+    lit.write(balls_scene, balls_views, tmp_path / "mesh.glb")
+    assert b"KHR_materials_unlit" in balls_glb[0].read_bytes()
+    assert b"KHR_materials_unlit" not in (tmp_path / "mesh.glb").read_bytes()
+
+
 def test_the_same_scene_gives_the_same_bytes(balls_glb, balls_scene, balls_views, tmp_path):
     SMALL.write(balls_scene, balls_views, tmp_path / "mesh.glb")
     assert (tmp_path / "mesh.glb").read_bytes() == balls_glb[0].read_bytes()

@@ -98,6 +98,22 @@ def test_a_still_scene_is_converted_once(balls_scene, balls_views, tmp_path, mon
     assert len(converted) == 1
 
 
+def test_the_elevation_of_the_circle_is_an_option(balls_scene):
+    low, high = (TurntableExport(elevation_deg=deg).object_path(balls_scene, 8) for deg in (0.0, 30.0))
+    assert np.ptp(low.centers_in_world[:, 1]) < 1e-5
+    rise = low.centers_in_world[0, 1] - high.centers_in_world[0, 1]  # +Y is down
+    radius = np.linalg.norm(high.centers_in_world[0] - high.centers_in_world.mean(0)) / np.cos(np.radians(30))
+    assert rise == pytest.approx(radius / 2, rel=1e-3)
+
+
+def test_a_larger_rate_factor_gives_a_smaller_file(balls_scene, balls_views, tmp_path):
+    fine, coarse = (
+        TurntableExport(seconds=0.5, fps=8.0, size=96, crf=crf).write(balls_scene, balls_views, tmp_path / "a.mp4")
+        for crf in (10, 40)
+    )
+    assert coarse["bytes"] < 0.7 * fine["bytes"]
+
+
 @pytest.mark.parametrize("options", [{"seconds": 0.0}, {"size": 4}, {"elevation_deg": 90.0}])
 def test_impossible_options_are_refused(balls_scene, balls_views, tmp_path, options):
     with pytest.raises(ExportError, match="cannot be made"):

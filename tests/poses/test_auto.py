@@ -42,6 +42,14 @@ def test_videos_and_photos_without_texture_are_rejected_by_the_solvers_that_suit
     assert str(caught.value) == "no cameras could be found for 4 frames; colmap: COLMAP placed none of 4 frames"
 
 
+def test_options_reach_the_solvers():
+    photos = replace(GRAY, ordered=False)
+    with pytest.raises(RejectedError, match="there are 4 frames, COLMAP needs at least 5"):
+        AutoPoses(min_views=5).estimate(photos, None)
+    with pytest.raises(RejectedError, match=r"longer than 0\.1 seconds"):
+        AutoPoses(time_limit=0.1).estimate(photos, None)
+
+
 def test_an_unconfirmed_path_is_all_that_is_left(make_circle):
     views = AutoPoses().estimate(GRAY, make_circle(0, 40).select(slice(0, 4)))
     assert views.report is not None

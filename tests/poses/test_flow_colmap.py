@@ -45,6 +45,22 @@ def test_bundle_adjustment_goes_from_prior_cameras_to_the_tracks(room, arc, obse
     assert np.linalg.norm(adjusted.centers - arc.centers_in_world, axis=1).max() < 0.03
 
 
+def test_options_reach_colmap(room, arc, observe, cloud, monkeypatch):
+    tracks, asked = observe(cloud, arc), {}
+
+    def run_child(module, options, **settings):
+        asked.update(options, **settings)
+        raise PoseError("stopped", hint="")
+
+    monkeypatch.setattr(flow_colmap, "track_video", lambda *_, **__: (tracks, tracks))
+    monkeypatch.setattr(flow_colmap, "run_child", run_child)
+    with pytest.raises(PoseError, match="stopped"):
+        FlowColmapPoses(mapper="global", focal=200.0, time_limit=7.0).estimate(room, None)
+    assert (asked["mapper"], asked["focal"], asked["time_limit"]) == ("global", 200.0, 7.0)
+    with pytest.raises(PoseError, match="8 frames cannot be followed"):
+        FlowColmapPoses(min_views=9).estimate(room, None)
+
+
 def test_held_out_tracks_are_of_flow_alone(room, monkeypatch):
     monkeypatch.setattr(flow_colmap, "select_video_pairs", lambda _: [(0, 2), (2, 4), (0, 4)])
     five = Frames(rgb=room.rgb[:5], times=room.times[:5])

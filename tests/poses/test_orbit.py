@@ -6,9 +6,11 @@ import pytest
 from img2world.core.errors import PoseError
 from img2world.core.frames import Frames
 from img2world.core.views import Views
+from img2world.poses import orbit
 from img2world.poses.camera_parameters import CameraParameters
 from img2world.poses.estimate import PoseEstimate
 from img2world.poses.orbit import OrbitPoses, mask_background, view_confidence
+from img2world.tracking.flow import prepare_gray_frames
 from img2world.tracking.object_masks import object_masks
 from img2world.tracking.tracks import Tracks
 
@@ -49,6 +51,17 @@ def test_confidence_is_the_fraction_of_observations_on_tracks_that_fit(circle, o
     cameras = CameraParameters.from_cameras(circle)
     estimate = PoseEstimate(solver="orbit", cameras=cameras, placed=np.arange(len(circle)))
     assert np.allclose(view_confidence(tracks, estimate, 128), 120 / (150 + 50))
+
+
+@pytest.mark.parametrize("prior", [True, False])
+def test_the_number_of_harmonics_is_an_option(circle, turntable, monkeypatch, prior):
+    def solve(*_, max_harmonics):
+        raise PoseError(f"at most {max_harmonics} harmonics", hint="")
+
+    monkeypatch.setattr(orbit, "fit_prior_path" if prior else "search_circle", solve)
+    gray_frames = prepare_gray_frames(turntable.rgb, None)
+    with pytest.raises(PoseError, match="at most 1 harmonics"):
+        OrbitPoses(max_harmonics=1).find_path(turntable, gray_frames, circle if prior else None)
 
 
 def test_refusals(make_circle, turntable):

@@ -7,7 +7,6 @@
 import json
 import os
 import shutil
-import stat
 import subprocess
 import sys
 from dataclasses import replace
@@ -218,6 +217,7 @@ def test_a_mesh_becomes_flat_discs_on_its_surface(tmp_path):
     assert 0.4 * spacing < np.median(discs.scales.max(1)) < 0.8 * spacing
     assert len(gaussians_from_mesh(path, 100)) == 100
     assert len(NerfstudioSplat(method="nerfacto")._read(tmp_path)) == 400
+    assert len(NerfstudioSplat(method="nerfacto", max_gaussians=100)._read(tmp_path)) == 100
     path.write_bytes(b"ply\nformat nonsense")
     with pytest.raises(SplatError, match=r"tsdf_mesh.ply cannot be read"):
         NerfstudioSplat(method="nerfacto")._read(tmp_path)
@@ -251,10 +251,7 @@ def test_without_nerfstudio_it_says_so(views, tmp_path, monkeypatch):
 
 
 def test_a_failing_program_is_one_error_and_leaves_nothing(views, tmp_path, monkeypatch):
-    for name in ("ns-train", "ns-export"):
-        program = tmp_path / name
-        program.write_text("#!/bin/sh\necho 'ModuleNotFoundError: No module named torch' >&2\nexit 1\n")
-        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    make_programs(tmp_path, "echo 'ModuleNotFoundError: No module named torch' >&2; exit 1")
     (tmp_path / "tmp").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
     with pytest.raises(SplatError, match=r"^ns-train failed \(exit code 1\): ModuleNotFoundError"):
@@ -262,10 +259,30 @@ def test_a_failing_program_is_one_error_and_leaves_nothing(views, tmp_path, monk
     assert not list((tmp_path / "tmp").iterdir())
 
 
-def test_one_view_is_refused(views, tmp_path):
+def make_programs(folder: Path, script: str) -> None:
+    """Write shell scripts in place of nerfstudio's programs."""
     for name in ("ns-train", "ns-export"):
-        (tmp_path / name).write_text("#!/bin/sh\n")
-        (tmp_path / name).chmod(0o755)
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / name).chmod(0o755)
+
+
+def test_arguments_reach_the_training_and_time_is_limited(views, tmp_path):
+    make_programs(tmp_path, f'echo "$@" > {tmp_path}/words; exec sleep 20')
+    backend = NerfstudioSplat(bin=str(tmp_path), steps=7, arguments="--a.b 'c d'", time_limit=0.3)
+    with pytest.raises(SplatError, match=r"longer than 0\.3 seconds"):
+        backend.optimize(views)
+    words = (tmp_path / "words").read_text()
+    assert "--max-num-iterations 7 " in words
+    assert " --a.b c d nerfstudio-data --data " in words
+
+
+def test_every_so_many_views_are_held_out():
+    assert NerfstudioSplat(holdout_every=3).held_out(9).sum() == 3
+    assert not NerfstudioSplat(holdout_every=0).held_out(9).any()
+
+
+def test_one_view_is_refused(views, tmp_path):
+    make_programs(tmp_path, "")
     index = np.array([0])
     one = replace(views, rgb=views.rgb[index], cameras=views.cameras.select(index), confidence=views.confidence[index])
     with pytest.raises(SplatError, match="1 view, needs at least 2"):

@@ -1,3 +1,5 @@
+from functools import cache
+
 import numpy as np
 import pytest
 from skimage import data
@@ -19,9 +21,11 @@ from img2world.trajectory.paths import (
     DynamicOrbitTrajectory,
     FileTrajectory,
     OrbitTrajectory,
+    SpiralTrajectory,
 )
 
 
+@cache
 def cut_out() -> Subject:
     alpha = np.zeros((80, 60), np.uint8)
     alpha[20:60, 20:40] = 255
@@ -76,6 +80,25 @@ def test_a_circle_may_be_higher_than_the_photo():
     heights = [cameras.centers_in_world.astype(float) @ up for cameras in (low, high)]
     assert all(np.ptp(each) < 1e-4 for each in heights)
     assert np.degrees(np.arcsin(heights[1][0]) - np.arcsin(heights[0][0])) == pytest.approx(25, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("narrow", "wide"),
+    [
+        (ArcTrajectory(max_degrees=3.0), ArcTrajectory(max_degrees=6.0)),
+        (SpiralTrajectory(degrees=3.0), SpiralTrajectory(degrees=6.0)),
+        (DollyTrajectory(distance=0.1), DollyTrajectory(distance=0.2)),
+        (
+            DynamicOrbitTrajectory(amplitude_deg=3.0, upright=False),
+            DynamicOrbitTrajectory(amplitude_deg=6.0, upright=False),
+        ),
+    ],
+)
+def test_the_extent_of_a_path_is_an_option(narrow, wide):
+    """Twice the angle or distance is a range about twice as large along the axis that it changes."""
+    ranges = [np.ptp(backend.cameras(cut_out()).centers_in_world, axis=0) for backend in (narrow, wide)]
+    axis = {DollyTrajectory: 2, DynamicOrbitTrajectory: 1}.get(type(narrow), 0)
+    assert ranges[1][axis] == pytest.approx(2 * ranges[0][axis], rel=0.02)
 
 
 def test_arc_narrows_when_less_may_be_unseen():

@@ -108,6 +108,18 @@ def test_frames_are_even_in_time_when_the_rate_varies(tmp_path: Path):
     assert shown == pytest.approx(frames.times.tolist(), abs=1e-3)
 
 
+def test_repeated_frames_are_left_out_unless_frames_are_even(tmp_path: Path):
+    random = np.random.default_rng(0)
+    texture = random.integers(0, 255, (16, 40, 3), dtype=np.uint8).repeat(4, 0).repeat(4, 1)
+    pictures = [texture[:, 2 * min(i, 20) :][:, :96] for i in range(41)]  # moves for half of the time
+    write_video(tmp_path / "a.mp4", pictures)
+    chosen, even = (
+        FileVideo(path=tmp_path / "a.mp4", num_frames=11, even=even).generate(None, None) for even in (False, True)
+    )
+    assert even.times == pytest.approx(np.arange(11) * 0.4, abs=0.11)  # one frame
+    assert (chosen.times > 2.05).sum() <= 1 < (even.times > 2.05).sum()
+
+
 def test_sharper_neighbour_is_taken(tmp_path: Path):
     random = np.random.default_rng(0)
     sharp = random.integers(0, 255, (8, 12, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)

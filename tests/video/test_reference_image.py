@@ -60,6 +60,8 @@ def test_the_command_takes_it(command, tmp_path):
     first = np.asarray(PillowImage.open(tmp_path / "run" / "frames" / "0000.png"))
     plain = FileVideo(path=tmp_path / "clip.mp4").generate(None, None)
     assert (first != plain.rgb[0]).any()
+    inserted = FileVideo(path=tmp_path / "clip.mp4", still=tmp_path / "photo.png").generate(None, None)
+    np.testing.assert_array_equal(inserted.rgb[0], first)
     done = command("run", tmp_path / "photo.png", "--image", tmp_path / "photo.png")
     assert done.returncode == 1
     assert "--image needs a video, this is a " in done.stderr

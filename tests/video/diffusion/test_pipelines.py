@@ -15,6 +15,7 @@ from img2world.splat.metrics import evaluate
 from img2world.splat.optimize import GaussianSplat
 from img2world.video import VIDEOS
 from img2world.video.diffusion.cards import CARDS
+from img2world.video.diffusion.memory import QUANTIZERS
 from img2world.video.diffusion.pipelines import pipeline_class
 
 SIZES = {"svd": (128, 64), "sana-wm": (64, 64)}
@@ -74,6 +75,36 @@ def test_a_loop_starts_and_ends_with_the_picture(name, make_backend, scene_subje
         assert [condition.frame_index for condition in calls[0]["conditions"]] == [0, 8]
     else:
         assert calls[0]["last_image"] is calls[0]["image"]
+
+
+class CalledError(Exception):
+    """Raised in place of running a pipeline."""
+
+
+ARGUMENTS = {
+    "prompt": ("prompt", "a red mug"),
+    "negative_prompt": ("negative_prompt", "rain"),
+    "guidance": ("guidance_scale", 3.25),
+    "motion_bucket": ("motion_bucket_id", 40),
+    "window": ("latent_window_size", 5),
+}
+"""Arguments of pipelines by the option that determines them, and a value that is not the default."""
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_options_reach_the_pipeline(name, make_backend, scene_subject, path_for, monkeypatch):
+    import diffusers
+
+    def record(pipe, **arguments):
+        raise CalledError(arguments)
+
+    monkeypatch.setattr(getattr(diffusers, CARDS[name].pipeline), "__call__", record)
+    own = {option: ARGUMENTS[option] for option in vars(make_backend(name)).keys() & ARGUMENTS}
+    video = make_backend(name, **{option: value for option, (_, value) in own.items()})
+    with pytest.raises(CalledError) as caught:
+        video.generate(scene_subject, path_for(scene_subject))
+    for argument, value in own.values():
+        assert str(value) in str(caught.value.args[0][argument])
 
 
 @pytest.mark.parametrize("name", ["ltx", "svd"])
@@ -198,6 +229,13 @@ def test_frames_of_nan_are_refused(make_backend, checkpoint, scene_subject, path
     save_file(values, weights)
     with pytest.raises(VideoError, match="no numbers"):
         make_backend("ltx", checkpoint=str(broken)).generate(scene_subject, path_for(scene_subject))
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_every_model_asks_for_the_package_that_quantizes(name, make_backend, scene_subject, path_for, monkeypatch):
+    monkeypatch.setitem(QUANTIZERS, "int4", "no_such_package")
+    with pytest.raises(MissingPackageError, match=r"video\.quantize=int4 needs no_such_package"):
+        make_backend(name, quantize="int4").generate(scene_subject, path_for(scene_subject))
 
 
 def test_weights_in_eight_bits_give_nearly_the_same(make_backend, scene_subject, path_for):
