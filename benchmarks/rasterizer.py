@@ -94,7 +94,7 @@ def time_rasterizer(stopwatch: Stopwatch, count: int, side: int, bases: int, bac
 
 
 FLOPS_PER_PAIR = 77
-"""Of forward and backward pass, for one Gaussian at one pixel to which it contributes."""
+"""Operations of the forward and backward pass, for one Gaussian at one pixel to which it contributes."""
 
 
 def count_pairs(count: int, side: int, samples: int = 512) -> float:

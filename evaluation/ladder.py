@@ -35,7 +35,7 @@ HELD_OUT_VIEWS = 12
 """Held-out views after the photo's, which comes first as in a video."""
 
 RUNGS = ("true depth", "true poses", "true video", "photo")
-"""What each rung is given beyond the next one; the last is the whole pipeline."""
+"""The ground truth that each rung is given beyond the next one; the last is the whole pipeline."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,7 +29,7 @@ from training.views import View, ViewGenerator
 from training.weights import ASSETS, load_state
 
 DISPARITY_OFFSET = 31.086
-"""Of the Middlebury 2014 motorcycle pair at a quarter of its size: depth ~ 1 / (disparity + offset)."""
+"""Offset of the Middlebury 2014 motorcycle pair at a quarter of its size: depth ~ 1 / (disparity + offset)."""
 
 Networks = dict[bool, GeometryNetwork]
 """The network for scenes (False) and the one for objects (True)."""

@@ -43,7 +43,7 @@ class TrainingConfig:
     decay: float = 0.4
     """Fraction of the steps, at the end, in which the learning rates fall to zero."""
     reuse: float = 4.0
-    """How often each example is drawn on average."""
+    """Average number of times that each example is drawn."""
     textures: int = 320
     object_fraction: float = OBJECT_VIEW_FRACTION
     """Fraction of examples that are cut-out objects; the others are scenes."""

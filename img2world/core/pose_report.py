@@ -28,7 +28,7 @@ class PoseReport:
     parallax_deg: float
     """Median angle between the rays to a point from its first and its last frame."""
     focal_at_limit: bool
-    """Whether the focal length, or another parameter, ended at its bound."""
+    """True if the focal length, or another parameter, ended at its bound."""
     margins: dict[str, float] = field(default_factory=dict)
     """By what fraction other solutions fit worse: the next model, the opposite direction."""
     moving_share: float = 0.0

@@ -1,4 +1,4 @@
-"""What a picture shows, decided once: one object that stands free, or a whole scene, and the shape predicted for it."""
+"""The subject of a picture, decided once: a free-standing object or a scene, and its predicted geometry."""
 
 import json
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class ObjectGeometry:
     symmetry_planes: Float32[np.ndarray, "37"]
     """Probability of mirror symmetry about each of 36 upright planes, 5 degrees apart, and of none."""
     elevation: float
-    """Of the camera above the object, in radians."""
+    """Elevation of the camera above the object, in radians."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ class Subject:
 
     @property
     def is_object(self) -> bool:
-        """Whether it is one object that stands free."""
+        """True for a free-standing object, False for a scene."""
         return self.alpha is not None
 
     def save(self, folder: Path) -> None:

@@ -35,7 +35,7 @@ class Views:
     mask: UInt8[np.ndarray, "V H W"] | None = None
     """0 where a picture is to be ignored, as for a passer-by, else 255; None when all of it counts."""
     report: PoseReport | None = None
-    """How reliable the cameras are; None if they are known exactly, or the solver does not grade them."""
+    """Reliability of the cameras; None if they are known exactly, or the solver does not grade them."""
 
     def __post_init__(self) -> None:
         check_shapes(rgb=(self.rgb, "V H W 3"), confidence=(self.confidence, "V"))

@@ -13,7 +13,7 @@ from PIL import Image as PillowImage
 from img2world.core.errors import ImageError, MissingPackageError
 
 PREDICTIONS = {"depth_anything": "disparity", "dpt": "disparity", "depth_pro": "inverse depth"}
-"""What each type of model (config.json) predicts. Both increase towards the camera; disparity has an unknown offset."""
+"""Prediction of each type of model (config.json). Both increase towards the camera; disparity has an unknown offset."""
 
 MAX_DEPTH = 6.0
 """Depth of the farthest point when disparity is known only up to an offset; the median depth is 1."""

@@ -46,7 +46,7 @@ class Stance:
     PLANES = slice(0, DIRECTIONS + 1)
     """Logits of the symmetry planes (`layered.symmetry`); the last one is of having none."""
     ELEVATION = PLANES.stop
-    """Of the camera above the object, in radians."""
+    """Elevation of the camera above the object, in radians."""
 
 
 STANCE_PREFIX = "stance."

@@ -52,7 +52,7 @@ MIN_SUBJECT_CHANGE = 1.5
 
 @dataclass(frozen=True, kw_only=True)
 class HomographyFit:
-    """How well a homography explains the motion between two frames."""
+    """The homography between two frames, and how well it explains their motion."""
 
     motion: float
     """Median displacement of the points, in pixels."""

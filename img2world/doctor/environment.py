@@ -1,4 +1,4 @@
-"""What img2world can use on this machine, what is missing, and how to install it."""
+"""Examination of this machine: programs and packages that are installed or missing, and how to install them."""
 
 import os
 import platform
@@ -31,7 +31,7 @@ class Finding:
     state: State
     found: str
     advice: str = ""
-    """What to do about it; empty if there is nothing to do."""
+    """Advice to the user; empty if there is nothing to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class Package:
     """A package that a part of img2world uses."""
 
     install: str
-    """What to pass to `pip install`."""
+    """Argument of `pip install`."""
     distribution: str
     licence: str
     purpose: str

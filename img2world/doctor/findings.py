@@ -20,9 +20,9 @@ class VideoFinding:
     sure: float
     """Confidence, 0 to 1."""
     found: str
-    """What was measured, in a phrase."""
+    """The finding and its measured value, in a phrase."""
     advice: str
-    """What to do, in a phrase."""
+    """Advice to the user, in a phrase."""
 
     def line(self) -> str:
         """Describe the finding in one line for people."""

@@ -26,7 +26,7 @@ SCRIPTS = ("splat_data.js", "math.js", "shaders.js", "renderer.js", "navigation.
 """Files of the viewer, in the order in which they are concatenated to one module."""
 
 SWAY_FRACTION = 0.6
-"""How much of the range of the scene's cameras the idle sway uses."""
+"""Fraction of the range of the scene's cameras that the idle sway uses."""
 
 SWAY_LIMITS = {"yaw": (0.02, 0.12), "pitch": (0.007, 0.04)}
 """Minimum and maximum sway in radians: enough to show depth, too little to open holes behind edges."""

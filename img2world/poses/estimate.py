@@ -30,7 +30,7 @@ class PoseEstimate:
     placed: Int64[np.ndarray, "K"]
     """Indices of the frames that have a camera, ascending."""
     at_limit: bool = False
-    """Whether a parameter such as the focal length reached its limit."""
+    """True if a parameter such as the focal length reached its limit."""
     margins: dict[str, float] = field(default_factory=dict)
     """Relative increase of the held-out cost of alternative estimates."""
     caveat: str = ""

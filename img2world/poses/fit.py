@@ -37,7 +37,7 @@ class PathFit:
 
     @property
     def at_limit(self) -> bool:
-        """Whether a parameter reached its limit."""
+        """True if a parameter reached its limit."""
         return bool((np.abs(self.values) > AT_LIMIT * self.free.limits).any())
 
 

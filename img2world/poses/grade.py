@@ -19,7 +19,7 @@ INLIER_PIXELS = 2.0
 
 @dataclass(frozen=True, kw_only=True)
 class Thresholds:
-    """What cameras must reach for a grade."""
+    """Thresholds that cameras must reach for a grade."""
 
     grade: Grade
     min_placed: float
@@ -33,7 +33,7 @@ class Thresholds:
     """Relative increase of the cost in the opposite direction, where that was tried."""
     min_tracks: int
     allows_caveat: bool = False
-    """Whether an estimate with a caveat can get the grade."""
+    """True if an estimate with a caveat can get the grade."""
 
 
 THRESHOLDS = (

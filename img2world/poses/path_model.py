@@ -35,7 +35,7 @@ LIMITS = {
 """Largest absolute value of each parameter, in the same units."""
 
 ELEVATION_ONLY = ("elevation",)
-"""What deviates most: generators are asked for even steps in azimuth, and keep to them."""
+"""Parameters with harmonics in the simplest model: elevation deviates most, as generators keep to even steps in azimuth."""
 
 MIN_ROUNDNESS = 0.35
 """Ratio of a path's width to its length from which it counts as going around something."""
@@ -60,7 +60,7 @@ class CameraPath:
     width: int
     """Width of the frames in pixels."""
     closed: bool
-    """Whether the view after the last would be the first."""
+    """True if the view after the last would be the first."""
     upright_from_world: Float64[np.ndarray, "3 3"]
     """Rotation to a world whose vertical is the axis of the path; azimuth and elevation are measured there."""
 
@@ -77,7 +77,7 @@ class FreeParameters:
     harmonics: int = 0
     """Number of Fourier harmonics along the path, each with a cosine and a sine."""
     modulated: tuple[str, ...] = ("elevation", "azimuth", "radius")
-    """What the harmonics are added to, with one coefficient for each cosine and sine."""
+    """The quantity that the harmonics are added to, with one coefficient for each cosine and sine."""
 
     @property
     def labels(self) -> list[tuple[str, int]]:

@@ -49,7 +49,7 @@ class SparseModel:
     track_lengths: Int64[np.ndarray, "P"]
     """Frames that see each point."""
     in_first_view: Bool[np.ndarray, "P"]
-    """Whether the first placed frame sees the point."""
+    """True if the first placed frame sees the point."""
     intrinsics: Float64[np.ndarray, "3 3"]
     """Intrinsics of the pinhole camera of all undistorted pictures."""
     distorted_xy: Float32[np.ndarray, "H W 2"]

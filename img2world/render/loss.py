@@ -24,7 +24,7 @@ them together would smear the edge."""
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """What a view should look like, as it is stored: bytes 0 to 255."""
+    """Target images of a view as they are stored: bytes 0 to 255."""
 
     rgb: UInt8[Tensor, "H W 3"]
     alpha: UInt8[Tensor, "H W"] | None = None

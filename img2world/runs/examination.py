@@ -28,7 +28,7 @@ class Examination:
 
     @property
     def rejected(self) -> bool:
-        """Whether the video does not support a reconstruction."""
+        """True if the video does not support a reconstruction."""
         grade = (self.cameras or {}).get("grade")
         return grade == "D" or bool(select_rejections(self.findings))
 

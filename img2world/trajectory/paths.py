@@ -1,4 +1,4 @@
-"""Camera paths as options of a recipe. All but those of a file start at the input camera."""
+"""Camera paths as backends of a recipe. All except those read from a file start at the input camera."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +46,7 @@ class DynamicOrbitTrajectory:
     size: int = 512
     """Longer side of the frames in pixels."""
     amplitude_deg: float = 20.0
-    """How far it rises and falls."""
+    """Amplitude of its rise and fall."""
     upright: bool = True
     """Around the object's own vertical, which is predicted from the photo; else around the photo's vertical."""
 
@@ -67,22 +67,22 @@ class ArcTrajectory:
     size: int = 512
     """Longer side of the frames in pixels."""
     max_degrees: float = 12.0
-    """Widest turn to either side; it is less where frames would show too much that is not known."""
+    """Maximum angle to either side; it is reduced if frames would show too much that the photo does not."""
     max_unseen: float = 0.12
-    """Fraction of a frame that may lie outside of what the photo shows."""
+    """Maximum fraction of a frame that the photo does not show."""
 
     def cameras(self, subject: Subject) -> Cameras:
-        """Plan the cameras; around an object nothing limits the turn but `max_degrees`."""
+        """Plan the cameras; around an object only `max_degrees` limits the angle."""
         degrees = self.max_degrees if subject.is_object else self.supported_degrees(subject)
         return along(subject, self.size, self.poses(degrees))
 
     def poses(self, degrees: float) -> Float32[np.ndarray, "V 4 4"]:
-        """Return the path with a given turn to either side."""
+        """Return the path with a given angle to either side."""
         half = np.radians(degrees)
         return camera_paths.arc(self.num_views, half_azimuth=half, half_elevation=half / 4)
 
     def supported_degrees(self, subject: Subject) -> float:
-        """Return the widest turn that shows nothing empty and little that is unseen, to half a degree."""
+        """Return the largest angle, to half a degree, at which frames have no empty and few unseen pixels."""
         from img2world.layered.build import support
 
         supported = support(subject)
@@ -109,7 +109,7 @@ class SpiralTrajectory:
     size: int = 512
     """Longer side of the frames in pixels."""
     degrees: float = 8.0
-    """Turn to either side at its end."""
+    """Angle to either side at its end."""
 
     def cameras(self, subject: Subject) -> Cameras:
         """Plan the cameras."""
@@ -126,7 +126,7 @@ class DollyTrajectory:
     size: int = 512
     """Longer side of the frames in pixels."""
     distance: float = 0.2
-    """How far, with the middle of the scene 1 away; negative is backward."""
+    """Length of the path, where 1 reaches the middle of the scene; negative is backward."""
 
     def cameras(self, subject: Subject) -> Cameras:
         """Plan the cameras."""
@@ -148,12 +148,12 @@ class FileTrajectory:
 
 @dataclass(frozen=True, kw_only=True)
 class AutoTrajectory:
-    """A closed orbit where the picture shows one object that stands free, an arc where it shows a scene."""
+    """A closed orbit around a free-standing object, or an arc in front of a scene."""
 
     size: int = 512
     """Longer side of the frames in pixels."""
     num_views: int = 0
-    """0 takes what the chosen path takes by default."""
+    """0 takes the default of the chosen path."""
     upright: bool = True
     """Around an object's own vertical, which is predicted from the photo; else around the photo's vertical."""
 

@@ -23,9 +23,9 @@ class HunyuanVideo:
     checkpoint: str = ""
     """Folder or hub name of the weights; empty takes the choice of `img2world models use`, or the released weights."""
     prompt: str = ""
-    """What the picture shows, in a few words; a text with {camera} in it replaces the whole prompt."""
+    """Description of the picture in a few words; a text with {camera} in it replaces the whole prompt."""
     negative_prompt: str = NEGATIVE_PROMPT
-    """What the clip must not show."""
+    """Description of what the clip must not show."""
     loop: bool = False
     """End with the picture, so that an orbit closes."""
     num_frames: int = 0
@@ -39,7 +39,7 @@ class HunyuanVideo:
     """Denoising steps for each window."""
     guidance: float = 9.0
     offload: Offload = "auto"
-    """Where weights wait that do not fit the GPU: none, model, group or sequential, from fast to small."""
+    """Offloading of weights that do not fit the GPU: none, model, group or sequential, from fast to small."""
     precision: Precision = "auto"
     """float32, float16 or bfloat16; auto takes 16 bits on a GPU and 32 on a CPU."""
     quantize: Quantize = "none"

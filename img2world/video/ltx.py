@@ -19,9 +19,9 @@ class LtxVideo:
     checkpoint: str = ""
     """Folder or hub name of the weights; empty takes the choice of `img2world models use`, or the released weights."""
     prompt: str = ""
-    """What the picture shows, in a few words; a text with {camera} in it replaces the whole prompt."""
+    """Description of the picture in a few words; a text with {camera} in it replaces the whole prompt."""
     negative_prompt: str = NEGATIVE_PROMPT
-    """What the clip must not show."""
+    """Description of what the clip must not show."""
     loop: bool = False
     """End with the picture, so that an orbit closes."""
     num_frames: int = 0
@@ -34,7 +34,7 @@ class LtxVideo:
     guidance: float = 1.0
     """1 for distilled checkpoints, 3 to 5 for others."""
     offload: Offload = "auto"
-    """Where weights wait that do not fit the GPU: none, model, group or sequential, from fast to small."""
+    """Offloading of weights that do not fit the GPU: none, model, group or sequential, from fast to small."""
     precision: Precision = "auto"
     """float32, float16 or bfloat16; auto takes 16 bits on a GPU and 32 on a CPU."""
     quantize: Quantize = "none"

@@ -1,6 +1,6 @@
-"""The embedded generator: one photo with predicted geometry, as layers that each camera of the path sees.
+"""The embedded generator, which renders a photo with predicted geometry, as textured layers, along a camera path.
 
-Every frame tells which of its pixels were seen in the photo, continued from what is beside it, or invented.
+Every frame records which of its pixels were seen in the photo, continued from their surroundings, or invented.
 """
 
 from dataclasses import dataclass
@@ -20,17 +20,17 @@ FPS = 12.0
 
 @dataclass(frozen=True, kw_only=True)
 class NanoVideo:
-    """Runs anywhere, downloads nothing. Objects are closed all around, scenes go as far as the photo carries."""
+    """The built-in generator, for any CPU. Objects are closed all around; scenes extend as far as the photo supports."""
 
     supersample: int = 2
     """Samples per pixel along each axis."""
     fill: Fill = "off"
-    """builtin: the embedded diffusion network draws what the photo does not show; off: colors continue."""
+    """builtin: the embedded diffusion network generates what the photo does not show; off: colours are continued."""
 
     def generate(
         self, subject: Subject | None, trajectory: Cameras | None, *, seed: int = 0, progress: Progress = silent
     ) -> Frames:
-        """Draw the photo's layers from each camera. The result depends on the seed only where something is filled.
+        """Render the photo's layers from each camera. The result depends on the seed only with `fill`.
 
         Raises VideoError without a picture or a path, CameraError when a camera sees nothing.
         """
@@ -54,7 +54,7 @@ class NanoVideo:
             warped = warper.draw(trajectory.select([i]), supersample=self.supersample)
             if not warped.alpha.any():
                 raise CameraError(
-                    f"camera {i} of {len(trajectory)} sees nothing of what the picture shows",
+                    f"camera {i} of {len(trajectory)} sees nothing that the picture shows",
                     hint="keep the cameras about 1 unit from the origin and looking at it",
                 )
             cover = warped.alpha[..., None]

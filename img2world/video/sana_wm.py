@@ -20,9 +20,9 @@ class SanaWmVideo:
     checkpoint: str = ""
     """Folder or hub name of the weights; empty takes the choice of `img2world models use`, or the released weights."""
     prompt: str = ""
-    """What the picture shows, in a few words; a text with {camera} in it replaces the whole prompt."""
+    """Description of the picture in a few words; a text with {camera} in it replaces the whole prompt."""
     negative_prompt: str = NEGATIVE_PROMPT
-    """What the clip must not show."""
+    """Description of what the clip must not show."""
     num_frames: int = 0
     """Frames of the clip, a multiple of 8 plus 1; 0 makes 161."""
     width: int = 0
@@ -33,7 +33,7 @@ class SanaWmVideo:
     steps: int = 60
     guidance: float = 5.0
     offload: Offload = "auto"
-    """Where weights wait that do not fit the GPU: none, model, group or sequential, from fast to small."""
+    """Offloading of weights that do not fit the GPU: none, model, group or sequential, from fast to small."""
     precision: Precision = "auto"
     """float32, float16 or bfloat16; auto takes 16 bits on a GPU and 32 on a CPU."""
     quantize: Quantize = "none"

@@ -29,7 +29,7 @@ class SvdVideo:
     """Strength of the motion, 1 to 255."""
     steps: int = 25
     offload: Offload = "auto"
-    """Where weights wait that do not fit the GPU: none, model, group or sequential, from fast to small."""
+    """Offloading of weights that do not fit the GPU: none, model, group or sequential, from fast to small."""
     precision: Precision = "auto"
     """float32, float16 or bfloat16; auto takes 16 bits on a GPU and 32 on a CPU."""
     quantize: Quantize = "none"

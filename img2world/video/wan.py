@@ -24,9 +24,9 @@ class WanVideo:
     checkpoint: str = ""
     """Folder or hub name of the weights; empty takes the choice of `img2world models use`, or the released weights."""
     prompt: str = ""
-    """What the picture shows, in a few words; a text with {camera} in it replaces the whole prompt."""
+    """Description of the picture in a few words; a text with {camera} in it replaces the whole prompt."""
     negative_prompt: str = NEGATIVE_PROMPT
-    """What the clip must not show."""
+    """Description of what the clip must not show."""
     lora: Weights = NO_WEIGHTS
     """File or folder of LoRA weights to add, such as weights trained on orbits."""
     lora_strength: float = 1.0
@@ -40,7 +40,7 @@ class WanVideo:
     steps: int = 40
     guidance: float = 5.0
     offload: Offload = "auto"
-    """Where weights wait that do not fit the GPU: none, model, group or sequential, from fast to small."""
+    """Offloading of weights that do not fit the GPU: none, model, group or sequential, from fast to small."""
     precision: Precision = "auto"
     """float32, float16 or bfloat16; auto takes 16 bits on a GPU and 32 on a CPU."""
     quantize: Quantize = "none"

@@ -1,1 +1,1 @@
-"""What the backends that run a big open video model share; each model has a file of its own in img2world.video."""
+"""Code shared by the backends of big open video models; each model has a file of its own in img2world.video."""

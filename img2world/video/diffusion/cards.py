@@ -25,7 +25,7 @@ class Licence:
     """Empty where there are none."""
     territory: str = "worldwide"
     source: str
-    """Where the licence is published."""
+    """Address at which the licence is published."""
 
     @property
     def verdict(self) -> str:

@@ -1,4 +1,4 @@
-"""What a model is conditioned on: the first frame of its clip, and a camera for every frame."""
+"""The conditioning of a model: the first frame of its clip, and a camera for every frame."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any

@@ -30,7 +30,7 @@ QUANTIZERS = {"int8": "torchao", "int4": "bitsandbytes"}
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryPlan:
-    """How a model is held in memory, and about how much it needs, in units of 10^9 bytes."""
+    """The placement of a model in memory, and its approximate need in units of 10^9 bytes."""
 
     device: str
     offload: Offload

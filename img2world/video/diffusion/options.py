@@ -19,7 +19,7 @@ class ModelOptions(Protocol):
 
     @property
     def offload(self) -> Offload:
-        """Where weights wait that do not fit the GPU."""
+        """Offloading of weights that do not fit the GPU."""
         ...
 
     @property

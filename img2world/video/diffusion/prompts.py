@@ -13,7 +13,7 @@ NEGATIVE_PROMPT = (
     "moving people, moving objects, morphing, flicker, changing light, cuts, fade, zoom, shaky camera, motion blur, "
     "blurry, low quality, text, watermark, logo, distorted"
 )
-"""What spoils the reconstruction of a static scene."""
+"""Contents that spoil the reconstruction of a static scene."""
 
 
 def build_prompt(user_text: str, *, is_object: bool) -> str:
