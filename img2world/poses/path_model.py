@@ -35,7 +35,7 @@ LIMITS = {
 """Largest absolute value of each parameter, in the same units."""
 
 ELEVATION_ONLY = ("elevation",)
-"""Parameters with harmonics in the simplest model: elevation deviates most, as generators keep to even steps in azimuth."""
+"""Parameters with harmonics in simple models: elevation deviates most; generators keep to even steps in azimuth."""
 
 MIN_ROUNDNESS = 0.35
 """Ratio of a path's width to its length from which it counts as going around something."""

@@ -20,7 +20,7 @@ FPS = 12.0
 
 @dataclass(frozen=True, kw_only=True)
 class NanoVideo:
-    """The built-in generator, for any CPU. Objects are closed all around; scenes extend as far as the photo supports."""
+    """The built-in generator for any CPU. Objects are closed all around; scenes extend as far as the photo allows."""
 
     supersample: int = 2
     """Samples per pixel along each axis."""
