@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from img2world.depth.predict import network
-from img2world.layered.diffusion_fill import ANCHORS
+from img2world.layered.diffusion_fill import NUM_ANCHORS
 from img2world.layered.outpaint import WEIGHTS
 from img2world.layered.warp import Warper
 from training.fill_path_metrics import MIN_PIXELS, fill_nearest, held_out_paths, squared_errors
@@ -31,7 +31,7 @@ def outpaint_path_metrics(paths: Sequence[FrameSequence], *, predicted: bool) ->
     for sequence in paths:
         warper = Warper(build_layers(sequence.frames[0], None, is_object=sequence.is_object, predicted=predicted))
         unseen = np.zeros((2, 2))
-        for frame in sequence.frames[1 + ANCHORS :]:
+        for frame in sequence.frames[1 + NUM_ANCHORS :]:
             drawn = warper.draw(frame.camera)
             unseen += [squared_errors(warp, frame)[0] for warp in (fill_nearest(drawn), drawn)]
         if unseen[0, 1] >= MIN_PIXELS:

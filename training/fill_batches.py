@@ -9,7 +9,8 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from img2world.core.cameras import concatenate_cameras
-from img2world.layered.anchor_frames import camera_numbers, continued_rgb, frame_maps, frame_noise
+from img2world.layered.anchor_frames import camera_features, conditioning_maps, frame_noise
+from img2world.layered.inpaint import extend_colors
 from img2world.layered.warp import Warper
 from training.layered_frames import build_layers, merge_warps
 from training.sequences import FrameSequence, SequenceGenerator
@@ -103,7 +104,7 @@ def make_example(
     in_place = [warper.draw(frame.camera, supersample=1) for warper, frame in zip(warpers, given, strict=True)]
     warped = [merge_warps(warpers, frame.camera) for frame in generated]
     maps = [
-        frame_maps(warp, frame.camera, first, is_object=is_object)
+        conditioning_maps(warp, frame.camera, first, is_object=is_object)
         for warp, frame in zip([*in_place, *warped], sequence.frames, strict=True)
     ]
     truths, weights = [], []
@@ -111,7 +112,7 @@ def make_example(
         truth = frame.clean_rgb.astype(np.float32) / 127.5 - 1
         if is_object:
             inner = frame.alpha > 0.95
-            truth = continued_rgb(truth, inner if inner.any() else frame.alpha > 0.4)
+            truth = extend_colors(truth, inner if inner.any() else frame.alpha > 0.4)
         # Seen pixels are kept in use; the network only needs to predict them as well as their neighbours require.
         weight = np.where((warp.seen == 2) & (warp.alpha > 0), 0.25, 1.0)
         truths.append(truth.transpose(2, 0, 1))
@@ -120,7 +121,7 @@ def make_example(
     noise = [frame_noise(warp, frame.camera, seed=seed) for warp, frame in zip(warped, generated, strict=True)]
     return FillExample(
         maps=np.stack(maps),
-        cameras=camera_numbers(cameras),
+        cameras=camera_features(cameras),
         noise=np.stack(noise),
         truth=np.stack(truths).astype(np.float32),
         weight=np.stack(weights).astype(np.float32),

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
-from img2world.layered.ddim import denoised
-from img2world.layered.diffusion_fill import STEPS
+from img2world.layered.ddim import denoise
+from img2world.layered.diffusion_fill import NUM_STEPS
 from img2world.layered.fill_network import NanoFill
 from training.fill_batches import FillExample, example_at, make_fill_batch
 from training.held_out import SEED, collect, mean_values, psnr_from_error
@@ -26,7 +26,9 @@ def held_out_examples(count: int, *, seed: int = SEED, textures: int = 160) -> t
     return collect(lambda number: example_at(generator, number), count)
 
 
-def generate_frames(network: NanoFill, example: FillExample, *, steps: int = STEPS) -> Float32[np.ndarray, "K 3 H W"]:
+def generate_frames(
+    network: NanoFill, example: FillExample, *, steps: int = NUM_STEPS
+) -> Float32[np.ndarray, "K 3 H W"]:
     """Return the frames that the network generates, -1 to 1."""
     batch = make_fill_batch([example])
 
@@ -34,7 +36,7 @@ def generate_frames(network: NanoFill, example: FillExample, *, steps: int = STE
         return network(sample, torch.tensor([level]), batch.maps, batch.cameras).float()
 
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        return denoised(predict, batch.noise, steps)[0].numpy()
+        return denoise(predict, batch.noise, steps)[0].numpy()
 
 
 def composite(example: FillExample, generated: Float32[np.ndarray, "K 3 H W"]) -> Float32[np.ndarray, "K 3 H W"]:
@@ -56,7 +58,7 @@ def fill_errors(example: FillExample, generated: Float32[np.ndarray, "K 3 H W"])
     }
 
 
-def fill_metrics(network: NanoFill, examples: Sequence[FillExample], *, steps: int = STEPS) -> dict[str, float]:
+def fill_metrics(network: NanoFill, examples: Sequence[FillExample], *, steps: int = NUM_STEPS) -> dict[str, float]:
     """Return the mean PSNR in dB of objects and scenes with the network and without it (`_before`)."""
     rows: dict[str, list[float]] = {}
     for example in examples:

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from img2world.core.cameras import concatenate_cameras
-from img2world.layered.diffusion_fill import ANCHORS, STEPS, repainted
+from img2world.layered.diffusion_fill import NUM_ANCHORS, NUM_STEPS, fill_unseen
 from img2world.layered.fill_network import NanoFill
 from img2world.layered.inpaint import nearest_known
 from img2world.layered.layers import SEEN
@@ -31,12 +31,12 @@ def held_out_paths(
 ) -> tuple[FrameSequence, ...]:
     """Return `count` sequences of a photo, ANCHORS frames to generate and TEST_FRAMES to measure."""
     generator = SequenceGenerator(ViewGenerator(seed, textures=textures), object_fraction=object_fraction)
-    num_frames = 1 + ANCHORS + TEST_FRAMES
+    num_frames = 1 + NUM_ANCHORS + TEST_FRAMES
     return collect(lambda number: generator.sequence(number, count=num_frames, width=SIDE, height=SIDE), count)
 
 
 def fill_path_metrics(
-    network: NanoFill, sequences: Sequence[FrameSequence], *, steps: int = STEPS, predicted: bool = True
+    network: NanoFill, sequences: Sequence[FrameSequence], *, steps: int = NUM_STEPS, predicted: bool = True
 ) -> dict[str, float]:
     """Return the mean PSNR in dB of frames between the generated ones, of unseen and of all pixels.
 
@@ -45,14 +45,13 @@ def fill_path_metrics(
     """
     rows: dict[str, list[float]] = {}
     for sequence in sequences:
-        photo, anchors = sequence.frames[0], sequence.frames[1 : 1 + ANCHORS]
+        photo, anchors = sequence.frames[0], sequence.frames[1 : 1 + NUM_ANCHORS]
         layers = build_layers(photo, None, is_object=sequence.is_object, predicted=predicted)
-        filled = repainted(
-            network, layers, photo.camera, concatenate_cameras([frame.camera for frame in anchors]), steps=steps
-        )
+        path = concatenate_cameras([frame.camera for frame in anchors])
+        filled = fill_unseen(layers, photo.camera, path, network=network, steps=steps)
         before, after = Warper(layers), Warper(filled)
         errors = np.zeros((3, 2, 2))
-        for frame in sequence.frames[1 + ANCHORS :]:
+        for frame in sequence.frames[1 + NUM_ANCHORS :]:
             unfilled = before.draw(frame.camera)
             warps = (unfilled, fill_nearest(unfilled), after.draw(frame.camera))
             errors += [squared_errors(warp, frame) for warp in warps]

@@ -8,7 +8,7 @@ import torch
 
 from img2world.depth.network import Channel, GeometryNetwork, Stance
 from img2world.depth.predict import AREA
-from img2world.layered.symmetry import around, mirror_normal
+from img2world.layered.symmetry import mirror_normal, sum_neighbors
 from training.geo_batches import make_batch
 from training.geo_loss import MAX_LOG_DEPTH
 from training.held_out import SEED, collect, mean_values
@@ -125,8 +125,8 @@ def stance_metrics(network: GeometryNetwork, views: Sequence[View]) -> dict[str,
         elevations.append(abs(elevation - view.elevation))
         used.append(mirror_normal(planes, elevation) is not None)
         if used[-1]:
-            truth = around(view.planes)
-            right.append(view.planes[-1] < 1 and truth[around(planes).argmax()] >= 0.5 * truth.max())
+            truth = sum_neighbors(view.planes)
+            right.append(view.planes[-1] < 1 and truth[sum_neighbors(planes).argmax()] >= 0.5 * truth.max())
     return {
         "elevation_error": round(float(np.degrees(np.mean(elevations))), 2),
         "planes_used": round(float(np.mean(used)), 3),

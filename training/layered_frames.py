@@ -7,13 +7,12 @@ from jaxtyping import Float32
 from img2world.core.cameras import Cameras
 from img2world.core.conventions import INPUT_DISTANCE
 from img2world.depth.predict import predict_object, predict_scene
-from img2world.layered.anchor_frames import continued_rgb
-from img2world.layered.depth_slices import Part, depth_slices
-from img2world.layered.inpaint import nearest_known
+from img2world.layered.depth_slices import Part, slice_depth
+from img2world.layered.inpaint import extend_colors, nearest_known
 from img2world.layered.layers import Layer, LayeredImage
-from img2world.layered.layout import MIN_SKY, placed_parts
-from img2world.layered.object_layers import MAX_RIM_SLOPE, CutOut, bevelled, colors_behind, layers_of_cut_out, shells
-from img2world.layered.scene_layers import extended, parts_of_layout
+from img2world.layered.layout import MIN_SKY, place_parts
+from img2world.layered.object_layers import MAX_RIM_SLOPE, CutOut, bevel, colors_behind, layers_of_cut_out, shell_layers
+from img2world.layered.scene_layers import extend_part, parts_of_layout
 from img2world.layered.warp import Warped, Warper
 from training.sequences import PosedFrame
 
@@ -36,12 +35,12 @@ def build_layers(
 def build_object_layers(frame: PosedFrame, rng: np.random.Generator | None, *, predicted: bool) -> LayeredImage:
     """Return the front and back layers of an object."""
     inner = frame.alpha > 0.95
-    rgb = continued_rgb(frame.rgb.astype(np.float32) / 255, inner if inner.any() else frame.alpha > 0.4)
+    rgb = extend_colors(frame.rgb.astype(np.float32) / 255, inner if inner.any() else frame.alpha > 0.4)
     cut = CutOut(rgb=rgb, alpha=frame.alpha)
     if predicted:
         layers = layers_of_cut_out(cut, predict_object(cut.rgb, cut.alpha), frame.camera)
     else:
-        layers = shells(cut, *true_center_and_thickness(frame, rng), colors_behind(cut), frame.camera)
+        layers = shell_layers(cut, *true_center_and_thickness(frame, rng), colors_behind(cut), frame.camera)
     return LayeredImage(layers=layers, is_object=True)
 
 
@@ -58,7 +57,7 @@ def true_center_and_thickness(frame: PosedFrame, rng: np.random.Generator | None
         front, back = (cv2.GaussianBlur(depth, (0, 0), rng.uniform(0.3, 2)) for depth in (front, back))
     error = 0.0 if rng is None else smooth_noise(rng, shape, rng.uniform(0, 0.25)) + rng.normal(0, 0.15)
     thickness = np.maximum(back - front, 1e-3) * np.exp(error)
-    half = bevelled((0.5 * size * thickness / frame_width).astype(np.float32), frame.alpha, MAX_RIM_SLOPE) / size
+    half = bevel((0.5 * size * thickness / frame_width).astype(np.float32), frame.alpha, MAX_RIM_SLOPE) / size
     center = (front + back) / 2
     if rng is not None:
         center = center + frame_width * smooth_noise(rng, shape, rng.uniform(0, 0.04))
@@ -71,7 +70,7 @@ def build_scene_layers(frame: PosedFrame, rng: np.random.Generator | None, *, pr
         sky = (~frame.known).astype(np.float32)
         sky = cv2.GaussianBlur(sky, (0, 0), 0.7) if sky.mean() > MIN_SKY else None
         # Segmenting the subject is too slow for training; the sky matters more.
-        parts = parts_of_layout(placed_parts(frame.rgb, predict_scene(frame.rgb), sky, None))
+        parts = parts_of_layout(place_parts(frame.rgb, predict_scene(frame.rgb), sky, None))
         return LayeredImage(layers=make_layers(frame, parts), is_object=False)
     depth = np.where(frame.known, frame.depth, MAX_DEPTH)
     log_depth = np.log(depth).astype(np.float32)
@@ -79,13 +78,13 @@ def build_scene_layers(frame: PosedFrame, rng: np.random.Generator | None, *, pr
         log_depth = cv2.GaussianBlur(log_depth, (0, 0), rng.uniform(0.3, 1.5))
         log_depth = log_depth * rng.uniform(0.7, 1.15) + smooth_noise(rng, depth.shape, rng.uniform(0, 0.12))
     inverse_depth = np.exp(-log_depth).clip(1 / MAX_DEPTH, 1 / MIN_DEPTH)
-    return LayeredImage(layers=make_layers(frame, depth_slices(inverse_depth.astype(np.float32))), is_object=False)
+    return LayeredImage(layers=make_layers(frame, slice_depth(inverse_depth.astype(np.float32))), is_object=False)
 
 
 def make_layers(frame: PosedFrame, parts: list[Part]) -> tuple[Layer, ...]:
     """Return a layer for each part of a scene."""
     color = frame.rgb.astype(np.float32) / 255
-    return tuple(extended(frame.camera, color, part, textured=True) for part in parts)
+    return tuple(extend_part(frame.camera, color, part, textured=True) for part in parts)
 
 
 def smooth_noise(rng: np.random.Generator, shape: tuple[int, ...], strength: float) -> Float32[np.ndarray, "H W"]:

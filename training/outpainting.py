@@ -12,7 +12,7 @@ from torch import Tensor
 
 from img2world.depth.network import DIRECTIONS, Channel, GeometryNetwork
 from img2world.layered.inpaint import fill_smooth
-from img2world.layered.outpaint import soft_cover
+from img2world.layered.outpaint import feather
 from img2world.layered.scene_layers import MARGIN
 from training import raster
 from training.assembly import SceneMesh
@@ -144,7 +144,7 @@ def make_partial_view(
     zeros = np.zeros(known.shape, np.float32)
     return View(
         rgb=np.round(fill_smooth(wide.astype(np.float32), known)).astype(np.uint8),
-        alpha=soft_cover(known),
+        alpha=feather(known),
         is_object=False,
         known=known,
         front=zeros,

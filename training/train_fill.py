@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from img2world.layered.ddim import levels, noised
-from img2world.layered.fill_network import STEPS, NanoFill
+from img2world.layered.ddim import add_noise, timesteps
+from img2world.layered.fill_network import NUM_TIMESTEPS, NanoFill
 from training.fill_batches import FillBatch, fill_stream
 from training.fill_metrics import fill_metrics, held_out_examples
 from training.sequences import OBJECT_SEQUENCE_FRACTION, SequenceGenerator
@@ -49,7 +49,7 @@ class FillTraining(Training[NanoFill]):
         batch = self.stream.at(self.step)
         rng = np.random.default_rng((self.config.seed, 5, self.worker.own_index(self.step)))
         level = noise_levels(len(batch.truth), rng)
-        sample = noised(batch.truth, batch.noise, level)
+        sample = add_noise(batch.truth, batch.noise, level)
         with torch.autocast("cpu", torch.bfloat16):
             predicted = self.network(sample, level, batch.maps, batch.cameras)
         return fill_loss(predicted, batch)
@@ -61,9 +61,9 @@ class FillTraining(Training[NanoFill]):
 
 def noise_levels(count: int, rng: np.random.Generator) -> Tensor:
     """Return noise levels to train: mostly those of the sampler, and most often pure noise, which decides most."""
-    sampled = rng.choice(levels(SAMPLER_STEPS), size=count)
-    mixed = np.where(rng.random(count) < 0.3, rng.integers(STEPS, size=count), sampled)
-    return torch.from_numpy(np.where(rng.random(count) < 0.6, STEPS - 1, mixed))
+    sampled = rng.choice(timesteps(SAMPLER_STEPS), size=count)
+    mixed = np.where(rng.random(count) < 0.3, rng.integers(NUM_TIMESTEPS, size=count), sampled)
+    return torch.from_numpy(np.where(rng.random(count) < 0.6, NUM_TIMESTEPS - 1, mixed))
 
 
 def fill_loss(predicted: Tensor, batch: FillBatch) -> Tensor:

@@ -1,4 +1,4 @@
-"""From a subject to the layered image that the cameras of a path look at."""
+"""Build the layered image of a subject."""
 
 from collections.abc import Callable
 
@@ -26,10 +26,10 @@ def build_layers(subject: Subject, size: int, *, textured: bool = True) -> Layer
     return LayeredImage(layers=layers, is_object=subject.is_object)
 
 
-def support(subject: Subject, *, size: int = 128) -> Callable[[np.ndarray], tuple[float, float]]:
-    """Return a function that tells, for poses [V, 4, 4], the largest fraction of a frame that is empty or unseen.
+def make_gap_measure(subject: Subject, *, size: int = 128) -> Callable[[np.ndarray], tuple[float, float]]:
+    """Return a function of poses [V, 4, 4] (world from camera) that measures how much of the view is missing.
 
-    Unseen is what the photo does not show.
+    It returns the largest fraction of any frame that shows no surface, and the largest that the photo does not show.
     """
     from img2world.layered.warp import Warper
 

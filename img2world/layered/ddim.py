@@ -1,7 +1,7 @@
-"""Diffusion in a few steps, as DDIM does it (Song et al., "Denoising diffusion implicit models", 2021, eq. 12).
+"""DDIM sampling in a few steps (Song et al., "Denoising diffusion implicit models", 2021, eq. 12).
 
-The same formulas as `diffusers.DDIMScheduler` with the options in SCHEDULER, so that the embedded generator does not
-need that package; a test compares the two.
+Equals `diffusers.DDIMScheduler` with the options in SCHEDULER, so that the embedded generator does not need that
+package; a test compares the two.
 """
 
 from collections.abc import Callable
@@ -9,10 +9,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from img2world.layered.fill_network import STEPS
+from img2world.layered.fill_network import NUM_TIMESTEPS
 
 SCHEDULER = {
-    "num_train_timesteps": STEPS,
+    "num_train_timesteps": NUM_TIMESTEPS,
     "beta_schedule": "scaled_linear",
     "beta_start": 0.00085,
     "beta_end": 0.012,
@@ -22,38 +22,38 @@ SCHEDULER = {
     "clip_sample": True,
     "set_alpha_to_one": True,
 }
-"""Options of the scheduler: the network says what the picture is, and the first step begins with nothing but noise."""
+"""Options of the scheduler: the network predicts the clean image, and the first step starts from pure noise."""
 
 
-def signal_shares() -> Tensor:
-    """Square of the signal's share at each of STEPS levels (the cumulative alphas), the last one being 0.
+def alphas_cumprod() -> Tensor:
+    """Return the cumulative product of alphas [NUM_TIMESTEPS], the squared scale of the signal; the last one is 0.
 
     Source: Lin et al., "Common diffusion noise schedules and sample steps are flawed", 2024, algorithm 1.
     """
     ends = (SCHEDULER["beta_start"] ** 0.5, SCHEDULER["beta_end"] ** 0.5)
-    root = torch.cumprod(1 - torch.linspace(*ends, STEPS, dtype=torch.float32) ** 2, 0).sqrt()
+    root = torch.cumprod(1 - torch.linspace(*ends, NUM_TIMESTEPS, dtype=torch.float32) ** 2, 0).sqrt()
     return ((root - root[-1]) * (root[0] / (root[0] - root[-1]))) ** 2
 
 
-def levels(steps: int) -> list[int]:
-    """The noise levels of a few steps, evenly spaced from the highest."""
-    return [round(STEPS - i * STEPS / steps) - 1 for i in range(steps)]
+def timesteps(steps: int) -> list[int]:
+    """Return the timesteps of a sampler, evenly spaced down from the noisiest."""
+    return [round(NUM_TIMESTEPS - i * NUM_TIMESTEPS / steps) - 1 for i in range(steps)]
 
 
-def noised(clean: Tensor, noise: Tensor, step: Tensor) -> Tensor:
-    """Pictures [B, …] with the noise of the steps [B]."""
-    share = signal_shares()[step].reshape(-1, *[1] * (clean.ndim - 1))
-    return share.sqrt() * clean + (1 - share).sqrt() * noise
+def add_noise(clean: Tensor, noise: Tensor, step: Tensor) -> Tensor:
+    """Add noise to clean images [B, …] at the timesteps `step` [B]."""
+    alpha = alphas_cumprod()[step].reshape(-1, *[1] * (clean.ndim - 1))
+    return alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
 
 
-def denoised(predict: Callable[[Tensor, int], Tensor], noise: Tensor, steps: int) -> Tensor:
-    """From noise to pictures of -1 to 1; `predict` says what the picture is, of a noisy one and its level."""
-    shares = signal_shares()
+def denoise(predict: Callable[[Tensor, int], Tensor], noise: Tensor, steps: int) -> Tensor:
+    """Return images, -1 to 1, sampled from `noise`; `predict` maps a noisy image and its timestep to a clean image."""
+    alphas = alphas_cumprod()
     sample = noise
-    for level in levels(steps):
-        clean = predict(sample, level)
-        remaining = (sample - shares[level].sqrt() * clean) / (1 - shares[level]).sqrt()
-        before = level - STEPS // steps
-        share = shares[before] if before >= 0 else torch.tensor(1.0)
-        sample = share.sqrt() * clean.clamp(-1, 1) + (1 - share).sqrt() * remaining
+    for step in timesteps(steps):
+        clean = predict(sample, step)
+        predicted_noise = (sample - alphas[step].sqrt() * clean) / (1 - alphas[step]).sqrt()
+        previous = step - NUM_TIMESTEPS // steps
+        alpha = alphas[previous] if previous >= 0 else torch.tensor(1.0)
+        sample = alpha.sqrt() * clean.clamp(-1, 1) + (1 - alpha).sqrt() * predicted_noise
     return sample

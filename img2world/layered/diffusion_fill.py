@@ -1,4 +1,7 @@
-"""Let the embedded video diffusion network draw what the photo does not show, once for all frames of a path."""
+"""Texture the surfaces that the photo does not show with the embedded video diffusion network.
+
+The network generates a few anchor frames of a path; their colors are baked into the layers, so that all frames agree.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,136 +15,123 @@ from img2world.core.cameras import Cameras, concatenate_cameras
 from img2world.core.progress import Progress, silent
 from img2world.core.threads import one_torch_thread
 from img2world.depth.predict import working_size
-from img2world.layered.anchor_frames import camera_numbers, frame_maps, frame_noise
+from img2world.layered.anchor_frames import camera_features, conditioning_maps, frame_noise
 from img2world.layered.layers import SEEN, LayeredImage
-from img2world.layered.texture_baking import Stroke, painted
+from img2world.layered.texture_baking import ColorChange, bake_changes
 from img2world.layered.warp import Warped, Warper
 
 if TYPE_CHECKING:
     from img2world.layered.fill_network import NanoFill
 
 Fill = Literal["builtin", "off"]
-"""builtin: the embedded diffusion network draws what is not seen; off: the colours beside it go on."""
+"""builtin: the embedded diffusion network draws what is not seen; off: the colors next to it continue."""
 
 WEIGHTS = "nano/nano_fill.safetensors"
 
-ANCHORS = 8
-"""Frames of a path that are drawn."""
+NUM_ANCHORS = 8
+"""Frames of a path that are generated."""
 
-AT_ONCE = 4
-"""As many as the network was trained with; the next ones are drawn from the world as painted so far."""
+ANCHORS_PER_PASS = 4
+"""Frames that are generated together, as in training; later passes start from the textures baked so far."""
 
-STEPS = 1
-"""From noise to picture. One gives the mean of what may be there; more give a sample of it, by PSNR farther off."""
+NUM_STEPS = 1
+"""Steps of the sampler. One gives the mean of the plausible images; more give a sample, whose PSNR is lower."""
 
 SUPERSAMPLE = 4
-"""Samples along each axis of a pixel of the small anchor frames."""
+"""Samples per pixel along each axis of the small anchor frames."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Anchor:
-    """A frame as it is known so far."""
+class AnchorFrame:
+    """A frame warped from the layers textured so far."""
 
     warped: Warped
     camera: Cameras
 
 
-def filled_world(
-    world: LayeredImage,
+def fill_unseen(
+    image: LayeredImage,
     photo_camera: Cameras,
     path: Cameras,
     *,
+    network: "NanoFill | None" = None,
+    steps: int = NUM_STEPS,
     seed: int = 0,
     progress: Progress = silent,
 ) -> LayeredImage:
-    """The world with what the photo does not show drawn onto its layers, for the cameras of a path.
+    """Texture what the photo does not show and the cameras of a path see; what it shows keeps its bits.
 
-    What the photo shows keeps its bits. Raises MissingPackageError when the weights are not there.
+    `network` is the shipped one unless given. Raises MissingPackageError when its weights are missing.
     """
-    return repainted(network(), world, photo_camera, path, seed=seed, progress=progress)
-
-
-def repainted(
-    network: "NanoFill",
-    world: LayeredImage,
-    photo_camera: Cameras,
-    path: Cameras,
-    *,
-    steps: int = STEPS,
-    seed: int = 0,
-    progress: Progress = silent,
-) -> LayeredImage:
-    """The same by any network."""
+    network = network or load_network()
     width, height = working_size(path.width, path.height)
-    chosen = np.unique(np.linspace(0, len(path) - 1, ANCHORS + 1).round().astype(int)[:ANCHORS])
-    rounds = -(-len(chosen) // AT_ONCE)
-    for i in range(rounds):
-        warper = Warper(world)
-        photo = anchor_of(warper, photo_camera.resized(width, height))
-        cameras = [path.select([int(index)]).resized(width, height) for index in chosen[i::rounds]]
-        wanted = [each for each in (anchor_of(warper, camera) for camera in cameras) if is_open(each)]
-        if wanted:
-            drawn = drawn_frames(network, [photo], wanted, is_object=world.is_object, steps=steps, seed=seed)
-            strokes = [
-                Stroke(camera=each.camera, depth=each.warped.depth, change=change_of(each, rgb))
-                for each, rgb in zip(wanted, drawn, strict=True)
-            ]
-            world = replace(world, layers=tuple(painted(layer, strokes) for layer in world.layers))
-        progress(i + 1, rounds)
-    return world
+    chosen = np.unique(np.linspace(0, len(path) - 1, NUM_ANCHORS + 1).round().astype(int)[:NUM_ANCHORS])
+    passes = -(-len(chosen) // ANCHORS_PER_PASS)
+    for i in range(passes):
+        warper = Warper(image)
+        photo = draw_anchor(warper, photo_camera.resized(width, height))
+        cameras = [path.select([int(index)]).resized(width, height) for index in chosen[i::passes]]
+        anchors = [each for each in (draw_anchor(warper, camera) for camera in cameras) if shows_unseen(each)]
+        if anchors:
+            generated = generate_anchors(network, [photo], anchors, is_object=image.is_object, steps=steps, seed=seed)
+            changes = [color_change(each, rgb) for each, rgb in zip(anchors, generated, strict=True)]
+            image = replace(image, layers=tuple(bake_changes(layer, changes) for layer in image.layers))
+        progress(i + 1, passes)
+    return image
 
 
-def is_open(anchor: Anchor) -> bool:
-    """Whether a frame shows anything that the photo does not."""
+def shows_unseen(anchor: AnchorFrame) -> bool:
+    """Return True if a frame shows a surface that the photo does not."""
     return bool(((anchor.warped.seen < SEEN) & (anchor.warped.alpha > 0)).any())
 
 
-def anchor_of(warper: Warper, camera: Cameras) -> Anchor:
-    """A small frame of the world."""
-    return Anchor(warped=warper.draw(camera, supersample=SUPERSAMPLE), camera=camera)
+def draw_anchor(warper: Warper, camera: Cameras) -> AnchorFrame:
+    """Draw what one camera sees of the layers."""
+    return AnchorFrame(warped=warper.draw(camera, supersample=SUPERSAMPLE), camera=camera)
 
 
-def change_of(anchor: Anchor, drawn: Float32[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "h w 3"]:
-    """By how much a drawn frame differs from the one it was warped to; nothing where there is no surface."""
+def color_change(anchor: AnchorFrame, generated: Float32[np.ndarray, "h w 3"]) -> ColorChange:
+    """Return how a generated frame differs from the warped one; nowhere where there is no surface."""
     known = anchor.warped.alpha[..., None] >= 0.5
-    return np.where(known, drawn - anchor.warped.rgb, 0).astype(np.float32)
+    change = np.where(known, generated - anchor.warped.rgb, 0).astype(np.float32)
+    return ColorChange(camera=anchor.camera, depth=anchor.warped.depth, change=change)
 
 
-def drawn_frames(
+def generate_anchors(
     network: "NanoFill",
-    given: Sequence[Anchor],
-    wanted: Sequence[Anchor],
+    given: Sequence[AnchorFrame],
+    anchors: Sequence[AnchorFrame],
     *,
     is_object: bool,
-    steps: int = STEPS,
+    steps: int = NUM_STEPS,
     seed: int = 0,
 ) -> Float32[np.ndarray, "K h w 3"]:
-    """The wanted frames as the network draws them, 0 to 1, from the given ones: the photo, or remembered frames.
+    """Return the anchor frames as the network generates them, 0 to 1, next to clean `given` ones such as the photo.
 
-    All have one size with sides that are multiples of 16. The result has the same bits for any number of threads.
+    All frames have one size, whose sides are multiples of 16. The result does not depend on the number of threads.
     """
     import torch
 
-    from img2world.layered.ddim import denoised
+    from img2world.layered.ddim import denoise
 
-    frames = [*given, *wanted]
+    frames = [*given, *anchors]
     first = frames[0].camera
-    known = np.stack([frame_maps(each.warped, each.camera, first, is_object=is_object) for each in frames])
-    numbers = camera_numbers(concatenate_cameras([each.camera for each in frames]))
-    noise = np.stack([frame_noise(each.warped, each.camera, seed=seed) for each in wanted])
-    maps, cameras = torch.from_numpy(known)[None], torch.from_numpy(numbers)[None]
+    conditions = np.stack([conditioning_maps(each.warped, each.camera, first, is_object=is_object) for each in frames])
+    features = camera_features(concatenate_cameras([each.camera for each in frames]))
+    noise = np.stack([frame_noise(each.warped, each.camera, seed=seed) for each in anchors])
+    maps, cameras = torch.from_numpy(conditions)[None], torch.from_numpy(features)[None]
 
-    def predict(sample: torch.Tensor, level: int) -> torch.Tensor:
-        return network(sample, torch.tensor([level]), maps, cameras)
+    def predict(sample: torch.Tensor, step: int) -> torch.Tensor:
+        return network(sample, torch.tensor([step]), maps, cameras)
 
     with one_torch_thread(), torch.inference_mode():
-        drawn = denoised(predict, torch.from_numpy(noise)[None], steps)[0]
-    return (0.5 * drawn.permute(0, 2, 3, 1) + 0.5).clamp(0, 1).contiguous().numpy()
+        generated = denoise(predict, torch.from_numpy(noise)[None], steps)[0]
+    return (0.5 * generated.permute(0, 2, 3, 1) + 0.5).clamp(0, 1).contiguous().numpy()
 
 
 @lru_cache(maxsize=1)
-def network() -> "NanoFill":
-    """The network with its shipped weights. Raises MissingPackageError when they are not there."""
+def load_network() -> "NanoFill":
+    """Load the network with its shipped weights. Raises MissingPackageError when they are missing."""
     from img2world.depth.weights import shipped
     from img2world.layered.fill_network import NanoFill
 

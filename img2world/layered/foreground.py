@@ -6,7 +6,7 @@ from jaxtyping import Bool, Float32, UInt8
 from img2world.core.errors import ImageError
 from img2world.core.image import Image
 
-WORK_SIZE = 512
+CUTOUT_SIZE = 512
 """Longer side at which an object is segmented; finer detail does not change the result."""
 
 
@@ -34,13 +34,13 @@ def find_object(image: Image) -> tuple[UInt8[np.ndarray, "H W"] | None, str]:
 def cut_from_plain_background(rgb: UInt8[np.ndarray, "H W 3"]) -> Float32[np.ndarray, "H W"] | None:
     """Return the alpha of what differs from a smooth background, or None when the border is not smooth.
 
-    A quadratic in x and y is fitted to the border's Lab colours, which allows studio gradients and
+    A quadratic in x and y is fitted to the border's Lab colors, which allows studio gradients and
     vignettes. GrabCut (Rother et al. 2004) decides the uncertain pixels.
     """
     import cv2
 
     height, width = rgb.shape[:2]
-    scale = min(1.0, WORK_SIZE / max(height, width))
+    scale = min(1.0, CUTOUT_SIZE / max(height, width))
     small = cv2.resize(rgb, (max(round(width * scale), 8), max(round(height * scale), 8)), interpolation=cv2.INTER_AREA)
     lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     backdrop = fit_backdrop(lab)
@@ -53,7 +53,7 @@ def cut_from_plain_background(rgb: UInt8[np.ndarray, "H W 3"]) -> Float32[np.nda
     shadow = (lightness < 0) & (lightness > -30) & (chroma < 6) & flood_smooth(lab[..., 0], difference < 6)
     sure = (difference > 18) & ~shadow
     mask = refine_with_grabcut(small, sure=sure, possible=(difference > 6) & ~shadow)
-    mask = single_object(mask, difference)
+    mask = keep_single_object(mask, difference)
     if mask is None:
         return None
     alpha = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.7)
@@ -108,18 +108,18 @@ def refine_with_grabcut(
     labels[cv2.erode(sure.astype(np.uint8), kernel) > 0] = cv2.GC_FGD
     if (labels == cv2.GC_FGD).sum() < 20 or (labels == cv2.GC_BGD).sum() < 20:
         return sure
-    cv2.setRNGSeed(0)  # GrabCut initializes its colour models at random.
+    cv2.setRNGSeed(0)  # GrabCut initializes its color models at random.
     cv2.grabCut(rgb, labels, (0, 0, 1, 1), np.zeros((1, 65)), np.zeros((1, 65)), 3, cv2.GC_INIT_WITH_MASK)
     return np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
 
 
-def single_object(
+def keep_single_object(
     mask: Bool[np.ndarray, "H W"], difference: Float32[np.ndarray, "H W"]
 ) -> Bool[np.ndarray, "H W"] | None:
     """Return the mask without specks and false holes, or None when it is not a single object that stands free."""
     import cv2
 
-    # Stripes of the backdrop's own colour may cut an object in pieces that are close together.
+    # Stripes of the backdrop's own color may cut an object in pieces that are close together.
     close = max(3, round(0.03 * max(mask.shape)))
     joined = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((close, close), np.uint8))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)

@@ -1,27 +1,40 @@
-"""Fill what is not known from what is beside it: no network, no smearing."""
+"""Fill unknown pixels from known ones next to them, without a network."""
 
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float32, Shaped
 
-GRAIN = 1 / 30
-"""Standard deviation of the blur that parts grain from shapes, relative to the reach of the continued texture."""
+GRAIN_BLUR = 1 / 30
+"""Standard deviation of the blur that separates grain from larger shapes, relative to `reach` of `add_grain`."""
 
-MIN_GRAIN = 0.5
-"""The same in pixels."""
+MIN_GRAIN_BLUR = 0.5
+"""Minimum of that standard deviation in pixels."""
 
 
 def nearest_known(known: Bool[np.ndarray, "H W"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Distance in pixels to the nearest known pixel, and its row and column, for each pixel."""
+    """Return for each pixel the distance in pixels to the nearest known pixel, its row and its column, each [H, W]."""
     from scipy.ndimage import distance_transform_edt
 
     distance = np.empty(known.shape)
-    place = np.empty((2, *known.shape), np.int32)
-    distance_transform_edt(~known, return_indices=True, distances=distance, indices=place)
-    return distance, place[0], place[1]
+    indices = np.empty((2, *known.shape), np.int32)
+    distance_transform_edt(~known, return_indices=True, distances=distance, indices=indices)
+    return distance, indices[0], indices[1]
+
+
+def extend_nearest(
+    values: Shaped[np.ndarray, "H W ..."], known: Bool[np.ndarray, "H W"]
+) -> Shaped[np.ndarray, "H W ..."]:
+    """Replace each unknown value by that of the nearest known pixel; at least one has to be known."""
+    _, rows, columns = nearest_known(known)
+    return values[rows, columns]
+
+
+def extend_colors(rgb: Float32[np.ndarray, "H W 3"], known: Bool[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W 3"]:
+    """Replace each unknown color by that of the nearest known pixel, or by gray (0.5) where none is known."""
+    return extend_nearest(rgb, known) if known.any() else np.full_like(rgb, 0.5)
 
 
 def fill_smooth(values: Float32[np.ndarray, "H W C"], known: Bool[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W C"]:
-    """Known values kept, the others from ever coarser averages of the known ones.
+    """Fill unknown values from ever coarser averages of the known ones, which are kept.
 
     Source: pull-push interpolation, Gortler et al., "The Lumigraph", 1996.
     """
@@ -44,17 +57,17 @@ def fill_smooth(values: Float32[np.ndarray, "H W C"], known: Bool[np.ndarray, "H
     return filled
 
 
-def with_grain(
+def add_grain(
     smooth: Float32[np.ndarray, "H W 3"],
     rgb: Float32[np.ndarray, "H W 3"],
     known: Bool[np.ndarray, "H W"],
     reach: float,
 ) -> Float32[np.ndarray, "H W 3"]:
-    """The picture where it is known; elsewhere the smooth colours, with the grain mirrored at the border of the known.
+    """Add fine texture to the smooth colors of unknown pixels: the grain of known ones, mirrored at their border.
 
-    Grain is what is finer than GRAIN of `reach`, in pixels; larger shapes, mirrored, would be wrong more often than
-    right. It goes on for about `reach` and fades, where a mirrored copy would be recognised. What mirrors onto
-    something unknown is smooth, too.
+    Known pixels keep `rgb`. Grain is what is finer than GRAIN_BLUR times `reach` (in pixels): larger shapes, mirrored,
+    would be wrong more often than right. It fades out over about `reach`, before a mirrored copy is recognized. Where
+    the mirror image of a pixel is unknown, colors stay smooth.
     """
     import cv2
 
@@ -66,7 +79,7 @@ def with_grain(
     mirror_y, mirror_x = mirror_y.clip(0, height - 1), mirror_x.clip(0, width - 1)
     usable = inside & known[mirror_y, mirror_x]
     # The mirror's seams (where the nearest border changes) vanish when only its grain is taken.
-    low = cv2.GaussianBlur(smooth, (0, 0), max(GRAIN * reach, MIN_GRAIN))
+    low = cv2.GaussianBlur(smooth, (0, 0), max(GRAIN_BLUR * reach, MIN_GRAIN_BLUR))
     grain = np.where(usable[..., None], (rgb - low)[mirror_y, mirror_x], 0)
     fade = np.exp(-((distance / reach) ** 2)) * usable
     fade = cv2.GaussianBlur(fade.astype(np.float32), (0, 0), 1.5)[..., None] * (~known)[..., None]

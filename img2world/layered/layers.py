@@ -9,7 +9,7 @@ from img2world.core.cameras import Cameras
 from img2world.core.checks import check_finite, check_shapes
 
 INVENTED, CONTINUED, SEEN = 0, 1, 2
-"""Where a pixel's colour comes from; see `Frames.seen`."""
+"""Where a pixel's color comes from; see `Frames.seen`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +21,7 @@ class Layer:
     alphas: Float32[np.ndarray, "M"]
     """The surface is cut away where the interpolated value is below one half."""
     texture_xy: Float32[np.ndarray, "M 2"]
-    """Texture coordinates in pixels, the first pixel's centre at (0.5, 0.5)."""
+    """Texture coordinates in pixels, the first pixel's center at (0.5, 0.5)."""
     blur: Float32[np.ndarray, "M"]
     """Standard deviation in texture pixels of the blur with which the texture is read; large where it is stretched."""
     texture: Float32[np.ndarray, "h w 3"]
@@ -50,7 +50,7 @@ class LayeredImage:
 
 
 def rays_in_cam(camera: Cameras, margin: int = 0) -> Float32[np.ndarray, "h w 3"]:
-    """Return the directions with z = 1 through the pixel centres of one camera and of a margin around its image."""
+    """Return the directions with z = 1 through the pixel centers of one camera and of a margin around its image."""
     (fx, _, cx), (_, fy, cy), _ = camera.intrinsics[0].astype(np.float64)
     x = np.arange(-margin, camera.width + margin) + 0.5
     y = np.arange(-margin, camera.height + margin) + 0.5

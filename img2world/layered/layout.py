@@ -12,9 +12,9 @@ from jaxtyping import Bool, Float32, UInt8
 from img2world.core.subject import SceneGeometry
 from img2world.depth.guided_filter import guided, upsampled
 from img2world.layered.foreground import flood_smooth
-from img2world.layered.inpaint import nearest_known
+from img2world.layered.inpaint import extend_nearest
 
-WORK_SIZE = 256
+SEGMENTATION_SIZE = 256
 """Longer side at which a picture is segmented; an outline is then refined at full size."""
 
 MIN_DEPTH, MAX_DEPTH = 0.5, 4.0
@@ -42,32 +42,32 @@ class Layout:
     subject_inverse_depth: Float32[np.ndarray, "H W"]
 
 
-def layout_of(rgb: UInt8[np.ndarray, "H W 3"], geometry: SceneGeometry) -> Layout:
+def find_layout(rgb: UInt8[np.ndarray, "H W 3"], geometry: SceneGeometry) -> Layout:
     """Divide a picture into sky, subject and the rest, at the depths of its predicted geometry."""
-    sky, subject = segmented(rgb)
-    return placed_parts(rgb, geometry, sky, subject)
+    sky, subject = segment(rgb)
+    return place_parts(rgb, geometry, sky, subject)
 
 
-def segmented(
+def segment(
     rgb: UInt8[np.ndarray, "H W 3"],
 ) -> tuple[Float32[np.ndarray, "H W"] | None, Float32[np.ndarray, "H W"] | None]:
     """Return the alphas of what looks like sky and of the subject; None where there is none."""
     import cv2
 
     height, width = rgb.shape[:2]
-    scale = WORK_SIZE / max(height, width)
+    scale = SEGMENTATION_SIZE / max(height, width)
     size = (max(round(width * scale), 16), max(round(height * scale), 16))
     small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
     sky, subject = sky_mask(small), subject_mask(small)
     if sky is not None and subject is not None:
         sky &= ~subject
     return (
-        None if sky is None else refined(sky, rgb),
-        None if subject is None else refined(subject, rgb),
+        None if sky is None else refine_mask(sky, rgb),
+        None if subject is None else refine_mask(subject, rgb),
     )
 
 
-def placed_parts(
+def place_parts(
     rgb: UInt8[np.ndarray, "H W 3"],
     geometry: SceneGeometry,
     sky: Float32[np.ndarray, "H W"] | None,
@@ -90,15 +90,14 @@ def placed_parts(
     nothing = np.zeros(inverse_depth.shape, np.float32)
     behind = nothing if sky is None else sky
     before = nothing if subject is None else subject
-    ground = extrapolated(inverse_depth, ~widened((behind > 0.2) | (before > 0.2)))
-    backdrop = extrapolated(inverse_depth, ~widened(behind < 0.8))
+    ground = extrapolate(inverse_depth, ~widen((behind > 0.2) | (before > 0.2)))
+    backdrop = extrapolate(inverse_depth, ~widen(behind < 0.8))
     backdrop = np.minimum(backdrop, ground / np.float32(SEPARATION))
     standing = inverse_depth
     if subject is not None:
-        inner = ~widened(before < 0.8)
+        inner = ~widen(before < 0.8)
         if inner.any():
-            _, rows, columns = nearest_known(inner)
-            standing = inverse_depth[rows, columns]
+            standing = extend_nearest(inverse_depth, inner)
         standing = np.maximum(standing, np.float32(SEPARATION) * ground)
     return Layout(
         ground_inverse_depth=ground,
@@ -115,13 +114,13 @@ def sky_from_prediction(
     """Return the alpha of the sky that the network predicts, or None when it covers little."""
     import cv2
 
-    scale = WORK_SIZE / max(rgb.shape)
+    scale = SEGMENTATION_SIZE / max(rgb.shape)
     small = cv2.resize(predicted_sky, None, fx=scale, fy=scale)
     mask = cv2.morphologyEx((small > 0.5).astype(np.uint8), cv2.MORPH_OPEN, np.ones((7, 7), np.uint8)) > 0
-    return refined(mask, rgb) if mask.mean() > MIN_SKY else None
+    return refine_mask(mask, rgb) if mask.mean() > MIN_SKY else None
 
 
-def widened(mask: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
+def widen(mask: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
     """Return the mask with the band around it in which predicted depths are mixed."""
     import cv2
 
@@ -129,7 +128,7 @@ def widened(mask: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
     return cv2.dilate(mask.astype(np.uint8), np.ones((reach, reach), np.uint8)) > 0
 
 
-def extrapolated(
+def extrapolate(
     inverse_depth: Float32[np.ndarray, "H W"], known: Bool[np.ndarray, "H W"]
 ) -> Float32[np.ndarray, "H W"]:
     """Return the known depths, and elsewhere those of the nearest known pixels, smoothed."""
@@ -137,8 +136,7 @@ def extrapolated(
 
     if known.all() or not known.any():
         return inverse_depth
-    _, rows, columns = nearest_known(known)
-    filled = cv2.GaussianBlur(inverse_depth[rows, columns], (0, 0), max(known.shape) / 40)
+    filled = cv2.GaussianBlur(extend_nearest(inverse_depth, known), (0, 0), max(known.shape) / 40)
     return np.where(known, inverse_depth, filled).astype(np.float32)
 
 
@@ -175,7 +173,7 @@ def subject_mask(rgb: UInt8[np.ndarray, "h w 3"]) -> Bool[np.ndarray, "h w"] | N
         labels = np.full((height, width), cv2.GC_BGD, np.uint8)
         x, y = round(margin * width), round(margin * height)
         labels[y:, x : width - x] = cv2.GC_PR_FGD
-        cv2.setRNGSeed(0)  # GrabCut initializes its colour models at random.
+        cv2.setRNGSeed(0)  # GrabCut initializes its color models at random.
         cv2.grabCut(rgb, labels, (0, 0, 1, 1), np.zeros((1, 65)), np.zeros((1, 65)), 5, cv2.GC_INIT_WITH_MASK)
         mask = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
         masks.append(cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8)) > 0)
@@ -210,12 +208,12 @@ def stands_out(rgb: UInt8[np.ndarray, "h w 3"], mask: Bool[np.ndarray, "h w"]) -
     return bool(edges[outline[free, 1], outline[free, 0]].mean() > 0.95 and contrast > 15)
 
 
-def refined(mask: Bool[np.ndarray, "h w"], rgb: UInt8[np.ndarray, "H W 3"]) -> Float32[np.ndarray, "H W"]:
+def refine_mask(mask: Bool[np.ndarray, "h w"], rgb: UInt8[np.ndarray, "H W 3"]) -> Float32[np.ndarray, "H W"]:
     """Return a small mask as a soft alpha at full size, its outline snapped to the picture's edges."""
     import cv2
 
     height, width = rgb.shape[:2]
     alpha = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
     gray = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
-    alpha = guided(alpha, gray, radius=max(2, round(max(height, width) / WORK_SIZE * 2)), eps=1e-3)
+    alpha = guided(alpha, gray, radius=max(2, round(max(height, width) / SEGMENTATION_SIZE * 2)), eps=1e-3)
     return cv2.GaussianBlur(np.clip(1.6 * (alpha - 0.5) + 0.5, 0, 1), (0, 0), 0.7)

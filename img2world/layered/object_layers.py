@@ -9,13 +9,13 @@ from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.image import Image
 from img2world.core.subject import ObjectGeometry, Subject
-from img2world.layered.cuboid import box_shape
-from img2world.layered.inpaint import fill_smooth, nearest_known
+from img2world.layered.cuboid import fit_cuboid
+from img2world.layered.inpaint import extend_nearest, fill_smooth
 from img2world.layered.layers import INVENTED, SEEN, Layer, layer_from_depth
-from img2world.layered.revolution import round_shape
+from img2world.layered.revolution import fit_revolution
 from img2world.layered.solid_layers import solid_layers
-from img2world.layered.solids import FARTHEST_OUT, Solid
-from img2world.layered.symmetry import mirror_normal, with_other_side
+from img2world.layered.solids import MAX_RADIUS, Solid
+from img2world.layered.symmetry import copy_mirrored_colors, mirror_normal
 
 OBJECT_FOV = np.radians(30.0)
 """A long lens, as product photos use: an unknown object's outline is then nearly its section."""
@@ -32,7 +32,7 @@ FRONT_ERROR_FRACTION = 0.25
 CENTERING = 0.5
 """How far the shape is moved from the center that the network predicts to the center of its bounding box, 0 to 1."""
 
-OUTSIDE = 4
+OVERSHOOT = 4
 """Pixels beyond the outline up to which front and back continue past each other."""
 
 SUBPIXELS = 4
@@ -44,10 +44,10 @@ SOLID_SIDE = 96
 MAX_ELEVATION = np.radians(60.0)
 """Above this an orbit about the vertical would hardly go around the object."""
 
-RIM = 0.03
+RIM_WIDTH = 0.03
 """Width of the rim whose colors continue behind, relative to the frame's width."""
 
-SIDEWAYS = 8
+SIDEWAYS_SPREAD = 8
 """How many times farther colors spread sideways than up and down: most objects are layered from the ground up, and a
 point keeps its height when the object turns about the vertical."""
 
@@ -89,8 +89,7 @@ def cut_out(image: Image, alpha: UInt8[np.ndarray, "H W"], size: int) -> CutOut:
     # Colors at the outline are mixed with the background; those a little inside are the object's own.
     inner = cv2.erode(solid.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     inner = inner if inner.any() else solid
-    _, nearest_row, nearest_column = nearest_known(inner)
-    own = image.rgb[nearest_row, nearest_column].astype(np.float32) / 255
+    own = extend_nearest(image.rgb, inner).astype(np.float32) / 255
     scale = size / side
     # Averaging before shrinking keeps thin parts from flickering (cv2.warpAffine samples points only).
     blur = max(0.0, 0.5 * (1 / scale - 1))
@@ -114,7 +113,7 @@ def layers_of_cut_out(cut: CutOut, geometry: ObjectGeometry, camera: Cameras) ->
     solid = fit_solid(cut, geometry, camera)
     if solid is not None:
         return solid_layers(solid, cut.rgb, cut.alpha, camera)
-    return shells(cut, *shell_surfaces(cut, geometry, camera), camera)
+    return shell_layers(cut, *shell_surfaces(cut, geometry, camera), camera)
 
 
 def cut_out_subject(subject: Subject, size: int) -> tuple[CutOut, ObjectGeometry]:
@@ -150,11 +149,11 @@ def fit_solid(cut: CutOut, geometry: ObjectGeometry, camera: Cameras) -> Solid |
         for values in (cut.alpha, geometry.front, geometry.thickness)
     )
     distance, small = signed_distance(alpha), camera.resized(*side)
-    revolution = round_shape(distance, front, thickness, small)
-    return revolution or box_shape(distance, front, thickness, geometry.elevation, small)
+    revolution = fit_revolution(distance, front, thickness, small)
+    return revolution or fit_cuboid(distance, front, thickness, geometry.elevation, small)
 
 
-def shells(
+def shell_layers(
     cut: CutOut,
     center: Float32[np.ndarray, "S S"],
     half: Float32[np.ndarray, "S S"],
@@ -184,16 +183,15 @@ def shell_surfaces(
     # where legs and rods are; with all of that they would become slabs.
     slack = np.minimum(predicted_error, 0.5 * thickness)
     front, thickness = front - FRONT_ERROR_FRACTION * slack, thickness + slack
-    half = bevelled((0.5 * size * thickness).astype(np.float32), cut.alpha, MAX_RIM_SLOPE) / size
+    half = bevel((0.5 * size * thickness).astype(np.float32), cut.alpha, MAX_RIM_SLOPE) / size
     # Beyond the outline the surface continues as it is a little inside, where no other depth is mixed in.
     inner = cv2.erode(inside.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    _, rows, columns = nearest_known(inner if inner.any() else inside)
-    center = (front + 0.5 * thickness)[rows, columns]
+    center = extend_nearest(front + 0.5 * thickness, inner if inner.any() else inside)
     # The path turns about the center of the bounding box, halfway to where the network predicts the center.
     extent = np.percentile(center[inside] - half[inside], 2), np.percentile(center[inside] + half[inside], 98)
     center = center - np.float32(CENTERING * 0.5 * (extent[0] + extent[1]))
     aside = (np.arange(size, dtype=np.float32) + 0.5) / size - 0.5
-    room = np.sqrt(np.maximum(FARTHEST_OUT**2 - aside**2, 0.01))
+    room = np.sqrt(np.maximum(MAX_RADIUS**2 - aside**2, 0.01))
     too_deep = max(1.0, float(((np.abs(center) + half) / room)[inside].max(initial=0)))
     center, half = center / np.float32(too_deep), half / np.float32(too_deep)
     frame = INPUT_DISTANCE * size / camera.intrinsics[0, 0, 0]
@@ -201,11 +199,11 @@ def shell_surfaces(
     half = (frame * half).astype(np.float32)
     behind, normal = colors_behind(cut), mirror_normal(geometry.symmetry_planes, geometry.elevation)
     if normal is not None:
-        behind = with_other_side(behind, cut.rgb, cut.alpha, depth - half, depth + half, normal, camera)
+        behind = copy_mirrored_colors(behind, cut.rgb, cut.alpha, depth - half, depth + half, normal, camera)
     return depth, half, behind
 
 
-def bevelled(
+def bevel(
     half: Float32[np.ndarray, "S S"], alpha: Float32[np.ndarray, "S S"], slope: float
 ) -> Float32[np.ndarray, "S S"]:
     """Return a half thickness in pixels that rises from the outline with a bounded slope and is negative outside of it.
@@ -216,7 +214,7 @@ def bevelled(
     import cv2
 
     # Nothing is drawn farther out, where the surfaces would reach the camera.
-    inward = np.maximum(signed_distance(alpha) - 0.5, -OUTSIDE)
+    inward = np.maximum(signed_distance(alpha) - 0.5, -OVERSHOOT)
     bevel = slope * np.maximum(inward, 0)
     # A smooth minimum of the bevel and the shape.
     rounded = half * bevel / np.maximum(np.hypot(half, bevel), 1e-6)
@@ -254,19 +252,19 @@ def colors_behind(cut: CutOut) -> Float32[np.ndarray, "S S 3"]:
     inside = cut.alpha >= 0.5
     # Where the picture ends, the object does: each row has a rim.
     inward = cv2.distanceTransform(np.pad(inside.astype(np.uint8), 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
-    rim = (inside & (inward <= max(2.5, RIM * size))).astype(np.float32)
-    narrow = max(size // SIDEWAYS, 1), size
+    rim = (inside & (inward <= max(2.5, RIM_WIDTH * size))).astype(np.float32)
+    narrow = max(size // SIDEWAYS_SPREAD, 1), size
     cover = cv2.resize(rim, narrow, interpolation=cv2.INTER_AREA)[..., None]
     colors = cv2.resize(cut.rgb * rim[..., None], narrow, interpolation=cv2.INTER_AREA) / np.maximum(cover, 1e-6)
     filled = fill_smooth(colors, cover[..., 0] > 0)
     wide = cv2.resize(filled, (size, size), interpolation=cv2.INTER_CUBIC)
     continued = cv2.GaussianBlur(wide, (0, 0), size / 64)
-    stripes, likelihood = stripes_of(cut, inside, rim > 0)
+    stripes, likelihood = find_stripes(cut, inside, rim > 0)
     weight = STRIPES_FRACTION * likelihood * np.minimum(1, inward / (STRIPES_DISTANCE * size))[..., None]
     return ((1 - weight) * continued + weight * stripes).clip(0, 1)
 
 
-def stripes_of(
+def find_stripes(
     cut: CutOut, inside: Bool[np.ndarray, "S S"], rim: Bool[np.ndarray, "S S"]
 ) -> tuple[Float32[np.ndarray, "S 1 3"], Float32[np.ndarray, "S 1 1"]]:
     """Return the predominant color at each height, and how likely it goes around, as the hoops of a barrel do."""

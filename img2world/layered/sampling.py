@@ -1,13 +1,13 @@
-"""Read maps between their pixels."""
+"""Sample textures between their pixels."""
 
 import numpy as np
 from jaxtyping import Float32
 
 
-def bilinear(texture: Float32[np.ndarray, "h w C"], xy: Float32[np.ndarray, "P 2"]) -> Float32[np.ndarray, "P C"]:
-    """Interpolate linearly between pixel centres, to 1/32 of a pixel; the border goes on outside.
+def sample_texture(texture: Float32[np.ndarray, "h w C"], xy: Float32[np.ndarray, "P 2"]) -> Float32[np.ndarray, "P C"]:
+    """Interpolate bilinearly at positions precise to 1/32 of a pixel, clamped to the texture.
 
-    `xy` is in pixels, the centre of the first at (0.5, 0.5).
+    `xy` is in pixels, the center of the first at (0.5, 0.5).
     """
     import cv2
 

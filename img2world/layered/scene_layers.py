@@ -7,11 +7,11 @@ from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.image import Image
 from img2world.core.subject import SceneGeometry, Subject
-from img2world.layered.depth_slices import Part, depth_slices
-from img2world.layered.inpaint import fill_smooth, with_grain
+from img2world.layered.depth_slices import Part, slice_depth
+from img2world.layered.inpaint import add_grain, fill_smooth
 from img2world.layered.layers import CONTINUED, SEEN, Layer, layer_from_depth
-from img2world.layered.layout import WORK_SIZE, Layout, layout_of
-from img2world.layered.outpaint import outpainted
+from img2world.layered.layout import SEGMENTATION_SIZE, Layout, find_layout
+from img2world.layered.outpaint import outpaint
 
 SCENE_FOV = np.radians(55.0)
 """Field of view along the longer side when EXIF does not tell: between a phone's main camera and a 35 mm lens."""
@@ -47,10 +47,10 @@ def scene_layers(subject: Subject, size: int, *, textured: bool = True) -> tuple
     color, geometry = rgb.astype(np.float32) / 255, subject.geometry
     assert isinstance(geometry, SceneGeometry)
     if geometry.sky is None:
-        parts = depth_slices(cv2.resize(geometry.inverse_depth, (camera.width, camera.height)))
+        parts = slice_depth(cv2.resize(geometry.inverse_depth, (camera.width, camera.height)))
     else:
-        parts = parts_of_layout(layout_of(rgb, geometry))
-    return tuple(extended(camera, color, part, textured=textured) for part in parts)
+        parts = parts_of_layout(find_layout(rgb, geometry))
+    return tuple(extend_part(camera, color, part, textured=textured) for part in parts)
 
 
 def parts_of_layout(layout: Layout) -> list[Part]:
@@ -74,36 +74,36 @@ def parts_of_layout(layout: Layout) -> list[Part]:
     return parts
 
 
-def extended(camera: Cameras, color: Float32[np.ndarray, "H W 3"], part: Part, *, textured: bool) -> Layer:
+def extend_part(camera: Cameras, color: Float32[np.ndarray, "H W 3"], part: Part, *, textured: bool) -> Layer:
     """Make a layer of a part: the picture where it is shown, extended as far as its extent.
 
     Where nothing of it is shown it has the colors that the embedded network expects next to what is `given`. At its
     outline, and where not `textured`, its own colors continue.
     """
     margin = round(MARGIN * max(color.shape[:2]))
-    known = np.pad(without_mixed_outline(part.shown), margin)
+    known = np.pad(erode_outline(part.shown), margin)
     wide = np.pad(color, ((margin, margin), (margin, margin), (0, 0)), mode="edge")
     depth = 1 / np.pad(part.inverse_depth, margin, mode="edge")
     alpha = np.pad(part.extent, margin, mode="edge")
     smooth = fill_smooth(wide, known)
     if textured:
         unseen = (alpha * (1 - np.pad(part.given, margin))).clip(0, 1)[..., None]
-        smooth += unseen * (outpainted(wide, np.pad(without_mixed_outline(part.given), margin)) - smooth)
+        smooth += unseen * (outpaint(wide, np.pad(erode_outline(part.given), margin)) - smooth)
     return layer_from_depth(
         camera,
         depth,
-        texture=with_grain(smooth, wide, known, reach=1.5 * margin) if textured else smooth,
+        texture=add_grain(smooth, wide, known, reach=1.5 * margin) if textured else smooth,
         seen=np.where(np.pad(part.shown > 0.5, margin), SEEN, CONTINUED).astype(np.uint8),
         alpha=alpha,
         tilt=TILT,
     )
 
 
-def without_mixed_outline(shown: Float32[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
+def erode_outline(shown: Float32[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
     """Return where a part is shown, without the outline whose colors are mixed, unless it is all outline."""
     import cv2
 
     # Outlines are as exact as the small picture that they were found in.
-    reach = 2 * max(1, round(max(shown.shape) / WORK_SIZE)) + 1
+    reach = 2 * max(1, round(max(shown.shape) / SEGMENTATION_SIZE)) + 1
     inner = cv2.erode((shown > 0.5).astype(np.uint8), np.ones((reach, reach), np.uint8), borderValue=1) > 0
     return inner if inner.any() else shown > 0.5

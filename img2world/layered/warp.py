@@ -80,7 +80,7 @@ def blurred_copies(layer: Layer) -> list[Float32[np.ndarray, "h w 4"]]:
     """Blur the texture by each of BLUR_STEPS that the layer needs; a fourth channel makes each pixel one vector."""
     import cv2
 
-    # Outside its outline a texture is filled with its own colours, so blurring mixes in nothing foreign.
+    # Outside its outline a texture is filled with its own colors, so blurring mixes in nothing foreign.
     largest = float(layer.blur.max(initial=0))
     steps = [step for i, step in enumerate(BLUR_STEPS) if i == 0 or BLUR_STEPS[i - 1] < largest]
     copies = [layer.texture if step == 0 else cv2.GaussianBlur(layer.texture, (0, 0), step) for step in steps]

@@ -83,14 +83,14 @@ class ArcTrajectory:
 
     def supported_degrees(self, subject: Subject) -> float:
         """Return the largest angle, to half a degree, at which frames have no empty and few unseen pixels."""
-        from img2world.layered.build import support
+        from img2world.layered.build import make_gap_measure
 
-        supported = support(subject)
+        measure_gaps = make_gap_measure(subject)
         low, high = 2.0, self.max_degrees
         degrees = high
         while high - low > 0.5:
             ends = self.poses(degrees)[[self.num_views // 8, self.num_views // 4, 3 * self.num_views // 4]]
-            empty, unseen = supported(ends)
+            empty, unseen = measure_gaps(ends)
             if empty < 0.001 and unseen <= self.max_unseen:
                 if degrees == high:
                     return degrees

@@ -35,7 +35,7 @@ class NanoVideo:
         Raises VideoError without a picture or a path, CameraError when a camera sees nothing.
         """
         from img2world.layered.build import build_layers, input_camera
-        from img2world.layered.diffusion_fill import filled_world
+        from img2world.layered.diffusion_fill import fill_unseen
         from img2world.layered.warp import Warper
 
         if subject is None or trajectory is None:
@@ -43,10 +43,10 @@ class NanoVideo:
                 "nano needs one picture and a camera path", hint="give a picture, or use the photos or video recipe"
             )
         size = max(trajectory.width, trajectory.height)
-        world = build_layers(subject, size)
+        layers = build_layers(subject, size)
         if self.fill == "builtin":
-            world = filled_world(world, input_camera(subject, size), trajectory, seed=seed)
-        warper = Warper(world)
+            layers = fill_unseen(layers, input_camera(subject, size), trajectory, seed=seed)
+        warper = Warper(layers)
         shape = (len(trajectory), trajectory.height, trajectory.width)
         rgb, depth = np.empty((*shape, 3), np.uint8), np.empty(shape, np.float32)
         alpha, seen = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
@@ -58,7 +58,7 @@ class NanoVideo:
                     hint="keep the cameras about 1 unit from the origin and looking at it",
                 )
             cover = warped.alpha[..., None]
-            empty = 1.0 if world.is_object else warped.rgb[warped.alpha > 0].mean(0)
+            empty = 1.0 if layers.is_object else warped.rgb[warped.alpha > 0].mean(0)
             rgb[i] = np.round(255 * (warped.rgb * cover + empty * (1 - cover)))
             depth[i], seen[i], alpha[i] = warped.depth, warped.seen, np.round(255 * warped.alpha)
             progress(i + 1, len(trajectory))
@@ -67,7 +67,7 @@ class NanoVideo:
             times=np.arange(len(trajectory)) / FPS,
             cameras=trajectory,
             depth=depth,
-            alpha=alpha if world.is_object else None,
+            alpha=alpha if layers.is_object else None,
             seen=seen,
             is_rendered=True,
         )

@@ -2,7 +2,7 @@ import numpy as np
 
 from img2world.core.camera_paths import on_sphere
 from img2world.core.cameras import Cameras, intrinsics_from_fov
-from img2world.layered.anchor_frames import anchored_noise, camera_numbers, frame_maps, frame_noise
+from img2world.layered.anchor_frames import anchored_noise, camera_features, conditioning_maps, frame_noise
 from img2world.layered.layers import CONTINUED, SEEN
 from img2world.layered.warp import Warped
 
@@ -57,7 +57,7 @@ def test_two_views_of_one_place_have_the_same_noise():
 
 def test_maps_say_what_is_known_and_where_it_is():
     both = cameras(0.0, np.pi / 2)
-    maps = frame_maps(wall(), both.select([0]), both.select([0]), is_object=False)
+    maps = conditioning_maps(wall(), both.select([0]), both.select([0]), is_object=False)
     assert maps.shape == (12, SIZE, SIZE)
     np.testing.assert_allclose(maps[:3], -0.5)
     np.testing.assert_array_equal(maps[3, :, : SIZE // 2], 1)
@@ -65,7 +65,7 @@ def test_maps_say_what_is_known_and_where_it_is():
     np.testing.assert_allclose(maps[10], 0, atol=1e-6)  # the wall is where the first camera looks at
     np.testing.assert_allclose(maps[8, 0, 0], -maps[8, 0, -1], atol=1e-6)
     # The wall before the second camera stands across it.
-    beside = frame_maps(wall(), both.select([1]), both.select([0]), is_object=True)
+    beside = conditioning_maps(wall(), both.select([1]), both.select([0]), is_object=True)
     np.testing.assert_allclose(beside[8], 0, atol=1e-6)
     assert np.ptp(beside[10]) > 0.5
     assert (beside[11] == 1).all()
@@ -73,8 +73,8 @@ def test_maps_say_what_is_known_and_where_it_is():
 
 def test_camera_numbers_are_those_of_the_first_cameras_space():
     turned = cameras(0.3, 1.0)
-    numbers = camera_numbers(turned)
+    numbers = camera_features(turned)
     np.testing.assert_allclose(numbers[0, :12], [1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0], atol=1e-6)
-    straight = camera_numbers(cameras(0.0, 0.7))
+    straight = camera_features(cameras(0.0, 0.7))
     np.testing.assert_allclose(numbers[1], straight[1], atol=1e-6)
     np.testing.assert_allclose(numbers[:, 12], np.log(np.tan(0.45)), rtol=1e-6)

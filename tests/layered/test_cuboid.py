@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.image import Image
 from img2world.layered.build import build_layers
-from img2world.layered.cuboid import Cuboid, box_shape, facing_away, resampled
+from img2world.layered.cuboid import Cuboid, fit_cuboid, normalize_yaw, resample_polyline
 from img2world.layered.layers import SEEN, rays_in_cam
 from img2world.layered.object_layers import (
     OBJECT_FRACTION,
@@ -20,7 +20,7 @@ from img2world.layered.object_layers import (
     signed_distance,
 )
 from img2world.layered.revolution import Revolution
-from img2world.layered.solid_layers import depth_of, solid_layers
+from img2world.layered.solid_layers import render_depth, solid_layers
 from img2world.layered.solids import Solid, frame_width
 from img2world.layered.subject import AutoSubject
 from img2world.layered.warp import Warper
@@ -31,8 +31,8 @@ COLORS = (200, 60, 50), (110, 150, 60), (240, 220, 190)
 """Of the sides of a crate."""
 
 
-def box(elevation: float, turn: float, sizes: tuple[float, float, float] = (0.24, 0.14, 0.28)) -> Cuboid:
-    return Cuboid(elevation=np.radians(elevation), turn=np.radians(turn), sizes=sizes, middle=(0.004, -0.003))
+def box(elevation: float, yaw: float, sizes: tuple[float, float, float] = (0.24, 0.14, 0.28)) -> Cuboid:
+    return Cuboid(elevation=np.radians(elevation), yaw=np.radians(yaw), sizes=sizes, offset=(0.004, -0.003))
 
 
 def framed(shape: Cuboid) -> Cuboid:
@@ -58,14 +58,14 @@ def seen(shape: Solid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def found(shape: Solid, elevation: float) -> Cuboid | None:
     """The box in what is seen of a shape, by a network that errs about the elevation."""
-    return box_shape(*seen(shape), np.radians(elevation), object_camera(SIDE))
+    return fit_cuboid(*seen(shape), np.radians(elevation), object_camera(SIDE))
 
 
-@pytest.mark.parametrize(("elevation", "turn"), [(0, 0), (12, 30), (25, -45), (40, 10)])
-def test_depths_are_those_of_the_surface_as_it_is_drawn(elevation, turn):
-    shape, camera = box(elevation, turn), object_camera(SIDE)
+@pytest.mark.parametrize(("elevation", "yaw"), [(0, 0), (12, 30), (25, -45), (40, 10)])
+def test_depths_are_those_of_the_surface_as_it_is_drawn(elevation, yaw):
+    shape, camera = box(elevation, yaw), object_camera(SIDE)
     near, far = shape.depths(camera)
-    drawn, hit = depth_of(shape.surface(192, 257), camera)
+    drawn, hit = render_depth(shape.surface(192, 257), camera)
     both = hit & np.isfinite(near)
     assert both.sum() > 0.995 * (hit | np.isfinite(near)).sum()
     np.testing.assert_allclose(near[both], drawn[both], atol=1e-4)
@@ -85,7 +85,7 @@ def test_every_corner_is_on_the_grid_and_it_closes():
 
 def test_a_line_keeps_its_corners_however_short_its_parts_are():
     line = np.array([(0.0, 0), (1, 0), (1, 1e-6), (3, 1e-6)])
-    places = resampled(line, 16)
+    places = resample_polyline(line, 16)
     assert len(places) == 16
     assert all(np.linalg.norm(places - corner, axis=1).min() < 1e-12 for corner in line)
 
@@ -93,14 +93,14 @@ def test_a_line_keeps_its_corners_however_short_its_parts_are():
 @settings(max_examples=20, deadline=None)
 @given(
     elevation=st.floats(12, 35),
-    turn=st.floats(-70, -20) | st.floats(20, 70),
+    yaw=st.floats(-70, -20) | st.floats(20, 70),
     across=st.floats(0.1, 0.26),
     away=st.floats(0.1, 0.26),
     up=st.floats(0.1, 0.3),
     error=st.floats(-5, 5),
 )
-def test_an_outline_of_three_sides_gives_the_box_back(elevation, turn, across, away, up, error):
-    shape = facing_away(framed(box(elevation, turn, (across, away, up))))
+def test_an_outline_of_three_sides_gives_the_box_back(elevation, yaw, across, away, up, error):
+    shape = normalize_yaw(framed(box(elevation, yaw, (across, away, up))))
     shown = found(shape, elevation + error)
     assert shown is not None
     assert np.degrees(shown.elevation) == pytest.approx(elevation, abs=1.5)
@@ -128,7 +128,7 @@ def test_what_is_round_is_no_box():
 def test_a_flat_picture_of_a_box_is_no_box():
     distance, front, _ = seen(box(15, 35))
     flat = np.zeros_like(front), np.full_like(front, 0.02)
-    assert box_shape(distance, *flat, np.radians(15), object_camera(SIDE)) is None
+    assert fit_cuboid(distance, *flat, np.radians(15), object_camera(SIDE)) is None
 
 
 def test_what_has_a_notch_is_no_box():
@@ -136,7 +136,7 @@ def test_what_has_a_notch_is_no_box():
     rows, columns = np.nonzero(distance > 0)
     notched = distance.copy()
     notched[: (rows.min() + rows.max()) // 2, (columns.min() + columns.max()) // 2 :] = -5
-    assert box_shape(notched, front, thickness, np.radians(15), object_camera(SIDE)) is None
+    assert fit_cuboid(notched, front, thickness, np.radians(15), object_camera(SIDE)) is None
 
 
 def test_a_box_that_would_leave_the_frame_when_it_turns_is_left_to_the_network():
@@ -146,12 +146,12 @@ def test_a_box_that_would_leave_the_frame_when_it_turns_is_left_to_the_network()
 
 def test_nothing_is_no_box():
     nothing = np.zeros((SIDE, SIDE), np.float32)
-    assert box_shape(nothing - 5, nothing, nothing, 0.1, object_camera(SIDE)) is None
+    assert fit_cuboid(nothing - 5, nothing, nothing, 0.1, object_camera(SIDE)) is None
 
 
-def crate(elevation: float, turn: float, size: int = 256) -> tuple[Image, Cuboid]:
+def crate(elevation: float, yaw: float, size: int = 256) -> tuple[Image, Cuboid]:
     """A photo of a crate of another colour on each side that is seen, lit from the right."""
-    shape, camera = box(elevation, turn, (0.26, 0.2, 0.24)), object_camera(size)
+    shape, camera = box(elevation, yaw, (0.26, 0.2, 0.24)), object_camera(size)
     near, _ = shape.depths(camera)
     hit = np.isfinite(near)
     places = (rays_in_cam(camera) * np.nan_to_num(near, nan=1.0)[..., None] - shape.center) @ shape.axes.T
@@ -165,9 +165,9 @@ def test_a_photo_of_a_crate_becomes_a_box_with_flat_sides():
     photo, _ = crate(18, 35)
     camera = object_camera(256)
     subject = AutoSubject().find(photo)
-    world = build_layers(subject, 256)
+    layered = build_layers(subject, 256)
     assert np.degrees(camera_elevation(subject)) == pytest.approx(18, abs=2)
-    drawn = Warper(world).draw(camera, supersample=1)
+    drawn = Warper(layered).draw(camera, supersample=1)
     assert (drawn.seen[drawn.alpha > 0.9] == SEEN).mean() > 0.98
     places = rays_in_cam(camera) * drawn.depth[..., None]
     normals = []

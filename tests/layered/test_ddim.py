@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from img2world.layered.ddim import SCHEDULER, denoised, levels, noised, signal_shares
+from img2world.layered.ddim import SCHEDULER, add_noise, alphas_cumprod, denoise, timesteps
 
 diffusers = pytest.importorskip("diffusers")
 
@@ -21,23 +21,23 @@ def blurred(sample, level):
 def test_sampling_is_that_of_the_scheduler(steps):
     theirs = scheduler(steps)
     noise = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    assert levels(steps) == theirs.timesteps.tolist()
+    assert timesteps(steps) == theirs.timesteps.tolist()
     sample = noise
     for level in theirs.timesteps:
         sample = theirs.step(blurred(sample, int(level)), level, sample).prev_sample
-    torch.testing.assert_close(denoised(blurred, noise, steps), sample, atol=2e-5, rtol=0)  # single precision
+    torch.testing.assert_close(denoise(blurred, noise, steps), sample, atol=2e-5, rtol=0)  # single precision
 
 
 def test_noise_is_that_of_the_scheduler_and_the_last_level_shows_nothing():
     theirs = scheduler(4)
     clean, noise = torch.rand(3, 1, 4, 4), torch.randn(3, 1, 4, 4)
     level = torch.tensor([0, 500, 999])
-    torch.testing.assert_close(noised(clean, noise, level), theirs.add_noise(clean, noise, level), atol=1e-5, rtol=0)
-    torch.testing.assert_close(noised(clean, noise, level)[2], noise[2])
-    assert signal_shares()[-1] == 0
+    torch.testing.assert_close(add_noise(clean, noise, level), theirs.add_noise(clean, noise, level), atol=1e-5, rtol=0)
+    torch.testing.assert_close(add_noise(clean, noise, level)[2], noise[2])
+    assert alphas_cumprod()[-1] == 0
 
 
 def test_a_perfect_network_gives_the_picture_after_any_number_of_steps():
     picture = torch.rand(1, 3, 4, 4) * 2 - 1
     for steps in (1, 4):
-        torch.testing.assert_close(denoised(lambda *_: picture, torch.randn(1, 3, 4, 4), steps), picture)
+        torch.testing.assert_close(denoise(lambda *_: picture, torch.randn(1, 3, 4, 4), steps), picture)

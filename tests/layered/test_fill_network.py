@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from img2world.layered.fill_network import CAMERA, MAPS, NanoFill
+from img2world.layered.fill_network import NUM_CAMERA_FEATURES, NUM_MAPS, NanoFill
 
 TINY = (16, 24, 32)
 
@@ -20,8 +20,8 @@ def network():
 def inputs(clean=2, drawn=3):
     generator = torch.Generator().manual_seed(1)
     sample = torch.randn(1, drawn, 3, 32, 48, generator=generator)
-    maps = torch.rand(1, clean + drawn, MAPS, 32, 48, generator=generator)
-    cameras = torch.randn(1, clean + drawn, CAMERA, generator=generator)
+    maps = torch.rand(1, clean + drawn, NUM_MAPS, 32, 48, generator=generator)
+    cameras = torch.randn(1, clean + drawn, NUM_CAMERA_FEATURES, generator=generator)
     return sample, maps, cameras
 
 

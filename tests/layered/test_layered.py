@@ -9,11 +9,11 @@ from img2world.core.errors import ImageError
 from img2world.core.image import Image
 from img2world.layered.build import build_layers
 from img2world.layered.foreground import find_object
-from img2world.layered.inpaint import fill_smooth, with_grain
+from img2world.layered.inpaint import add_grain, fill_smooth
 from img2world.layered.layers import CONTINUED, INVENTED, SEEN
 from img2world.layered.object_layers import (
     CutOut,
-    bevelled,
+    bevel,
     colors_behind,
     cut_out,
     object_camera,
@@ -38,14 +38,14 @@ def ball_picture(background: tuple[int, int, int], *, alpha: bool = False, size:
     return Image(rgb=rgb, alpha=inside.astype(np.uint8) * 255 if alpha else None)
 
 
-def look(world, camera, pose):
+def look(layered, camera, pose):
     here = Cameras(
         world_from_cam=pose[None].astype(np.float32),
         intrinsics=camera.intrinsics,
         width=camera.width,
         height=camera.height,
     )
-    return Warper(world).draw(here)
+    return Warper(layered).draw(here)
 
 
 @pytest.mark.parametrize("background", [(255, 255, 255), (128, 128, 128), (30, 60, 110)])
@@ -105,7 +105,7 @@ def test_distance_from_an_outline_is_known_between_pixels(radius):
 @pytest.mark.parametrize("slope", [0.0, 0.13, 0.4, 0.9])
 def test_a_thin_slanted_leg_has_no_beads(slope):
     alpha = bar(96, 3.4, slope)
-    half = bevelled(np.full(alpha.shape, 9, np.float32), alpha, 8.0)
+    half = bevel(np.full(alpha.shape, 9, np.float32), alpha, 8.0)
     along = half.max(0)[24:72]  # the thickest of each column
     assert along.std() < 0.08 * along.mean()
 
@@ -116,7 +116,7 @@ def test_fills_keep_what_is_known_and_stay_in_range():
     known = np.ones((48, 64), bool)
     known[10:40, 20:50] = False
     smooth = fill_smooth(rgb, known)
-    for filled in (smooth, with_grain(smooth, rgb, known, reach=8.0)):
+    for filled in (smooth, add_grain(smooth, rgb, known, reach=8.0)):
         np.testing.assert_allclose(filled[known], rgb[known], atol=1e-6)
         assert np.isfinite(filled).all()
         assert filled.min() >= 0
@@ -133,7 +133,7 @@ def test_a_plain_picture_is_filled_plainly(seed):
     plain = np.full((height, width, 3), 0.6, np.float32)
     given = plain * known[..., None]
     smooth = fill_smooth(given, known)
-    for filled in (smooth, with_grain(smooth, given, known, 9.0)):
+    for filled in (smooth, add_grain(smooth, given, known, 9.0)):
         np.testing.assert_allclose(filled, plain, atol=1e-4)
 
 
@@ -144,7 +144,7 @@ def test_grain_continues_texture_better_than_smearing():
     known[96:160, 96:160] = False
     smeared = cv2.inpaint((rgb * 255).astype(np.uint8), (~known).astype(np.uint8), 3, cv2.INPAINT_TELEA)
     given = np.where(known[..., None], rgb, 0)
-    filled = with_grain(fill_smooth(given, known), given, known, reach=32.0)
+    filled = add_grain(fill_smooth(given, known), given, known, reach=32.0)
 
     def texture(picture):
         return float(np.abs(cv2.Laplacian(picture[96:160, 96:160, 0].astype(np.float32), cv2.CV_32F)).mean())
@@ -160,7 +160,7 @@ def test_grain_is_mirrored_and_shapes_are_not():
     rgb[np.hypot(x - 112, y - 64) < 10] -= 0.4  # a dark thing 6 pixels before the border
     known = x < 128
     given = np.where(known[..., None], rgb, 0)
-    filled = with_grain(fill_smooth(given, known), given, known, reach=60.0)
+    filled = add_grain(fill_smooth(given, known), given, known, reach=60.0)
     twin = filled[np.hypot(x - 144, y - 64) < 10]
     assert twin.mean() > 0.5  # the thing itself has 0.2
     beside = filled[8:32, 130:150]
@@ -181,20 +181,20 @@ def test_backs_of_a_cut_out_that_fills_its_picture_have_colours(margin):
 
 def test_object_is_the_photo_in_front_and_closed_all_around():
     picture = ball_picture((255, 255, 255), alpha=True)
-    world, camera = build_layers(AutoSubject().find(picture), 96), object_camera(96)
+    layered, camera = build_layers(AutoSubject().find(picture), 96), object_camera(96)
     cut = cut_out(picture, picture.alpha, 96)
     poses = orbit(6)
-    front = look(world, camera, poses[0])
+    front = look(layered, camera, poses[0])
     inside = cv2.erode((cut.alpha > 0.5).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
     assert np.abs(front.rgb - cut.rgb)[inside].mean() < 0.02
     assert (front.seen[inside] == SEEN).all()
     for pose in poses:
-        seen = look(world, camera, pose)
+        seen = look(layered, camera, pose)
         solid = (seen.alpha > 0.5).astype(np.uint8)
         count, _ = cv2.connectedComponents(1 - solid, connectivity=4)
         assert count == 2  # the background and the object: no hole and no slit
         assert solid[0].max() == solid[-1].max() == solid[:, 0].max() == solid[:, -1].max() == 0
-    back = look(world, camera, poses[3])
+    back = look(layered, camera, poses[3])
     assert (back.seen[back.alpha == 1] == INVENTED).mean() > 0.96  # front and back cross at the outline
     mirrored = front.alpha[:, ::-1]
     # Seen from behind, perspective makes the outline differ by a pixel or two, the more the less flat the shape is.
@@ -203,13 +203,13 @@ def test_object_is_the_photo_in_front_and_closed_all_around():
 
 def test_scene_is_the_photo_in_front_and_has_no_gaps_beside():
     picture = Image(rgb=data.coffee())
-    world, camera = build_layers(AutoSubject().find(picture), 160), scene_camera(picture, 160)
+    layered, camera = build_layers(AutoSubject().find(picture), 160), scene_camera(picture, 160)
     small = cv2.resize(picture.rgb, (camera.width, camera.height), interpolation=cv2.INTER_AREA) / 255
     poses = arc(8, half_azimuth=0.12)
-    front = look(world, camera, poses[0])
+    front = look(layered, camera, poses[0])
     assert np.abs(front.rgb - small).mean() < 0.02
     assert (front.seen == SEEN).all()
-    side = look(world, camera, poses[2])
+    side = look(layered, camera, poses[2])
     assert side.alpha.min() == 1
     assert 0 < (side.seen == CONTINUED).mean() < 0.15
     assert side.depth.min() > 0.3
@@ -219,9 +219,9 @@ def test_scene_is_the_photo_in_front_and_has_no_gaps_beside():
 
 def test_depth_is_where_the_surface_is():
     picture = ball_picture((255, 255, 255), alpha=True)
-    world, camera = build_layers(AutoSubject().find(picture), 96), object_camera(96)
-    front = look(world, camera, orbit(4)[0])
-    back = look(world, camera, orbit(4)[2])
+    layered, camera = build_layers(AutoSubject().find(picture), 96), object_camera(96)
+    front = look(layered, camera, orbit(4)[0])
+    back = look(layered, camera, orbit(4)[2])
     assert front.depth[48, 48] + back.depth[48, 48] < 2  # the shape has a thickness
     assert front.depth[48, 48] == pytest.approx(back.depth[48, 48], abs=0.02)
     assert front.depth[0, 0] == 0
@@ -233,8 +233,8 @@ def test_back_has_the_rims_colors_at_their_height_and_no_features():
     rgb = np.where(upper[..., None], (40, 160, 60), (150, 80, 30)).astype(np.uint8)
     rgb[disc(160, 25)] = (20, 40, 250)  # a face, say
     picture = Image(rgb=rgb, alpha=inside.astype(np.uint8) * 255)
-    world = build_layers(AutoSubject().find(picture), 96)
-    back = world.layers[1].texture * 255
+    layered = build_layers(AutoSubject().find(picture), 96)
+    back = layered.layers[1].texture * 255
     assert back[..., 2].max() < 75  # nothing of the face
     for row, color in ((25, (40, 160, 60)), (48 + 23, (150, 80, 30))):
         np.testing.assert_allclose(back[row, 30:66], np.broadcast_to(color, (36, 3)), atol=12)

@@ -3,7 +3,7 @@ from skimage import data
 
 from img2world.core.subject import SceneGeometry
 from img2world.depth.predict import predict_scene
-from img2world.layered.layout import MAX_DEPTH, MIN_DEPTH, layout_of, placed_parts, segmented
+from img2world.layered.layout import MAX_DEPTH, MIN_DEPTH, find_layout, place_parts, segment
 
 
 def geometry(inverse_depth, sky=None):
@@ -13,11 +13,11 @@ def geometry(inverse_depth, sky=None):
 
 def test_depths_are_bounded_and_parts_kept():
     rgb = data.rocket()
-    layout = layout_of(rgb, predict_scene(rgb))
+    layout = find_layout(rgb, predict_scene(rgb))
     for values in (layout.ground_inverse_depth, layout.subject_inverse_depth):
         assert values.dtype == np.float32
         assert 1 / MAX_DEPTH - 1e-3 <= values.min() <= values.max() <= 1.1 / MIN_DEPTH
-    _, subject = segmented(rgb)
+    _, subject = segment(rgb)
     assert (layout.subject is None) == (subject is None)
 
 
@@ -29,12 +29,12 @@ def test_a_sky_is_far_and_a_wall_is_where_it_is():
     upper[:64] = 1
     depth = np.where(upper > 0, 0.8, 1.2).astype(np.float32)
     for found in (None, upper):
-        seen = placed_parts(rgb, geometry(depth, sky=upper), found, None)
+        seen = place_parts(rgb, geometry(depth, sky=upper), found, None)
         assert seen.sky is not None
         assert seen.sky[:56].min() > 0.9 > 0.1 > seen.sky[72:].max()
         np.testing.assert_allclose(seen.ground_inverse_depth[80:], 1.2, atol=0.01)
         np.testing.assert_allclose(seen.sky_inverse_depth[:40], 1 / MAX_DEPTH, atol=0.01)
-        wall = placed_parts(rgb, geometry(depth), found, None)
+        wall = place_parts(rgb, geometry(depth), found, None)
         # What the layout takes for a sky may be a wall to the network, and then is one surface with the rest.
         assert wall.sky is None
         np.testing.assert_allclose(wall.ground_inverse_depth[:40], 0.8, atol=0.01)
@@ -46,7 +46,7 @@ def test_what_is_hardly_a_sky_keeps_its_depth():
     depth = np.ones(shape, np.float32)
     petal = np.zeros(shape, np.float32)
     petal[20:50, 40:70] = 0.4
-    seen = placed_parts(rgb, geometry(depth, sky=petal), None, None)
+    seen = place_parts(rgb, geometry(depth, sky=petal), None, None)
     assert seen.sky is None
     np.testing.assert_allclose(seen.ground_inverse_depth, 1, atol=1e-3)
 
@@ -58,7 +58,7 @@ def test_what_is_behind_a_subject_joins_what_is_beside_it():
     known = np.full(shape, 0.5, np.float32)
     known[subject > 0.5] = 1.8
     rgb = np.round(255 * np.repeat(subject[..., None], 3, -1)).astype(np.uint8)
-    layout = placed_parts(rgb, geometry(known), None, subject)
+    layout = place_parts(rgb, geometry(known), None, subject)
     np.testing.assert_allclose(layout.ground_inverse_depth, 0.5, atol=0.02)
     np.testing.assert_allclose(layout.subject_inverse_depth, 1.8, atol=0.04)
 
@@ -70,5 +70,5 @@ def test_a_subject_is_never_behind_the_rest():
     known = np.ones(shape, np.float32)
     known[subject > 0.5] = 0.6
     rgb = np.round(255 * np.repeat(subject[..., None], 3, -1)).astype(np.uint8)
-    layout = placed_parts(rgb, geometry(known), None, subject)
+    layout = place_parts(rgb, geometry(known), None, subject)
     assert (layout.subject_inverse_depth >= layout.ground_inverse_depth).all()

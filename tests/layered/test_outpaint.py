@@ -8,10 +8,10 @@ from skimage import data
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.errors import MissingPackageError
 from img2world.depth.predict import network
-from img2world.layered.depth_slices import depth_slices
+from img2world.layered.depth_slices import slice_depth
 from img2world.layered.inpaint import fill_smooth
-from img2world.layered.outpaint import outpainted
-from img2world.layered.scene_layers import extended
+from img2world.layered.outpaint import outpaint
+from img2world.layered.scene_layers import extend_part
 
 PHOTOS = ("astronaut", "camera", "chelsea", "coffee", "rocket")
 
@@ -33,8 +33,7 @@ def gains_of(masks: list[tuple[np.ndarray, np.ndarray]]) -> list[float]:
     for whole, known in masks:
         given = np.where(known[..., None], whole, 0)
         errors = [
-            np.square(picture - whole)[~known].mean()
-            for picture in (fill_smooth(given, known), outpainted(given, known))
+            np.square(picture - whole)[~known].mean() for picture in (fill_smooth(given, known), outpaint(given, known))
         ]
         gains.append(10 * np.log10(errors[0] / errors[1]))
     return gains
@@ -63,7 +62,7 @@ def test_the_picture_itself_keeps_its_bits(shape):
     known = np.zeros(shape, bool)
     known[10:-12, 9:-11] = True
     known[15:20, 15:20] = False
-    drawn = outpainted(rgb, known)
+    drawn = outpaint(rgb, known)
     assert drawn.shape == rgb.shape
     np.testing.assert_array_equal(drawn[known], rgb[known])
     assert drawn.min() >= 0
@@ -75,21 +74,21 @@ def test_what_is_not_known_has_no_influence():
     known = middle_of(whole)
     known[80:120, 90:140] = False
     other = np.where(known[..., None], whole, 0.5).astype(np.float32)
-    np.testing.assert_array_equal(outpainted(whole, known), outpainted(other, known))
+    np.testing.assert_array_equal(outpaint(whole, known), outpaint(other, known))
 
 
 def test_there_is_no_seam_at_the_border():
     whole = photo("coffee")
     known = middle_of(whole)
     margin = int(np.argmax(known.any(0)))
-    across = np.abs(np.diff(outpainted(whole, known)[margin:-margin], axis=1)).mean((0, 2))
+    across = np.abs(np.diff(outpaint(whole, known)[margin:-margin], axis=1)).mean((0, 2))
     assert across[margin - 1] < 2 * across[margin : -margin - 1].mean()
     assert across[-margin] < 2 * across[margin : -margin - 1].mean()
 
 
 def test_a_plain_picture_goes_on_plain():
     known = np.pad(np.ones((96, 128), bool), 26)
-    wide = outpainted(np.full((*known.shape, 3), 0.4, np.float32), known)
+    wide = outpaint(np.full((*known.shape, 3), 0.4, np.float32), known)
     assert np.abs(wide - 0.4).mean() < 0.06
 
 
@@ -99,7 +98,7 @@ def test_result_does_not_depend_on_the_number_of_threads():
     results = []
     for threads in (1, 2, 3):
         torch.set_num_threads(threads)
-        results.append(outpainted(whole, middle_of(whole)))
+        results.append(outpaint(whole, middle_of(whole)))
     torch.set_num_threads(before)
     for other in results[1:]:
         np.testing.assert_array_equal(results[0], other)
@@ -109,7 +108,7 @@ def test_missing_weights_are_said(monkeypatch, tmp_path):
     network.cache_clear()
     monkeypatch.setattr("img2world.depth.weights.resource_folder", lambda name: tmp_path)
     with pytest.raises(MissingPackageError, match="weights are missing"):
-        outpainted(np.zeros((64, 64, 3), np.float32), np.pad(np.ones((38, 38), bool), 13))
+        outpaint(np.zeros((64, 64, 3), np.float32), np.pad(np.ones((38, 38), bool), 13))
     network.cache_clear()
 
 
@@ -128,8 +127,8 @@ def test_a_part_keeps_its_own_colours_at_its_outline():
         width=96,
         height=96,
     )
-    nearest = depth_slices(np.where(near, 1.0, 0.5).astype(np.float32))[-1]
-    front = extended(camera, color, nearest, textured=True)
+    nearest = slice_depth(np.where(near, 1.0, 0.5).astype(np.float32))[-1]
+    front = extend_part(camera, color, nearest, textured=True)
     margin = (front.texture.shape[0] - 96) // 2
     shown = front.texture[margin:-margin, margin:-margin][rim]
     assert np.abs(shown - red).max() < 0.02

@@ -12,8 +12,8 @@ from img2world.core.image import Image
 from img2world.layered.build import build_layers
 from img2world.layered.layers import SEEN, rays_in_cam
 from img2world.layered.object_layers import cut_out, object_camera, signed_distance
-from img2world.layered.revolution import Revolution, largest_within, round_shape
-from img2world.layered.solid_layers import depth_of, solid_layers
+from img2world.layered.revolution import Revolution, carve_revolution, fit_revolution
+from img2world.layered.solid_layers import render_depth, solid_layers
 from img2world.layered.solids import up_in_cam
 from img2world.layered.subject import AutoSubject
 from img2world.layered.warp import Warper
@@ -47,7 +47,7 @@ def seen(shape: Revolution) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def test_depths_are_those_of_the_surface_as_it_is_drawn(elevation):
     shape, camera = vase(elevation, 0.04), object_camera(SIDE)
     near, far = shape.depths(camera)
-    drawn, hit = depth_of(shape.surface(192, 257), camera)
+    drawn, hit = render_depth(shape.surface(192, 257), camera)
     both = hit & np.isfinite(near)
     assert both.sum() > 0.97 * (hit | np.isfinite(near)).sum()
     assert np.abs(near - drawn)[both].mean() < 0.004  # half of a step of the rays is 0.005
@@ -59,7 +59,7 @@ def test_depths_are_those_of_the_surface_as_it_is_drawn(elevation):
 def test_an_outline_gives_the_shape_back(elevation, bulge):
     shape = vase(elevation, bulge)
     distance, _, _ = seen(shape)
-    found = largest_within(distance, object_camera(SIDE), shape.elevation)
+    found = carve_revolution(distance, object_camera(SIDE), shape.elevation)
     assert found is not None
     pixel = 0.536 / SIDE
     inner = np.linspace(-0.12, 0.12, 30)
@@ -70,7 +70,7 @@ def test_an_outline_gives_the_shape_back(elevation, bulge):
 @pytest.mark.parametrize("elevation", [10, 15, 20])
 def test_a_can_seen_from_above_gets_no_cones(elevation):
     shape = can(elevation, height=0.2, radius=0.12)
-    found = largest_within(seen(shape)[0], object_camera(SIDE), shape.elevation)
+    found = carve_revolution(seen(shape)[0], object_camera(SIDE), shape.elevation)
     assert found is not None
     # A cone under it would be hidden, and 0.05 to 0.08 high.
     np.testing.assert_allclose(found.heights[[0, -1]], (-0.1, 0.1), atol=0.035)
@@ -82,16 +82,16 @@ def test_what_the_network_sees_tells_the_elevation(elevation):
     distance, front, thickness = seen(can(elevation))
     rng = np.random.default_rng(0)
     front = front + 0.03 + 0.01 * rng.standard_normal(front.shape)  # its place does not matter
-    found = round_shape(distance, front.astype(np.float32), thickness, object_camera(SIDE))
+    found = fit_revolution(distance, front.astype(np.float32), thickness, object_camera(SIDE))
     assert found is not None
     assert np.degrees(found.elevation) == pytest.approx(elevation, abs=2.6)
 
 
 def test_a_plate_that_stands_upright_is_not_round():
     distance, front, thickness = seen(can(10, height=0.2, radius=0.14))
-    assert round_shape(distance, front, thickness, object_camera(SIDE)) is not None
+    assert fit_revolution(distance, front, thickness, object_camera(SIDE)) is not None
     flat = np.where(distance > 0, 0, front).astype(np.float32), np.full_like(thickness, 0.05)
-    assert round_shape(distance, *flat, object_camera(SIDE)) is None
+    assert fit_revolution(distance, *flat, object_camera(SIDE)) is None
 
 
 def test_what_leans_to_a_side_is_not_round():
@@ -99,20 +99,20 @@ def test_what_leans_to_a_side_is_not_round():
     shift = np.linspace(-14, 14, SIDE).round().astype(int)
     leaning = [np.stack([np.roll(row, by) for row, by in zip(values, shift, strict=True)])
                for values in (distance, front, thickness)]  # fmt: skip
-    assert round_shape(*leaning, object_camera(SIDE)) is None
+    assert fit_revolution(*leaning, object_camera(SIDE)) is None
 
 
 def test_what_is_thinner_than_a_pixel_is_not_round():
     alpha = np.zeros((SIDE, SIDE), np.float32)
     alpha[10:80, 48] = 0.3
     nothing = np.zeros_like(alpha)
-    assert round_shape(signed_distance(alpha), nothing, nothing, object_camera(SIDE)) is None
+    assert fit_revolution(signed_distance(alpha), nothing, nothing, object_camera(SIDE)) is None
 
 
 def test_hoops_close_behind_and_the_front_keeps_the_photo():
     shape, camera = can(15), object_camera(128)
     points = shape.surface(192, 257)
-    _, hit = depth_of(points, camera)
+    _, hit = render_depth(points, camera)
     # A hoop as the camera sees it: places of one height.
     rgb = np.full((128, 128, 3), (0.2, 0.3, 0.7), np.float32)
     height = heights_seen(shape, camera)
@@ -150,13 +150,13 @@ def shaded_can() -> Image:
 
 def test_a_can_looks_the_same_from_all_sides():
     picture = shaded_can()
-    world, camera = build_layers(AutoSubject().find(picture), 96), object_camera(96)
+    layered, camera = build_layers(AutoSubject().find(picture), 96), object_camera(96)
     cut = cut_out(picture, picture.alpha, 96)
-    assert len(world.layers[1].texture) != 96  # the round one
+    assert len(layered.layers[1].texture) != 96  # the round one
     solid = cut.alpha > 0.5
     for pose in orbit(8):
         here = Cameras(world_from_cam=pose[None].astype(np.float32), intrinsics=camera.intrinsics, width=96, height=96)
-        drawn = Warper(world).draw(here)
+        drawn = Warper(layered).draw(here)
         alpha = drawn.alpha > 0.5
         assert np.isfinite(drawn.rgb).all()
         assert alpha.sum() == pytest.approx(solid.sum(), rel=0.15)

@@ -10,7 +10,7 @@ from img2world.depth.predict import mirrored_planes
 from img2world.layered.layers import rays_in_cam
 from img2world.layered.object_layers import CutOut, object_camera, shell_surfaces
 from img2world.layered.solids import around_axis, up_in_cam
-from img2world.layered.symmetry import mirror_normal, reflected, with_other_side
+from img2world.layered.symmetry import copy_mirrored_colors, mirror_normal, reflect
 
 SIZE = 128
 CAMERA = object_camera(SIZE)
@@ -86,8 +86,8 @@ def test_a_mirrored_picture_has_mirrored_planes():
 def test_mirroring_twice_changes_nothing():
     rng = np.random.default_rng(1)
     places, normal = rng.standard_normal((20, 3)), np.array([0.6, 0, 0.8])
-    np.testing.assert_allclose(reflected(reflected(places, normal), normal), places, atol=1e-12)
-    np.testing.assert_allclose(reflected(np.array([[0, 3.0, INPUT_DISTANCE]]), normal), [[0, 3.0, INPUT_DISTANCE]])
+    np.testing.assert_allclose(reflect(reflect(places, normal), normal), places, atol=1e-12)
+    np.testing.assert_allclose(reflect(np.array([[0, 3.0, INPUT_DISTANCE]]), normal), [[0, 3.0, INPUT_DISTANCE]])
 
 
 def test_the_other_side_has_the_colours_of_this_one():
@@ -97,7 +97,7 @@ def test_the_other_side_has_the_colours_of_this_one():
     red, gray = np.array([1, 0, 0], np.float32), np.full(3, 0.5, np.float32)
     rgb = np.where((np.abs(side) == 3)[..., None], red, np.array([0, 0, 1], np.float32)).astype(np.float32)
     behind = np.broadcast_to(gray, rgb.shape)
-    painted = with_other_side(behind, rgb, alpha, front, back, normal, CAMERA)
+    painted = copy_mirrored_colors(behind, rgb, alpha, front, back, normal, CAMERA)
     red_share = (np.abs(painted - red).max(-1) < 0.05)[alpha > 0].mean()
     assert red_share > 0.3
     # Places whose image is hidden, too, keep what they had: the short side that looks away.

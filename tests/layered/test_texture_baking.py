@@ -4,7 +4,7 @@ import pytest
 from img2world.core.camera_paths import on_sphere
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.layered.layers import INVENTED, SEEN, LayeredImage, layer_from_depth
-from img2world.layered.texture_baking import Stroke, painted
+from img2world.layered.texture_baking import ColorChange, bake_changes
 from img2world.layered.warp import Warper
 
 SIZE = 48
@@ -29,14 +29,14 @@ def wall(seen, depth=1.0, alpha=1.0):
 def stroke(here, depth, color):
     change = np.zeros((SIZE, SIZE, 3), np.float32)
     change[..., color] = 0.25
-    return Stroke(camera=here, depth=depth, change=change)
+    return ColorChange(camera=here, depth=depth, change=change)
 
 
 def test_what_the_photo_shows_keeps_its_bits_and_the_rest_takes_the_change():
     seen = np.full((SIZE, SIZE), SEEN, np.uint8)
     seen[:, SIZE // 2 :] = INVENTED
     layer = wall(seen)
-    changed = painted(layer, [stroke(camera(), np.ones((SIZE, SIZE), np.float32), 0)])
+    changed = bake_changes(layer, [stroke(camera(), np.ones((SIZE, SIZE), np.float32), 0)])
     np.testing.assert_array_equal(changed.texture[:, : SIZE // 2], layer.texture[:, : SIZE // 2])
     np.testing.assert_allclose(changed.texture[:, SIZE // 2 + 2 :, 0], 0.75, atol=1e-5)
     np.testing.assert_array_equal(changed.texture[..., 1:], layer.texture[..., 1:])
@@ -50,22 +50,22 @@ def test_a_frame_paints_only_what_it_sees():
     before, behind = wall(seen, depth=0.8, alpha=alpha), wall(seen, depth=1.2)
     warped = Warper(LayeredImage(layers=(before, behind), is_object=False)).draw(camera(), supersample=1)
     one = stroke(camera(), warped.depth, 2)
-    assert painted(before, [one]).texture[20, 10, 2] == pytest.approx(0.75)
-    far = painted(behind, [one]).texture
+    assert bake_changes(before, [one]).texture[20, 10, 2] == pytest.approx(0.75)
+    far = bake_changes(behind, [one]).texture
     assert far[20, 40, 2] == pytest.approx(0.75)
     change = np.repeat(np.where(warped.depth[..., None] < 1, np.float32(0.25), np.float32(0)), 3, -1)
-    hidden = Stroke(camera=camera(), depth=warped.depth, change=change)
-    np.testing.assert_allclose(painted(behind, [hidden]).texture[:, SIZE // 2 + 2 :], 0.5, atol=1e-6)
+    hidden = ColorChange(camera=camera(), depth=warped.depth, change=change)
+    np.testing.assert_allclose(bake_changes(behind, [hidden]).texture[:, SIZE // 2 + 2 :], 0.5, atol=1e-6)
 
 
 def test_the_frame_that_looks_straight_counts_most():
     seen = np.full((SIZE, SIZE), INVENTED, np.uint8)
     layer = wall(seen)
-    world = LayeredImage(layers=(layer,), is_object=False)
+    layered = LayeredImage(layers=(layer,), is_object=False)
     strokes = [
-        stroke(here, Warper(world).draw(here, supersample=1).depth, color)
+        stroke(here, Warper(layered).draw(here, supersample=1).depth, color)
         for color, here in ((0, camera()), (1, camera(1.1)))
     ]
-    red, green, _ = painted(layer, strokes).texture[SIZE // 2, SIZE // 2] - 0.5
+    red, green, _ = bake_changes(layer, strokes).texture[SIZE // 2, SIZE // 2] - 0.5
     assert red > 2 * green > 0
     assert red + green == pytest.approx(0.25, abs=1e-3)

@@ -83,7 +83,7 @@ def reference(warper, here, supersample):
 
 
 @pytest.fixture
-def world():
+def layered_image():
     return LayeredImage(
         layers=(bumpy_layer(0, blur=9.0), bumpy_layer(1, 15, 18, depth=0.1), bumpy_layer(2, depth=0.3, blur=2.0)),
         is_object=False,
@@ -91,8 +91,8 @@ def world():
 
 
 @pytest.mark.parametrize(("supersample", "turn"), [(1, 0.0), (2, 0.3), (3, -0.5)])
-def test_matches_a_plain_reference(world, supersample, turn):
-    warper, here = Warper(world), camera(turn=turn)
+def test_matches_a_plain_reference(layered_image, supersample, turn):
+    warper, here = Warper(layered_image), camera(turn=turn)
     rgb, alpha, depth, seen = reference(warper, here, supersample)
     warped = warper.draw(here, supersample=supersample)
     assert 0.2 < (alpha > 0).mean() < 0.99
@@ -141,18 +141,18 @@ def test_blur_mixes_the_copies_beside_it(blur, weights):
     assert np.abs(rows[0.0] - rows[BLUR_STEPS[1]]).mean() > 0.05
 
 
-def test_threads_do_not_change_a_bit(world, monkeypatch):
+def test_threads_do_not_change_a_bit(layered_image, monkeypatch):
     results = []
     for threads in (1, 2, 5):
         monkeypatch.setenv("IMG2WORLD_THREADS", str(threads))
-        warped = Warper(world).draw(camera(400, 300, turn=0.2))
+        warped = Warper(layered_image).draw(camera(400, 300, turn=0.2))
         results.append(b"".join(getattr(warped, name).tobytes() for name in ("rgb", "alpha", "depth", "seen")))
     assert results[0] == results[1] == results[2]
 
 
-def test_pictures_of_every_size_are_drawn_whole(world):
+def test_pictures_of_every_size_are_drawn_whole(layered_image):
     # Bands have a number of rows that depends on the width.
-    warper = Warper(world)
+    warper = Warper(layered_image)
     for width, height in ((1, 1), (9000, 2), (3, 700)):
         here = camera(width, height)
         warped, whole = warper.draw(here, supersample=2), warper.draw(here, supersample=1)
@@ -160,19 +160,19 @@ def test_pictures_of_every_size_are_drawn_whole(world):
         assert abs((warped.alpha > 0.5).mean() - (whole.alpha > 0.5).mean()) < 0.1
 
 
-def test_nothing_is_seen_where_no_layer_is(world):
+def test_nothing_is_seen_where_no_layer_is(layered_image):
     behind = replace(camera(), world_from_cam=camera(turn=np.pi).world_from_cam)
     away = replace(behind, world_from_cam=behind.world_from_cam + np.float32([[0, 0, 0, 50]] * 3 + [[0] * 4]))
-    warped = Warper(world).draw(away)
+    warped = Warper(layered_image).draw(away)
     for values in (warped.rgb, warped.alpha, warped.depth, warped.seen):
         assert not values.any()
 
 
-def test_what_cannot_be_drawn_is_refused(world):
-    layer = world.layers[0]
+def test_what_cannot_be_drawn_is_refused(layered_image):
+    layer = layered_image.layers[0]
     with pytest.raises(Img2WorldError, match="texture_coordinates holds nan"):
         Warper(LayeredImage(layers=(replace(layer, texture_xy=layer.texture_xy * np.nan),), is_object=False))
     with pytest.raises(ValueError, match="there are 567"):
         Warper(LayeredImage(layers=(replace(layer, faces=layer.faces + np.int32(9)),), is_object=False))
     with pytest.raises(ValueError, match="2 cameras"):
-        Warper(world).draw(camera().select([0, 0]))
+        Warper(layered_image).draw(camera().select([0, 0]))

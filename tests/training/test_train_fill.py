@@ -7,7 +7,7 @@ pytest.importorskip("numba")
 
 import torch
 
-from img2world.layered.anchor_frames import points_in_world
+from img2world.layered.anchor_frames import unproject_depth
 from img2world.layered.fill_network import NanoFill
 from training import ship_fill
 from training.evaluate_fill import write_fill_sheet
@@ -68,7 +68,7 @@ def test_frames_of_a_sequence_are_geometrically_consistent(generator):
     sequence = next(s for i in range(20) if (s := generator.sequence(i, count=3, width=96, height=96)) is not None)
     one, other = sequence.frames[0], sequence.frames[1]
     assert np.allclose(one.camera.world_from_cam[0], np.eye(4) - np.outer([0, 0, 1, 0], [0, 0, 0, 1]), atol=1e-6)
-    points = points_in_world(one.depth, one.camera)[one.known]
+    points = unproject_depth(one.depth, one.camera)[one.known]
     cam_from_world = other.camera.cam_from_world[0]
     in_cam = points @ cam_from_world[:3, :3].T + cam_from_world[:3, 3]
     pixels = (in_cam @ other.camera.intrinsics[0].T)[:, :2] / in_cam[:, 2:]

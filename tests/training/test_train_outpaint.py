@@ -9,8 +9,7 @@ import torch
 
 from img2world.depth.network import Channel, GeometryNetwork
 from img2world.depth.weights import shipped
-from img2world.layered import outpaint
-from img2world.layered.outpaint import outpainted, soft_cover
+from img2world.layered.outpaint import WEIGHTS, feather, outpaint
 from training.evaluate_outpaint import outpaint_path_metrics
 from training.fill_path_metrics import held_out_paths
 from training.geo_batches import make_batch
@@ -133,9 +132,9 @@ def test_training_composes_images_as_the_program_does(views, monkeypatch):
     network = GeometryNetwork((16, 24, 32))
     torch.nn.init.normal_(network.exit.weight, std=0.05)
     monkeypatch.setattr("img2world.depth.predict.network", lambda weights: network.eval())
-    monkeypatch.setattr(outpaint, "TRUST", 1.0)
+    monkeypatch.setattr("img2world.layered.outpaint.CHANGE_WEIGHT", 1.0)
     view = views[0]
-    used = outpainted(view.hidden_rgb.astype(np.float32) / 255, view.known)
+    used = outpaint(view.hidden_rgb.astype(np.float32) / 255, view.known)
     batch = make_batch([view])
     with torch.no_grad():
         maps = [network(inputs)[0] for inputs in (batch.inputs, batch.inputs.flip(3))]
@@ -148,7 +147,7 @@ def test_training_composes_images_as_the_program_does(views, monkeypatch):
 
 def test_shipped_weights_improve_on_the_smooth_fill():
     metrics = outpaint_metrics(
-        GeometryNetwork.from_state(shipped(outpaint.WEIGHTS, hint="")).eval(), held_out_partial_views(24, textures=30)
+        GeometryNetwork.from_state(shipped(WEIGHTS, hint="")).eval(), held_out_partial_views(24, textures=30)
     )
     assert metrics["beside_gain"] > 0.4
     assert metrics["behind_gain"] > 0.4
@@ -163,10 +162,10 @@ def test_number_determines_the_views():
         np.testing.assert_array_equal(a.hidden_rgb, b.hidden_rgb)
 
 
-def test_soft_cover_falls_off_beside_the_photo():
+def test_alpha_falls_off_next_to_the_photo():
     known = np.zeros((9, 20), bool)
     known[:, :10] = True
-    cover = soft_cover(known)
+    cover = feather(known)
     assert (cover[:, :10] == 1).all()
     assert (np.diff(cover[4, 9:14]) < 0).sum() == 3
     assert (cover[:, 13:] == 0).all()

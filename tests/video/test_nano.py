@@ -78,14 +78,14 @@ def test_filling_changes_only_what_the_photo_does_not_show(tmp_path, monkeypatch
     shutil.copytree(resource_folder("assets") / "nano", path.parent)
     save_file({name: values.half().contiguous() for name, values in network.state_dict().items()}, path)
     monkeypatch.setattr("img2world.depth.weights.resource_folder", lambda _: tmp_path)
-    diffusion_fill.network.cache_clear()
+    diffusion_fill.load_network.cache_clear()
     y, x = np.mgrid[:128, :128]
     alpha = (np.hypot(x - 64, y - 64) < 50).astype(np.uint8) * 255
     subject = AutoSubject().find(Image(rgb=data.coffee()[100:228, 200:328], alpha=alpha))
     trajectory = AutoTrajectory(size=64, num_views=4).cameras(subject)
     plain = NanoVideo(supersample=1).generate(subject, trajectory)
     filled = NanoVideo(supersample=1, fill="builtin").generate(subject, trajectory)
-    diffusion_fill.network.cache_clear()
+    diffusion_fill.load_network.cache_clear()
     assert plain.seen is not None
     assert filled.seen is not None
     shown = plain.seen == 2

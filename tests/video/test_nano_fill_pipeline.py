@@ -7,8 +7,8 @@ pytest.importorskip("diffusers")
 import diffusers
 import torch
 
-from img2world.layered.ddim import SCHEDULER, denoised
-from img2world.layered.fill_network import CAMERA, MAPS, NanoFill
+from img2world.layered.ddim import SCHEDULER, denoise
+from img2world.layered.fill_network import NUM_CAMERA_FEATURES, NUM_MAPS, NanoFill
 from img2world.video.nano_fill_pipeline import NanoFillModel, NanoFillPipeline
 
 TINY = (16, 24, 32)
@@ -25,8 +25,12 @@ def pipeline():
 
 def inputs():
     generator = torch.Generator().manual_seed(1)
-    maps = torch.rand(1, 4, MAPS, 32, 32, generator=generator)
-    return maps, torch.randn(1, 4, CAMERA, generator=generator), torch.randn(1, 3, 3, 32, 32, generator=generator)
+    maps = torch.rand(1, 4, NUM_MAPS, 32, 32, generator=generator)
+    return (
+        maps,
+        torch.randn(1, 4, NUM_CAMERA_FEATURES, generator=generator),
+        torch.randn(1, 3, 3, 32, 32, generator=generator),
+    )
 
 
 def test_a_saved_pipeline_loads_and_draws_the_same(pipeline, tmp_path):
@@ -42,7 +46,7 @@ def test_a_saved_pipeline_loads_and_draws_the_same(pipeline, tmp_path):
 def test_the_pipeline_draws_what_the_program_draws(pipeline):
     maps, cameras, noise = inputs()
     with torch.no_grad():
-        ours = denoised(lambda sample, level: pipeline.network(sample, torch.tensor([level]), maps, cameras), noise, 4)
+        ours = denoise(lambda sample, level: pipeline.network(sample, torch.tensor([level]), maps, cameras), noise, 4)
     torch.testing.assert_close(pipeline(maps, cameras, noise), ours, atol=1e-4, rtol=0)  # single precision
 
 
