@@ -1,4 +1,4 @@
-"""The segmentation of one object that stands free, if there is one."""
+"""Segment the one free-standing object of a picture, if there is one."""
 
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
@@ -11,10 +11,10 @@ CUTOUT_SIZE = 512
 
 
 def find_object(image: Image) -> tuple[UInt8[np.ndarray, "H W"] | None, str]:
-    """Cut out the one object that stands free: by the picture's own alpha, or before a plain background.
+    """Cut out the one free-standing object, by the picture's own alpha or in front of a plain background.
 
-    Returns its alpha (255 where it is; None when the picture shows a scene) and the reason in one phrase. Raises
-    ImageError when the picture is transparent everywhere.
+    Returns its alpha (255 inside; None when the picture shows a scene) and the reason in one phrase. Raises ImageError
+    when the picture is transparent everywhere.
     """
     if image.alpha is not None:
         opaque = float((image.alpha > 127).mean())
@@ -34,8 +34,8 @@ def find_object(image: Image) -> tuple[UInt8[np.ndarray, "H W"] | None, str]:
 def cut_from_plain_background(rgb: UInt8[np.ndarray, "H W 3"]) -> Float32[np.ndarray, "H W"] | None:
     """Return the alpha of what differs from a smooth background, or None when the border is not smooth.
 
-    A quadratic in x and y is fitted to the border's Lab colors, which allows studio gradients and
-    vignettes. GrabCut (Rother et al. 2004) decides the uncertain pixels.
+    A quadratic in x and y is fitted to the border's Lab colors, which allows for studio gradients and vignettes.
+    GrabCut (Rother et al. 2004) decides uncertain pixels.
     """
     import cv2
 
@@ -116,10 +116,10 @@ def refine_with_grabcut(
 def keep_single_object(
     mask: Bool[np.ndarray, "H W"], difference: Float32[np.ndarray, "H W"]
 ) -> Bool[np.ndarray, "H W"] | None:
-    """Return the mask without specks and false holes, or None when it is not a single object that stands free."""
+    """Return the mask without specks and false holes, or None when it is not a single free-standing object."""
     import cv2
 
-    # Stripes of the backdrop's own color may cut an object in pieces that are close together.
+    # Stripes in the color of the backdrop may cut an object into pieces that are close together.
     close = max(3, round(0.03 * max(mask.shape)))
     joined = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((close, close), np.uint8))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)

@@ -1,4 +1,4 @@
-"""A photo as textured surfaces in the world, which are then drawn from other cameras."""
+"""A photo as textured surfaces, which can be drawn from other cameras."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from img2world.core.cameras import Cameras
 from img2world.core.checks import check_finite, check_shapes
 
 INVENTED, CONTINUED, SEEN = 0, 1, 2
-"""Where a pixel's color comes from; see `Frames.seen`."""
+"""Origins of a pixel's color; see `Frames.seen`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,10 +23,11 @@ class Layer:
     texture_xy: Float32[np.ndarray, "M 2"]
     """Texture coordinates in pixels, the first pixel's center at (0.5, 0.5)."""
     blur: Float32[np.ndarray, "M"]
-    """Standard deviation in texture pixels of the blur with which the texture is read; large where it is stretched."""
+    """Standard deviation, in texture pixels, of the blur of the sampled texture; large where it is stretched."""
     texture: Float32[np.ndarray, "h w 3"]
     """sRGB 0 to 1, filled beyond the outline of the surface."""
     seen: UInt8[np.ndarray, "h w"]
+    """INVENTED, CONTINUED or SEEN for each texture pixel."""
 
     def __post_init__(self) -> None:
         check_shapes(
@@ -43,7 +44,7 @@ class Layer:
 
 @dataclass(frozen=True, kw_only=True)
 class LayeredImage:
-    """All that one photo shows of the world, and what is guessed beyond it."""
+    """The surfaces that one photo shows, and those that are guessed beyond it."""
 
     layers: tuple[Layer, ...]
     is_object: bool
@@ -124,11 +125,11 @@ def layer_of_grid(
 def stretch_blur(
     points_in_cam: Float32[np.ndarray, "h w 3"], camera: Cameras, tilt: float
 ) -> Float32[np.ndarray, "h w"]:
-    """Return the blur in texture pixels that hides how far each cell is stretched.
+    """Return the blur, in texture pixels, that hides how far each cell is stretched.
 
-    A texture pixel that is drawn ten times longer than wide looks like a streak; read from a texture
-    that is as smooth across as the cell is long, it looks like a plain surface. The length of a cell from top to
-    bottom is weighted by `tilt`: a camera that keeps its height hardly reveals it.
+    A texture pixel that is drawn ten times longer than wide looks like a streak; sampled from a texture blurred by
+    about its length, it looks like a plain surface. The length of a cell from top to bottom is weighted by `tilt`: a
+    camera that keeps its height hardly reveals it.
     """
     import cv2
 

@@ -1,7 +1,7 @@
-"""The parts of a scene: its sky, one subject in front of the rest, and everything else, each with its depth.
+"""Divide a scene into sky, one subject in front of the rest, and everything else, each with its depth.
 
-The outlines of the parts come from the picture and are sharper than the predicted depth. Where no part ends, depth is
-one unbroken surface: a wrong cut shows more than a stretched step.
+The outlines of the parts come from the picture and are sharper than the predicted depth. Inside of a part, depth is one
+continuous surface: a wrong cut shows more than a stretched depth edge.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from img2world.layered.foreground import flood_smooth
 from img2world.layered.inpaint import extend_nearest
 
 SEGMENTATION_SIZE = 256
-"""Longer side at which a picture is segmented; an outline is then refined at full size."""
+"""Longer side, in pixels, at which a picture is segmented; outlines are then refined at full size."""
 
 MIN_DEPTH, MAX_DEPTH = 0.5, 4.0
 """Bounds of depths; the median of a picture's depths is 1."""
@@ -24,7 +24,7 @@ SEPARATION = 1.03
 """A part is at least this many times nearer than what is behind it."""
 
 MIN_SKY = 0.06
-"""A sky that covers less of the picture is not cut out."""
+"""Minimum fraction of the picture that a sky covers; a smaller one is not cut out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,13 +32,13 @@ class Layout:
     """The parts of a scene. Inverse depths are known everywhere, also where other parts hide them."""
 
     ground_inverse_depth: Float32[np.ndarray, "H W"]
-    """Of all that is neither sky nor subject."""
+    """Inverse depth of everything that is neither sky nor subject."""
     sky: Float32[np.ndarray, "H W"] | None
     """Alpha of the sky; None where there is none."""
     sky_inverse_depth: Float32[np.ndarray, "H W"]
-    """Behind all other parts."""
+    """Inverse depth of the sky, behind all other parts."""
     subject: Float32[np.ndarray, "H W"] | None
-    """Alpha of the one thing in front of the rest; None where there is none."""
+    """Alpha of the one object in front of the rest; None where there is none."""
     subject_inverse_depth: Float32[np.ndarray, "H W"]
 
 
@@ -51,7 +51,7 @@ def find_layout(rgb: UInt8[np.ndarray, "H W 3"], geometry: SceneGeometry) -> Lay
 def segment(
     rgb: UInt8[np.ndarray, "H W 3"],
 ) -> tuple[Float32[np.ndarray, "H W"] | None, Float32[np.ndarray, "H W"] | None]:
-    """Return the alphas of what looks like sky and of the subject; None where there is none."""
+    """Return the alphas of sky and subject by the picture's colors alone; None where there is none."""
     import cv2
 
     height, width = rgb.shape[:2]
@@ -73,7 +73,7 @@ def place_parts(
     sky: Float32[np.ndarray, "H W"] | None,
     subject: Float32[np.ndarray, "H W"] | None,
 ) -> Layout:
-    """Give segmented parts their depths. What looks like sky is kept only where the network predicts sky, too."""
+    """Assign depths to segmented parts; a segmented sky is kept only if the network predicts sky there, too."""
     assert geometry.sky is not None
     predicted_sky = upsampled(geometry.sky, rgb).clip(0, 1)
     # A smooth wall looks like sky.
@@ -85,17 +85,17 @@ def place_parts(
     inverse_depth = np.maximum(upsampled(geometry.inverse_depth, rgb), 1e-3).clip(far, 1 / MIN_DEPTH)
     if sky is not None:
         # The network was not trained on the depth of the sky. Where no sky is cut out, a petal or a wall that it takes
-        # for one with little certainty would be torn from what is beside it.
+        # for sky with little certainty would be torn from its surroundings.
         inverse_depth = inverse_depth * (1 - predicted_sky) + far * predicted_sky
     nothing = np.zeros(inverse_depth.shape, np.float32)
     behind = nothing if sky is None else sky
-    before = nothing if subject is None else subject
-    ground = extrapolate(inverse_depth, ~widen((behind > 0.2) | (before > 0.2)))
+    in_front = nothing if subject is None else subject
+    ground = extrapolate(inverse_depth, ~widen((behind > 0.2) | (in_front > 0.2)))
     backdrop = extrapolate(inverse_depth, ~widen(behind < 0.8))
     backdrop = np.minimum(backdrop, ground / np.float32(SEPARATION))
     standing = inverse_depth
     if subject is not None:
-        inner = ~widen(before < 0.8)
+        inner = ~widen(in_front < 0.8)
         if inner.any():
             standing = extend_nearest(inverse_depth, inner)
         standing = np.maximum(standing, np.float32(SEPARATION) * ground)
@@ -121,7 +121,7 @@ def sky_from_prediction(
 
 
 def widen(mask: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
-    """Return the mask with the band around it in which predicted depths are mixed."""
+    """Dilate a mask by the width of the band at its outline in which predicted depths are blended."""
     import cv2
 
     reach = 2 * round(max(mask.shape) / 128) + 1
@@ -131,7 +131,7 @@ def widen(mask: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
 def extrapolate(
     inverse_depth: Float32[np.ndarray, "H W"], known: Bool[np.ndarray, "H W"]
 ) -> Float32[np.ndarray, "H W"]:
-    """Return the known depths, and elsewhere those of the nearest known pixels, smoothed."""
+    """Keep known inverse depths and replace others by those of the nearest known pixels, smoothed."""
     import cv2
 
     if known.all() or not known.any():
@@ -151,11 +151,11 @@ def sky_mask(rgb: UInt8[np.ndarray, "h w 3"]) -> Bool[np.ndarray, "h w"] | None:
     region = flood_smooth(lightness, top)
     region = cv2.morphologyEx(region.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8))
     region = cv2.morphologyEx(region, cv2.MORPH_OPEN, np.ones((7, 7), np.uint8)) > 0
-    hangs = region[0].mean() > 0.6 and region[-1].mean() < 0.05
+    touches_top_only = region[0].mean() > 0.6 and region[-1].mean() < 0.05
     # Ground may be smooth, too, but sky does not start again farther down: each column ends once.
     fraction = region.mean()
     columns_end = region.argmin(0)[region[0]]
-    if not hangs or not 0.08 < fraction < 0.75 or np.median(columns_end) < 0.08 * len(region):
+    if not touches_top_only or not 0.08 < fraction < 0.75 or np.median(columns_end) < 0.08 * len(region):
         return None
     texture = cv2.Laplacian(lab[..., 0], cv2.CV_32F)
     if float(np.abs(texture[region]).mean()) > 0.7 * float(np.abs(texture[~region]).mean()):
@@ -164,7 +164,7 @@ def sky_mask(rgb: UInt8[np.ndarray, "h w 3"]) -> Bool[np.ndarray, "h w"] | None:
 
 
 def subject_mask(rgb: UInt8[np.ndarray, "h w 3"]) -> Bool[np.ndarray, "h w"] | None:
-    """Return what two differently initialized GrabCuts agree on, or None when they do not."""
+    """Segment the subject by two differently initialized GrabCuts; None when they disagree or it does not stand out."""
     import cv2
 
     height, width = rgb.shape[:2]
@@ -190,7 +190,7 @@ def subject_mask(rgb: UInt8[np.ndarray, "h w 3"]) -> Bool[np.ndarray, "h w"] | N
 
 
 def stands_out(rgb: UInt8[np.ndarray, "h w 3"], mask: Bool[np.ndarray, "h w"]) -> bool:
-    """Tell whether the outline is compact, lies on edges nearly everywhere and separates two colors."""
+    """Return True if the outline is compact, lies on edges nearly everywhere and separates two colors."""
     import cv2
 
     kernel = np.ones((9, 9), np.uint8)
@@ -209,7 +209,7 @@ def stands_out(rgb: UInt8[np.ndarray, "h w 3"], mask: Bool[np.ndarray, "h w"]) -
 
 
 def refine_mask(mask: Bool[np.ndarray, "h w"], rgb: UInt8[np.ndarray, "H W 3"]) -> Float32[np.ndarray, "H W"]:
-    """Return a small mask as a soft alpha at full size, its outline snapped to the picture's edges."""
+    """Upsample a mask to a soft alpha at full size, with its outline snapped to the picture's edges."""
     import cv2
 
     height, width = rgb.shape[:2]

@@ -1,4 +1,4 @@
-"""An object as a closed shape: the photo in front, plainer colors behind."""
+"""Build an object as a closed shape: the photo in front, plainer colors behind."""
 
 from dataclasses import dataclass
 
@@ -24,7 +24,7 @@ OBJECT_FRACTION = 0.74
 """Longer side of the object's bounding box relative to the frame. A larger one would be cut off when it turns."""
 
 MAX_RIM_SLOPE = 8.0
-"""Steepest rise of the half thickness from the outline: a box is thick up to its outline."""
+"""Maximum slope of the half thickness at the outline: a box is thick up to its outline."""
 
 FRONT_ERROR_FRACTION = 0.25
 """Fraction of the predicted error by which the front comes nearer; the rest thickens the back, which is known less."""
@@ -116,11 +116,11 @@ def layers_of_cut_out(cut: CutOut, geometry: ObjectGeometry, camera: Cameras) ->
     return shell_layers(cut, *shell_surfaces(cut, geometry, camera), camera)
 
 
-def cut_out_subject(subject: Subject, size: int) -> tuple[CutOut, ObjectGeometry]:
-    """Return the cut-out of an object and its geometry."""
+def cut_out_subject(subject: Subject, size: int | None = None) -> tuple[CutOut, ObjectGeometry]:
+    """Return the cut-out of an object, at the size of its predicted geometry unless given, and that geometry."""
     assert subject.alpha is not None
     assert isinstance(subject.geometry, ObjectGeometry)
-    return cut_out(subject.image, subject.alpha, size), subject.geometry
+    return cut_out(subject.image, subject.alpha, size or len(subject.geometry.front)), subject.geometry
 
 
 def camera_elevation(subject: Subject) -> float:
@@ -128,19 +128,13 @@ def camera_elevation(subject: Subject) -> float:
 
     It is that of the solid which fits the object's outline, or else the predicted one.
     """
-    cut, geometry = cut_out_subject(subject, subject_side(subject))
+    cut, geometry = cut_out_subject(subject)
     solid = fit_solid(cut, geometry, object_camera(len(cut.alpha)))
     return float(np.clip(geometry.elevation if solid is None else solid.elevation, 0, MAX_ELEVATION))
 
 
-def subject_side(subject: Subject) -> int:
-    """Return the side of the frame that the geometry of an object is known in."""
-    assert isinstance(subject.geometry, ObjectGeometry)
-    return len(subject.geometry.front)
-
-
 def fit_solid(cut: CutOut, geometry: ObjectGeometry, camera: Cameras) -> Solid | None:
-    """Return the body of revolution or the box with the object's outline, if it agrees with the predicted geometry."""
+    """Return the surface of revolution or box with the object's outline, if one agrees with the predicted geometry."""
     import cv2
 
     side = (SOLID_SIDE, SOLID_SIDE)

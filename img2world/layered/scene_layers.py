@@ -14,13 +14,13 @@ from img2world.layered.layout import SEGMENTATION_SIZE, Layout, find_layout
 from img2world.layered.outpaint import outpaint
 
 SCENE_FOV = np.radians(55.0)
-"""Field of view along the longer side when EXIF does not tell: between a phone's main camera and a 35 mm lens."""
+"""Field of view along the longer side when EXIF gives none: between a phone's main camera and a 35 mm lens."""
 
 MARGIN = 0.2
-"""How far layers extend beyond the picture on each side, relative to its longer side."""
+"""Width by which layers extend beyond the picture on each side, relative to its longer side."""
 
 TILT = 0.25
-"""Paths before a scene turn far less up and down than sideways, so that steeply rising ground may stay sharp."""
+"""Vertical relative to horizontal motion of paths through a scene: little, so that rising ground may stay sharp."""
 
 
 def scene_camera(image: Image, size: int) -> Cameras:
@@ -54,7 +54,7 @@ def scene_layers(subject: Subject, size: int, *, textured: bool = True) -> tuple
 
 
 def parts_of_layout(layout: Layout) -> list[Part]:
-    """Return sky, ground and subject, as far as there are such, from back to front."""
+    """Return sky, ground and subject from back to front, without those that the scene does not have."""
     nothing = np.zeros(layout.ground_inverse_depth.shape, np.float32)
     sky = nothing if layout.sky is None else layout.sky
     subject = nothing if layout.subject is None else layout.subject
@@ -100,7 +100,7 @@ def extend_part(camera: Cameras, color: Float32[np.ndarray, "H W 3"], part: Part
 
 
 def erode_outline(shown: Float32[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
-    """Return where a part is shown, without the outline whose colors are mixed, unless it is all outline."""
+    """Return the mask of a part without the outline, whose colors are blended, unless nothing else would be left."""
     import cv2
 
     # Outlines are as exact as the small picture that they were found in.

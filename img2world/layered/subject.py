@@ -1,4 +1,4 @@
-"""Find out what a picture shows, once for all stages: the cut-out of an object, and the geometry of what is seen."""
+"""Decide what a picture shows, once for all stages: cut out an object, and predict the geometry of object or scene."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,20 +13,20 @@ from img2world.layered.foreground import find_object
 from img2world.layered.object_layers import cut_out
 
 OBJECT_SIDE = 256
-"""Pixels of the square frame in which the geometry of an object is kept; the network's own input is smaller."""
+"""Side, in pixels, of the square frame in which the geometry of an object is kept; the network's input is smaller."""
 
 MAX_DEPTH_SIDE = 1024
-"""Pixels of the longer side of the picture that a depth model of transformers is given."""
+"""Maximum longer side, in pixels, of the picture that a depth model of transformers is given."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AutoSubject:
-    """Takes a picture for an object where it has transparency or a plain background, else for a scene."""
+    """Treats a picture with transparency or a plain background as an object, any other as a scene."""
 
     kind: Literal["auto", "object", "scene"] = "auto"
     """"object" or "scene" overrules what the picture looks like."""
     depth: Literal["builtin", "transformers"] = "builtin"
-    """How the depth of a scene is found; transformers takes Depth Anything V2, DPT or Depth Pro."""
+    """Predictor of a scene's depth; transformers takes Depth Anything V2, DPT or Depth Pro."""
     depth_model: Weights = NO_WEIGHTS
     """A folder of its weights or its name on the hub; empty takes Depth Anything V2 Small."""
 

@@ -17,20 +17,20 @@ BLUR_STEPS = (0.0, 1.5, 3.0, 6.0, 12.0, 24.0)
 
 @dataclass(frozen=True, kw_only=True)
 class Warped:
-    """The layers as one camera sees them."""
+    """An image of the layers from one camera."""
 
     rgb: Float32[np.ndarray, "H W 3"]
     """sRGB 0 to 1, not composited: the mean of the samples that hit a surface, 0 where none does."""
     alpha: Float32[np.ndarray, "H W"]
     """Fraction of the samples that hit a surface."""
     depth: Float32[np.ndarray, "H W"]
-    """Along +Z, that of the nearest sample; 0 where none hits a surface."""
+    """Depth along +Z of the nearest sample; 0 where none hits a surface."""
     seen: UInt8[np.ndarray, "H W"]
     """The lowest value of the samples, see `Frames.seen`; 0 where none hits a surface."""
 
 
 class Warper:
-    """Layers prepared for being drawn many times: one mesh, and blurred copies of each texture."""
+    """Layers prepared for rendering many views: one mesh, and blurred copies of each texture."""
 
     def __init__(self, image: LayeredImage) -> None:
         layers = image.layers
@@ -80,7 +80,7 @@ def blurred_copies(layer: Layer) -> list[Float32[np.ndarray, "h w 4"]]:
     """Blur the texture by each of BLUR_STEPS that the layer needs; a fourth channel makes each pixel one vector."""
     import cv2
 
-    # Outside its outline a texture is filled with its own colors, so blurring mixes in nothing foreign.
+    # Outside its outline a texture is filled with its own colors, so that blurring mixes in no others.
     largest = float(layer.blur.max(initial=0))
     steps = [step for i, step in enumerate(BLUR_STEPS) if i == 0 or BLUR_STEPS[i - 1] < largest]
     copies = [layer.texture if step == 0 else cv2.GaussianBlur(layer.texture, (0, 0), step) for step in steps]

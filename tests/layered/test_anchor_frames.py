@@ -38,7 +38,7 @@ def test_noise_is_normal_and_without_a_pattern():
     assert not np.array_equal(noise, frame_noise(wall(), cameras(0.0), seed=1))
 
 
-def test_two_views_of_one_place_have_the_same_noise():
+def test_views_of_one_point_have_the_same_noise():
     here, there = cameras(0.0, 0.5).select([0]), cameras(0.0, 0.5).select([1])
     rng = np.random.default_rng(0)
     cell = 0.01
@@ -55,7 +55,7 @@ def test_two_views_of_one_place_have_the_same_noise():
     assert abs(np.corrcoef(others.ravel(), anchored_noise(again[0], cell).ravel())[0, 1]) < 0.15
 
 
-def test_maps_say_what_is_known_and_where_it_is():
+def test_maps_hold_origin_and_position_of_pixels():
     both = cameras(0.0, np.pi / 2)
     maps = conditioning_maps(wall(), both.select([0]), both.select([0]), is_object=False)
     assert maps.shape == (12, SIZE, SIZE)
@@ -71,7 +71,7 @@ def test_maps_say_what_is_known_and_where_it_is():
     assert (beside[11] == 1).all()
 
 
-def test_camera_numbers_are_those_of_the_first_cameras_space():
+def test_camera_features_are_relative_to_the_first_camera():
     turned = cameras(0.3, 1.0)
     numbers = camera_features(turned)
     np.testing.assert_allclose(numbers[0, :12], [1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0], atol=1e-6)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from img2world.core.conventions import INPUT_DISTANCE
@@ -20,8 +20,8 @@ from img2world.layered.object_layers import (
     signed_distance,
 )
 from img2world.layered.revolution import Revolution
-from img2world.layered.solid_layers import render_depth, solid_layers
-from img2world.layered.solids import Solid, frame_width
+from img2world.layered.solid_layers import render_depth
+from img2world.layered.solids import MAX_RADIUS, Solid, frame_width
 from img2world.layered.subject import AutoSubject
 from img2world.layered.warp import Warper
 
@@ -62,7 +62,7 @@ def found(shape: Solid, elevation: float) -> Cuboid | None:
 
 
 @pytest.mark.parametrize(("elevation", "yaw"), [(0, 0), (12, 30), (25, -45), (40, 10)])
-def test_depths_are_those_of_the_surface_as_it_is_drawn(elevation, yaw):
+def test_depths_match_the_rasterized_surface(elevation, yaw):
     shape, camera = box(elevation, yaw), object_camera(SIDE)
     near, far = shape.depths(camera)
     drawn, hit = render_depth(shape.surface(192, 257), camera)
@@ -72,7 +72,7 @@ def test_depths_are_those_of_the_surface_as_it_is_drawn(elevation, yaw):
     assert (far[both] >= near[both]).all()
 
 
-def test_every_corner_is_on_the_grid_and_it_closes():
+def test_grid_closes_and_contains_every_corner():
     shape = box(20, 30, (0.3, 0.01, 0.2))
     grid = shape.surface(192, 257)
     assert grid.shape == (192, 257, 3)
@@ -83,7 +83,7 @@ def test_every_corner_is_on_the_grid_and_it_closes():
     assert away @ shape.axes[1] == pytest.approx(0.005)
 
 
-def test_a_line_keeps_its_corners_however_short_its_parts_are():
+def test_resampling_keeps_the_corners_of_short_segments():
     line = np.array([(0.0, 0), (1, 0), (1, 1e-6), (3, 1e-6)])
     places = resample_polyline(line, 16)
     assert len(places) == 16
@@ -99,8 +99,10 @@ def test_a_line_keeps_its_corners_however_short_its_parts_are():
     up=st.floats(0.1, 0.3),
     error=st.floats(-5, 5),
 )
-def test_an_outline_of_three_sides_gives_the_box_back(elevation, yaw, across, away, up, error):
+def test_box_is_recovered_from_an_outline_of_three_sides(elevation, yaw, across, away, up, error):
     shape = normalize_yaw(framed(box(elevation, yaw, (across, away, up))))
+    # A longer one leaves the frame when it turns and is refused, see below.
+    assume(0.5 * np.hypot(*shape.sizes[:2]) < 0.95 * MAX_RADIUS * frame_width(object_camera(SIDE)))
     shown = found(shape, elevation + error)
     assert shown is not None
     assert np.degrees(shown.elevation) == pytest.approx(elevation, abs=1.5)
@@ -111,13 +113,13 @@ def test_an_outline_of_three_sides_gives_the_box_back(elevation, yaw, across, aw
 
 
 @pytest.mark.parametrize("depth", [0.05, 0.1, 0.2])
-def test_of_a_front_alone_the_network_tells_the_depth(depth):
+def test_depth_behind_a_frontal_face_comes_from_the_predicted_volume(depth):
     shown = found(box(6, 0, (0.3, depth, 0.25)), 6)
     assert shown is not None
     assert shown.sizes[1] == pytest.approx(depth, abs=0.05)
 
 
-def test_what_is_round_is_no_box():
+def test_round_shapes_are_not_boxes():
     heights = np.linspace(-0.15, 0.15, 40)
     can = Revolution(elevation=np.radians(12), heights=heights, radii=np.full(40, 0.1))
     ball = Revolution(elevation=np.radians(12), heights=heights, radii=np.sqrt(np.maximum(0.0226 - heights**2, 1e-6)))
@@ -125,13 +127,13 @@ def test_what_is_round_is_no_box():
     assert found(ball, 12) is None
 
 
-def test_a_flat_picture_of_a_box_is_no_box():
+def test_flat_picture_of_a_box_is_not_a_box():
     distance, front, _ = seen(box(15, 35))
     flat = np.zeros_like(front), np.full_like(front, 0.02)
     assert fit_cuboid(distance, *flat, np.radians(15), object_camera(SIDE)) is None
 
 
-def test_what_has_a_notch_is_no_box():
+def test_notched_outline_is_not_a_box():
     distance, front, thickness = seen(box(15, 35))
     rows, columns = np.nonzero(distance > 0)
     notched = distance.copy()
@@ -139,18 +141,18 @@ def test_what_has_a_notch_is_no_box():
     assert fit_cuboid(notched, front, thickness, np.radians(15), object_camera(SIDE)) is None
 
 
-def test_a_box_that_would_leave_the_frame_when_it_turns_is_left_to_the_network():
+def test_box_that_would_leave_the_frame_when_it_turns_is_refused():
     assert found(box(20, 0, (0.15, 0.4, 0.15)), 20) is not None
     assert found(box(20, 0, (0.15, 0.6, 0.15)), 20) is None
 
 
-def test_nothing_is_no_box():
+def test_empty_outline_is_not_a_box():
     nothing = np.zeros((SIDE, SIDE), np.float32)
     assert fit_cuboid(nothing - 5, nothing, nothing, 0.1, object_camera(SIDE)) is None
 
 
 def crate(elevation: float, yaw: float, size: int = 256) -> tuple[Image, Cuboid]:
-    """A photo of a crate of another colour on each side that is seen, lit from the right."""
+    """A photo of a crate of another color on each side that is seen, lit from the right."""
     shape, camera = box(elevation, yaw, (0.26, 0.2, 0.24)), object_camera(size)
     near, _ = shape.depths(camera)
     hit = np.isfinite(near)
@@ -161,7 +163,7 @@ def crate(elevation: float, yaw: float, size: int = 256) -> tuple[Image, Cuboid]
     return Image(rgb=rgba[..., :3], alpha=rgba[..., 3]), shape
 
 
-def test_a_photo_of_a_crate_becomes_a_box_with_flat_sides():
+def test_photo_of_a_crate_becomes_a_box_with_flat_sides():
     photo, _ = crate(18, 35)
     camera = object_camera(256)
     subject = AutoSubject().find(photo)
@@ -178,16 +180,3 @@ def test_a_photo_of_a_crate_becomes_a_box_with_flat_sides():
         assert spread[2] / np.sqrt(len(there)) < 0.001  # 0.002 where the network's own shape is taken
         normals.append(axes[2])
     np.testing.assert_allclose(np.abs(np.array(normals) @ np.transpose(normals)), np.eye(3), atol=0.05)
-
-
-def test_a_box_keeps_the_photo_and_has_its_colours_all_around():
-    photo, shape = crate(15, 30)
-    front, whole = solid_layers(
-        shape, photo.rgb.astype(np.float32) / 255, photo.alpha.astype(np.float32) / 255, object_camera(256)
-    )
-    np.testing.assert_array_equal(front.texture, photo.rgb.astype(np.float32) / 255)
-    assert (whole.seen < SEEN).all()
-    colors = whole.texture[90, :]  # half way up, once around
-    assert np.isfinite(whole.texture).all()
-    assert colors.min() > 0.15
-    assert colors.max() < 0.85

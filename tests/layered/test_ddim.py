@@ -18,7 +18,7 @@ def blurred(sample, level):
 
 
 @pytest.mark.parametrize("steps", [1, 4, 10])
-def test_sampling_is_that_of_the_scheduler(steps):
+def test_sampling_matches_diffusers(steps):
     theirs = scheduler(steps)
     noise = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     assert timesteps(steps) == theirs.timesteps.tolist()
@@ -28,7 +28,7 @@ def test_sampling_is_that_of_the_scheduler(steps):
     torch.testing.assert_close(denoise(blurred, noise, steps), sample, atol=2e-5, rtol=0)  # single precision
 
 
-def test_noise_is_that_of_the_scheduler_and_the_last_level_shows_nothing():
+def test_noise_matches_diffusers_and_the_last_timestep_is_pure_noise():
     theirs = scheduler(4)
     clean, noise = torch.rand(3, 1, 4, 4), torch.randn(3, 1, 4, 4)
     level = torch.tensor([0, 500, 999])
@@ -37,7 +37,7 @@ def test_noise_is_that_of_the_scheduler_and_the_last_level_shows_nothing():
     assert alphas_cumprod()[-1] == 0
 
 
-def test_a_perfect_network_gives_the_picture_after_any_number_of_steps():
+def test_perfect_network_gives_the_image_after_any_number_of_steps():
     picture = torch.rand(1, 3, 4, 4) * 2 - 1
     for steps in (1, 4):
         torch.testing.assert_close(denoise(lambda *_: picture, torch.randn(1, 3, 4, 4), steps), picture)

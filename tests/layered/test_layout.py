@@ -3,7 +3,7 @@ from skimage import data
 
 from img2world.core.subject import SceneGeometry
 from img2world.depth.predict import predict_scene
-from img2world.layered.layout import MAX_DEPTH, MIN_DEPTH, find_layout, place_parts, segment
+from img2world.layered.layout import MAX_DEPTH, MIN_DEPTH, place_parts, segment
 
 
 def geometry(inverse_depth, sky=None):
@@ -13,15 +13,15 @@ def geometry(inverse_depth, sky=None):
 
 def test_depths_are_bounded_and_parts_kept():
     rgb = data.rocket()
-    layout = find_layout(rgb, predict_scene(rgb))
+    sky, subject = segment(rgb)
+    layout = place_parts(rgb, predict_scene(rgb), sky, subject)
     for values in (layout.ground_inverse_depth, layout.subject_inverse_depth):
         assert values.dtype == np.float32
         assert 1 / MAX_DEPTH - 1e-3 <= values.min() <= values.max() <= 1.1 / MIN_DEPTH
-    _, subject = segment(rgb)
-    assert (layout.subject is None) == (subject is None)
+    assert layout.subject is subject
 
 
-def test_a_sky_is_far_and_a_wall_is_where_it_is():
+def test_sky_is_far_and_a_wall_keeps_its_depth():
     shape = (128, 128)
     rgb = np.full((*shape, 3), 200, np.uint8)
     rgb[64:] = 60
@@ -40,7 +40,7 @@ def test_a_sky_is_far_and_a_wall_is_where_it_is():
         np.testing.assert_allclose(wall.ground_inverse_depth[:40], 0.8, atol=0.01)
 
 
-def test_what_is_hardly_a_sky_keeps_its_depth():
+def test_uncertain_sky_keeps_its_depth():
     shape = (128, 128)
     rgb = np.full((*shape, 3), 200, np.uint8)
     depth = np.ones(shape, np.float32)
@@ -51,7 +51,7 @@ def test_what_is_hardly_a_sky_keeps_its_depth():
     np.testing.assert_allclose(seen.ground_inverse_depth, 1, atol=1e-3)
 
 
-def test_what_is_behind_a_subject_joins_what_is_beside_it():
+def test_ground_continues_behind_the_subject():
     shape = (96, 128)
     subject = np.zeros(shape, np.float32)
     subject[20:90, 50:80] = 1
@@ -63,7 +63,7 @@ def test_what_is_behind_a_subject_joins_what_is_beside_it():
     np.testing.assert_allclose(layout.subject_inverse_depth, 1.8, atol=0.04)
 
 
-def test_a_subject_is_never_behind_the_rest():
+def test_subject_is_never_behind_the_ground():
     shape = (64, 64)
     subject = np.zeros(shape, np.float32)
     subject[20:50, 20:50] = 1

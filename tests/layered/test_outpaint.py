@@ -5,13 +5,10 @@ import pytest
 import torch
 from skimage import data
 
-from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.errors import MissingPackageError
 from img2world.depth.predict import network
-from img2world.layered.depth_slices import slice_depth
 from img2world.layered.inpaint import fill_smooth
 from img2world.layered.outpaint import outpaint
-from img2world.layered.scene_layers import extend_part
 
 PHOTOS = ("astronaut", "camera", "chelsea", "coffee", "rocket")
 
@@ -28,7 +25,7 @@ def middle_of(whole: np.ndarray) -> np.ndarray:
 
 
 def gains_of(masks: list[tuple[np.ndarray, np.ndarray]]) -> list[float]:
-    """By how many dB what is drawn is nearer to photos than their colours going on, where they are not given."""
+    """By how many dB what is drawn is nearer to photos than their colors going on, where they are not given."""
     gains = []
     for whole, known in masks:
         given = np.where(known[..., None], whole, 0)
@@ -39,13 +36,13 @@ def gains_of(masks: list[tuple[np.ndarray, np.ndarray]]) -> list[float]:
     return gains
 
 
-def test_what_lies_beside_photos_is_nearer_to_the_truth_than_their_borders_going_on():
+def test_outpainting_is_nearer_to_the_truth_than_extended_borders():
     gains = gains_of([(photo(name), middle_of(photo(name))) for name in PHOTOS])
     assert np.mean(gains) > 0.2
     assert min(gains) > -0.3
 
 
-def test_what_is_hidden_in_photos_is_not_farther_from_the_truth_than_colours_going_on():
+def test_inpainting_is_not_farther_from_the_truth_than_smooth_fill():
     holes = []
     for name in PHOTOS:
         whole = photo(name)
@@ -57,7 +54,7 @@ def test_what_is_hidden_in_photos_is_not_farther_from_the_truth_than_colours_goi
 
 
 @pytest.mark.parametrize("shape", [(120, 90), (64, 200), (33, 47)])
-def test_the_picture_itself_keeps_its_bits(shape):
+def test_known_pixels_keep_their_bits(shape):
     rgb = np.random.default_rng(0).random((*shape, 3)).astype(np.float32)
     known = np.zeros(shape, bool)
     known[10:-12, 9:-11] = True
@@ -69,7 +66,7 @@ def test_the_picture_itself_keeps_its_bits(shape):
     assert drawn.max() <= 1
 
 
-def test_what_is_not_known_has_no_influence():
+def test_unknown_pixels_have_no_influence():
     whole = photo("coffee")
     known = middle_of(whole)
     known[80:120, 90:140] = False
@@ -86,7 +83,7 @@ def test_there_is_no_seam_at_the_border():
     assert across[-margin] < 2 * across[margin : -margin - 1].mean()
 
 
-def test_a_plain_picture_goes_on_plain():
+def test_plain_picture_stays_plain():
     known = np.pad(np.ones((96, 128), bool), 26)
     wide = outpaint(np.full((*known.shape, 3), 0.4, np.float32), known)
     assert np.abs(wide - 0.4).mean() < 0.06
@@ -104,31 +101,9 @@ def test_result_does_not_depend_on_the_number_of_threads():
         np.testing.assert_array_equal(results[0], other)
 
 
-def test_missing_weights_are_said(monkeypatch, tmp_path):
+def test_missing_weights_are_reported(monkeypatch, tmp_path):
     network.cache_clear()
     monkeypatch.setattr("img2world.depth.weights.resource_folder", lambda name: tmp_path)
     with pytest.raises(MissingPackageError, match="weights are missing"):
         outpaint(np.zeros((64, 64, 3), np.float32), np.pad(np.ones((38, 38), bool), 13))
     network.cache_clear()
-
-
-def test_a_part_keeps_its_own_colours_at_its_outline():
-    """Pixels there are mixed with what is behind them, which is given, too."""
-    red, blue = np.array([0.9, 0.1, 0.1], np.float32), np.array([0.1, 0.1, 0.9], np.float32)
-    near = np.zeros((96, 96), bool)
-    near[30:70, 30:70] = True
-    rim = near.copy()
-    rim[31:69, 31:69] = False
-    color = np.where(near[..., None], red, blue)
-    color[rim] = (red + blue) / 2
-    camera = Cameras(
-        world_from_cam=np.eye(4, dtype=np.float32)[None],
-        intrinsics=intrinsics_from_fov(1.0, 96, 96)[None],
-        width=96,
-        height=96,
-    )
-    nearest = slice_depth(np.where(near, 1.0, 0.5).astype(np.float32))[-1]
-    front = extend_part(camera, color, nearest, textured=True)
-    margin = (front.texture.shape[0] - 96) // 2
-    shown = front.texture[margin:-margin, margin:-margin][rim]
-    assert np.abs(shown - red).max() < 0.02

@@ -19,7 +19,7 @@ SHAPE = np.array([0.16, 0.1, 0.05])
 
 
 def sure_of(degrees: float) -> np.ndarray:
-    """All shares around one direction."""
+    """Probabilities of a network that is certain of one direction."""
     planes = np.zeros(DIRECTIONS + 1, np.float32)
     step = 180 / DIRECTIONS
     place = degrees / step
@@ -52,7 +52,7 @@ def box(turn: float, elevation: float) -> tuple[np.ndarray, ...]:
     )
 
 
-def test_only_what_the_network_is_sure_of_has_a_plane():
+def test_uncertain_predictions_have_no_plane():
     unsure = np.full(DIRECTIONS + 1, 1 / (DIRECTIONS + 1), np.float32)
     assert mirror_normal(unsure, 0.2) is None
     none = np.zeros(DIRECTIONS + 1, np.float32)
@@ -63,7 +63,7 @@ def test_only_what_the_network_is_sure_of_has_a_plane():
 
 
 @pytest.mark.parametrize("degrees", [35.0, 47.5, 88.0, 90.0, 131.0])
-def test_the_plane_stands_upright_in_the_direction_that_was_told(degrees):
+def test_plane_is_upright_in_the_predicted_direction(degrees):
     normal = mirror_normal(sure_of(degrees), 0.3)
     assert normal is not None
     np.testing.assert_allclose(normal @ up_in_cam(0.3), 0, atol=1e-6)
@@ -71,42 +71,42 @@ def test_the_plane_stands_upright_in_the_direction_that_was_told(degrees):
 
 
 @pytest.mark.parametrize("degrees", [0.0, 10.0, 170.0, 178.0])
-def test_front_and_back_are_never_made_alike(degrees):
+def test_front_is_never_mirrored_to_the_back(degrees):
     """A face would look out of the back of the head."""
     assert mirror_normal(sure_of(degrees), 0.1) is None
 
 
-def test_a_mirrored_picture_has_mirrored_planes():
+def test_mirrored_picture_has_mirrored_planes():
     planes = np.random.default_rng(0).dirichlet(np.ones(DIRECTIONS + 1)).astype(np.float32)
     np.testing.assert_array_equal(mirrored_planes(mirrored_planes(planes)), planes)
     one, other = mirror_normal(sure_of(50), 0.2), mirror_normal(mirrored_planes(sure_of(50)), 0.2)
     np.testing.assert_allclose(np.abs(other @ (one * (-1, 1, 1))), 1, atol=1e-6)
 
 
-def test_mirroring_twice_changes_nothing():
+def test_reflection_is_its_own_inverse():
     rng = np.random.default_rng(1)
     places, normal = rng.standard_normal((20, 3)), np.array([0.6, 0, 0.8])
     np.testing.assert_allclose(reflect(reflect(places, normal), normal), places, atol=1e-12)
     np.testing.assert_allclose(reflect(np.array([[0, 3.0, INPUT_DISTANCE]]), normal), [[0, 3.0, INPUT_DISTANCE]])
 
 
-def test_the_other_side_has_the_colours_of_this_one():
-    """A long side is painted red in front; behind, the other long side is red where the photo shows its image."""
+def test_hidden_side_has_the_colors_of_its_mirror_image():
+    """A long side is red in front; behind, the other long side is red where the photo shows its image."""
     front, back, alpha, side = box(45.0, 0.3)
     normal = around_axis(0.3, np.radians([45.0]))[0]
     red, gray = np.array([1, 0, 0], np.float32), np.full(3, 0.5, np.float32)
     rgb = np.where((np.abs(side) == 3)[..., None], red, np.array([0, 0, 1], np.float32)).astype(np.float32)
     behind = np.broadcast_to(gray, rgb.shape)
-    painted = copy_mirrored_colors(behind, rgb, alpha, front, back, normal, CAMERA)
-    red_share = (np.abs(painted - red).max(-1) < 0.05)[alpha > 0].mean()
-    assert red_share > 0.3
+    mirrored = copy_mirrored_colors(behind, rgb, alpha, front, back, normal, CAMERA)
+    red_fraction = (np.abs(mirrored - red).max(-1) < 0.05)[alpha > 0].mean()
+    assert red_fraction > 0.3
     # Places whose image is hidden, too, keep what they had: the short side that looks away.
-    assert (np.abs(painted - gray).max(-1) < 0.05)[alpha > 0].mean() > 0.1
-    assert (painted >= 0).all()
-    assert (painted <= 1).all()
+    assert (np.abs(mirrored - gray).max(-1) < 0.05)[alpha > 0].mean() > 0.1
+    assert (mirrored >= 0).all()
+    assert (mirrored <= 1).all()
 
 
-def test_an_object_whose_plane_is_known_gets_its_other_side():
+def test_object_with_a_known_plane_gets_mirrored_colors():
     front, back, alpha, side = box(45.0, 0.3)
     red, blue = np.array([1, 0, 0], np.float32), np.array([0, 0, 1], np.float32)
     cut = CutOut(rgb=np.where((np.abs(side) == 3)[..., None], red, blue).astype(np.float32), alpha=alpha)

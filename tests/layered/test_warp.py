@@ -21,7 +21,7 @@ def camera(width=50, height=38, *, turn=0.0):
 
 
 def bumpy_layer(seed, rows=21, columns=27, *, depth=0.0, blur=0.0):
-    """A rough sheet of many colours with holes, whose texture has other proportions than its grid."""
+    """A rough sheet of many colors with holes, whose texture has other proportions than its grid."""
     rng = np.random.default_rng(seed)
     x, y = np.meshgrid(np.linspace(-0.7, 0.7, columns), np.linspace(-0.5, 0.5, rows))
     z = depth + 0.1 * rng.standard_normal((rows, columns))
@@ -104,7 +104,7 @@ def test_matches_a_plain_reference(layered_image, supersample, turn):
     assert close[same].mean() > 0.995
 
 
-def test_a_texture_seen_from_the_front_is_reproduced():
+def test_frontal_texture_is_reproduced():
     # One cell per pixel, drawn so that the sample positions are the pixel centres of the texture.
     here = camera(40, 30)
     rng = np.random.default_rng(5)
@@ -129,7 +129,7 @@ def test_a_texture_seen_from_the_front_is_reproduced():
 
 
 @pytest.mark.parametrize(("blur", "weights"), [(0.0, (1, 0)), (0.75, (0.5, 0.5)), (1.5, (0, 1)), (99.0, (0, 0))])
-def test_blur_mixes_the_copies_beside_it(blur, weights):
+def test_blur_interpolates_between_blurred_copies(blur, weights):
     sheet = bumpy_layer(3)
     sheet = replace(sheet, alphas=np.ones_like(sheet.alphas), blur=np.full_like(sheet.blur, blur))
     rows = {}
@@ -150,7 +150,7 @@ def test_threads_do_not_change_a_bit(layered_image, monkeypatch):
     assert results[0] == results[1] == results[2]
 
 
-def test_pictures_of_every_size_are_drawn_whole(layered_image):
+def test_images_of_every_size_are_drawn_completely(layered_image):
     # Bands have a number of rows that depends on the width.
     warper = Warper(layered_image)
     for width, height in ((1, 1), (9000, 2), (3, 700)):
@@ -160,7 +160,7 @@ def test_pictures_of_every_size_are_drawn_whole(layered_image):
         assert abs((warped.alpha > 0.5).mean() - (whole.alpha > 0.5).mean()) < 0.1
 
 
-def test_nothing_is_seen_where_no_layer_is(layered_image):
+def test_view_away_from_all_layers_is_empty(layered_image):
     behind = replace(camera(), world_from_cam=camera(turn=np.pi).world_from_cam)
     away = replace(behind, world_from_cam=behind.world_from_cam + np.float32([[0, 0, 0, 50]] * 3 + [[0] * 4]))
     warped = Warper(layered_image).draw(away)
@@ -168,7 +168,7 @@ def test_nothing_is_seen_where_no_layer_is(layered_image):
         assert not values.any()
 
 
-def test_what_cannot_be_drawn_is_refused(layered_image):
+def test_invalid_layers_and_cameras_are_refused(layered_image):
     layer = layered_image.layers[0]
     with pytest.raises(Img2WorldError, match="texture_coordinates holds nan"):
         Warper(LayeredImage(layers=(replace(layer, texture_xy=layer.texture_xy * np.nan),), is_object=False))

@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+from skimage import data
+
+from img2world.core.errors import ImageError
+from img2world.core.image import Image
+from img2world.layered.foreground import find_object, fit_backdrop, flood_smooth
+
+
+@pytest.mark.parametrize("background", [(255, 255, 255), (128, 128, 128), (30, 60, 110)])
+def test_object_in_front_of_a_plain_background_is_found(background, shapes):
+    picture = shapes.ball_picture(background)
+    alpha, _ = find_object(picture)
+    truth = shapes.disc(160, 48)
+    assert alpha is not None
+    mask = alpha > 127
+    assert (mask & truth).sum() / (mask | truth).sum() > 0.96
+
+
+def test_gradient_backdrop_with_soft_shadow_is_not_the_object(shapes):
+    picture = shapes.ball_picture((200, 200, 200))
+    y, x = np.mgrid[:160, :160]
+    backdrop = 235 - 40 * (y / 160) ** 2
+    shadow = 30 * np.exp(-(((x - 80) / 45) ** 2 + ((y - 135) / 10) ** 2))
+    truth = shapes.disc(160, 48)
+    rgb = np.where(truth[..., None], picture.rgb, (backdrop - shadow)[..., None]).astype(np.uint8)
+    alpha, _ = find_object(Image(rgb=rgb))
+    assert alpha is not None
+    mask = alpha > 127
+    assert (mask & truth).sum() / (mask | truth).sum() > 0.93
+
+
+@pytest.mark.parametrize("name", ["coffee", "astronaut", "chelsea", "rocket", "brick", "hubble_deep_field"])
+def test_photos_without_a_free_object_are_scenes(name):
+    picture = getattr(data, name)()
+    rgb = picture if picture.ndim == 3 else np.dstack([picture] * 3)
+    assert find_object(Image(rgb=rgb))[0] is None
+
+
+def test_transparent_picture_is_refused():
+    empty = Image(rgb=np.zeros((40, 40, 3), np.uint8), alpha=np.zeros((40, 40), np.uint8))
+    with pytest.raises(ImageError, match="transparent"):
+        find_object(empty)
+
+
+def test_own_alpha_wins_over_the_background(shapes):
+    picture = shapes.ball_picture((255, 255, 255), alpha=True)
+    half = picture.alpha.copy()
+    half[:80] = 0
+    alpha, reason = find_object(Image(rgb=picture.rgb, alpha=half))
+    np.testing.assert_array_equal(alpha, half)
+    assert "alpha" in reason
+
+
+def test_a_ring_keeps_its_hole_and_a_patch_of_the_background_color_is_no_hole(shapes):
+    ring = shapes.disc(160, 56) & ~shapes.disc(160, 28)
+    rgb = np.where(ring[..., None], (200, 60, 30), (240, 240, 240)).astype(np.uint8)
+    alpha, _ = find_object(Image(rgb=rgb))
+    np.testing.assert_array_equal(alpha[shapes.disc(160, 25)], 0)
+    speck = shapes.disc(160, 1.5)
+    rgb = np.where((shapes.disc(160, 56) & ~speck)[..., None], (200, 60, 30), (240, 240, 240)).astype(np.uint8)
+    alpha, _ = find_object(Image(rgb=rgb))
+    assert alpha[speck].min() > 200
+
+
+def test_backdrop_is_the_quadratic_that_made_it_despite_an_object_at_the_border():
+    y, x = np.mgrid[-1:1:80j, -1:1:120j]
+    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], -1)
+    truth = terms @ np.array([[70, 3, -4], [5, 1, 0], [-8, 0, 2], [4, -1, 1], [-3, 1, 1], [6, 0, -2]])
+    lab = truth.astype(np.float32)
+    lab[60:, 50:66] += (-40, 30, 20)
+    np.testing.assert_allclose(fit_backdrop(lab), truth, atol=1e-3)
+    assert fit_backdrop(np.random.default_rng(0).uniform(0, 80, (80, 120, 3)).astype(np.float32)) is None
+
+
+def test_flooding_follows_slopes_and_stops_at_steps():
+    lightness = np.tile(np.linspace(20, 80, 120, dtype=np.float32), (60, 1))  # half a unit per pixel
+    lightness[20:40, 30:90] += 15
+    start = np.zeros(lightness.shape, bool)
+    start[0] = True
+    reached = flood_smooth(lightness, start)
+    plateau = np.zeros_like(reached)
+    plateau[20:40, 30:90] = True
+    np.testing.assert_array_equal(reached, ~plateau)

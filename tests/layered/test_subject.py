@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+
+from img2world.core.subject import ObjectGeometry, SceneGeometry
+from img2world.layered.subject import OBJECT_SIDE, AutoSubject
+
+
+def test_kind_overrules_what_the_picture_looks_like(shapes, coffee):
+    cut_out = shapes.ball_picture((255, 255, 255), alpha=True)
+    alpha, reason = AutoSubject(kind="scene").cut(cut_out)
+    assert alpha is None
+    assert "options" in reason
+    # A picture without a free object is one as a whole.
+    alpha, reason = AutoSubject(kind="object").cut(coffee.subject.image)
+    np.testing.assert_array_equal(alpha, np.full(coffee.subject.image.rgb.shape[:2], 255))
+    assert "options" in reason
+    # An object that is found keeps its outline.
+    np.testing.assert_array_equal(AutoSubject(kind="object").cut(cut_out)[0], cut_out.alpha)
+
+
+def test_geometry_is_that_of_what_was_found(ball, coffee):
+    assert isinstance(ball.subject.geometry, ObjectGeometry)
+    assert isinstance(coffee.subject.geometry, SceneGeometry)
+    np.testing.assert_array_equal(ball.subject.alpha, ball.subject.image.alpha)
+    assert coffee.subject.alpha is None
+    assert coffee.subject.geometry.sky.mean() < 0.05  # a table
+    assert np.median(coffee.subject.geometry.inverse_depth) == pytest.approx(1, abs=0.05)
+
+
+def test_a_ball_is_predicted_as_a_ball_in_the_frame_of_its_cut_out(ball):
+    geometry = ball.subject.geometry
+    assert geometry.front.shape == geometry.thickness.shape == (OBJECT_SIDE, OBJECT_SIDE)
+    y, x = np.mgrid[:OBJECT_SIDE, :OBJECT_SIDE] + 0.5 - OBJECT_SIDE / 2
+    radius = np.hypot(x, y) / OBJECT_SIDE
+    center, rim = radius < 0.1, (radius > 0.3) & (radius < 0.35)
+    assert geometry.front[center].mean() < geometry.front[rim].mean() - 0.05
+    assert geometry.thickness[center].mean() > geometry.thickness[rim].mean() + 0.05
