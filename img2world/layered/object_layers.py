@@ -27,10 +27,10 @@ MAX_RIM_SLOPE = 8.0
 """Maximum slope of the half thickness at the outline: a box is thick up to its outline."""
 
 FRONT_ERROR_FRACTION = 0.25
-"""Fraction of the predicted error by which the front comes nearer; the rest thickens the back, which is known less."""
+"""Fraction of the predicted error by which the front is moved nearer; the rest thickens the less certain back."""
 
 CENTERING = 0.5
-"""How far the shape is moved from the center that the network predicts to the center of its bounding box, 0 to 1."""
+"""Fraction of the way from the predicted center to the center of the bounding box by which the shape is moved."""
 
 OVERSHOOT = 4
 """Pixels beyond the outline up to which front and back continue past each other."""
@@ -48,16 +48,16 @@ RIM_WIDTH = 0.03
 """Width of the rim whose colors continue behind, relative to the frame's width."""
 
 SIDEWAYS_SPREAD = 8
-"""How many times farther colors spread sideways than up and down: most objects are layered from the ground up, and a
-point keeps its height when the object turns about the vertical."""
+"""Ratio of horizontal to vertical spread of colors: most objects are layered from the ground up, and a point keeps its
+height when the object turns about the vertical."""
 
 STRIPES_FRACTION, STRIPES_DISTANCE = 0.5, 0.1
 """Weight of the front's horizontal stripes in the colors of the back, and the distance from the outline, relative to
 the frame's width, at which it is reached: next to the outline they would show a seam."""
 
 STRIPES_TOLERANCE = 0.2
-"""Difference from the rim's color, 0 to 1, at which a stripe no longer goes around: the back of a picture is like its
-frame."""
+"""Difference from the rim's color, 0 to 1, at which a stripe no longer goes around: the back of a picture frame looks
+like its rim."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +86,7 @@ def cut_out(image: Image, alpha: UInt8[np.ndarray, "H W"], size: int) -> CutOut:
     side = max(np.ptp(rows), np.ptp(columns), 1) / OBJECT_FRACTION
     left = (columns[0] + columns[-1] + 1) / 2 - side / 2
     top = (rows[0] + rows[-1] + 1) / 2 - side / 2
-    # Colors at the outline are mixed with the background; those a little inside are the object's own.
+    # Colors at the outline are blended with the background; those a little inside are the object's own.
     inner = cv2.erode(solid.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     inner = inner if inner.any() else solid
     own = extend_nearest(image.rgb, inner).astype(np.float32) / 255
@@ -173,21 +173,21 @@ def shell_surfaces(
         for values in (geometry.front, geometry.thickness, geometry.predicted_error)
     )
     thickness, predicted_error = np.maximum(thickness, 0), np.maximum(predicted_error, 0)
-    # Where the network is unsure it predicts too thin a shape, by about the error that it predicts. It does not know
-    # where legs and rods are; with all of that they would become slabs.
+    # Where the network is unsure it predicts too thin a shape, by about the error that it predicts. That error is large
+    # at legs and rods; adding all of it would turn them into slabs.
     slack = np.minimum(predicted_error, 0.5 * thickness)
     front, thickness = front - FRONT_ERROR_FRACTION * slack, thickness + slack
     half = bevel((0.5 * size * thickness).astype(np.float32), cut.alpha, MAX_RIM_SLOPE) / size
-    # Beyond the outline the surface continues as it is a little inside, where no other depth is mixed in.
+    # Beyond the outline the surface continues at the depth a little inside, which is not blended with the background.
     inner = cv2.erode(inside.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     center = extend_nearest(front + 0.5 * thickness, inner if inner.any() else inside)
     # The path turns about the center of the bounding box, halfway to where the network predicts the center.
     extent = np.percentile(center[inside] - half[inside], 2), np.percentile(center[inside] + half[inside], 98)
     center = center - np.float32(CENTERING * 0.5 * (extent[0] + extent[1]))
-    aside = (np.arange(size, dtype=np.float32) + 0.5) / size - 0.5
-    room = np.sqrt(np.maximum(MAX_RADIUS**2 - aside**2, 0.01))
-    too_deep = max(1.0, float(((np.abs(center) + half) / room)[inside].max(initial=0)))
-    center, half = center / np.float32(too_deep), half / np.float32(too_deep)
+    lateral = (np.arange(size, dtype=np.float32) + 0.5) / size - 0.5
+    max_depth = np.sqrt(np.maximum(MAX_RADIUS**2 - lateral**2, 0.01))
+    excess = np.float32(max(1.0, float(((np.abs(center) + half) / max_depth)[inside].max(initial=0))))
+    center, half = center / excess, half / excess
     frame = INPUT_DISTANCE * size / camera.intrinsics[0, 0, 0]
     depth = (INPUT_DISTANCE + frame * cv2.GaussianBlur(center, (0, 0), size / 256)).astype(np.float32)
     half = (frame * half).astype(np.float32)
@@ -200,18 +200,18 @@ def shell_surfaces(
 def bevel(
     half: Float32[np.ndarray, "S S"], alpha: Float32[np.ndarray, "S S"], slope: float
 ) -> Float32[np.ndarray, "S S"]:
-    """Return a half thickness in pixels that rises from the outline with a bounded slope and is negative outside of it.
+    """Bevel a half thickness in pixels: it rises from the outline with a bounded slope and is negative outside.
 
-    A round rim would be infinitely steep there and stretch one pixel of the photo over the whole side.
-    Where it is negative front and back have crossed, so that no slit shows the inside.
+    A round rim would be infinitely steep there and stretch one pixel of the photo over the whole side. Where it is
+    negative front and back have crossed, so that no slit shows the inside.
     """
     import cv2
 
-    # Nothing is drawn farther out, where the surfaces would reach the camera.
+    # Clipped, as the surfaces would reach the camera farther out, where nothing is drawn.
     inward = np.maximum(signed_distance(alpha) - 0.5, -OVERSHOOT)
-    bevel = slope * np.maximum(inward, 0)
-    # A smooth minimum of the bevel and the shape.
-    rounded = half * bevel / np.maximum(np.hypot(half, bevel), 1e-6)
+    ramp = slope * np.maximum(inward, 0)
+    # A smooth minimum of the ramp and the shape.
+    rounded = half * ramp / np.maximum(np.hypot(half, ramp), 1e-6)
     rounded = cv2.GaussianBlur(rounded.astype(np.float32), (0, 0), 1.0)
     return np.where(inward > 0, rounded, np.where(alpha >= 0.5, 0, slope * inward)).astype(np.float32)
 
@@ -219,7 +219,7 @@ def bevel(
 def signed_distance(alpha: Float32[np.ndarray, "S S"]) -> Float32[np.ndarray, "S S"]:
     """Return the distance in pixels from where alpha crosses one half, negative outside, to a fraction of a pixel.
 
-    Whole pixels would step along a slanted outline, and turn what is a few pixels wide into beads.
+    Whole pixels would step along a slanted outline, and turn a rod of a few pixels' width into beads.
     """
     import cv2
 
@@ -244,7 +244,7 @@ def colors_behind(cut: CutOut) -> Float32[np.ndarray, "S S 3"]:
 
     size = cut.alpha.shape[0]
     inside = cut.alpha >= 0.5
-    # Where the picture ends, the object does: each row has a rim.
+    # An object that is cut off by the picture's border has a rim there: each row needs one.
     inward = cv2.distanceTransform(np.pad(inside.astype(np.uint8), 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
     rim = (inside & (inward <= max(2.5, RIM_WIDTH * size))).astype(np.float32)
     narrow = max(size // SIDEWAYS_SPREAD, 1), size

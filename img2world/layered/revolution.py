@@ -126,10 +126,10 @@ def carve_revolution(distance: Float32[np.ndarray, "S S"], camera: Cameras, elev
     radii = np.linspace(0, 1.1 * half_width, NUM_RADII)
     circle = around_axis(elevation, np.linspace(0, 2 * np.pi, NUM_ANGLES, endpoint=False))
     points = (0, 0, INPUT_DISTANCE) + heights[:, None, None, None] * up + radii[:, None, None] * circle  # [N, R, A, 3]
-    least = sample_at_points(distance, points, camera).min(-1)  # [N, R]
-    fitting = np.minimum.accumulate(least >= 0, axis=1).sum(1)  # [N]
+    clearance = sample_at_points(distance, points, camera).min(-1)  # [N, R]
+    fitting = np.minimum.accumulate(clearance >= 0, axis=1).sum(1)  # [N]
     last = (fitting - 1).clip(0, NUM_RADII - 2)
-    here, beyond = (np.take_along_axis(least, index[:, None], 1)[:, 0] for index in (last, last + 1))
+    here, beyond = (np.take_along_axis(clearance, index[:, None], 1)[:, 0] for index in (last, last + 1))
     between = np.where(beyond < 0, here / np.maximum(here - beyond, 1e-9), 0).clip(0, 1)
     found = np.where(fitting > 1, radii[last] + between * radii[1], 0)
     return trim_hidden_ends(heights, found, elevation, pixel)
@@ -150,9 +150,8 @@ def trim_hidden_ends(heights: np.ndarray, radii: np.ndarray, elevation: float, p
         (0, 0, INPUT_DISTANCE) + heights[used, None] * up + radii[used, None] * direction
         for direction in around_axis(elevation, np.array([0, np.pi]))
     )
-    lowest, highest = (
-        INPUT_DISTANCE * points[:, 1] / points[:, 2] for points in (nearest, farthest)
-    )  # rows grow downwards
+    # Rows grow downwards.
+    lowest, highest = (INPUT_DISTANCE * points[:, 1] / points[:, 2] for points in (nearest, farthest))
     bottom = np.flatnonzero(lowest > lowest.max() - EXTREME_TOLERANCE * pixel)[-1]
     top = np.flatnonzero(highest < highest.min() + EXTREME_TOLERANCE * pixel)[0]
     low, high = sorted((used[bottom], used[top]))

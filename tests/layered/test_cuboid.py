@@ -1,4 +1,4 @@
-"""Boxes found by their outlines, against boxes that are known."""
+"""Boxes fitted to outlines, against the boxes that made them."""
 
 from dataclasses import replace
 
@@ -28,7 +28,7 @@ from img2world.layered.warp import Warper
 SIDE = 96
 
 COLORS = (200, 60, 50), (110, 150, 60), (240, 220, 190)
-"""Of the sides of a crate."""
+"""Colors of the sides of a crate."""
 
 
 def box(elevation: float, yaw: float, sizes: tuple[float, float, float] = (0.24, 0.14, 0.28)) -> Cuboid:
@@ -36,7 +36,7 @@ def box(elevation: float, yaw: float, sizes: tuple[float, float, float] = (0.24,
 
 
 def framed(shape: Cuboid) -> Cuboid:
-    """As large as a cut-out is in its frame."""
+    """The box, scaled to the size of a cut-out in its frame."""
     corners = shape.corners()
     extent = np.ptp(corners[:, :2] / corners[:, 2:], axis=0).max() / frame_width(object_camera(SIDE))
     across, away, up = np.array(shape.sizes) * OBJECT_FRACTION / extent
@@ -44,7 +44,7 @@ def framed(shape: Cuboid) -> Cuboid:
 
 
 def seen(shape: Solid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Distance to its outline in pixels, its front and its thickness, relative to the frame's width."""
+    """The distance to a shape's outline in pixels, its front and its thickness relative to the frame's width."""
     fine, camera = object_camera(4 * SIDE), object_camera(SIDE)
     near, far = (cv2.resize(np.nan_to_num(depth), (SIDE, SIDE), interpolation=cv2.INTER_NEAREST)
                  for depth in shape.depths(fine))  # fmt: skip
@@ -57,7 +57,7 @@ def seen(shape: Solid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def found(shape: Solid, elevation: float) -> Cuboid | None:
-    """The box in what is seen of a shape, by a network that errs about the elevation."""
+    """The box that is fitted to a shape by a network that predicts the given elevation in degrees."""
     return fit_cuboid(*seen(shape), np.radians(elevation), object_camera(SIDE))
 
 
@@ -152,7 +152,7 @@ def test_empty_outline_is_not_a_box():
 
 
 def crate(elevation: float, yaw: float, size: int = 256) -> tuple[Image, Cuboid]:
-    """A photo of a crate of another color on each side that is seen, lit from the right."""
+    """A photo of a crate whose visible sides differ in color."""
     shape, camera = box(elevation, yaw, (0.26, 0.2, 0.24)), object_camera(size)
     near, _ = shape.depths(camera)
     hit = np.isfinite(near)

@@ -13,7 +13,7 @@ def scheduler(steps):
 
 
 def blurred(sample, level):
-    """Some network or other: what it says depends on picture and level."""
+    """A stand-in for a network: its prediction depends on image and timestep."""
     return 0.9 * torch.roll(sample, 1, -1) - level / 2000
 
 

@@ -7,7 +7,7 @@ from img2world.layered.layout import MAX_DEPTH, MIN_DEPTH, place_parts, segment
 
 
 def geometry(inverse_depth, sky=None):
-    """A geometry that is known."""
+    """The geometry of a scene, without sky unless given."""
     return SceneGeometry(inverse_depth=inverse_depth, sky=np.zeros_like(inverse_depth) if sky is None else sky)
 
 

@@ -1,4 +1,4 @@
-"""Photos of which only a part is given."""
+"""Outpainting of photos of which only a part is given."""
 
 import numpy as np
 import pytest
@@ -18,14 +18,14 @@ def photo(name: str) -> np.ndarray:
     return picture if picture.ndim == 3 else np.dstack([picture] * 3)
 
 
-def middle_of(whole: np.ndarray) -> np.ndarray:
-    """Where the middle of a photo is, which is all that is given of it."""
+def central_mask(whole: np.ndarray) -> np.ndarray:
+    """The mask of the central part of a photo."""
     margin = round(max(whole.shape[:2]) / 7)
     return np.pad(np.ones((whole.shape[0] - 2 * margin, whole.shape[1] - 2 * margin), bool), margin)
 
 
-def gains_of(masks: list[tuple[np.ndarray, np.ndarray]]) -> list[float]:
-    """By how many dB what is drawn is nearer to photos than their colors going on, where they are not given."""
+def psnr_gains(masks: list[tuple[np.ndarray, np.ndarray]]) -> list[float]:
+    """The gains in PSNR of outpainting over smooth fill where photos are not given, in dB."""
     gains = []
     for whole, known in masks:
         given = np.where(known[..., None], whole, 0)
@@ -37,7 +37,7 @@ def gains_of(masks: list[tuple[np.ndarray, np.ndarray]]) -> list[float]:
 
 
 def test_outpainting_is_nearer_to_the_truth_than_extended_borders():
-    gains = gains_of([(photo(name), middle_of(photo(name))) for name in PHOTOS])
+    gains = psnr_gains([(photo(name), central_mask(photo(name))) for name in PHOTOS])
     assert np.mean(gains) > 0.2
     assert min(gains) > -0.3
 
@@ -46,11 +46,11 @@ def test_inpainting_is_not_farther_from_the_truth_than_smooth_fill():
     holes = []
     for name in PHOTOS:
         whole = photo(name)
-        known, (height, width) = middle_of(whole), whole.shape[:2]
+        known, (height, width) = central_mask(whole), whole.shape[:2]
         inside = known.copy()
         known[height // 2 : height * 3 // 4, width // 3 : width // 2] = False
         holes.append((np.where(inside[..., None], whole, fill_smooth(whole, known)), known | ~inside))
-    assert np.mean(gains_of(holes)) > -0.1
+    assert np.mean(psnr_gains(holes)) > -0.1
 
 
 @pytest.mark.parametrize("shape", [(120, 90), (64, 200), (33, 47)])
@@ -68,7 +68,7 @@ def test_known_pixels_keep_their_bits(shape):
 
 def test_unknown_pixels_have_no_influence():
     whole = photo("coffee")
-    known = middle_of(whole)
+    known = central_mask(whole)
     known[80:120, 90:140] = False
     other = np.where(known[..., None], whole, 0.5).astype(np.float32)
     np.testing.assert_array_equal(outpaint(whole, known), outpaint(other, known))
@@ -76,7 +76,7 @@ def test_unknown_pixels_have_no_influence():
 
 def test_there_is_no_seam_at_the_border():
     whole = photo("coffee")
-    known = middle_of(whole)
+    known = central_mask(whole)
     margin = int(np.argmax(known.any(0)))
     across = np.abs(np.diff(outpaint(whole, known)[margin:-margin], axis=1)).mean((0, 2))
     assert across[margin - 1] < 2 * across[margin : -margin - 1].mean()
@@ -95,7 +95,7 @@ def test_result_does_not_depend_on_the_number_of_threads():
     results = []
     for threads in (1, 2, 3):
         torch.set_num_threads(threads)
-        results.append(outpaint(whole, middle_of(whole)))
+        results.append(outpaint(whole, central_mask(whole)))
     torch.set_num_threads(before)
     for other in results[1:]:
         np.testing.assert_array_equal(results[0], other)

@@ -1,4 +1,4 @@
-"""Round shapes found by their outlines, against shapes that are known."""
+"""Surfaces of revolution fitted to outlines, against those that made them."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def vase(elevation_deg: float, bulge: float) -> Revolution:
 
 
 def seen(shape: Revolution) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Distance to its outline in pixels, its front and its thickness, relative to the frame's width."""
+    """The distance to a shape's outline in pixels, its front and its thickness relative to the frame's width."""
     camera = object_camera(SIDE)
     frame = INPUT_DISTANCE * SIDE / float(camera.intrinsics[0, 0, 0])
     near, far = shape.depths(camera)

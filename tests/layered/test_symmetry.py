@@ -1,4 +1,4 @@
-"""Boxes, whose other side is known."""
+"""Mirrored colors on boxes, whose hidden side is known."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from img2world.layered.symmetry import copy_mirrored_colors, mirror_normal, refl
 SIZE = 128
 CAMERA = object_camera(SIZE)
 SHAPE = np.array([0.16, 0.1, 0.05])
-"""Half of a box's length, height and width."""
+"""Half of the length, height and width of a box."""
 
 
 def sure_of(degrees: float) -> np.ndarray:
@@ -29,7 +29,7 @@ def sure_of(degrees: float) -> np.ndarray:
 
 
 def box(turn: float, elevation: float) -> tuple[np.ndarray, ...]:
-    """Depth of the front and of the back, cover, and which of its axes (signed, 1 to 3) the front's face looks along.
+    """Depth of front and back, coverage, and the axis (1 to 3, signed) along which the visible face points.
 
     Its width is along the direction `turn` of its mirror plane's normal, in degrees.
     """
@@ -72,7 +72,7 @@ def test_plane_is_upright_in_the_predicted_direction(degrees):
 
 @pytest.mark.parametrize("degrees", [0.0, 10.0, 170.0, 178.0])
 def test_front_is_never_mirrored_to_the_back(degrees):
-    """A face would look out of the back of the head."""
+    """A head would have a second face."""
     assert mirror_normal(sure_of(degrees), 0.1) is None
 
 

@@ -39,7 +39,7 @@ def bumpy_layer(seed, rows=21, columns=27, *, depth=0.0, blur=0.0):
 
 
 def read(texture, x, y):
-    """The texture at one position in pixels, interpolated linearly between pixel centres, in float64."""
+    """The texture at one position in pixels, interpolated linearly between pixel centers, in float64."""
     height, width = texture.shape[:2]
     x, y = np.clip(x - 0.5, 0, width - 1), np.clip(y - 0.5, 0, height - 1)
     left, top = int(x), int(y)
@@ -105,7 +105,7 @@ def test_matches_a_plain_reference(layered_image, supersample, turn):
 
 
 def test_frontal_texture_is_reproduced():
-    # One cell per pixel, drawn so that the sample positions are the pixel centres of the texture.
+    # One cell per pixel, drawn so that the sample positions are the pixel centers of the texture.
     here = camera(40, 30)
     rng = np.random.default_rng(5)
     texture, seen = rng.random((30, 40, 3), np.float32), rng.integers(0, 3, (30, 40)).astype(np.uint8)
