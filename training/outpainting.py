@@ -158,7 +158,7 @@ def make_partial_view(
 
 
 def compose_output(maps: Tensor, batch: GeoBatch) -> Tensor:
-    """Return the network's images [B, 3, H, W], as `outpaint.outpainted` composes them at full trust."""
+    """Return the network's images [B, 3, H, W], as `outpaint.outpaint` composes them at full weight."""
     return batch.rgb + maps[:, Channel.RGB].float() / 2 * (1 - batch.inputs[:, 3:4])
 
 
