@@ -28,7 +28,7 @@ def find_object(image: Image) -> tuple[UInt8[np.ndarray, "H W"] | None, str]:
     alpha = cut_from_plain_background(image.rgb)
     if alpha is None:
         return None, "no alpha and no plain background around one object"
-    return np.round(255 * alpha).astype(np.uint8), "an object before a plain background"
+    return np.round(255 * alpha).astype(np.uint8), "an object in front of a plain background"
 
 
 def cut_from_plain_background(rgb: UInt8[np.ndarray, "H W 3"]) -> Float32[np.ndarray, "H W"] | None:
