@@ -328,7 +328,7 @@ def test_a_bad_video_is_refused_with_the_reason_and_nothing_is_invented(clip, tm
     assert report["cameras"] is None
 
 
-def test_doubtful_cameras_stop_a_run_or_warn(finished, tmp_path):
+def test_uncertain_cameras_stop_a_run_or_warn(finished, tmp_path):
     run_path = Path(shutil.copytree(finished, tmp_path / "run"))
     transforms = run_path / "views" / "transforms.json"
     table = json.loads(transforms.read_text())
@@ -340,7 +340,7 @@ def test_doubtful_cameras_stop_a_run_or_warn(finished, tmp_path):
         transforms.write_text(json.dumps({**table, "pose_report": report.as_json()}))
         with pytest.raises(RejectedError, match=r"grade D, by orbit.*points are 9 px off"):
             check_cameras(folder, anyway=False)
-        with pytest.warns(UserWarning, match="doubtful"):
+        with pytest.warns(UserWarning, match="uncertain"):
             check_cameras(folder, anyway=True)
         transforms.write_text(json.dumps({**table, "pose_report": replace(report, grade="A").as_json()}))
         check_cameras(folder, anyway=False)
