@@ -14,6 +14,9 @@ from img2world.core.pictures import load_arrays, load_masks, load_pictures, save
 PICTURE, CUTOUT, GEOMETRY, FACTS = "input.png", "cutout.png", "geometry.safetensors", "subject.json"
 """Files of a subject: the picture, and the others in a folder `subject` beside it."""
 
+FOREGROUND, FOREGROUND_GEOMETRY = "foreground_{}.png", "foreground_{}.safetensors"
+"""Files of each thing in the foreground of a scene."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SceneGeometry:
@@ -42,6 +45,15 @@ class ObjectGeometry:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Foreground:
+    """One thing that stands out in a scene and is lifted off it."""
+
+    alpha: UInt8[np.ndarray, "H W"]
+    geometry: ObjectGeometry
+    """Its shape in the square frame of its cut-out."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Subject:
     """A picture, what it shows and the predicted shape of that."""
 
@@ -51,11 +63,18 @@ class Subject:
     reason: str
     """Why it was taken for an object or a scene, in one phrase."""
     geometry: SceneGeometry | ObjectGeometry
+    foreground: tuple[Foreground, ...] = ()
+    """What stands out in a scene, the largest first; empty for an object."""
 
     def __post_init__(self) -> None:
         if self.alpha is not None:
             check_shapes(rgb=(self.image.rgb, "H W 3"), alpha=(self.alpha, "H W"))
             check_dtypes(alpha=(self.alpha, np.uint8))
+        for thing in self.foreground:
+            check_shapes(rgb=(self.image.rgb, "H W 3"), alpha=(thing.alpha, "H W"))
+            check_dtypes(alpha=(thing.alpha, np.uint8))
+        if self.foreground and self.is_object:
+            raise ValueError("an object has no foreground of its own")
         if isinstance(self.geometry, ObjectGeometry) != self.is_object:
             raise ValueError(f"a {type(self.geometry).__name__} does not fit the subject: {self.reason}")
 
@@ -65,17 +84,21 @@ class Subject:
         return self.alpha is not None
 
     def save(self, folder: Path) -> None:
-        """Write input.png, and into `subject` the cut-out of an object, the geometry and the facts."""
+        """Write input.png, and into `subject` the cut-outs, the geometry and the facts."""
         save_picture(self.image, folder / PICTURE)
         folder = folder / "subject"
         folder.mkdir()
         if self.alpha is not None:
-            (name,) = save_pictures(self.alpha[None], folder)
-            (folder / name).rename(folder / CUTOUT)
-        numbers = {name: value for name, value in vars(self.geometry).items() if isinstance(value, float)}
+            save_mask(self.alpha, folder / CUTOUT)
+        for i, thing in enumerate(self.foreground):
+            save_mask(thing.alpha, folder / FOREGROUND.format(i))
+            save_arrays(arrays_of(thing.geometry), folder / FOREGROUND_GEOMETRY.format(i))
         facts = {"kind": "object" if self.is_object else "scene", "reason": self.reason, "focal": self.image.focal}
-        (folder / FACTS).write_text(json.dumps({**facts, **numbers}, indent=1) + "\n")
-        save_arrays({k: v for k, v in vars(self.geometry).items() if k not in numbers}, folder / GEOMETRY)
+        facts |= numbers_of(self.geometry)
+        if self.foreground:
+            facts["foreground"] = [numbers_of(thing.geometry) for thing in self.foreground]
+        (folder / FACTS).write_text(json.dumps(facts, indent=1) + "\n")
+        save_arrays(arrays_of(self.geometry), folder / GEOMETRY)
 
     @classmethod
     def load(cls, folder: Path) -> "Subject":
@@ -91,7 +114,30 @@ class Subject:
         )
         image = Image(rgb=rgb[0], alpha=None if alpha is None else alpha[0], focal=facts["focal"])
         cutout = load_masks(folder, [CUTOUT])[0] if is_object else None
-        return cls(image=image, alpha=cutout, reason=facts["reason"], geometry=geometry)
+        foreground = tuple(
+            Foreground(
+                alpha=load_masks(folder, [FOREGROUND.format(i)])[0],
+                geometry=ObjectGeometry(**load_arrays(folder / FOREGROUND_GEOMETRY.format(i)), **numbers),
+            )
+            for i, numbers in enumerate(facts.get("foreground", []))
+        )
+        return cls(image=image, alpha=cutout, reason=facts["reason"], geometry=geometry, foreground=foreground)
+
+
+def numbers_of(geometry: SceneGeometry | ObjectGeometry) -> dict[str, float]:
+    """Return the fields of a geometry that are single numbers."""
+    return {name: value for name, value in vars(geometry).items() if isinstance(value, float)}
+
+
+def arrays_of(geometry: SceneGeometry | ObjectGeometry) -> dict[str, np.ndarray | None]:
+    """Return the fields of a geometry that are arrays."""
+    return {name: value for name, value in vars(geometry).items() if not isinstance(value, float)}
+
+
+def save_mask(alpha: UInt8[np.ndarray, "H W"], path: Path) -> None:
+    """Write an alpha as a PNG of one channel."""
+    (name,) = save_pictures(alpha[None], path.parent)
+    (path.parent / name).rename(path)
 
 
 def save_picture(image: Image, path: Path) -> None:

@@ -1,13 +1,26 @@
-"""Segment the one free-standing object of a picture, if there is one."""
+"""Cut out the one free-standing object of a picture, or what stands out in a scene."""
 
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
 from img2world.core.errors import ImageError
 from img2world.core.image import Image
+from img2world.depth.guided_filter import guided_by_color
+from img2world.layered.saliency import predict_saliency
 
 CUTOUT_SIZE = 512
 """Longer side at which an object is segmented; finer detail does not change the result."""
+
+MIN_THING, MAX_THING = 0.004, 0.7
+"""Fractions of the picture: smaller things are left in the scene, and what is larger leaves no scene behind it."""
+
+MAX_UNSURE = 0.45
+"""Maximum area in which the network is unsure of a thing, relative to the area in which it is sure."""
+
+MAX_THINGS = 4
+
+OUTLINE_CELLS = 2.0
+"""Width of the band in which an outline is refined, in pixels of the network."""
 
 
 def find_object(image: Image) -> tuple[UInt8[np.ndarray, "H W"] | None, str]:
@@ -29,6 +42,46 @@ def find_object(image: Image) -> tuple[UInt8[np.ndarray, "H W"] | None, str]:
     if alpha is None:
         return None, "no alpha and no plain background around one object"
     return np.round(255 * alpha).astype(np.uint8), "an object in front of a plain background"
+
+
+def find_foreground(image: Image, model: str) -> list[UInt8[np.ndarray, "H W"]]:
+    """Return the alphas of the things that stand out in a scene, the largest first, at the picture's own resolution.
+
+    `model` names the cut-out network. What it is unsure of is left in the scene. Raises what `predict_saliency` raises.
+    """
+    import cv2
+
+    height, width = image.rgb.shape[:2]
+    saliency = predict_saliency(image.rgb, model)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats((saliency > 0.5).astype(np.uint8), connectivity=8)
+    areas = stats[1:count, cv2.CC_STAT_AREA]
+    things = []
+    for label in 1 + np.argsort(-areas, kind="stable")[:MAX_THINGS]:
+        mask = labels == label
+        near = cv2.dilate(mask.astype(np.uint8), np.ones((15, 15), np.uint8)) > 0
+        unsure = near & (saliency > 0.2) & (saliency < 0.8)
+        if MIN_THING < mask.mean() < MAX_THING and unsure.sum() < MAX_UNSURE * (mask & ~unsure).sum():
+            own = np.where(near & ~((labels > 0) & ~mask), saliency, 0)
+            coarse = cv2.resize(own, (width, height), interpolation=cv2.INTER_CUBIC).clip(0, 1)
+            things.append(refine_outline(coarse, image.rgb, band=OUTLINE_CELLS * max(height, width) / len(saliency)))
+    return things
+
+
+def refine_outline(
+    alpha: Float32[np.ndarray, "H W"], rgb: UInt8[np.ndarray, "H W 3"], *, band: float
+) -> UInt8[np.ndarray, "H W"]:
+    """Snap a soft outline to the edges of the picture, which lie within `band` pixels of it."""
+    rows, columns = (np.flatnonzero((alpha > 0.01).any(axis)) for axis in (1, 0))
+    margin = 2 * round(band) + 1
+    part = (
+        slice(max(rows[0] - margin, 0), rows[-1] + margin + 1),
+        slice(max(columns[0] - margin, 0), columns[-1] + margin + 1),
+    )
+    refined = guided_by_color(alpha[part], rgb[part], radius=max(2, round(band)), eps=1e-4)
+    result = np.zeros(alpha.shape, np.uint8)
+    # Steeper than the filter leaves it: a veil of background around a thing shows as soon as it moves.
+    result[part] = np.round(255 * (1.6 * (refined - 0.5) + 0.5).clip(0, 1))
+    return result
 
 
 def cut_from_plain_background(rgb: UInt8[np.ndarray, "H W 3"]) -> Float32[np.ndarray, "H W"] | None:

@@ -42,29 +42,37 @@ class Layout:
     subject_inverse_depth: Float32[np.ndarray, "H W"]
 
 
-def find_layout(rgb: UInt8[np.ndarray, "H W 3"], geometry: SceneGeometry) -> Layout:
-    """Divide a picture into sky, subject and the rest, at the depths of its predicted geometry."""
-    sky, subject = segment(rgb)
+def find_layout(
+    rgb: UInt8[np.ndarray, "H W 3"],
+    geometry: SceneGeometry,
+    foreground: Float32[np.ndarray, "H W"] | None = None,
+) -> Layout:
+    """Divide a picture into sky, subject and the rest, at the depths of its predicted geometry.
+
+    The alpha of a foreground that is already cut out takes the place of the subject.
+    """
+    sky, subject = segment(rgb, foreground)
     return place_parts(rgb, geometry, sky, subject)
 
 
 def segment(
-    rgb: UInt8[np.ndarray, "H W 3"],
+    rgb: UInt8[np.ndarray, "H W 3"], foreground: Float32[np.ndarray, "H W"] | None = None
 ) -> tuple[Float32[np.ndarray, "H W"] | None, Float32[np.ndarray, "H W"] | None]:
-    """Return the alphas of sky and subject by the picture's colors alone; None where there is none."""
+    """Return the alphas of sky and subject by the picture's colors, or of the given foreground; None where none is."""
     import cv2
 
     height, width = rgb.shape[:2]
     scale = SEGMENTATION_SIZE / max(height, width)
     size = (max(round(width * scale), 16), max(round(height * scale), 16))
     small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
-    sky, subject = sky_mask(small), subject_mask(small)
+    sky = sky_mask(small)
+    subject = subject_mask(small) if foreground is None else cv2.resize(foreground, size) > 0.5
     if sky is not None and subject is not None:
         sky &= ~subject
-    return (
-        None if sky is None else refine_mask(sky, rgb),
-        None if subject is None else refine_mask(subject, rgb),
-    )
+    alpha = None if sky is None else refine_mask(sky, rgb)
+    if foreground is not None:
+        return alpha, foreground
+    return alpha, None if subject is None else refine_mask(subject, rgb)
 
 
 def place_parts(

@@ -67,6 +67,11 @@ class CutOut:
     rgb: Float32[np.ndarray, "S S 3"]
     """0 to 1, continued beyond the outline with the object's own colors."""
     alpha: Float32[np.ndarray, "S S"]
+    left: float
+    """Left edge of the frame in the picture, in pixels."""
+    top: float
+    side: float
+    """Width of the frame in pixels of the picture."""
 
 
 def object_camera(size: int) -> Cameras:
@@ -99,7 +104,7 @@ def cut_out(image: Image, alpha: UInt8[np.ndarray, "H W"], size: int) -> CutOut:
     shift = np.array([[scale, 0, -left * scale + 0.5 * scale - 0.5], [0, scale, -top * scale + 0.5 * scale - 0.5]])
     rgb = cv2.warpAffine(own, shift, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     framed = cv2.warpAffine(cover, shift, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-    return CutOut(rgb=rgb.clip(0, 1), alpha=framed.clip(0, 1))
+    return CutOut(rgb=rgb.clip(0, 1), alpha=framed.clip(0, 1), left=left, top=top, side=side)
 
 
 def object_layers(subject: Subject, size: int) -> tuple[Layer, Layer]:

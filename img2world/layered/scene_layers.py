@@ -1,13 +1,16 @@
 """A scene as layers, each extended behind those in front of it."""
 
+from dataclasses import replace
+
 import numpy as np
 from jaxtyping import Bool, Float32
 
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.image import Image
-from img2world.core.subject import SceneGeometry, Subject
+from img2world.core.subject import Foreground, SceneGeometry, Subject
 from img2world.layered.depth_slices import Part, slice_depth
+from img2world.layered.foreground_layers import layers_of_thing, place, push_behind
 from img2world.layered.inpaint import add_grain, fill_smooth
 from img2world.layered.layers import CONTINUED, SEEN, Layer, layer_from_depth
 from img2world.layered.layout import SEGMENTATION_SIZE, Layout, find_layout
@@ -21,6 +24,10 @@ MARGIN = 0.2
 
 TILT = 0.25
 """Vertical relative to horizontal motion of paths through a scene: little, so that rising ground may stay sharp."""
+
+
+CONTACT_WIDTH = 0.015
+"""Width of the rim around things in front whose colors are not continued behind them, relative to the longer side."""
 
 
 def scene_camera(image: Image, size: int) -> Cameras:
@@ -48,9 +55,25 @@ def scene_layers(subject: Subject, size: int, *, textured: bool = True) -> tuple
     assert isinstance(geometry, SceneGeometry)
     if geometry.sky is None:
         parts = slice_depth(cv2.resize(geometry.inverse_depth, (camera.width, camera.height)))
-    else:
+        return tuple(extend_part(camera, color, part, textured=textured) for part in parts)
+    if not subject.foreground:
         parts = parts_of_layout(find_layout(rgb, geometry))
-    return tuple(extend_part(camera, color, part, textured=textured) for part in parts)
+        return tuple(extend_part(camera, color, part, textured=textured) for part in parts)
+    in_front = np.max([resized_alpha(thing, camera) for thing in subject.foreground], axis=0)
+    *parts, _ = parts_of_layout(find_layout(rgb, geometry, in_front))
+    ground = 1 / parts[-1].inverse_depth
+    things = [place(camera, subject.image, thing, ground) for thing in subject.foreground]
+    parts[-1] = replace(parts[-1], inverse_depth=1 / push_behind(ground, things))
+    behind = [extend_part(camera, color, part, textured=textured, in_front=in_front) for part in parts]
+    return (*behind, *(layer for thing in things for layer in layers_of_thing(camera, thing)))
+
+
+def resized_alpha(thing: Foreground, camera: Cameras) -> Float32[np.ndarray, "H W"]:
+    """Return the alpha of a thing, 0 to 1, at the size of the camera's frame."""
+    import cv2
+
+    size = (camera.width, camera.height)
+    return cv2.resize(thing.alpha, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
 
 
 def parts_of_layout(layout: Layout) -> list[Part]:
@@ -74,29 +97,52 @@ def parts_of_layout(layout: Layout) -> list[Part]:
     return parts
 
 
-def extend_part(camera: Cameras, color: Float32[np.ndarray, "H W 3"], part: Part, *, textured: bool) -> Layer:
+def extend_part(
+    camera: Cameras,
+    color: Float32[np.ndarray, "H W 3"],
+    part: Part,
+    *,
+    textured: bool,
+    in_front: Float32[np.ndarray, "H W"] | None = None,
+) -> Layer:
     """Make a layer of a part: the picture where it is shown, extended as far as its extent.
 
     Where nothing of it is shown it has the colors that the embedded network expects next to what is `given`. At its
-    outline, and where not `textured`, its own colors continue.
+    outline, and where not `textured`, its own colors continue. Next to the things `in_front`, whose alpha that is, the
+    picture is shown but not continued: there are their shadows, hairs and reflections.
     """
     margin = round(MARGIN * max(color.shape[:2]))
     known = np.pad(erode_outline(part.shown), margin)
     wide = np.pad(color, ((margin, margin), (margin, margin), (0, 0)), mode="edge")
     depth = 1 / np.pad(part.inverse_depth, margin, mode="edge")
     alpha = np.pad(part.extent, margin, mode="edge")
-    smooth = fill_smooth(wide, known)
+    source, given = known, np.pad(erode_outline(part.given), margin)
+    weight = known.astype(np.float32)
+    if in_front is not None:
+        distance = np.pad(distance_from(in_front > 0.05), margin, mode="edge") / (CONTACT_WIDTH * max(color.shape))
+        clear = distance > 1
+        if (source & clear).any():
+            source, given, weight = source & clear, given & clear, weight * distance.clip(0, 1)
+    texture = fill_smooth(wide, source)
     if textured:
         unseen = (alpha * (1 - np.pad(part.given, margin))).clip(0, 1)[..., None]
-        smooth += unseen * (outpaint(wide, np.pad(erode_outline(part.given), margin)) - smooth)
+        texture += unseen * (outpaint(wide, given) - texture)
+        texture = add_grain(texture, wide, source, reach=1.5 * margin)
     return layer_from_depth(
         camera,
         depth,
-        texture=add_grain(smooth, wide, known, reach=1.5 * margin) if textured else smooth,
+        texture=texture + weight[..., None] * (wide - texture),
         seen=np.where(np.pad(part.shown > 0.5, margin), SEEN, CONTINUED).astype(np.uint8),
         alpha=alpha,
         tilt=TILT,
     )
+
+
+def distance_from(mask: Bool[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W"]:
+    """Return the distance in pixels from the nearest pixel of a mask."""
+    import cv2
+
+    return cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
 
 
 def erode_outline(shown: Float32[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:

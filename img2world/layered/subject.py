@@ -1,5 +1,6 @@
 """Decide what a picture shows, once for all stages: cut out an object, and predict the geometry of object or scene."""
 
+import warnings
 from dataclasses import dataclass
 from typing import Literal
 
@@ -7,13 +8,16 @@ import numpy as np
 from jaxtyping import UInt8
 
 from img2world.core.image import Image
-from img2world.core.subject import ObjectGeometry, SceneGeometry, Subject
+from img2world.core.subject import Foreground, ObjectGeometry, SceneGeometry, Subject
 from img2world.core.weights import NO_WEIGHTS, Weights
-from img2world.layered.foreground import find_object
+from img2world.layered.foreground import find_foreground, find_object
 from img2world.layered.object_layers import cut_out
+from img2world.layered.saliency import CutoutModel, resolve_model
 
 OBJECT_SIDE = 256
 """Side, in pixels, of the square frame in which the geometry of an object is kept; the network's input is smaller."""
+
+OPTIONS = "the options say so"
 
 MAX_DEPTH_SIDE = 1024
 """Maximum longer side, in pixels, of the picture that a depth model of transformers is given."""
@@ -25,6 +29,8 @@ class AutoSubject:
 
     kind: Literal["auto", "object", "scene"] = "auto"
     """"object" or "scene" overrules what the picture looks like."""
+    model: CutoutModel = "auto"
+    """Network that cuts out what stands out in a scene; auto takes u2netp if it is installed (extra `cutout`)."""
     depth: Literal["builtin", "transformers"] = "builtin"
     """Predictor of a scene's depth; transformers takes Depth Anything V2, DPT or Depth Pro."""
     depth_model: Weights = NO_WEIGHTS
@@ -36,18 +42,34 @@ class AutoSubject:
         Raises ImageError when the picture is transparent everywhere or the depth model cannot be used, and
         MissingPackageError without the weights or transformers.
         """
-        alpha, reason = self.cut(image)
-        geometry = self.scene_geometry(image) if alpha is None else object_geometry(image, alpha)
-        return Subject(image=image, alpha=alpha, reason=reason, geometry=geometry)
+        alpha, reason = (None, OPTIONS) if self.kind == "scene" else find_object(image)
+        if alpha is not None:
+            return Subject(image=image, alpha=alpha, reason=reason, geometry=object_geometry(image, alpha))
+        # Depth models of the hub see for themselves what stands in front.
+        cuts = self.cut_out_foreground(image) if self.depth == "builtin" or self.kind == "object" else []
+        if self.kind == "object":
+            alpha = cuts[0] if cuts else np.full(image.rgb.shape[:2], 255, np.uint8)
+            return Subject(image=image, alpha=alpha, reason=OPTIONS, geometry=object_geometry(image, alpha))
+        foreground = tuple(Foreground(alpha=cut, geometry=object_geometry(image, cut)) for cut in cuts)
+        geometry = self.scene_geometry(image)
+        return Subject(image=image, alpha=None, reason=reason, geometry=geometry, foreground=foreground)
 
-    def cut(self, image: Image) -> tuple[UInt8[np.ndarray, "H W"] | None, str]:
-        """Return the alpha of the object, None for a scene, and the reason."""
-        if self.kind == "scene":
-            return None, "taken as a scene because the options say so"
-        alpha, reason = find_object(image)
-        if alpha is None and self.kind == "object":
-            return np.full(image.rgb.shape[:2], 255, np.uint8), "taken as an object because the options say so"
-        return alpha, reason
+    def cut_out_foreground(self, image: Image) -> list[UInt8[np.ndarray, "H W"]]:
+        """Return the alphas of what stands out in front of a natural background, the largest first."""
+        model = self.installed_model()
+        if model == "none":
+            if self.model == "auto":
+                warnings.warn(
+                    "no cut-out network is installed, so that things in front are not lifted off a scene: "
+                    "pip install 'img2world[cutout]'",
+                    stacklevel=2,
+                )
+            return []
+        return find_foreground(image, model)
+
+    def installed_model(self) -> str:
+        """Return the name of the cut-out network that is used on this machine, on which the subject depends."""
+        return resolve_model(self.model)
 
     def scene_geometry(self, image: Image) -> SceneGeometry:
         """Predict depth and sky of a scene."""

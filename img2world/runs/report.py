@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from img2world.core.subject import FACTS as SUBJECT
 from img2world.runs.files import write_text
 from img2world.runs.folder import RunFolder, StageRecord
 
@@ -30,6 +31,7 @@ def write_report(folder: RunFolder) -> dict[str, Any]:
         "source": folder.manifest["source"],
         "seed": folder.manifest["seed"],
         "licence": folder.manifest.get("licence"),
+        "subject": _subject(folder.path) if "input" in records else None,
         "metrics": collect_metrics(records),
         "shares": _pixel_fractions(records),
         "findings": _read_json(folder.path / FINDINGS) if "doctor" in records else [],
@@ -44,6 +46,12 @@ def write_report(folder: RunFolder) -> dict[str, Any]:
 def _read_json(path: Path) -> Any:
     """Return the content of a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _subject(folder: Path) -> dict[str, Any]:
+    """Return what the picture shows, why, and how many things are lifted off a scene."""
+    facts = _read_json(folder / "subject" / SUBJECT)
+    return {"kind": facts["kind"], "reason": facts["reason"], "foreground": len(facts.get("foreground", []))}
 
 
 def _cameras(folder: Path) -> dict[str, Any]:
@@ -75,6 +83,9 @@ def summary_lines(out: Path, report: dict[str, Any]) -> Iterator[str]:
     """Yield the lines that end a run: where the results are and how good they are."""
     metrics, page = report["metrics"], out / "exports" / "world.html"
     yield ""
+    if subject := report["subject"]:
+        things = f", {subject['foreground']} lifted off it" if subject["foreground"] else ""
+        yield f"  {'subject':<8}{subject['kind']}{things}: {subject['reason']}"
     for label, place in {"video": "video.mp4", "files": "exports", "report": "report.json"}.items():
         if (out / place).exists():
             yield f"  {label:<8}{out / place}"

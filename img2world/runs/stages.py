@@ -44,10 +44,12 @@ def find_subject(folder: RunFolder, source: Source, recipe: Recipe) -> Product[S
         subject = recipe.subject.find(image)
         subject.save(path)
         focal = {} if image.focal is None else {"focal": image.focal}
-        return {"width": float(image.width), "height": float(image.height), **focal}
+        things = {} if subject.is_object else {"foreground": float(len(subject.foreground))}
+        return {"width": float(image.width), "height": float(image.height), **focal, **things}
 
-    reads = {"source": source.digest}
-    record = folder.stage("input", options=code_of(recipe.subject), reads=reads, make=make)
+    options, reads = code_of(recipe.subject), {"source": source.digest}
+    options["installed_model"] = recipe.subject.installed_model()
+    record = folder.stage("input", options=options, reads=reads, make=make)
     return Product(digest=record.digest, load=lambda: Subject.load(folder.path))
 
 
