@@ -67,11 +67,6 @@ class CutOut:
     rgb: Float32[np.ndarray, "S S 3"]
     """0 to 1, continued beyond the outline with the object's own colors."""
     alpha: Float32[np.ndarray, "S S"]
-    left: float
-    """Left edge of the frame in the picture, in pixels."""
-    top: float
-    side: float
-    """Width of the frame in pixels of the picture."""
 
 
 def object_camera(size: int) -> Cameras:
@@ -82,15 +77,20 @@ def object_camera(size: int) -> Cameras:
     return Cameras(world_from_cam=world_from_cam[None], intrinsics=intrinsics[None], width=size, height=size)
 
 
+def frame_around(alpha: UInt8[np.ndarray, "H W"]) -> tuple[float, float, float]:
+    """Return left, top and side, in pixels, of the square frame in which an object fills OBJECT_FRACTION."""
+    solid = alpha > 127
+    rows, columns = np.flatnonzero(solid.any(1)), np.flatnonzero(solid.any(0))
+    side = max(np.ptp(rows), np.ptp(columns), 1) / OBJECT_FRACTION
+    return (columns[0] + columns[-1] + 1) / 2 - side / 2, (rows[0] + rows[-1] + 1) / 2 - side / 2, side
+
+
 def cut_out(image: Image, alpha: UInt8[np.ndarray, "H W"], size: int) -> CutOut:
     """Crop an object, given by its alpha, to a square frame in which it fills OBJECT_FRACTION."""
     import cv2
 
+    left, top, side = frame_around(alpha)
     solid = alpha > 127
-    rows, columns = np.flatnonzero(solid.any(1)), np.flatnonzero(solid.any(0))
-    side = max(np.ptp(rows), np.ptp(columns), 1) / OBJECT_FRACTION
-    left = (columns[0] + columns[-1] + 1) / 2 - side / 2
-    top = (rows[0] + rows[-1] + 1) / 2 - side / 2
     # Colors at the outline are blended with the background; those a little inside are the object's own.
     inner = cv2.erode(solid.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     inner = inner if inner.any() else solid
@@ -104,7 +104,7 @@ def cut_out(image: Image, alpha: UInt8[np.ndarray, "H W"], size: int) -> CutOut:
     shift = np.array([[scale, 0, -left * scale + 0.5 * scale - 0.5], [0, scale, -top * scale + 0.5 * scale - 0.5]])
     rgb = cv2.warpAffine(own, shift, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     framed = cv2.warpAffine(cover, shift, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-    return CutOut(rgb=rgb.clip(0, 1), alpha=framed.clip(0, 1), left=left, top=top, side=side)
+    return CutOut(rgb=rgb.clip(0, 1), alpha=framed.clip(0, 1))
 
 
 def object_layers(subject: Subject, size: int) -> tuple[Layer, Layer]:

@@ -132,7 +132,7 @@ def extend_part(
         camera,
         depth,
         texture=texture + weight[..., None] * (wide - texture),
-        seen=np.where(np.pad(part.shown > 0.5, margin), SEEN, CONTINUED).astype(np.uint8),
+        seen=np.where(np.pad(part.shown > (0.5 if in_front is None else 0), margin), SEEN, CONTINUED).astype(np.uint8),
         alpha=alpha,
         tilt=TILT,
     )

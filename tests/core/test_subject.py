@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from img2world.core.image import Image
-from img2world.core.subject import ObjectGeometry, SceneGeometry, Subject
+from img2world.core.subject import Foreground, ObjectGeometry, SceneGeometry, Subject
 
 RNG = np.random.default_rng(0)
 
@@ -43,3 +43,18 @@ def test_the_geometry_must_fit():
             reason="",
             geometry=SceneGeometry(inverse_depth=noise(2, 2), sky=None),
         )
+
+
+def test_the_foreground_of_a_scene_reads_back_and_an_object_has_none(tmp_path):
+    image = Image(rgb=RNG.integers(0, 256, (20, 30, 3), np.uint8))
+    things = tuple(Foreground(alpha=RNG.integers(0, 256, (20, 30), np.uint8), geometry=OBJECT) for _ in range(2))
+    flat = SceneGeometry(inverse_depth=noise(6, 9), sky=None)
+    Subject(image=image, alpha=None, reason="", geometry=flat, foreground=things).save(tmp_path)
+    read = Subject.load(tmp_path)
+    assert len(read.foreground) == 2
+    for again, before in zip(read.foreground, things, strict=True):
+        np.testing.assert_array_equal(again.alpha, before.alpha)
+        for name, value in vars(OBJECT).items():
+            np.testing.assert_array_equal(getattr(again.geometry, name), value)
+    with pytest.raises(ValueError, match="foreground"):
+        Subject(image=image, alpha=things[0].alpha, reason="", geometry=OBJECT, foreground=things)

@@ -2,20 +2,21 @@ import numpy as np
 import pytest
 
 from img2world.core.subject import ObjectGeometry, SceneGeometry
+from img2world.layered.saliency import resolve_model
 from img2world.layered.subject import OBJECT_SIDE, AutoSubject
 
 
 def test_kind_overrules_what_the_picture_looks_like(shapes, coffee):
     cut_out = shapes.ball_picture((255, 255, 255), alpha=True)
-    alpha, reason = AutoSubject(kind="scene").cut(cut_out)
-    assert alpha is None
-    assert "options" in reason
+    scene = AutoSubject(kind="scene", model="none").find(cut_out)
+    assert not scene.is_object
+    assert "options" in scene.reason
     # A picture without a free object is one as a whole.
-    alpha, reason = AutoSubject(kind="object").cut(coffee.subject.image)
-    np.testing.assert_array_equal(alpha, np.full(coffee.subject.image.rgb.shape[:2], 255))
-    assert "options" in reason
+    whole = AutoSubject(kind="object", model="none").find(coffee.subject.image)
+    np.testing.assert_array_equal(whole.alpha, np.full(coffee.subject.image.rgb.shape[:2], 255))
+    assert "options" in whole.reason
     # An object that is found keeps its outline.
-    np.testing.assert_array_equal(AutoSubject(kind="object").cut(cut_out)[0], cut_out.alpha)
+    np.testing.assert_array_equal(AutoSubject(kind="object").find(cut_out).alpha, cut_out.alpha)
 
 
 def test_geometry_is_that_of_what_was_found(ball, coffee):
@@ -35,3 +36,17 @@ def test_a_ball_is_predicted_as_a_ball_in_the_frame_of_its_cut_out(ball):
     center, rim = radius < 0.1, (radius > 0.3) & (radius < 0.35)
     assert geometry.front[center].mean() < geometry.front[rim].mean() - 0.05
     assert geometry.thickness[center].mean() > geometry.thickness[rim].mean() + 0.05
+
+
+def test_without_a_network_nothing_is_lifted_off_and_that_is_said(monkeypatch, coffee):
+    monkeypatch.setattr("img2world.layered.subject.resolve_model", lambda name: "none")
+    with pytest.warns(UserWarning, match=r"pip install 'img2world\[cutout\]'"):
+        assert AutoSubject().find(coffee.subject.image).foreground == ()
+
+
+@pytest.mark.skipif(resolve_model("auto") == "none", reason="needs the extra cutout")
+def test_what_stands_out_is_lifted_off_a_scene_or_is_the_object(coffee):
+    (cup,) = coffee.subject.foreground
+    assert 0.3 < (cup.alpha > 127).mean() < 0.6
+    as_object = AutoSubject(kind="object").find(coffee.subject.image)
+    np.testing.assert_array_equal(as_object.alpha, cup.alpha)

@@ -2,7 +2,7 @@ import shlex
 
 from img2world.runs.report import summary_lines
 
-REPORT = {"metrics": {}, "cameras": None, "findings": [], "licence": None}
+REPORT = {"subject": None, "metrics": {}, "cameras": None, "findings": [], "licence": None}
 
 
 def test_printed_command_can_be_pasted(tmp_path):
