@@ -84,9 +84,9 @@ $(VENV)/torch: $(VENV)/python
 	touch $@
 
 $(VENV)/ready: $(VENV)/torch pyproject.toml $(NATIVE)
-	$(PIP) install --quiet --constraint $(VENV)/constraints.txt --editable .
+	$(PIP) install --quiet --constraint $(VENV)/constraints.txt --editable '.[cutout]'
 	touch $@
 
 $(VENV)/ready-dev: $(VENV)/torch pyproject.toml $(NATIVE)
-	$(PIP) install --quiet --constraint $(VENV)/constraints.txt --editable '.[dev]'
+	$(PIP) install --quiet --constraint $(VENV)/constraints.txt --editable '.[cutout,dev]'
 	touch $@ $(VENV)/ready

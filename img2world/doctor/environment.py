@@ -54,6 +54,12 @@ PACKAGES = {
     "fast_simplification": Package(
         install="fast-simplification", distribution="fast-simplification", licence="MIT", purpose="smaller meshes"
     ),
+    "onnxruntime": Package(
+        install="'img2world[cutout]'",
+        distribution="onnxruntime",
+        licence="MIT",
+        purpose="cuts out what stands in front in a photo",
+    ),
     "gsplat": Package(
         install="'img2world[cuda]'", distribution="gsplat", licence="Apache-2.0", purpose="rasterizer for NVIDIA GPUs"
     ),

@@ -6,6 +6,7 @@ larger networks are used from the folder in which rembg keeps them. Nothing is d
 
 import hashlib
 import os
+import urllib.request
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
@@ -23,6 +24,9 @@ CutoutModel = Literal[
 """Networks as rembg names them; auto takes u2netp if it is installed."""
 
 DEFAULT_MODEL = "u2netp"
+
+RELEASE = "https://github.com/danielgatis/rembg/releases/download/v0.0.0"
+"""Where rembg publishes weights."""
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Mean and standard deviation of the colors that a network was trained with, 0 to 1."""
@@ -70,6 +74,31 @@ def weights_file(name: str) -> Path | None:
         places += [Path(place) for place in spec.submodule_search_locations or ()]
     files = (place / f"{name}.onnx" for place in places)
     return next((file for file in files if file.is_file()), None)
+
+
+def download_weights(name: str) -> Path:
+    """Return the file of the published weights of a network; download it to rembg's folder if it is not here.
+
+    Raises ImageError when they cannot be downloaded or are not the published ones, and leaves no half file.
+    """
+    if (found := weights_file(name)) is not None:
+        return found
+    address, target = f"{RELEASE}/{name}.onnx", rembg_folder() / f"{name}.onnx"
+    part = target.with_suffix(f".{os.getpid()}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with urllib.request.urlopen(address, timeout=60) as answer:
+            part.write_bytes(answer.read())
+        if hashlib.sha256(part.read_bytes()).hexdigest() != NETWORKS[name].sha256:
+            raise ImageError(f"the file is not the published one: {address}", hint="try again later")
+        part.replace(target)
+    except OSError as error:
+        raise ImageError(
+            f"the weights cannot be downloaded: {error}", hint=f"check the connection, or save {address} as {target}"
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+    return target
 
 
 def resolve_model(name: CutoutModel) -> CutoutModel:

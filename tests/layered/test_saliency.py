@@ -5,7 +5,7 @@ import pytest
 
 from img2world.core.errors import ImageError, MissingPackageError
 from img2world.layered import saliency
-from img2world.layered.saliency import NETWORKS, predict_saliency, resolve_model, weights_file
+from img2world.layered.saliency import NETWORKS, download_weights, predict_saliency, resolve_model, weights_file
 
 installed = pytest.mark.skipif(resolve_model("auto") == "none", reason="needs the extra cutout")
 
@@ -65,3 +65,24 @@ def test_larger_networks_are_used_from_the_folder_of_rembg(nowhere, monkeypatch,
     monkeypatch.setenv("U2NET_HOME", str(nowhere))
     rgb = shapes.ball_picture((40, 90, 60)).rgb
     np.testing.assert_array_equal(predict_saliency(rgb, "u2net"), predict_saliency(rgb, "u2netp"))
+
+
+@installed
+def test_weights_are_downloaded_and_checked(nowhere, monkeypatch, tmp_path):
+    """From a folder of this machine, as urllib reads it like an address."""
+    monkeypatch.undo()
+    published = tmp_path / "release"
+    published.mkdir()
+    shutil.copy(weights_file("u2netp"), published / "u2netp.onnx")
+    monkeypatch.setenv("U2NET_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(saliency, "find_spec", lambda name: None)
+    monkeypatch.setattr(saliency, "RELEASE", published.as_uri())
+    assert download_weights("u2netp") == tmp_path / "home" / "u2netp.onnx" == weights_file("u2netp")
+    weights_file("u2netp").unlink()
+    (published / "u2netp.onnx").write_bytes(b"something else")
+    with pytest.raises(ImageError, match="not the published one"):
+        download_weights("u2netp")
+    (published / "u2netp.onnx").unlink()
+    with pytest.raises(ImageError, match="cannot be downloaded"):
+        download_weights("u2netp")
+    assert list((tmp_path / "home").iterdir()) == []
