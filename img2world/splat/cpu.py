@@ -8,6 +8,7 @@ from img2world.core.gaussians import Gaussians
 from img2world.render import Color, rasterize
 from img2world.render.splats import CameraTensors, Rendering
 from img2world.splat.densify import MIN_OPACITY, Densification, ScreenGradients, densify
+from img2world.splat.limits import limit_scales
 from img2world.splat.parameters import Parameters
 
 
@@ -21,7 +22,7 @@ class CpuModel:
         self._densification, self._rasterizer, self._step = densification, rasterizer, 0
         self._parameters = Parameters(start)
         self._gradients = ScreenGradients(len(start))
-        self._rendering: Rendering | None = None
+        self._last: tuple[CameraTensors, Rendering] | None = None
 
     def __len__(self) -> int:
         return len(self._parameters)
@@ -38,15 +39,19 @@ class CpuModel:
     def rasterize(self, camera: CameraTensors) -> Rendering:
         """Render what one camera sees. Raises Img2WorldError when a parameter is not finite."""
         splats = self._parameters.splats()
-        self._rendering = rasterize(splats, camera, background=self.background, backend=self._rasterizer)
-        return self._rendering
+        rendering = rasterize(splats, camera, background=self.background, backend=self._rasterizer)
+        self._last = camera, rendering
+        return rendering
 
     def step(self, loss: Float[Tensor, ""], rates: dict[str, float], rng: np.random.Generator) -> None:
         """Descend the loss of the last rendering at the given learning rates, and densify when it is time."""
-        assert self._rendering is not None  # The loss is that of a rendering.
+        assert self._last is not None  # The loss is that of a rendering.
+        camera, rendering = self._last
         loss.backward()
-        self._gradients.accumulate(self._rendering)
-        self._parameters.step(rates, self._rendering.radii)
+        self._gradients.accumulate(rendering)
+        self._parameters.step(rates, rendering.radii)
+        values = self._parameters.values
+        limit_scales(values["log_scales"], values["means"], camera.center_in_world, rendering.radii > 0)
         if self._densification.is_due(self._step):
             densify(self._parameters, self._gradients.mean(), self._densification, rng)
             self._gradients = ScreenGradients(len(self))

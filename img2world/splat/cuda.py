@@ -20,7 +20,8 @@ from img2world.render import Color
 from img2world.render.adam import BETA1, BETA2, EPSILON
 from img2world.render.gsplat import rasterization_arguments
 from img2world.render.splats import CameraTensors, Rendering, Splats, gaussians_from_splats
-from img2world.splat.densify import MAX_SCALE, MAX_SPLIT_SCALE, Densification
+from img2world.splat.densify import MAX_SPLIT_SCALE, Densification
+from img2world.splat.limits import limit_scales
 
 NAMES = {"means": "means", "quats": "quats", "scales": "log_scales", "opacities": "logit_opacities"}
 """gsplat's names to ours. Besides these there are `sh0` and `shN`, the constant and the view-dependent colour."""
@@ -105,6 +106,7 @@ class CudaModel:
         extra = {} if self._is_mcmc else {"scene_scale": densification.scene_depth}
         self._state = self._strategy.initialize_state(**extra)
         self._info: dict[str, Any] = {}
+        self._camera: CameraTensors | None = None
 
     def __len__(self) -> int:
         return len(self._params["means"])
@@ -115,6 +117,7 @@ class CudaModel:
 
     def rasterize(self, camera: CameraTensors) -> Rendering:
         """Render what one camera sees."""
+        self._camera = camera
         arguments = rasterization_arguments(splats_from_parameters(self._params), camera, self.background)
         images, alphas, self._info = self._kernels.rasterization(**{**arguments, "sh_degree": self.sh_degree})
         return Rendering(
@@ -130,6 +133,7 @@ class CudaModel:
         if self._is_mcmc:
             opacity, scale = self._params["opacities"].sigmoid().mean(), self._params["scales"].exp().mean()
             loss = loss + MCMC_REGULARIZATION * (opacity + scale / self.scene_depth)
+        assert self._camera is not None  # The loss is that of a rendering.
         self._strategy.step_pre_backward(self._params, self._adams, self._state, self._step, self._info)
         loss.backward()
         visible = (self._info["radii"] > 0).all(-1).any(0)
@@ -137,6 +141,7 @@ class CudaModel:
             adam.param_groups[0]["lr"] = rates[RATE_NAMES[name]]
             adam.step(visible)  # pyright: ignore[reportArgumentType]
             adam.zero_grad()
+        limit_scales(self._params["scales"], self._params["means"], self._camera.center_in_world, visible)
         # gsplat draws from torch's global generators, which belong to the caller.
         with torch.random.fork_rng(devices=[torch.cuda.current_device()] if self.device == "cuda" else []):
             torch.manual_seed(int(rng.integers(2**63)))
@@ -191,7 +196,6 @@ def make_default_strategy(densification: Densification) -> Any:
         prune_opa=MIN_OPACITY,
         grow_grad2d=densification.min_gradient,
         grow_scale3d=MAX_SPLIT_SCALE,
-        prune_scale3d=MAX_SCALE,
         # Opacities are not reset: short trainings do not recover from it.
         reset_every=densification.steps + 1,
         **_schedule(densification.steps),

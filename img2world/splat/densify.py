@@ -29,9 +29,8 @@ SPLIT_SHRINK = 1.6
 MIN_OPACITY = 0.01
 """Gaussians with a lower opacity are pruned."""
 
-MAX_SPLIT_SCALE, MAX_SCALE = 0.005, 1.0
-"""Standard deviations, in units of the scene's median depth, above which a Gaussian is split rather than cloned, and
-above which it is pruned."""
+MAX_SPLIT_SCALE = 0.005
+"""Standard deviation, in units of the scene's median depth, above which a Gaussian is split rather than cloned."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +79,7 @@ def densify(
     """Prune useless Gaussians, then clone or split those of the largest gradients as far as the budget allows."""
     values = {name: value.detach() for name, value in parameters.values.items()}
     scales = values["log_scales"].amax(1).exp()
-    useful = (values["logit_opacities"].sigmoid() >= MIN_OPACITY) & (scales <= MAX_SCALE * settings.scene_depth)
+    useful = values["logit_opacities"].sigmoid() >= MIN_OPACITY
     kept = int(useful.sum())
     room = min(settings.max_gaussians - kept, int(MAX_GROWTH * kept) + 1)
     chosen = _largest(torch.where(useful, gradients, 0), settings.min_gradient, room)

@@ -9,6 +9,7 @@ from img2world.core.gaussians import Gaussians
 from img2world.core.rotation import quat_from_matrix
 from img2world.core.sh import dc_from_rgb
 from img2world.core.views import Views
+from img2world.splat.views import farthest_first
 
 MIN_POINTS = 10
 """Fewer points say nothing about a scene."""
@@ -113,23 +114,6 @@ def gaussians_from_depth(views: Views, max_gaussians: int) -> Gaussians:
             hint="use a better depth model, or poses.colmap",
         )
     return _gaussians(discs["means"], discs["quats"], discs["scales"], discs["rgb"], DISC_OPACITY)
-
-
-def farthest_first(cameras: Cameras) -> Int[np.ndarray, "V"]:
-    """Order the cameras, from the first on, such that each is as far as possible from all before it.
-
-    Distance is that of positions and viewing directions, so that the first few views show most of the scene.
-    """
-    centers = cameras.centers_in_world.astype(np.float64)
-    size = np.linalg.norm(centers - centers.mean(0), axis=1).max()
-    features = np.concatenate([centers / max(size, 1e-9), cameras.world_from_cam[:, :3, 2]], axis=1)  # [V, 6]
-    order = [0]
-    nearest = np.linalg.norm(features - features[0], axis=1)
-    while len(order) < len(cameras):
-        nearest[order[-1]] = -1
-        order.append(int(np.argmax(nearest)))
-        nearest = np.minimum(nearest, np.linalg.norm(features - features[order[-1]], axis=1))
-    return np.array(order)
 
 
 def _has_surface(views: Views, i: int) -> Bool[np.ndarray, "H W"]:

@@ -1,4 +1,4 @@
-"""How closely a scene matches the images, on views it was trained on and on views held out."""
+"""How closely a scene matches the views, those it was trained on and those held out, and what floats before them."""
 
 from dataclasses import replace
 from typing import Any
@@ -7,12 +7,24 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 
 from img2world.core.gaussians import Gaussians
+from img2world.core.rotation import matrix_from_quat
 from img2world.core.scene import Scene
 from img2world.core.views import Views
 from img2world.render import Color, render
+from img2world.splat.views import farthest_first
 
 PEAK_DB = 100.0
 """PSNR reported for equal images, whose true PSNR is infinite."""
+
+FLOATER_VIEWS = 8
+"""Views on which floaters are looked for; these are far apart, others show little else."""
+
+FLOATER_MARGIN, EDGE_WIDTH, BORDER = 0.05, 0.01, 0.05
+"""Tolerances of floaters: relative depth in front of a surface; and as fractions of the longer side of the image, the
+distance from the edge of a surface in front, and from the border of the image."""
+
+EXTENT = 2.0
+"""Standard deviations from the centre at which a Gaussian ends."""
 
 
 def psnr(image: Float[np.ndarray, "H W 3"], truth: Float[np.ndarray, "H W 3"]) -> float:
@@ -37,8 +49,8 @@ def ssim(image: Float[np.ndarray, "H W 3"], truth: Float[np.ndarray, "H W 3"]) -
 def evaluate(scene: Scene, views: Views, held_out: Bool[np.ndarray, "V"]) -> dict[str, float]:
     """Compare the views with what the scene's own cameras see.
 
-    Returns means: train_psnr, heldout_psnr and heldout_ssim, the latter two only if views were held out; and
-    num_gaussians.
+    Returns means: train_psnr, heldout_psnr and heldout_ssim, the latter two only if views were held out;
+    num_gaussians; and floaters, only if the views have depth.
     """
     views = replace(views, cameras=scene.cameras)
     trained = compare(scene.gaussians, views.select(np.flatnonzero(~held_out)), scene.background)
@@ -50,7 +62,54 @@ def evaluate(scene: Scene, views: Views, held_out: Bool[np.ndarray, "V"]) -> dic
         unseen = compare(scene.gaussians, views.select(np.flatnonzero(held_out)), scene.background)
         facts["heldout_psnr"] = float(np.mean([psnr(*pair) for pair in unseen]))
         facts["heldout_ssim"] = float(np.mean([ssim(*pair) for pair in unseen]))
+    if views.depth is not None:
+        facts["floaters"] = find_floaters(scene.gaussians, views)
     return facts
+
+
+def find_floaters(gaussians: Gaussians, views: Views) -> float:
+    """Return the fraction of the Gaussians, by opacity times apparent area, that the views do not support.
+
+    These lie, with their centre or an end of their longest axis, in front of the surface that a view shows, or where
+    no view looks. The area is that of the two larger axes from the nearest view. The views must have depth.
+    """
+    longest = gaussians.log_scales.argmax(1)
+    axes = np.take_along_axis(matrix_from_quat(gaussians.quats), longest[:, None, None], 2)[..., 0]
+    ends = EXTENT * gaussians.scales.max(1, keepdims=True) * axes
+    points = np.concatenate([gaussians.means, gaussians.means + ends, gaussians.means - ends]).astype(np.float32)
+    in_front, in_view = np.zeros(len(points), bool), np.zeros(len(points), bool)
+    nearest = np.full(len(gaussians), np.inf, np.float32)
+    for i in farthest_first(views.cameras)[:FLOATER_VIEWS].tolist():
+        in_cam = points @ views.cameras.cam_from_world[i, :3, :3].T + views.cameras.cam_from_world[i, :3, 3]
+        nearest = np.minimum(nearest, np.linalg.norm(in_cam[: len(gaussians)], axis=1))
+        surface = _nearest_surface(views, i)
+        height, width = surface.shape
+        border = BORDER * max(height, width)
+        on_screen = in_cam @ views.cameras.intrinsics[i].T
+        pixels = on_screen[:, :2] / np.where(in_cam[:, 2:] > 0, in_cam[:, 2:], np.inf)
+        inside = (in_cam[:, 2] > 0) & ((pixels >= -border) & (pixels < [width + border, height + border])).all(1)
+        columns, rows = np.clip(pixels[inside].astype(np.int64), 0, [[width - 1, height - 1]]).T
+        in_front[inside] |= in_cam[inside, 2] < (1 - FLOATER_MARGIN) * surface[rows, columns]
+        in_view |= inside
+    floating = (in_front | ~in_view).reshape(3, -1).any(0)
+    largest = np.sort(gaussians.log_scales, 1)[:, 1:].sum(1)
+    # A solid angle of 1 fills a usual picture.
+    weights = gaussians.opacities * np.minimum(2 * np.pi * np.exp(largest) / nearest**2, 1)
+    return float(weights[floating].sum() / weights.sum())
+
+
+def _nearest_surface(views: Views, i: int) -> Float32[np.ndarray, "H W"]:
+    """Return the smallest depth near each pixel of a view: 0 where one is unknown, infinite beside an object."""
+    import cv2
+
+    assert views.depth is not None  # Only called where there is depth.
+    surface = views.depth[i].copy()
+    if views.alpha is not None:
+        surface[views.alpha[i] == 0] = np.inf
+    if views.mask is not None:
+        surface[views.mask[i] == 0] = 0
+    radius = int(np.ceil(EDGE_WIDTH * max(surface.shape)))
+    return cv2.erode(surface, np.ones((2 * radius + 1, 2 * radius + 1), np.uint8))
 
 
 def compare(

@@ -3,8 +3,9 @@
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Bool, Float32, Int, UInt8
 
+from img2world.core.cameras import Cameras
 from img2world.core.errors import SplatError
 from img2world.core.views import Views
 from img2world.render import Color
@@ -34,6 +35,23 @@ def training_views(views: Views, held_out: Bool[np.ndarray, "V"]) -> Views:
             f"{len(views)} view, needs at least {MIN_VIEWS}", hint="raise video.num_frames, or add pictures"
         )
     return views.select(np.flatnonzero(~held_out))
+
+
+def farthest_first(cameras: Cameras) -> Int[np.ndarray, "V"]:
+    """Order the cameras, from the first on, such that each is as far as possible from all before it.
+
+    Distance is that of positions and viewing directions, so that the first few views show most of the scene.
+    """
+    centers = cameras.centers_in_world.astype(np.float64)
+    size = np.linalg.norm(centers - centers.mean(0), axis=1).max()
+    features = np.concatenate([centers / max(size, 1e-9), cameras.world_from_cam[:, :3, 2]], axis=1)  # [V, 6]
+    order = [0]
+    nearest = np.linalg.norm(features - features[0], axis=1)
+    while len(order) < len(cameras):
+        nearest[order[-1]] = -1
+        order.append(int(np.argmax(nearest)))
+        nearest = np.minimum(nearest, np.linalg.norm(features - features[order[-1]], axis=1))
+    return np.array(order)
 
 
 def background_color(views: Views) -> Color:

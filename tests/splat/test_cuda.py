@@ -15,6 +15,7 @@ from img2world.core.scene import Scene
 from img2world.core.threads import one_torch_thread
 from img2world.render import reference
 from img2world.render.splats import CameraTensors
+from img2world.splat import limits
 from img2world.splat.cuda import (
     CudaModel,
     Kernels,
@@ -228,6 +229,17 @@ def test_cameras_and_exposures_are_trained_along(small_views):
     assert np.abs(moves[:, :3, 3].mean(0)).max() < 1e-5
     last = reports[5::6]
     assert last[2] > last[0] + 0.5
+
+
+def test_no_gaussian_grows_into_a_needle(trained_views, monkeypatch):
+    options, start = GaussianSplat(steps=60, scales_lr=0.3), initialize(trained_views, 100)
+    found = []
+    for large in (limits.MAX_ELONGATION, np.inf):
+        monkeypatch.setattr(limits, "MAX_ELONGATION", large)
+        scales = np.sort(train_here(options, start, trained_views)[0].scales, 1)
+        found.append((scales[:, 2] / scales[:, 1]).max())
+    assert found[0] < 1.001 * 15
+    assert found[1] > 30
 
 
 @pytest.mark.parametrize("strategy", ["mcmc", "classic"])

@@ -7,7 +7,7 @@ from img2world.core.errors import SplatError
 from img2world.core.rotation import matrix_from_quat
 from img2world.core.sh import rgb_from_dc
 from img2world.render import render
-from img2world.splat.initialize import farthest_first, initialize, median_scene_depth
+from img2world.splat.initialize import initialize, median_scene_depth
 from img2world.splat.metrics import psnr
 
 WALL_NORMAL = np.array([0.3, 0, -1]) / np.hypot(0.3, 1)
@@ -102,10 +102,6 @@ def test_a_depth_that_is_all_edges_is_refused(wall_views):
     alpha[:, ::2, ::2] = 255
     with pytest.raises(SplatError, match="no surface"):
         initialize(replace(wall_views, depth=noise, alpha=alpha), 1000)
-
-
-def test_farthest_first_starts_with_the_first_and_takes_the_ends_next(wall_views):
-    assert farthest_first(wall_views.cameras).tolist()[:3] == [0, 4, 2]
 
 
 def test_the_scene_depth_is_that_of_what_is_in_view(wall_views, wall_gaussians):

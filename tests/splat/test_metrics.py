@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.lib.stride_tricks import sliding_window_view
@@ -6,7 +8,7 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from img2world.core.scene import Scene
 from img2world.render import render
-from img2world.splat.metrics import PEAK_DB, evaluate, psnr, ssim
+from img2world.splat.metrics import PEAK_DB, evaluate, find_floaters, psnr, ssim
 
 
 @pytest.fixture(scope="module")
@@ -64,4 +66,64 @@ def test_evaluate_tells_trained_from_held_out(wall_views, wall_gaussians):
 
 def test_nothing_is_said_of_held_out_views_where_there_are_none(wall_views, wall_gaussians):
     scene = Scene(gaussians=wall_gaussians, cameras=wall_views.cameras, background=(0.0, 0.0, 0.0), is_object=False)
-    assert set(evaluate(scene, wall_views, np.zeros(5, bool))) == {"train_psnr", "num_gaussians"}
+    assert set(evaluate(scene, wall_views, np.zeros(5, bool))) == {"train_psnr", "num_gaussians", "floaters"}
+
+
+def test_nothing_is_said_of_floaters_without_depth(wall_views, wall_gaussians):
+    scene = Scene(gaussians=wall_gaussians, cameras=wall_views.cameras, background=(0.0, 0.0, 0.0), is_object=False)
+    assert "floaters" not in evaluate(scene, replace(wall_views, depth=None), np.zeros(5, bool))
+
+
+def round_gaussians(gaussians):
+    """Equally large ones of equal opacity, so that all weigh nearly the same."""
+    scales = np.full_like(gaussians.log_scales, np.log(0.01))
+    opacities = np.zeros_like(gaussians.logit_opacities)
+    return replace(gaussians, means=gaussians.means.copy(), log_scales=scales, logit_opacities=opacities)
+
+
+@pytest.mark.parametrize(
+    ("move", "floating"),
+    [((0, 0, 0), False), ((0, 0, -0.5), True), ((0, 0, 0.5), False), ((5, 0, 1.5), True), ((0, 0, -5), True)],
+)
+def test_floaters_are_before_the_surface_or_beside_all_views(wall_views, wall_gaussians, move, floating):
+    gaussians = round_gaussians(wall_gaussians)
+    moved = np.random.default_rng(0).random(len(gaussians)) < 0.3
+    gaussians.means[moved] += np.float32(move)
+    floaters = find_floaters(gaussians, wall_views)
+    if not floating:
+        assert floaters == 0
+        return
+    # Their apparent area is that at their new distance.
+    centers = wall_views.cameras.centers_in_world
+    area = 1 / np.linalg.norm(gaussians.means[:, None] - centers, axis=-1).min(1) ** 2
+    assert floaters == pytest.approx(area[moved].sum() / area.sum(), rel=1e-3)
+
+
+def test_floaters_weigh_as_much_as_they_cover(wall_views, wall_gaussians):
+    gaussians = round_gaussians(wall_gaussians)
+    gaussians.means[0, 2] -= 0.5
+    once = find_floaters(gaussians, wall_views)
+    gaussians.log_scales[0] += np.log(2)
+    assert find_floaters(gaussians, wall_views) == pytest.approx(4 * once, rel=0.01)
+    gaussians.logit_opacities[0] = np.log(0.1 / 0.9)
+    assert find_floaters(gaussians, wall_views) == pytest.approx(0.8 * once, rel=0.01)
+
+
+def test_a_needle_floats_by_its_tip(wall_views, wall_gaussians):
+    gaussians = round_gaussians(wall_gaussians)
+    center = np.abs(gaussians.means[:, :2]).sum(1).argmin()
+    # The second axis of the discs lies in the wall, the third is its normal.
+    for axis, floats in ((1, False), (2, True)):
+        gaussians.log_scales[center] = np.log(0.01)
+        gaussians.log_scales[center, axis] = np.log(0.2)
+        assert (find_floaters(gaussians, wall_views) > 0) == floats
+
+
+def test_whatever_is_beside_an_object_floats(wall_views, wall_gaussians):
+    alpha = np.zeros(wall_views.rgb.shape[:3], np.uint8)
+    alpha[:, :, :40] = 255
+    gaussians = round_gaussians(wall_gaussians)
+    assert 0.2 < find_floaters(gaussians, replace(wall_views, alpha=alpha)) < 0.6
+    # Masked pixels and unknown depth say nothing.
+    mask = np.zeros_like(alpha)
+    assert find_floaters(gaussians, replace(wall_views, alpha=alpha, mask=mask)) == 0

@@ -6,7 +6,7 @@ import torch
 
 from img2world.core.errors import SplatError
 from img2world.render import render
-from img2world.splat import OPTIMIZERS, metrics
+from img2world.splat import OPTIMIZERS, limits, metrics
 from img2world.splat.metrics import compare, evaluate, psnr
 from img2world.splat.optimize import GaussianSplat
 
@@ -180,3 +180,22 @@ def test_masked_pixels_leave_no_trace(wall_views):
     assert ignored > unmasked + 5
     # Masked pixels of the spoiled images do not count.
     assert evaluate(masked, replace(wall_views, rgb=spoiled, mask=mask), none)["train_psnr"] > unmasked + 5
+
+
+def test_no_gaussian_grows_into_a_needle(wall_views, monkeypatch):
+    backend = GaussianSplat(steps=120, max_gaussians=1500, scales_lr=0.2)
+
+    def largest_and_longest():
+        gaussians = backend.optimize(wall_views).gaussians
+        from_cameras = np.linalg.norm(gaussians.means[:, None] - wall_views.cameras.centers_in_world, axis=-1)
+        _, second, largest = np.sort(gaussians.scales, 1).T
+        return (largest / from_cameras.min(1)).max(), (largest / second).max()
+
+    largest, longest = largest_and_longest()
+    assert largest < 0.1
+    assert longest < 1.001 * limits.MAX_ELONGATION
+    monkeypatch.setattr(limits, "MAX_SCALE", np.inf)
+    monkeypatch.setattr(limits, "MAX_ELONGATION", np.inf)
+    largest, longest = largest_and_longest()
+    assert largest > 1
+    assert longest > 100

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from img2world.core.errors import SplatError
-from img2world.splat.views import background_color, halve, held_out_mask, training_views
+from img2world.splat.views import background_color, farthest_first, halve, held_out_mask, training_views
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,7 @@ def test_a_halved_mask_ignores_all_that_touches_an_ignored_pixel(wall_views):
     halved = halve(replace(wall_views, mask=mask)).mask
     assert halved is not None
     assert np.argwhere(halved == 0).tolist() == [[view, 5, 10] for view in range(5)]
+
+
+def test_farthest_first_starts_with_the_first_and_takes_the_ends_next(wall_views):
+    assert farthest_first(wall_views.cameras).tolist()[:3] == [0, 4, 2]
