@@ -84,9 +84,9 @@ $(VENV)/torch: $(VENV)/python
 	touch $@
 
 $(VENV)/ready: $(VENV)/torch pyproject.toml $(NATIVE)
-	$(PIP) install --quiet --constraint $(VENV)/constraints.txt --editable '.[cutout]'
+	$(PIP) install --quiet --constraint $(VENV)/constraints.txt --editable .
 	touch $@
 
 $(VENV)/ready-dev: $(VENV)/torch pyproject.toml $(NATIVE)
-	$(PIP) install --quiet --constraint $(VENV)/constraints.txt --editable '.[cutout,dev]'
+	$(PIP) install --quiet --constraint $(VENV)/constraints.txt --editable '.[dev]'
 	touch $@ $(VENV)/ready

@@ -12,7 +12,7 @@ import numpy as np
 
 from img2world.core.errors import MissingPackageError, RecipeError, VideoError
 from img2world.core.image import Image
-from img2world.layered.saliency import NETWORKS, download_weights, weights_file
+from img2world.layered.saliency import REMBG_NETWORKS, weights_file
 from img2world.layered.subject import AutoSubject
 from img2world.runs.options import did_you_mean
 from img2world.runs.recipe import backend_class, with_options
@@ -54,10 +54,10 @@ def list_models() -> Iterator[str]:
         yield f"  {name}: {licence.name}; {licence.verdict}"
 
     yield ""
-    yield "networks that cut out what stands in front: --set subject.model=NAME"
-    for name, network in NETWORKS.items():
-        place = weights_file(name) or ("no, `img2world models get` downloads it" if network.sha256 else "no")
-        yield f"  {name:<21} {network.licence}; may be sold: yes; on this machine: {place}"
+    yield "larger networks that cut out what stands in front: --set subject.model=NAME"
+    for name, network in REMBG_NETWORKS.items():
+        here = weights_file(name) if weights_file(name).is_file() else f"no, `rembg d {name}` downloads it"
+        yield f"  {name:<21} {network.licence}; may be sold: yes; on this machine: {here}"
 
 
 def picture_recipe() -> str:
@@ -89,9 +89,6 @@ def get_model(name: str) -> Iterator[str]:
 
     Raises MissingPackageError, or VideoError when the hub cannot be reached, refuses, or the disk is too small.
     """
-    if name in NETWORKS:
-        yield from get_cutout_network(name)
-        return
     card = _card(name)
     checkpoints.check_hub()
     from huggingface_hub import constants, snapshot_download
@@ -120,17 +117,6 @@ def get_model(name: str) -> Iterator[str]:
             f"the weights of {name} cannot be downloaded: {reason}",
             hint="check the connection and run it again: the download resumes; some models need `hf auth login`",
         ) from error
-
-
-def get_cutout_network(name: str) -> Iterator[str]:
-    """Download the weights of a network that cuts out. Raises RecipeError for those that only rembg downloads."""
-    if not NETWORKS[name].sha256:
-        raise RecipeError(
-            f"the weights of {name} are downloaded by rembg",
-            hint=f"pip install 'rembg[cpu,cli]', then `rembg d {name}`",
-        )
-    yield f"{name}: {NETWORKS[name].licence}; may be sold: yes"
-    yield f"  it is in {download_weights(name)}"
 
 
 def use_model(name: str, path: Path) -> Iterator[str]:

@@ -22,6 +22,9 @@ PHOTO_WEIGHTS = "nano/nano_depth_scene.safetensors"
 SCENE_SIDES, PHOTO_SIDE = (96, 160), 192
 """Sides of square pictures that the two networks for scenes are given; others have the same area."""
 
+SALIENCY_SIDE = 320
+"""Side of the square in which U²-Net-p was trained to see what stands out."""
+
 AREA = 96 * 96
 """Number of pixels of the network's input; it was trained on pictures of about this size."""
 
@@ -61,6 +64,21 @@ def predict_scene(rgb: UInt8[np.ndarray, "H W 3"]) -> SceneGeometry:
         sky -= known / len(SCENE_SIDES)
     log_depth *= 0.5
     return SceneGeometry(inverse_depth=np.exp(np.median(log_depth) - log_depth), sky=_sigmoid(0.5 * sky))
+
+
+def predict_saliency(rgb: UInt8[np.ndarray, "H W 3"]) -> Float32[np.ndarray, "s s"]:
+    """Return the probability that a pixel belongs to what stands out, in a square to which the picture is scaled.
+
+    Raises MissingPackageError when the weights are missing.
+    """
+    import cv2
+    import torch
+
+    side = (SALIENCY_SIDE, SALIENCY_SIDE)
+    picture = cv2.resize(rgb, side, interpolation=cv2.INTER_AREA).astype(np.float32).transpose(2, 0, 1) / 255
+    with one_torch_thread(), torch.inference_mode():
+        _, logits = photo_network().backbone(torch.from_numpy(np.ascontiguousarray(picture))[None])
+    return _sigmoid(logits[0, 0].numpy())
 
 
 def run_photo_network(

@@ -58,7 +58,7 @@ PACKAGES = {
         install="'img2world[cutout]'",
         distribution="onnxruntime",
         licence="MIT",
-        purpose="cuts out what stands in front in a photo",
+        purpose="larger networks that cut out what stands in front",
     ),
     "gsplat": Package(
         install="'img2world[cuda]'", distribution="gsplat", licence="Apache-2.0", purpose="rasterizer for NVIDIA GPUs"

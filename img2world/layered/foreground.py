@@ -6,7 +6,7 @@ from jaxtyping import Bool, Float32, UInt8
 from img2world.core.errors import ImageError
 from img2world.core.image import Image
 from img2world.depth.guided_filter import guided_by_color
-from img2world.layered.saliency import predict_saliency
+from img2world.layered.saliency import CutoutModel, find_saliency
 
 CUTOUT_SIZE = 512
 """Longer side at which an object is segmented; finer detail does not change the result."""
@@ -44,15 +44,15 @@ def find_object(image: Image) -> tuple[UInt8[np.ndarray, "H W"] | None, str]:
     return np.round(255 * alpha).astype(np.uint8), "an object in front of a plain background"
 
 
-def find_foreground(image: Image, model: str) -> list[UInt8[np.ndarray, "H W"]]:
+def find_foreground(image: Image, model: CutoutModel) -> list[UInt8[np.ndarray, "H W"]]:
     """Return the alphas of the things that stand out in a scene, the largest first, at the picture's own resolution.
 
-    `model` names the cut-out network. What it is unsure of is left in the scene. Raises what `predict_saliency` raises.
+    `model` names the cut-out network. What it is unsure of is left in the scene. Raises what `find_saliency` raises.
     """
     import cv2
 
     height, width = image.rgb.shape[:2]
-    saliency = predict_saliency(image.rgb, model)
+    saliency = find_saliency(image.rgb, model)
     count, labels, stats, _ = cv2.connectedComponentsWithStats((saliency > 0.5).astype(np.uint8), connectivity=8)
     areas = stats[1:count, cv2.CC_STAT_AREA]
     things = []

@@ -1,6 +1,5 @@
 """Decide what a picture shows, once for all stages: cut out an object, and predict the geometry of object or scene."""
 
-import warnings
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,7 +11,7 @@ from img2world.core.subject import Foreground, ObjectGeometry, SceneGeometry, Su
 from img2world.core.weights import NO_WEIGHTS, Weights
 from img2world.layered.foreground import find_foreground, find_object
 from img2world.layered.object_layers import cut_out
-from img2world.layered.saliency import CutoutModel, resolve_model
+from img2world.layered.saliency import CutoutModel
 
 OBJECT_SIDE = 256
 """Side, in pixels, of the square frame in which the geometry of an object is kept; the network's input is smaller."""
@@ -29,8 +28,8 @@ class AutoSubject:
 
     kind: Literal["auto", "object", "scene"] = "auto"
     """"object" or "scene" overrules what the picture looks like."""
-    model: CutoutModel = "auto"
-    """Network that cuts out what stands out in a scene; auto takes u2netp if it is installed (extra `cutout`)."""
+    model: CutoutModel = "builtin"
+    """Network that cuts out what stands out; those of rembg need its weights on this machine and the extra `cutout`."""
     depth: Literal["builtin", "transformers"] = "builtin"
     """Predictor of a scene's depth; transformers takes Depth Anything V2, DPT or Depth Pro."""
     depth_model: Weights = NO_WEIGHTS
@@ -56,20 +55,7 @@ class AutoSubject:
 
     def cut_out_foreground(self, image: Image) -> list[UInt8[np.ndarray, "H W"]]:
         """Return the alphas of what stands out in front of a natural background, the largest first."""
-        model = self.installed_model()
-        if model == "none":
-            if self.model == "auto":
-                warnings.warn(
-                    "no cut-out network is installed, so that things in front are not lifted off a scene: "
-                    "pip install 'img2world[cutout]'",
-                    stacklevel=2,
-                )
-            return []
-        return find_foreground(image, model)
-
-    def installed_model(self) -> str:
-        """Return the name of the cut-out network that is used on this machine, on which the subject depends."""
-        return resolve_model(self.model)
+        return [] if self.model == "none" else find_foreground(image, self.model)
 
     def scene_geometry(self, image: Image) -> SceneGeometry:
         """Predict depth and sky of a scene."""

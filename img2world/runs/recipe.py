@@ -91,10 +91,6 @@ class SubjectBackend(Protocol):
         """Classify the picture as an object or a scene, cut out the object and predict the geometry."""
         ...
 
-    def installed_model(self) -> str:
-        """Return the name of the optional network that is used on this machine, "none" without."""
-        ...
-
 
 @runtime_checkable
 class TrajectoryBackend(Protocol):

@@ -48,7 +48,6 @@ def find_subject(folder: RunFolder, source: Source, recipe: Recipe) -> Product[S
         return {"width": float(image.width), "height": float(image.height), **focal, **things}
 
     options, reads = code_of(recipe.subject), {"source": source.digest}
-    options["installed_model"] = recipe.subject.installed_model()
     record = folder.stage("input", options=options, reads=reads, make=make)
     return Product(digest=record.digest, load=lambda: Subject.load(folder.path))
 

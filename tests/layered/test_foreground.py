@@ -6,9 +6,6 @@ from skimage import data
 from img2world.core.errors import ImageError
 from img2world.core.image import Image
 from img2world.layered.foreground import find_foreground, find_object, fit_backdrop, flood_smooth, refine_outline
-from img2world.layered.saliency import resolve_model
-
-installed = pytest.mark.skipif(resolve_model("auto") == "none", reason="needs the extra cutout")
 
 
 @pytest.mark.parametrize("background", [(255, 255, 255), (128, 128, 128), (30, 60, 110)])
@@ -88,21 +85,19 @@ def test_flooding_follows_slopes_and_stops_at_steps():
     np.testing.assert_array_equal(reached, ~plateau)
 
 
-@installed
 @pytest.mark.parametrize(
     ("name", "inside", "outside"), [("coffee", (200, 250), (50, 550)), ("astronaut", (300, 200), (30, 400))]
 )
 def test_what_stands_out_in_a_photo_is_cut_out(name, inside, outside):
-    (alpha, *_) = find_foreground(Image(rgb=getattr(data, name)()), "u2netp")
+    (alpha, *_) = find_foreground(Image(rgb=getattr(data, name)()), "builtin")
     assert (alpha[inside], alpha[outside]) == (255, 0)
     assert ((alpha > 5) & (alpha < 250)).mean() < 0.05
 
 
-@installed
 @pytest.mark.parametrize("name", ["brick", "hubble_deep_field", "grass"])
 def test_nothing_stands_out_in_a_texture(name):
     picture = getattr(data, name)()
-    assert find_foreground(Image(rgb=picture if picture.ndim == 3 else np.dstack([picture] * 3)), "u2netp") == []
+    assert find_foreground(Image(rgb=picture if picture.ndim == 3 else np.dstack([picture] * 3)), "builtin") == []
 
 
 def test_an_outline_snaps_to_the_edge_of_the_picture(shapes):

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from img2world.core.subject import ObjectGeometry, SceneGeometry
-from img2world.layered.saliency import resolve_model
 from img2world.layered.subject import OBJECT_SIDE, AutoSubject
 
 
@@ -38,14 +37,8 @@ def test_a_ball_is_predicted_as_a_ball_in_the_frame_of_its_cut_out(ball):
     assert geometry.thickness[center].mean() > geometry.thickness[rim].mean() + 0.05
 
 
-def test_without_a_network_nothing_is_lifted_off_and_that_is_said(monkeypatch, coffee):
-    monkeypatch.setattr("img2world.layered.subject.resolve_model", lambda name: "none")
-    with pytest.warns(UserWarning, match=r"pip install 'img2world\[cutout\]'"):
-        assert AutoSubject().find(coffee.subject.image).foreground == ()
-
-
-@pytest.mark.skipif(resolve_model("auto") == "none", reason="needs the extra cutout")
 def test_what_stands_out_is_lifted_off_a_scene_or_is_the_object(coffee):
+    assert AutoSubject(model="none").find(coffee.subject.image).foreground == ()
     (cup,) = coffee.subject.foreground
     assert 0.3 < (cup.alpha > 127).mean() < 0.6
     as_object = AutoSubject(kind="object").find(coffee.subject.image)
