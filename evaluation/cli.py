@@ -1,4 +1,4 @@
-"""The command line: `python -m evaluation orbit|poses|doctor`."""
+"""The command line: `python -m evaluation orbit|poses|depth|doctor`."""
 
 import json
 import sys
@@ -42,10 +42,11 @@ def main() -> None:
     \b
     python -m evaluation orbit --count 3      videos made from one photo, against renders
     python -m evaluation poses --count 4      pose solvers, on orbits with known cameras
+    python -m evaluation depth photos/        depth of scenes, on photos with marked points
     python -m evaluation doctor --seeds 1     the doctor, on videos with known faults
 
     \b
-    Needs no data: objects, rooms and faults are generated from seeds. `--assets` takes your own models.
+    Only depth needs data: objects, rooms and faults are generated from seeds. `--assets` takes your own models.
     """
 
 
@@ -193,6 +194,43 @@ def poses(
                 )
         if not as_json:
             for line in [*mean_lines(rows), "", *confusion_lines(rows)]:
+                say(line)
+
+
+@app.command()
+def depth(
+    photos: Annotated[Path, typer.Argument(metavar="PHOTOS", help="Folder of the photos that depth_pairs.csv names.")],
+    measured: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Photos with measured depth, in depth/ and multiview/.", show_default=False
+        ),
+    ] = None,
+    changes: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare the depth of scenes with what the eye sees.
+
+    \b
+    python -m evaluation depth photos/
+    python -m evaluation depth photos/ --set subject.depth=transformers
+
+    \b
+    right: fraction of the pairs of points whose order is right, all of them, and those whose nearer point is lower
+    in the picture, level with the other, or higher.  spread: ratio of the 95th to the 5th percentile of depth.
+    error: of the best affine map to the measured inverse depth, 1 for a constant.  rank: rank correlation with it.
+    """
+    with exit_codes(as_json):
+        from evaluation.depth_benchmark import BASELINES, evaluate_depth, layers_predictor, read_marked, table_lines
+        from evaluation.measured_depth import load_depth_cases
+
+        marked, cases = read_marked(photos), load_depth_cases(measured) if measured else {}
+        predictors = {"img2world": layers_predictor(changes or []), **BASELINES}
+        rows = {name: evaluate_depth(predictor, marked, cases) for name, predictor in predictors.items()}
+        if as_json:
+            say_json(rows)
+        else:
+            for line in table_lines(rows):
                 say(line)
 
 

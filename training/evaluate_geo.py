@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import torch
 
+from evaluation.measured_depth import DepthCases, load_depth_cases
 from img2world.depth.network import OUTPUTS, Channel, GeometryNetwork, network_input
 from img2world.depth.predict import OBJECT_WEIGHTS, SCENE_WEIGHTS, working_size
 from training.geo_metrics import (
@@ -28,14 +29,8 @@ from training.held_out import mean_values
 from training.views import View, ViewGenerator
 from training.weights import ASSETS, load_state
 
-DISPARITY_OFFSET = 31.086
-"""Offset of the Middlebury 2014 motorcycle pair at a quarter of its size: depth ~ 1 / (disparity + offset)."""
-
 Networks = dict[bool, GeometryNetwork]
 """The network for scenes (False) and the one for objects (True)."""
-
-DepthCases = dict[str, list[tuple[np.ndarray, np.ndarray]]]
-"""Photos with their log depth, NaN where it is unknown, by name."""
 
 
 def load_networks(checkpoint: Path | None) -> Networks:
@@ -81,36 +76,6 @@ def hidden_color_errors(networks: Networks, views: Sequence[View]) -> dict[str, 
             errors.setdefault(f"{kind} network", []).append(float(np.abs(predicted - truth)[hidden].mean()))
             errors.setdefault(f"{kind} in front", []).append(float(np.abs(seen - truth)[hidden].mean()))
     return mean_values(errors, 4)
-
-
-def load_real_cases(folder: Path) -> DepthCases:
-    """Return photos with depth of a stereo pair, a moving camera and a scan; see assets/nano/README.md."""
-    with np.load(folder / "depth/motorcycle/motorcycle_disp.npz") as file:
-        disparity = file["arr_0"]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        log_depth = np.where(np.isfinite(disparity), -np.log(disparity + DISPARITY_OFFSET), np.nan)
-    cases = {"motorcycle": [(_read_rgb(folder / "depth/motorcycle/motorcycle_left.png"), log_depth)]}
-    room = folder / "multiview/pi3_room"
-    with np.load(room / "condition_f16.npz") as file:
-        cases["pi3_room"] = [
-            (_read_rgb(room / f"rgb/{i}.png"), _log_depth(depth)) for i, depth in enumerate(file["depths"])
-        ]
-    with np.load(folder / "depth/habitat/van-gogh-room-depth_f16.npz") as file:
-        cases["habitat"] = [(_read_rgb(folder / "depth/habitat/van-gogh-room-color.png"), _log_depth(file["depth"]))]
-    return cases
-
-
-def _log_depth(depth: np.ndarray) -> np.ndarray:
-    """Return the log of depths, NaN where they are 0."""
-    with np.errstate(divide="ignore"):
-        return np.where(depth > 0, np.log(depth.astype(np.float32)), np.nan)
-
-
-def _read_rgb(path: Path) -> np.ndarray:
-    """Return an image file as RGB."""
-    bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    assert bgr is not None, path
-    return np.ascontiguousarray(bgr[..., ::-1])
 
 
 def predict_log_depth(network: GeometryNetwork, rgb: np.ndarray) -> np.ndarray:
@@ -178,7 +143,7 @@ def main() -> None:
         result["held-out assets"] = synthetic_metrics(networks, held_out, mean_depth)
         result["stance of held-out assets"] = stance_metrics(networks[True], held_out)
     if options.real:
-        result["photos"] = real_metrics(networks[False], load_real_cases(options.real), mean_depth)
+        result["photos"] = real_metrics(networks[False], load_depth_cases(options.real), mean_depth)
     print(json.dumps(result, indent=1))
 
 
