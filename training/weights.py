@@ -32,12 +32,17 @@ def load_weights(network: Network, path: Path, *, optional: tuple[str, ...] = ()
 
 
 def ship_weights(
-    state: dict[str, Tensor], out: Path, load: Callable[[dict[str, Tensor]], object], *, model: str
+    state: dict[str, Tensor],
+    out: Path,
+    load: Callable[[dict[str, Tensor]], object],
+    *,
+    model: str,
+    half: tuple[str, ...] = (),
 ) -> None:
-    """Check that `load` accepts the weights, then write them in the format that the program reads."""
+    """Check that `load` accepts the weights, then write them in the format that the program reads; see `quantize`."""
     load(state)
     out.parent.mkdir(parents=True, exist_ok=True)
-    save_file(quantize(state), out, metadata={"model": model, "licence": "Apache-2.0"})
+    save_file(quantize(state, half=half), out, metadata={"model": model, "licence": "Apache-2.0"})
     out.chmod(0o644)
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
 

@@ -11,9 +11,16 @@ from img2world.core.threads import one_torch_thread
 
 if TYPE_CHECKING:
     from img2world.depth.network import GeometryNetwork
+    from img2world.depth.scene_network import SceneNetwork
 
 OBJECT_WEIGHTS, SCENE_WEIGHTS = "nano/nano_geo_object.safetensors", "nano/nano_geo_scene.safetensors"
 """Two networks of one architecture: a single one forgot the kind of picture that it was not trained on last."""
+
+PHOTO_WEIGHTS = "nano/nano_depth_scene.safetensors"
+"""A head for the depth of scenes on features that were learned on photos."""
+
+SCENE_SIDES, PHOTO_SIDE = (96, 160), 192
+"""Sides of square pictures that the two networks for scenes are given; others have the same area."""
 
 AREA = 96 * 96
 """Number of pixels of the network's input; it was trained on pictures of about this size."""
@@ -21,21 +28,58 @@ AREA = 96 * 96
 OBJECT_SIDES = (66, 76, 86, 96, 106, 116, 126)
 """Sides in pixels to which the frame is scaled; the predictions are averaged, since their errors differ."""
 
-MAX_SIDE = 192
-"""Maximum side of the network's input in pixels; a longer side is compressed."""
+MAX_ASPECT = 4
+"""Maximum ratio of the sides of the network's input; a longer side is compressed."""
 
 
 def predict_scene(rgb: UInt8[np.ndarray, "H W 3"]) -> SceneGeometry:
-    """Predict the depth of a scene. Raises MissingPackageError when the weights are missing."""
+    """Predict the depth of a scene as the mean of two networks' logarithms, and its sky.
+
+    One network knows how rooms and streets recede, seen whole and in detail; the other one sees what stands out.
+    Raises MissingPackageError when the weights are missing.
+    """
     import cv2
 
     from img2world.depth.network import Channel
+    from img2world.depth.scene_network import MULTIPLE
 
     height, width = rgb.shape[:2]
-    small = cv2.resize(rgb, working_size(width, height), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-    maps, _, _ = run_network(SCENE_WEIGHTS, small, np.ones(small.shape[:2], np.float32), is_object=False)
-    log_depth = maps[Channel.SCENE_DEPTH]
-    return SceneGeometry(inverse_depth=np.exp(np.median(log_depth) - log_depth), sky=_sigmoid(-maps[Channel.MASK]))
+
+    def picture(side: int, multiple: int = 16) -> Float32[np.ndarray, "h w 3"]:
+        size = working_size(width, height, area=side**2, multiple=multiple)
+        return cv2.resize(rgb, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+
+    finest = picture(PHOTO_SIDE, MULTIPLE)
+    log_depth, sky = run_photo_network(finest)
+    log_depth -= np.median(log_depth)
+    for side in SCENE_SIDES:
+        small = picture(side)
+        maps, _, _ = run_network(SCENE_WEIGHTS, small, np.ones(small.shape[:2], np.float32), is_object=False)
+        maps = maps[[Channel.SCENE_DEPTH, Channel.MASK]]
+        other, known = (cv2.resize(values, finest.shape[1::-1], interpolation=cv2.INTER_CUBIC) for values in maps)
+        log_depth += (other - np.median(other)) / len(SCENE_SIDES)
+        sky -= known / len(SCENE_SIDES)
+    log_depth *= 0.5
+    return SceneGeometry(inverse_depth=np.exp(np.median(log_depth) - log_depth), sky=_sigmoid(0.5 * sky))
+
+
+def run_photo_network(
+    rgb: Float32[np.ndarray, "h w 3"],
+) -> tuple[Float32[np.ndarray, "h w"], Float32[np.ndarray, "h w"]]:
+    """Return log depth and the logit of sky, each the mean over the picture and its mirror image.
+
+    Raises MissingPackageError when the weights are missing.
+    """
+    import cv2
+    import torch
+
+    picture = torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))
+    loaded = photo_network()
+    with one_torch_thread(), torch.inference_mode():
+        maps = loaded(torch.stack([picture, picture.flip(2)]).contiguous(memory_format=torch.channels_last))
+    mean = (0.5 * (maps[0] + maps[1].flip(2))).contiguous().numpy()
+    log_depth, sky = (cv2.resize(values, rgb.shape[1::-1], interpolation=cv2.INTER_CUBIC) for values in mean)
+    return log_depth, sky
 
 
 def predict_object(rgb: Float32[np.ndarray, "S S 3"], alpha: Float32[np.ndarray, "S S"]) -> ObjectGeometry:
@@ -83,13 +127,12 @@ def centered(values: Float32[np.ndarray, "s s ..."], side: int, **padding: Any) 
     return np.pad(kept, [(more, more)] * 2 + [(0, 0)] * (values.ndim - 2), **padding) if more else kept
 
 
-def working_size(width: int, height: int) -> tuple[int, int]:
-    """Return a width and height of about AREA pixels with the picture's proportions, both multiples of MULTIPLE."""
-    from img2world.depth.network import MULTIPLE
-
-    scale = np.sqrt(AREA / (width * height))
+def working_size(width: int, height: int, *, area: int = AREA, multiple: int = 16) -> tuple[int, int]:
+    """Return a width and height of about `area` pixels with the picture's proportions, both multiples of `multiple`."""
+    scale, longest = np.sqrt(area / (width * height)), round((MAX_ASPECT * area) ** 0.5)
     sides = [
-        int(np.clip(round(side * scale / MULTIPLE) * MULTIPLE, 3 * MULTIPLE, MAX_SIDE)) for side in (width, height)
+        int(np.clip(round(side * scale / multiple) * multiple, max(48, 2 * multiple), longest // multiple * multiple))
+        for side in (width, height)
     ]
     return sides[0], sides[1]
 
@@ -134,6 +177,16 @@ def network(weights: str) -> "GeometryNetwork":
 
     state = shipped(weights, hint="reinstall img2world: its assets are incomplete")
     return GeometryNetwork.from_state(state).requires_grad_(False).eval()
+
+
+@lru_cache(maxsize=1)
+def photo_network() -> "SceneNetwork":
+    """Load the network for depth on photos. Raises MissingPackageError when its weights are missing."""
+    from img2world.depth.scene_network import SceneNetwork
+    from img2world.depth.weights import shipped
+
+    state = shipped(PHOTO_WEIGHTS, hint="reinstall img2world: its assets are incomplete")
+    return SceneNetwork.from_state(state).requires_grad_(False).eval()
 
 
 def _sigmoid(logits: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:

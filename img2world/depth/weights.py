@@ -15,11 +15,14 @@ SCALE = ".scale"
 MAX_INT8 = 127
 
 
-def quantize(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return a network's state with matrices and kernels as int8 and everything else as float16."""
+def quantize(state: dict[str, Tensor], *, half: tuple[str, ...] = ()) -> dict[str, Tensor]:
+    """Return a network's state with matrices and kernels as int8 and everything else as float16.
+
+    Layers whose names begin with one of `half` are float16, too.
+    """
     stored = {}
     for name, values in state.items():
-        if values.ndim > 1:
+        if values.ndim > 1 and not (half and name.startswith(half)):
             scale = (values.flatten(1).abs().amax(1) / MAX_INT8).clamp(min=1e-12)
             rows = scale.reshape(-1, *[1] * (values.ndim - 1))
             stored[name], stored[name + SCALE] = (values / rows).round().to(torch.int8).contiguous(), scale
