@@ -23,6 +23,15 @@ MIN_DEPTH, MAX_DEPTH = 0.5, 4.0
 SEPARATION = 1.03
 """A part is at least this many times nearer than what is behind it."""
 
+SOFT_BOUND = 0.6
+"""Log depths within this fraction of a bound are kept; beyond it they approach the bound without a crease."""
+
+SMOOTHNESS = 0.02
+"""Standard deviation of the smoothing of depth, relative to the longer side: what is not cut out bends less."""
+
+SKY_BAND = 0.03
+"""Width of the band at the outline of a predicted sky in which colors decide, relative to the longer side."""
+
 MIN_SKY = 0.06
 """Minimum fraction of the picture that a sky covers; a smaller one is not cut out."""
 
@@ -90,7 +99,7 @@ def place_parts(
     if sky is None and subject is None:
         sky = sky_from_prediction(predicted_sky, rgb)
     far = np.float32(1 / MAX_DEPTH)
-    inverse_depth = np.maximum(upsampled(geometry.inverse_depth, rgb), 1e-3).clip(far, 1 / MIN_DEPTH)
+    inverse_depth = upsampled(bounded(geometry.inverse_depth), rgb).clip(far, 1 / MIN_DEPTH)
     if sky is not None:
         # The network was not trained on the depth of the sky. Where no sky is cut out, a petal or a wall that it takes
         # for sky with little certainty would be torn from its surroundings.
@@ -116,16 +125,43 @@ def place_parts(
     )
 
 
+def bounded(inverse_depth: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:
+    """Return smoothed inverse depths between the bounds, without the creases that clipping makes."""
+    import cv2
+
+    blur = SMOOTHNESS * max(inverse_depth.shape)
+    log_depth = -cv2.GaussianBlur(np.log(inverse_depth), (0, 0), blur, borderType=cv2.BORDER_REFLECT)
+    bound = np.where(log_depth < 0, -np.log(MIN_DEPTH), np.log(MAX_DEPTH))
+    rest = (1 - SOFT_BOUND) * bound
+    beyond = np.maximum(np.abs(log_depth) - SOFT_BOUND * bound, 0)
+    size = np.minimum(np.abs(log_depth), SOFT_BOUND * bound) + rest * -np.expm1(-beyond / rest)
+    return np.exp(-np.sign(log_depth) * size).astype(np.float32)
+
+
 def sky_from_prediction(
     predicted_sky: Float32[np.ndarray, "H W"], rgb: UInt8[np.ndarray, "H W 3"]
 ) -> Float32[np.ndarray, "H W"] | None:
-    """Return the alpha of the sky that the network predicts, or None when it covers little."""
+    """Return the alpha of the sky that the network predicts, or None when it covers little.
+
+    In a band at its outline, which is predicted coarsely, GrabCut decides by colors.
+    """
     import cv2
 
     scale = SEGMENTATION_SIZE / max(rgb.shape)
     small = cv2.resize(predicted_sky, None, fx=scale, fy=scale)
-    mask = cv2.morphologyEx((small > 0.5).astype(np.uint8), cv2.MORPH_OPEN, np.ones((7, 7), np.uint8)) > 0
-    return refine_mask(mask, rgb) if mask.mean() > MIN_SKY else None
+    mask = cv2.morphologyEx((small > 0.5).astype(np.uint8), cv2.MORPH_OPEN, np.ones((7, 7), np.uint8))
+    if mask.mean() <= MIN_SKY:
+        return None
+    band = np.ones((2 * round(SKY_BAND * SEGMENTATION_SIZE) + 1,) * 2, np.uint8)
+    labels = np.where(mask > 0, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    labels[cv2.erode(mask, band) > 0] = cv2.GC_FGD
+    labels[cv2.dilate(mask, band) == 0] = cv2.GC_BGD
+    if np.isin((cv2.GC_FGD, cv2.GC_BGD), labels).all():
+        colors = cv2.resize(rgb, mask.shape[::-1], interpolation=cv2.INTER_AREA)
+        cv2.setRNGSeed(0)  # GrabCut initializes its color models at random.
+        cv2.grabCut(colors, labels, (0, 0, 1, 1), np.zeros((1, 65)), np.zeros((1, 65)), 3, cv2.GC_INIT_WITH_MASK)
+        mask = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
+    return refine_mask(cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) > 0, rgb)
 
 
 def widen(mask: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
