@@ -27,10 +27,13 @@ SOFT_BOUND = 0.6
 """Log depths within this fraction of a bound are kept; beyond it they approach the bound without a crease."""
 
 SMOOTHNESS = 0.02
-"""Standard deviation of the smoothing of depth, relative to the longer side: what is not cut out bends less."""
+"""Standard deviation of the smoothing of the ground, relative to the longer side: what is not cut out bends less."""
 
 SKY_BAND = 0.03
 """Width of the band at the outline of a predicted sky in which colors decide, relative to the longer side."""
+
+MAX_HOLE = 0.02
+"""Maximum fraction of the picture that a hole in the sky covers, which becomes sky."""
 
 MIN_SKY = 0.06
 """Minimum fraction of the picture that a sky covers; a smaller one is not cut out."""
@@ -94,10 +97,11 @@ def place_parts(
     assert geometry.sky is not None
     predicted_sky = upsampled(geometry.sky, rgb).clip(0, 1)
     # A smooth wall looks like sky.
-    if sky is not None and (sky * predicted_sky).sum() <= 0.5 * sky.sum():
-        sky = None
-    if sky is None and subject is None:
-        sky = sky_from_prediction(predicted_sky, rgb)
+    if sky is not None and (sky * predicted_sky).sum() > 0.5 * sky.sum():
+        predicted_sky = np.maximum(predicted_sky, sky)
+    if subject is not None:
+        predicted_sky = np.where(subject > 0.2, 0, predicted_sky).astype(np.float32)
+    sky = sky_from_prediction(predicted_sky, rgb)
     far = np.float32(1 / MAX_DEPTH)
     inverse_depth = upsampled(bounded(geometry.inverse_depth), rgb).clip(far, 1 / MIN_DEPTH)
     if sky is not None:
@@ -107,7 +111,7 @@ def place_parts(
     nothing = np.zeros(inverse_depth.shape, np.float32)
     behind = nothing if sky is None else sky
     in_front = nothing if subject is None else subject
-    ground = extrapolate(inverse_depth, ~widen((behind > 0.2) | (in_front > 0.2)))
+    ground = smoothed(extrapolate(inverse_depth, ~widen((behind > 0.2) | (in_front > 0.2))))
     backdrop = extrapolate(inverse_depth, ~widen(behind < 0.8))
     backdrop = np.minimum(backdrop, ground / np.float32(SEPARATION))
     standing = inverse_depth
@@ -126,16 +130,21 @@ def place_parts(
 
 
 def bounded(inverse_depth: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:
-    """Return smoothed inverse depths between the bounds, without the creases that clipping makes."""
-    import cv2
-
-    blur = SMOOTHNESS * max(inverse_depth.shape)
-    log_depth = -cv2.GaussianBlur(np.log(inverse_depth), (0, 0), blur, borderType=cv2.BORDER_REFLECT)
+    """Return inverse depths between the bounds, without the creases that clipping makes."""
+    log_depth = -np.log(inverse_depth)
     bound = np.where(log_depth < 0, -np.log(MIN_DEPTH), np.log(MAX_DEPTH))
     rest = (1 - SOFT_BOUND) * bound
     beyond = np.maximum(np.abs(log_depth) - SOFT_BOUND * bound, 0)
     size = np.minimum(np.abs(log_depth), SOFT_BOUND * bound) + rest * -np.expm1(-beyond / rest)
     return np.exp(-np.sign(log_depth) * size).astype(np.float32)
+
+
+def smoothed(inverse_depth: Float32[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W"]:
+    """Return inverse depths smoothed by SMOOTHNESS."""
+    import cv2
+
+    blur = SMOOTHNESS * max(inverse_depth.shape)
+    return np.exp(cv2.GaussianBlur(np.log(inverse_depth), (0, 0), blur, borderType=cv2.BORDER_REFLECT))
 
 
 def sky_from_prediction(
@@ -152,6 +161,7 @@ def sky_from_prediction(
     mask = cv2.morphologyEx((small > 0.5).astype(np.uint8), cv2.MORPH_OPEN, np.ones((7, 7), np.uint8))
     if mask.mean() <= MIN_SKY:
         return None
+    mask = filled(mask)
     band = np.ones((2 * round(SKY_BAND * SEGMENTATION_SIZE) + 1,) * 2, np.uint8)
     labels = np.where(mask > 0, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     labels[cv2.erode(mask, band) > 0] = cv2.GC_FGD
@@ -161,7 +171,18 @@ def sky_from_prediction(
         cv2.setRNGSeed(0)  # GrabCut initializes its color models at random.
         cv2.grabCut(colors, labels, (0, 0, 1, 1), np.zeros((1, 65)), np.zeros((1, 65)), 3, cv2.GC_INIT_WITH_MASK)
         mask = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
-    return refine_mask(cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) > 0, rgb)
+    return refine_mask(filled(cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))) > 0, rgb)
+
+
+def filled(mask: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
+    """Return a mask of sky with its small holes filled: clouds and birds are sky, too."""
+    import cv2
+
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(1 - mask, connectivity=4)
+    x, y, width, height, area = stats.T
+    inside = (x > 0) & (y > 0) & (x + width < mask.shape[1]) & (y + height < mask.shape[0])
+    small = (area < MAX_HOLE * mask.size) & (inside | (y == 0))
+    return mask | (small & (np.arange(count) > 0))[labels].astype(np.uint8)
 
 
 def widen(mask: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
