@@ -181,8 +181,8 @@ def filled(mask: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
     count, labels, stats, _ = cv2.connectedComponentsWithStats(1 - mask, connectivity=4)
     x, y, width, height, area = stats.T
     inside = (x > 0) & (y > 0) & (x + width < mask.shape[1]) & (y + height < mask.shape[0])
-    small = (area < MAX_HOLE * mask.size) & (inside | (y == 0))
-    return mask | (small & (np.arange(count) > 0))[labels].astype(np.uint8)
+    holes = inside & (area < MAX_HOLE * mask.size) & (np.arange(count) > 0)
+    return mask | holes[labels].astype(np.uint8)
 
 
 def widen(mask: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:

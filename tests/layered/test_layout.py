@@ -1,9 +1,10 @@
+import cv2
 import numpy as np
 from skimage import data
 
 from img2world.core.subject import SceneGeometry
 from img2world.depth.predict import predict_scene
-from img2world.layered.layout import MAX_DEPTH, MIN_DEPTH, place_parts, segment
+from img2world.layered.layout import MAX_DEPTH, MIN_DEPTH, bounded, place_parts, segment, sky_from_prediction
 
 
 def geometry(inverse_depth, sky=None):
@@ -40,6 +41,39 @@ def test_sky_is_far_and_a_wall_keeps_its_depth():
         np.testing.assert_allclose(wall.ground_inverse_depth[:40], 0.8, atol=0.01)
 
 
+def test_depths_approach_their_bounds_without_a_crease():
+    # A floor that comes twice as near as the bound: its inverse depth grows evenly from row to row.
+    depth = np.repeat(np.linspace(0.2, 2 / MIN_DEPTH, 96, dtype=np.float32)[:, None], 64, 1)
+    found = bounded(depth)
+    assert 1 / MAX_DEPTH < found.min() < found.max() < 1 / MIN_DEPTH
+    assert (np.diff(found, axis=0) > 0).all()
+    np.testing.assert_array_equal(found[(depth > 0.7) & (depth < 1.4)], depth[(depth > 0.7) & (depth < 1.4)])
+
+
+def test_outline_of_a_predicted_sky_follows_the_colors():
+    y, x = np.mgrid[:128, :192]
+    above = y < 68 - 8 * (abs(x - 100) < 12)  # A tower stands before the sky.
+    rgb = np.where(above[..., None], (120, 160, 220), (60, 70, 40)).astype(np.uint8)
+    rgb[20:24, 30:36] = 40  # A bird.
+    predicted = cv2.GaussianBlur((y < 64).astype(np.float32), (0, 0), 4)
+    predicted[16:28, 26:40] = 0
+    sky = sky_from_prediction(predicted, rgb)
+    assert sky is not None
+    assert ((sky > 0.5) == above).mean() > 0.985
+    assert (sky[62:68, 92:108] < 0.5).all()
+    assert (sky[16:28, 26:40] > 0.5).all()
+
+
+def test_ground_is_smoother_than_the_prediction_and_the_subject_is_not():
+    shape = (128, 128)
+    rng = np.random.default_rng(0)
+    depth = np.exp(cv2.GaussianBlur(rng.normal(0, 1, shape).astype(np.float32), (0, 0), 1.5))
+    layout = place_parts(np.full((*shape, 3), 128, np.uint8), geometry(depth), None, None)
+    roughness = [np.abs(np.diff(values, axis=1)).mean() for values in (layout.ground_inverse_depth, depth)]
+    assert roughness[0] < 0.5 * roughness[1]
+    assert np.abs(np.diff(layout.subject_inverse_depth, axis=1)).mean() > 1.5 * roughness[0]
+
+
 def test_uncertain_sky_keeps_its_depth():
     shape = (128, 128)
     rgb = np.full((*shape, 3), 200, np.uint8)
@@ -55,12 +89,12 @@ def test_ground_continues_behind_the_subject():
     shape = (96, 128)
     subject = np.zeros(shape, np.float32)
     subject[20:90, 50:80] = 1
-    known = np.full(shape, 0.5, np.float32)
-    known[subject > 0.5] = 1.8
+    known = np.full(shape, 0.6, np.float32)
+    known[subject > 0.5] = 1.4
     rgb = np.round(255 * np.repeat(subject[..., None], 3, -1)).astype(np.uint8)
     layout = place_parts(rgb, geometry(known), None, subject)
-    np.testing.assert_allclose(layout.ground_inverse_depth, 0.5, atol=0.02)
-    np.testing.assert_allclose(layout.subject_inverse_depth, 1.8, atol=0.04)
+    np.testing.assert_allclose(layout.ground_inverse_depth, 0.6, atol=0.02)
+    np.testing.assert_allclose(layout.subject_inverse_depth, 1.4, atol=0.04)
 
 
 def test_subject_is_never_behind_the_ground():
