@@ -8,7 +8,7 @@ from img2world.core.errors import MissingPackageError
 from img2world.core.subject import ObjectGeometry
 from img2world.depth import predict
 from img2world.depth.network import DIRECTIONS, MULTIPLE, OUTPUTS, GeometryNetwork
-from img2world.depth.predict import AREA, network, predict_object, predict_scene, working_size
+from img2world.depth.predict import AREA, PHOTO_SIDE, network, predict_object, predict_scene, working_size
 from img2world.layered.object_layers import CutOut, object_camera, shell_surfaces
 
 
@@ -39,7 +39,7 @@ def test_result_does_not_depend_on_the_number_of_threads():
 def test_scenes_have_depth(name):
     rgb = getattr(data, name)()
     found = predict_scene(rgb)
-    width, height = working_size(rgb.shape[1], rgb.shape[0])
+    width, height = working_size(rgb.shape[1], rgb.shape[0], area=PHOTO_SIDE**2, multiple=32)
     assert found.inverse_depth.shape == found.sky.shape == (height, width)
     assert found.inverse_depth.min() > 0
     assert np.std(np.log(found.inverse_depth)) > 0.05

@@ -71,5 +71,5 @@ def test_objects_and_scenes_have_weights_of_their_own(monkeypatch, tmp_path):
 
 def test_all_shipped_weights_together_are_small():
     files = list(resource_folder("assets").rglob("*.safetensors"))
-    assert len(files) == 4
+    assert len(files) == 5
     assert sum(file.stat().st_size for file in files) < 25e6

@@ -1,0 +1,63 @@
+"""The network for depth on photos: features as published, shapes, and what it sees."""
+
+import glob
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from skimage import data
+
+from img2world.depth.predict import photo_network, run_photo_network
+from img2world.depth.scene_network import MULTIPLE, STRIDE, scene_features
+from img2world.depth.u2net import FEATURES
+
+
+def test_features_have_the_sizes_of_their_scales():
+    rgb = torch.zeros(2, 3, 2 * MULTIPLE, 3 * MULTIPLE)
+    with torch.inference_mode():
+        features = scene_features(photo_network().backbone, rgb)
+        maps = photo_network().head(features)
+    sizes = {name: tuple(values.shape[1:]) for name, values in features.items()}
+    assert sizes == {
+        "quarter": (2 * FEATURES, 16, 24),
+        "eighth": (2 * FEATURES, 8, 12),
+        "sixteenth": (2 * FEATURES, 4, 6),
+        "last": (FEATURES, 2, 3),
+        "color": (3, 32, 48),
+        "saliency": (1, 32, 48),
+    }
+    assert maps.shape == (2, 2, 2 * MULTIPLE // STRIDE, 3 * MULTIPLE // STRIDE)
+
+
+def test_backbone_computes_what_the_published_file_does():
+    found = [path for place in sys.path for path in glob.glob(f"{place}/rembg/u2netp.onnx")]
+    if not found:
+        pytest.skip("needs u2netp.onnx of the extra cutout")
+    picture = cv2.resize(data.astronaut(), (320, 320), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    rgb = torch.from_numpy(picture.transpose(2, 0, 1).copy())[None]
+    with torch.inference_mode():
+        saliency = torch.sigmoid(photo_network().backbone(rgb)[1])[0, 0].numpy()
+    published = cv2.dnn.readNetFromONNX(str(Path(found[0])), cv2.dnn.ENGINE_CLASSIC)
+    normalized = (picture - np.float32([0.485, 0.456, 0.406])) / np.float32([0.229, 0.224, 0.225])
+    published.setInput(normalized.transpose(2, 0, 1)[None])
+    errors = [
+        np.abs(maps[0, 0] - saliency).mean() for maps in published.forward(published.getUnconnectedOutLayersNames())
+    ]
+    assert min(errors) < 0.002  # One of its seven maps; the weights are shipped in half precision.
+
+
+@pytest.mark.parametrize(
+    ("name", "near", "far"), [("astronaut", (300, 200), (120, 380)), ("chelsea", (220, 240), (120, 440))]
+)
+def test_what_stands_out_is_nearer_than_its_background(name, near, far):
+    rgb = getattr(data, name)()
+    height, width = rgb.shape[:2]
+    small = cv2.resize(rgb, (192, round(192 * height / width / 32) * 32), interpolation=cv2.INTER_AREA)
+    log_depth, sky = run_photo_network(small.astype(np.float32) / 255)
+    assert log_depth.shape == sky.shape == small.shape[:2]
+    scale = np.array(log_depth.shape) / (height, width)
+    one, other = (tuple((np.array(at) * scale).astype(int)) for at in (near, far))
+    assert log_depth[one] < log_depth[other] - 0.1
