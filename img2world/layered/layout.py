@@ -94,11 +94,15 @@ def place_parts(
     subject: Float32[np.ndarray, "H W"] | None,
 ) -> Layout:
     """Assign depths to segmented parts; a segmented sky is kept only if the network predicts sky there, too."""
+    import cv2
+
     assert geometry.sky is not None
     predicted_sky = upsampled(geometry.sky, rgb).clip(0, 1)
-    # A smooth wall looks like sky.
-    if sky is not None and (sky * predicted_sky).sum() > 0.5 * sky.sum():
-        predicted_sky = np.maximum(predicted_sky, sky)
+    if sky is not None:
+        # A smooth wall looks like sky, too: colors count only near what the network takes for sky.
+        reach = 2 * round(SKY_BAND * max(sky.shape)) + 1
+        near = cv2.dilate(predicted_sky, np.ones((reach, reach), np.uint8))
+        predicted_sky = np.maximum(predicted_sky, np.minimum(sky, near))
     if subject is not None:
         predicted_sky = np.where(subject > 0.2, 0, predicted_sky).astype(np.float32)
     sky = sky_from_prediction(predicted_sky, rgb)
