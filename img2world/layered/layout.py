@@ -93,7 +93,7 @@ def place_parts(
     sky: Float32[np.ndarray, "H W"] | None,
     subject: Float32[np.ndarray, "H W"] | None,
 ) -> Layout:
-    """Assign depths to segmented parts; a segmented sky is kept only if the network predicts sky there, too."""
+    """Assign depths to segmented parts. The network decides where sky is, and colors where it ends."""
     import cv2
 
     assert geometry.sky is not None

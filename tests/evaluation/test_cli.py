@@ -29,11 +29,11 @@ def call(monkeypatch, capsys):
 def test_module_runs_from_a_checkout_and_names_its_commands():
     words = [sys.executable, "-m", "evaluation", "--help"]
     shown = subprocess.run(words, capture_output=True, text=True, check=True, cwd=ROOT).stdout
-    for command in ("orbit", "poses", "doctor"):
+    for command in ("orbit", "poses", "depth", "doctor"):
         assert f"\n  {command} " in shown
 
 
-@pytest.mark.parametrize("command", ["orbit", "poses", "doctor"])
+@pytest.mark.parametrize("command", ["orbit", "poses", "depth", "doctor"])
 def test_help_shows_examples(call, command):
     code, shown, _ = call(command, "--help")
     assert code == 0

@@ -64,6 +64,21 @@ def test_outline_of_a_predicted_sky_follows_the_colors():
     assert (sky[16:28, 26:40] > 0.5).all()
 
 
+def test_colors_of_sky_count_only_beside_a_predicted_sky():
+    shape = (128, 128)
+    rgb = np.full((*shape, 3), 200, np.uint8)
+    rgb[64:] = 60
+    rgb[:80, :50] = 190  # A plain wall reaches farther down than the sky.
+    by_color, predicted = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    by_color[:64], by_color[:80, :50] = 1, 1
+    predicted[:64, 60:] = 1
+    layout = place_parts(rgb, geometry(np.ones(shape, np.float32), sky=predicted), by_color, None)
+    assert layout.sky is not None
+    assert layout.sky[:56, 70:].min() > 0.9
+    assert layout.sky[:, :40].max() < 0.1
+    np.testing.assert_allclose(layout.ground_inverse_depth[:, :40], 1, atol=0.02)
+
+
 def test_ground_is_smoother_than_the_prediction_and_the_subject_is_not():
     shape = (128, 128)
     rng = np.random.default_rng(0)
