@@ -166,6 +166,19 @@ def test_damaged_product_is_repaired(again, calm, tmp_path):
     assert product_hashes(tmp_path / "run") == calm
 
 
+@pytest.mark.parametrize("name", ["doctor.json", "views/transforms.json"])
+@pytest.mark.parametrize("damage", ["change", "remove"])
+def test_damaged_product_of_a_later_stage_is_left_out_of_the_report(go, finished, tmp_path, name, damage):
+    shutil.copytree(finished, tmp_path / "run")
+    (tmp_path / "run" / name).unlink()
+    if damage == "change":
+        (tmp_path / "run" / name).write_text("[{")
+    report, told = go(last="video")
+    assert set(told.values()) == {"skip"}
+    assert report["cameras"] == (None if "views" in name else {"solver": "commanded"})
+    assert report["findings"] == []
+
+
 def test_another_picture_is_refused_unless_fresh(go, picture, tmp_path):
     go(last="input")
     other = tmp_path / "other.png"
