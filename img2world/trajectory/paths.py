@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from jaxtyping import Float32
@@ -9,6 +10,7 @@ from jaxtyping import Float32
 from img2world.core import camera_paths
 from img2world.core.cameras import Cameras
 from img2world.core.errors import CameraError
+from img2world.core.ranges import Fraction, Range
 from img2world.core.subject import Subject
 
 OBJECT_VIEWS, SCENE_VIEWS = 40, 32
@@ -66,9 +68,9 @@ class ArcTrajectory:
     num_views: int = SCENE_VIEWS
     size: int = 512
     """Longer side of the frames in pixels."""
-    max_degrees: float = 12.0
+    max_degrees: Annotated[float, Range(0, 180)] = 12.0
     """Maximum angle to either side; it is reduced if frames would show too much that the photo does not."""
-    max_unseen: float = 0.12
+    max_unseen: Fraction = 0.12
     """Maximum fraction of a frame that the photo does not show."""
 
     def cameras(self, subject: Subject) -> Cameras:
@@ -86,7 +88,7 @@ class ArcTrajectory:
         from img2world.layered.build import make_gap_measure
 
         measure_gaps = make_gap_measure(subject)
-        low, high = 2.0, self.max_degrees
+        low, high = min(2.0, self.max_degrees), self.max_degrees
         degrees = high
         while high - low > 0.5:
             ends = self.poses(degrees)[[self.num_views // 8, self.num_views // 4, 3 * self.num_views // 4]]

@@ -105,6 +105,7 @@ def test_arc_narrows_when_less_may_be_unseen():
     subject = AutoSubject().find(Image(rgb=data.astronaut()))
     wide, narrow = (ArcTrajectory(size=64, max_unseen=share).supported_degrees(subject) for share in (0.15, 0.05))
     assert 2 <= narrow < wide <= 12
+    assert ArcTrajectory(size=64, max_degrees=1.0).supported_degrees(subject) == 1.0
 
 
 def test_exif_focal_length_is_used_for_scenes():
