@@ -145,7 +145,9 @@ class FileTrajectory:
         """Read the cameras. Raises CameraError when the file cannot be used."""
         if self.path is None:
             raise CameraError("no camera file is named", hint="add --set trajectory.path=cameras.json")
-        return camera_paths.load_trajectory(self.path)
+        cameras = camera_paths.load_trajectory(self.path)
+        check_frames(len(cameras), max(cameras.width, cameras.height), "the camera file")
+        return cameras
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,6 +167,14 @@ class AutoTrajectory:
             num_views = self.num_views or OBJECT_VIEWS
             return OrbitTrajectory(num_views=num_views, size=self.size, upright=self.upright).cameras(subject)
         return ArcTrajectory(num_views=self.num_views or SCENE_VIEWS, size=self.size).cameras(subject)
+
+
+def check_frames(count: int, size: int, where: str) -> None:
+    """Raise CameraError when a video of so many frames with this longer side in pixels cannot be made."""
+    if not 64 <= size <= 2048 or count < 2:
+        raise CameraError(
+            f"{count} frames of {size} pixels were asked for, needs at least 2 of 64 to 2048", hint=f"change {where}"
+        )
 
 
 def check_steepness(elevation: float, option: str) -> None:
@@ -193,11 +203,7 @@ def along(subject: Subject, size: int, poses: Float32[np.ndarray, "V 4 4"]) -> C
     """Return cameras at the poses with the lens and frame size of the picture's input camera."""
     from img2world.layered.build import input_camera
 
-    if not 64 <= size <= 2048 or len(poses) < 2:
-        raise CameraError(
-            f"{len(poses)} frames of {size} pixels were asked for, needs at least 2 of 64 to 2048",
-            hint="change trajectory.size or trajectory.num_views",
-        )
+    check_frames(len(poses), size, "trajectory.size or trajectory.num_views")
     camera = input_camera(subject, size)
     intrinsics = np.repeat(camera.intrinsics, len(poses), 0)
     return Cameras(world_from_cam=poses, intrinsics=intrinsics, width=camera.width, height=camera.height)
