@@ -79,7 +79,8 @@ def begin(folder: RunFolder, source: Source, recipe: Recipe, fresh: Collection[s
     """Check that source, recipe and folder belong together; return the recipe with the source in it."""
     known = folder.manifest.get("source", {})
     has_products = any(folder.record(stage) for stage in folder.manifest["stages"])
-    if has_products and known.get("sha256") != source.digest and set(fresh) != set(STAGES):
+    is_other = known.get("sha256") != source.digest
+    if has_products and is_other and set(fresh) != set(STAGES):
         raise RunFolderError(
             f"the folder holds a run of another source, {Path(known['path']).name}: {folder.path}",
             hint="give another folder with --out, or replace that run with --fresh",
@@ -92,6 +93,10 @@ def begin(folder: RunFolder, source: Source, recipe: Recipe, fresh: Collection[s
             )
         recipe = replace(recipe, video=with_options(recipe.video, path=source.path))
     recipe = with_named_checkpoint(recipe)
+    if is_other:
+        # Not every kind of source has every stage, and a run that stops early must not end with the world of another.
+        for stage in [*folder.manifest["stages"]]:
+            folder.discard(stage)
     folder.manifest["licence"] = stages.licence_of(recipe)
     folder.manifest["source"] = {"kind": source.kind, "path": str(source.path), "sha256": source.digest}
     folder.manifest["seed"] = recipe.seed

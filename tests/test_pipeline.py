@@ -166,6 +166,19 @@ def test_damaged_product_is_repaired(again, calm, tmp_path):
     assert product_hashes(tmp_path / "run") == calm
 
 
+@pytest.mark.parametrize("name", ["doctor.json", "views/transforms.json"])
+@pytest.mark.parametrize("damage", ["change", "remove"])
+def test_damaged_product_of_a_later_stage_is_left_out_of_the_report(go, finished, tmp_path, name, damage):
+    shutil.copytree(finished, tmp_path / "run")
+    (tmp_path / "run" / name).unlink()
+    if damage == "change":
+        (tmp_path / "run" / name).write_text("[{")
+    report, told = go(last="video")
+    assert set(told.values()) == {"skip"}
+    assert report["cameras"] == (None if "views" in name else {"solver": "commanded"})
+    assert report["findings"] == []
+
+
 def test_another_picture_is_refused_unless_fresh(go, picture, tmp_path):
     go(last="input")
     other = tmp_path / "other.png"
@@ -176,6 +189,19 @@ def test_another_picture_is_refused_unless_fresh(go, picture, tmp_path):
     assert product_hashes(tmp_path / "run") == before
     go(source=other, last="input", fresh=STAGES)
     assert product_hashes(tmp_path / "run") != before
+
+
+def test_nothing_of_another_source_stays(go, finished, picture, tmp_path):
+    """Not even of the stages that the new run does not reach or does not have."""
+    video = find_source(finished / "video.mp4")
+    shutil.copytree(finished, tmp_path / "run")
+    (tmp_path / "run" / "exports" / "notes.txt").write_text("the user's own")
+    run(video, load_recipe("video", ["video.num_frames=4"]), tmp_path / "run", last="video", fresh=STAGES)
+    kept = {path.name for path in (tmp_path / "run").iterdir() if not path.name.startswith(".")}
+    assert kept == {"exports", "frames", "input.png", "recipe.toml", "report.json", "run.json", "video.mp4"}
+    assert [path.name for path in (tmp_path / "run" / "exports").iterdir()] == ["notes.txt"]
+    go(source=picture, last="video", fresh=STAGES)
+    assert go(last="video")[1] == {"input": "skip", "trajectory": "skip", "video": "skip"}
 
 
 def test_stage_of_a_run_needs_no_source_any_more(again, calm, picture, tmp_path):

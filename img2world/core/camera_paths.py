@@ -140,5 +140,5 @@ def load_trajectory(path: Path) -> Cameras:
         return Cameras(
             world_from_cam=poses, intrinsics=intrinsics, width=int(data["width"]), height=int(data["height"])
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise CameraError(f"the camera path cannot be used: {error} ({path})", hint=hint) from error

@@ -125,7 +125,7 @@ def cameras_from_transforms(transforms: dict) -> Cameras:
             np.float32,
         )
         sizes = {(int(row["w"]), int(row["h"])) for row in rows}
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise CameraError(
             f"the camera file cannot be used: {type(error).__name__} {error}",
             hint="needs w, h, fl_x, cx, cy and frames with a 4x4 transform_matrix, as nerfstudio writes them",

@@ -19,6 +19,7 @@ from img2world.core.errors import ExportError
 from img2world.core.gaussians import Gaussians
 from img2world.core.metric import views_in_metres
 from img2world.core.progress import Progress, silent
+from img2world.core.ranges import NonNegativeInt
 from img2world.core.rotation import matrix_from_quat, quat_from_matrix
 from img2world.core.scene import Scene
 from img2world.core.sh import rgb_from_dc
@@ -29,7 +30,7 @@ from img2world.core.views import Views
 class DatasetExport:
     """dataset/: images, cameras and points for nerfstudio, COLMAP and Gaussian-splatting trainers."""
 
-    max_points: int = 50_000
+    max_points: NonNegativeInt = 50_000
     """Maximum number of points taken from the scene's Gaussians when the pose stage found none."""
 
     filename: ClassVar[str] = "dataset"

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from img2world.core.errors import ExportError
 from img2world.core.gaussians import Gaussians
 from img2world.core.mesh import Mesh
 from img2world.core.progress import Progress, silent
+from img2world.core.ranges import Range
 from img2world.core.scene import Scene
 from img2world.core.views import Views
 from img2world.export.depth_maps import DepthMaps, depth_maps, remove_inner_surfaces, surface_colors
@@ -53,10 +54,10 @@ SMOOTHING = 0.8
 class MeshExport:
     """mesh.glb: a vertex-coloured triangle mesh from fused depth maps, +Y up."""
 
-    resolution: int = 192
+    resolution: Annotated[int, Range(8)] = 192
     """Grid points along the longest side. Time and memory grow with its square to cube."""
-    max_faces: int = 80_000
-    picture_size: int = 384
+    max_faces: Annotated[int, Range(4)] = 80_000
+    picture_size: Annotated[int, Range(16)] = 384
     """Pixels on the long side of the depth maps."""
     unlit: bool = True
     """Show the colours unshaded; they already contain the photo's light."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from jaxtyping import Float32, Float64, UInt8
@@ -13,6 +13,7 @@ from img2world.core.cameras import Cameras
 from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.errors import ExportError
 from img2world.core.progress import Progress, silent
+from img2world.core.ranges import NonNegativeFloat, Range
 from img2world.core.scene import Scene
 from img2world.core.views import Views
 from img2world.export.mp4 import write_mp4
@@ -30,13 +31,13 @@ SMOOTHING = 0.03
 class TurntableExport:
     """turntable.mp4: a looping video from cameras near those that the scene was made from."""
 
-    seconds: float = 5.0
-    fps: float = 24.0
-    size: int = 512
+    seconds: NonNegativeFloat = 5.0
+    fps: Annotated[float, Range(1, 240)] = 24.0
+    size: Annotated[int, Range(16)] = 512
     """Pixels on the long side."""
-    elevation_deg: float = 12.0
+    elevation_deg: Annotated[float, Range(-80, 80)] = 12.0
     """Elevation of the camera's circle around an object."""
-    crf: int = 18
+    crf: Annotated[int, Range(0, 51)] = 18
     """H.264 constant rate factor, 0 (lossless) to 51."""
 
     filename: ClassVar[str] = "turntable.mp4"

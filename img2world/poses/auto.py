@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
 from jaxtyping import Bool
@@ -11,6 +12,7 @@ from img2world.core.errors import PoseError, RejectedError
 from img2world.core.frames import Frames
 from img2world.core.pose_report import Grade, PoseReport
 from img2world.core.progress import Progress, silent
+from img2world.core.ranges import NonNegativeFloat, Range
 from img2world.core.views import Views
 from img2world.poses.colmap import ColmapPoses
 from img2world.poses.commanded import CommandedPoses, match_prior_path
@@ -42,9 +44,9 @@ class AutoPoses:
     background: search for a circle, then COLMAP on flow tracks. The report names what was tried.
     """
 
-    min_views: int = 3
+    min_views: Annotated[int, Range(2)] = 3
     """Fewer placed frames are an error."""
-    time_limit: float = 1200.0
+    time_limit: NonNegativeFloat = 1200.0
     """Seconds after which each run of COLMAP is stopped."""
 
     def estimate(

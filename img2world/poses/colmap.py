@@ -3,7 +3,7 @@
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from jaxtyping import UInt8
@@ -14,6 +14,7 @@ from img2world.core.errors import PoseError
 from img2world.core.frames import Frames
 from img2world.core.pictures import save_pictures
 from img2world.core.progress import Progress, silent
+from img2world.core.ranges import NonNegativeFloat, PositiveInt, Range
 from img2world.core.threads import usable_cores
 from img2world.core.views import Views
 from img2world.poses.sparse_model import SparseModel, views_from_model
@@ -30,11 +31,11 @@ class ColmapPoses:
 
     camera_model: Literal["auto", "SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV"] = "auto"
     """COLMAP's camera model; auto is RADIAL for photos and SIMPLE_PINHOLE for the frames of a video."""
-    max_features: int = 4096
+    max_features: PositiveInt = 4096
     """Features per photo. A frame of a video gets half as many, since there are more frames."""
-    min_views: int = 3
+    min_views: Annotated[int, Range(2)] = 3
     """Fewer placed frames are an error."""
-    time_limit: float = 3600.0
+    time_limit: NonNegativeFloat = 3600.0
     """Seconds after which COLMAP is stopped."""
 
     def estimate(

@@ -10,6 +10,7 @@ from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.errors import PoseError
 from img2world.core.frames import Frames
 from img2world.core.progress import Progress, silent
+from img2world.core.ranges import NonNegativeInt
 from img2world.core.views import Views
 
 LOG_DEPTH_STD = 0.4
@@ -20,7 +21,7 @@ LOG_DEPTH_STD = 0.4
 class CommandedPoses:
     """Use the frames' own cameras, or else the requested camera path; estimate nothing."""
 
-    max_points: int = 5000
+    max_points: NonNegativeInt = 5000
     """Sparse points to sample, from the depth of the frames or at random where there is none."""
 
     def estimate(

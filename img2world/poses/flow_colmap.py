@@ -3,7 +3,7 @@
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from jaxtyping import Bool
@@ -14,6 +14,7 @@ from img2world.core.errors import PoseError
 from img2world.core.frames import Frames
 from img2world.core.pictures import save_pictures
 from img2world.core.progress import Progress, silent
+from img2world.core.ranges import NonNegativeFloat, Range
 from img2world.core.views import Views
 from img2world.poses.camera_parameters import CameraParameters
 from img2world.poses.estimate import HELD_OUT_FRACTION
@@ -34,11 +35,11 @@ class FlowColmapPoses:
 
     mapper: Mapper = "incremental"
     """COLMAP's mapper: incremental, or global, which places more frames, and more of them wrongly."""
-    focal: float = 0.0
+    focal: NonNegativeFloat = 0.0
     """Focal length in pixels; 0 where it is unknown."""
-    min_views: int = 3
+    min_views: Annotated[int, Range(2)] = 3
     """Fewer placed frames are an error."""
-    time_limit: float = 1200.0
+    time_limit: NonNegativeFloat = 1200.0
     """Seconds after which COLMAP is stopped."""
 
     def estimate(

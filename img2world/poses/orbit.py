@@ -9,6 +9,7 @@ from img2world.core.cameras import Cameras
 from img2world.core.errors import PoseError
 from img2world.core.frames import Frames
 from img2world.core.progress import Progress, silent
+from img2world.core.ranges import NonNegativeInt
 from img2world.core.views import Views
 from img2world.poses.circle_search import search_circle
 from img2world.poses.commanded import match_prior_path
@@ -41,7 +42,7 @@ class OrbitPoses:
     Without a requested path, search for a circle around an object in front of a plain background.
     """
 
-    max_harmonics: int = 2
+    max_harmonics: NonNegativeInt = 2
     """Most Fourier harmonics by which elevation, azimuth and radius may deviate; more only for a clear gain."""
 
     def estimate(

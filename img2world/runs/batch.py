@@ -1,6 +1,7 @@
 """Many inputs, one run folder each. Every run is a process of its own, so that a crash cannot affect the others."""
 
 import csv
+import io
 import json
 import os
 import selectors
@@ -111,10 +112,10 @@ def name_entries(entries: Sequence[Entry], out: Path) -> list[Entry]:
     """Return the entries with unique names, which stay the same when the batch is run again."""
     path = out / NAMES
     try:
-        taken: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    except ValueError as error:
+        taken: dict[str, str] = dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+        names = {entry: name for name, entry in taken.items()}
+    except (OSError, ValueError, TypeError) as error:
         raise RunFolderError(f"the batch's list of names is broken: {path}", hint="remove the file") from error
-    names = {entry: name for name, entry in taken.items()}
     named = []
     for entry in entries:
         key = f"{entry.input} {entry.name} {entry.recipe}".strip()
@@ -139,7 +140,10 @@ def _read_rows(path: Path) -> list[dict[str, str]]:
     """Return the rows of a CSV file as mappings from column to cell."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = [row for row in csv.reader(file) if any(cell.strip() for cell in row)]
+            text = file.read()
+        if "\0" in text:
+            raise csv.Error("it holds a null character")
+        rows = [row for row in csv.reader(io.StringIO(text, newline="")) if any(cell.strip() for cell in row)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise Img2WorldError(
             f"the list cannot be read: {error}", hint="give a folder, or a CSV file with a column `input`"

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from img2world.core.errors import RunFolderError
 from img2world.doctor.findings import VideoFinding, findings_from_json, select_rejections
 from img2world.runs.folder import MANIFEST
-from img2world.runs.report import FINDINGS
+from img2world.runs.report import CAMERAS, FINDINGS
 from img2world.runs.source import find_source
 from img2world.video.file import FileVideo
 
@@ -56,11 +57,16 @@ def examine_path(path: Path) -> Examination:
 
 
 def _examine_run(run: Path) -> Examination:
-    """Return the findings and the cameras of a run."""
-    findings = findings_from_json((run / FINDINGS).read_text()) if (run / FINDINGS).exists() else []
-    views = run / "views" / "transforms.json"
-    table = json.loads(views.read_text()) if views.exists() else None
-    cameras = None if table is None else table.get("pose_report") or {"solver": table["solver"]}
+    """Return the findings and the cameras of a run. Raises RunFolderError when their files are broken."""
+    try:
+        findings = findings_from_json((run / FINDINGS).read_text()) if (run / FINDINGS).exists() else []
+        table = json.loads((run / CAMERAS).read_text()) if (run / CAMERAS).exists() else None
+        cameras = None if table is None else table.get("pose_report") or {"solver": table["solver"]}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise RunFolderError(
+            f"{FINDINGS} or {CAMERAS} is broken ({type(error).__name__}: {error}): {run}",
+            hint=f"make them again with `img2world poses {run}`",
+        ) from error
     if cameras is not None and cameras.get("moving_frames"):
         from img2world.doctor.camera_motion import moving_subject
 

@@ -18,7 +18,16 @@ LOCK, PARTIAL = ".lock", ".partial-"
 """Name of the lock file of a folder, and prefix of names that are still being written."""
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-NO_ACCESS = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENOENT, errno.EEXIST, errno.ELOOP)
+NO_ACCESS = (
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ENOENT,
+    errno.EEXIST,
+    errno.ELOOP,
+)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -69,6 +78,11 @@ def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def has_digest(path: Path, digest: str) -> bool:
+    """Tell whether there is a file with this SHA-256 at a path."""
+    return path.is_file() and file_digest(path) == digest
 
 
 def path_digest(path: Path) -> str:

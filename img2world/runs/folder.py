@@ -25,9 +25,9 @@ from img2world.runs.files import (
     PARTIAL,
     clear_disk_errors,
     digest_of,
-    file_digest,
     flush,
     flush_tree,
+    has_digest,
     locked,
     remove,
     write_text,
@@ -202,8 +202,7 @@ class RunFolder:
 
     def _is_intact(self, record: StageRecord) -> bool:
         """Tell whether the products of a stage are unchanged."""
-        paths = {self.path / name: digest for name, digest in record.files.items()}
-        return all(path.is_file() and file_digest(path) == digest for path, digest in paths.items())
+        return all(has_digest(self.path / name, digest) for name, digest in record.files.items())
 
     def _make(self, name: str, key: str, reads: str, make: Make) -> StageRecord:
         """Make the products of a stage in a hidden folder and, when they are complete, put them in place."""
@@ -220,6 +219,7 @@ class RunFolder:
                 metrics = make(hidden, report)
                 files = flush_tree(hidden)
                 self._link_duplicates(hidden, files)
+            with clear_disk_errors(self.path, also=NO_ACCESS):
                 self._put_in_place(hidden)
                 for product in _products(self.manifest["stages"][name]["files"]) - _products(files):
                     remove(self.path / product)
@@ -243,7 +243,8 @@ class RunFolder:
         }
         for name, digest in files.items():
             original, link = known.get(digest), hidden / f"{PARTIAL}link"
-            if original is None or (hidden / name).stat().st_size < MIN_LINKED or file_digest(original) != digest:
+            # The user may have changed or removed the file since.
+            if not original or (hidden / name).stat().st_size < MIN_LINKED or not has_digest(original, digest):
                 continue
             try:
                 os.link(original, link)
@@ -258,8 +259,8 @@ class RunFolder:
             for product in sorted(item.iterdir()) if item.name == SHARED else [item]:
                 target, old = self.path / product.relative_to(hidden), self.path / f"{OLD}{product.name}"
                 target.parent.mkdir(exist_ok=True)
-                # A folder cannot replace another in one step: for a moment there is none, but never a part of one.
-                if target.is_dir():
+                # A folder cannot replace anything in one step: for a moment there is none, but never a part of one.
+                if target.exists() and (target.is_dir() or product.is_dir()):
                     os.replace(target, old)
                 os.replace(product, target)
                 flush(target.parent)
@@ -276,6 +277,8 @@ def read_manifest(path: Path) -> dict[str, Any]:
     check_inside(path, MANIFEST)
     try:
         manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        for entry in manifest["stages"].values():
+            _check_entry(entry)
         names = {name for entry in manifest["stages"].values() for name in entry.get("files", {})}
         # Files in one folder share their parents.
         places = {PurePosixPath(name) for name in names} | {PurePosixPath(name).parent for name in names}
@@ -291,6 +294,16 @@ def read_manifest(path: Path) -> dict[str, Any]:
     for place in sorted(places):
         check_inside(path, str(place))
     return manifest
+
+
+def _check_entry(entry: dict[str, Any]) -> None:
+    """Raise ValueError when the entry of a stage has values of wrong types, or a product that cannot be one."""
+    types = {"seconds": int | float, "peak_rss_gb": int | float, "metrics": dict, "files": dict}
+    wrong = [name for name, kind in types.items() if name in entry and not isinstance(entry[name], kind)]
+    # Replacing such a product would remove those of other stages.
+    wrong += [name for name in entry.get("files", ()) if PurePosixPath(name) in map(PurePosixPath, (".", SHARED))]
+    if wrong:
+        raise ValueError(f"a stage has an unusable entry: {', '.join(map(repr, wrong))}")
 
 
 def check_inside(run: Path, name: str) -> None:

@@ -9,7 +9,7 @@ from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from img2world.core.errors import RecipeError
 from img2world.core.weights import Weights
@@ -32,7 +32,7 @@ def did_you_mean(word: str, words: list[str]) -> str:
 
 def option_types(backend: type) -> dict[str, Any]:
     """Return the annotation of each option of a backend by name."""
-    hints = get_type_hints(backend)
+    hints = get_type_hints(backend, include_extras=True)
     return {field.name: hints[field.name] for field in fields(backend) if field.init}
 
 
@@ -58,9 +58,15 @@ def coerce(value: Any, wanted: Any, where: str) -> Any:
     """Return a TOML value as the annotated type: bool, int, float, str, Path, Literal, tuple[X, ...] or X | None.
 
     A whole number may stand for a float, text for a Path, one value or text with commas for a tuple, "none" for None;
-    nothing else is converted. Raises RecipeError naming `where`.
+    nothing else is converted. A number must be finite, and within its range where it has one, as in
+    Annotated[int, Range(1)]. Raises RecipeError naming `where`.
     """
     origin, inner = get_origin(wanted), get_args(wanted)
+    if origin is Annotated:
+        value = coerce(value, inner[0], where)
+        if value not in inner[1]:
+            raise RecipeError(f"{where} is {value!r}, needs {inner[1]}", hint=f"give a number in this range to {where}")
+        return value
     if origin is UnionType:
         # An empty path is None too, not the current folder.
         return None if value in (None, "none", "") else coerce(value, inner[0], where)
@@ -79,7 +85,7 @@ def coerce(value: Any, wanted: Any, where: str) -> Any:
             f"{where} is {value!r}, needs one of {', '.join(map(str, inner))}",
             hint=did_you_mean(str(value), [str(choice) for choice in inner]),
         )
-    if origin is None and (type(value) is not wanted or (wanted is float and math.isnan(value))):
+    if origin is None and (type(value) is not wanted or (wanted is float and not math.isfinite(value))):
         raise RecipeError(f"{where} is {value!r}, needs {TYPE_NAMES[wanted]}", hint="see `img2world models BACKEND`")
     return value
 

@@ -310,8 +310,15 @@ def _exporters(table: dict[str, Any]) -> dict[str, Exporter]:
         _check_known(name, ["formats", *EXPORTERS], "export")
         if name != "formats" and not isinstance(options, dict):
             raise RecipeError(f"export.{name} is {options!r}, needs a section", hint=f"write [export.{name}]")
-    chosen = {name: backend_class(name, EXPORTERS, "export.formats") for name in formats}
-    return {name: _build(kind, table.get(name, {}), f"export.{name}") for name, kind in chosen.items()}
+    for name in formats:
+        _check_known(name, list(EXPORTERS), "export.formats")
+    # Options of formats that are not exported are checked, too.
+    exporters = {
+        name: _build(backend_class(name, EXPORTERS, "export"), table.get(name, {}), f"export.{name}")
+        for name in {**dict.fromkeys(formats), **table}
+        if name != "formats"
+    }
+    return {name: exporters[name] for name in formats}
 
 
 def _apply(change: str, table: dict[str, Any]) -> None:

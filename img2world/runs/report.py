@@ -9,12 +9,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from img2world.core.subject import FACTS as SUBJECT
-from img2world.runs.files import write_text
+from img2world.core.subject import FACTS
+from img2world.runs.files import has_digest, write_text
 from img2world.runs.folder import RunFolder, StageRecord
 
-FINDINGS = "doctor.json"
-"""File of the run folder that holds what the doctor found in the video."""
+FINDINGS, CAMERAS = "doctor.json", "views/transforms.json"
+"""Files of the run folder that hold what the doctor found in the video, and the cameras of its frames."""
 
 PACKAGES = ("img2world", "numpy", "torch", "opencv-python-headless", "av", "pycolmap", "trimesh", "gsplat")
 """Packages whose version may change a result."""
@@ -31,11 +31,11 @@ def write_report(folder: RunFolder) -> dict[str, Any]:
         "source": folder.manifest["source"],
         "seed": folder.manifest["seed"],
         "licence": folder.manifest.get("licence"),
-        "subject": _subject(folder.path) if "input" in records else None,
+        "subject": _subject(_read_product(folder, records.get("input"), f"subject/{FACTS}")),
         "metrics": collect_metrics(records),
         "shares": _pixel_fractions(records),
-        "findings": _read_json(folder.path / FINDINGS) if "doctor" in records else [],
-        "cameras": _cameras(folder.path) if "poses" in records else None,
+        "findings": _read_product(folder, records.get("doctor"), FINDINGS) or [],
+        "cameras": _cameras(_read_product(folder, records.get("poses"), CAMERAS)),
         "stages": {name: {"seconds": record.seconds, **record.metrics} for name, record in records.items()},
         "unfinished": [name for name in names if name not in records],
     }
@@ -43,21 +43,25 @@ def write_report(folder: RunFolder) -> dict[str, Any]:
     return report
 
 
-def _read_json(path: Path) -> Any:
-    """Return the content of a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+def _read_product(folder: RunFolder, record: StageRecord | None, name: str) -> Any:
+    """Return the content of a stage's JSON file; None if the stage is not done or the file is no longer its own."""
+    if record is None or not has_digest(folder.path / name, record.files[name]):
+        return None
+    return json.loads((folder.path / name).read_text(encoding="utf-8"))
 
 
-def _subject(folder: Path) -> dict[str, Any]:
+def _subject(facts: dict[str, Any] | None) -> dict[str, Any] | None:
     """Return what the picture shows, why, and how many things are lifted off a scene."""
-    facts = _read_json(folder / "subject" / SUBJECT)
-    return {"kind": facts["kind"], "reason": facts["reason"], "foreground": len(facts.get("foreground", []))}
+    return facts and {
+        "kind": facts["kind"],
+        "reason": facts["reason"],
+        "foreground": len(facts.get("foreground", [])),
+    }
 
 
-def _cameras(folder: Path) -> dict[str, Any]:
+def _cameras(views: dict[str, Any] | None) -> dict[str, Any] | None:
     """Return the report on the cameras, or the solver alone where the cameras are those of the video backend."""
-    views = _read_json(folder / "views" / "transforms.json")
-    return views.get("pose_report") or {"solver": views["solver"]}
+    return views and (views.get("pose_report") or {"solver": views["solver"]})
 
 
 def _pixel_fractions(records: dict[str, StageRecord]) -> dict[str, float]:

@@ -26,6 +26,7 @@ from img2world.core.external_program import run_program, scratch_folder
 from img2world.core.gaussians import Gaussians
 from img2world.core.ply import read_ply
 from img2world.core.progress import Progress, silent
+from img2world.core.ranges import NonNegativeFloat, NonNegativeInt, PositiveInt
 from img2world.core.scene import Scene
 from img2world.core.splat_ply import gaussians_from_columns
 from img2world.core.views import Views
@@ -58,16 +59,16 @@ class NerfstudioSplat:
     """
 
     method: Literal["splatfacto", "splatfacto-big", "nerfacto"] = "splatfacto"
-    steps: int = 30_000
-    holdout_every: int = 8
+    steps: PositiveInt = 30_000
+    holdout_every: NonNegativeInt = 8
     """Every so many views one is held out from training, to test the scene on. 0 trains on all views."""
     bin: str = ""
     """Folder of ns-train and ns-export. Empty: the variable IMG2WORLD_NERFSTUDIO_BIN, or else the PATH."""
     arguments: str = ""
     """Further arguments for ns-train, such as "--pipeline.model.sh-degree 2"."""
-    max_gaussians: int = 200_000
+    max_gaussians: PositiveInt = 200_000
     """Largest number of Gaussians on nerfacto's surface; splatfacto knows no limit."""
-    time_limit: float = 24 * 3600.0
+    time_limit: NonNegativeFloat = 24 * 3600.0
     """Seconds after which training or export is aborted."""
 
     def held_out(self, num_views: int) -> Bool[np.ndarray, "V"]:

@@ -16,6 +16,7 @@ from img2world.core.cameras import Cameras
 from img2world.core.errors import Img2WorldError, MissingPackageError, SplatError
 from img2world.core.gaussians import Gaussians
 from img2world.core.progress import Progress, silent
+from img2world.core.ranges import Fraction, NonNegativeFloat, NonNegativeInt, PositiveInt
 from img2world.core.scene import Scene
 from img2world.core.threads import one_torch_thread
 from img2world.core.views import Views
@@ -52,31 +53,31 @@ MIN_GAIN_DB = 0.02
 class GaussianSplat:
     """Static Gaussians, trained here: on the CPU, or by gsplat where there is CUDA (Kerbl et al. 2023)."""
 
-    steps: int = 1000
+    steps: PositiveInt = 1000
     """Each step trains on one view."""
-    max_gaussians: int = 80_000
+    max_gaussians: PositiveInt = 80_000
     sh_degree: Literal[0, 1, 2, 3] = 1
     """Degree of the spherical harmonics: how finely colour may change with the viewing direction."""
-    holdout_every: int = 8
+    holdout_every: NonNegativeInt = 8
     """Every so many views one is held out from training, to test the scene on. 0 trains on all views."""
     backend: Literal["auto", "native", "gsplat", "reference"] = "auto"
     """The rasterizer; gsplat trains on CUDA, the others on the CPU."""
-    dssim_fraction: float = 0.2
+    dssim_fraction: Fraction = 0.2
     """Fraction of structural dissimilarity in the colour loss, 0 to 1; the rest is absolute error."""
-    alpha_weight: float = 0.1
+    alpha_weight: NonNegativeFloat = 0.1
     """Weight of the object's silhouette, or of a scene having no holes, relative to colour."""
-    depth_weight: float = 0.1
+    depth_weight: NonNegativeFloat = 0.1
     """Weight of relative depth errors, where the views have depth, relative to colour; falls to zero."""
-    means_lr: float = 4e-4
+    means_lr: NonNegativeFloat = 4e-4
     """First learning rate of positions, in units of the scene's median depth; falls to a twentieth."""
-    quats_lr: float = 2e-3
-    scales_lr: float = 2e-2
-    opacities_lr: float = 3e-2
-    colors_lr: float = 1e-2
+    quats_lr: NonNegativeFloat = 2e-3
+    scales_lr: NonNegativeFloat = 2e-2
+    opacities_lr: NonNegativeFloat = 3e-2
+    colors_lr: NonNegativeFloat = 1e-2
     """Learning rate of constant colour; the view-dependent bands learn at a twentieth."""
-    coarse_fraction: float = 0.4
+    coarse_fraction: Fraction = 0.4
     """Fraction of the steps, 0 to 1, that come first and train on images of half the size, unless these are small."""
-    densify_gradient: float = 2e-4
+    densify_gradient: NonNegativeFloat = 2e-4
     """Of the classic strategy: Gaussians whose screen-space position has a larger mean gradient are cloned or split."""
     strategy: Literal["classic", "mcmc"] = "classic"
     """How Gaussians are added and removed. classic: where the error is largest (Kerbl 2023); mcmc: by resampling
@@ -85,7 +86,7 @@ class GaussianSplat:
     """Refine the cameras along with the scene, where they are known to be slightly wrong; their mean pose is kept."""
     match_exposures: bool = False
     """Let each image differ from the scene in brightness and tint, as photos with automatic exposure do."""
-    patience: int = 0
+    patience: NonNegativeInt = 0
     """Stop when the held-out views have not improved for so many twentieths of the steps. 0 never stops early."""
 
     def held_out(self, num_views: int) -> Bool[np.ndarray, "V"]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from jaxtyping import Float32
@@ -9,6 +10,7 @@ from jaxtyping import Float32
 from img2world.core import camera_paths
 from img2world.core.cameras import Cameras
 from img2world.core.errors import CameraError
+from img2world.core.ranges import Fraction, Range
 from img2world.core.subject import Subject
 
 OBJECT_VIEWS, SCENE_VIEWS = 40, 32
@@ -66,9 +68,9 @@ class ArcTrajectory:
     num_views: int = SCENE_VIEWS
     size: int = 512
     """Longer side of the frames in pixels."""
-    max_degrees: float = 12.0
+    max_degrees: Annotated[float, Range(0, 180)] = 12.0
     """Maximum angle to either side; it is reduced if frames would show too much that the photo does not."""
-    max_unseen: float = 0.12
+    max_unseen: Fraction = 0.12
     """Maximum fraction of a frame that the photo does not show."""
 
     def cameras(self, subject: Subject) -> Cameras:
@@ -86,7 +88,7 @@ class ArcTrajectory:
         from img2world.layered.build import make_gap_measure
 
         measure_gaps = make_gap_measure(subject)
-        low, high = 2.0, self.max_degrees
+        low, high = min(2.0, self.max_degrees), self.max_degrees
         degrees = high
         while high - low > 0.5:
             ends = self.poses(degrees)[[self.num_views // 8, self.num_views // 4, 3 * self.num_views // 4]]
@@ -143,7 +145,9 @@ class FileTrajectory:
         """Read the cameras. Raises CameraError when the file cannot be used."""
         if self.path is None:
             raise CameraError("no camera file is named", hint="add --set trajectory.path=cameras.json")
-        return camera_paths.load_trajectory(self.path)
+        cameras = camera_paths.load_trajectory(self.path)
+        check_frames(len(cameras), max(cameras.width, cameras.height), "the camera file")
+        return cameras
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,6 +167,14 @@ class AutoTrajectory:
             num_views = self.num_views or OBJECT_VIEWS
             return OrbitTrajectory(num_views=num_views, size=self.size, upright=self.upright).cameras(subject)
         return ArcTrajectory(num_views=self.num_views or SCENE_VIEWS, size=self.size).cameras(subject)
+
+
+def check_frames(count: int, size: int, where: str) -> None:
+    """Raise CameraError when a video of so many frames with this longer side in pixels cannot be made."""
+    if not 64 <= size <= 2048 or count < 2:
+        raise CameraError(
+            f"{count} frames of {size} pixels were asked for, needs at least 2 of 64 to 2048", hint=f"change {where}"
+        )
 
 
 def check_steepness(elevation: float, option: str) -> None:
@@ -191,11 +203,7 @@ def along(subject: Subject, size: int, poses: Float32[np.ndarray, "V 4 4"]) -> C
     """Return cameras at the poses with the lens and frame size of the picture's input camera."""
     from img2world.layered.build import input_camera
 
-    if not 64 <= size <= 2048 or len(poses) < 2:
-        raise CameraError(
-            f"{len(poses)} frames of {size} pixels were asked for, needs at least 2 of 64 to 2048",
-            hint="change trajectory.size or trajectory.num_views",
-        )
+    check_frames(len(poses), size, "trajectory.size or trajectory.num_views")
     camera = input_camera(subject, size)
     intrinsics = np.repeat(camera.intrinsics, len(poses), 0)
     return Cameras(world_from_cam=poses, intrinsics=intrinsics, width=camera.width, height=camera.height)

@@ -3,6 +3,7 @@
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from img2world.core.errors import VideoError
 from img2world.core.frames import Frames
 from img2world.core.image_file import load_image
 from img2world.core.progress import Progress, silent
+from img2world.core.ranges import NonNegativeFloat, PositiveInt, Range
 from img2world.core.subject import Subject
 from img2world.video.photos import frames_from_folder
 from img2world.video.reference_image import insert_reference_image
@@ -44,21 +46,21 @@ class FileVideo:
 
     path: Path | None = None
     """The video file or the folder."""
-    num_frames: int = 48
+    num_frames: Annotated[int, Range(2)] = 48
     """Maximum number of frames from a video or a folder of frames; of photos all are used."""
-    size: int = 640
+    size: Annotated[int, Range(16)] = 640
     """Longest side of a video's frames in pixels; smaller ones are not enlarged."""
-    photo_size: int = 960
+    photo_size: Annotated[int, Range(16)] = 960
     """The same for photos, which are taken further apart and need finer detail to be matched."""
-    max_seconds: float = 300.0
+    max_seconds: NonNegativeFloat = 300.0
     """Duration of the longest video that is accepted."""
     still: Path | None = None
     """The picture that the clip was made from; it replaces the first or the last frame, whichever shows the same."""
-    max_photos: int = 200
+    max_photos: PositiveInt = 200
     """Number of photos in the largest folder that is accepted."""
     even: bool = False
     """Select frames evenly in time, repeated ones too: for the examination of the video itself."""
-    time_limit: float = 300.0
+    time_limit: NonNegativeFloat = 300.0
     """Seconds after which decoding is stopped."""
 
     def generate(

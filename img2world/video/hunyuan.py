@@ -8,6 +8,7 @@ from jaxtyping import UInt8
 from img2world.core.cameras import Cameras
 from img2world.core.frames import Frames
 from img2world.core.progress import Progress, silent
+from img2world.core.ranges import NonNegativeInt, PositiveInt
 from img2world.core.subject import Subject
 from img2world.video.diffusion.cards import CARDS
 from img2world.video.diffusion.conditioning import plan_conditioning
@@ -28,14 +29,14 @@ class HunyuanVideo:
     """Description of what the clip must not show."""
     loop: bool = False
     """End with the picture, so that an orbit closes."""
-    num_frames: int = 0
+    num_frames: NonNegativeInt = 0
     """Frames of the clip, a multiple of 4 plus 1; 0 makes 97."""
-    width: int = 0
+    width: NonNegativeInt = 0
     """Width of a frame in pixels; 0 takes what suits the model and the picture."""
-    height: int = 0
+    height: NonNegativeInt = 0
     window: int = 9
     """Latent frames, each of four frames, that are generated at a time; fewer take less memory."""
-    steps: int = 30
+    steps: PositiveInt = 30
     """Denoising steps for each window."""
     guidance: float = 9.0
     offload: Offload = "auto"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from img2world.core.cameras import Cameras
 from img2world.core.frames import Frames
 from img2world.core.progress import Progress, silent
+from img2world.core.ranges import NonNegativeInt, PositiveInt
 from img2world.core.subject import Subject
 from img2world.video.diffusion.conditioning import plan_conditioning
 from img2world.video.diffusion.memory import Offload, Precision, Quantize
@@ -24,12 +25,12 @@ class LtxVideo:
     """Description of what the clip must not show."""
     loop: bool = False
     """End with the picture, so that an orbit closes."""
-    num_frames: int = 0
+    num_frames: NonNegativeInt = 0
     """Frames of the clip, a multiple of 8 plus 1; 0 makes 121."""
-    width: int = 0
+    width: NonNegativeInt = 0
     """Width of a frame in pixels; 0 takes what suits the model and the picture."""
-    height: int = 0
-    steps: int = 8
+    height: NonNegativeInt = 0
+    steps: PositiveInt = 8
     """4 to 10 for distilled checkpoints, 30 to 50 for others."""
     guidance: float = 1.0
     """1 for distilled checkpoints, 3 to 5 for others."""

@@ -4,6 +4,7 @@ Every frame records which of its pixels were seen in the photo, continued from t
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from img2world.core.cameras import Cameras
 from img2world.core.errors import CameraError, VideoError
 from img2world.core.frames import Frames
 from img2world.core.progress import Progress, silent
+from img2world.core.ranges import Range
 from img2world.core.subject import Subject
 from img2world.layered.diffusion_fill import Fill
 
@@ -22,7 +24,7 @@ FPS = 12.0
 class NanoVideo:
     """The built-in generator for any CPU. Objects are closed all around; scenes extend as far as the photo allows."""
 
-    supersample: int = 2
+    supersample: Annotated[int, Range(1, 16)] = 2
     """Samples per pixel along each axis."""
     fill: Fill = "off"
     """builtin: the embedded diffusion network generates what the photo does not show; off: colours are continued."""

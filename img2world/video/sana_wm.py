@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from img2world.core.cameras import Cameras
 from img2world.core.frames import Frames
 from img2world.core.progress import Progress, silent
+from img2world.core.ranges import NonNegativeInt, PositiveInt
 from img2world.core.subject import Subject
 from img2world.video.diffusion.camera_conventions import cameras_from_sana_wm, sana_wm_from_cameras
 from img2world.video.diffusion.conditioning import plan_conditioning
@@ -23,14 +24,14 @@ class SanaWmVideo:
     """Description of the picture in a few words; a text with {camera} in it replaces the whole prompt."""
     negative_prompt: str = NEGATIVE_PROMPT
     """Description of what the clip must not show."""
-    num_frames: int = 0
+    num_frames: NonNegativeInt = 0
     """Frames of the clip, a multiple of 8 plus 1; 0 makes 161."""
-    width: int = 0
+    width: NonNegativeInt = 0
     """Width of a frame in pixels; 0 takes what suits the model and the picture."""
-    height: int = 0
+    height: NonNegativeInt = 0
     scale: float = 1.5
     """Metres per unit of the trajectory; a unit is the distance from the input camera to the centre of the scene."""
-    steps: int = 60
+    steps: PositiveInt = 60
     guidance: float = 5.0
     offload: Offload = "auto"
     """Offloading of weights that do not fit the GPU: none, model, group or sequential, from fast to small."""

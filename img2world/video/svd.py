@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from img2world.core.cameras import Cameras
 from img2world.core.frames import Frames
 from img2world.core.progress import Progress, silent
+from img2world.core.ranges import NonNegativeInt, PositiveInt
 from img2world.core.subject import Subject
 from img2world.video.diffusion.conditioning import plan_conditioning
 from img2world.video.diffusion.memory import Offload, Precision, Quantize
@@ -20,14 +21,14 @@ class SvdVideo:
 
     checkpoint: str = ""
     """Folder or hub name of the weights; empty takes the choice of `img2world models use`, or the released weights."""
-    num_frames: int = 0
+    num_frames: NonNegativeInt = 0
     """Frames of the clip; 0 makes 25."""
-    width: int = 0
+    width: NonNegativeInt = 0
     """Width of a frame in pixels; 0 takes what suits the model and the picture."""
-    height: int = 0
+    height: NonNegativeInt = 0
     motion_bucket: int = 127
     """Strength of the motion, 1 to 255."""
-    steps: int = 25
+    steps: PositiveInt = 25
     offload: Offload = "auto"
     """Offloading of weights that do not fit the GPU: none, model, group or sequential, from fast to small."""
     precision: Precision = "auto"

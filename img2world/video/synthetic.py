@@ -1,7 +1,7 @@
 """Render a random object or room with exact cameras, depth and alpha: ground truth for tests and evaluation."""
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, Int, Int32, UInt8
@@ -11,6 +11,7 @@ from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.errors import VideoError
 from img2world.core.frames import Frames
 from img2world.core.progress import Progress, silent
+from img2world.core.ranges import PositiveInt, Range
 from img2world.core.rotation import matrix_from_quat
 from img2world.core.subject import Subject
 from img2world.render.triangles import TriangleHits, rasterize_triangles
@@ -50,13 +51,13 @@ class SyntheticVideo:
     """A seeded, textured, asymmetric object on white, or the same object in a textured room."""
 
     kind: Literal["object", "room"] = "object"
-    num_parts: int = 7
+    num_parts: PositiveInt = 7
     """Number of rounded blocks that form the object."""
-    supersample: int = 2
+    supersample: Annotated[int, Range(1, 16)] = 2
     """Samples per pixel along each axis."""
-    num_frames: int = 36
+    num_frames: PositiveInt = 36
     """Views of the full circle that is rendered without a trajectory."""
-    size: int = 256
+    size: Annotated[int, Range(16)] = 256
     """Width and height of these views in pixels."""
 
     def generate(

@@ -9,6 +9,7 @@ from img2world.core.cameras import Cameras
 from img2world.core.errors import MissingPackageError, VideoError
 from img2world.core.frames import Frames
 from img2world.core.progress import Progress, silent
+from img2world.core.ranges import NonNegativeInt, PositiveInt
 from img2world.core.subject import Subject
 from img2world.core.weights import NO_WEIGHTS, Weights
 from img2world.video.diffusion.conditioning import plan_conditioning
@@ -32,12 +33,12 @@ class WanVideo:
     lora_strength: float = 1.0
     loop: bool = False
     """End with the picture, so that an orbit closes; needs a first-and-last-frame checkpoint, or Wan 2.2."""
-    num_frames: int = 0
+    num_frames: NonNegativeInt = 0
     """Frames of the clip, a multiple of 4 plus 1; 0 makes 81."""
-    width: int = 0
+    width: NonNegativeInt = 0
     """Width of a frame in pixels; 0 takes what suits the model and the picture."""
-    height: int = 0
-    steps: int = 40
+    height: NonNegativeInt = 0
+    steps: PositiveInt = 40
     guidance: float = 5.0
     offload: Offload = "auto"
     """Offloading of weights that do not fit the GPU: none, model, group or sequential, from fast to small."""

@@ -9,6 +9,7 @@ from PIL import Image as PillowImage
 from img2world.core.cameras import Cameras
 from img2world.core.frames import Frames
 from img2world.core.progress import Progress, silent
+from img2world.core.ranges import NonNegativeInt, PositiveInt
 from img2world.core.subject import Subject
 from img2world.video.diffusion.conditioning import Conditioning, plan_conditioning
 from img2world.video.diffusion.memory import Offload, Precision, Quantize
@@ -32,12 +33,12 @@ class WanVaceVideo:
     """Description of the picture in a few words; a text with {camera} in it replaces the whole prompt."""
     negative_prompt: str = NEGATIVE_PROMPT
     """Description of what the clip must not show."""
-    num_frames: int = 0
+    num_frames: NonNegativeInt = 0
     """Frames of the clip, a multiple of 4 plus 1; 0 makes 81."""
-    width: int = 0
+    width: NonNegativeInt = 0
     """Width of a frame in pixels; 0 takes what suits the model and the picture."""
-    height: int = 0
-    steps: int = 40
+    height: NonNegativeInt = 0
+    steps: PositiveInt = 40
     guidance: float = 5.0
     offload: Offload = "auto"
     """Offloading of weights that do not fit the GPU: none, model, group or sequential, from fast to small."""

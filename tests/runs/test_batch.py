@@ -146,7 +146,7 @@ def test_folder_gives_its_pictures(folder):
     assert [entry.input.name for entry in read_inputs(folder)] == ["broken.jpg", "one.png"]
 
 
-@pytest.mark.parametrize("text", ["", "\n\n", "input\n", "name,input\na,\n", "\x00\xff"])
+@pytest.mark.parametrize("text", ["", "\n\n", "input\n", "name,input\na,\n", "\x00\xff", "input\na\x00.png"])
 def test_unusable_list_is_refused(tmp_path, text):
     (tmp_path / "list.csv").write_bytes(text.encode("latin-1"))
     with pytest.raises(Img2WorldError):
@@ -189,7 +189,8 @@ def test_file_name_that_is_not_utf_8_is_an_input_like_any_other(words, picture, 
     assert [entry.name for entry in name_entries([Entry(input=latin)], tmp_path / "out")] == ["caf_"]
 
 
-def test_broken_list_of_names_is_refused(tmp_path):
-    (tmp_path / "batch.json").write_text("{")
+@pytest.mark.parametrize("text", ["{", "3", "[1]", '{"a": ["b"]}'])
+def test_broken_list_of_names_is_refused(tmp_path, text):
+    (tmp_path / "batch.json").write_text(text)
     with pytest.raises(RunFolderError, match="broken"):
         name_entries([Entry(input=Path("/a.png"))], tmp_path)

@@ -9,7 +9,7 @@ import pytest
 import skimage
 from PIL import Image as PillowImage
 
-from img2world.core.errors import ImageError
+from img2world.core.errors import ImageError, RunFolderError
 from img2world.export.mp4 import write_mp4
 from img2world.runs.examination import examine_path
 
@@ -89,3 +89,13 @@ def test_run_is_examined_by_its_reports(finished, tmp_path):
 def test_missing_video_is_refused(tmp_path):
     with pytest.raises(ImageError, match="cannot be read"):
         examine_path(tmp_path / "none.mp4")
+
+
+@pytest.mark.parametrize("name", ["doctor.json", "views/transforms.json"])
+@pytest.mark.parametrize("text", ["{", "[1]", '[{"kind": "cut"}]', "3"])
+def test_broken_files_of_a_run_are_refused(tmp_path, name, text):
+    (tmp_path / "views").mkdir()
+    (tmp_path / "run.json").write_text('{"stages": {}}')
+    (tmp_path / name).write_text(text)
+    with pytest.raises(RunFolderError, match="is broken"):
+        examine_path(tmp_path)

@@ -78,6 +78,27 @@ def test_damaged_product_is_made_again(run, damage):
     assert path.read_text() == "text"
 
 
+def test_file_in_place_of_a_folder_is_replaced(run):
+    make_once(run)
+    shutil.rmtree(run / "product")
+    (run / "product").write_text("a file")
+    assert make_once(run)[0] == ["first"]
+    assert (run / "product" / "a.txt").read_text() == "text"
+
+
+@pytest.mark.parametrize("name", ["exports", "run.json", ".lock"])
+def test_wrong_kind_of_file_is_refused(run, name):
+    """A file where the folder of exports must be, or a folder where a file must be."""
+    make_once(run)
+    if name == "exports":
+        (run / name).write_text("a file")
+    else:
+        (run / name).unlink()
+        (run / name).mkdir()
+    with pytest.raises(RunFolderError):
+        make_once(run, product="exports/x", options={"new": True})
+
+
 def test_forgotten_stage_is_made_again_and_its_old_files_go(run):
     make_once(run, product="old")
     with RunFolder.open(run) as folder:
@@ -215,7 +236,13 @@ def test_folder_of_other_files_is_left_alone(run):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "{}", '{"stages": 3}', '{"stages": {"x": {"files": {"../../etc/passwd": ""}}}}', "\xff"]
+    "text",
+    [
+        *("", "{", "[]", "{}", '{"stages": 3}', '{"stages": {"x": {"files": {"../../etc/passwd": ""}}}}', "\xff"),
+        *('{"stages": {"x": {"files": ["a"]}}}', '{"stages": {"x": {"files": {"": ""}}}}'),
+        *('{"stages": {"x": {"files": {"exports": ""}}}}', '{"stages": {"x": {"seconds": "1"}}}'),
+        '{"stages": {"x": {"metrics": null}}}',
+    ],
 )
 def test_broken_manifest_is_refused(run, text):
     run.mkdir()
@@ -293,10 +320,16 @@ def test_equal_files_of_two_stages_are_stored_once(run):
     assert second.read_text() == frames
 
 
-def test_a_damaged_file_is_not_linked_to(run):
+@pytest.mark.parametrize("damage", ["change", "remove", "replace by folder"])
+def test_a_damaged_file_is_not_linked_to(run, damage):
     with RunFolder.open(run) as folder:
         Stages(folder).run("video", "frame" * 1000, product="frames")
-    (run / "frames" / "a.txt").write_text("x" * 5000)
+    path = run / "frames" / "a.txt"
+    path.unlink()
+    if damage == "change":
+        path.write_text("x" * 5000)
+    if damage == "replace by folder":
+        path.mkdir()
     with RunFolder.open(run) as folder:
         Stages(folder).run("poses", "frame" * 1000, product="views")
     assert (run / "views" / "a.txt").read_text() == "frame" * 1000

@@ -1,3 +1,4 @@
+import json
 from functools import cache
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 from skimage import data
 
 from img2world.core.camera_paths import dynamic_orbit, orbit
+from img2world.core.cameras import transforms_from_cameras
 from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.errors import CameraError
 from img2world.core.image import Image
@@ -105,6 +107,7 @@ def test_arc_narrows_when_less_may_be_unseen():
     subject = AutoSubject().find(Image(rgb=data.astronaut()))
     wide, narrow = (ArcTrajectory(size=64, max_unseen=share).supported_degrees(subject) for share in (0.15, 0.05))
     assert 2 <= narrow < wide <= 12
+    assert ArcTrajectory(size=64, max_degrees=1.0).supported_degrees(subject) == 1.0
 
 
 def test_exif_focal_length_is_used_for_scenes():
@@ -127,6 +130,17 @@ def test_exif_focal_length_is_used_for_scenes():
 def test_impossible_options_are_refused(backend):
     with pytest.raises(CameraError) as caught:
         backend.cameras(cut_out())
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("change", [{"w": 10**9}, {"w": float("inf")}, {"w": 32, "h": 32}, {"frames": 1}])
+def test_camera_file_of_impossible_frames_is_refused(tmp_path, change):
+    cameras = OrbitTrajectory(size=64, num_views=3).cameras(cut_out())
+    table = transforms_from_cameras(cameras, [""] * 3)
+    table |= {"frames": table["frames"][:1]} if "frames" in change else change
+    (tmp_path / "path.json").write_text(json.dumps(table))
+    with pytest.raises(CameraError) as caught:
+        FileTrajectory(path=tmp_path / "path.json").cameras(cut_out())
     assert caught.value.hint
 
 
