@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from img2world.core.subject import FACTS as SUBJECT
+from img2world.core.supported_region import region_from_json
 from img2world.runs.files import write_text
 from img2world.runs.folder import RunFolder, StageRecord
 
 FINDINGS = "doctor.json"
 """File of the run folder that holds what the doctor found in the video."""
+
+WORLD = "world.json"
+"""File of the run folder that holds the measures of the scene."""
 
 PACKAGES = ("img2world", "numpy", "torch", "opencv-python-headless", "av", "pycolmap", "trimesh", "gsplat")
 """Packages whose version may change a result."""
@@ -35,6 +39,7 @@ def write_report(folder: RunFolder) -> dict[str, Any]:
         "metrics": collect_metrics(records),
         "shares": _pixel_fractions(records),
         "findings": _read_json(folder.path / FINDINGS) if "doctor" in records else [],
+        "supported": _supported(folder.path) if "measure" in records else None,
         "cameras": _cameras(folder.path) if "poses" in records else None,
         "stages": {name: {"seconds": record.seconds, **record.metrics} for name, record in records.items()},
         "unfinished": [name for name in names if name not in records],
@@ -52,6 +57,11 @@ def _subject(folder: Path) -> dict[str, Any]:
     """Return what the picture shows, why, and how many things are lifted off a scene."""
     facts = _read_json(folder / "subject" / SUBJECT)
     return {"kind": facts["kind"], "reason": facts["reason"], "foreground": len(facts.get("foreground", []))}
+
+
+def _supported(folder: Path) -> dict[str, float]:
+    """Return how far a visitor may go: degrees to each side, and distances from the pivot in world units."""
+    return region_from_json(_read_json(folder / WORLD)["supported"]).report()
 
 
 def _cameras(folder: Path) -> dict[str, Any]:
