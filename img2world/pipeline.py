@@ -69,7 +69,7 @@ def make_world(folder: RunFolder, source: Source, recipe: Recipe, *, anyway: boo
     yield "poses"
     scene = stages.optimize(folder, recipe, views)
     yield "splat"
-    stages.measure(folder, recipe, scene)
+    scene = stages.measure(folder, recipe, scene)
     yield "measure"
     stages.export(folder, recipe, scene, views)
     yield "export"

@@ -129,6 +129,18 @@ def test_a_height_in_metres_only_writes_the_files_anew(again, tmp_path):
     assert np.allclose(written, Scene.load(scene).gaussians.means[:, 1] * world["metres_per_unit"], rtol=1e-5)
 
 
+def test_the_supported_region_is_in_report_and_page(finished):
+    from img2world.export.html import read_world_html
+
+    region = json.loads((finished / "world.json").read_text())["supported"]
+    page, _ = read_world_html((finished / "exports" / "world.html").read_text(encoding="utf-8"))
+    assert page["supported"] == region
+    reported = json.loads((finished / "report.json").read_text())["supported"]
+    assert reported["left"] == reported["right"] == 180
+    assert reported["up"] == pytest.approx(np.degrees(region["elevation"][1]), abs=0.06)
+    assert reported["near"] == pytest.approx(region["distance"][0], abs=1e-3)
+
+
 def test_seed_changes_the_result(go, calm, tmp_path):
     go("seed=1", last="video")
     assert product_hashes(tmp_path / "run")["frames/0000.png"] != calm["frames/0000.png"]

@@ -12,6 +12,7 @@ from img2world.core.cameras import Cameras, cameras_from_transforms, transforms_
 from img2world.core.errors import RunFolderError
 from img2world.core.gaussians import Gaussians
 from img2world.core.motion import Motion
+from img2world.core.supported_region import SupportedRegion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,8 @@ class Scene:
     motion: Motion | None = None
     metres_per_unit: float = 0.0
     """0 if unknown; otherwise exporters write metres."""
+    supported: SupportedRegion | None = None
+    """Region in which the scene may be looked at, once it is measured; not saved."""
 
     def at(self, time: float) -> Gaussians:
         """Return the Gaussians at a time in seconds."""

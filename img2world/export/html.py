@@ -21,8 +21,9 @@ from img2world.core.rotation import matrix_from_quat
 from img2world.core.scene import Scene
 from img2world.core.views import Views
 from img2world.export.packed_splats import SQUARE_LEVELS, pack, unpack
+from img2world.export.support import supported_region
 
-SCRIPTS = ("splat_data.js", "math.js", "shaders.js", "renderer.js", "navigation.js", "input.js", "main.js")
+SCRIPTS = ("splat_data.js", "math.js", "shaders.js", "renderer.js", "region.js", "navigation.js", "input.js", "main.js")
 """Files of the viewer, in the order in which they are concatenated to one module."""
 
 SWAY_FRACTION = 0.6
@@ -81,6 +82,7 @@ def world_html(scene: Scene, *, title: str) -> str:
         "title": html.escape(title),
         "count": f"{header['count']:,}",
         "idle": "Rotate" if scene.is_object else "Sway",
+        "keys": "Arrow keys to orbit, + and − to zoom" if scene.is_object else "WASD and arrow keys to walk",
         "tone": "light" if is_light else "dark",
         "background": f"rgb({red} {green} {blue})",
         "style": _static("page.css"),
@@ -179,6 +181,7 @@ def _describe(scene: Scene, header: dict) -> dict:
     return {
         "background": list(scene.background),
         "is_object": scene.is_object,
+        "supported": (scene.supported or supported_region(scene)).as_json(),
         "sway": sway_ranges(scene.cameras),
         "camera": camera,
         "splats": header,

@@ -17,6 +17,7 @@ from img2world.core.ranges import NonNegativeFloat, Range
 from img2world.core.scene import Scene
 from img2world.core.views import Views
 from img2world.export.mp4 import write_mp4
+from img2world.export.support import supported_elevations
 from img2world.export.viewpoints import opaque_extent
 from img2world.render import render_each
 
@@ -36,7 +37,7 @@ class TurntableExport:
     size: Annotated[int, Range(16)] = 512
     """Pixels on the long side."""
     elevation_deg: Annotated[float, Range(-80, 80)] = 12.0
-    """Elevation of the camera's circle around an object."""
+    """Elevation of the camera's circle around an object, brought into the region that the object supports."""
     crf: Annotated[int, Range(0, 51)] = 18
     """H.264 constant rate factor, 0 (lossless) to 51."""
 
@@ -64,7 +65,8 @@ class TurntableExport:
         first = _resized(scene.cameras.select([0]), self.size)
         focal, half = first.intrinsics[0, 0, 0], min(first.width, first.height) / 2
         distance = 1.1 * extent.radius / np.sin(np.arctan(half / focal))
-        poses = orbit(num_frames, elevation=float(np.radians(self.elevation_deg)), radius=float(distance))
+        elevation = float(np.clip(np.radians(self.elevation_deg), *supported_elevations(scene)))
+        poses = orbit(num_frames, elevation=elevation, radius=float(distance))
         poses[:, :3, 3] += extent.center.astype(np.float32)
         intrinsics = np.tile(first.intrinsics, (num_frames, 1, 1))
         intrinsics[:, :2, 2] = first.width / 2, first.height / 2

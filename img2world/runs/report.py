@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from img2world.core.subject import FACTS
+from img2world.core.supported_region import region_from_json
 from img2world.runs.files import has_digest, write_text
 from img2world.runs.folder import RunFolder, StageRecord
 
 FINDINGS, CAMERAS = "doctor.json", "views/transforms.json"
 """Files of the run folder that hold what the doctor found in the video, and the cameras of its frames."""
+
+WORLD = "world.json"
+"""File of the run folder that holds the measures of the scene."""
 
 PACKAGES = ("img2world", "numpy", "torch", "opencv-python-headless", "av", "pycolmap", "trimesh", "gsplat")
 """Packages whose version may change a result."""
@@ -36,6 +40,7 @@ def write_report(folder: RunFolder) -> dict[str, Any]:
         "shares": _pixel_fractions(records),
         "findings": _read_product(folder, records.get("doctor"), FINDINGS) or [],
         "cameras": _cameras(_read_product(folder, records.get("poses"), CAMERAS)),
+        "supported": _supported(_read_product(folder, records.get("measure"), WORLD)),
         "stages": {name: {"seconds": record.seconds, **record.metrics} for name, record in records.items()},
         "unfinished": [name for name in names if name not in records],
     }
@@ -57,6 +62,11 @@ def _subject(facts: dict[str, Any] | None) -> dict[str, Any] | None:
         "reason": facts["reason"],
         "foreground": len(facts.get("foreground", [])),
     }
+
+
+def _supported(world: dict[str, Any] | None) -> dict[str, float] | None:
+    """Return how far a visitor may go: degrees to each side, and distances from the pivot in world units."""
+    return world and region_from_json(world["supported"]).report()
 
 
 def _cameras(views: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -16,17 +16,17 @@ from img2world.core.pose_report import PoseReport
 from img2world.core.progress import Progress
 from img2world.core.scene import Scene
 from img2world.core.subject import PICTURE, Subject, save_picture
+from img2world.core.supported_region import region_from_json
 from img2world.core.views import Views
 from img2world.runs.files import write_text
 from img2world.runs.folder import RunFolder
 from img2world.runs.product import Product, code_of, digests, value
 from img2world.runs.recipe import Recipe, backend_name, options_of
-from img2world.runs.report import FINDINGS
+from img2world.runs.report import FINDINGS, WORLD
 from img2world.runs.source import Source
 from img2world.video import VIDEOS
 from img2world.video.diffusion.cards import licence_note, licence_text
 
-WORLD = "world.json"
 LICENCE_FILE = "LICENCE.txt"
 """File with the licence verdict on a big video model, beside the files made with it."""
 
@@ -161,36 +161,41 @@ def optimize(folder: RunFolder, recipe: Recipe, views: Product[Views]) -> Produc
     return Product(digest=record.digest, load=lambda: Scene.load(folder.path / "scene" / "scene.safetensors"))
 
 
-def measure(folder: RunFolder, recipe: Recipe, scene: Product[Scene]) -> None:
-    """Write world.json: the vertical, the ground, the height of the subject, and the length of a unit in metres."""
+def measure(folder: RunFolder, recipe: Recipe, scene: Product[Scene]) -> Product[Scene]:
+    """Write world.json: vertical, ground, height of the subject, metres per unit, and the region that is supported.
+
+    Returns the scene with its scale and region.
+    """
+    from img2world.export.support import supported_region
 
     def make(path: Path, progress: Progress) -> dict[str, float]:
-        world = measured(scene.value, recipe.metric)
-        write_text(path / WORLD, json.dumps(world.as_json(), indent=1) + "\n")
+        world, region = measured(scene.value, recipe.metric), supported_region(scene.value)
+        write_text(path / WORLD, json.dumps({**world.as_json(), "supported": region.as_json()}, indent=1) + "\n")
         known = {"metres_per_unit": world.metres_per_unit} if recipe.metric else {}
         return {"height": world.height, "ground": world.ground, **known}
 
-    options = {**code_of(), "metric": recipe.metric}
-    folder.stage("measure", options=options, reads=digests(scene=scene), make=make)
+    options = {**code_of("img2world.export.support"), "metric": recipe.metric}
+    record = folder.stage("measure", options=options, reads=digests(scene=scene), make=make)
+    return Product(digest=record.digest, load=lambda: measured_scene(scene.value, folder.path / WORLD))
 
 
-def measured_scene(scene: Scene, height_m: float) -> Scene:
-    """Return the scene with its scale in metres, if the height of its subject is known."""
-    return replace(scene, metres_per_unit=measured(scene, height_m).metres_per_unit) if height_m else scene
+def measured_scene(scene: Scene, world: Path) -> Scene:
+    """Return the scene with its scale in metres, 0 if that is unknown, and its supported region."""
+    table = json.loads(world.read_text(encoding="utf-8"))
+    return replace(scene, metres_per_unit=table["metres_per_unit"], supported=region_from_json(table["supported"]))
 
 
 def export(folder: RunFolder, recipe: Recipe, scene: Product[Scene], views: Product[Views]) -> None:
     """Write exports/: one file or folder per format, each read back and checked by its exporter."""
-    measured_product = Product(digest=scene.digest, load=lambda: measured_scene(scene.value, recipe.metric))
     reads = digests(scene=scene, views=views)
     for name, exporter in recipe.exports.items():
 
         def make(path: Path, progress: Progress, exporter: Any = exporter) -> dict[str, float]:
             (path / "exports").mkdir()
             target = path / "exports" / exporter.filename
-            return exporter.write(measured_product.value, views.value, target, progress=progress)
+            return exporter.write(scene.value, views.value, target, progress=progress)
 
-        folder.stage(f"export.{name}", options={**code_of(exporter), "metric": recipe.metric}, reads=reads, make=make)
+        folder.stage(f"export.{name}", options=code_of(exporter), reads=reads, make=make)
     if note := licence_of(recipe):
 
         def write_note(path: Path, progress: Progress) -> dict[str, float]:

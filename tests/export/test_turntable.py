@@ -7,6 +7,7 @@ import pytest
 from img2world.core.camera_paths import arc, orbit
 from img2world.core.errors import ExportError
 from img2world.core.motion import Motion
+from img2world.export.support import supported_region
 from img2world.export.turntable import TurntableExport
 
 
@@ -92,9 +93,10 @@ def test_motion_is_shown(balls_scene, balls_views, tmp_path):
 def test_a_still_scene_is_converted_once(balls_scene, balls_views, tmp_path, monkeypatch):
     from img2world.render import splats
 
+    scene = replace(balls_scene, supported=supported_region(balls_scene))
     convert, converted = splats.splats_from_gaussians, []
     monkeypatch.setattr(splats, "splats_from_gaussians", lambda *a, **k: converted.append(1) or convert(*a, **k))
-    TurntableExport(seconds=0.5, fps=8.0, size=32).write(balls_scene, balls_views, tmp_path / "turntable.mp4")
+    TurntableExport(seconds=0.5, fps=8.0, size=32).write(scene, balls_views, tmp_path / "turntable.mp4")
     assert len(converted) == 1
 
 
@@ -104,6 +106,15 @@ def test_the_elevation_of_the_circle_is_an_option(balls_scene):
     rise = low.centers_in_world[0, 1] - high.centers_in_world[0, 1]  # +Y is down
     radius = np.linalg.norm(high.centers_in_world[0] - high.centers_in_world.mean(0)) / np.cos(np.radians(30))
     assert rise == pytest.approx(radius / 2, rel=1e-3)
+
+
+def test_the_circle_keeps_to_the_supported_elevations(balls_scene):
+    region = replace(supported_region(balls_scene), elevation=(-0.1, 0.2))
+    scene = replace(balls_scene, supported=region)
+    for elevation_deg, supported in ((60.0, 0.2), (-60.0, -0.1), (5.0, np.radians(5))):
+        path = TurntableExport(elevation_deg=elevation_deg).object_path(scene, 8)
+        downward = np.arcsin(path.world_from_cam[:, 1, 2])  # +Y is down
+        np.testing.assert_allclose(downward, supported, atol=1e-5)
 
 
 def test_a_larger_rate_factor_gives_a_smaller_file(balls_scene, balls_views, tmp_path):

@@ -23,7 +23,7 @@ FLAGS = [
 WINDOW = {"width": 320, "height": 240}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def launch():
     """Opens a browser with a profile folder of its own: `with launch(folder) as context`."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
@@ -48,7 +48,7 @@ def launch():
         yield launched
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser(launch, tmp_path_factory):
     """A browser with touch input that prefers reduced motion."""
     with launch(tmp_path_factory.mktemp("profile"), has_touch=True, reduced_motion="reduce") as context:
@@ -64,12 +64,15 @@ def open_scene(browser, tmp_path):
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("request", lambda request: requests.append(request.url))
 
-    def open_it(scene, *, motion="reduce"):
+    def open_it(scene, *, motion="reduce", free=False, size=WINDOW):
+        page.set_viewport_size(size)
         path = tmp_path / "world.html"
         path.write_text(world_html(scene, title="Test"), encoding="utf-8")
         page.emulate_media(reduced_motion=motion)
         page.goto(path.as_uri())
         page.evaluate("window.img2world.ready")
+        if free:
+            page.keyboard.press("l")
         return page
 
     yield open_it

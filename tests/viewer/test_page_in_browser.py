@@ -97,7 +97,7 @@ def test_start_is_the_first_camera_and_reset_comes_back(open_scene, scenes):
 
 
 def test_drag_orbits_and_keeps_the_distance(open_scene, scenes):
-    page = open_scene(scenes.scene_of(scenes.three_blobs()))
+    page = open_scene(scenes.scene_of(scenes.three_blobs()), free=True)
     home = camera_of(page)
     page.mouse.move(160, 120)
     page.mouse.down()
@@ -109,10 +109,15 @@ def test_drag_orbits_and_keeps_the_distance(open_scene, scenes):
     assert camera[0, 3] < -0.2
     assert camera[0, 2] > 0.2
     assert camera[1, 3] == pytest.approx(0, abs=1e-5)
+    page.mouse.down()
+    page.mouse.move(240, 180, steps=4)
+    page.mouse.up()
+    # Dragging down moves the near side down, so the camera moves up, and +Y is down.
+    assert moved(page, camera)[1, 3] < -0.2
 
 
 def test_wheel_and_right_drag(open_scene, scenes):
-    page = open_scene(scenes.scene_of(scenes.three_blobs()))
+    page = open_scene(scenes.scene_of(scenes.three_blobs()), free=True)
     home = camera_of(page)
     page.mouse.move(160, 120)
     page.mouse.wheel(0, 200)
@@ -130,7 +135,7 @@ def test_wheel_and_right_drag(open_scene, scenes):
 
 
 def test_walking_keys(open_scene, scenes):
-    page = open_scene(scenes.scene_of(scenes.three_blobs()))
+    page = open_scene(scenes.scene_of(scenes.three_blobs()), free=True)
     before = camera_of(page)
     for key, axis, sign in [("w", 2, 1), ("s", 2, -1), ("d", 0, 1), ("a", 0, -1), ("e", 1, -1), ("q", 1, 1)]:
         page.keyboard.down(key)
@@ -144,7 +149,7 @@ def test_walking_keys(open_scene, scenes):
 
 
 def test_arrow_keys_walk_and_turn_in_place(open_scene, scenes):
-    page = open_scene(scenes.scene_of(scenes.three_blobs()))
+    page = open_scene(scenes.scene_of(scenes.three_blobs()), free=True)
     home = camera_of(page)
     page.keyboard.down("ArrowUp")
     wait_until(page, "walking", lambda camera: camera[2, 3] > home[2, 3] + 0.05)
@@ -157,7 +162,7 @@ def test_arrow_keys_walk_and_turn_in_place(open_scene, scenes):
 
 
 def test_touch_orbits_and_pinch_zooms(open_scene, scenes):
-    page = open_scene(scenes.scene_of(scenes.three_blobs()))
+    page = open_scene(scenes.scene_of(scenes.three_blobs()), free=True)
     home = camera_of(page)
     session = page.context.new_cdp_session(page)
 
@@ -183,7 +188,7 @@ def test_touch_orbits_and_pinch_zooms(open_scene, scenes):
 
 def test_double_click_looks_at_what_is_there(open_scene, scenes):
     scene = scenes.scene_of(scenes.three_blobs())
-    page = open_scene(scene)
+    page = open_scene(scene, free=True)
     home = camera_of(page)
     camera = page.evaluate("window.img2world.getCamera()")
     x, y, z = (scene.gaussians.means[1] - home[:3, 3]).tolist()

@@ -4,18 +4,22 @@ const ORBIT_PER_PIXEL = 0.0055;
 const ZOOM_PER_PIXEL = 0.0012;
 const DOUBLE_TAP_MS = 320;
 const TAP_PIXELS = 8;
-const WALK_KEYS = new Set([
-  "KeyW", "KeyA", "KeyS", "KeyD", "KeyQ", "KeyE", "ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight", "ShiftLeft", "ShiftRight",
+const WHEEL_HOLD_MS = 200; // turning the wheel is holding on for as long
+const SCROLL_KEYS = new Set(["ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight", "PageUp", "PageDown"]);
+const MOVE_KEYS = new Set([
+  ...SCROLL_KEYS, "KeyW", "KeyA", "KeyS", "KeyD", "KeyQ", "KeyE", "Equal", "Minus", "NumpadAdd", "NumpadSubtract",
 ]);
+const SHIFT_KEYS = new Set(["ShiftLeft", "ShiftRight"]);
 
 /**
  * Steers `navigation` by input on `canvas`. `focalInCss` returns the focal length in CSS pixels; `onUse` is
  * called on any steering, `onPick(x, y)` on a double click and `onKey(code)` on other keys.
- * Returns the set of walk keys that are held down.
+ * Returns the set of movement keys that are held down, and `isHeld()`: true while anything steers.
  */
 function listen(canvas, navigation, { focalInCss, onUse, onPick, onKey }) {
   const pointers = new Map();
   const taps = tapCounter(onPick);
+  let wheelTime = -Infinity;
 
   canvas.addEventListener("pointerdown", (event) => {
     canvas.setPointerCapture(event.pointerId);
@@ -38,7 +42,8 @@ function listen(canvas, navigation, { focalInCss, onUse, onPick, onKey }) {
       navigation.move(-dx * perPixel, -dy * perPixel, 0);
       if (before.spread > 0 && after.spread > 0) navigation.zoom(before.spread / after.spread);
     } else {
-      navigation.orbit(dx * ORBIT_PER_PIXEL, dy * ORBIT_PER_PIXEL);
+      // The near side follows the pointer.
+      navigation.orbit(dx * ORBIT_PER_PIXEL, -dy * ORBIT_PER_PIXEL);
     }
   });
 
@@ -51,13 +56,16 @@ function listen(canvas, navigation, { focalInCss, onUse, onPick, onKey }) {
 
   canvas.addEventListener("wheel", (event) => {
     event.preventDefault();
+    wheelTime = performance.now();
     const pixels = event.deltaY * (event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 18 : 1);
     // Browsers report a trackpad pinch as a wheel event with the control key and much smaller steps.
     navigation.zoom(Math.exp(clamp(pixels, -240, 240) * ZOOM_PER_PIXEL * (event.ctrlKey ? 8 : 1)));
     onUse();
   }, { passive: false });
 
-  return listenToKeys(onUse, onKey);
+  const keys = listenToKeys(onUse, onKey);
+  const isHeld = () => pointers.size > 0 || performance.now() - wheelTime < WHEEL_HOLD_MS || [...keys].some((key) => MOVE_KEYS.has(key));
+  return { keys, isHeld };
 }
 
 /** Returns the centroid of all pointers and their mean distance from it. */
@@ -94,13 +102,13 @@ function listenToKeys(onUse, onKey) {
   const keys = new Set();
   window.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (!WALK_KEYS.has(event.code)) {
+    if (!MOVE_KEYS.has(event.code) && !SHIFT_KEYS.has(event.code)) {
       if (!event.repeat) onKey(event.code);
       return;
     }
-    if (event.code.startsWith("Arrow")) event.preventDefault();
+    if (SCROLL_KEYS.has(event.code)) event.preventDefault();
     keys.add(event.code);
-    if (!event.code.startsWith("Shift")) onUse();
+    if (MOVE_KEYS.has(event.code)) onUse();
   });
   window.addEventListener("keyup", (event) => keys.delete(event.code));
   // The release of a key while another window has the focus is never reported.

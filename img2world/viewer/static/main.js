@@ -6,6 +6,8 @@ const MAX_PIXELS = 5e6;
 const SLOW_FRAME_MS = 45;
 const FAST_FRAME_MS = 24;
 const MIN_QUALITY = 0.4;
+// Fraction of the window that an object fills at the start.
+const OBJECT_FILL = 0.8;
 
 const element = (id) => document.getElementById(id);
 
@@ -46,8 +48,9 @@ class Viewer {
     this.splats = splats;
     this.sorter = new Sorter(splats.means);
     const { rotation, center } = world.camera;
-    this.navigation = new Navigation(poseFromCamera(rotation, center, [0, 0, 0]), { isObject: world.is_object, sway: world.sway });
-    this.keys = new Set();
+    const home = poseFromCamera(rotation, center, world.supported.pivot);
+    this.navigation = new Navigation(home, { isObject: world.is_object, supported: world.supported, sway: world.sway });
+    this.input = { keys: new Set(), isHeld: () => false };
     this.fixedCamera = null;
     this.sortedFor = null;
     this.needsDraw = true;
@@ -64,7 +67,10 @@ class Viewer {
     this.needsDraw = true;
   }
 
-  /** Returns the current camera. The input camera's image fills the window for a scene and fits into it for an object. */
+  /**
+   * Returns the current camera. The picture of a scene fills the window, which shows nothing beyond its edges and
+   * therefore less of it where the proportions differ; an object, from whichever side, fits into the window.
+   */
   camera() {
     if (this.fixedCamera) return this.fixedCamera;
     const source = this.world.camera;
@@ -73,19 +79,27 @@ class Viewer {
     const ratio = Math.min(window.devicePixelRatio, MAX_PIXEL_RATIO, affordable) * this.quality;
     const width = Math.max(1, Math.round(acrossInCss * ratio));
     const height = Math.max(1, Math.round(downInCss * ratio));
-    const [across, down] = [width / source.width, height / source.height];
-    const scale = this.world.is_object ? Math.min(across, down) : Math.max(across, down);
+    const [left, top, right, bottom] = this.world.supported.outline;
+    const [across, down] = [width / (source.fx * (right - left)), height / (source.fy * (bottom - top))];
+    const scale = this.world.is_object ? OBJECT_FILL * Math.min(across, down) : Math.max(across, down);
     const pose = this.navigation.now;
     return {
       rotation: rotationOf(pose),
       center: centerOf(pose),
       fx: source.fx * scale,
       fy: source.fy * scale,
-      cx: width / 2 + (source.cx - source.width / 2) * scale,
-      cy: height / 2 + (source.cy - source.height / 2) * scale,
+      cx: width / 2 - ((left + right) / 2) * source.fx * scale,
+      cy: height / 2 - ((top + bottom) / 2) * source.fy * scale,
       width,
       height,
     };
+  }
+
+  /** Returns the yaw and pitch by which a camera sees less to each side than the picture of the scene shows. */
+  slack({ fx, fy, cx, cy }) {
+    if (this.world.is_object) return [0, 0];
+    const [left, top] = this.world.supported.outline;
+    return [Math.atan(-left) - Math.atan(cx / fx), Math.atan(-top) - Math.atan(cy / fy)].map((angle) => Math.max(0, angle));
   }
 
   /** Requests a sort if the camera has moved since the last one; the order is drawn as soon as it arrives. */
@@ -105,7 +119,8 @@ class Viewer {
 
   frame(milliseconds) {
     if (this.fixedCamera || this.renderer.gl.isContextLost()) return;
-    const moved = this.navigation.step(Math.min(milliseconds, 100) / 1000, this.keys);
+    this.navigation.region.slack = this.slack(this.camera());
+    const moved = this.navigation.step(Math.min(milliseconds, 100) / 1000, this.input.keys, this.input.isHeld());
     this.adaptQuality(milliseconds, moved);
     const camera = this.camera();
     this.requestSort(camera);
@@ -174,8 +189,14 @@ function connectControls(viewer) {
     if (document.fullscreenElement) document.exitFullscreen();
     else if (document.fullscreenEnabled) document.documentElement.requestFullscreen();
   };
-  const keys = new Map([["KeyR", reset], ["KeyF", toggleFullscreen], ["Space", toggleIdle]]);
-  viewer.keys = listen(canvas, navigation, {
+  const toggleFree = () => {
+    takeControl();
+    navigation.isFree = !navigation.isFree;
+    element("free").setAttribute("aria-pressed", String(navigation.isFree));
+    element("mode").textContent = navigation.isFree ? "Free movement: no limits" : "";
+  };
+  const keys = new Map([["KeyR", reset], ["KeyL", toggleFree], ["KeyF", toggleFullscreen], ["Space", toggleIdle]]);
+  viewer.input = listen(canvas, navigation, {
     focalInCss: () => (viewer.camera().fx * window.innerWidth) / viewer.camera().width,
     onUse: takeControl,
     onPick: (x, y) => viewer.pick(x, y),
@@ -184,6 +205,7 @@ function connectControls(viewer) {
   });
   element("reset").onclick = reset;
   element("idle").onclick = toggleIdle;
+  element("free").onclick = toggleFree;
   element("fullscreen").onclick = toggleFullscreen;
   element("fullscreen").hidden = !document.fullscreenEnabled;
   window.addEventListener("resize", () => { viewer.needsDraw = true; });

@@ -1,12 +1,13 @@
 // The viewer's pose and motion. A pose is a pivot in the world, the pivot's position in the camera and three
-// angles. Input changes the goal, and the current pose follows it smoothly.
+// angles. Input changes the goal, and the current pose follows it like a critically damped spring.
 
-const FOLLOW_RATE = 9; // per second
+const SPRING_RATE = 14; // per second
 const ROTATE_PER_SECOND = 0.35;
 const SWAY_PERIOD = 9;
 const WALK_PER_SECOND = 0.7; // in distances from the start camera to its pivot
 const RUN_FACTOR = 3;
 const TURN_PER_SECOND = 1.2;
+const ZOOM_PER_SECOND = 1.2; // exponent
 const MAX_PITCH = 1.5;
 
 const copyPose = (pose) => ({ ...pose, pivot: [...pose.pivot], pivotInCam: [...pose.pivotInCam] });
@@ -26,43 +27,77 @@ function poseFromCamera(rotation, center, pivot) {
 }
 
 class Navigation {
-  /** `sway` holds the ranges of yaw and pitch about the pivot, relative to home, in which the world looks right. */
-  constructor(home, { isObject, sway }) {
+  /**
+   * `supported` is the region in which the world looks right; `sway` holds the ranges of yaw and pitch of the idle
+   * motion about the pivot, relative to home.
+   */
+  constructor(home, { isObject, supported, sway }) {
     this.home = copyPose(home);
     this.goal = copyPose(home);
     this.now = copyPose(home);
+    this.speeds = new Map();
     this.unit = length(home.pivotInCam);
     this.isObject = isObject;
+    this.region = new Region(supported, home, isObject);
+    this.isFree = false;
+    this.anchored = true;
     this.sway = sway;
     this.idle = false;
     this.idleTime = 0;
   }
 
+  /** Changes the goal, less where that leaves the region. `anchored` is true if the pivot stays in the world. */
+  #steer(anchored, change) {
+    const before = copyPose(this.goal);
+    change(this.goal);
+    this.anchored = anchored;
+    if (!this.isFree) this.region.resist(this.goal, before, anchored);
+  }
+
+  /** Orbits the pivot. Where the window shows only part of the picture, the look goes the other way to its edges. */
   orbit(yaw, pitch) {
-    this.goal.yaw += yaw;
     const limit = Math.max(MAX_PITCH, Math.abs(this.home.pitch));
-    this.goal.pitch = clamp(this.goal.pitch + pitch, -limit, limit);
+    const [across, down] = this.isFree ? [0, 0] : this.region.looksPerOrbit();
+    this.#steer(true, (goal) => {
+      goal.yaw += yaw;
+      goal.pitch = clamp(goal.pitch + pitch, -limit, limit);
+      const center = centerOf(goal);
+      goal.yaw -= across * yaw;
+      goal.pitch -= down * pitch;
+      goal.pivotInCam = rotate(transpose(rotationOf(goal)), subtract(goal.pivot, center));
+    });
   }
 
   /** Moves the camera along its own axes, in world units; the pivot goes with it. */
   move(right, down, forward) {
-    this.goal.pivot = add(this.goal.pivot, rotate(rotationOf(this.goal), [right, down, forward]));
+    this.#steer(false, (goal) => {
+      goal.pivot = add(goal.pivot, rotate(rotationOf(goal), [right, down, forward]));
+    });
+  }
+
+  rise(step) {
+    this.#steer(false, (goal) => { goal.pivot[1] -= step; });
   }
 
   zoom(factor) {
-    const distance = length(this.goal.pivotInCam);
-    const target = clamp(distance * factor, 0.02 * this.unit, 30 * this.unit);
-    this.goal.pivotInCam = scaled(this.goal.pivotInCam, target / distance);
+    this.#steer(true, (goal) => {
+      const distance = length(goal.pivotInCam);
+      const target = clamp(distance * factor, 0.02 * this.unit, 30 * this.unit);
+      goal.pivotInCam = scaled(goal.pivotInCam, target / distance);
+    });
   }
 
   /** Turns the camera in place; the pivot swings around it. */
-  turn(yaw) {
-    const center = centerOf(this.goal);
-    this.goal.yaw += yaw;
-    this.goal.pivot = add(center, rotate(rotationOf(this.goal), this.goal.pivotInCam));
+  turn(yaw, pitch) {
+    this.#steer(false, (goal) => {
+      const center = centerOf(goal);
+      goal.yaw += yaw;
+      goal.pitch = clamp(goal.pitch + pitch, -MAX_PITCH, MAX_PITCH);
+      goal.pivot = add(center, rotate(rotationOf(goal), goal.pivotInCam));
+    });
   }
 
-  /** Looks at a point from where the camera is and makes it the pivot. */
+  /** Looks at a point from where the camera is, as far as the region allows, and makes it the pivot. */
   setPivot(point) {
     const center = centerOf(this.goal);
     const toPoint = subtract(point, center);
@@ -72,6 +107,7 @@ class Navigation {
     this.goal.pitch = clamp(Math.asin(-toPoint[1] / distance), -MAX_PITCH, MAX_PITCH);
     this.goal.pivotInCam = [0, 0, distance];
     this.goal.pivot = add(center, rotate(rotationOf(this.goal), this.goal.pivotInCam));
+    this.anchored = true;
   }
 
   reset() {
@@ -106,35 +142,48 @@ class Navigation {
     const held = (...codes) => (codes.some((code) => keys.has(code)) ? 1 : 0);
     const running = held("ShiftLeft", "ShiftRight") ? RUN_FACTOR : 1;
     const step = WALK_PER_SECOND * running * this.unit * seconds;
+    const arrows = [held("ArrowRight") - held("ArrowLeft"), held("ArrowUp") - held("ArrowDown")];
+    const walk = this.isObject ? 0 : arrows[1];
     const right = held("KeyD") - held("KeyA");
-    const forward = held("KeyW", "ArrowUp") - held("KeyS", "ArrowDown");
+    const forward = clamp(held("KeyW") - held("KeyS") + walk, -1, 1);
     if (right || forward) this.move(right * step, 0, forward * step);
     const up = held("KeyE") - held("KeyQ");
-    if (up) this.goal.pivot[1] -= up * step;
-    const turn = held("ArrowRight") - held("ArrowLeft");
-    if (turn) this.turn(turn * TURN_PER_SECOND * seconds);
+    if (up) this.rise(up * step);
+    const angle = TURN_PER_SECOND * seconds;
+    const look = held("PageUp") - held("PageDown");
+    if (this.isObject && (arrows[0] || arrows[1])) this.orbit(-arrows[0] * angle, -arrows[1] * angle);
+    const turn = this.isObject ? 0 : arrows[0];
+    if (turn || look) this.turn(turn * angle, look * angle);
+    const zoom = held("Minus", "NumpadSubtract") - held("Equal", "NumpadAdd");
+    if (zoom) this.zoom(Math.exp(zoom * ZOOM_PER_SECOND * seconds));
   }
 
   isAtRest() {
     return !this.idle && JSON.stringify(this.now) === JSON.stringify(this.goal);
   }
 
-  /** Advances the current pose; returns true if it changed. */
-  step(seconds, keys) {
+  /** Advances the current pose; returns true if it changed. While `isHeld`, the goal may stay beyond the edge. */
+  step(seconds, keys, isHeld) {
     if (this.idle) this.#idleStep(seconds);
     this.#walkStep(seconds, keys);
-    const blend = 1 - Math.exp(-FOLLOW_RATE * seconds);
+    if (!this.isFree && !isHeld) this.region.confine(this.goal, this.anchored);
+    const decay = Math.exp(-SPRING_RATE * seconds);
     let change = 0;
-    const follow = (now, goal) => {
+    const follow = (name, now, goal) => {
+      const off = now - goal;
+      const speed = this.speeds.get(name) ?? 0;
       // Snapping to the goal in the end makes a still view exactly still.
-      const next = Math.abs(goal - now) < 1e-5 ? goal : now + blend * (goal - now);
+      const rests = Math.abs(off) < 1e-5 && Math.abs(speed) < 1e-4;
+      // The exact solution of a critically damped spring does not depend on the frame rate.
+      const push = (speed + SPRING_RATE * off) * seconds;
+      const next = rests ? goal : goal + (off + push) * decay;
+      this.speeds.set(name, rests ? 0 : (speed - SPRING_RATE * push) * decay);
       change = Math.max(change, Math.abs(next - now));
       return next;
     };
-    for (const angle of ["yaw", "pitch", "roll"]) this.now[angle] = follow(this.now[angle], this.goal[angle]);
-    for (let axis = 0; axis < 3; axis++) {
-      this.now.pivot[axis] = follow(this.now.pivot[axis], this.goal.pivot[axis]);
-      this.now.pivotInCam[axis] = follow(this.now.pivotInCam[axis], this.goal.pivotInCam[axis]);
+    for (const angle of ["yaw", "pitch", "roll"]) this.now[angle] = follow(angle, this.now[angle], this.goal[angle]);
+    for (const vector of ["pivot", "pivotInCam"]) {
+      this.now[vector] = this.now[vector].map((now, axis) => follow(vector + axis, now, this.goal[vector][axis]));
     }
     return change > 0;
   }
