@@ -344,3 +344,10 @@ def test_uncertain_cameras_stop_a_run_or_warn(finished, tmp_path):
             check_cameras(folder, anyway=True)
         transforms.write_text(json.dumps({**table, "pose_report": replace(report, grade="A").as_json()}))
         check_cameras(folder, anyway=False)
+
+
+def test_a_scene_that_reproduces_held_out_views_badly_is_noted(again, finished):
+    """As when the cameras of photos are wrong."""
+    assert json.loads((finished / "report.json").read_text())["metrics"]["heldout_psnr"] > 10
+    with pytest.warns(UserWarning, match=r"reproduces held-out views badly: \d+\.\d dB, 20 or more are usual"):
+        again("splat.steps=1")
