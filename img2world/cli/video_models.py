@@ -31,7 +31,12 @@ IGNORED = ("*.fp16.*", "*.fp16-*", "*.non_ema.*", "*onnx*", "*/*/*")
 BYTES_PER_NUMBER = {"cuda": 2, "cpu": 4}
 """Size of a weight at the default precision of each device (see memory.dtype_of)."""
 
-CAMERA_CONTROL = {"exact": "every camera given", "shown": "warped frames given", "free": "by the prompt only"}
+CAMERA_CONTROL = {
+    "exact": "exact, takes the camera of every frame",
+    "shown": "completes warped frames",
+    "prompt": "prompt",
+    "none": "none",
+}
 
 TRIAL_STEPS = 2
 
@@ -76,8 +81,8 @@ def describe_weights(name: str) -> str:
     """Say in a few words where the weights of a model are on this machine."""
     try:
         path = checkpoints.find_checkpoint(name, "")
-    except MissingPackageError as error:
-        return f"{error}"
+    except MissingPackageError:
+        return "no (downloading needs huggingface_hub: pip install 'img2world[diffusers]')"
     except VideoError:
         chosen = checkpoints.chosen_paths().get(name)
         return f"no, they are no longer at {chosen}" if chosen else "no"
