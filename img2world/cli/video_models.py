@@ -62,7 +62,7 @@ def list_models() -> Iterator[str]:
     yield "networks that cut out what stands in front: --set subject.model=NAME"
     for name, network in NETWORKS.items():
         place = weights_file(name) or ("no, `img2world models get` downloads it" if network.sha256 else "no")
-        yield f"  {name:<21} {network.licence}; may be sold: yes; on this machine: {place}"
+        yield f"  {name:<21} {network.licence}; commercial use: yes; on this machine: {place}"
 
 
 def picture_recipe() -> str:
@@ -134,7 +134,7 @@ def get_cutout_network(name: str) -> Iterator[str]:
             f"the weights of {name} are downloaded by rembg",
             hint=f"pip install 'rembg[cpu,cli]', then `rembg d {name}`",
         )
-    yield f"{name}: {NETWORKS[name].licence}; may be sold: yes"
+    yield f"{name}: {NETWORKS[name].licence}; commercial use: yes"
     yield f"  it is in {download_weights(name)}"
 
 
