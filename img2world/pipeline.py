@@ -7,6 +7,7 @@ the work, and leaves its own product in the run folder. A product that the same 
 from the same input is kept, so that a run that was stopped resumes where it was.
 """
 
+import warnings
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 from img2world.core.errors import RecipeError, RejectedError, RunFolderError
 from img2world.runs import stages
+from img2world.runs.changes import find_changes
 from img2world.runs.files import write_text
 from img2world.runs.folder import RECIPE, Listener, RunFolder, ignore_events
 from img2world.runs.recipe import Recipe, backend_name, options_of, recipe_text, with_options
@@ -43,7 +45,7 @@ def run(
     reconstruction, unless the run is to continue `anyway`.
     """
     with RunFolder.open(out, listen) as folder:
-        recipe = begin(folder, source, recipe, fresh)
+        recipe = begin(folder, source, recipe, fresh=fresh, last=last)
         try:
             for stage in make_world(folder, source, recipe, anyway=anyway):
                 if stage == last:
@@ -75,8 +77,11 @@ def make_world(folder: RunFolder, source: Source, recipe: Recipe, *, anyway: boo
     yield "export"
 
 
-def begin(folder: RunFolder, source: Source, recipe: Recipe, fresh: Collection[str]) -> Recipe:
-    """Check that source, recipe and folder belong together; return the recipe with the source in it."""
+def begin(folder: RunFolder, source: Source, recipe: Recipe, *, fresh: Collection[str], last: str) -> Recipe:
+    """Check that source, recipe and folder belong together; return the recipe with the source in it.
+
+    Warns when products that were made with other options are about to be replaced.
+    """
     known = folder.manifest.get("source", {})
     has_products = any(folder.record(stage) for stage in folder.manifest["stages"])
     is_other = known.get("sha256") != source.digest
@@ -97,6 +102,12 @@ def begin(folder: RunFolder, source: Source, recipe: Recipe, fresh: Collection[s
         # Not every kind of source has every stage, and a run that stops early must not end with the world of another.
         for stage in [*folder.manifest["stages"]]:
             folder.discard(stage)
+    changes = find_changes(folder, recipe, STAGES)
+    is_splat_due = folder.record("splat") is None or "splat" in (*changes.remade, *fresh)
+    if is_splat_due and STAGES.index(last) >= STAGES.index("splat"):
+        stages.check_programs(recipe)
+    if changes.remade and last == STAGES[-1] and not fresh:
+        warnings.warn(changes.line(), stacklevel=2)
     folder.manifest["licence"] = stages.licence_of(recipe)
     folder.manifest["source"] = {"kind": source.kind, "path": str(source.path), "sha256": source.digest}
     folder.manifest["seed"] = recipe.seed

@@ -82,6 +82,13 @@ def test_help_names_every_command(call):
         assert "Usage" in help_text
 
 
+def test_help_cuts_no_description_off_and_says_where_options_are_listed(call):
+    assert "..." not in call("--help")[1].replace("[ARGS]...", "")
+    words = " ".join(call("run", "--help")[1].split())
+    assert "`img2world models NAME` lists the options of a backend" in words
+    assert "seed and metric have no section" in words
+
+
 def test_help_imports_nothing_heavy():
     program = (
         "import sys, img2world.cli; print([m for m in ('numpy', 'torch', 'cv2', 'rich', 'PIL') if m in sys.modules])"
@@ -218,8 +225,11 @@ def test_lists_name_everything(call):
         assert f"\n  {name} " in models
     assert "--set splat.steps=" in call("models", "gaussians")[1]
     assert "--set export.mesh.max_faces=" in call("models", "export.mesh")[1]
+    assert tomllib.loads(call("recipes", "fast")[1]) == tomllib.loads((ROOT / "pipelines" / "fast.toml").read_text())
+    assert "no recipe fsat" in call("recipes", "fsat")[2]
     formats = call("formats")[1]
-    assert "exports/scene.ply" in formats
+    assert formats.count("scene.ply") == 1
+    assert "exports/scene.ply: all parameters" in formats
     assert "exports/world.html" in formats
 
 

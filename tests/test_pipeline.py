@@ -310,8 +310,10 @@ def test_full_disk_in_any_stage_is_one_line_and_the_run_goes_on_later(tiny_run, 
         for size in ("1200k", "4m"):
             done = tiny_run(out=disk / "run")
             assert done.returncode == 1
-            (line,) = [line for line in done.stderr.splitlines() if line.startswith("img2world:")]
+            # The lines before it are warnings: no cut-out network, a blurred scene.
+            *warned, line = [line for line in done.stderr.splitlines() if line.startswith("img2world:")]
             assert "the disk is full" in line
+            assert not any("disk" in other for other in warned)
             assert "Traceback" not in done.stderr
             assert not list((disk / "run").glob(".partial-*"))
             stages += [line.removesuffix(" …") for line in done.stderr.splitlines() if line.endswith(" …")][-1:]
@@ -382,3 +384,10 @@ def test_uncertain_cameras_stop_a_run_or_warn(finished, tmp_path):
             check_cameras(folder, anyway=True)
         transforms.write_text(json.dumps({**table, "pose_report": replace(report, grade="A").as_json()}))
         check_cameras(folder, anyway=False)
+
+
+def test_a_scene_that_reproduces_held_out_views_badly_is_noted(again, finished):
+    """As when the cameras of photos are wrong."""
+    assert json.loads((finished / "report.json").read_text())["metrics"]["heldout_psnr"] > 10
+    with pytest.warns(UserWarning, match=r"reproduces held-out views badly: \d+\.\d dB, 20 or more are usual"):
+        again("splat.steps=1")

@@ -18,7 +18,12 @@ app = typer.Typer(
 
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="SECTION.OPTION=VALUE", help="Change one option of the recipe; repeatable."),
+    typer.Option(
+        "--set",
+        metavar="SECTION.OPTION=VALUE",
+        help="Change one option of the recipe; repeatable. `img2world models NAME` lists the options of a backend; "
+        "seed and metric have no section.",
+    ),
 ]
 FreshOption = Annotated[bool, typer.Option("--fresh", help="Redo this stage even if it is up to date.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per line, for other programs.")]
@@ -36,7 +41,7 @@ def main_options(
 
     \b
     img2world run photo.jpg           make a world in runs/photo
-    img2world view runs/photo         walk through it in the browser
+    img2world view runs/photo         explore it in the browser
     img2world run chair.png --recipe object
     img2world run photos/             reconstruct a place from many photos
     img2world doctor                  check this machine: what is installed, what is missing

@@ -39,7 +39,7 @@ def list_backends() -> Iterator[str]:
             yield f"  {name:<14}{_summary(backend_class(name, backends, stage))}"
             yield from _packages(f"{stage}.{name}")
         yield ""
-    yield "render"
+    yield "rasterizer of the splat stage: --set splat.backend=NAME"
     for name in RASTERIZERS:
         module, needs = RASTERIZER_NEEDS[name]
         yield f"  {name:<14}{'installed' if find_spec(module) else 'not installed'}; needs {needs}"
@@ -49,7 +49,8 @@ def list_formats() -> Iterator[str]:
     """Yield the export formats as lines of text: name, file and summary."""
     for name in EXPORTERS:
         exporter = backend_class(name, EXPORTERS, "export.formats")
-        yield f"  {name:<14}exports/{exporter().filename}: {_summary(exporter)}"
+        # The summary begins with the name of the file.
+        yield f"  {name:<14}exports/{_summary(exporter)}"
         yield from _packages(f"export.{name}")
 
 

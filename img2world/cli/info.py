@@ -17,7 +17,9 @@ def doctor(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check this machine, a video or a run: what is wrong, where, how certain that is, and what to do.
+    """Check this machine, a video or a run for problems.
+
+    Each finding says what is wrong, where, how certain that is, and what to do.
 
     \b
     img2world doctor                  this machine: what is used, what is missing, how to install it
@@ -42,24 +44,35 @@ def doctor(
 
 
 @app.command()
-def recipes() -> None:
-    """List the recipes that come with the program."""
-    with exit_codes():
-        from img2world.runs.recipe import recipe_description, recipe_names
+def recipes(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="The recipe to print.")] = None,
+) -> None:
+    """List the recipes that come with the program, or print one.
 
-        for name in recipe_names():
-            say(f"{name:<10} {recipe_description(name)}")
+    A recipe names the backends and the options that differ from their defaults.
+    """
+    with exit_codes():
+        from img2world.runs.recipe import recipe_description, recipe_names, recipe_path
+
+        if name:
+            say(recipe_path(name).read_text(encoding="utf-8").rstrip())
+            return
+        for known in recipe_names():
+            say(f"{known:<10} {recipe_description(known)}")
 
 
 @app.command()
 def models(
     words: Annotated[list[str] | None, typer.Argument(metavar="NAME|list|get|use|check")] = None,
 ) -> None:
-    """List the backends of every stage, or the options of one; download and try the big video models.
+    """List backends and their options; get big video models.
+
+    Options are shown with the defaults of the backend. A recipe may change them (`img2world recipes auto`); the
+    recipe.toml of a run has the values that it used.
 
     \b
     img2world models                   list the backends of every stage
-    img2world models nano              list the options of one backend
+    img2world models nano              list the options of one backend and their defaults
     img2world models list              list the big video models: size, GPU memory, licence, installed or not
     img2world models get wan           download the weights; run it again to resume
     img2world models use wan FOLDER    use weights that are already on this machine

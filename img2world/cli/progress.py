@@ -15,11 +15,20 @@ LINE_SECONDS, JSON_SECONDS = 10.0, 0.2
 """Minimum seconds between two reports of one stage."""
 
 
+FLAGS = ("watertight",)
+"""Figures that are 1 for yes and 0 for no."""
+
+
 def format_quality(quality: Mapping[str, float]) -> str:
     """Format figures for people, as in "psnr 24.1, views 48"."""
-    return ", ".join(
-        f"{name} {value:.0f}" if float(value).is_integer() else f"{name} {value:.4g}" for name, value in quality.items()
-    )
+    return ", ".join(f"{name.replace('_', ' ')} {_format_figure(name, value)}" for name, value in quality.items())
+
+
+def _format_figure(name: str, value: float) -> str:
+    """Format one figure for people."""
+    if name in FLAGS:
+        return "yes" if value else "no"
+    return f"{value:.0f}" if float(value).is_integer() else f"{value:.4g}"
 
 
 def format_json(value: Mapping[str, object]) -> str:
@@ -34,6 +43,8 @@ def json_listener(write: Callable[[str], object]) -> Listener:
 
     def listen(event: Event) -> None:
         line: dict[str, object] = {"event": event.kind, "stage": event.stage}
+        if event.part:
+            line["part"] = event.part
         if event.kind == "step":
             if event.done < event.total and 0 <= event.seconds - reported.get(event.stage, -1.0) < JSON_SECONDS:
                 return
@@ -48,16 +59,19 @@ def json_listener(write: Callable[[str], object]) -> Listener:
 
 def line_listener(write: Callable[[str], object]) -> Listener:
     """Return a listener that writes a line when a stage starts and ends, and every ten seconds in between."""
-    reported: dict[str, float] = {}
+    reported: dict[tuple[str, str], float] = {}
 
     def listen(event: Event) -> None:
+        place = (event.stage, event.part)
         if event.kind == "start":
-            reported[event.stage] = 0.0
+            reported[place] = 0.0
             write(f"{event.stage} …")
-        elif event.kind == "step" and event.seconds - reported.get(event.stage, 0.0) >= LINE_SECONDS:
-            reported[event.stage] = event.seconds
+        elif event.kind == "step" and event.seconds - reported.get(place, 0.0) >= LINE_SECONDS:
+            reported[place] = event.seconds
             left = event.seconds / max(event.done, 1) * (event.total - event.done)
-            text = f"{event.stage}  {event.done} of {event.total}, {left:.0f} s left  {format_quality(event.quality)}"
+            # After the last step of one pass, others may follow.
+            time_left = f", {left:.0f} s left" if event.done < event.total else ""
+            text = f"{_title(event)}  {event.done} of {event.total}{time_left}  {format_quality(event.quality)}"
             write(text.rstrip())
         elif event.kind in ("done", "skip"):
             how = f"done in {event.seconds:.1f} s" if event.kind == "done" else "kept"
@@ -86,16 +100,26 @@ def bar_listener(console: "Console") -> Iterator[Listener]:
             if event.stage not in tasks:
                 tasks[event.stage] = progress.add_task(event.stage, total=None, speed="", quality="")
             task, quality = tasks[event.stage], format_quality(event.quality)
+            # After the last step of one pass, others may follow: the clock runs until the stage is done.
+            progress.tasks[task].finished_time = None
             if event.kind == "step":
                 speed = f"{event.done / event.seconds:.1f}/s" if event.seconds > 0 else ""
-                progress.update(task, completed=event.done, total=event.total, speed=speed, quality=quality)
+                title = _title(event)
+                progress.update(
+                    task, description=title, completed=event.done, total=event.total, speed=speed, quality=quality
+                )
             elif event.kind in ("done", "skip"):
                 total = progress.tasks[task].total or 1
-                progress.update(task, completed=total, total=total, quality=quality)
+                progress.update(task, description=event.stage, completed=total, total=total, quality=quality)
                 if event.kind == "skip":
                     progress.update(task, speed="kept")
 
         yield listen
+
+
+def _title(event: Event) -> str:
+    """Return the name of a stage, or of a run of a batch with its current stage."""
+    return f"{event.stage} {event.part}".rstrip()
 
 
 def _finite(value: object) -> object:

@@ -186,7 +186,7 @@ def view(
     port: Annotated[int, typer.Option(help="The port to serve on; 0 picks a free one.", min=0, max=65535)] = 0,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser window.")] = True,
 ) -> None:
-    """Walk through a world in the browser. Press Ctrl-C to stop serving it.
+    """Explore a world in the browser. Press Ctrl-C to stop serving it.
 
     \b
     img2world view runs/photo

@@ -31,7 +31,12 @@ IGNORED = ("*.fp16.*", "*.fp16-*", "*.non_ema.*", "*onnx*", "*/*/*")
 BYTES_PER_NUMBER = {"cuda": 2, "cpu": 4}
 """Size of a weight at the default precision of each device (see memory.dtype_of)."""
 
-CAMERA_CONTROL = {"exact": "every camera given", "shown": "warped frames given", "free": "by the prompt only"}
+CAMERA_CONTROL = {
+    "exact": "exact, takes the camera of every frame",
+    "shown": "completes warped frames",
+    "prompt": "prompt",
+    "none": "none",
+}
 
 TRIAL_STEPS = 2
 
@@ -57,7 +62,7 @@ def list_models() -> Iterator[str]:
     yield "larger networks that cut out what stands in front: --set subject.model=NAME"
     for name, network in REMBG_NETWORKS.items():
         here = weights_file(name) if weights_file(name).is_file() else f"no, `rembg d {name}` downloads it"
-        yield f"  {name:<21} {network.licence}; may be sold: yes; on this machine: {here}"
+        yield f"  {name:<21} {network.licence}; commercial use: yes; on this machine: {here}"
 
 
 def picture_recipe() -> str:
@@ -76,8 +81,8 @@ def describe_weights(name: str) -> str:
     """Say in a few words where the weights of a model are on this machine."""
     try:
         path = checkpoints.find_checkpoint(name, "")
-    except MissingPackageError as error:
-        return f"{error}"
+    except MissingPackageError:
+        return "no (downloading needs huggingface_hub: pip install 'img2world[diffusers]')"
     except VideoError:
         chosen = checkpoints.chosen_paths().get(name)
         return f"no, they are no longer at {chosen}" if chosen else "no"

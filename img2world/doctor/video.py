@@ -83,7 +83,7 @@ def _find_still_frames(transitions: list[Transition]) -> Iterator[VideoFinding]:
             frames=frames,
             sure=0.9,
             found=f"{len(frames)} frames are repeated",
-            advice="nothing: they are dropped when frames are selected; a lower frame rate would be enough",
+            advice="nothing to do: repeated frames are dropped when frames are selected",
         )
 
 

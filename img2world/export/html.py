@@ -51,8 +51,8 @@ class WorldPageExport:
     def write(self, scene: Scene, views: Views, path: Path, *, progress: Progress = silent) -> dict[str, float]:
         """Write the page and read it back.
 
-        Returns the numbers of Gaussians and bytes, and the maximum error of each field in quantization steps, of the
-        rotations in radians. Raises ExportError when an error is larger than quantization explains.
+        Returns the numbers of Gaussians and bytes, and the maximum errors: of any field in quantization steps, and of
+        the rotations in degrees. Raises ExportError when an error is larger than quantization explains.
         """
         path.write_text(world_html(scene, title=self.title), encoding="utf-8", newline="\n")
         progress(1, 2)
@@ -65,7 +65,13 @@ class WorldPageExport:
                 f"the page reads back wrong: {', '.join(wrong)}", hint=f"check the disk and write it again ({path})"
             )
         progress(2, 2)
-        return {"gaussians": float(len(gaussians)), "bytes": float(path.stat().st_size), **errors}
+        rotation_error = errors.pop("rotation_error")
+        return {
+            "gaussians": float(len(gaussians)),
+            "bytes": float(path.stat().st_size),
+            "max_error_in_steps": max(errors.values()),
+            "max_rotation_error_deg": float(np.degrees(rotation_error)),
+        }
 
 
 def displayed_gaussians(scene: Scene) -> Gaussians:

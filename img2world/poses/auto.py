@@ -69,7 +69,7 @@ class AutoPoses:
         if not found:
             raise RejectedError(
                 f"no cameras could be found for {len(frames)} frames; {'; '.join(failures)}",
-                hint="look at the video with `img2world doctor`: it needs texture and a camera that moves around",
+                hint="film things with texture, and move the camera itself: turning or zooming shows no depth",
             )
         # With a prior path the first solvers stay close to it: with equal grades, they are the safer choice.
         best = min(found, key=_rank if trajectory is None else lambda views: _report(views).grade)

@@ -49,7 +49,7 @@ def search_circle(
     if gray_frames.masks is None:
         raise PoseError(
             "no camera path was given, and the frames show no object in front of a plain background",
-            hint="use the colmap or flow-colmap pose backend, or give the path with trajectory.name=file",
+            hint="try another solver with --set poses.name=auto",
         )
     closed = _is_closed(frames)
     tracks = track_by_flow(gray_frames, closed=closed, finest_level=COARSE_LEVELS[-1])

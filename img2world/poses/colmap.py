@@ -52,7 +52,7 @@ class ColmapPoses:
         if placed < self.min_views:
             raise PoseError(
                 f"COLMAP placed {placed} of {total} frames, needs at least {self.min_views}",
-                hint="raise video.num_frames, or use a camera-controlled video backend",
+                hint="try --set poses.name=flow-colmap, or more frames with --set video.num_frames",
             )
         progress(total, total, placed=placed / total, error=float(model.point_errors.mean()))
         views = views_from_model(frames, model, solver="colmap")

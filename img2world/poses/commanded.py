@@ -53,7 +53,7 @@ class CommandedPoses:
 
 def match_prior_path(frames: Frames, prior_path: Cameras | None) -> Cameras:
     """Return the prior path at the size of the frames. Raises PoseError when it does not match them."""
-    hint = "use the colmap pose backend, or a video backend that follows a trajectory"
+    hint = "estimate the cameras with --set poses.name=auto, or use a video backend that follows a trajectory"
     if prior_path is None:
         raise PoseError("the frames have no cameras and no camera path was requested", hint=hint)
     if len(prior_path) != len(frames):

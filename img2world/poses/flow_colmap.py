@@ -52,7 +52,7 @@ class FlowColmapPoses:
         if not frames.ordered or len(frames) < self.min_views:
             raise PoseError(
                 f"{len(frames)} {'frames' if frames.ordered else 'photos'} cannot be followed by optical flow",
-                hint="use the colmap pose backend for photos; a video needs at least 3 frames",
+                hint="for photos use --set poses.name=colmap; a video needs at least 3 frames",
             )
         masks = object_masks(frames)
         gray_frames = prepare_gray_frames(frames.rgb, masks, frames.mask)

@@ -55,7 +55,7 @@ class OrbitPoses:
         if not frames.ordered or len(frames) < 4:
             raise PoseError(
                 f"{len(frames)} {'frames' if frames.ordered else 'photos'} are not a camera path",
-                hint="use the colmap pose backend for photos; a video needs at least 4 frames",
+                hint="for photos use --set poses.name=colmap; a video needs at least 4 frames",
             )
         masks = object_masks(frames)
         gray_frames = prepare_gray_frames(frames.rgb, masks, frames.mask)

@@ -60,7 +60,12 @@ def _cap_grade(views: Views, num_tracks: int) -> Views:
     assert views.report is not None
     grade = "B" if views.report.grade == "A" else views.report.grade
     capped = replace(views, report=replace(views.report, grade=grade))
-    return _add_reason(capped, f"only {num_tracks} points other than the solver's own validate the cameras")
+    return _add_reason(
+        capped,
+        f"only {num_tracks} independent points confirm the cameras"
+        if num_tracks
+        else "no independent points confirm the cameras",
+    )
 
 
 def _add_reason(views: Views, reason: str) -> Views:

@@ -238,8 +238,8 @@ def _handle_event(event: dict[str, Any], job: Job, listen: Listener) -> None:
     elif event["event"] == "error":
         job.error = f"{event['message']} ({event['hint']})"
     elif event["event"] == "step":
-        seconds = time.perf_counter() - job.start
-        listen(Event(kind="step", stage=job.entry.name, done=event["done"], total=event["total"], seconds=seconds))
+        figures = {name: event[name] for name in ("done", "total", "seconds")}
+        listen(Event(kind="step", stage=job.entry.name, part=event["stage"], **figures))
 
 
 def _finish(job: Job, listen: Listener) -> Result:

@@ -15,7 +15,15 @@ from PIL import Image as PillowImage
 from img2world.runs.files import write_text
 
 PAGE, TABLE = "summary.html", "summary.csv"
-METRICS = ("heldout_psnr", "heldout_ssim", "train_psnr", "num_gaussians", "seconds", "peak_rss_gb")
+METRICS = {
+    "heldout_psnr": ("held-out PSNR, dB", ".1f"),
+    "heldout_ssim": ("held-out SSIM", ".3f"),
+    "train_psnr": ("training PSNR, dB", ".1f"),
+    "num_gaussians": ("Gaussians", ",.0f"),
+    "seconds": ("time, s", ".0f"),
+    "peak_rss_gb": ("peak memory, GB", ".2f"),
+}
+"""Metrics shown of each run: the heading and the number format for people."""
 NUM_FRAMES, THUMBNAIL = 6, 128
 """Number of frames shown of each run, and their longest side in pixels."""
 
@@ -50,7 +58,7 @@ def write_summary(results: Sequence[Result], out: Path) -> None:
         writer.writerow([printable(result.input), result.name, result.state, *figures, printable(result.error)])
     write_text(out / TABLE, table.getvalue())
     done = sum(result.state == "done" for result in results)
-    heads = "".join(f"<th>{name.replace('_', ' ')}</th>" for name in METRICS)
+    heads = "".join(f"<th>{heading}</th>" for heading, _ in METRICS.values())
     rows = "\n".join(_row(result, out) for result in results)
     write_text(
         out / PAGE,
@@ -74,7 +82,8 @@ def _row(result: Result, out: Path) -> str:
     if result.state != "done":
         reason = html.escape(printable(result.error))
         return f'<tr class="failed"><td>{label}</td><td colspan="{len(METRICS) + 1}">{reason}</td></tr>'
-    figures = [f"{result.metrics[name]:.4g}" if name in result.metrics else "" for name in METRICS]
+    known = result.metrics
+    figures = [f"{known[name]:{text}}" if name in known else "" for name, (_, text) in METRICS.items()]
     cells = "".join(f'<td class="number">{figure}</td>' for figure in figures)
     pictures = "".join(_thumbnail(path) for path in _pictures(out / result.name))
     return f"<tr><td>{label}</td><td>{pictures}</td>{cells}</tr>"

@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from img2world.core.errors import RunFolderError
 from img2world.doctor.findings import VideoFinding, findings_from_json, select_rejections
-from img2world.runs.folder import MANIFEST
+from img2world.runs.folder import MANIFEST, read_manifest
 from img2world.runs.report import CAMERAS, FINDINGS
 from img2world.runs.source import find_source
 from img2world.video.file import FileVideo
@@ -26,12 +26,16 @@ class Examination:
     """Frames that were examined; 0 for a run, which was examined when it was made."""
     cameras: dict[str, Any] | None = None
     """The report on the cameras of a run, if they have been found."""
+    failures: dict[str, str] = field(default_factory=dict)
+    """Why stages of a run failed, by their names."""
+    is_refused: bool = False
+    """True if a stage of a run has refused the video or the cameras."""
 
     @property
     def rejected(self) -> bool:
         """True if the video does not support a reconstruction."""
         grade = (self.cameras or {}).get("grade")
-        return grade == "D" or bool(select_rejections(self.findings))
+        return self.is_refused or grade == "D" or bool(select_rejections(self.findings))
 
     def summary(self) -> Iterator[str]:
         """Yield the closing lines: cameras, their grade, and the verdict."""
@@ -41,7 +45,9 @@ class Examination:
             yield from (f"{'':<9}{reason}" for reason in self.cameras.get("reasons", ()))
         if not self.findings:
             yield f"no problems in {self.num_frames} frames" if self.num_frames else "no problems in the video"
-        yield "rejected" if self.rejected else "usable"
+        for stage, error in self.failures.items():
+            yield f"{stage} failed: {error}"
+        yield "rejected" if self.rejected else "not finished" if self.failures else "usable"
 
 
 def examine_path(path: Path) -> Examination:
@@ -57,10 +63,14 @@ def examine_path(path: Path) -> Examination:
 
 
 def _examine_run(run: Path) -> Examination:
-    """Return the findings and the cameras of a run. Raises RunFolderError when their files are broken."""
+    """Return the findings, the cameras and the failed stages of a run. Raises RunFolderError when files are broken."""
+    stages = read_manifest(run)["stages"]
+    failed = {name: entry for name, entry in stages.items() if entry["state"] in ("failed", "rejected")}
     try:
         findings = findings_from_json((run / FINDINGS).read_text()) if (run / FINDINGS).exists() else []
-        table = json.loads((run / CAMERAS).read_text()) if (run / CAMERAS).exists() else None
+        # After a failure the cameras are those of an earlier attempt.
+        known = (run / CAMERAS).exists() and "poses" not in failed
+        table = json.loads((run / CAMERAS).read_text()) if known else None
         cameras = None if table is None else table.get("pose_report") or {"solver": table["solver"]}
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise RunFolderError(
@@ -71,4 +81,10 @@ def _examine_run(run: Path) -> Examination:
         from img2world.doctor.camera_motion import moving_subject
 
         findings.append(moving_subject(cameras["moving_share"], tuple(cameras["moving_frames"])))
-    return Examination(findings=findings, num_frames=0, cameras=cameras)
+    return Examination(
+        findings=findings,
+        num_frames=0,
+        cameras=cameras,
+        failures={name: entry.get("error", "an unexpected error") for name, entry in failed.items()},
+        is_refused=any(entry["state"] == "rejected" for entry in failed.values()),
+    )

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Self
 
-from img2world.core.errors import RunFolderError
+from img2world.core.errors import Img2WorldError, RejectedError, RunFolderError
 from img2world.core.progress import Progress
 from img2world.runs.files import (
     LOCK,
@@ -50,6 +50,9 @@ class Event:
 
     kind: Literal["start", "step", "done", "skip"]
     stage: str
+    """Name of the stage, or of a run of a batch."""
+    part: str = ""
+    """Current stage of a run of a batch."""
     done: int = 0
     total: int = 0
     seconds: float = 0.0
@@ -186,10 +189,9 @@ class RunFolder:
         try:
             record = self._make(name, key, digest_of(dict(reads)), make)
         except BaseException as error:
-            state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
             # The state is only for readers, and the disk may be full: what matters is that it is not "done".
             with suppress(RunFolderError):
-                self._set_entry(name, {"state": state, "files": old_files})
+                self._set_entry(name, {**_failure(error), "files": old_files})
             raise
         self._set_entry(name, {"state": "done", **vars(record)})
         self.listen(Event(kind="done", stage=name, seconds=record.seconds, quality=record.metrics))
@@ -321,6 +323,14 @@ def peak_rss_gb() -> float:
     """Return the peak memory of this process, or of a process that it started, in 10^9 bytes."""
     kilobytes = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return kilobytes * 1024 / 1e9
+
+
+def _failure(error: BaseException) -> dict[str, str]:
+    """Return how a stage ended that was not done, for its entry of the manifest, with the message for the user."""
+    if isinstance(error, KeyboardInterrupt):
+        return {"state": "interrupted"}
+    state = "rejected" if isinstance(error, RejectedError) else "failed"
+    return {"state": state, "error": str(error)} if isinstance(error, Img2WorldError) else {"state": state}
 
 
 def _products(files: Iterable[str]) -> set[str]:

@@ -26,6 +26,7 @@ TYPE_NAMES = {
 
 def did_you_mean(word: str, words: list[str]) -> str:
     """Return a hint with the words most similar to a misspelled one, or all words when none is similar."""
+    words = list(dict.fromkeys(words))
     close = get_close_matches(word, words, n=3, cutoff=0.5)
     return f"did you mean {' or '.join(close)}?" if close else f"choose from {', '.join(words)}"
 

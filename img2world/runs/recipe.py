@@ -82,6 +82,9 @@ REMOVED = {
 }
 """Backends and options of earlier versions, and what to use instead."""
 
+MISPLACED = {"render": "the rasterizer is an option of the splat stage, as in --set splat.backend=reference"}
+"""Words that are no sections of a recipe, and where to find what they mean."""
+
 
 @runtime_checkable
 class SubjectBackend(Protocol):
@@ -129,6 +132,15 @@ class SplatBackend(Protocol):
 
     def held_out(self, num_views: int) -> np.ndarray:
         """Return the mask of the views that are never trained on, but tested on."""
+        ...
+
+
+@runtime_checkable
+class NeedsPrograms(Protocol):
+    """A backend that starts programs which are installed separately."""
+
+    def check_programs(self) -> None:
+        """Check that its programs are installed. Raises MissingPackageError if not."""
         ...
 
 
@@ -264,7 +276,7 @@ def _option_lines(backend: object) -> list[str]:
 def _check_known(word: str, words: list[str], where: str) -> None:
     """Raise RecipeError when a word is not among the known ones."""
     if word not in words:
-        raise RecipeError(f"{where} has no {word}", hint=did_you_mean(word, words))
+        raise RecipeError(f"{where} has no {word}", hint=MISPLACED.get(word) or did_you_mean(word, words))
 
 
 def _check_current(words: str) -> None:

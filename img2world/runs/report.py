@@ -3,6 +3,7 @@
 import json
 import platform
 import shlex
+import shutil
 import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
@@ -116,8 +117,17 @@ def summary_lines(out: Path, report: dict[str, Any]) -> Iterator[str]:
     if report["licence"]:
         yield f"  {'licence':<8}{report['licence']['model']}: {report['licence']['verdict']}"
     if page.exists():
-        command = shlex.join(["img2world", "view", str(out)])
+        command = shlex.join([launcher(), "view", str(out)])
         yield f"  {'look':<8}{command}    or open {page} in a browser"
+
+
+def launcher() -> str:
+    """Return how a shell starts this program: by its name if that is on the PATH, otherwise by its path."""
+    beside = Path(sys.executable).with_name("img2world")
+    found = shutil.which("img2world")
+    if not beside.exists() or (found and Path(found).samefile(beside)):
+        return "img2world"
+    return str(beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside)
 
 
 def describe_machine() -> dict[str, Any]:

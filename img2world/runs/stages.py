@@ -21,11 +21,14 @@ from img2world.core.views import Views
 from img2world.runs.files import write_text
 from img2world.runs.folder import RunFolder
 from img2world.runs.product import Product, code_of, digests, value
-from img2world.runs.recipe import Recipe, backend_name, options_of
+from img2world.runs.recipe import NeedsPrograms, Recipe, backend_name, options_of
 from img2world.runs.report import FINDINGS, WORLD
 from img2world.runs.source import Source
 from img2world.video import VIDEOS
 from img2world.video.diffusion.cards import licence_note, licence_text
+
+MIN_PSNR = 20.0
+"""PSNR in dB on held-out views below which a run warns; scenes from good cameras reach 25 to 35."""
 
 LICENCE_FILE = "LICENCE.txt"
 """File with the licence verdict on a big video model, beside the files made with it."""
@@ -142,13 +145,22 @@ def check_cameras(folder: RunFolder, *, anyway: bool) -> None:
     if report.grade == "D" and not anyway:
         raise RejectedError(
             f"the cameras cannot be trusted (grade D, by {report.solver}): {why}",
-            hint="examine the video with `img2world doctor`; --anyway continues regardless",
+            hint="film things with texture, and move the camera farther around them; --anyway continues regardless",
         )
     warnings.warn(f"the cameras are uncertain (grade {report.grade}, by {report.solver}): {why}", stacklevel=2)
 
 
+def check_programs(recipe: Recipe) -> None:
+    """Check that the programs which the splat backend starts are installed. Raises MissingPackageError if not."""
+    if isinstance(recipe.splat, NeedsPrograms):
+        recipe.splat.check_programs()
+
+
 def optimize(folder: RunFolder, recipe: Recipe, views: Product[Views]) -> Product[Scene]:
-    """Write scene/scene.safetensors, Gaussians fitted to the views, and measure them on held-out views."""
+    """Write scene/scene.safetensors, Gaussians fitted to the views, and measure them on held-out views.
+
+    Warns when the scene reproduces these badly.
+    """
     from img2world.splat.metrics import evaluate
 
     def make(path: Path, progress: Progress) -> dict[str, float]:
@@ -158,6 +170,12 @@ def optimize(folder: RunFolder, recipe: Recipe, views: Product[Views]) -> Produc
         return evaluate(scene, views.value, recipe.splat.held_out(len(views.value)))
 
     record = folder.stage("splat", options=code_of(recipe.splat, recipe.seed), reads=digests(views=views), make=make)
+    psnr = record.metrics.get("heldout_psnr", MIN_PSNR)
+    if psnr < MIN_PSNR:
+        warnings.warn(
+            f"the scene reproduces held-out views badly: {psnr:.1f} dB, {MIN_PSNR:g} or more are usual; expect blur",
+            stacklevel=2,
+        )
     return Product(digest=record.digest, load=lambda: Scene.load(folder.path / "scene" / "scene.safetensors"))
 
 

@@ -33,6 +33,7 @@ from img2world.core.views import Views
 from img2world.splat.initialize import gaussians_from_surface
 from img2world.splat.views import background_color, held_out_mask, training_views
 
+PROGRAMS = ("ns-train", "ns-export")
 BIN_VARIABLE = "IMG2WORLD_NERFSTUDIO_BIN"
 STEP = re.compile(r"^(?:\x1b\[[0-9;]*[A-Za-z]|\s)*(\d+) \(\d+\.\d+%\)")
 """A line of progress, such as "120 (0.40%)   12.3 ms   5 m, 3 s"."""
@@ -81,7 +82,7 @@ class NerfstudioSplat:
         Raises MissingPackageError when its programs are missing, SplatError when there are fewer than two views, or
         nerfstudio fails or takes too long.
         """
-        train, export = self._program("ns-train"), self._program("ns-export")
+        train, export = (self._program(name) for name in PROGRAMS)
         held_out = self.held_out(len(views))
         trained = training_views(views, held_out)
         with scratch_folder() as folder:
@@ -103,6 +104,11 @@ class NerfstudioSplat:
             background=background_color(trained),
             is_object=views.alpha is not None,
         )
+
+    def check_programs(self) -> None:
+        """Check that nerfstudio's programs are installed. Raises MissingPackageError if not."""
+        for name in PROGRAMS:
+            self._program(name)
 
     def _program(self, name: str) -> str:
         """Return the path of one of its programs. Raises MissingPackageError."""

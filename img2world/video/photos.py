@@ -152,9 +152,9 @@ def _stack(
     if odd:
         names = ", ".join(odd[:3]) + (", …" if len(odd) > 3 else "")
         raise VideoError(
-            f"{len(odd)} of {len(paths)} pictures ({names}) have another shape than the rest, "
-            f"{median:.2f} to 1; needs one shape: {paths[0].parent}",
-            hint="take them out, or crop them to the same shape; portrait and landscape cannot be mixed",
+            f"{len(odd)} of {len(paths)} pictures ({names}) {'has' if len(odd) == 1 else 'have'} another aspect ratio "
+            f"than the {median:.2f} of the others, all need the same: {paths[0].parent}",
+            hint="take these out, or crop all to one aspect ratio; portrait and landscape cannot be mixed",
         )
     smallest = min(images, key=lambda image: image.width * image.height)
     size = (smallest.width, smallest.height)

@@ -28,9 +28,9 @@ def insert_reference_image(frames: Frames, reference: Image) -> Frames:
     best = max(correlations, key=lambda name: correlations[name])
     if correlations[best] < MIN_CORRELATION:
         raise VideoError(
-            f"the picture and the {best} frame show different things: their correlation is {correlations[best]:.2f}, "
-            f"needs {MIN_CORRELATION:.2f}",
-            hint="give the picture that the clip was made from, or leave --image out",
+            "the picture is neither the first nor the last frame of the clip: the correlations are "
+            f"{correlations['first']:.2f} and {correlations['last']:.2f}, at least {MIN_CORRELATION:.2f} is needed",
+            hint="give the picture with which the clip begins or ends, or leave --image out",
         )
     rgb = frames.rgb.copy()
     rgb[0 if best == "first" else -1] = picture

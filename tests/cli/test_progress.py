@@ -4,7 +4,7 @@ import json
 import pytest
 from rich.console import Console
 
-from img2world.cli.progress import bar_listener, format_json, json_listener, line_listener
+from img2world.cli.progress import bar_listener, format_json, format_quality, json_listener, line_listener
 from img2world.runs.folder import Event
 
 
@@ -33,6 +33,41 @@ def test_lines_are_few_and_have_the_time_left():
         "splat  done in 25.0 s  gaussians 1000",
         "export.ply  kept",
     ]
+
+
+def test_no_time_left_is_promised_while_more_may_follow():
+    lines = []
+    listen = line_listener(lines.append)
+    listen(Event(kind="step", stage="poses", done=48, total=48, seconds=60.0))
+    assert lines == ["poses  48 of 48"]
+
+
+def test_a_bar_counts_the_time_until_the_stage_is_done():
+    clock = [0.0]
+    screen = io.StringIO()
+    with bar_listener(Console(file=screen, force_terminal=True, width=120, get_time=lambda: clock[0])) as listen:
+        for seconds, kind in ((0.0, "start"), (5.0, "step"), (65.0, "done")):
+            clock[0] = seconds
+            listen(Event(kind=kind, stage="poses", done=48, total=48, seconds=seconds))
+    assert "0:01:05" in screen.getvalue()
+
+
+def test_a_run_of_a_batch_names_its_stage():
+    event = Event(kind="step", stage="cat", part="splat", done=10, total=40, seconds=20.0)
+    lines = []
+    line_listener(lines.append)(event)
+    json_listener(lines.append)(event)
+    assert lines[0] == "cat splat  10 of 40, 60 s left"
+    assert json.loads(lines[1])["part"] == "splat"
+    screen = io.StringIO()
+    with bar_listener(Console(file=screen, force_terminal=True, width=120)) as listen:
+        listen(event)
+    assert "cat splat" in screen.getvalue()
+
+
+def test_figures_are_words_and_units_that_people_read():
+    assert format_quality({"watertight": 0.0, "max_error_in_steps": 0.49}) == "watertight no, max error in steps 0.49"
+    assert format_quality({"watertight": 1.0, "faces": 40000.0}) == "watertight yes, faces 40000"
 
 
 def test_json_lines_are_objects_and_not_too_many():

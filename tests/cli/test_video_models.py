@@ -44,8 +44,8 @@ def test_cards_are_complete():
         assert card.width % card.multiple == card.height % card.multiple == 0
         assert (card.num_frames - 1) % card.step == 0
         assert card.licence.source
-        assert (card.licence.conditions == "") == (card.licence.may_be_sold == "yes")
-        assert card.licence.verdict.startswith("may be sold: ")
+        assert (card.licence.conditions == "") == (card.licence.commercial_use == "yes")
+        assert card.licence.verdict.startswith("commercial use: ")
         assert "territory: " in card.licence.verdict
         assert "(" in card.vram  # the source of the figure
 
@@ -61,6 +61,21 @@ def test_list_shows_repository_memory_licence_and_folder(call):
     assert "territory: not in the European Union" in stdout
 
 
+def test_list_names_the_camera_control_of_each_model(call):
+    lines = call("models", "list")[1].splitlines()
+    shown = {
+        line.split()[0]: lines[i + 1].strip() for i, line in enumerate(lines) if line.split()[:1] and i + 1 < len(lines)
+    }
+    assert shown["svd"].startswith("camera: none;")
+    assert shown["wan"].startswith("camera: prompt;")
+    assert shown["sana-wm"].startswith("camera: exact")
+
+
+def test_list_without_the_hub_says_what_is_missing(call, monkeypatch):
+    monkeypatch.setattr("img2world.video.diffusion.checkpoints.find_spec", lambda name: None)
+    assert "on this machine: no (downloading needs huggingface_hub" in call("models", "list")[1]
+
+
 def test_use_then_check_makes_a_tiny_clip(call, tiny_ltx):
     code, stdout, _ = call("models", "use", "ltx", tiny_ltx)
     assert code == 0
@@ -70,7 +85,7 @@ def test_use_then_check_makes_a_tiny_clip(call, tiny_ltx):
     assert code == 0
     assert "a full clip of 121 frames of 704x512: weights 0.0 GB" in stdout
     assert "tested: 9 frames of 64x64" in stdout
-    assert "may be sold: under conditions" in stdout
+    assert "commercial use: conditional" in stdout
 
 
 @pytest.mark.parametrize(
@@ -154,10 +169,10 @@ def test_the_strictest_licence_decides():
     from img2world.video.diffusion.cards import licence_note, licence_text
 
     assert licence_note("nano", {"depth": "builtin"}) is None
-    assert licence_note("nano", {"depth": "transformers", "depth_model": ""})["may_be_sold"] == "yes"
+    assert licence_note("nano", {"depth": "transformers", "depth_model": ""})["commercial_use"] == "yes"
     large = {"depth": "transformers", "depth_model": "depth-anything/Depth-Anything-V2-Large-hf", "checkpoint": ""}
     note = licence_note("wan-vace", large)
-    assert note["may_be_sold"] == "no"
+    assert note["commercial_use"] == "no"
     assert "Wan2.1-VACE" in note["others"]
     assert "Also used: wan-vace" in licence_text(note)
     assert licence_note("nano", {"depth": "transformers", "depth_model": "/mine"})["licence"] == "unknown"

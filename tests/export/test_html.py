@@ -57,6 +57,9 @@ def test_export_reads_back(scenes, tmp_path, degree):
     assert path.name == "world.html"
     assert facts["gaussians"] == len(found) == 400
     assert facts["bytes"] == path.stat().st_size
+    # Rounding is off by at most half a step, and at a millionth of a step there would be no quantization.
+    assert 0.01 < facts["max_error_in_steps"] < 0.6
+    assert 0 < facts["max_rotation_error_deg"] < 1
     assert steps == [1, 2]
     np.testing.assert_allclose(found.means, scene.gaussians.means, atol=1e-6)
     assert world["background"] == [0.1, 0.25, 0.4]

@@ -9,6 +9,7 @@ from img2world.core.camera_paths import on_sphere
 from img2world.core.errors import PoseError
 from img2world.poses import circle_search
 from img2world.poses.circle_search import search_circle
+from img2world.runs.recipe import load_recipe
 from img2world.tracking.flow import prepare_gray_frames
 from img2world.tracking.object_masks import object_masks
 from img2world.video.synthetic import SyntheticVideo
@@ -37,7 +38,9 @@ def test_an_arc_is_found(make_cameras, pose_errors, monkeypatch):
 
 
 def test_a_scene_has_no_circle(room, turntable):
-    with pytest.raises(PoseError, match="no object in front of a plain background"):
+    with pytest.raises(PoseError, match="no object in front of a plain background") as error:
         search(room)
+    # The hint can be pasted.
+    assert type(load_recipe("video", [error.value.hint.split()[-1]]).poses).__name__ == "AutoPoses"
     with pytest.raises(PoseError, match="only 0 points could be followed"):
         search(replace(turntable, mask=np.zeros(turntable.rgb.shape[:3], np.uint8)))

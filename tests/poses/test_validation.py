@@ -64,4 +64,4 @@ def test_pictures_to_be_ignored_validate_nothing(views, observe, cloud):
         graded = validate_views(ignored, own, ordered=ordered, total=6, placed=np.arange(6))
         assert graded.report is not None
         assert (graded.report.grade, graded.report.tracks) == ("B", 150)
-        assert graded.report.reasons == ("only 0 points other than the solver's own validate the cameras",)
+        assert graded.report.reasons == ("no independent points confirm the cameras",)

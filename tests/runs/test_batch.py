@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from PIL import Image as PillowImage
 
 from img2world.core.errors import Img2WorldError, RunFolderError
 from img2world.runs.batch import Entry, name_entries, read_inputs
+from img2world.runs.batch_summary import Result, write_summary
 from img2world.runs.folder import RunFolder
 
 
@@ -68,6 +70,10 @@ def test_failure_does_not_stop_the_rest_and_only_the_failed_run_is_repeated(word
     page = (out / "summary.html").read_text()
     assert 'href="one/exports/world.html"' in page
     assert (out / "one" / "exports" / "world.html").is_file()
+    assert "<th>peak memory, GB</th>" in page
+    assert f'<td class="number">{float(summary["one"]["num_gaussians"]):,.0f}</td>' in page
+    steps = [event for event in events if event["event"] == "step" and event["stage"] == "one"]
+    assert {"video", "splat"} <= {event["part"] for event in steps}
     # The picture and six frames of the one that is done.
     assert page.count("<img ") == 7
     before = {path: path.stat().st_mtime_ns for path in (out / "one").rglob("*.png")}
@@ -194,3 +200,14 @@ def test_broken_list_of_names_is_refused(tmp_path, text):
     (tmp_path / "batch.json").write_text(text)
     with pytest.raises(RunFolderError, match="broken"):
         name_entries([Entry(input=Path("/a.png"))], tmp_path)
+
+
+def test_figures_of_the_page_are_written_for_people(tmp_path):
+    metrics = {"heldout_psnr": 24.1234, "num_gaussians": 39740.0, "peak_rss_gb": 1.25, "seconds": 31.7}
+    result = Result(input="a.png", name="a", state="done", error="", seconds=32.0, metrics=metrics)
+    write_summary([result], tmp_path)
+    page = (tmp_path / "summary.html").read_text()
+    cells = re.findall(r'<td class="number">(.*?)</td>', page)
+    assert cells == ["24.1", "", "", "39,740", "32", "1.25"]
+    assert len(re.findall("<th>", page)) == len(cells) + 2
+    assert rows(tmp_path)["a"]["num_gaussians"] == "39740"

@@ -9,9 +9,13 @@ import pytest
 import skimage
 from PIL import Image as PillowImage
 
-from img2world.core.errors import ImageError, RunFolderError
+from img2world.core.errors import ImageError, PoseError, RejectedError, RunFolderError
 from img2world.export.mp4 import write_mp4
+from img2world.pipeline import run
+from img2world.poses import auto
 from img2world.runs.examination import examine_path
+from img2world.runs.recipe import load_recipe
+from img2world.runs.source import find_source
 
 
 @pytest.fixture
@@ -99,3 +103,33 @@ def test_broken_files_of_a_run_are_refused(tmp_path, name, text):
     (tmp_path / name).write_text(text)
     with pytest.raises(RunFolderError, match="is broken"):
         examine_path(tmp_path)
+
+
+def test_a_run_without_cameras_is_not_called_usable(tmp_path, monkeypatch):
+    def fail():
+        raise PoseError("placed none of 14 frames", hint="h")
+
+    monkeypatch.setattr(auto._Search, "solvers", lambda self: iter([("colmap", fail)]))
+    write_mp4(pan(skimage.data.astronaut(), 14), tmp_path / "clip.mp4", 12.0)
+    with pytest.raises(RejectedError, match="no cameras could be found") as error:
+        run(find_source(tmp_path / "clip.mp4"), load_recipe("video"), tmp_path / "run", anyway=True)
+    # The doctor found nothing else to say about it.
+    assert "doctor" not in error.value.hint
+    (tmp_path / "run" / "doctor.json").write_text("[]")
+    found = examine_path(tmp_path / "run")
+    assert found.rejected
+    assert list(found.summary()) == [
+        "no problems in the video",
+        "poses failed: no cameras could be found for 14 frames; colmap: placed none of 14 frames",
+        "rejected",
+    ]
+
+
+def test_a_run_whose_scene_failed_is_not_finished(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "run")
+    manifest = json.loads((tmp_path / "run" / "run.json").read_text())
+    manifest["stages"]["splat"] = {"state": "failed", "error": "the training diverged", "files": {}}
+    (tmp_path / "run" / "run.json").write_text(json.dumps(manifest))
+    found = examine_path(tmp_path / "run")
+    assert not found.rejected
+    assert list(found.summary())[-2:] == ["splat failed: the training diverged", "not finished"]

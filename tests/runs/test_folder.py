@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from img2world.core.errors import RunFolderError
+from img2world.core.errors import PoseError, RejectedError, RunFolderError
 from img2world.runs.files import clear_disk_errors, file_digest, locked, path_digest, write_text
 from img2world.runs.folder import RunFolder, read_manifest
 
@@ -145,6 +145,25 @@ def test_failed_stage_leaves_the_old_product_and_no_half_one(run, error):
     assert sorted(path.name for path in run.iterdir()) == [".lock", "product", "run.json"]
     assert read_manifest(run)["stages"]["first"]["state"] == ("failed" if error is ValueError else "interrupted")
     assert make_once(run)[0] == ["first"]
+
+
+@pytest.mark.parametrize(
+    ("error", "entry"),
+    [
+        (PoseError("no cameras", hint="h"), {"state": "failed", "error": "no cameras"}),
+        (RejectedError("no use", hint="h"), {"state": "rejected", "error": "no use"}),
+        (ValueError("bug"), {"state": "failed"}),
+    ],
+)
+def test_why_a_stage_failed_is_recorded_until_it_succeeds(run, error, entry):
+    make_once(run, product="other")
+    with pytest.raises(type(error)):
+        make_and_fail(run, ["text"], error)
+    found = read_manifest(run)["stages"]["second"]
+    assert {name: value for name, value in found.items() if name != "files"} == entry
+    with RunFolder.open(run) as folder:
+        Stages(folder).run("second", "text", product="second")
+    assert "error" not in read_manifest(run)["stages"]["second"]
 
 
 def make_and_fail(run, texts, error):

@@ -7,7 +7,7 @@ import pytest
 
 from img2world.core.errors import Img2WorldError, RecipeError
 from img2world.core.resources import resource_folder
-from img2world.runs.options import coerce, option_docs, option_types, toml_text
+from img2world.runs.options import coerce, did_you_mean, option_docs, option_types, toml_text
 from img2world.runs.recipe import EXPORTERS, TABLES, backend_class, load_recipe, recipe_names, recipe_text
 
 ALL_BACKENDS = [(stage, name) for stage, table in {**TABLES, "export": EXPORTERS}.items() for name in table]
@@ -106,6 +106,7 @@ def test_path_of_a_source_becomes_absolute(monkeypatch, tmp_path):
         ("export.formats=plx", "no plx", "did you mean ply"),
         ("export.mesh.max_face=1", "export.mesh has no max_face", "did you mean max_faces"),
         ("export.nerf.x=1", "export has no nerf", "choose from"),
+        ("render.name=reference", "a recipe has no render", "--set splat.backend=reference"),
         ("export.mesh=3", "needs a section", "export.mesh"),
         ("seed=-1", "seed is -1", "seed"),
         ("steps=3", "cannot set", "section.option=value"),
@@ -255,3 +256,8 @@ def test_paths_count_by_their_content_because_of_their_type(tmp_path):
     assert after[1] != before[1]
     named = load_recipe("auto", ["subject.depth_model=Intel/dpt-large"])
     assert code_of(named.subject)["depth_model"] == "Intel/dpt-large"
+
+
+def test_a_name_in_two_tables_is_suggested_once():
+    assert did_you_mean("foo", ["auto", "file", "auto"]) == "choose from auto, file"
+    assert did_you_mean("aut", ["auto", "file", "auto"]) == "did you mean auto?"

@@ -1,15 +1,51 @@
+import os
 import shlex
+import sys
+
+import pytest
 
 from img2world.runs.report import summary_lines
 
 REPORT = {"subject": None, "metrics": {}, "cameras": None, "findings": [], "licence": None}
 
 
-def test_printed_command_can_be_pasted(tmp_path):
+@pytest.fixture
+def environment(tmp_path, monkeypatch):
+    """Pretend that the program is installed in a virtual environment; return the path of its script."""
+    script = tmp_path / "venv" / "bin" / "img2world"
+    script.parent.mkdir(parents=True)
+    script.touch(mode=0o755)
+    monkeypatch.setattr(sys, "executable", str(script.with_name("python")))
+    monkeypatch.setenv("PATH", os.defpath)
+    return script
+
+
+def shown_command(run):
+    """Return the words of the command with which a summary ends."""
+    shown = "\n".join(summary_lines(run, REPORT))
+    return shlex.split(shown.partition("look")[2].partition("    or open")[0])
+
+
+def test_printed_command_works_without_the_environment_being_active(environment, tmp_path, monkeypatch):
+    (tmp_path / "run" / "exports").mkdir(parents=True)
+    (tmp_path / "run" / "exports" / "world.html").touch()
+    assert shown_command(tmp_path / "run")[0] == str(environment)
+    monkeypatch.chdir(tmp_path)
+    assert shown_command(tmp_path / "run")[0] == "venv/bin/img2world"
+    # A program of the same name elsewhere is not this one; a link to this one is.
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "img2world").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "other"))
+    assert shown_command(tmp_path / "run")[0] == "venv/bin/img2world"
+    (tmp_path / "other" / "img2world").unlink()
+    (tmp_path / "other" / "img2world").symlink_to(environment)
+    assert shown_command(tmp_path / "run")[0] == "img2world"
+
+
+def test_printed_command_can_be_pasted(environment, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(environment.parent))
     for name in ("photo", "my photo #1", "a'b\"c", "R&D", "two\nlines"):
         page = tmp_path / name / "exports" / "world.html"
         page.parent.mkdir(parents=True)
         page.touch()
-        shown = "\n".join(summary_lines(tmp_path / name, REPORT))
-        command = shown.partition("look")[2].partition("    or open")[0]
-        assert shlex.split(command) == ["img2world", "view", str(tmp_path / name)]
+        assert shown_command(tmp_path / name) == ["img2world", "view", str(tmp_path / name)]

@@ -57,7 +57,7 @@ def test_folder_of_photos_is_not_ordered(tmp_path: Path, names, sizes):
 
 def test_photos_of_another_shape_are_refused_by_name(tmp_path: Path):
     write_pictures(tmp_path / "a", ["a.jpg", "b.jpg", "c.jpg"], [(96, 64), (64, 96), (96, 64)])
-    with pytest.raises(VideoError, match=r"1 of 3 pictures \(b.jpg\) have another shape than the rest, 1\.50 to 1"):
+    with pytest.raises(VideoError, match=r"1 of 3 pictures \(b.jpg\) has another aspect ratio than the 1\.50 of"):
         FileVideo(path=tmp_path / "a").generate(None, None)
 
 

@@ -1,7 +1,7 @@
 """Cards of the big open video models: weights, inputs, clips, memory and licence.
 
 The licence verdicts are our reading of the published licences, not legal advice; each names its source. They are about
-worlds made with a model: "may be sold" means that such a world may be sold.
+worlds made with a model: "commercial use: yes" means that such a world may be sold.
 """
 
 from collections.abc import Mapping
@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from img2world.depth.hub_models import DEFAULT_CHECKPOINT
 
-Verdict = Literal["yes", "under conditions", "no"]
-STRICTNESS: tuple[Verdict, ...] = ("yes", "under conditions", "no")
-CameraControl = Literal["exact", "shown", "free"]
+Verdict = Literal["yes", "conditional", "no"]
+STRICTNESS: tuple[Verdict, ...] = ("yes", "conditional", "no")
+CameraControl = Literal["exact", "shown", "prompt", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +20,7 @@ class Licence:
     """The licence of a model's weights, and its verdict on worlds made with the model."""
 
     name: str
-    may_be_sold: Verdict
+    commercial_use: Verdict
     conditions: str
     """Empty where there are none."""
     territory: str = "worldwide"
@@ -31,7 +31,7 @@ class Licence:
     def verdict(self) -> str:
         """The verdict in one line."""
         conditions = f" ({self.conditions})" if self.conditions else ""
-        return f"may be sold: {self.may_be_sold}{conditions}; territory: {self.territory}"
+        return f"commercial use: {self.commercial_use}{conditions}; territory: {self.territory}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class Card:
     parts: dict[str, tuple[str, str, str]] = field(default_factory=dict)
     """Components that are kept in other repositories: name to (repository, subfolder, "library:Class")."""
     camera: CameraControl
-    """"exact" takes cameras, "shown" sees the picture warped to the cameras, "free" follows the prompt alone."""
+    """"exact" takes cameras, "shown" completes the picture warped to the cameras, "prompt" follows the prompt alone."""
     num_frames: int
     step: int
     """The number of frames is a multiple of this plus 1; 1 allows any number."""
@@ -89,7 +89,7 @@ CARDS = {
         vram="one GPU; no figure is published for this form (SANA-WM model card)",
         licence=Licence(
             name="Apache-2.0 (transformer), LTX-2 Community (VAE), Gemma Terms (text encoder)",
-            may_be_sold="under conditions",
+            commercial_use="conditional",
             conditions="companies with a yearly revenue of 10 million dollars need a licence from Lightricks; "
             "the use policies of LTX-2 and Gemma apply",
             source="huggingface.co/Efficient-Large-Model/SANA-WM_bidirectional, github.com/Lightricks/LTX-2",
@@ -108,12 +108,12 @@ CARDS = {
         download_gb=75.0,
         working_gb=10.0,
         vram="about 13 GB with group offloading (diffusers documentation, Wan)",
-        licence=Licence(name=APACHE, may_be_sold="yes", conditions="", source="huggingface.co/Wan-AI"),
+        licence=Licence(name=APACHE, commercial_use="yes", conditions="", source="huggingface.co/Wan-AI"),
     ),
     "wan": Card(
         repository="Wan-AI/Wan2.1-I2V-14B-480P-Diffusers",
         pipeline="WanImageToVideoPipeline",
-        camera="free",
+        camera="prompt",
         num_frames=81,
         step=4,
         width=832,
@@ -123,12 +123,12 @@ CARDS = {
         download_gb=82.0,
         working_gb=10.0,
         vram="about 13 GB with group offloading (diffusers documentation, Wan)",
-        licence=Licence(name=APACHE, may_be_sold="yes", conditions="", source="huggingface.co/Wan-AI"),
+        licence=Licence(name=APACHE, commercial_use="yes", conditions="", source="huggingface.co/Wan-AI"),
     ),
     "svd": Card(
         repository="stabilityai/stable-video-diffusion-img2vid-xt",
         pipeline="StableVideoDiffusionPipeline",
-        camera="free",
+        camera="none",
         num_frames=25,
         step=1,
         width=1024,
@@ -141,7 +141,7 @@ CARDS = {
         vram="under 8 GB with offloading and chunked decoding (diffusers documentation, SVD)",
         licence=Licence(
             name="Stability AI Community",
-            may_be_sold="under conditions",
+            commercial_use="conditional",
             conditions="register with Stability AI; an enterprise licence from 1 million dollars of yearly revenue",
             source="huggingface.co/stabilityai/stable-video-diffusion-img2vid-xt, stability.ai/license",
         ),
@@ -149,7 +149,7 @@ CARDS = {
     "cogvideox": Card(
         repository="zai-org/CogVideoX-5b-I2V",
         pipeline="CogVideoXImageToVideoPipeline",
-        camera="free",
+        camera="prompt",
         num_frames=49,
         step=8,
         width=720,
@@ -162,8 +162,8 @@ CARDS = {
         vram="from 5 GB with all offloading (CogVideoX-5b-I2V model card)",
         licence=Licence(
             name="CogVideoX",
-            may_be_sold="under conditions",
-            conditions="commercial use needs a free registration, and a contract above 1 million visits a month",
+            commercial_use="conditional",
+            conditions="free registration; a contract above 1 million visits a month",
             source="huggingface.co/zai-org/CogVideoX-5b-I2V/blob/main/LICENSE",
         ),
     ),
@@ -171,7 +171,7 @@ CARDS = {
         repository="Lightricks/LTX-Video-0.9.7-distilled",
         pipeline="LTXConditionPipeline",
         accepts=("LTXPipeline", "LTXImageToVideoPipeline"),
-        camera="free",
+        camera="prompt",
         num_frames=121,
         step=8,
         width=704,
@@ -183,7 +183,7 @@ CARDS = {
         vram="about 10 GB with offloading (diffusers documentation, LTX-Video)",
         licence=Licence(
             name="LTXV Open Weights",
-            may_be_sold="under conditions",
+            commercial_use="conditional",
             conditions="companies with a yearly revenue of 10 million dollars need a licence from Lightricks; "
             "its use restrictions apply",
             source="huggingface.co/Lightricks/LTX-Video",
@@ -206,7 +206,7 @@ CARDS = {
             ),
             "image_encoder": ("lllyasviel/flux_redux_bfl", "image_encoder", "transformers:SiglipVisionModel"),
         },
-        camera="free",
+        camera="prompt",
         num_frames=97,
         step=4,
         width=832,
@@ -218,7 +218,7 @@ CARDS = {
         vram="about 14 GB quantized (diffusers documentation, HunyuanVideo)",
         licence=Licence(
             name="Tencent Hunyuan Community",
-            may_be_sold="under conditions",
+            commercial_use="conditional",
             conditions="more than 100 million monthly users require a licence from Tencent; its use policy applies",
             territory="not in the European Union, the United Kingdom and South Korea",
             source="huggingface.co/tencent/HunyuanVideo/blob/main/LICENSE",
@@ -228,25 +228,27 @@ CARDS = {
 """By the name of the backend; those that follow a camera best come first."""
 
 NON_COMMERCIAL = Licence(
-    name="CC-BY-NC-4.0", may_be_sold="no", conditions="non-commercial use only", source="huggingface.co"
+    name="CC-BY-NC-4.0", commercial_use="no", conditions="non-commercial use only", source="huggingface.co"
 )
 
 DEPTH_LICENCES = {
     DEFAULT_CHECKPOINT: Licence(
-        name=APACHE, may_be_sold="yes", conditions="", source=f"huggingface.co/{DEFAULT_CHECKPOINT}"
+        name=APACHE, commercial_use="yes", conditions="", source=f"huggingface.co/{DEFAULT_CHECKPOINT}"
     ),
     "depth-anything/Depth-Anything-V2-Base-hf": NON_COMMERCIAL,
     "depth-anything/Depth-Anything-V2-Large-hf": NON_COMMERCIAL,
-    "Intel/dpt-large": Licence(name=APACHE, may_be_sold="yes", conditions="", source="huggingface.co/Intel/dpt-large"),
+    "Intel/dpt-large": Licence(
+        name=APACHE, commercial_use="yes", conditions="", source="huggingface.co/Intel/dpt-large"
+    ),
     "apple/DepthPro-hf": Licence(
-        name="Apple AMLR", may_be_sold="no", conditions="research only", source="huggingface.co/apple/DepthPro-hf"
+        name="Apple AMLR", commercial_use="no", conditions="research only", source="huggingface.co/apple/DepthPro-hf"
     ),
 }
 """Licences of depth models, by their hub name."""
 
 UNKNOWN_LICENCE = Licence(
     name="unknown",
-    may_be_sold="under conditions",
+    commercial_use="conditional",
     conditions="those of the weights, which you have to read",
     source="their author",
 )
@@ -265,9 +267,9 @@ def licence_note(name: str, options: Mapping[str, Any]) -> dict[str, str] | None
         notes.append(("depth", weights, DEPTH_LICENCES.get(weights, UNKNOWN_LICENCE)))
     if not notes:
         return None
-    model, weights, licence = max(notes, key=lambda note: STRICTNESS.index(note[2].may_be_sold))
+    model, weights, licence = max(notes, key=lambda note: STRICTNESS.index(note[2].commercial_use))
     note = {"model": model, "weights": weights, "licence": licence.name}
-    rest = {key: getattr(licence, key) for key in ("may_be_sold", "conditions", "territory", "source")}
+    rest = {key: getattr(licence, key) for key in ("commercial_use", "conditions", "territory", "source")}
     others = "; ".join(f"{other[0]} {other[1]}: {other[2].name}" for other in notes if other[0] != model)
     return {**note, **rest, "verdict": licence.verdict, "others": others}
 
