@@ -103,8 +103,9 @@ def place_parts(
         reach = 2 * round(SKY_BAND * max(sky.shape)) + 1
         near = cv2.dilate(predicted_sky, np.ones((reach, reach), np.uint8))
         predicted_sky = np.maximum(predicted_sky, np.minimum(sky, near))
-    if subject is not None:
-        predicted_sky = np.where(subject > 0.2, 0, predicted_sky).astype(np.float32)
+    if subject is not None and (outside := ~widen(subject > 0.2)).any():
+        # Sky goes on behind the subject; a rim of it that stayed with the ground would stand out when the camera moves.
+        predicted_sky = extend_nearest(predicted_sky, outside)
     sky = sky_from_prediction(predicted_sky, rgb)
     far = np.float32(1 / MAX_DEPTH)
     inverse_depth = upsampled(bounded(geometry.inverse_depth), rgb).clip(far, 1 / MIN_DEPTH)

@@ -7,6 +7,7 @@ from img2world.core.errors import MissingPackageError
 from img2world.core.resources import resource_folder
 from img2world.depth import predict
 from img2world.depth.network import GeometryNetwork
+from img2world.depth.scene_network import SceneNetwork
 from img2world.depth.weights import quantize, read_weights, shipped
 
 
@@ -45,6 +46,16 @@ def test_plain_weights_are_read_too(tmp_path):
         assert torch.equal(values, state[name].half().float())
 
 
+def test_layers_may_be_kept_in_half_precision():
+    state = {"fine.weight": torch.randn(3, 5), "coarse.weight": torch.randn(3, 5)}
+    stored = quantize(state, half=("fine.",))
+    assert {name: values.dtype for name, values in stored.items()} == {
+        "fine.weight": torch.float16,
+        "coarse.weight": torch.int8,
+        "coarse.weight.scale": torch.float32,
+    }
+
+
 def test_a_network_is_as_wide_and_deep_as_its_weights():
     state = random_network(depth=4).state_dict()
     network = GeometryNetwork.from_state(state)
@@ -58,13 +69,19 @@ def test_objects_and_scenes_have_weights_of_their_own(monkeypatch, tmp_path):
     save_file(quantize(random_network().state_dict()), path)
     monkeypatch.setattr("img2world.depth.weights.resource_folder", lambda name: tmp_path)
     predict.network.cache_clear()
+    predict.photo_network.cache_clear()
     try:
         rgb, alpha = np.full((96, 96, 3), 0.5, np.float32), np.ones((96, 96), np.float32)
         assert np.isfinite(predict.predict_object(rgb, alpha).front).all()
+        picture = np.full((96, 96, 3), 128, np.uint8)
+        with pytest.raises(MissingPackageError, match="nano_depth_scene"):
+            predict.predict_scene(picture)
+        save_file(quantize(SceneNetwork().state_dict(), half=("backbone.",)), tmp_path / predict.PHOTO_WEIGHTS)
         with pytest.raises(MissingPackageError, match="nano_geo_scene"):
-            predict.predict_scene(np.full((96, 96, 3), 128, np.uint8))
+            predict.predict_scene(picture)
     finally:
         predict.network.cache_clear()
+        predict.photo_network.cache_clear()
     with pytest.raises(MissingPackageError, match=r"nano/none\.safetensors"):
         shipped("nano/none.safetensors", hint="")
 

@@ -64,6 +64,19 @@ def test_outline_of_a_predicted_sky_follows_the_colors():
     assert (sky[16:28, 26:40] > 0.5).all()
 
 
+def test_sky_continues_behind_the_subject():
+    shape = (128, 128)
+    subject, predicted = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    subject[20:110, 50:80], predicted[:64] = 1, 1
+    predicted[subject > 0] = 0
+    rgb = np.full((*shape, 3), (120, 160, 220), np.uint8)
+    rgb[64:] = (60, 70, 40)
+    layout = place_parts(rgb, geometry(np.ones(shape, np.float32), sky=predicted), None, subject)
+    assert layout.sky is not None
+    assert layout.sky[:56].min() > 0.9
+    assert layout.sky[72:].max() < 0.1
+
+
 def test_colors_of_sky_count_only_beside_a_predicted_sky():
     shape = (128, 128)
     rgb = np.full((*shape, 3), 200, np.uint8)

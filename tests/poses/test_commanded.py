@@ -91,4 +91,4 @@ def test_requested_cameras_are_scaled_to_the_frames(frames):
 def test_refused_when_the_cameras_are_not_known(frames, requested, message):
     with pytest.raises(PoseError, match=message) as caught:
         CommandedPoses().estimate(replace(frames, cameras=None), requested)
-    assert "colmap" in caught.value.hint
+    assert "--set poses.name=auto" in caught.value.hint
