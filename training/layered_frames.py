@@ -9,7 +9,7 @@ from img2world.core.conventions import INPUT_DISTANCE
 from img2world.depth.predict import predict_object, predict_scene
 from img2world.layered.depth_slices import Part, slice_depth
 from img2world.layered.inpaint import extend_colors, nearest_known
-from img2world.layered.layers import Layer, LayeredImage
+from img2world.layered.layers import DETAIL, Layer, LayeredImage
 from img2world.layered.layout import MIN_SKY, place_parts
 from img2world.layered.object_layers import MAX_RIM_SLOPE, CutOut, bevel, colors_behind, layers_of_cut_out, shell_layers
 from img2world.layered.scene_layers import extend_part, parts_of_layout
@@ -83,8 +83,8 @@ def build_scene_layers(frame: PosedFrame, rng: np.random.Generator | None, *, pr
 
 def make_layers(frame: PosedFrame, parts: list[Part]) -> tuple[Layer, ...]:
     """Return a layer for each part of a scene."""
-    color = frame.rgb.astype(np.float32) / 255
-    return tuple(extend_part(frame.camera, color, part, textured=True) for part in parts)
+    color, fine = frame.rgb.astype(np.float32) / 255, frame.rgb.repeat(DETAIL, 0).repeat(DETAIL, 1)
+    return tuple(extend_part(frame.camera, color, part, fine=fine) for part in parts)
 
 
 def smooth_noise(rng: np.random.Generator, shape: tuple[int, ...], strength: float) -> Float32[np.ndarray, "H W"]:

@@ -1,7 +1,7 @@
 """A thing that stands out in a scene as layers of its own: the photo in front, plainer colors behind."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float32
@@ -10,7 +10,7 @@ from img2world.core.cameras import Cameras
 from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.image import Image
 from img2world.core.subject import Foreground
-from img2world.layered.layers import INVENTED, SEEN, Layer, layer_of_grid, stretch_blur
+from img2world.layered.layers import DETAIL, INVENTED, SEEN, Layer, layer_of_grid, stretch_blur
 from img2world.layered.object_layers import CutOut, cut_out, frame_around, object_camera, shell_surfaces
 
 CONTACT_FRACTION = 0.04
@@ -39,6 +39,8 @@ class PlacedThing:
     front: Float32[np.ndarray, "S S"]
     """Depth of the surface that the photo shows, in the frame of the cut-out."""
     back: Float32[np.ndarray, "S S"]
+    detail: Float32[np.ndarray, "T T 3"]
+    """Colors of the front at DETAIL times the resolution of the cut-out."""
     behind: Float32[np.ndarray, "S S 3"]
     """Colors of the back."""
 
@@ -62,7 +64,10 @@ def place(camera: Cameras, image: Image, thing: Foreground, ground_depth: Float3
     beside = ground_beside(cut, ground_depth, left=left, top=top, pixel=side / size)
     middle = np.float32(depth_of_middle(cut.alpha >= 0.5, beside, width * offset, width * half))
     front, back = (middle * (1 + width * (offset + sign * half)) for sign in (-1, 1))
-    return PlacedThing(cut=cut, left=left, top=top, pixel=side / size, front=front, back=back, behind=behind)
+    detail = cut_out(image, thing.alpha, DETAIL * size).rgb
+    return PlacedThing(
+        cut=cut, left=left, top=top, pixel=side / size, front=front, back=back, detail=detail, behind=behind
+    )
 
 
 def ground_beside(
@@ -123,4 +128,4 @@ def layers_of_thing(camera: Cameras, thing: PlacedThing) -> tuple[Layer, Layer]:
         points = rays * depth[..., None]
         blur, seen = stretch_blur(points, camera, TILT), np.full(depth.shape, origin, np.uint8)
         layers.append(layer_of_grid(camera, points, texture, seen, alpha=thing.cut.alpha, blur=blur))
-    return layers[0], layers[1]
+    return replace(layers[0], detail=thing.detail), layers[1]

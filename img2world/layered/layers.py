@@ -11,6 +11,9 @@ from img2world.core.checks import check_finite, check_shapes
 INVENTED, CONTINUED, SEEN = 0, 1, 2
 """Origins of a pixel's color; see `Frames.seen`."""
 
+DETAIL = 2
+"""Resolution of the detail of a texture relative to it. A frame's pixel, the mean of 2 x 2 samples, is then exact."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
@@ -28,6 +31,8 @@ class Layer:
     """sRGB 0 to 1, filled beyond the outline of the surface."""
     seen: UInt8[np.ndarray, "h w"]
     """INVENTED, CONTINUED or SEEN for each texture pixel."""
+    detail: Float32[np.ndarray, "H W 3"] | None = None
+    """The texture at DETAIL times its resolution, drawn where nothing is blurred; None takes the texture itself."""
 
     def __post_init__(self) -> None:
         check_shapes(
@@ -40,6 +45,9 @@ class Layer:
             seen=(self.seen, "h w"),
         )
         check_finite(vertices_in_world=self.vertices_in_world)
+        fine = (DETAIL * self.texture.shape[0], DETAIL * self.texture.shape[1], 3)
+        if self.detail is not None and self.detail.shape != fine:
+            raise ValueError(f"detail has shape {self.detail.shape}, needs {fine}")
 
 
 @dataclass(frozen=True, kw_only=True)

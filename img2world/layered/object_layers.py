@@ -1,6 +1,6 @@
 """Build an object as a closed shape: the photo in front, plainer colors behind."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
@@ -11,7 +11,7 @@ from img2world.core.image import Image
 from img2world.core.subject import ObjectGeometry, Subject
 from img2world.layered.cuboid import fit_cuboid
 from img2world.layered.inpaint import extend_nearest, fill_smooth
-from img2world.layered.layers import INVENTED, SEEN, Layer, layer_from_depth
+from img2world.layered.layers import DETAIL, INVENTED, SEEN, Layer, layer_from_depth
 from img2world.layered.revolution import fit_revolution
 from img2world.layered.solid_layers import solid_layers
 from img2world.layered.solids import MAX_RADIUS, Solid
@@ -110,7 +110,8 @@ def cut_out(image: Image, alpha: UInt8[np.ndarray, "H W"], size: int) -> CutOut:
 def object_layers(subject: Subject, size: int) -> tuple[Layer, Layer]:
     """Build the closed shape of an object, centered on the origin and seen by `object_camera(size)`: front and back."""
     cut, geometry = cut_out_subject(subject, size)
-    return layers_of_cut_out(cut, geometry, object_camera(size))
+    front, back = layers_of_cut_out(cut, geometry, object_camera(size))
+    return replace(front, detail=cut_out_subject(subject, DETAIL * size)[0].rgb), back
 
 
 def layers_of_cut_out(cut: CutOut, geometry: ObjectGeometry, camera: Cameras) -> tuple[Layer, Layer]:

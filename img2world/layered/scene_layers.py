@@ -1,9 +1,10 @@
 """A scene as layers, each extended behind those in front of it."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float32, UInt8
 
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.conventions import INPUT_DISTANCE
@@ -12,7 +13,7 @@ from img2world.core.subject import Foreground, SceneGeometry, Subject
 from img2world.layered.depth_slices import Part, slice_depth
 from img2world.layered.foreground_layers import layers_of_thing, place, push_behind
 from img2world.layered.inpaint import add_grain, fill_smooth
-from img2world.layered.layers import CONTINUED, SEEN, Layer, layer_from_depth
+from img2world.layered.layers import CONTINUED, DETAIL, SEEN, Layer, layer_from_depth
 from img2world.layered.layout import SEGMENTATION_SIZE, Layout, find_layout
 from img2world.layered.outpaint import outpaint
 
@@ -53,19 +54,33 @@ def scene_layers(subject: Subject, size: int, *, textured: bool = True) -> tuple
     rgb = cv2.resize(subject.image.rgb, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
     color, geometry = rgb.astype(np.float32) / 255, subject.geometry
     assert isinstance(geometry, SceneGeometry)
+    fine_size = (DETAIL * camera.width, DETAIL * camera.height)
+    extend = partial(
+        extend_part,
+        camera,
+        color,
+        fine=resized(subject.image.rgb, fine_size) if textured else None,
+    )
     if geometry.sky is None:
         parts = slice_depth(cv2.resize(geometry.inverse_depth, (camera.width, camera.height)))
-        return tuple(extend_part(camera, color, part, textured=textured) for part in parts)
+        return tuple(extend(part) for part in parts)
     if not subject.foreground:
         parts = parts_of_layout(find_layout(rgb, geometry))
-        return tuple(extend_part(camera, color, part, textured=textured) for part in parts)
+        return tuple(extend(part) for part in parts)
     in_front = np.max([resized_alpha(thing, camera) for thing in subject.foreground], axis=0)
     *parts, _ = parts_of_layout(find_layout(rgb, geometry, in_front))
     ground = 1 / parts[-1].inverse_depth
     things = [place(camera, subject.image, thing, ground) for thing in subject.foreground]
     parts[-1] = replace(parts[-1], inverse_depth=1 / push_behind(ground, things))
-    behind = [extend_part(camera, color, part, textured=textured, in_front=in_front) for part in parts]
+    behind = [extend(part, in_front=in_front) for part in parts]
     return (*behind, *(layer for thing in things for layer in layers_of_thing(camera, thing)))
+
+
+def resized(rgb: UInt8[np.ndarray, "H W 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "h w 3"]:
+    """Return a picture at a width and height, averaged where it shrinks and interpolated where it grows."""
+    import cv2
+
+    return cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if size[0] < rgb.shape[1] else cv2.INTER_CUBIC)
 
 
 def resized_alpha(thing: Foreground, camera: Cameras) -> Float32[np.ndarray, "H W"]:
@@ -102,14 +117,15 @@ def extend_part(
     color: Float32[np.ndarray, "H W 3"],
     part: Part,
     *,
-    textured: bool,
+    fine: UInt8[np.ndarray, "_ _ 3"] | None,
     in_front: Float32[np.ndarray, "H W"] | None = None,
 ) -> Layer:
     """Make a layer of a part: the picture where it is shown, extended as far as its extent.
 
     Where nothing of it is shown it has the colors that the embedded network expects next to what is `given`. At its
-    outline, and where not `textured`, its own colors continue. Next to the things `in_front`, whose alpha that is, the
-    picture is shown but not continued: there are their shadows, hairs and reflections.
+    outline, and without `fine`, the picture at DETAIL times its resolution, its own colors continue. Next to the things
+    `in_front`, whose alpha that is, the picture is shown but not continued: there are their shadows, hairs and
+    reflections.
     """
     margin = round(MARGIN * max(color.shape[:2]))
     known = np.pad(erode_outline(part.shown), margin)
@@ -122,20 +138,37 @@ def extend_part(
         distance = np.pad(distance_from(in_front > 0.05), margin, mode="edge") / (CONTACT_WIDTH * max(color.shape))
         clear = distance > 1
         if (source & clear).any():
-            source, given, weight = source & clear, given & clear, weight * distance.clip(0, 1)
+            source, given, weight = source & clear, given & clear, weight * (2 * distance).clip(0, 1)
     texture = fill_smooth(wide, source)
-    if textured:
+    if fine is not None:
         unseen = (alpha * (1 - np.pad(part.given, margin))).clip(0, 1)[..., None]
         texture += unseen * (outpaint(wide, given) - texture)
         texture = add_grain(texture, wide, source, reach=1.5 * margin)
-    return layer_from_depth(
+    texture += weight[..., None] * (wide - texture)
+    layer = layer_from_depth(
         camera,
         depth,
-        texture=texture + weight[..., None] * (wide - texture),
+        texture=texture,
         seen=np.where(np.pad(part.shown > (0.5 if in_front is None else 0), margin), SEEN, CONTINUED).astype(np.uint8),
         alpha=alpha,
         tilt=TILT,
     )
+    return layer if fine is None else replace(layer, detail=add_detail(texture, fine, weight))
+
+
+def add_detail(
+    texture: Float32[np.ndarray, "h w 3"], fine: UInt8[np.ndarray, "_ _ 3"], weight: Float32[np.ndarray, "h w"]
+) -> Float32[np.ndarray, "H W 3"]:
+    """Return a texture at DETAIL times its resolution, with the fine picture in its middle by its weight."""
+    import cv2
+
+    size = (DETAIL * texture.shape[1], DETAIL * texture.shape[0])
+    detail = cv2.resize(texture, size, interpolation=cv2.INTER_CUBIC)
+    top, left = ((total - part) // 2 for total, part in zip(size[::-1], fine.shape[:2], strict=True))
+    middle = (slice(top, top + fine.shape[0]), slice(left, left + fine.shape[1]))
+    fine_weight = cv2.resize(weight, size, interpolation=cv2.INTER_LINEAR)[middle][..., None]
+    detail[middle] += fine_weight * (fine.astype(np.float32) / 255 - detail[middle])
+    return detail.clip(0, 1)
 
 
 def distance_from(mask: Bool[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W"]:

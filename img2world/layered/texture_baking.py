@@ -56,7 +56,12 @@ def bake_changes(layer: Layer, changes: Sequence[ColorChange]) -> Layer:
         return layer
     change = (total / np.maximum(weights, MIN_WEIGHT)[:, None]).reshape(height, width, 3)
     change = fill_smooth(change, known) * fade_in(unseen)[..., None]
-    return replace(layer, texture=(layer.texture + change).clip(0, 1).astype(np.float32))
+    detail = layer.detail
+    if detail is not None:
+        import cv2
+
+        detail = (detail + cv2.resize(change, detail.shape[1::-1], interpolation=cv2.INTER_LINEAR)).clip(0, 1)
+    return replace(layer, texture=(layer.texture + change).clip(0, 1).astype(np.float32), detail=detail)
 
 
 def project_points(

@@ -76,14 +76,18 @@ class Warper:
         return warped
 
 
-def blurred_copies(layer: Layer) -> list[Float32[np.ndarray, "h w 4"]]:
-    """Blur the texture by each of BLUR_STEPS that the layer needs; a fourth channel makes each pixel one vector."""
+def blurred_copies(layer: Layer) -> list[Float32[np.ndarray, "_ _ 4"]]:
+    """Blur the texture by each of BLUR_STEPS that the layer needs; a fourth channel makes each pixel one vector.
+
+    The first is not blurred, and has the resolution of the layer's detail if there is any.
+    """
     import cv2
 
     # Outside its outline a texture is filled with its own colors, so that blurring mixes in no others.
     largest = float(layer.blur.max(initial=0))
     steps = [step for i, step in enumerate(BLUR_STEPS) if i == 0 or BLUR_STEPS[i - 1] < largest]
-    copies = [layer.texture if step == 0 else cv2.GaussianBlur(layer.texture, (0, 0), step) for step in steps]
+    sharp = layer.texture if layer.detail is None else layer.detail
+    copies = [sharp if step == 0 else cv2.GaussianBlur(layer.texture, (0, 0), step) for step in steps]
     return [cv2.cvtColor(copy, cv2.COLOR_RGB2RGBA) for copy in copies]
 
 

@@ -7,10 +7,19 @@ import pytest
 from img2world.core.camera_paths import arc
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.image import Image
+from img2world.core.subject import SceneGeometry, Subject
 from img2world.layered.depth_slices import slice_depth
-from img2world.layered.layers import CONTINUED, SEEN
+from img2world.layered.layers import CONTINUED, DETAIL, SEEN, LayeredImage
 from img2world.layered.layout import Layout
-from img2world.layered.scene_layers import SCENE_FOV, erode_outline, extend_part, parts_of_layout, scene_camera
+from img2world.layered.scene_layers import (
+    SCENE_FOV,
+    erode_outline,
+    extend_part,
+    parts_of_layout,
+    scene_camera,
+    scene_layers,
+)
+from img2world.layered.warp import Warper
 
 
 def test_scene_is_the_photo_in_front_and_has_no_gaps_beside(coffee):
@@ -44,7 +53,8 @@ def test_a_part_keeps_its_own_colors_at_its_outline():
         height=96,
     )
     nearest = slice_depth(np.where(near, 1.0, 0.5).astype(np.float32))[-1]
-    front = extend_part(camera, color, nearest, textured=True)
+    fine = np.round(255 * color).astype(np.uint8).repeat(DETAIL, 0).repeat(DETAIL, 1)
+    front = extend_part(camera, color, nearest, fine=fine)
     margin = (front.texture.shape[0] - 96) // 2
     shown = front.texture[margin:-margin, margin:-margin][rim]
     assert np.abs(shown - red).max() < 0.02
@@ -94,3 +104,15 @@ def test_outline_is_left_out_unless_nothing_else_is_left():
     line = np.zeros((64, 64), np.float32)
     line[:, 20] = 1
     np.testing.assert_array_equal(erode_outline(line), line > 0)
+
+
+def test_a_frame_from_the_camera_of_the_photo_is_the_photo():
+    """Where nothing stands in front, to the last bit but one: fine stripes would show any blur or shift."""
+    y, x = np.mgrid[:128, :192]
+    rgb = np.stack([255 * (x // 2 % 2), 255 * (y // 2 % 2), (x + y) % 256], -1).astype(np.uint8)
+    image = Image(rgb=rgb.repeat(2, 0).repeat(2, 1))
+    flat = SceneGeometry(inverse_depth=np.ones((8, 12), np.float32), sky=np.zeros((8, 12), np.float32))
+    subject = Subject(image=image, alpha=None, reason="", geometry=flat)
+    camera = scene_camera(image, 192)
+    frame = Warper(LayeredImage(layers=scene_layers(subject, 192), is_object=False)).draw(camera)
+    assert np.abs(255 * frame.rgb - rgb)[2:-2, 2:-2].max() < 1

@@ -227,7 +227,8 @@ static void bind_layers(nb::module_& m) {
            int supersample, ColorMap rgb, Map alpha, Map depth, Array<uint8_t, nb::shape<-1, -1>> out_seen) {
             Layers layers{as_mesh(vertices, alphas, faces), texture_coordinates.data(), {}, std::move(face_ends)};
             for (size_t i = 0; i < levels.size(); i++) {
-                Texture texture{{}, seen[i].data(), static_cast<int>(seen[i].shape(1)), static_cast<int>(seen[i].shape(0))};
+                Texture texture{{}, seen[i].data(), static_cast<int>(seen[i].shape(1)), static_cast<int>(seen[i].shape(0)),
+                                static_cast<int>(levels[i][0].shape(1) / seen[i].shape(1))};
                 for (const Level& level : levels[i]) texture.levels.push_back(level.data());
                 layers.textures.push_back(std::move(texture));
             }

@@ -42,13 +42,18 @@ Vector sample_level(const float* level, int width, const Neighbors& x, const Nei
 
 // Bilinear in each level, linear between the two nearest levels.
 Vector sample_color(const Texture& texture, Vector coordinates) {
-    const Neighbors x = neighbors_of(coordinates[0], texture.width), y = neighbors_of(coordinates[1], texture.height);
+    const auto sample = [&](int number) {
+        const int scale = number == 0 ? texture.detail : 1;
+        const int width = scale * texture.width, height = scale * texture.height;
+        const Neighbors x = neighbors_of(static_cast<float>(scale) * coordinates[0], width);
+        const Neighbors y = neighbors_of(static_cast<float>(scale) * coordinates[1], height);
+        return sample_level(texture.levels[number], width, x, y);
+    };
     const float level = std::clamp(coordinates[2], 0.0f, static_cast<float>(texture.levels.size() - 1));
     const int sharper = static_cast<int>(level);
     const float weight = level - static_cast<float>(sharper);
-    const Vector color = sample_level(texture.levels[sharper], texture.width, x, y);
-    if (weight == 0.0f) return color;
-    return mix(color, sample_level(texture.levels[sharper + 1], texture.width, x, y), weight);
+    const Vector color = sample(sharper);
+    return weight == 0.0f ? color : mix(color, sample(sharper + 1), weight);
 }
 
 uint8_t sample_seen(const Texture& texture, Vector coordinates) {

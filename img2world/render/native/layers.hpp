@@ -9,6 +9,7 @@ struct Texture {
     std::vector<const float*> levels;  // [h, w, 4] each: red, green, blue, unused. The sharp texture, then blurrier ones
     const uint8_t* seen;               // [h, w]
     int width, height;
+    int detail;  // The sharp texture is [detail * h, detail * w, 4].
 };
 
 // Several surfaces, each with its texture, as one mesh.
