@@ -99,8 +99,9 @@ def summary_lines(out: Path, report: dict[str, Any]) -> Iterator[str]:
     metrics, page = report["metrics"], out / "exports" / "world.html"
     yield ""
     if subject := report["subject"]:
-        things = f", {subject['foreground']} lifted off it" if subject["foreground"] else ""
-        yield f"  {'subject':<8}{subject['kind']}{things}: {subject['reason']}"
+        count = subject["foreground"]
+        things = f", {count} {'thing' if count == 1 else 'things'} in front of it cut out" if count else ""
+        yield f"  {'subject':<8}{subject['kind']} ({subject['reason']}){things}"
     for label, place in {"video": "video.mp4", "files": "exports", "report": "report.json"}.items():
         if (out / place).exists():
             yield f"  {label:<8}{out / place}"

@@ -49,3 +49,12 @@ def test_printed_command_can_be_pasted(environment, tmp_path, monkeypatch):
         page.parent.mkdir(parents=True)
         page.touch()
         assert shown_command(tmp_path / name) == ["img2world", "view", str(tmp_path / name)]
+
+
+@pytest.mark.parametrize(
+    ("count", "end"),
+    [(0, "scene (why)"), (1, "scene (why), 1 thing in front of it cut out"), (3, ", 3 things in front of it cut out")],
+)
+def test_the_summary_says_what_the_picture_shows(tmp_path, count, end):
+    report = REPORT | {"subject": {"kind": "scene", "reason": "why", "foreground": count}}
+    assert next(line for line in summary_lines(tmp_path, report) if "subject" in line).endswith(end)
