@@ -279,21 +279,26 @@ def test_run_folder_command_refuses_a_folder_without_run(tmp_path):
         source_of_run(tmp_path)
 
 
-def killed_at(wait: float, words: list[str]) -> bool:
-    """Start a run and kill it after some seconds; gives whether it was still running."""
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    time.sleep(wait)
-    process.kill()
-    return process.wait() == -signal.SIGKILL
+def killed_in(stage: str, wait: float, words: list[str]) -> bool:
+    """Start a run and kill it some seconds after a stage began; gives whether it was still running."""
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith(f"{stage} …"):
+                break
+        time.sleep(wait)
+        process.kill()
+        return process.wait() == -signal.SIGKILL
 
 
 def test_killed_at_random_moments_ends_with_the_same_hashes(tiny_run, tiny, calm, picture, tmp_path):
     sets = [word for change in tiny for word in ("--set", change)]
     words = [sys.executable, "-m", "img2world.cli", "run", str(picture), "--out", str(tmp_path / "run"), *sets]
-    start = time.perf_counter()
-    assert tiny_run(out="other").returncode == 0
-    moments = np.random.default_rng(0).uniform(0.4, 0.95, 3) * (time.perf_counter() - start)
-    kills = sum(killed_at(float(moment), words) for moment in moments)
+    waits = np.random.default_rng(0).uniform(0, 0.05, 3)
+    kills = sum(
+        killed_in(stage, float(wait), words)
+        for stage, wait in zip(("video", "splat", "export.html"), waits, strict=True)
+    )
     assert kills >= 1
     assert tiny_run().returncode == 0
     assert product_hashes(tmp_path / "run") == calm
