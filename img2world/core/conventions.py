@@ -25,3 +25,6 @@ INPUT_DISTANCE = 1.0
 
 NEAR = 0.01
 """Nothing closer to a camera is drawn (3DGS uses 0.2 of its metres; our unit is larger)."""
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+"""Mean and standard deviation of the colors, 0 to 1, by which networks trained on ImageNet normalize pictures."""

@@ -64,7 +64,7 @@ class Subject:
     """Why it was taken for an object or a scene, in one phrase."""
     geometry: SceneGeometry | ObjectGeometry
     foreground: tuple[Foreground, ...] = ()
-    """What stands out in a scene, the largest first; empty for an object."""
+    """The things that stand out in a scene, the largest first; empty for an object."""
 
     def __post_init__(self) -> None:
         if self.alpha is not None:

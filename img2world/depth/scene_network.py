@@ -22,7 +22,7 @@ DROPOUT = 0.15
 """Fraction of the features that are hidden while training."""
 
 SceneFeatures = dict[str, Tensor]
-"""What the head sees: features at 1/4, 1/8, 1/16, 1/32 of the input's size; color and saliency at 1/2."""
+"""Inputs of the head by name: features at 1/4, 1/8, 1/16, 1/32 of the input's size; color and saliency at 1/2."""
 
 
 def scene_features(backbone: U2Net, rgb: Tensor) -> SceneFeatures:

@@ -4,14 +4,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from img2world.core.conventions import IMAGENET
+
 FEATURES = 64
 """Channels of the output of every stage."""
 
 INNER = 16
 """Channels within a stage."""
-
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-"""Mean and standard deviation of the colors that the network was trained with, 0 to 1."""
 
 
 class Conv(nn.Conv2d):

@@ -1,4 +1,4 @@
-"""How far a camera may leave the path that a scene was made from.
+"""Measure the region in which a camera may leave the path that a scene was made from.
 
 A pixel of a new view is supported if a camera of the scene showed the same surface with at least MIN_DETAIL of the
 detail. What those cameras showed is what the video contains: seen in the photo, continued or invented. A pixel is

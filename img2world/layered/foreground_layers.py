@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float, Float32
 
 from img2world.core.cameras import Cameras
 from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.image import Image
 from img2world.core.subject import Foreground
 from img2world.layered.layers import DETAIL, INVENTED, SEEN, Layer, layer_of_grid, stretch_blur
+from img2world.layered.layout import SEPARATION
 from img2world.layered.object_layers import CutOut, cut_out, frame_around, object_camera, shell_surfaces
 
 CONTACT_FRACTION = 0.04
@@ -19,11 +20,8 @@ CONTACT_FRACTION = 0.04
 MIN_HALF_THICKNESS = 1e-3
 """Least half thickness of a thing, relative to the width of its frame."""
 
-SEPARATION = 1.03
-"""A thing whose lower end is not in the picture is at least this many times nearer than what is behind it."""
-
 TILT = 0.25
-"""See `scene_layers.TILT`."""
+"""Vertical relative to horizontal motion of paths through a scene: little, so that rising ground may stay sharp."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,9 +75,14 @@ def ground_beside(
     import cv2
 
     size = (len(cut.alpha), len(cut.alpha))
-    offset = 0.5 * (pixel - 1)
-    to_scene = np.array([[pixel, 0, left + offset], [0, pixel, top + offset]])
+    to_scene = affine_to_scene(left, top, pixel)
     return cv2.warpAffine(ground_depth, to_scene, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
+
+
+def affine_to_scene(left: float, top: float, pixel: float) -> Float[np.ndarray, "2 3"]:
+    """Return the matrix from pixel indices of a cut-out to those of the scene's frame, as OpenCV counts them."""
+    offset = 0.5 * (pixel - 1)
+    return np.array([[pixel, 0, left + offset], [0, pixel, top + offset]])
 
 
 def depth_of_middle(
@@ -109,8 +112,7 @@ def push_behind(ground_depth: Float32[np.ndarray, "H W"], things: Sequence[Place
 
     height, width = ground_depth.shape
     for thing in things:
-        offset = 0.5 * (thing.pixel - 1)
-        to_scene = np.array([[thing.pixel, 0, thing.left + offset], [0, thing.pixel, thing.top + offset]])
+        to_scene = affine_to_scene(thing.left, thing.top, thing.pixel)
         least = np.where(thing.cut.alpha > 0.05, SEPARATION * thing.front, 0).astype(np.float32)
         least = cv2.dilate(least, np.ones((3, 3), np.uint8))
         ground_depth = np.maximum(ground_depth, cv2.warpAffine(least, to_scene, (width, height)))

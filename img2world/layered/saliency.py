@@ -10,13 +10,11 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from img2world.core.conventions import IMAGENET
 from img2world.core.errors import ImageError, MissingPackageError
 
 CutoutModel = Literal["builtin", "none", "u2net", "isnet-general-use", "birefnet-general", "birefnet-general-lite"]
 """The embedded network, none, or one of rembg by its name there."""
-
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-"""Mean and standard deviation of the colors that a network was trained with, 0 to 1."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.image import Image
 from img2world.core.subject import Foreground, SceneGeometry, Subject
 from img2world.layered.depth_slices import Part, slice_depth
-from img2world.layered.foreground_layers import layers_of_thing, place, push_behind
+from img2world.layered.foreground_layers import TILT, layers_of_thing, place, push_behind
 from img2world.layered.inpaint import add_grain, fill_smooth
 from img2world.layered.layers import CONTINUED, DETAIL, SEEN, Layer, layer_from_depth
 from img2world.layered.layout import SEGMENTATION_SIZE, Layout, find_layout
@@ -22,9 +22,6 @@ SCENE_FOV = np.radians(55.0)
 
 MARGIN = 0.2
 """Width by which layers extend beyond the picture on each side, relative to its longer side."""
-
-TILT = 0.25
-"""Vertical relative to horizontal motion of paths through a scene: little, so that rising ground may stay sharp."""
 
 
 CONTACT_WIDTH = 0.015

@@ -1,4 +1,4 @@
-"""What the shapes that are fitted to an outline share: surfaces of revolution and boxes, in camera space."""
+"""Common parts of the solids that are fitted to an outline, surfaces of revolution and boxes, in camera space."""
 
 from typing import Protocol, runtime_checkable
 

@@ -35,7 +35,7 @@ MAX_SPLIT_SCALE = 0.005
 
 @dataclass(frozen=True, kw_only=True)
 class Densification:
-    """How far and when Gaussians are densified."""
+    """Schedule and limits of densification."""
 
     steps: int
     """Length of the whole training."""

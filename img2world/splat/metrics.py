@@ -1,4 +1,4 @@
-"""How closely a scene matches the views, those it was trained on and those held out, and what floats before them."""
+"""Metrics of a scene: the match with training and held-out views, and the floaters in front of them."""
 
 from dataclasses import replace
 from typing import Any

@@ -78,9 +78,9 @@ class GaussianSplat:
     coarse_fraction: Fraction = 0.4
     """Fraction of the steps, 0 to 1, that come first and train on images of half the size, unless these are small."""
     densify_gradient: NonNegativeFloat = 2e-4
-    """Of the classic strategy: Gaussians whose screen-space position has a larger mean gradient are cloned or split."""
+    """Threshold of the classic strategy: Gaussians with a larger mean screen-space gradient are cloned or split."""
     strategy: Literal["classic", "mcmc"] = "classic"
-    """How Gaussians are added and removed. classic: where the error is largest (Kerbl 2023); mcmc: by resampling
+    """Strategy for adding and removing Gaussians. classic: where the error is largest (Kerbl 2023); mcmc: by resampling
     (Kheradmand 2024), with gsplat on CUDA only, better for long trainings."""
     refine_poses: bool = False
     """Refine the cameras along with the scene, where they are known to be slightly wrong; their mean pose is kept."""

@@ -1,7 +1,6 @@
 """The network for depth on photos: features as published, shapes, and what it sees."""
 
-import glob
-import sys
+import json
 from pathlib import Path
 
 import cv2
@@ -33,20 +32,16 @@ def test_features_have_the_sizes_of_their_scales():
 
 
 def test_backbone_computes_what_the_published_file_does():
-    found = [path for place in sys.path for path in glob.glob(f"{place}/rembg/u2netp.onnx")]
-    if not found:
-        pytest.skip("needs u2netp.onnx of the extra cutout")
+    """Recorded from the file by record_u2netp.py; the weights are shipped in half precision."""
     picture = cv2.resize(data.astronaut(), (320, 320), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
     rgb = torch.from_numpy(picture.transpose(2, 0, 1).copy())[None]
     with torch.inference_mode():
         saliency = torch.sigmoid(photo_network().backbone(rgb)[1])[0, 0].numpy()
-    published = cv2.dnn.readNetFromONNX(str(Path(found[0])), cv2.dnn.ENGINE_CLASSIC)
-    normalized = (picture - np.float32([0.485, 0.456, 0.406])) / np.float32([0.229, 0.224, 0.225])
-    published.setInput(normalized.transpose(2, 0, 1)[None])
-    errors = [
-        np.abs(maps[0, 0] - saliency).mean() for maps in published.forward(published.getUnconnectedOutLayersNames())
-    ]
-    assert min(errors) < 0.002  # One of its seven maps; the weights are shipped in half precision.
+    recorded = np.array(json.loads(Path(__file__).with_name("u2netp.json").read_text()))
+    means = saliency.reshape(20, 16, 20, 16).mean((1, 3))
+    assert np.abs(means - recorded).mean() < 0.002
+    assert np.abs(means - recorded).max() < 0.03  # Half precision moves the outline by a fraction of a pixel.
+    assert recorded.std() > 0.3
 
 
 @pytest.mark.parametrize(
