@@ -1,4 +1,4 @@
-"""Every option of every backend is named where it is used: in a test of its stage, a recipe or the README."""
+"""Every option of every backend is named where it is used: in a test of its stage, a recipe or the documentation."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,12 @@ ROOT = Path(__file__).parents[1]
 def test_every_option_is_named(stage):
     tests, backends = ROOT / "tests", TABLES.get(stage, EXPORTERS)
     folder = tests / ("layered" if stage == "subject" else stage)
-    files = [ROOT / "README.md", *(ROOT / "pipelines").glob("*.toml"), *(ROOT / "benchmarks").glob("*.py")]
+    files = [
+        ROOT / "README.md",
+        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "pipelines").glob("*.toml"),
+        *(ROOT / "benchmarks").glob("*.py"),
+    ]
     files += [*tests.glob("*.py"), *(tests / "runs").glob("*.py"), *folder.rglob("*.py")]
     text = "\n".join(path.read_text(encoding="utf-8") for path in files)
     for name in backends:
