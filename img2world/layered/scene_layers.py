@@ -12,7 +12,7 @@ from img2world.core.image import Image
 from img2world.core.subject import Foreground, SceneGeometry, Subject
 from img2world.layered.depth_slices import Part, slice_depth
 from img2world.layered.foreground_layers import TILT, layers_of_thing, place, push_behind
-from img2world.layered.inpaint import add_grain, fill_smooth
+from img2world.layered.inpaint import add_texture, fill_smooth
 from img2world.layered.layers import CONTINUED, DETAIL, SEEN, Layer, layer_from_depth
 from img2world.layered.layout import SEGMENTATION_SIZE, Layout, find_layout
 from img2world.layered.outpaint import outpaint
@@ -140,7 +140,7 @@ def extend_part(
     if fine is not None:
         unseen = (alpha * (1 - np.pad(part.given, margin))).clip(0, 1)[..., None]
         texture += unseen * (outpaint(wide, given) - texture)
-        texture = add_grain(texture, wide, source, reach=1.5 * margin)
+        texture = add_texture(texture, wide, source, reach=0.5 * margin)
     texture += weight[..., None] * (wide - texture)
     layer = layer_from_depth(
         camera,

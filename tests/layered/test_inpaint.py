@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from skimage import data
 
-from img2world.layered.inpaint import add_grain, extend_colors, extend_nearest, fill_smooth, nearest_known
+from img2world.layered.inpaint import add_texture, extend_colors, extend_nearest, fill_smooth, nearest_known
 
 
 def test_fills_keep_what_is_known_and_stay_in_range():
@@ -12,7 +12,7 @@ def test_fills_keep_what_is_known_and_stay_in_range():
     known = np.ones((48, 64), bool)
     known[10:40, 20:50] = False
     smooth = fill_smooth(rgb, known)
-    for filled in (smooth, add_grain(smooth, rgb, known, reach=8.0)):
+    for filled in (smooth, add_texture(smooth, rgb, known, reach=8.0)):
         np.testing.assert_allclose(filled[known], rgb[known], atol=1e-6)
         assert np.isfinite(filled).all()
         assert filled.min() >= 0
@@ -29,7 +29,7 @@ def test_a_plain_picture_is_filled_plainly(seed):
     plain = np.full((height, width, 3), 0.6, np.float32)
     given = plain * known[..., None]
     smooth = fill_smooth(given, known)
-    for filled in (smooth, add_grain(smooth, given, known, 9.0)):
+    for filled in (smooth, add_texture(smooth, given, known, 9.0)):
         np.testing.assert_allclose(filled, plain, atol=1e-4)
 
 
@@ -40,7 +40,7 @@ def test_grain_continues_texture_better_than_smearing():
     known[96:160, 96:160] = False
     smeared = cv2.inpaint((rgb * 255).astype(np.uint8), (~known).astype(np.uint8), 3, cv2.INPAINT_TELEA)
     given = np.where(known[..., None], rgb, 0)
-    filled = add_grain(fill_smooth(given, known), given, known, reach=32.0)
+    filled = add_texture(fill_smooth(given, known), given, known, reach=32.0)
 
     def texture(picture):
         return float(np.abs(cv2.Laplacian(picture[96:160, 96:160, 0].astype(np.float32), cv2.CV_32F)).mean())
@@ -56,7 +56,7 @@ def test_grain_is_mirrored_and_shapes_are_not():
     rgb[np.hypot(x - 112, y - 64) < 10] -= 0.4  # a dark thing 6 pixels before the border
     known = x < 128
     given = np.where(known[..., None], rgb, 0)
-    filled = add_grain(fill_smooth(given, known), given, known, reach=60.0)
+    filled = add_texture(fill_smooth(given, known), given, known, reach=60.0)
     twin = filled[np.hypot(x - 144, y - 64) < 10]
     assert twin.mean() > 0.5  # the thing itself has 0.2
     beside = filled[8:32, 130:150]
@@ -86,3 +86,19 @@ def test_extending_copies_known_values_only():
     colors = np.random.default_rng(0).random((3, 4, 3), np.float32)
     np.testing.assert_array_equal(extend_colors(colors, known)[:, 1], np.tile(colors[1, 0], (3, 1)))
     np.testing.assert_array_equal(extend_colors(colors, np.zeros((3, 4), bool)), np.full((3, 4, 3), np.float32(0.5)))
+
+
+@pytest.mark.parametrize("slope", [-0.8, 0.0, 0.6, 1.2])
+def test_lines_run_on_straight(slope):
+    """A dark cable before a plain sky does not turn back at the border."""
+    y, x = np.mgrid[:480, :480] + 0.5
+    rgb = np.full((480, 480, 3), 0.7, np.float32)
+    rgb[np.abs(y - 240 - slope * (x - 360)) < 2 * np.hypot(1, slope)] = 0.2
+    known = x < 360
+    given = np.where(known[..., None], rgb, 0)
+    filled = add_texture(fill_smooth(given, known), given, known, reach=50.0)
+    column, row = filled[:, 390, 0], 240 + slope * 30.5
+    assert abs(int(column.argmin()) + 0.5 - row) < 5
+    assert column.min() < 0.5
+    mirrored = round(240 - slope * 30.5)
+    assert abs(slope) < 0.1 or column[mirrored - 4 : mirrored + 4].min() > 0.6
