@@ -44,6 +44,10 @@ class RunFolderError(Img2WorldError):
     """The run folder cannot be written, is in use, or is not a run folder."""
 
 
+class FormatError(Img2WorldError):
+    """A file is not of the format that it claims, is damaged, or holds what its format does not allow."""
+
+
 class ExportError(Img2WorldError):
     """A file cannot be written, or cannot be read back."""
 

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from img2world.core.checks import check_dtypes, check_finite, check_shapes
-from img2world.core.rotation import matrix_from_quat, quat_from_matrix
+from img2world.core.rotation import quat_from_matrix, quat_product
 from img2world.core.sh import rotate_sh, sh_degree
 
 
@@ -66,8 +66,22 @@ class Gaussians:
         rotation = linear / scale
         return type(self)(
             means=(self.means @ linear.T + target_from_source[:3, 3]).astype(np.float32),
-            quats=quat_from_matrix(rotation @ matrix_from_quat(self.quats)).astype(np.float32),
+            quats=quat_product(quat_from_matrix(rotation), self.quats).astype(np.float32),
             log_scales=self.log_scales + np.float32(np.log(scale)),
             logit_opacities=self.logit_opacities,
             sh=rotate_sh(self.sh, rotation),
+        )
+
+    def flipped(self, signs: tuple[int, int, int]) -> "Gaussians":
+        """Return the Gaussians in a world whose axes point the other way where a sign is -1: exact to the last bit.
+
+        Unlike `transformed` this also mirrors: an ellipsoid is its own mirror image along its own axes.
+        """
+        x, y, z = signs
+        return type(self)(
+            means=self.means * np.float32(signs),
+            quats=self.quats * np.float32([1, y * z, x * z, x * y]),
+            log_scales=self.log_scales,
+            logit_opacities=self.logit_opacities,
+            sh=rotate_sh(self.sh, np.diag(np.float64(signs))),
         )

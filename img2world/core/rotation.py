@@ -21,6 +21,13 @@ def quat_from_matrix(rotation: Float[np.ndarray, "*B 3 3"]) -> Float[np.ndarray,
     return Rotation.from_matrix(rotation).as_quat(canonical=True, scalar_first=True)
 
 
+def quat_product(first: Float[np.ndarray, "4"], second: Float[np.ndarray, "N 4"]) -> Float[np.ndarray, "N 4"]:
+    """Return the wxyz quaternions that rotate by `second` and then by `first`; half turns about an axis are exact."""
+    w, x, y, z = np.where(np.abs(first) < 1e-12, 0, first)
+    left = np.array([[w, -x, -y, -z], [x, w, -z, y], [y, z, w, -x], [z, -y, x, w]])
+    return second.astype(np.float64) @ left.T
+
+
 def slerp(
     start: Float[np.ndarray, "B 3 3"], end: Float[np.ndarray, "B 3 3"], fraction: Float[np.ndarray, "B"]
 ) -> Float[np.ndarray, "B 3 3"]:

@@ -65,12 +65,17 @@ def rotate_sh(sh: Float[np.ndarray, "N K 3"], rotation: Float[np.ndarray, "3 3"]
     z, angle = 1 - 2 * i / count, np.pi * (1 + 5**0.5) * i
     directions = np.stack([np.sqrt(1 - z * z) * np.cos(angle), np.sqrt(1 - z * z) * np.sin(angle), z], -1)
     before, after = sh_basis(directions @ rotation, degree), sh_basis(directions, degree)
-    turned = sh.astype(np.float64).copy()
+    turned = sh.copy()
     for band in range(1, degree + 1):
         rows = slice(band * band, (band + 1) ** 2)
         turn = np.linalg.lstsq(after[:, rows], before[:, rows], rcond=None)[0]  # [K_band, K_band]
-        turned[:, rows] = np.einsum("ab,nbc->nac", turn, turned[:, rows])
-    return turned.astype(sh.dtype)
+        signs = np.diag(turn)
+        if np.abs(turn - np.diag(np.sign(signs))).max() < 1e-9:
+            # Half turns and mirrors along the axes only change signs: exact, and fast for millions.
+            turned[:, rows] *= np.sign(signs).astype(sh.dtype)[:, None]
+        else:
+            turned[:, rows] = np.einsum("ab,nbc->nac", turn.astype(sh.dtype), turned[:, rows], optimize=True)
+    return turned
 
 
 def rgb_from_dc(dc: Float[np.ndarray, "*B 3"]) -> Float[np.ndarray, "*B 3"]:

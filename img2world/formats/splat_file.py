@@ -1,0 +1,170 @@
+"""What a splat file holds, and the steps that all readers and writers share."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Float64, Integer, Shaped
+
+from img2world.core.errors import FormatError
+from img2world.core.gaussians import Gaussians
+from img2world.core.sh import sh_degree
+
+BLOCK = 1 << 16
+"""Gaussians that are converted at once, so that memory stays close to the size of the file."""
+
+MIN_LOG_SCALE, MAX_LOG_SCALE = -20.0, 20.0
+"""Logarithms of scales in files are sometimes infinite; these are as good as a point and as everything."""
+
+HALF_STEP = 0.25 / 255
+"""Opacities 0 and 1 have no finite logit: the middle of the outermost half step of a byte stands for them."""
+
+MIN_OPACITY = 1e-8
+"""The same for opacities that are stored as floating-point numbers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplatFile:
+    """The content of a splat file."""
+
+    gaussians: Gaussians
+    """In the axes of our world, without broken ones."""
+    broken: int
+    """Number of Gaussians that were left out, because a value is not finite or they have no orientation."""
+    details: dict[str, object]
+    """What else the file says, for example its version."""
+
+
+def assemble(
+    means: Shaped[np.ndarray, "N 3"],
+    quats: Shaped[np.ndarray, "N 4"],
+    log_scales: Shaped[np.ndarray, "N 3"],
+    logit_opacities: Shaped[np.ndarray, "N"],
+    sh: Shaped[np.ndarray, "N K 3"],
+    **details: object,
+) -> SplatFile:
+    """Return the Gaussians with these values, in the axes of our world, without broken ones.
+
+    Infinite opacities and scales are replaced by the largest and smallest that make sense.
+    """
+    limit = float(logit(np.array(1 - MIN_OPACITY)))
+    with np.errstate(over="ignore", invalid="ignore"):
+        arrays = {
+            "means": np.ascontiguousarray(means, np.float32),
+            "quats": np.ascontiguousarray(quats, np.float32),
+            "log_scales": np.clip(log_scales, MIN_LOG_SCALE, MAX_LOG_SCALE, dtype=np.float32),
+            "logit_opacities": np.clip(logit_opacities, -limit, limit, dtype=np.float32),
+            "sh": np.ascontiguousarray(sh, np.float32),
+        }
+        lengths = np.square(arrays["quats"]).sum(1)
+    whole = np.isfinite(lengths) & (lengths > 1e-20)
+    for array in arrays.values():
+        whole &= np.isfinite(array).all(axis=tuple(range(1, array.ndim)))
+    broken = len(whole) - int(whole.sum())
+    if broken:
+        arrays = {name: array[whole] for name, array in arrays.items()}
+    return SplatFile(gaussians=Gaussians(**arrays), broken=broken, details=details)
+
+
+def blocks(count: int) -> Iterator[slice]:
+    """Yield slices of at most BLOCK that cover `count` Gaussians."""
+    for start in range(0, count, BLOCK):
+        yield slice(start, min(start + BLOCK, count))
+
+
+def check_not_empty(gaussians: Gaussians) -> None:
+    """Raise FormatError when there are no Gaussians: most programs cannot open such a file."""
+    if len(gaussians) == 0:
+        raise FormatError("there are no Gaussians to write", hint="check the actions: they removed everything")
+
+
+def unit_quats(quats: Float32[np.ndarray, "N 4"]) -> Float64[np.ndarray, "N 4"]:
+    """Return quaternions of unit length."""
+    wide = quats.astype(np.float64)
+    return wide / np.linalg.norm(wide, axis=1, keepdims=True)
+
+
+def smallest_three(
+    quats: Float[np.ndarray, "N 4"],
+) -> tuple[Integer[np.ndarray, "N"], Float64[np.ndarray, "N 3"]]:
+    """Return which component of unit quaternions is the largest, and the others, in order, where that is positive.
+
+    The three are between -1/√2 and 1/√2.
+    """
+    largest = np.abs(quats).argmax(1)
+    rows = np.arange(len(quats))
+    signed = quats * np.where(quats[rows, largest] < 0, -1, 1)[:, None]
+    others = np.array([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]])[largest]
+    return largest, np.take_along_axis(signed, others, 1).astype(np.float64)
+
+
+def quats_from_smallest_three(
+    largest: Integer[np.ndarray, "N"], three: Float[np.ndarray, "N 3"]
+) -> Float32[np.ndarray, "N 4"]:
+    """Return unit quaternions whose largest component, positive, is left out of `three`."""
+    quats = np.empty((len(three), 4), np.float32)
+    others = np.array([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]])[largest]
+    np.put_along_axis(quats, others, three.astype(np.float32), 1)
+    rest = np.sqrt(np.maximum(0, 1 - (three * three).sum(1)))
+    quats[np.arange(len(quats)), largest] = rest
+    return quats
+
+
+def logit(opacities: Float[np.ndarray, "*B"]) -> Float[np.ndarray, "*B"]:
+    """Return the logits of opacities between 0 and 1."""
+    return np.log(opacities) - np.log1p(-opacities)
+
+
+def logit_from_bytes(opacities: Integer[np.ndarray, "N"]) -> Float32[np.ndarray, "N"]:
+    """Return the logits of opacities that are stored as bytes."""
+    table = logit(np.clip(np.arange(256) / 255, HALF_STEP, 1 - HALF_STEP)).astype(np.float32)
+    return table[opacities]
+
+
+def logit_from_floats(opacities: Float[np.ndarray, "N"]) -> Float32[np.ndarray, "N"]:
+    """Return the logits of opacities that are stored as floating-point numbers."""
+    return logit(np.clip(opacities.astype(np.float64), MIN_OPACITY, 1 - MIN_OPACITY)).astype(np.float32)
+
+
+def to_bytes(values: Float[np.ndarray, "*B"]) -> Integer[np.ndarray, "*B"]:
+    """Return the nearest bytes to values."""
+    return np.rint(values).clip(0, 255).astype(np.uint8)
+
+
+def with_degree(sh: Float32[np.ndarray, "N K 3"], degree: int) -> Float32[np.ndarray, "N L 3"]:
+    """Return spherical harmonics of another degree, without higher bands or padded with zeros."""
+    bases = (degree + 1) ** 2
+    if bases <= sh.shape[1]:
+        return sh[:, :bases]
+    return np.pad(sh, ((0, 0), (0, bases - sh.shape[1]), (0, 0)))
+
+
+def used_degree(sh: Float32[np.ndarray, "N K 3"]) -> int:
+    """Return the highest degree whose coefficients are not all zero."""
+    degree = sh_degree(sh.shape[1])
+    while degree > 0 and not sh[:, degree**2 :].any():
+        degree -= 1
+    return degree
+
+
+def morton_order(means: Float32[np.ndarray, "N 3"]) -> Integer[np.ndarray, "N"]:
+    """Return the order of Gaussians along a space-filling curve, in which neighbors are alike and compress well.
+
+    Source: G. M. Morton 1966, "A computer oriented geodetic data base and a new technique in file sequencing".
+    """
+    low, high = means.min(0), means.max(0)
+    # Outliers would put all others into one cell.
+    low, high = (np.percentile(means[:: max(1, len(means) // 100_000)], q, axis=0) for q in (0.5, 99.5)) if len(
+        means
+    ) > 1000 else (low, high)
+    extent = np.where(high > low, high - low, 1)
+    cells = (((means - low) / extent).clip(0, 1) * 1023).astype(np.uint32)
+    code = np.zeros(len(means), np.uint32)
+    for axis in range(3):
+        bits = cells[:, axis]
+        for shift, mask in ((16, 0x030000FF), (8, 0x0300F00F), (4, 0x030C30C3), (2, 0x09249249)):
+            bits = (bits | (bits << np.uint32(shift))) & np.uint32(mask)
+        code |= bits << np.uint32(axis)
+    return np.argsort(code, kind="stable")
+
+
