@@ -1,10 +1,10 @@
 """What a splat file holds, and the steps that all readers and writers share."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Float64, Integer, Shaped
+from jaxtyping import Float, Float32, Float64, Integer, Shaped
 
 from img2world.core.errors import FormatError
 from img2world.core.gaussians import Gaussians
@@ -64,6 +64,17 @@ def assemble(
     if broken:
         arrays = {name: array[whole] for name, array in arrays.items()}
     return SplatFile(gaussians=Gaussians(**arrays), broken=broken, details=details)
+
+
+def concatenate(parts: Sequence[SplatFile]) -> SplatFile:
+    """Return the Gaussians of several files or parts of a file as one, at the highest degree of them."""
+    if len(parts) == 1:
+        return parts[0]
+    degree = max(sh_degree(part.gaussians.sh.shape[1]) for part in parts)
+    every = [replace(part.gaussians, sh=with_degree(part.gaussians.sh, degree)) for part in parts]
+    arrays = {field.name: np.concatenate([getattr(one, field.name) for one in every]) for field in fields(Gaussians)}
+    details = {name: value for part in parts for name, value in part.details.items()}
+    return SplatFile(gaussians=Gaussians(**arrays), broken=sum(part.broken for part in parts), details=details)
 
 
 def blocks(count: int) -> Iterator[slice]:

@@ -76,7 +76,11 @@ class Packed:
 
 def read(path: Path) -> SplatFile:
     """Read an SPZ file of version 1 to 4. Raises FormatError when it is damaged or of a later version."""
-    data = path.read_bytes()
+    return unpack(path.read_bytes())
+
+
+def unpack(data: bytes, *, turn: bool = True) -> SplatFile:
+    """Return the Gaussians of the bytes of an SPZ file, in our axes or, without `turn`, in those of the file."""
     packed = _read_zstd(data) if data.startswith(b"NGSP") else _read_gzip(data)
     bases = min(packed.harmonics.shape[1], 15) + 1
     sh = np.empty((len(packed.alphas), bases, 3), np.float32)
@@ -97,7 +101,7 @@ def read(path: Path) -> SplatFile:
         sh,
         **details,
     )
-    return replace(file, gaussians=_in_world(file.gaussians, packed.axes))
+    return replace(file, gaussians=_in_world(file.gaussians, packed.axes)) if turn else file
 
 
 def write(gaussians: Gaussians, path: Path, *, version: int = 3) -> None:

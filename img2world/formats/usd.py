@@ -1,0 +1,148 @@
+"""Gaussian splats in OpenUSD: ParticleField3DGaussianSplat, since version 26.03.
+
+Source: openusd.org, "ParticleField3DGaussianSplat" of UsdVol, and the rules of NVIDIA's requirement VG.035. Axes are +Y up.
+Needs the package usd-core (`pip install 'img2world[usd]'`). The suffix is .usdc, .usda, .usd or .usdz.
+"""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32
+
+from img2world.core.conventions import Y_UP_FROM_WORLD
+from img2world.core.errors import FormatError, MissingPackageError
+from img2world.core.gaussians import Gaussians
+from img2world.core.sh import rgb_from_dc, sh_degree
+from img2world.formats.splat_file import SplatFile, assemble, check_not_empty, concatenate, logit_from_floats, unit_quats
+
+TYPE = "ParticleField3DGaussianSplat"
+EXTENT_SIGMAS = 3.0
+"""Standard deviations of a Gaussian that the bounds of all include."""
+
+HINT = "the file is damaged or was made by a faulty program; write it again"
+
+
+def write(gaussians: Gaussians, path: Path, *, metres_per_unit: float = 1.0) -> None:
+    """Write a USD file. Raises MissingPackageError without usd-core."""
+    _, usd, geometry, tools, arrays = _modules()
+    check_not_empty(gaussians)
+    turned = gaussians.flipped((1, -1, -1))
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        # A package holds a file of another suffix.
+        target = Path(folder) / "splats.usdc" if path.suffix == ".usdz" else path
+        stage = usd.Stage.CreateNew(str(target))
+        geometry.SetStageUpAxis(stage, geometry.Tokens.y)
+        geometry.SetStageMetersPerUnit(stage, metres_per_unit)
+        prim = stage.DefinePrim("/splats", TYPE)
+        stage.SetDefaultPrim(prim)
+
+        def put(name: str, value: Any) -> None:
+            prim.GetAttribute(name).Set(value)
+
+        vectors = arrays.Vec3fArray.FromNumpy
+        put("positions", vectors(turned.means))
+        quats = unit_quats(turned.quats).astype(np.float32)
+        # In memory, the real part of a quaternion comes last.
+        put("orientations", arrays.QuatfArray.FromNumpy(np.ascontiguousarray(quats[:, [1, 2, 3, 0]])))
+        scales = np.exp(turned.log_scales.astype(np.float64)).astype(np.float32)
+        put("scales", vectors(scales))
+        opacities = (1 / (1 + np.exp(-turned.logit_opacities.astype(np.float64)))).astype(np.float32)
+        put("opacities", arrays.FloatArray.FromNumpy(opacities))
+        put("radiance:sphericalHarmonicsDegree", sh_degree(turned.sh.shape[1]))
+        put("radiance:sphericalHarmonicsCoefficients", vectors(np.ascontiguousarray(turned.sh.reshape(-1, 3))))
+        colors = rgb_from_dc(turned.sh[:, 0]).clip(0, 1).astype(np.float32)
+        prim.GetAttribute("primvars:displayColor").Set(vectors(colors))
+        prim.GetAttribute("primvars:displayColor").SetMetadata("interpolation", "vertex")
+        reach = EXTENT_SIGMAS * scales.max(1, keepdims=True)
+        bounds = np.stack([(turned.means - reach).min(0), (turned.means + reach).max(0)]).astype(np.float32)
+        put("extent", vectors(bounds))
+        put("projectionModeHint", "perspective")
+        put("sortingModeHint", "cameraDistance")
+        stage.GetRootLayer().Save()
+        if path.suffix == ".usdz" and not tools.CreateNewUsdzPackage(str(target), str(path)):
+            raise FormatError(f"the USDZ package cannot be written: {path}", hint="check the disk")
+
+
+def read(path: Path) -> SplatFile:
+    """Read the Gaussians of a USD file, with the transforms and the up axis of its stage.
+
+    Raises MissingPackageError without usd-core, FormatError when there are none, or the file is damaged.
+    """
+    tf, usd, geometry, _, _ = _modules()
+    try:
+        stage = usd.Stage.Open(str(path))
+    except tf.ErrorException as error:
+        raise FormatError(f"the USD file cannot be read: {str(error).splitlines()[0]}", hint=HINT) from error
+    cache = geometry.XformCache()
+    z_up = np.eye(4)
+    if geometry.GetStageUpAxis(stage) == geometry.Tokens.z:
+        z_up[:3, :3] = [[1, 0, 0], [0, 0, 1], [0, -1, 0]]
+    parts = []
+    for prim in stage.Traverse():
+        if prim.GetTypeName() == TYPE:
+            matrix = z_up @ np.array(cache.GetLocalToWorldTransform(prim)).T
+            parts.append(_turned(_read_prim(prim), matrix))
+    if not parts:
+        raise FormatError(f"the USD file has no Gaussian splats: {path}", hint=f"needs a prim {TYPE}")
+    return concatenate(parts)
+
+
+def _read_prim(prim: Any) -> SplatFile:
+    """Return the Gaussians of a prim in its own axes. Raises FormatError when its arrays do not fit together."""
+
+    def column(name: str, half: str, width: int, default: np.ndarray | None = None) -> Float32[np.ndarray, "N C"]:
+        for attribute in (name, half):
+            value = prim.GetAttribute(attribute).Get()
+            if value is not None and len(value):
+                return np.array(value, np.float32).reshape(-1, width)
+        if default is None:
+            raise FormatError(f"the splats of the USD file have no {name}", hint=HINT)
+        return default
+
+    means = column("positions", "positionsh", 3)
+    count = len(means)
+    quats = [prim.GetAttribute(name).Get() for name in ("orientations", "orientationsh")]
+    present = next((value for value in quats if value is not None and len(value)), None)
+    rotations = np.tile(np.float32([1, 0, 0, 0]), (count, 1)) if present is None else _quats(present)
+    scales = column("scales", "scalesh", 3, np.ones((count, 3), np.float32))
+    opacities = column("opacities", "opacitiesh", 1, np.ones((count, 1), np.float32))
+    degree = int(prim.GetAttribute("radiance:sphericalHarmonicsDegree").Get() or 0)
+    name = "radiance:sphericalHarmonicsCoefficients"
+    harmonics = column(name, f"{name}h", 3)
+    bases = (degree + 1) ** 2
+    if not 0 <= degree <= 3 or len(harmonics) != count * bases or {len(rotations), len(scales), len(opacities)} != {count}:
+        raise FormatError(f"the splats of the USD file have arrays of different lengths, degree {degree}", hint=HINT)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log_scales = np.log(scales)
+    sh = harmonics.reshape(count, bases, 3)
+    return assemble(means, rotations, log_scales, logit_from_floats(opacities[:, 0]), sh, prim=str(prim.GetPath()))
+
+
+def _quats(value: Any) -> Float32[np.ndarray, "N 4"]:
+    """Return quaternions as wxyz."""
+    return np.array(value, np.float32).reshape(-1, 4)[:, [3, 0, 1, 2]]
+
+
+def _turned(file: SplatFile, matrix: np.ndarray) -> SplatFile:
+    """Return Gaussians of a prim in our axes."""
+    gaussians = file.gaussians
+    if not np.allclose(matrix, np.eye(4), atol=1e-12):
+        try:
+            gaussians = gaussians.transformed(matrix.astype(np.float32))
+        except ValueError as error:
+            raise FormatError(f"a transform of the USD file cannot be applied: {error}", hint=HINT) from error
+    x, y, z = np.diag(Y_UP_FROM_WORLD)[:3].astype(int).tolist()
+    return SplatFile(gaussians=gaussians.flipped((x, y, z)), broken=file.broken, details=file.details)
+
+
+def _modules() -> tuple[Any, Any, Any, Any, Any]:
+    """Return the modules of usd-core. Raises MissingPackageError when it is missing or too old."""
+    try:
+        from pxr import Tf, Usd, UsdGeom, UsdUtils, UsdVol, Vt
+    except ImportError as error:
+        raise MissingPackageError("USD files need the package usd-core", hint="pip install 'img2world[usd]'") from error
+    if not hasattr(UsdVol, TYPE):
+        raise MissingPackageError("USD files of splats need usd-core 26.3 or newer", hint="pip install --upgrade usd-core")
+    return Tf, Usd, UsdGeom, UsdUtils, Vt
