@@ -14,6 +14,9 @@ OPENCV_FROM_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
 Y_UP_FROM_WORLD = np.diag([1.0, -1.0, -1.0, 1.0])
 """From our world (+Y down) to that of glTF, USD and three.js (+Y up): half a turn about X. Its own inverse."""
 
+Y_UP_SIGNS = (1, -1, -1)
+"""The same turn as the signs of the axes."""
+
 Z_UP_FROM_WORLD = np.array([[1.0, 0, 0, 0], [0, 0, 1.0, 0], [0, -1.0, 0, 0], [0, 0, 0, 1.0]])
 """From our world (+Y down, +Z away) to that of nerfstudio and Blender (+Z up, +Y away): a quarter turn about X."""
 

@@ -1,5 +1,6 @@
 """The Gaussians of a splat scene."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -72,16 +73,16 @@ class Gaussians:
             sh=rotate_sh(self.sh, rotation),
         )
 
-    def flipped(self, signs: tuple[int, int, int]) -> "Gaussians":
+    def flipped(self, signs: Sequence[int]) -> "Gaussians":
         """Return the Gaussians in a world whose axes point the other way where a sign is -1: exact to the last bit.
 
         Unlike `transformed` this also mirrors: an ellipsoid is its own mirror image along its own axes.
         """
         x, y, z = signs
         return type(self)(
-            means=self.means * np.float32(signs),
-            quats=self.quats * np.float32([1, y * z, x * z, x * y]),
+            means=self.means * np.array(signs, np.float32),
+            quats=self.quats * np.array([1, y * z, x * z, x * y], np.float32),
             log_scales=self.log_scales,
             logit_opacities=self.logit_opacities,
-            sh=rotate_sh(self.sh, np.diag(np.float64(signs))),
+            sh=rotate_sh(self.sh, np.diag(np.array(signs, np.float64))),
         )

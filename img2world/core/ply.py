@@ -1,6 +1,7 @@
 """PLY files: named columns of numbers, in elements such as vertices.
 
-Source: G. Turk, "The PLY polygon file format", 1994. Read are ASCII and both byte orders; written is little-endian binary.
+Source: G. Turk, "The PLY polygon file format", 1994. ASCII and both byte orders are read; little-endian
+binary files are written.
 """
 
 import warnings

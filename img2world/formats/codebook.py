@@ -46,8 +46,8 @@ def find_palette(
 ) -> tuple[Float32[np.ndarray, "P D"], Integer[np.ndarray, "N"]]:
     """Return a palette of at most `size` vectors, and the index in it for each vector.
 
-    K-means in two levels: a few hundred clusters, and a palette of its own in each, larger where there are more vectors.
-    It takes the square root of the time of one level. The same vectors give the same palette.
+    K-means in two levels: a few hundred clusters, and a palette of its own in each, larger where there are more
+    vectors. It takes the square root of the time of one level. The same vectors give the same palette.
     """
     generator = np.random.default_rng(SEED)
     if size >= len(vectors):

@@ -10,7 +10,7 @@ from jaxtyping import Float, Integer
 
 from img2world.core.errors import FormatError
 from img2world.core.gaussians import Gaussians
-from img2world.core.ply import HINT, Columns, write_elements
+from img2world.core.ply import HINT, Columns, read_elements, write_elements
 from img2world.core.sh import dc_from_rgb, rgb_from_dc
 from img2world.formats.splat_file import (
     MAX_LOG_SCALE,
@@ -33,6 +33,14 @@ SH_RANGE = 8.0
 """Extent of the spherical harmonics that a byte spans: from -4 to 4."""
 
 PACKED = ("packed_position", "packed_rotation", "packed_scale", "packed_color")
+
+
+def read(path: Path) -> SplatFile:
+    """Read a compressed PLY. Raises FormatError when it is another kind of PLY, or damaged."""
+    elements = read_elements(path)
+    if not is_compressed(elements):
+        raise FormatError(f"the PLY file is not a compressed one: {path}", hint="leave .compressed out of its name")
+    return from_elements(elements)
 
 
 def is_compressed(elements: dict[str, Columns]) -> bool:
@@ -100,7 +108,9 @@ def write(gaussians: Gaussians, path: Path) -> None:
     largest, three = smallest_three(unit_quats(gaussians.quats))
     three = np.rint((three / np.sqrt(2) + 0.5) * 1023).clip(0, 1023).astype(np.uint32)
     rotations = (largest.astype(np.uint32) << 30) | (three[:, 0] << 20) | (three[:, 1] << 10) | three[:, 2]
-    vertices = dict(zip(PACKED, [positions, rotations, packed_scales, color.view(">u4")[:, 0].astype("u4")], strict=True))
+    vertices = dict(
+        zip(PACKED, [positions, rotations, packed_scales, color.view(">u4")[:, 0].astype("u4")], strict=True)
+    )
     elements = {"chunk": chunks, "vertex": vertices}
     if bases > 1:
         quantized = np.floor((gaussians.sh[:, 1:] / SH_RANGE + 0.5) * 256).clip(0, 255).astype(np.uint8)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Float64, Shaped
 
-from img2world.core.conventions import Y_UP_FROM_WORLD
+from img2world.core.conventions import Y_UP_SIGNS
 from img2world.core.errors import FormatError
 from img2world.core.gaussians import Gaussians
 from img2world.core.rotation import matrix_from_quat
@@ -46,7 +46,7 @@ HINT = "the file is damaged or was made by a faulty program; write it again"
 def write(gaussians: Gaussians, path: Path) -> None:
     """Write a GLB file with KHR_gaussian_splatting, and vertex colors for viewers that show points."""
     check_not_empty(gaussians)
-    turned = gaussians.flipped((1, -1, -1))
+    turned = gaussians.flipped(Y_UP_SIGNS)
     count = len(turned)
     columns = [("POSITION", 3), (f"{NAME}:ROTATION", 4), (f"{NAME}:SCALE", 3), (f"{NAME}:OPACITY", 1)]
     columns += [(name, 3) for name in harmonics_names(sh_degree(turned.sh.shape[1]))]
@@ -214,9 +214,10 @@ def _turned(file: SplatFile, matrix: Float64[np.ndarray, "4 4"]) -> SplatFile:
         try:
             gaussians = gaussians.transformed(matrix.astype(np.float32))
         except ValueError as error:
-            raise FormatError(f"a node of the glTF file cannot be applied: {error}", hint="apply it in a 3D program") from error
-    signs = np.diag(Y_UP_FROM_WORLD)[:3].astype(int)
-    return SplatFile(gaussians=gaussians.flipped(tuple(signs)), broken=file.broken, details=file.details)
+            raise FormatError(
+                f"a node of the glTF file cannot be applied: {error}", hint="apply it in a 3D program"
+            ) from error
+    return SplatFile(gaussians=gaussians.flipped(Y_UP_SIGNS), broken=file.broken, details=file.details)
 
 
 def _read_primitive(document: dict[str, Any], buffers: list[memoryview], primitive: dict[str, Any]) -> SplatFile:

@@ -1,8 +1,8 @@
 """The .ksplat format of mkkellogg/GaussianSplats3D: sections of Gaussians, plain or quantized in buckets.
 
-Source: github.com/mkkellogg/GaussianSplats3D, src/loaders/SplatBuffer.js (MIT), version 0.1. Axes as in PLY. Compression
-level 0 has floats, level 1 halves and 16-bit positions, level 2 spherical harmonics as bytes. Written is level 0 or 1,
-in one section; the coefficients above degree 2 are left out, which the format does not have.
+Source: github.com/mkkellogg/GaussianSplats3D, src/loaders/SplatBuffer.js (MIT), version 0.1. Axes as in PLY.
+Compression level 0 has floats, level 1 halves and 16-bit positions, level 2 spherical harmonics as bytes. Level 0 or 1
+is written, in one section; the format has no coefficients above degree 2, which are left out.
 """
 
 from pathlib import Path
@@ -38,7 +38,18 @@ HEADER = np.dtype(
 )
 SECTION = np.dtype(
     {
-        "names": ["count", "max_count", "capacity", "buckets", "block", "bucket_size", "range", "full", "partial", "degree"],
+        "names": [
+            "count",
+            "max_count",
+            "capacity",
+            "buckets",
+            "block",
+            "bucket_size",
+            "range",
+            "full",
+            "partial",
+            "degree",
+        ],
         "formats": ["<u4", "<u4", "<u4", "<u4", "<f4", "<u2", "<u4", "<u4", "<u4", "<u2"],
         "offsets": [0, 4, 8, 12, 16, 20, 24, 32, 36, 40],
         "itemsize": SECTION_SIZE,
@@ -103,7 +114,11 @@ def _unquantized(
 ) -> Float32[np.ndarray, "N 3"]:
     """Return positions from steps around the centers of their buckets."""
     full, partial, count = int(section["full"]), int(section["partial"]), len(steps)
-    if 12 > int(section["bucket_size"]) or full + partial > int(section["buckets"]) or full * int(section["capacity"]) > count:
+    if (
+        int(section["bucket_size"]) < 12
+        or full + partial > int(section["buckets"])
+        or full * int(section["capacity"]) > count
+    ):
         raise FormatError("the .ksplat file has damaged buckets", hint=HINT)
     sizes = np.frombuffer(data, "<u4", partial, start)
     stride = int(section["bucket_size"])
@@ -135,7 +150,12 @@ def _from_rows(rows: np.ndarray, means: np.ndarray, level: int, low: float, high
     with np.errstate(divide="ignore", invalid="ignore"):
         log_scales = np.log(rows["scale"].astype(np.float32))
     return assemble(
-        means, rows["quat"].astype(np.float32), log_scales, logit_from_bytes(rows["color"][:, 3]), sh, **{"compression": level}
+        means,
+        rows["quat"].astype(np.float32),
+        log_scales,
+        logit_from_bytes(rows["color"][:, 3]),
+        sh,
+        compression=level,
     )
 
 
@@ -158,7 +178,9 @@ def write(gaussians: Gaussians, path: Path, *, level: int = 1) -> None:
     rows["color"][:, :3] = to_bytes(255 * rgb_from_dc(sh[:, 0]))
     rows["color"][:, 3] = to_bytes(255 * gaussians.opacities)
     if degree:
-        bands = [sh[:, band**2 : (band + 1) ** 2].transpose(0, 2, 1).reshape(count, -1) for band in range(1, degree + 1)]
+        bands = [
+            sh[:, band**2 : (band + 1) ** 2].transpose(0, 2, 1).reshape(count, -1) for band in range(1, degree + 1)
+        ]
         rows["rest"] = np.concatenate(bands, 1)
     header = np.zeros(1, HEADER)
     header["minor"], header["level"] = 1, level

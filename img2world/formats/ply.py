@@ -1,8 +1,9 @@
 """Splat PLY: the layout of the 3D Gaussian splatting reference code, in the dialects met in the wild.
 
-Source: Kerbl et al. 2023, github.com/graphdeco-inria/gaussian-splatting, `GaussianModel.save_ply`. Its axes are those of
-COLMAP, which are ours (+Y down). Read are also files with any spherical-harmonics degree, without normals, with further
-properties, with scales of two axes (2D Gaussian splatting, Huang et al. 2024), with colors as bytes, and compressed ones.
+Source: Kerbl et al. 2023, github.com/graphdeco-inria/gaussian-splatting, `GaussianModel.save_ply`. Its axes are
+those of COLMAP, which are ours (+Y down). Files of any spherical-harmonics degree are read, also without normals, with
+further properties, with scales of two axes (2D Gaussian splatting, Huang et al. 2024), with colors as bytes, and
+compressed ones.
 """
 
 from pathlib import Path

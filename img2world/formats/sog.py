@@ -1,8 +1,8 @@
 """SOG of PlayCanvas: Gaussians as lossless WebP pictures and a meta.json, in one zip file or beside each other.
 
-Source: developer.playcanvas.com, "The SOG Format", version 2, and the reader of splat-transform for version 1. Positions
-have 16 bits on a logarithmic scale, rotations 8 bits a component, scales and colors 256 levels, and spherical harmonics a
-palette. Axes as in PLY.
+Source: developer.playcanvas.com, "The SOG Format", version 2, and the reader of splat-transform for version 1.
+Positions have 16 bits on a logarithmic scale, rotations 8 bits a component, scales and colors 256 levels, and spherical
+harmonics a palette. Axes as in PLY.
 """
 
 import io
@@ -88,7 +88,9 @@ def _files(gaussians: Gaussians) -> dict[str, bytes]:
         "means_u.webp": steps >> 8,
         "quats.webp": np.column_stack([to_bytes(255 * (three / np.sqrt(2) + 0.5)), largest + TAG]),
         "scales.webp": nearest_level(gaussians.log_scales, scale_levels),
-        "sh0.webp": np.column_stack([nearest_level(gaussians.sh[:, 0], color_levels), to_bytes(255 * gaussians.opacities)]),
+        "sh0.webp": np.column_stack(
+            [nearest_level(gaussians.sh[:, 0], color_levels), to_bytes(255 * gaussians.opacities)]
+        ),
     }
     meta: dict[str, Any] = {
         "version": 2,
@@ -132,7 +134,9 @@ def _encode(values: Integer[np.ndarray, "N C"], width: int, height: int) -> byte
     pixels[: len(values), : values.shape[1]] = values
     target = io.BytesIO()
     # `exact` keeps the colors of transparent pixels.
-    Image.fromarray(pixels.reshape(height, width, 4)).save(target, "WEBP", lossless=True, exact=True, quality=60, method=2)
+    Image.fromarray(pixels.reshape(height, width, 4)).save(
+        target, "WEBP", lossless=True, exact=True, quality=60, method=2
+    )
     return target.getvalue()
 
 
@@ -186,9 +190,7 @@ def _between(bytes_: UInt8[np.ndarray, "N C"], part: dict[str, Any]) -> Float[np
     return low + (high - low) * (bytes_ / 255)
 
 
-def _unpack_harmonics(
-    part: dict[str, Any], labels: UInt8[np.ndarray, "N 4"], load: Load
-) -> Float[np.ndarray, "N K 3"]:
+def _unpack_harmonics(part: dict[str, Any], labels: UInt8[np.ndarray, "N 4"], load: Load) -> Float[np.ndarray, "N K 3"]:
     """Return the coefficients above degree 0."""
     name = part["files"][0]
     picture = _decode(load(name), name, 0)[..., :3]
@@ -215,7 +217,9 @@ def _decode(data: bytes, name: str, count: int) -> UInt8[np.ndarray, "H W 4"]:
         width, height = picture.size
         limit = max(4 * count, 64 * MAX_PALETTE)
         if width * height < count or width * height > limit:
-            raise FormatError(f"the SOG file has a picture of {width}x{height} for {count} Gaussians: {name}", hint=HINT)
+            raise FormatError(
+                f"the SOG file has a picture of {width}x{height} for {count} Gaussians: {name}", hint=HINT
+            )
         return np.asarray(picture.convert("RGBA"))
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError) as error:
         raise FormatError(f"the SOG file has a picture that cannot be read: {name}", hint=HINT) from error

@@ -1,7 +1,7 @@
 """The .splat format of antimatter15/splat: 32 bytes a Gaussian, without view-dependent colors.
 
-Source: github.com/antimatter15/splat (README and convert.py). Position and scales as floats, color and opacity as bytes,
-the wxyz quaternion as bytes around 128. Axes as in PLY.
+Source: github.com/antimatter15/splat (README and convert.py). Position and scales are floats, color and opacity
+bytes, and the wxyz quaternion bytes around 128. Axes as in PLY.
 """
 
 from pathlib import Path

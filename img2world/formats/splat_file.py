@@ -165,9 +165,11 @@ def morton_order(means: Float32[np.ndarray, "N 3"]) -> Integer[np.ndarray, "N"]:
     """
     low, high = means.min(0), means.max(0)
     # Outliers would put all others into one cell.
-    low, high = (np.percentile(means[:: max(1, len(means) // 100_000)], q, axis=0) for q in (0.5, 99.5)) if len(
-        means
-    ) > 1000 else (low, high)
+    low, high = (
+        (np.percentile(means[:: max(1, len(means) // 100_000)], q, axis=0) for q in (0.5, 99.5))
+        if len(means) > 1000
+        else (low, high)
+    )
     extent = np.where(high > low, high - low, 1)
     cells = (((means - low) / extent).clip(0, 1) * 1023).astype(np.uint32)
     code = np.zeros(len(means), np.uint32)
@@ -177,5 +179,3 @@ def morton_order(means: Float32[np.ndarray, "N 3"]) -> Integer[np.ndarray, "N"]:
             bits = (bits | (bits << np.uint32(shift))) & np.uint32(mask)
         code |= bits << np.uint32(axis)
     return np.argsort(code, kind="stable")
-
-

@@ -1,17 +1,18 @@
 """SPZ of Niantic, versions 1 to 3 (gzip) and 4 (zstd): about a tenth of a PLY.
 
-Source: github.com/nianticlabs/spz, README and src/cc/load-spz.cc (MIT). Its axes are +X right, +Y up, +Z back, unless the
-extension SPZ_ADOBE_coordinate_system names others. Written is version 3, which more programs open, or 4.
+Source: github.com/nianticlabs/spz, README and src/cc/load-spz.cc (MIT). Its axes are +X right, +Y up, +Z back, unless
+the extension SPZ_ADOBE_coordinate_system names others. Version 3, which more programs open, or 4 is written.
 """
 
 import struct
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32, Float64, UInt8
 
-from img2world.core.conventions import Z_UP_FROM_WORLD
+from img2world.core.conventions import Y_UP_SIGNS, Z_UP_FROM_WORLD
 from img2world.core.errors import FormatError
 from img2world.core.gaussians import Gaussians
 from img2world.core.sh import sh_degree
@@ -48,7 +49,7 @@ ANTIALIASED, HAS_EXTENSIONS = 1, 2
 COORDINATE_SYSTEM = 0xADBE0003
 """Type of the extension SPZ_ADOBE_coordinate_system."""
 
-AXES = "LDB RDB LUB RUB LDF RDF LUF RUF LFD RFD LFU RFU LBD RBD LBU RBU".split()
+AXES = ["LDB", "RDB", "LUB", "RUB", "LDF", "RDF", "LUF", "RUF", "LFD", "RFD", "LFU", "RFU", "LBD", "RBD", "LBU", "RBU"]
 """Its values, from 1: where +X, +Y and +Z point (Left, Right, Up, Down, Front, Back)."""
 
 ROTATION_STEPS = 511
@@ -107,7 +108,7 @@ def unpack(data: bytes, *, turn: bool = True) -> SplatFile:
 def write(gaussians: Gaussians, path: Path, *, version: int = 3) -> None:
     """Write an SPZ file of version 3 or 4."""
     check_not_empty(gaussians)
-    turned = gaussians.flipped((1, -1, -1))
+    turned = gaussians.flipped(Y_UP_SIGNS)
     count, degree = len(turned), sh_degree(turned.sh.shape[1])
     extent = max(float(np.abs(turned.means).max()), 1e-6)
     bits = int(np.clip(np.floor(np.log2((2**23 - 1) / extent)), 0, MAX_FRACTION_BITS))
@@ -146,7 +147,7 @@ def _read_gzip(data: bytes) -> Packed:
     ends = np.cumsum([HEADER.size, *sizes])
     if len(body) < ends[-1]:
         raise FormatError(f"the SPZ file has {len(body)} of {ends[-1]} bytes", hint=HINT)
-    streams = [body[start:end] for start, end in zip(ends, ends[1:], strict=False)]
+    streams = [body[start:end] for start, end in pairwise(ends)]
     extensions = body[ends[-1] :] if flags & HAS_EXTENSIONS else b""
     return _packed(streams, version, count, degree, bits, flags, extensions)
 
@@ -226,12 +227,10 @@ def _axes(extensions: bytes) -> str:
 def _in_world(gaussians: Gaussians, axes: str) -> Gaussians:
     """Turn Gaussians from axes that point as the letters say to ours, RDF."""
     if axes[1] in "FB":
-        # Of the family with X, Z and Y exchanged: RFU is the axes of nerfstudio and Blender.
-        signs = tuple(1 if letter in "RFU" else -1 for letter in axes)
-        upright = gaussians.flipped(signs)  # pyright: ignore[reportArgumentType]
+        # Y and Z are exchanged; RFU are the axes of nerfstudio and Blender.
+        upright = gaussians.flipped([1 if letter in "RFU" else -1 for letter in axes])
         return upright.transformed(np.linalg.inv(Z_UP_FROM_WORLD).astype(np.float32))
-    signs = tuple(1 if letter in "RDF" else -1 for letter in axes)
-    return gaussians.flipped(signs)  # pyright: ignore[reportArgumentType]
+    return gaussians.flipped([1 if letter in "RDF" else -1 for letter in axes])
 
 
 def _pack_positions(means: Float32[np.ndarray, "N 3"], bits: int) -> UInt8[np.ndarray, "N 9"]:

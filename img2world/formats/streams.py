@@ -30,8 +30,7 @@ def compress_gzip(data: bytes, level: int = 6) -> bytes:
 
     def compress(start: int) -> bytes:
         dictionary = bytes(view[max(0, start - WINDOW) : start])
-        options = {"zdict": dictionary} if dictionary else {}
-        packer = zlib.compressobj(level, zlib.DEFLATED, -15, **options)
+        packer = zlib.compressobj(level, zlib.DEFLATED, -15, zdict=dictionary)
         is_last = start + PIECE >= len(view)
         return packer.compress(view[start : start + PIECE]) + packer.flush(
             zlib.Z_FINISH if is_last else zlib.Z_SYNC_FLUSH

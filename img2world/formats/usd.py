@@ -1,7 +1,7 @@
 """Gaussian splats in OpenUSD: ParticleField3DGaussianSplat, since version 26.03.
 
-Source: openusd.org, "ParticleField3DGaussianSplat" of UsdVol, and the rules of NVIDIA's requirement VG.035. Axes are +Y up.
-Needs the package usd-core (`pip install 'img2world[usd]'`). The suffix is .usdc, .usda, .usd or .usdz.
+Source: openusd.org, "ParticleField3DGaussianSplat" of UsdVol, and the rules of NVIDIA's requirement VG.035. Axes are +Y
+up. Needs the package usd-core (`pip install 'img2world[usd]'`). The suffix is .usdc, .usda, .usd or .usdz.
 """
 
 import tempfile
@@ -11,11 +11,18 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
-from img2world.core.conventions import Y_UP_FROM_WORLD
+from img2world.core.conventions import Y_UP_SIGNS
 from img2world.core.errors import FormatError, MissingPackageError
 from img2world.core.gaussians import Gaussians
 from img2world.core.sh import rgb_from_dc, sh_degree
-from img2world.formats.splat_file import SplatFile, assemble, check_not_empty, concatenate, logit_from_floats, unit_quats
+from img2world.formats.splat_file import (
+    SplatFile,
+    assemble,
+    check_not_empty,
+    concatenate,
+    logit_from_floats,
+    unit_quats,
+)
 
 TYPE = "ParticleField3DGaussianSplat"
 EXTENT_SIGMAS = 3.0
@@ -28,7 +35,7 @@ def write(gaussians: Gaussians, path: Path, *, metres_per_unit: float = 1.0) -> 
     """Write a USD file. Raises MissingPackageError without usd-core."""
     _, usd, geometry, tools, arrays = _modules()
     check_not_empty(gaussians)
-    turned = gaussians.flipped((1, -1, -1))
+    turned = gaussians.flipped(Y_UP_SIGNS)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         # A package holds a file of another suffix.
         target = Path(folder) / "splats.usdc" if path.suffix == ".usdz" else path
@@ -76,13 +83,13 @@ def read(path: Path) -> SplatFile:
     except tf.ErrorException as error:
         raise FormatError(f"the USD file cannot be read: {str(error).splitlines()[0]}", hint=HINT) from error
     cache = geometry.XformCache()
-    z_up = np.eye(4)
-    if geometry.GetStageUpAxis(stage) == geometry.Tokens.z:
-        z_up[:3, :3] = [[1, 0, 0], [0, 0, 1], [0, -1, 0]]
+    # With +Z up, +Y points away from the viewer.
+    is_z_up = geometry.GetStageUpAxis(stage) == geometry.Tokens.z
+    y_up = np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]]) if is_z_up else np.eye(4)
     parts = []
     for prim in stage.Traverse():
         if prim.GetTypeName() == TYPE:
-            matrix = z_up @ np.array(cache.GetLocalToWorldTransform(prim)).T
+            matrix = y_up @ np.array(cache.GetLocalToWorldTransform(prim)).T
             parts.append(_turned(_read_prim(prim), matrix))
     if not parts:
         raise FormatError(f"the USD file has no Gaussian splats: {path}", hint=f"needs a prim {TYPE}")
@@ -105,14 +112,18 @@ def _read_prim(prim: Any) -> SplatFile:
     count = len(means)
     quats = [prim.GetAttribute(name).Get() for name in ("orientations", "orientationsh")]
     present = next((value for value in quats if value is not None and len(value)), None)
-    rotations = np.tile(np.float32([1, 0, 0, 0]), (count, 1)) if present is None else _quats(present)
+    rotations = np.tile(np.array([1, 0, 0, 0], np.float32), (count, 1)) if present is None else _quats(present)
     scales = column("scales", "scalesh", 3, np.ones((count, 3), np.float32))
     opacities = column("opacities", "opacitiesh", 1, np.ones((count, 1), np.float32))
     degree = int(prim.GetAttribute("radiance:sphericalHarmonicsDegree").Get() or 0)
     name = "radiance:sphericalHarmonicsCoefficients"
     harmonics = column(name, f"{name}h", 3)
     bases = (degree + 1) ** 2
-    if not 0 <= degree <= 3 or len(harmonics) != count * bases or {len(rotations), len(scales), len(opacities)} != {count}:
+    if (
+        not 0 <= degree <= 3
+        or len(harmonics) != count * bases
+        or {len(rotations), len(scales), len(opacities)} != {count}
+    ):
         raise FormatError(f"the splats of the USD file have arrays of different lengths, degree {degree}", hint=HINT)
     with np.errstate(divide="ignore", invalid="ignore"):
         log_scales = np.log(scales)
@@ -133,8 +144,7 @@ def _turned(file: SplatFile, matrix: np.ndarray) -> SplatFile:
             gaussians = gaussians.transformed(matrix.astype(np.float32))
         except ValueError as error:
             raise FormatError(f"a transform of the USD file cannot be applied: {error}", hint=HINT) from error
-    x, y, z = np.diag(Y_UP_FROM_WORLD)[:3].astype(int).tolist()
-    return SplatFile(gaussians=gaussians.flipped((x, y, z)), broken=file.broken, details=file.details)
+    return SplatFile(gaussians=gaussians.flipped(Y_UP_SIGNS), broken=file.broken, details=file.details)
 
 
 def _modules() -> tuple[Any, Any, Any, Any, Any]:
@@ -144,5 +154,7 @@ def _modules() -> tuple[Any, Any, Any, Any, Any]:
     except ImportError as error:
         raise MissingPackageError("USD files need the package usd-core", hint="pip install 'img2world[usd]'") from error
     if not hasattr(UsdVol, TYPE):
-        raise MissingPackageError("USD files of splats need usd-core 26.3 or newer", hint="pip install --upgrade usd-core")
+        raise MissingPackageError(
+            "USD files of splats need usd-core 26.3 or newer", hint="pip install --upgrade usd-core"
+        )
     return Tf, Usd, UsdGeom, UsdUtils, Vt

@@ -1,0 +1,71 @@
+"""Read and write splat files of any format."""
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from img2world.core.errors import FormatError
+from img2world.core.gaussians import Gaussians
+from img2world.formats import MODULES, READ_ONLY
+from img2world.formats.splat_file import SplatFile
+
+MARKS = {b"ply": ".ply", b"NGSP": ".spz", b"\x1f\x8b": ".spz", b"glTF": ".glb", b"PXR-USDC": ".usdc", b"#usda": ".usda"}
+"""First bytes of formats: files are often named wrongly."""
+
+
+def read_splats(path: Path) -> SplatFile:
+    """Read a splat file; its content decides on the format where it can, else its name.
+
+    Raises FormatError when it is none that is known, or is damaged.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(16)
+        return _module(_suffix_of_content(start) or find_suffix(path)).read(path)
+    except (OSError, MemoryError) as error:
+        raise FormatError(f"the file cannot be read: {error}", hint="give a splat file") from error
+
+
+def write_splats(gaussians: Gaussians, path: Path, options: Mapping[str, Any] | None = None) -> None:
+    """Write a splat file in the format that its name ends with; an existing file is replaced once the new one is whole.
+
+    Raises FormatError when there is no such format.
+    """
+    suffix = find_suffix(path)
+    if suffix in READ_ONLY:
+        raise FormatError(f"{suffix} files are read and not written: {path}", hint="write a .glb, which holds the same")
+    try:
+        with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as folder:
+            temporary = Path(folder) / path.name
+            _module(suffix).write(gaussians, temporary, **(options or {}))
+            # SOG with the suffix .json has several files: its meta.json comes last.
+            for made in sorted(Path(folder).iterdir(), key=lambda made: made.name == path.name):
+                shutil.move(made, path.with_name(made.name))
+    except OSError as error:
+        raise FormatError(
+            f"the file cannot be written: {error}", hint="check the folder and the space on the disk"
+        ) from error
+
+
+def find_suffix(path: Path) -> str:
+    """Return the format's end of a file name. Raises FormatError when it is none that is known."""
+    name = path.name.lower()
+    found = [suffix for suffix in MODULES if name.endswith(suffix)]
+    if not found:
+        known = ", ".join(suffix for suffix in MODULES if suffix.startswith("."))
+        raise FormatError(f"no splat format has the file name {path.name}", hint=f"known are {known}")
+    return max(found, key=len)
+
+
+def _suffix_of_content(start: bytes) -> str | None:
+    """Return the format of a file that begins with these bytes, if that is certain."""
+    return next((suffix for mark, suffix in MARKS.items() if start.startswith(mark)), None)
+
+
+def _module(suffix: str) -> ModuleType:
+    """Return the module of a format."""
+    return import_module(f"img2world.formats.{MODULES[suffix]}")
