@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image
 
 from img2world.core.cameras import Cameras
-from img2world.core.splat_ply import read_gaussians
 from img2world.core.views import Views
+from img2world.formats.files import read_splats
 from img2world.splat.metrics import psnr, unit_rgb
 
 STEP = re.compile(r"Step (\d+): (\S+)")
@@ -157,7 +157,7 @@ def _with_blind_view(view: Views, source: Views) -> Views:
 
 def _check_unchanged(before: Path, after: Path) -> None:
     """Raise RuntimeError if two files hold different Gaussians."""
-    old, new = read_gaussians(before), read_gaussians(after)
+    old, new = read_splats(before).gaussians, read_splats(after).gaussians
     size = float(np.abs(old.means).max())
     # Positions were transformed to OpenSplat's world and back.
     same = len(old) == len(new) and np.abs(old.means - new.means).max() < 1e-4 * size

@@ -26,7 +26,7 @@ from img2world.formats.splat_file import (
     assemble,
     blocks,
     check_not_empty,
-    concatenate,
+    join_files,
     logit_from_floats,
     to_bytes,
 )
@@ -131,7 +131,7 @@ def read(path: Path) -> SplatFile:
         raise FormatError(f"the glTF file is damaged: {error!r}", hint=HINT) from error
     if not parts:
         raise FormatError(f"the glTF file has no Gaussian splats: {path}", hint=f"needs a primitive with {NAME}")
-    return concatenate(parts)
+    return join_files(parts)
 
 
 def _load(path: Path) -> tuple[dict[str, Any], list[memoryview]]:

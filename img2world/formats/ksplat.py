@@ -17,7 +17,7 @@ from img2world.formats.splat_file import (
     SplatFile,
     assemble,
     check_not_empty,
-    concatenate,
+    join_files,
     logit_from_bytes,
     morton_order,
     to_bytes,
@@ -96,7 +96,7 @@ def read(path: Path) -> SplatFile:
             parts.append(_from_rows(rows, means, level, low, high))
     if not parts:
         raise FormatError(f"the .ksplat file holds no Gaussians: {path}", hint=HINT)
-    return concatenate(parts)
+    return join_files(parts)
 
 
 def row_dtype(level: int, degree: int) -> np.dtype:

@@ -66,15 +66,22 @@ def assemble(
     return SplatFile(gaussians=Gaussians(**arrays), broken=broken, details=details)
 
 
-def concatenate(parts: Sequence[SplatFile]) -> SplatFile:
-    """Return the Gaussians of several files or parts of a file as one, at the highest degree of them."""
+def join(*parts: Gaussians) -> Gaussians:
+    """Return the Gaussians of all parts, at the highest degree of them."""
+    degree = max(sh_degree(part.sh.shape[1]) for part in parts)
+    every = [replace(part, sh=with_degree(part.sh, degree)) for part in parts]
+    return Gaussians(
+        **{field.name: np.concatenate([getattr(one, field.name) for one in every]) for field in fields(Gaussians)}
+    )
+
+
+def join_files(parts: Sequence[SplatFile]) -> SplatFile:
+    """Return the content of several parts of a file as one."""
     if len(parts) == 1:
         return parts[0]
-    degree = max(sh_degree(part.gaussians.sh.shape[1]) for part in parts)
-    every = [replace(part.gaussians, sh=with_degree(part.gaussians.sh, degree)) for part in parts]
-    arrays = {field.name: np.concatenate([getattr(one, field.name) for one in every]) for field in fields(Gaussians)}
     details = {name: value for part in parts for name, value in part.details.items()}
-    return SplatFile(gaussians=Gaussians(**arrays), broken=sum(part.broken for part in parts), details=details)
+    gaussians = join(*(part.gaussians for part in parts))
+    return SplatFile(gaussians=gaussians, broken=sum(part.broken for part in parts), details=details)
 
 
 def blocks(count: int) -> Iterator[slice]:

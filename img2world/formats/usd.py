@@ -19,7 +19,7 @@ from img2world.formats.splat_file import (
     SplatFile,
     assemble,
     check_not_empty,
-    concatenate,
+    join_files,
     logit_from_floats,
     unit_quats,
 )
@@ -93,7 +93,7 @@ def read(path: Path) -> SplatFile:
             parts.append(_turned(_read_prim(prim), matrix))
     if not parts:
         raise FormatError(f"the USD file has no Gaussian splats: {path}", hint=f"needs a prim {TYPE}")
-    return concatenate(parts)
+    return join_files(parts)
 
 
 def _read_prim(prim: Any) -> SplatFile:

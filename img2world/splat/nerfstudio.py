@@ -24,12 +24,11 @@ from img2world.core.conventions import Z_UP_FROM_WORLD
 from img2world.core.errors import Img2WorldError, MissingPackageError, SplatError
 from img2world.core.external_program import run_program, scratch_folder
 from img2world.core.gaussians import Gaussians
-from img2world.core.ply import read_ply
 from img2world.core.progress import Progress, silent
 from img2world.core.ranges import NonNegativeFloat, NonNegativeInt, PositiveInt
 from img2world.core.scene import Scene
-from img2world.core.splat_ply import gaussians_from_columns
 from img2world.core.views import Views
+from img2world.formats.files import read_splats
 from img2world.splat.initialize import gaussians_from_surface
 from img2world.splat.views import background_color, held_out_mask, training_views
 
@@ -179,7 +178,10 @@ class NerfstudioSplat:
         try:
             if self.method == "nerfacto":
                 return gaussians_from_mesh(folder / name, self.max_gaussians)
-            return gaussians_from_columns(read_ply(folder / name))
+            file = read_splats(folder / name)
+            if file.broken:
+                raise ValueError(f"{file.broken} Gaussians have values that are not finite")
+            return file.gaussians
         except (OSError, ValueError, LookupError, Img2WorldError) as error:
             raise SplatError(
                 f"nerfstudio's {name} cannot be read: {error}",

@@ -1,0 +1,143 @@
+"""Changes to splats between reading and writing.
+
+Axes are those of glTF: +X right, +Y up, +Z to the viewer.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+from jaxtyping import Bool, Float32, Float64
+
+from img2world.core.conventions import Y_UP_FROM_WORLD
+from img2world.core.errors import FormatError
+from img2world.core.gaussians import Gaussians
+from img2world.core.sh import sh_degree
+from img2world.formats.merge import decimate
+from img2world.formats.splat_file import with_degree
+
+FLOATER_NEIGHBORS = 16
+"""Neighbors by whose distance a Gaussian that floats alone is told from a surface."""
+
+FLOATER_RATIO = 4.0
+"""Distance of those neighbors, relative to the median of all Gaussians, beyond which a Gaussian floats alone."""
+
+Action = Callable[[Gaussians], Gaussians]
+
+
+def move(
+    gaussians: Gaussians,
+    *,
+    degrees: Sequence[float] = (0, 0, 0),
+    factor: float = 1.0,
+    offset: Sequence[float] = (0, 0, 0),
+) -> Gaussians:
+    """Rotate by degrees about X, then Y, then Z, scale, and translate."""
+    from scipy.spatial.transform import Rotation
+
+    matrix = np.eye(4)
+    matrix[:3, :3] = factor * Rotation.from_euler("xyz", degrees, degrees=True).as_matrix()
+    matrix[:3, 3] = offset
+    return gaussians.transformed((Y_UP_FROM_WORLD @ matrix @ Y_UP_FROM_WORLD).astype(np.float32))
+
+
+def crop_box(gaussians: Gaussians, low: Sequence[float], high: Sequence[float]) -> Gaussians:
+    """Keep the Gaussians whose centers lie in a box."""
+    points = y_up_means(gaussians)
+    return gaussians.select(np.all((points >= low) & (points <= high), axis=1))
+
+
+def crop_sphere(gaussians: Gaussians, center: Sequence[float], radius: float) -> Gaussians:
+    """Keep the Gaussians whose centers lie in a sphere."""
+    return gaussians.select(np.linalg.norm(y_up_means(gaussians) - center, axis=1) <= radius)
+
+
+def drop_transparent(gaussians: Gaussians, opacity: float) -> Gaussians:
+    """Leave out the Gaussians that are more transparent."""
+    return gaussians.select(gaussians.opacities >= opacity)
+
+
+def limit_degree(gaussians: Gaussians, degree: int) -> Gaussians:
+    """Leave out the spherical harmonics above a degree, 0 to 3."""
+    own = sh_degree(gaussians.sh.shape[1])
+    return replace(gaussians, sh=np.ascontiguousarray(with_degree(gaussians.sh, min(own, degree))))
+
+
+def drop_floaters(gaussians: Gaussians) -> Gaussians:
+    """Leave out Gaussians that float alone, far from all others."""
+    return gaussians if len(gaussians) <= FLOATER_NEIGHBORS else gaussians.select(~find_floaters(gaussians.means))
+
+
+def find_floaters(means: Float32[np.ndarray, "N 3"]) -> Bool[np.ndarray, "N"]:
+    """Return which points are much farther from their neighbors than most are."""
+    from scipy.spatial import KDTree
+
+    distance, _ = KDTree(means).query(means, FLOATER_NEIGHBORS + 1, workers=-1)
+    far = distance[:, -1]
+    return far > FLOATER_RATIO * max(float(np.median(far)), 1e-12)
+
+
+def y_up_means(gaussians: Gaussians) -> Float64[np.ndarray, "N 3"]:
+    """Return the centers in the axes of the actions."""
+    return gaussians.means.astype(np.float64) * np.diag(Y_UP_FROM_WORLD)[:3]
+
+
+def parse_numbers(text: str, count: int, option: str) -> tuple[float, ...]:
+    """Return numbers separated by commas. Raises FormatError when there are not `count` of them."""
+    try:
+        numbers = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        numbers = ()
+    if len(numbers) != count or not np.isfinite(numbers).all():
+        what = "a number" if count == 1 else f"{count} numbers with commas between"
+        raise FormatError(
+            f"{option} has the value {text!r}, needs {what}", hint=f"for example {option} {EXAMPLES[option]}"
+        )
+    return numbers
+
+
+EXAMPLES = {
+    "--rotate": "0,90,0",
+    "--translate": "0,1.5,0",
+    "--scale": "2",
+    "--crop-box": "-1,-1,-1,1,1,1",
+    "--crop-sphere": "0,0,0,2",
+    "--opacity-min": "0.05",
+    "--decimate": "50%",
+    "--sh": "0",
+}
+"""A value for each option that takes numbers, for messages."""
+
+NUMBERS = {"--rotate": 3, "--translate": 3, "--crop-box": 6, "--crop-sphere": 4}
+"""How many numbers an option takes, if it is not one."""
+
+
+def parse_action(option: str, text: str) -> Action:
+    """Return the action of an option of `img2world convert`. Raises FormatError when its value cannot be used."""
+    if option == "--decimate":
+        (value,) = parse_numbers(text.removesuffix("%"), 1, option)
+        is_fraction = text.endswith("%")
+        if value <= 0 or (is_fraction and value > 100) or (not is_fraction and value != int(value)):
+            raise FormatError(f"--decimate has the value {text!r}", hint="give a number of Gaussians, or a percentage")
+        if is_fraction:
+            return lambda gaussians: decimate(gaussians, max(1, round(value / 100 * len(gaussians))))
+        return partial(decimate, count=int(value))
+    values = parse_numbers(text, NUMBERS.get(option, 1), option)
+    if option == "--rotate":
+        return partial(move, degrees=values)
+    if option == "--translate":
+        return partial(move, offset=values)
+    if option == "--crop-box":
+        return partial(crop_box, low=values[:3], high=values[3:])
+    if option == "--crop-sphere":
+        return partial(crop_sphere, center=values[:3], radius=values[3])
+    if option == "--opacity-min":
+        return partial(drop_transparent, opacity=values[0])
+    if option == "--sh":
+        if values[0] not in (0, 1, 2, 3):
+            raise FormatError(f"--sh has the value {text!r}, needs a degree from 0 to 3", hint="for example --sh 0")
+        return partial(limit_degree, degree=int(values[0]))
+    if values[0] <= 0:
+        raise FormatError(f"--scale has the value {text!r}, needs a positive number", hint="for example --scale 2")
+    return partial(move, factor=values[0])

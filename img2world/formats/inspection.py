@@ -1,0 +1,121 @@
+"""What a splat file is, in one screen."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from img2world.core.sh import sh_degree
+from img2world.formats.actions import FLOATER_NEIGHBORS, find_floaters, y_up_means
+from img2world.formats.files import read_splats
+from img2world.formats.splat_file import SplatFile, used_degree
+
+QUANTILES = (0, 5, 50, 95, 100)
+
+HUGE_RATIO = 0.1
+"""Standard deviation relative to the extent of the scene above which a Gaussian is suspicious."""
+
+NEEDLE_RATIO = 100.0
+"""Ratio of the longest to the middle axis above which a Gaussian is a needle."""
+
+MAX_FLOATER_COUNT = 2_000_000
+"""Gaussians above which nobody waits for the search for floaters."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """Facts about a splat file. Axes are those of glTF: +X right, +Y up, +Z to the viewer."""
+
+    file: str
+    bytes: int
+    gaussians: int
+    broken: int
+    sh_degree: int
+    low: list[float]
+    high: list[float]
+    """Bounds of the centers."""
+    quantiles: dict[str, list[float]]
+    """Of scales, opacities and brightness, at QUANTILES percent."""
+    details: dict[str, object]
+    warnings: list[str]
+
+    def as_json(self) -> dict[str, object]:
+        """Return the facts as a JSON object."""
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """Return the facts as lines for people."""
+        details = ", ".join(f"{name} {value}" for name, value in self.details.items())
+        per_gaussian = self.bytes / max(self.gaussians, 1)
+        lines = [
+            f"{'file':<12}{self.file}{f'  ({details})' if details else ''}",
+            f"{'size':<12}{self.bytes / 1e6:.1f} MB, {per_gaussian:.0f} bytes a Gaussian",
+            f"{'gaussians':<12}{self.gaussians:,}",
+            f"{'harmonics':<12}degree {self.sh_degree}",
+            f"{'bounds':<12}{_vector(self.low)} to {_vector(self.high)}  (+Y up)",
+            f"{'quantiles':<12}{''.join(f'{q} %'.rjust(10) for q in QUANTILES)}",
+        ]
+        lines += [f"  {name:<10}" + "".join(f"{value:>10.4g}" for value in row) for name, row in self.quantiles.items()]
+        return lines + [f"{'warning':<12}{text}" for text in self.warnings]
+
+
+def inspect_file(path: Path) -> Inspection:
+    """Return facts about a splat file. Raises FormatError when it cannot be read."""
+    return inspect_splats(read_splats(path), path)
+
+
+def inspect_splats(file: SplatFile, path: Path) -> Inspection:
+    """Return facts about the content of a splat file."""
+    gaussians = file.gaussians
+    count = len(gaussians)
+    points = y_up_means(gaussians) if count else np.zeros((1, 3))
+    values = {
+        "scale": gaussians.scales,
+        "opacity": gaussians.opacities,
+        "brightness": 0.5 + 0.2821 * gaussians.sh[:, 0],
+    }
+    return Inspection(
+        file=str(path),
+        bytes=path.stat().st_size,
+        gaussians=count,
+        broken=file.broken,
+        sh_degree=sh_degree(gaussians.sh.shape[1]),
+        low=points.min(0).round(6).tolist(),
+        high=points.max(0).round(6).tolist(),
+        quantiles={
+            name: [round(float(q), 6) for q in np.percentile(array, QUANTILES)] if count else []
+            for name, array in values.items()
+        },
+        details=file.details,
+        warnings=_warnings(file),
+    )
+
+
+def _warnings(file: SplatFile) -> list[str]:
+    """Return what is suspicious in a file."""
+    gaussians, found = file.gaussians, []
+    count = len(gaussians)
+    if file.broken:
+        found.append(f"{file.broken:,} Gaussians have values that are not finite, or no orientation; --drop-nan")
+    if count == 0:
+        return [*found, "the file has no Gaussians"]
+    degree, used = sh_degree(gaussians.sh.shape[1]), used_degree(gaussians.sh)
+    if used < degree:
+        found.append(f"harmonics above degree {used} are all zero; --sh {used} leaves them out")
+    low, high = np.percentile(gaussians.means, (1, 99), axis=0)
+    extent = max(float(np.linalg.norm(high - low)), 1e-12)
+    scales = np.sort(gaussians.scales, axis=1)
+    if huge := int((scales[:, 2] > HUGE_RATIO * extent).sum()):
+        found.append(f"{huge:,} Gaussians are larger than a tenth of the scene")
+    if needles := int((scales[:, 2] > NEEDLE_RATIO * scales[:, 1]).sum()):
+        found.append(f"{needles:,} Gaussians are needles, more than {NEEDLE_RATIO:.0f} times as long as wide")
+    if faint := int((gaussians.opacities < 1 / 255).sum()):
+        found.append(f"{faint:,} Gaussians cannot be seen, below an opacity of 1/255; --opacity-min 0.004")
+    if FLOATER_NEIGHBORS < count <= MAX_FLOATER_COUNT and (alone := int(find_floaters(gaussians.means).sum())):
+        found.append(f"{alone:,} Gaussians float alone; --drop-floaters")
+    return found
+
+
+def _vector(values: list[float]) -> str:
+    """Return three numbers for people."""
+    return "(" + ", ".join(f"{value:.3g}" for value in values) + ")"
