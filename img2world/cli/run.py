@@ -181,7 +181,9 @@ def batch(
 
 @app.command()
 def view(
-    run: Annotated[Path, typer.Argument(metavar="RUN|HTML", help="A run folder, or a world.html file.")],
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN|HTML|SPLATS", help="A run folder, a world.html file, or a splat file.")
+    ],
     lan: Annotated[bool, typer.Option("--lan", help="Serve it to phones and headsets in the local network.")] = False,
     port: Annotated[int, typer.Option(help="The port to serve on; 0 picks a free one.", min=0, max=65535)] = 0,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser window.")] = True,
@@ -191,14 +193,16 @@ def view(
     \b
     img2world view runs/photo
     img2world view runs/photo --lan      open the printed address on a phone
+    img2world view scan.spz              any splat file that `img2world convert` reads
     """
     with exit_codes():
+        from img2world.cli.splats import page_of_file
         from img2world.runs.folder import check_inside
         from img2world.viewer.serve import EVERYWHERE, serve
 
         if run.is_dir():
             check_inside(run, WORLD_PAGE)
-        page = run / WORLD_PAGE if run.is_dir() else run
+        page = run / WORLD_PAGE if run.is_dir() else page_of_file(run)
         host = EVERYWHERE if lan else "127.0.0.1"
         serve(page, host=host, port=port, open_browser=browser, on_ready=lambda url: say(f"{url}  (Ctrl-C to stop)"))
 

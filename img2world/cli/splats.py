@@ -5,6 +5,7 @@ Heavy modules are imported inside the commands, so that `--help` is fast.
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,7 @@ from img2world.cli.app import JsonOption, app
 from img2world.cli.output import exit_codes, say, say_json
 
 if TYPE_CHECKING:
+    from img2world.core.scene import Scene
     from img2world.formats.actions import Action
     from img2world.formats.splat_file import SplatFile
 
@@ -127,6 +129,51 @@ def inspect(
                     say(line)
 
 
+@app.command()
+def render(
+    source: Annotated[Path, typer.Argument(metavar="FILE|RUN", help="A splat file of any format, or a run folder.")],
+    out: Annotated[Path, typer.Option(help="A folder for PNG pictures, or an .mp4 file.")],
+    camera: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Cameras: a transforms.json, or world_from_cam and intrinsics.")
+    ] = None,
+    orbit: Annotated[bool, typer.Option("--orbit", help="Once around, if no cameras are given.")] = False,
+    views: Annotated[int, typer.Option(help="Number of pictures of an orbit.", min=2, max=2000)] = 96,
+    size: Annotated[int, typer.Option(help="Longer side of the pictures of an orbit.", min=64, max=2048)] = 640,
+    fps: Annotated[float, typer.Option(help="Frames per second of an .mp4 file.", min=1, max=240)] = 24.0,
+) -> None:
+    """Render a splat file or a run from given cameras, or once around.
+
+    \b
+    img2world render scan.spz --orbit --out turn.mp4
+    img2world render runs/photo --camera runs/photo/trajectory.json --out frames/
+    """
+    with exit_codes():
+        from img2world.core.camera_paths import load_trajectory
+        from img2world.core.errors import CameraError
+        from img2world.export.pictures import write_pictures
+
+        if (camera is None) != orbit:
+            raise CameraError("give cameras or an orbit", hint="--camera FILE, or --orbit")
+        scene = _scene(source, views=views, size=size)
+        cameras = scene.cameras if camera is None else load_trajectory(camera)
+        count = write_pictures(scene, cameras, out, fps=fps)
+        say(f"{out}  {count} pictures of {cameras.width}x{cameras.height}")
+
+
+def _scene(source: Path, *, views: int, size: int) -> "Scene":
+    """Return the scene of a run, or one with an orbit around the content of a splat file."""
+    from img2world.core.scene import Scene
+    from img2world.export.turntable import TurntableExport
+    from img2world.formats.scene import scene_from_gaussians
+
+    if not source.is_dir():
+        return scene_from_gaussians(
+            read_whole(source).gaussians, views=views, width=size, height=2 * round(3 * size / 8)
+        )
+    scene = Scene.load(source / "scene" / "scene.safetensors")
+    return replace(scene, cameras=TurntableExport(size=size).path(scene, views))
+
+
 def _actions(given: Sequence[tuple[str, str]]) -> "list[Action]":
     """Return the actions in the order in which they were given."""
     from img2world.formats.actions import drop_floaters, parse_action
@@ -137,14 +184,14 @@ def _actions(given: Sequence[tuple[str, str]]) -> "list[Action]":
         if option == "--drop-floaters":
             actions.append(drop_floaters)
         elif option == "--merge":
-            other = _whole(Path(value), drop_nan="--drop-nan" in dict(given)).gaussians
+            other = read_whole(Path(value), drop_nan="--drop-nan" in dict(given)).gaussians
             actions.append(lambda gaussians, other=other: join(gaussians, other))
         elif option != "--drop-nan":
             actions.append(parse_action(option, value))
     return actions
 
 
-def _whole(path: Path, *, drop_nan: bool) -> "SplatFile":
+def read_whole(path: Path, *, drop_nan: bool = False) -> "SplatFile":
     """Read a splat file. Raises FormatError when some of its Gaussians are broken, unless they may be dropped."""
     from img2world.core.errors import FormatError
     from img2world.formats.files import read_splats
@@ -206,7 +253,7 @@ def _convert(
             path.write_bytes(sys.stdin.buffer.read())
         else:
             path = Path(source)
-        file = _whole(path, drop_nan=drop_nan)
+        file = read_whole(path, drop_nan=drop_nan)
         gaussians = file.gaussians
         for action in actions:
             gaussians = action(gaussians)
@@ -242,3 +289,13 @@ def _levels(target: str, lod: int) -> list[str]:
 
     suffix = find_suffix(Path(target))
     return [f"{target[: -len(suffix)]}_lod{level}{suffix}" for level in range(lod)]
+
+
+def page_of_file(path: Path) -> "Path | str":
+    """Return the page to serve for a file: itself, if it is one, or the text of one that shows a splat file."""
+    from img2world.export.html import world_html
+    from img2world.formats.scene import viewer_scene
+
+    if path.suffix.lower() in (".html", ".htm") or not path.exists():
+        return path
+    return world_html(viewer_scene(read_whole(path).gaussians), title=path.name)

@@ -55,9 +55,12 @@ class TurntableExport:
                 f"a turntable of {num_frames} frames of {self.size} pixels at {self.elevation_deg:g}° cannot be made",
                 hint="needs two or more frames of 16 or more pixels, and an elevation of -80 to 80 degrees",
             )
-        cameras = self.object_path(scene, num_frames) if scene.is_object else self.scene_path(scene, num_frames)
-        frames = render_frames(scene, cameras, self.fps, progress=progress)
+        frames = render_frames(scene, self.path(scene, num_frames), self.fps, progress=progress)
         return write_mp4(frames, path, self.fps, crf=self.crf)
+
+    def path(self, scene: Scene, num_frames: int) -> Cameras:
+        """Return the cameras of the video."""
+        return self.object_path(scene, num_frames) if scene.is_object else self.scene_path(scene, num_frames)
 
     def object_path(self, scene: Scene, num_frames: int) -> Cameras:
         """Return a closed circle around the centre of the object, at a distance that shows all of it."""

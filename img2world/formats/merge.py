@@ -37,8 +37,7 @@ def find_pairs(gaussians: Gaussians, limit: int) -> tuple[Integer[np.ndarray, "P
     from scipy.spatial import KDTree
 
     k = min(NEIGHBORS, len(gaussians) - 1)
-    _, near = KDTree(gaussians.means).query(gaussians.means, k + 1, workers=-1)
-    near = near[:, 1:]  # [N, k]
+    near = np.asarray(KDTree(gaussians.means).query(gaussians.means, k + 1, workers=-1)[1])[:, 1:]  # [N, k]
     weight = visibility(gaussians)
     colors = rgb_from_dc(gaussians.sh[:, 0]).astype(np.float32)
     size = np.exp(gaussians.log_scales.mean(1))
@@ -56,7 +55,7 @@ def find_pairs(gaussians: Gaussians, limit: int) -> tuple[Integer[np.ndarray, "P
     return first, best[first]
 
 
-def mutual(best: Integer[np.ndarray, "N"]) -> Bool[np.ndarray, "N"]:
+def mutual(best: np.ndarray) -> Bool[np.ndarray, "N"]:
     """Return True for the first of each two that choose each other."""
     index = np.arange(len(best))
     return np.equal(best[best], index) & (index < best)

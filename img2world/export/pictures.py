@@ -1,0 +1,45 @@
+"""Pictures of a scene from given cameras, as PNG files or as one video."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from img2world.core.cameras import Cameras, save_cameras
+from img2world.core.errors import ExportError
+from img2world.core.progress import Progress, silent
+from img2world.core.scene import Scene
+from img2world.export.mp4 import write_mp4
+from img2world.export.turntable import render_frames
+
+
+def write_pictures(scene: Scene, cameras: Cameras, out: Path, *, fps: float, progress: Progress = silent) -> int:
+    """Render one picture per camera into an .mp4 file or, with the cameras, into a new folder; return their number.
+
+    Raises ExportError when the folder is not empty or cannot be written.
+    """
+    from PIL import Image
+
+    is_video = out.suffix.lower() == ".mp4"
+    if not is_video and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ExportError(
+            f"there are files in the folder: {out}", hint="give a new folder, or the name of an .mp4 file"
+        )
+    frames = render_frames(scene, cameras, fps, progress=progress)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".writing-", dir=out.parent) as folder:
+            made = Path(folder) / out.name
+            if is_video:
+                write_mp4(frames, made, fps)
+                made.replace(out)
+                return len(frames)
+            made.mkdir()
+            for i, frame in enumerate(frames):
+                Image.fromarray(frame).save(made / f"{i:04d}.png")
+            save_cameras(cameras, made / "transforms.json")
+            if out.exists():
+                out.rmdir()
+            shutil.move(made, out)
+    except OSError as error:
+        raise ExportError(f"the pictures cannot be written: {error}", hint="check the folder and the disk") from error
+    return len(frames)

@@ -1,0 +1,79 @@
+"""A scene from a splat file, which knows no cameras: an orbit around what most of its Gaussians are part of."""
+
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Float64
+
+from img2world.core.camera_paths import orbit
+from img2world.core.cameras import Cameras, intrinsics_from_fov
+from img2world.core.conventions import INPUT_DISTANCE
+from img2world.core.errors import FormatError
+from img2world.core.gaussians import Gaussians
+from img2world.core.scene import Scene
+from img2world.core.supported_region import SupportedRegion
+
+MIN_OPACITY = 0.1
+"""Gaussians that are more transparent do not count."""
+
+PERCENT = 90
+"""Percentage of the Gaussians that is nearer to the center than the radius."""
+
+FOV = np.radians(45)
+"""Field of view along the shorter side."""
+
+DISTANCE = 2.8
+"""Distance of the cameras from the center in radii."""
+
+ELEVATION = np.radians(12)
+BACKGROUND = (0.12, 0.12, 0.13)
+
+
+def scene_from_gaussians(gaussians: Gaussians, *, views: int = 96, width: int = 640, height: int = 480) -> Scene:
+    """Return a scene with cameras on a circle around the Gaussians, in the units of the file, the first one in front.
+
+    Raises FormatError when there is nothing to see.
+    """
+    center, radius = _middle(gaussians)
+    poses = orbit(views, elevation=float(ELEVATION), radius=DISTANCE * radius)
+    poses[:, :3, 3] += center.astype(np.float32)
+    across = 2 * np.arctan(np.tan(FOV / 2) * width / min(width, height))
+    cameras = Cameras(
+        world_from_cam=poses,
+        intrinsics=np.tile(intrinsics_from_fov(across, width, height), (views, 1, 1)),
+        width=width,
+        height=height,
+    )
+    return Scene(gaussians=gaussians, cameras=cameras, background=BACKGROUND, is_object=True)
+
+
+def viewer_scene(gaussians: Gaussians) -> Scene:
+    """Return the same scene in the units of the viewer, with its center at the origin, and with a free camera.
+
+    The viewer's units are such that the first camera is INPUT_DISTANCE away.
+    """
+    center, radius = _middle(gaussians)
+    matrix = np.eye(4)
+    matrix[:3, :3] *= INPUT_DISTANCE / (DISTANCE * radius)
+    matrix[:3, 3] = -matrix[:3, :3] @ center
+    scene = scene_from_gaussians(gaussians.transformed(matrix.astype(np.float32)))
+    half = float(np.tan(FOV / 2))
+    free = SupportedRegion(
+        pivot=(0.0, 0.0, 0.0),
+        azimuth=(-np.pi, np.pi),
+        elevation=(-np.pi / 2, np.pi / 2),
+        distance=(0.02, 20.0),
+        turn_yaw=(-np.pi, np.pi),
+        turn_pitch=(-np.pi / 2, np.pi / 2),
+        outline=(-half, -half, half, half),
+    )
+    return replace(scene, supported=free)
+
+
+def _middle(gaussians: Gaussians) -> tuple[Float64[np.ndarray, "3"], float]:
+    """Return center and radius of most Gaussians that can be seen."""
+    visible = gaussians.means[gaussians.opacities > MIN_OPACITY].astype(np.float64)
+    if len(visible) == 0:
+        raise FormatError("no Gaussian can be seen: all are transparent", hint="`img2world inspect` tells more")
+    center = np.median(visible, axis=0)
+    return center, max(float(np.percentile(np.linalg.norm(visible - center, axis=1), PERCENT)), 1e-6)
