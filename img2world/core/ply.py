@@ -6,6 +6,7 @@ binary files are written.
 
 import warnings
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -111,16 +112,17 @@ def read_header(path: Path) -> Header:
     """Read the header of a PLY. Raises FormatError when it is not one."""
     with path.open("rb") as file:
         start = file.read(MAX_HEADER)
-    end = start.find(b"end_header")
+    # A comment may hold the word, too.
+    end = start.find(b"\nend_header")
     if not start.startswith((b"ply\n", b"ply\r")) or end < 0:
         raise FormatError(f"the file is not a PLY file: {path}", hint="needs a file that begins with the word ply")
-    newline = start.find(b"\n", end)
+    newline = start.find(b"\n", end + 1)
     lines = [line.split() for line in start[:end].decode("latin-1").splitlines()]
     order = next((ORDERS.get(line[1]) for line in lines if line[:1] == ["format"] and len(line) == 3), None)
     if order is None or newline < 0:
         raise FormatError(f"the PLY file is neither ASCII nor binary: {path}", hint=HINT)
     starts = [i for i, line in enumerate(lines) if line[:1] == ["element"]]
-    elements = [_element(lines[first:last]) for first, last in zip(starts, [*starts[1:], len(lines)], strict=True)]
+    elements = [_element(lines[first:last]) for first, last in pairwise([*starts, len(lines)])]
     comments = tuple(" ".join(line[1:]) for line in lines if line[:1] == ["comment"])
     return Header(order=order, elements=tuple(elements), comments=comments, size=newline + 1)
 

@@ -50,7 +50,7 @@ def from_columns(columns: Columns) -> SplatFile:
         )
     rest = sum(name.startswith("f_rest_") for name in columns)
     missing += [name for name in [f"f_rest_{i}" for i in range(rest)] if name not in columns]
-    has_bytes = all(name in columns for name in BYTES)
+    has_bytes = all(name in columns and columns[name].dtype == np.uint8 for name in BYTES)
     missing += [] if has_bytes else [name for name in DC if name not in columns]
     if missing or rest not in REST_COUNTS:
         found = f"lacks {', '.join(missing)}" if missing else f"has {rest} f_rest columns, needs 0, 9, 24 or 45"
@@ -58,9 +58,8 @@ def from_columns(columns: Columns) -> SplatFile:
     count, bases = len(columns["x"]), rest // 3 + 1
     sh = np.empty((count, bases, 3), np.float32)
     has_dc = all(name in columns for name in DC)
+    sh[:, 0] = _stack(columns, *DC) if has_dc else dc_from_rgb(_stack(columns, *BYTES) / 255)
     for channel in range(3):
-        color = columns[DC[channel]] if has_dc else dc_from_rgb(columns[BYTES[channel]].astype(np.float32) / 255)
-        sh[:, 0, channel] = color
         for basis in range(1, bases):
             sh[:, basis, channel] = columns[f"f_rest_{channel * (bases - 1) + basis - 1}"]
     log_scales = np.full((count, 3), MIN_LOG_SCALE, np.float32)

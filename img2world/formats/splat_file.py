@@ -1,5 +1,6 @@
 """What a splat file holds, and the steps that all readers and writers share."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 
@@ -21,6 +22,8 @@ HALF_STEP = 0.25 / 255
 
 MIN_OPACITY = 1e-8
 """The same for opacities that are stored as floating-point numbers."""
+
+MAX_LOGIT = math.log(1 - MIN_OPACITY) - math.log(MIN_OPACITY)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,13 +50,12 @@ def assemble(
 
     Infinite opacities and scales are replaced by the largest and smallest that make sense.
     """
-    limit = float(logit(np.array(1 - MIN_OPACITY)))
     with np.errstate(over="ignore", invalid="ignore"):
         arrays = {
             "means": np.ascontiguousarray(means, np.float32),
             "quats": np.ascontiguousarray(quats, np.float32),
             "log_scales": np.clip(log_scales, MIN_LOG_SCALE, MAX_LOG_SCALE, dtype=np.float32),
-            "logit_opacities": np.clip(logit_opacities, -limit, limit, dtype=np.float32),
+            "logit_opacities": np.clip(logit_opacities, -MAX_LOGIT, MAX_LOGIT, dtype=np.float32),
             "sh": np.ascontiguousarray(sh, np.float32),
         }
         lengths = np.square(arrays["quats"]).sum(1)

@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 
 from img2world.core import camera_paths, sh
 from img2world.core.cameras import Cameras, intrinsics_from_fov, load_cameras, save_cameras
-from img2world.core.errors import CameraError, ExportError, Img2WorldError, RunFolderError
+from img2world.core.errors import CameraError, FormatError, Img2WorldError, RunFolderError
 from img2world.core.frames import Frames
 from img2world.core.gaussians import Gaussians
 from img2world.core.mesh import Mesh
@@ -223,5 +223,5 @@ def test_ply_is_read_by_trimesh_and_truncation_is_noticed(tmp_path):
     np.testing.assert_array_equal(trimesh.load(path).vertices.astype(np.float32), points)
     np.testing.assert_array_equal(read_ply(path)["y"], points[:, 1])
     path.write_bytes(path.read_bytes()[:-5])
-    with pytest.raises(ExportError, match="ends after"):
+    with pytest.raises(FormatError, match="ends after"):
         read_ply(path)

@@ -293,5 +293,5 @@ def test_a_splat_that_is_not_there_is_one_error(tmp_path):
     with pytest.raises(SplatError, match=r"splat.ply cannot be read"):
         NerfstudioSplat()._read(tmp_path)
     write_ply({"x": np.zeros(3, np.float32)}, tmp_path / "splat.ply")
-    with pytest.raises(SplatError, match=r"splat.ply cannot be read: the PLY file lacks y"):
+    with pytest.raises(SplatError, match=r"splat.ply cannot be read: the PLY file is a point cloud"):
         NerfstudioSplat()._read(tmp_path)
