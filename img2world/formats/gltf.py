@@ -8,7 +8,6 @@ SPZ in KHR_gaussian_splatting_compression_spz_2.
 import base64
 import json
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from img2world.formats.splat_file import (
     check_not_empty,
     join_files,
     logit_from_floats,
+    place,
     to_bytes,
 )
 
@@ -39,6 +39,8 @@ DTYPES = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126:
 WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
 FLOAT, UNSIGNED_BYTE, ARRAY_BUFFER = 5126, 5121, 34962
 MAX_JSON = 1 << 26
+MAX_NODES, MAX_INSTANCES = 100_000, 1000
+"""A small file may repeat its content without end."""
 
 HINT = "the file is damaged or was made by a faulty program; write it again"
 
@@ -124,10 +126,9 @@ def read(path: Path) -> SplatFile:
     """Read the Gaussians of a .glb or .gltf file. Raises FormatError when it has none, or is damaged."""
     try:
         document, buffers = _load(path)
-        parts = []
-        for matrix, primitive in _primitives(document):
-            parts.append(_turned(_read_primitive(document, buffers, primitive), matrix))
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError, struct.error) as error:
+        found = _primitives(document)
+        parts = [place(_read_primitive(document, buffers, primitive), matrix) for matrix, primitive in found]
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError, struct.error) as error:
         raise FormatError(f"the glTF file is damaged: {error!r}", hint=HINT) from error
     if not parts:
         raise FormatError(f"the glTF file has no Gaussian splats: {path}", hint=f"needs a primitive with {NAME}")
@@ -145,6 +146,8 @@ def _load(path: Path) -> tuple[dict[str, Any], list[memoryview]]:
         document = json.loads(bytes(data[20 : 20 + size]))
         if 28 + size <= len(data):
             length, _ = struct.unpack_from("<I4s", data, 20 + size)
+            if 28 + size + length > len(data):
+                raise ValueError(f"{len(data)} bytes of {28 + size + length}")
             chunk = data[28 + size : 28 + size + length]
     else:
         document = json.loads(bytes(data[:MAX_JSON]))
@@ -176,24 +179,31 @@ def _beside(path: Path, uri: str) -> bytes:
         raise FormatError(f"the glTF file lacks its buffer {uri}", hint="copy all files of the folder") from error
 
 
-def _primitives(document: dict[str, Any]) -> Iterator[tuple[Float64[np.ndarray, "4 4"], dict[str, Any]]]:
-    """Yield the primitives that are Gaussian splats, each with the transform of its node."""
+def _primitives(document: dict[str, Any]) -> list[tuple[Float64[np.ndarray, "4 4"], dict[str, Any]]]:
+    """Return the primitives that are Gaussian splats, each with the transform of its node."""
     nodes = document.get("nodes", [])
-    roots = document.get("scenes", [{}])[document.get("scene", 0)].get("nodes", range(len(nodes)))
+    if "scenes" in document:
+        roots = document["scenes"][document.get("scene", 0)].get("nodes", [])
+    else:
+        children = {child for node in nodes for child in node.get("children", [])}
+        roots = [index for index in range(len(nodes)) if index not in children]
     stack = [(index, np.eye(4), 0) for index in roots]
-    visited = 0
+    found, visited = [], 0
     while stack:
         index, parent, depth = stack.pop()
         visited += 1
-        if depth > len(nodes) or visited > 100_000:
+        if depth > len(nodes) or visited > MAX_NODES:
             raise ValueError("nodes that contain themselves")
         node = nodes[index]
-        matrix = parent @ _node_matrix(node)
+        with np.errstate(all="ignore"):
+            matrix = parent @ _node_matrix(node)
         stack += [(child, matrix, depth + 1) for child in node.get("children", [])]
         if "mesh" in node:
-            for primitive in document["meshes"][node["mesh"]]["primitives"]:
-                if NAME in primitive.get("extensions", {}):
-                    yield matrix, primitive
+            primitives = document["meshes"][node["mesh"]]["primitives"]
+            found += [(matrix, primitive) for primitive in primitives if NAME in primitive.get("extensions", {})]
+            if len(found) > MAX_INSTANCES:
+                raise ValueError(f"more than {MAX_INSTANCES} instances of splats")
+    return found
 
 
 def _node_matrix(node: dict[str, Any]) -> Float64[np.ndarray, "4 4"]:
@@ -205,19 +215,6 @@ def _node_matrix(node: dict[str, Any]) -> Float64[np.ndarray, "4 4"]:
     matrix[:3, :3] = matrix_from_quat(np.array([w, x, y, z], np.float64)) * np.array(node.get("scale", (1, 1, 1)))
     matrix[:3, 3] = node.get("translation", (0, 0, 0))
     return matrix
-
-
-def _turned(file: SplatFile, matrix: Float64[np.ndarray, "4 4"]) -> SplatFile:
-    """Return Gaussians of a node in our axes."""
-    gaussians = file.gaussians
-    if not np.array_equal(matrix, np.eye(4)):
-        try:
-            gaussians = gaussians.transformed(matrix.astype(np.float32))
-        except ValueError as error:
-            raise FormatError(
-                f"a node of the glTF file cannot be applied: {error}", hint="apply it in a 3D program"
-            ) from error
-    return SplatFile(gaussians=gaussians.flipped(Y_UP_SIGNS), broken=file.broken, details=file.details)
 
 
 def _read_primitive(document: dict[str, Any], buffers: list[memoryview], primitive: dict[str, Any]) -> SplatFile:
@@ -261,6 +258,8 @@ def _accessor(document: dict[str, Any], buffers: list[memoryview], index: int) -
     """Return the values of an accessor as floats (glTF 2.0, section 3.6.2)."""
     accessor = document["accessors"][index]
     view = document["bufferViews"][accessor["bufferView"]]
+    if min(index, accessor["bufferView"], view["buffer"]) < 0:
+        raise ValueError(f"accessor {index} with a negative index")
     dtype, width, count = np.dtype(DTYPES[accessor["componentType"]]), WIDTHS[accessor["type"]], int(accessor["count"])
     buffer = buffers[view["buffer"]]
     offset = view.get("byteOffset", 0) + accessor.get("byteOffset", 0)

@@ -10,6 +10,7 @@ import json
 import math
 import os
 import zipfile
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -42,8 +43,8 @@ MAX_PALETTE = 1 << 16
 TAG = 252
 """Alpha of the picture of rotations where w is the largest component; x, y and z follow."""
 
-MAX_MEMBER = 1 << 30
-"""Bytes of a file in the archive above which it is damaged, or made to fill the memory."""
+MAX_RATIO = 100
+"""Ratio by which a file of the archive unpacks above which it is made to fill the memory."""
 
 HINT = "the file is damaged or was made by a faulty program; write it again"
 Load = Callable[[str], bytes]
@@ -57,7 +58,7 @@ def read(path: Path) -> SplatFile:
         with zipfile.ZipFile(path) as archive:
             names = {Path(name).name: name for name in archive.namelist()}
             return _read(lambda name: _read_member(archive, names.get(name, name)), META)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, RuntimeError) as error:
         raise FormatError(f"the SOG file is not a zip archive that can be read: {error}", hint=HINT) from error
 
 
@@ -147,7 +148,7 @@ def _read(load: Load, name: str) -> SplatFile:
         if meta.get("version", 1) not in (1, 2):
             raise FormatError(f"the SOG file has version {meta['version']}, needs 1 or 2", hint="update this program")
         return _unpack(meta, load)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError) as error:
         raise FormatError(f"the SOG file has a damaged {name}: {error!r}", hint=HINT) from error
 
 
@@ -239,10 +240,12 @@ def _read_member(archive: zipfile.ZipFile, name: str) -> bytes:
     """Return a file of the archive."""
     try:
         info = archive.getinfo(name)
-        if info.file_size > MAX_MEMBER:
-            raise FormatError(f"the SOG file has a member of {info.file_size} bytes: {name}", hint=HINT)
+        is_bomb = info.file_size > MAX_RATIO * info.compress_size + (1 << 20)
+        if is_bomb or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            found = f"{info.file_size} bytes from {info.compress_size}, by method {info.compress_type}"
+            raise FormatError(f"the SOG file has a member of {found}: {name}", hint=HINT)
         return archive.read(info)
     except KeyError as error:
         raise FormatError(f"the SOG file lacks {name}", hint="needs a zip archive with a meta.json") from error
-    except (zipfile.BadZipFile, EOFError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
         raise FormatError(f"the SOG file has a damaged member: {name}", hint=HINT) from error

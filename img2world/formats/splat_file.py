@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from jaxtyping import Float, Float32, Float64, Integer, Shaped
 
-from img2world.core.errors import FormatError
+from img2world.core.conventions import Y_UP_SIGNS
+from img2world.core.errors import FormatError, Img2WorldError
 from img2world.core.gaussians import Gaussians
 from img2world.core.sh import sh_degree
 
@@ -66,6 +67,23 @@ def assemble(
     if broken:
         arrays = {name: array[whole] for name, array in arrays.items()}
     return SplatFile(gaussians=Gaussians(**arrays), broken=broken, details=details)
+
+
+def place(file: SplatFile, y_up_from_node: Float64[np.ndarray, "4 4"]) -> SplatFile:
+    """Return the Gaussians of a node in a world with +Y up in the axes of our world.
+
+    Raises FormatError when the transform is anything else than a rotation, one positive scale and a translation.
+    """
+    gaussians = file.gaussians
+    if not np.allclose(y_up_from_node, np.eye(4), rtol=0, atol=1e-12):
+        try:
+            with np.errstate(all="ignore"):
+                gaussians = gaussians.transformed(y_up_from_node.astype(np.float32))
+        except (ValueError, Img2WorldError) as error:
+            raise FormatError(
+                f"the transform of a node cannot be applied: {error}", hint="apply it in a 3D program"
+            ) from error
+    return replace(file, gaussians=gaussians.flipped(Y_UP_SIGNS))
 
 
 def join(*parts: Gaussians) -> Gaussians:

@@ -40,6 +40,9 @@ COLOR_SCALE = 0.15
 SH_STEPS = (8, 16, 16)
 """Steps of degree 1 to 3, in units of 1/128: finer ones would hardly be seen and not compress."""
 
+MAX_FIXED = 2**23 - 1
+"""Largest integer of a position's 24 bits."""
+
 MAX_FRACTION_BITS = 20
 """Bits behind the binary point of positions, where the scene is not too large for them."""
 
@@ -106,12 +109,17 @@ def unpack(data: bytes, *, turn: bool = True) -> SplatFile:
 
 
 def write(gaussians: Gaussians, path: Path, *, version: int = 3) -> None:
-    """Write an SPZ file of version 3 or 4."""
+    """Write an SPZ file of version 3 or 4. Raises FormatError when the scene is too large for its positions."""
     check_not_empty(gaussians)
     turned = gaussians.flipped(Y_UP_SIGNS)
     count, degree = len(turned), sh_degree(turned.sh.shape[1])
     extent = max(float(np.abs(turned.means).max()), 1e-6)
-    bits = int(np.clip(np.floor(np.log2((2**23 - 1) / extent)), 0, MAX_FRACTION_BITS))
+    if extent > MAX_FIXED:
+        raise FormatError(
+            f"the scene reaches {extent:,.0f} units from the origin, SPZ holds {MAX_FIXED:,}",
+            hint="drop what is far with --crop-sphere, or make it smaller with --scale",
+        )
+    bits = min(int(np.log2(MAX_FIXED / extent)), MAX_FRACTION_BITS)
     streams = [
         _pack_positions(turned.means, bits),
         to_bytes(255 * turned.opacities),
@@ -235,7 +243,7 @@ def _in_world(gaussians: Gaussians, axes: str) -> Gaussians:
 
 def _pack_positions(means: Float32[np.ndarray, "N 3"], bits: int) -> UInt8[np.ndarray, "N 9"]:
     """Return positions as 24-bit integers with `bits` behind the binary point."""
-    fixed = np.rint(means.astype(np.float64) * 2**bits).clip(-(2**23), 2**23 - 1).astype("<i4")
+    fixed = np.rint(means.astype(np.float64) * 2**bits).astype("<i4")
     return fixed.view(np.uint8).reshape(-1, 3, 4)[..., :3].reshape(-1, 9)
 
 

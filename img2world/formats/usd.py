@@ -21,6 +21,7 @@ from img2world.formats.splat_file import (
     check_not_empty,
     join_files,
     logit_from_floats,
+    place,
     unit_quats,
 )
 
@@ -90,7 +91,7 @@ def read(path: Path) -> SplatFile:
     for prim in stage.Traverse():
         if prim.GetTypeName() == TYPE:
             matrix = y_up @ np.array(cache.GetLocalToWorldTransform(prim)).T
-            parts.append(_turned(_read_prim(prim), matrix))
+            parts.append(place(_read_prim(prim), matrix))
     if not parts:
         raise FormatError(f"the USD file has no Gaussian splats: {path}", hint=f"needs a prim {TYPE}")
     return join_files(parts)
@@ -134,17 +135,6 @@ def _read_prim(prim: Any) -> SplatFile:
 def _quats(value: Any) -> Float32[np.ndarray, "N 4"]:
     """Return quaternions as wxyz."""
     return np.array(value, np.float32).reshape(-1, 4)[:, [3, 0, 1, 2]]
-
-
-def _turned(file: SplatFile, matrix: np.ndarray) -> SplatFile:
-    """Return Gaussians of a prim in our axes."""
-    gaussians = file.gaussians
-    if not np.allclose(matrix, np.eye(4), atol=1e-12):
-        try:
-            gaussians = gaussians.transformed(matrix.astype(np.float32))
-        except ValueError as error:
-            raise FormatError(f"a transform of the USD file cannot be applied: {error}", hint=HINT) from error
-    return SplatFile(gaussians=gaussians.flipped(Y_UP_SIGNS), broken=file.broken, details=file.details)
 
 
 def _modules() -> tuple[Any, Any, Any, Any, Any]:
