@@ -26,6 +26,7 @@ from img2world.formats.splat_file import (
 )
 
 TYPE = "ParticleField3DGaussianSplat"
+SH = "radiance:sphericalHarmonics"
 EXTENT_SIGMAS = 3.0
 """Standard deviations of a Gaussian that the bounds of all include."""
 
@@ -58,11 +59,15 @@ def write(gaussians: Gaussians, path: Path, *, metres_per_unit: float = 1.0) -> 
         put("scales", vectors(scales))
         opacities = (1 / (1 + np.exp(-turned.logit_opacities.astype(np.float64)))).astype(np.float32)
         put("opacities", arrays.FloatArray.FromNumpy(opacities))
-        put("radiance:sphericalHarmonicsDegree", sh_degree(turned.sh.shape[1]))
-        put("radiance:sphericalHarmonicsCoefficients", vectors(np.ascontiguousarray(turned.sh.reshape(-1, 3))))
-        colors = rgb_from_dc(turned.sh[:, 0]).clip(0, 1).astype(np.float32)
-        prim.GetAttribute("primvars:displayColor").Set(vectors(colors))
-        prim.GetAttribute("primvars:displayColor").SetMetadata("interpolation", "vertex")
+        bases = turned.sh.shape[1]
+        put(f"{SH}Degree", sh_degree(bases))
+        put(f"{SH}Coefficients", vectors(np.ascontiguousarray(turned.sh.reshape(-1, 3))))
+        put("primvars:displayColor", vectors(rgb_from_dc(turned.sh[:, 0]).clip(0, 1).astype(np.float32)))
+        for name, size in ((f"{SH}Coefficients", bases), ("primvars:displayColor", 1)):
+            # Without them, all Gaussians share one value.
+            primvar = geometry.Primvar(prim.GetAttribute(name))
+            primvar.SetInterpolation(geometry.Tokens.vertex)
+            primvar.SetElementSize(size)
         reach = EXTENT_SIGMAS * scales.max(1, keepdims=True)
         bounds = np.stack([(turned.means - reach).min(0), (turned.means + reach).max(0)]).astype(np.float32)
         put("extent", vectors(bounds))
@@ -83,58 +88,49 @@ def read(path: Path) -> SplatFile:
         stage = usd.Stage.Open(str(path))
     except tf.ErrorException as error:
         raise FormatError(f"the USD file cannot be read: {str(error).splitlines()[0]}", hint=HINT) from error
-    cache = geometry.XformCache()
+    cache = geometry.XformCache(usd.TimeCode.EarliestTime())
     # With +Z up, +Y points away from the viewer.
     is_z_up = geometry.GetStageUpAxis(stage) == geometry.Tokens.z
     y_up = np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]]) if is_z_up else np.eye(4)
     parts = []
-    for prim in stage.Traverse():
+    for prim in stage.Traverse(usd.TraverseInstanceProxies()):
         if prim.GetTypeName() == TYPE:
             matrix = y_up @ np.array(cache.GetLocalToWorldTransform(prim)).T
-            parts.append(place(_read_prim(prim), matrix))
+            try:
+                parts.append(place(_read_prim(prim, usd.TimeCode.EarliestTime()), matrix))
+            except (TypeError, ValueError) as error:
+                raise FormatError(f"the splats of the USD file have a wrong value: {error}", hint=HINT) from error
     if not parts:
         raise FormatError(f"the USD file has no Gaussian splats: {path}", hint=f"needs a prim {TYPE}")
     return join_files(parts)
 
 
-def _read_prim(prim: Any) -> SplatFile:
+def _read_prim(prim: Any, time: Any) -> SplatFile:
     """Return the Gaussians of a prim in its own axes. Raises FormatError when its arrays do not fit together."""
 
-    def column(name: str, half: str, width: int, default: np.ndarray | None = None) -> Float32[np.ndarray, "N C"]:
-        for attribute in (name, half):
-            value = prim.GetAttribute(attribute).Get()
-            if value is not None and len(value):
-                return np.array(value, np.float32).reshape(-1, width)
-        if default is None:
+    def column(name: str, width: int, default: np.ndarray | None = None) -> Float32[np.ndarray, "N C"]:
+        # In half precision, the name ends with h.
+        values = [prim.GetAttribute(attribute).Get(time) for attribute in (name, f"{name}h")]
+        value = next((value for value in values if value is not None and len(value)), None)
+        if value is None and default is None:
             raise FormatError(f"the splats of the USD file have no {name}", hint=HINT)
-        return default
+        return default if value is None else np.array(value, np.float32).reshape(-1, width)
 
-    means = column("positions", "positionsh", 3)
+    means = column("positions", 3)
     count = len(means)
-    quats = [prim.GetAttribute(name).Get() for name in ("orientations", "orientationsh")]
-    present = next((value for value in quats if value is not None and len(value)), None)
-    rotations = np.tile(np.array([1, 0, 0, 0], np.float32), (count, 1)) if present is None else _quats(present)
-    scales = column("scales", "scalesh", 3, np.ones((count, 3), np.float32))
-    opacities = column("opacities", "opacitiesh", 1, np.ones((count, 1), np.float32))
-    degree = int(prim.GetAttribute("radiance:sphericalHarmonicsDegree").Get() or 0)
-    name = "radiance:sphericalHarmonicsCoefficients"
-    harmonics = column(name, f"{name}h", 3)
+    # The real part comes last.
+    quats = column("orientations", 4, np.tile(np.array([0, 0, 0, 1], np.float32), (count, 1)))[:, [3, 0, 1, 2]]
+    scales = column("scales", 3, np.ones((count, 3), np.float32))
+    opacities = column("opacities", 1, np.ones((count, 1), np.float32))
+    degree = int(prim.GetAttribute(f"{SH}Degree").Get(time) or 0)
+    harmonics = column(f"{SH}Coefficients", 3)
     bases = (degree + 1) ** 2
-    if (
-        not 0 <= degree <= 3
-        or len(harmonics) != count * bases
-        or {len(rotations), len(scales), len(opacities)} != {count}
-    ):
+    if not 0 <= degree <= 3 or len(harmonics) != count * bases or {len(quats), len(scales), len(opacities)} != {count}:
         raise FormatError(f"the splats of the USD file have arrays of different lengths, degree {degree}", hint=HINT)
     with np.errstate(divide="ignore", invalid="ignore"):
         log_scales = np.log(scales)
     sh = harmonics.reshape(count, bases, 3)
-    return assemble(means, rotations, log_scales, logit_from_floats(opacities[:, 0]), sh, prim=str(prim.GetPath()))
-
-
-def _quats(value: Any) -> Float32[np.ndarray, "N 4"]:
-    """Return quaternions as wxyz."""
-    return np.array(value, np.float32).reshape(-1, 4)[:, [3, 0, 1, 2]]
+    return assemble(means, quats, log_scales, logit_from_floats(opacities[:, 0]), sh, prim=str(prim.GetPath()))
 
 
 def _modules() -> tuple[Any, Any, Any, Any, Any]:
