@@ -8,6 +8,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from img2world.core.errors import FormatError
 from img2world.core.gaussians import Gaussians
 from img2world.formats import MODULES, READ_ONLY
@@ -25,7 +27,9 @@ def read_splats(path: Path) -> SplatFile:
     try:
         with path.open("rb") as file:
             start = file.read(16)
-        return _module(_suffix_of_content(start) or find_suffix(path)).read(path)
+        # Values of odd files overflow; what is not finite is left out in the end.
+        with np.errstate(all="ignore"):
+            return _module(_suffix_of_content(start) or find_suffix(path)).read(path)
     except (OSError, MemoryError) as error:
         raise FormatError(f"the file cannot be read: {error}", hint="give a splat file") from error
 

@@ -195,8 +195,7 @@ def _primitives(document: dict[str, Any]) -> list[tuple[Float64[np.ndarray, "4 4
         if depth > len(nodes) or visited > MAX_NODES:
             raise ValueError("nodes that contain themselves")
         node = nodes[index]
-        with np.errstate(all="ignore"):
-            matrix = parent @ _node_matrix(node)
+        matrix = parent @ _node_matrix(node)
         stack += [(child, matrix, depth + 1) for child in node.get("children", [])]
         if "mesh" in node:
             primitives = document["meshes"][node["mesh"]]["primitives"]
@@ -242,12 +241,10 @@ def _read_primitive(document: dict[str, Any], buffers: list[memoryview], primiti
 
     degree = max(band for band in range(4) if f"SH_DEGREE_{band}_COEF_0" in named)
     harmonics = [column(name.removeprefix(f"{NAME}:"), 3) for name in harmonics_names(degree)]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        log_scales = np.log(column("SCALE", 3).astype(np.float64))
     return assemble(
         column("POSITION", 3),
         column("ROTATION", 4)[:, [3, 0, 1, 2]],
-        log_scales,
+        np.log(column("SCALE", 3).astype(np.float64)),
         logit_from_floats(column("OPACITY", 1)[:, 0]),
         np.stack(harmonics, 1),
         **details,

@@ -147,12 +147,10 @@ def _from_rows(rows: np.ndarray, means: np.ndarray, level: int, low: float, high
                 bands.append(rest[:, start : start + 3 * width].reshape(-1, 3, width).transpose(0, 2, 1))
                 start += 3 * width
         sh = np.concatenate([dc, *bands], 1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        log_scales = np.log(rows["scale"].astype(np.float32))
     return assemble(
         means,
         rows["quat"].astype(np.float32),
-        log_scales,
+        np.log(rows["scale"].astype(np.float32)),
         logit_from_bytes(rows["color"][:, 3]),
         sh,
         compression=level,
@@ -174,7 +172,8 @@ def write(gaussians: Gaussians, path: Path, *, level: int = 1) -> None:
         rows["mean"] = gaussians.means
     else:
         prefix, rows["mean"] = _quantized(gaussians.means, section)
-    rows["scale"], rows["quat"] = gaussians.scales, unit_quats(gaussians.quats)
+    rows["scale"] = np.minimum(gaussians.scales, np.finfo(rows.dtype["scale"].base).max)
+    rows["quat"] = unit_quats(gaussians.quats)
     rows["color"][:, :3] = to_bytes(255 * rgb_from_dc(sh[:, 0]))
     rows["color"][:, 3] = to_bytes(255 * gaussians.opacities)
     if degree:

@@ -33,12 +33,10 @@ def read(path: Path) -> SplatFile:
             hint="it is truncated or of another format; copy or write it again",
         )
     rows = np.memmap(path, ROW, "r")
-    with np.errstate(divide="ignore", invalid="ignore"):
-        log_scales = np.log(rows["scale"])
     return assemble(
         rows["mean"],
         (rows["quat"].astype(np.float32) - 128) / 128,
-        log_scales,
+        np.log(rows["scale"]),
         logit_from_bytes(rows["color"][:, 3]),
         dc_from_rgb(rows["color"][:, None, :3].astype(np.float32) / 255),
     )

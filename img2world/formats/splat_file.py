@@ -51,15 +51,14 @@ def assemble(
 
     Infinite opacities and scales are replaced by the largest and smallest that make sense.
     """
-    with np.errstate(over="ignore", invalid="ignore"):
-        arrays = {
-            "means": np.ascontiguousarray(means, np.float32),
-            "quats": np.ascontiguousarray(quats, np.float32),
-            "log_scales": np.clip(log_scales, MIN_LOG_SCALE, MAX_LOG_SCALE, dtype=np.float32),
-            "logit_opacities": np.clip(logit_opacities, -MAX_LOGIT, MAX_LOGIT, dtype=np.float32),
-            "sh": np.ascontiguousarray(sh, np.float32),
-        }
-        lengths = np.square(arrays["quats"]).sum(1)
+    arrays = {
+        "means": np.ascontiguousarray(means, np.float32),
+        "quats": np.ascontiguousarray(quats, np.float32),
+        "log_scales": np.clip(log_scales, MIN_LOG_SCALE, MAX_LOG_SCALE, dtype=np.float32),
+        "logit_opacities": np.clip(logit_opacities, -MAX_LOGIT, MAX_LOGIT, dtype=np.float32),
+        "sh": np.ascontiguousarray(sh, np.float32),
+    }
+    lengths = np.square(arrays["quats"]).sum(1)
     whole = np.isfinite(lengths) & (lengths > 1e-20)
     for array in arrays.values():
         whole &= np.isfinite(array).all(axis=tuple(range(1, array.ndim)))
@@ -77,8 +76,7 @@ def place(file: SplatFile, y_up_from_node: Float64[np.ndarray, "4 4"]) -> SplatF
     gaussians = file.gaussians
     if not np.allclose(y_up_from_node, np.eye(4), rtol=0, atol=1e-12):
         try:
-            with np.errstate(all="ignore"):
-                gaussians = gaussians.transformed(y_up_from_node.astype(np.float32))
+            gaussians = gaussians.transformed(y_up_from_node.astype(np.float32))
         except (ValueError, Img2WorldError) as error:
             raise FormatError(
                 f"the transform of a node cannot be applied: {error}", hint="apply it in a 3D program"

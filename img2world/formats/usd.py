@@ -127,10 +127,14 @@ def _read_prim(prim: Any, time: Any) -> SplatFile:
     bases = (degree + 1) ** 2
     if not 0 <= degree <= 3 or len(harmonics) != count * bases or {len(quats), len(scales), len(opacities)} != {count}:
         raise FormatError(f"the splats of the USD file have arrays of different lengths, degree {degree}", hint=HINT)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        log_scales = np.log(scales)
-    sh = harmonics.reshape(count, bases, 3)
-    return assemble(means, quats, log_scales, logit_from_floats(opacities[:, 0]), sh, prim=str(prim.GetPath()))
+    return assemble(
+        means,
+        quats,
+        np.log(scales),
+        logit_from_floats(opacities[:, 0]),
+        harmonics.reshape(count, bases, 3),
+        prim=str(prim.GetPath()),
+    )
 
 
 def _modules() -> tuple[Any, Any, Any, Any, Any]:
