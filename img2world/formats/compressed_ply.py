@@ -32,6 +32,7 @@ CHUNK = 256
 SH_RANGE = 8.0
 """Extent of the spherical harmonics that a byte spans: from -4 to 4."""
 
+POSITIONS, SCALES = ("x", "y", "z"), ("scale_x", "scale_y", "scale_z")
 PACKED = ("packed_position", "packed_rotation", "packed_scale", "packed_color")
 
 
@@ -52,10 +53,13 @@ def from_elements(elements: dict[str, Columns]) -> SplatFile:
     """Return the Gaussians of a compressed PLY. Raises FormatError when its elements do not fit together."""
     chunks, vertices, harmonics = elements["chunk"], elements["vertex"], elements.get("sh", {})
     count, rest = len(vertices[PACKED[0]]), len(harmonics)
-    bounds = [f"{side}_{name}" for name in ("x", "scale_x") for side in ("min", "max")]
+    colors = ["r", "g", "b"] if "min_r" in chunks else []
+    names = [*POSITIONS, *SCALES, *colors]
+    bounds = [f"{side}_{name}" for name in names for side in ("min", "max")]
     if any(name not in chunks for name in bounds) or len(chunks["min_x"]) != -(-count // CHUNK):
         raise FormatError(f"the compressed PLY file has chunks that do not fit its {count} Gaussians", hint=HINT)
-    if rest not in (0, 9, 24, 45) or any(len(column) != count for column in harmonics.values()):
+    columns = [harmonics.get(f"f_rest_{i}", np.empty(0)) for i in range(rest)]
+    if rest not in (0, 9, 24, 45) or any(len(column) != count or column.dtype != np.uint8 for column in columns):
         raise FormatError(f"the compressed PLY file has damaged spherical harmonics: {rest} columns", hint=HINT)
     index = np.arange(count) // CHUNK
 
@@ -66,19 +70,19 @@ def from_elements(elements: dict[str, Columns]) -> SplatFile:
     packed = [np.asarray(vertices[name], np.uint32) for name in PACKED]
     rotation, color = packed[1], packed[3].astype(">u4").view(np.uint8).reshape(count, 4)
     rgb = color[:, :3] / np.float32(255)
-    if "min_r" in chunks:
-        rgb = spread(rgb, "r", "g", "b")
+    if colors:
+        rgb = spread(rgb, *colors)
     three = np.stack([rotation >> 20, rotation >> 10, rotation], -1) & 1023
     sh = np.empty((count, rest // 3 + 1, 3), np.float32)
     sh[:, 0] = dc_from_rgb(rgb)
     table = ((np.arange(256) + 0.5) / 256 - 0.5) * SH_RANGE
     table[[0, 255]] = -SH_RANGE / 2, SH_RANGE / 2
     for i in range(rest):
-        sh[:, i % (rest // 3) + 1, i // (rest // 3)] = table[harmonics[f"f_rest_{i}"]]
+        sh[:, i % (rest // 3) + 1, i // (rest // 3)] = table[columns[i]]
     return assemble(
-        spread(_unpack_11_10_11(packed[0]), "x", "y", "z"),
+        spread(_unpack_11_10_11(packed[0]), *POSITIONS),
         quats_from_smallest_three((rotation >> 30).astype(int), (three / 1023 - 0.5) * np.sqrt(2)),
-        spread(_unpack_11_10_11(packed[2]), "scale_x", "scale_y", "scale_z"),
+        spread(_unpack_11_10_11(packed[2]), *SCALES),
         logit_from_bytes(color[:, 3]),
         sh,
         chunks=len(chunks["min_x"]),
@@ -101,8 +105,8 @@ def write(gaussians: Gaussians, path: Path) -> None:
         return (values - low[index]) / np.maximum(high - low, 1e-10)[index]
 
     scales = gaussians.log_scales.clip(MIN_LOG_SCALE, MAX_LOG_SCALE)
-    positions = _pack_11_10_11(normalize(gaussians.means, "x", "y", "z"))
-    packed_scales = _pack_11_10_11(normalize(scales, "scale_x", "scale_y", "scale_z"))
+    positions = _pack_11_10_11(normalize(gaussians.means, *POSITIONS))
+    packed_scales = _pack_11_10_11(normalize(scales, *SCALES))
     rgb = normalize(rgb_from_dc(gaussians.sh[:, 0]), "r", "g", "b")
     color = np.concatenate([to_bytes(255 * rgb), to_bytes(255 * gaussians.opacities)[:, None]], 1)
     largest, three = smallest_three(unit_quats(gaussians.quats))

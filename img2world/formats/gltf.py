@@ -28,6 +28,7 @@ from img2world.formats.splat_file import (
     join_files,
     logit_from_floats,
     place,
+    reason,
     to_bytes,
 )
 
@@ -129,7 +130,7 @@ def read(path: Path) -> SplatFile:
         found = _primitives(document)
         parts = [place(_read_primitive(document, buffers, primitive), matrix) for matrix, primitive in found]
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError, struct.error) as error:
-        raise FormatError(f"the glTF file is damaged: {error!r}", hint=HINT) from error
+        raise FormatError(f"the glTF file is damaged: {reason(error)}", hint=HINT) from error
     if not parts:
         raise FormatError(f"the glTF file has no Gaussian splats: {path}", hint=f"needs a primitive with {NAME}")
     return join_files(parts)
@@ -172,11 +173,13 @@ def _beside(path: Path, uri: str) -> bytes:
     target = path.parent / unquote(uri)
     # A document may not read files elsewhere on this machine.
     if not target.resolve().is_relative_to(path.parent.resolve()):
-        raise FormatError(f"the glTF file names a buffer outside of its folder: {uri}", hint="copy it beside the file")
+        raise FormatError(
+            f"the glTF file names a buffer outside of its folder: {uri!r:.80}", hint="copy it beside the file"
+        )
     try:
         return target.read_bytes()
     except OSError as error:
-        raise FormatError(f"the glTF file lacks its buffer {uri}", hint="copy all files of the folder") from error
+        raise FormatError(f"the glTF file lacks its buffer {uri!r:.80}", hint="copy all files of the folder") from error
 
 
 def _primitives(document: dict[str, Any]) -> list[tuple[Float64[np.ndarray, "4 4"], dict[str, Any]]]:
@@ -226,9 +229,11 @@ def _read_primitive(document: dict[str, Any], buffers: list[memoryview], primiti
         file = spz.unpack(bytes(buffers[view["buffer"]][start : start + view["byteLength"]]), turn=False)
         return SplatFile(gaussians=file.gaussians, broken=file.broken, details={**details, "compressed": "SPZ"})
     if extension.get("kernel", "ellipse") != "ellipse":
-        raise FormatError(f"the glTF file has Gaussians of the kernel {extension['kernel']}", hint="needs ellipse")
+        raise FormatError(
+            f"the glTF file has Gaussians of the kernel {extension['kernel']!r:.40}", hint="needs ellipse"
+        )
     if details["colors"] != SRGB:
-        raise FormatError(f"the glTF file has colors in {details['colors']}", hint=f"needs {SRGB}")
+        raise FormatError(f"the glTF file has colors in {details['colors']!r:.40}", hint=f"needs {SRGB}")
     attributes = primitive["attributes"]
     # Files of the extension's drafts have names without a prefix.
     named = {name.removeprefix(f"{NAME}:").removeprefix("_"): index for name, index in attributes.items()}

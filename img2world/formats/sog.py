@@ -30,6 +30,7 @@ from img2world.formats.splat_file import (
     logit_from_bytes,
     morton_order,
     quats_from_smallest_three,
+    reason,
     smallest_three,
     to_bytes,
     unit_quats,
@@ -146,10 +147,12 @@ def _read(load: Load, name: str) -> SplatFile:
     try:
         meta = json.loads(load(name))
         if meta.get("version", 1) not in (1, 2):
-            raise FormatError(f"the SOG file has version {meta['version']}, needs 1 or 2", hint="update this program")
+            raise FormatError(
+                f"the SOG file has version {meta['version']!r:.20}, needs 1 or 2", hint="update this program"
+            )
         return _unpack(meta, load)
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError) as error:
-        raise FormatError(f"the SOG file has a damaged {name}: {error!r}", hint=HINT) from error
+        raise FormatError(f"the SOG file has a damaged {name}: {reason(error)}", hint=HINT) from error
 
 
 def _unpack(meta: dict[str, Any], load: Load) -> SplatFile:
@@ -197,11 +200,13 @@ def _unpack_harmonics(part: dict[str, Any], labels: UInt8[np.ndarray, "N 4"], lo
     picture = _decode(load(name), name, 0)[..., :3]
     bases = picture.shape[1] // PALETTE_ROW
     if bases not in (3, 8, 15) or picture.shape[1] % PALETTE_ROW:
-        raise FormatError(f"the SOG file has a palette {picture.shape[1]} pixels wide: {name}", hint=HINT)
+        raise FormatError(f"the SOG file has a palette {picture.shape[1]} pixels wide: {name!r:.80}", hint=HINT)
     palette = picture.reshape(-1, bases, 3)
     index = labels[:, 0] + labels[:, 1].astype(int) * 256
     if int(index.max()) >= len(palette):
-        raise FormatError(f"the SOG file has a palette of {len(palette)} entries and needs more: {name}", hint=HINT)
+        raise FormatError(
+            f"the SOG file has a palette of {len(palette)} entries and needs more: {name!r:.80}", hint=HINT
+        )
     if "codebook" in part:
         values = np.array(part["codebook"], np.float32)[palette]
     else:
@@ -219,11 +224,11 @@ def _decode(data: bytes, name: str, count: int) -> UInt8[np.ndarray, "H W 4"]:
         limit = max(4 * count, 64 * MAX_PALETTE)
         if width * height < count or width * height > limit:
             raise FormatError(
-                f"the SOG file has a picture of {width}x{height} for {count} Gaussians: {name}", hint=HINT
+                f"the SOG file has a picture of {width}x{height} for {count} Gaussians: {name!r:.80}", hint=HINT
             )
         return np.asarray(picture.convert("RGBA"))
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError) as error:
-        raise FormatError(f"the SOG file has a picture that cannot be read: {name}", hint=HINT) from error
+        raise FormatError(f"the SOG file has a picture that cannot be read: {name!r:.80}", hint=HINT) from error
 
 
 def _read_beside(meta: Path, name: str) -> bytes:
@@ -233,7 +238,9 @@ def _read_beside(meta: Path, name: str) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise FormatError(f"the SOG file lacks {path.name}: {meta}", hint="copy all files of the folder") from error
+        raise FormatError(
+            f"the SOG file lacks {path.name!r:.80}: {meta}", hint="copy all files of the folder"
+        ) from error
 
 
 def _read_member(archive: zipfile.ZipFile, name: str) -> bytes:
@@ -243,9 +250,9 @@ def _read_member(archive: zipfile.ZipFile, name: str) -> bytes:
         is_bomb = info.file_size > MAX_RATIO * info.compress_size + (1 << 20)
         if is_bomb or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             found = f"{info.file_size} bytes from {info.compress_size}, by method {info.compress_type}"
-            raise FormatError(f"the SOG file has a member of {found}: {name}", hint=HINT)
+            raise FormatError(f"the SOG file has a member of {found}: {name!r:.80}", hint=HINT)
         return archive.read(info)
     except KeyError as error:
-        raise FormatError(f"the SOG file lacks {name}", hint="needs a zip archive with a meta.json") from error
+        raise FormatError(f"the SOG file lacks {name!r:.80}", hint="needs a zip archive with a meta.json") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
-        raise FormatError(f"the SOG file has a damaged member: {name}", hint=HINT) from error
+        raise FormatError(f"the SOG file has a damaged member: {name!r:.80}", hint=HINT) from error

@@ -68,6 +68,11 @@ def assemble(
     return SplatFile(gaussians=Gaussians(**arrays), broken=broken, details=details)
 
 
+def reason(error: Exception) -> str:
+    """Return what an exception says, in one short line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+
 def place(file: SplatFile, y_up_from_node: Float64[np.ndarray, "4 4"]) -> SplatFile:
     """Return the Gaussians of a node in a world with +Y up in the axes of our world.
 

@@ -22,6 +22,7 @@ from img2world.formats.splat_file import (
     join_files,
     logit_from_floats,
     place,
+    reason,
     unit_quats,
 )
 
@@ -83,11 +84,22 @@ def read(path: Path) -> SplatFile:
 
     Raises MissingPackageError without usd-core, FormatError when there are none, or the file is damaged.
     """
-    tf, usd, geometry, _, _ = _modules()
+    tf, usd, _, _, _ = _modules()
     try:
-        stage = usd.Stage.Open(str(path))
+        parts = _parts(usd.Stage.Open(str(path)))
     except tf.ErrorException as error:
-        raise FormatError(f"the USD file cannot be read: {str(error).splitlines()[0]}", hint=HINT) from error
+        # What it says is about code in C++, and not always text.
+        raise FormatError(f"OpenUSD cannot read the file: {path}", hint=HINT) from error
+    except (TypeError, ValueError) as error:
+        raise FormatError(f"the USD file has a wrong value: {reason(error)}", hint=HINT) from error
+    if not parts:
+        raise FormatError(f"the USD file has no Gaussian splats: {path}", hint=f"needs a prim {TYPE}")
+    return join_files(parts)
+
+
+def _parts(stage: Any) -> list[SplatFile]:
+    """Return the content of each prim of splats, in our axes."""
+    _, usd, geometry, _, _ = _modules()
     cache = geometry.XformCache(usd.TimeCode.EarliestTime())
     # With +Z up, +Y points away from the viewer.
     is_z_up = geometry.GetStageUpAxis(stage) == geometry.Tokens.z
@@ -96,13 +108,8 @@ def read(path: Path) -> SplatFile:
     for prim in stage.Traverse(usd.TraverseInstanceProxies()):
         if prim.GetTypeName() == TYPE:
             matrix = y_up @ np.array(cache.GetLocalToWorldTransform(prim)).T
-            try:
-                parts.append(place(_read_prim(prim, usd.TimeCode.EarliestTime()), matrix))
-            except (TypeError, ValueError) as error:
-                raise FormatError(f"the splats of the USD file have a wrong value: {error}", hint=HINT) from error
-    if not parts:
-        raise FormatError(f"the USD file has no Gaussian splats: {path}", hint=f"needs a prim {TYPE}")
-    return join_files(parts)
+            parts.append(place(_read_prim(prim, usd.TimeCode.EarliestTime()), matrix))
+    return parts
 
 
 def _read_prim(prim: Any, time: Any) -> SplatFile:

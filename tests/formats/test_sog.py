@@ -180,11 +180,11 @@ DAMAGE = {
     "codebook of rows": (lambda meta, files: meta["scales"].update(codebook=[[0.0, 1.0]] * 256), "damaged meta.json"),
     "two bounds": (lambda meta, files: meta["means"].update(mins=[0, 0]), "damaged meta.json"),
     "a number for a list": (lambda meta, files: meta.update(sh0=5), "damaged meta.json"),
-    "missing picture": (lambda meta, files: files.pop("quats.webp"), "lacks quats.webp"),
-    "no picture": (lambda meta, files: files.update({"quats.webp": b"GIF"}), "cannot be read: quats.webp"),
+    "missing picture": (lambda meta, files: files.pop("quats.webp"), "lacks 'quats.webp'"),
+    "no picture": (lambda meta, files: files.update({"quats.webp": b"GIF"}), "cannot be read: 'quats.webp'"),
     "truncated picture": (
         lambda meta, files: files.update({"sh0.webp": files["sh0.webp"][:30]}),
-        "cannot be read: sh0.webp",
+        "cannot be read: 'sh0.webp'",
     ),
     "large picture": (
         lambda meta, files: files.update({"sh0.webp": webp([], 3000, 3000)}),
@@ -195,7 +195,7 @@ DAMAGE = {
         "palette of 128 entries",
     ),
     "odd palette": (lambda meta, files: files.update({"centroids.webp": webp([], 65, 2)}), "palette 65 pixels wide"),
-    "path": (lambda meta, files: meta["quats"].update(files=["../../secret"]), "lacks (../../)?secret"),
+    "path": (lambda meta, files: meta["quats"].update(files=["../../secret"]), "lacks '(../../)?secret"),
     "no name": (lambda meta, files: meta["quats"].update(files=[""]), "damaged meta.json|lacks"),
     "no JSON": (lambda meta, files: files.update({"meta.json": b"{", "raw": b"1"}), "damaged meta.json"),
     "a list": (lambda meta, files: files.update({"meta.json": b"[1]", "raw": b"1"}), "damaged meta.json"),
@@ -218,7 +218,7 @@ def test_pictures_elsewhere_are_not_read(tmp_path):
     (tmp_path / "secret.webp").write_bytes(files.pop("quats.webp"))
     (tmp_path / "inside").mkdir()
     files["meta.json"] = files["meta.json"].replace(b"quats.webp", b"../secret.webp")
-    with pytest.raises(FormatError, match=r"lacks secret.webp"):
+    with pytest.raises(FormatError, match=r"lacks 'secret\.webp'"):
         read_splats(save(files, tmp_path / "inside" / "meta.json"))
 
 
