@@ -1,6 +1,6 @@
 """Read and write splat files of any format."""
 
-import shutil
+import os
 import tempfile
 from collections.abc import Mapping
 from importlib import import_module
@@ -48,7 +48,7 @@ def write_splats(gaussians: Gaussians, path: Path, options: Mapping[str, Any] | 
             _module(suffix).write(gaussians, temporary, **(options or {}))
             # SOG with the suffix .json has several files: its meta.json comes last.
             for made in sorted(Path(folder).iterdir(), key=lambda made: made.name == path.name):
-                shutil.move(made, path.with_name(made.name))
+                os.replace(made, path.with_name(made.name))
     except OSError as error:
         raise FormatError(
             f"the file cannot be written: {error}", hint="check the folder and the space on the disk"

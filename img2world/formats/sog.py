@@ -53,7 +53,7 @@ Load = Callable[[str], bytes]
 
 def read(path: Path) -> SplatFile:
     """Read a .sog file, or the meta.json of one whose pictures lie beside it. Raises FormatError when it is damaged."""
-    if path.name.endswith(".json"):
+    if path.suffix.lower() == ".json":
         return _read(lambda name: _read_beside(path, name), path.name)
     try:
         with zipfile.ZipFile(path) as archive:
@@ -67,7 +67,7 @@ def write(gaussians: Gaussians, path: Path) -> None:
     """Write a .sog file, version 2; with the suffix .json the meta.json and, beside it, the pictures."""
     check_not_empty(gaussians)
     files = _files(gaussians.select(morton_order(gaussians.means)))
-    if path.suffix == ".json":
+    if path.suffix.lower() == ".json":
         for name, data in files.items():
             (path if name == META else path.with_name(name)).write_bytes(data)
         return

@@ -28,6 +28,9 @@ from img2world.formats.splat_file import (
 
 TYPE = "ParticleField3DGaussianSplat"
 SH = "radiance:sphericalHarmonics"
+SUFFIXES = (".usdc", ".usda", ".usd", ".usdz")
+"""OpenUSD knows a file by its suffix."""
+
 EXTENT_SIGMAS = 3.0
 """Standard deviations of a Gaussian that the bounds of all include."""
 
@@ -41,7 +44,7 @@ def write(gaussians: Gaussians, path: Path, *, metres_per_unit: float = 1.0) -> 
     turned = gaussians.flipped(Y_UP_SIGNS)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         # A package holds a file of another suffix.
-        target = Path(folder) / "splats.usdc" if path.suffix == ".usdz" else path
+        target = Path(folder) / "splats.usdc" if path.suffix.lower() == ".usdz" else path
         stage = usd.Stage.CreateNew(str(target))
         geometry.SetStageUpAxis(stage, geometry.Tokens.y)
         geometry.SetStageMetersPerUnit(stage, metres_per_unit)
@@ -75,7 +78,7 @@ def write(gaussians: Gaussians, path: Path, *, metres_per_unit: float = 1.0) -> 
         put("projectionModeHint", "perspective")
         put("sortingModeHint", "cameraDistance")
         stage.GetRootLayer().Save()
-        if path.suffix == ".usdz" and not tools.CreateNewUsdzPackage(str(target), str(path)):
+        if path.suffix.lower() == ".usdz" and not tools.CreateNewUsdzPackage(str(target), str(path)):
             raise FormatError(f"the USDZ package cannot be written: {path}", hint="check the disk")
 
 
@@ -85,6 +88,9 @@ def read(path: Path) -> SplatFile:
     Raises MissingPackageError without usd-core, FormatError when there are none, or the file is damaged.
     """
     tf, usd, _, _, _ = _modules()
+    if path.suffix.lower() not in SUFFIXES:
+        known = ", ".join(SUFFIXES)
+        raise FormatError(f"the USD file has another name: {path}", hint=f"give it one that ends with {known}")
     try:
         parts = _parts(usd.Stage.Open(str(path)))
     except tf.ErrorException as error:
