@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -59,6 +60,23 @@ def command():
     def call(*words, **kwargs) -> subprocess.CompletedProcess:
         program = [sys.executable, "-m", "img2world.cli", *map(str, words)]
         return subprocess.run(program, capture_output=True, text=True, timeout=300, check=False, **kwargs)
+
+    return call
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Return a function that calls the program in this process: exit code, standard output, standard error."""
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+
+    def call(*words):
+        from img2world.cli import main
+
+        monkeypatch.setattr(sys, "argv", ["img2world", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        return ended.value.code or 0, captured.out, captured.err
 
     return call
 

@@ -4,12 +4,10 @@ import signal
 import subprocess
 import sys
 import tomllib
-import warnings
 from pathlib import Path
 
 import pytest
 
-from img2world.cli import main
 from img2world.runs.folder import RunFolder
 
 ROOT = Path(__file__).parents[1]
@@ -26,21 +24,6 @@ COMMANDS = (
     "formats",
     "batch",
 )
-
-
-@pytest.fixture
-def call(monkeypatch, capsys):
-    """Return a function that calls the program in this process: exit code, standard output, standard error."""
-    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["img2world", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        return ended.value.code or 0, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture

@@ -30,6 +30,8 @@ FLAGS = {"--drop-nan", "--drop-floaters"}
 class OrderedCommand(TyperCommand):
     """A command that remembers the order in which its options were given, which click forgets."""
 
+    context_class = typer.Context
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Keep the options and their values in `ctx.meta`, in order."""
         ordered = []
@@ -43,9 +45,9 @@ class OrderedCommand(TyperCommand):
         return super().parse_args(ctx, args)
 
 
-def _values(help_text: str, metavar: str) -> type[list[str] | None]:
+def _values(help_text: str, metavar: str) -> Any:
     """Return the type of an option that may be given several times."""
-    return Annotated[list[str] | None, typer.Option(metavar=metavar, help=help_text)]  # pyright: ignore
+    return Annotated[list[str] | None, typer.Option(metavar=metavar, help=help_text)]
 
 
 @app.command(cls=OrderedCommand)
@@ -210,6 +212,7 @@ def _pairs(source: str, target: str) -> list[tuple[str, str]]:
     """Return the inputs and outputs: one of each, or those of a folder. Raises FormatError when they do not fit."""
     from img2world.core.errors import FormatError
     from img2world.formats import MODULES
+    from img2world.formats.files import find_suffix
 
     folder = Path(source)
     if source == "-" or not folder.is_dir():
@@ -217,6 +220,7 @@ def _pairs(source: str, target: str) -> list[tuple[str, str]]:
     place = Path(target)
     if not place.name.startswith("*."):
         raise FormatError(f"{source} is a folder and {target} is not a pattern", hint=f"give {target}/*.spz, in quotes")
+    find_suffix(place)
     ends = tuple(MODULES)
     found = sorted(path for path in folder.iterdir() if path.is_file() and path.name.lower().endswith(ends))
     if not found:
@@ -245,8 +249,7 @@ def _convert(
     from img2world.core.errors import FormatError
     from img2world.formats.files import find_suffix, write_splats
 
-    if target != "-":
-        find_suffix(Path(target))
+    levels = _levels(target, lod)
     with tempfile.TemporaryDirectory() if "-" in (source, target) else nullcontext(".") as folder:
         if source == "-":
             path = Path(folder) / "stdin.ply"
@@ -261,7 +264,7 @@ def _convert(
             raise FormatError(
                 "no Gaussians are left after the actions", hint="check their axes: `img2world inspect` tells the bounds"
             )
-        for out in _levels(target, lod):
+        for out in levels:
             place = Path(folder) / "stdout.ply" if out == "-" else Path(out)
             options = {"version": spz_version} if find_suffix(place) == ".spz" else {}
             write_splats(gaussians, place, options)
@@ -282,12 +285,17 @@ def _convert(
 
 
 def _levels(target: str, lod: int) -> list[str]:
-    """Return the files to write: the target, or one for each level of detail."""
-    if lod == 0 or target == "-":
-        return [target]
+    """Return the files to write: the target, or one for each level of detail. Raises FormatError for other names."""
+    from img2world.core.errors import FormatError
     from img2world.formats.files import find_suffix
 
+    if target == "-":
+        return [target]
     suffix = find_suffix(Path(target))
+    if lod == 0:
+        return [target]
+    if suffix == "meta.json":
+        raise FormatError("the levels of detail of a meta.json would share its pictures", hint="write .sog files")
     return [f"{target[: -len(suffix)]}_lod{level}{suffix}" for level in range(lod)]
 
 
