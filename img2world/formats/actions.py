@@ -29,9 +29,9 @@ Action = Callable[[Gaussians], Gaussians]
 def move(
     gaussians: Gaussians,
     *,
-    degrees: Sequence[float] = (0, 0, 0),
+    degrees: Sequence[float] = (0.0, 0.0, 0.0),
     factor: float = 1.0,
-    offset: Sequence[float] = (0, 0, 0),
+    offset: Sequence[float] = (0.0, 0.0, 0.0),
 ) -> Gaussians:
     """Rotate by degrees about X, then Y, then Z, scale, and translate."""
     from scipy.spatial.transform import Rotation

@@ -125,9 +125,11 @@ def _read_prim(prim: Any, time: Any) -> SplatFile:
         # In half precision, the name ends with h.
         values = [prim.GetAttribute(attribute).Get(time) for attribute in (name, f"{name}h")]
         value = next((value for value in values if value is not None and len(value)), None)
-        if value is None and default is None:
+        if value is not None:
+            return np.array(value, np.float32).reshape(-1, width)
+        if default is None:
             raise FormatError(f"the splats of the USD file have no {name}", hint=HINT)
-        return default if value is None else np.array(value, np.float32).reshape(-1, width)
+        return default
 
     means = column("positions", 3)
     count = len(means)

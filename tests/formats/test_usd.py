@@ -55,7 +55,7 @@ def check_read(path, splats: list[Splat], tolerance: Tolerance | None = None) ->
 @pytest.mark.parametrize("suffix", [".usda", ".usdc", ".usdz"])
 @pytest.mark.parametrize("degree", [0, 1, 2, 3])
 def test_files_obey_the_rules_of_the_requirement(degree, suffix, tmp_path):
-    """VG.035: all attributes, of equal lengths, in their ranges, harmonics as a primvar of each vertex."""
+    """VG.035, and with it SPL.002 to 006: all attributes, of equal lengths, harmonics as a primvar of each vertex."""
     from usd_validation_nvidia import ValidationEngine
     from usd_validation_nvidia.rules._gaussian_splat import GaussianSplatSchemaChecker
 
