@@ -5,6 +5,7 @@ matrices (four quaternions describe the same ellipsoid), opacities, and colors s
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy.special import sph_harm_y
@@ -69,19 +70,21 @@ def rotation_matrix(w: float, x: float, y: float, z: float) -> np.ndarray:
     )
 
 
-def harmonic(degree: int, order: int, direction: np.ndarray) -> float:
-    """Return a real spherical harmonic with the Condon-Shortley phase."""
-    x, y, z = direction
-    value = sph_harm_y(degree, abs(order), np.arccos(np.clip(z, -1, 1)), np.arctan2(y, x))
-    if order == 0:
-        return float(value.real)
-    return float(np.sqrt(2) * (value.real if order > 0 else value.imag))
+@cache
+def harmonics_at(x: float, y: float, z: float) -> np.ndarray:
+    """Return [16] real spherical harmonics with the Condon-Shortley phase, from degree 0 to 3 and order -l to l."""
+    values = []
+    for degree in range(4):
+        for order in range(-degree, degree + 1):
+            value = sph_harm_y(degree, abs(order), np.arccos(np.clip(z, -1, 1)), np.arctan2(y, x))
+            part = value.real if order >= 0 else value.imag
+            values.append(part if order == 0 else np.sqrt(2) * part)
+    return np.array(values)
 
 
 def color(harmonics: np.ndarray, direction: np.ndarray) -> np.ndarray:
     """Return the color of coefficients from a direction."""
-    pairs = [(degree, order) for degree in range(4) for order in range(-degree, degree + 1)][: len(harmonics)]
-    return 0.5 + sum(harmonic(*pair, direction) * row for pair, row in zip(pairs, harmonics, strict=True))
+    return 0.5 + harmonics_at(*direction.tolist())[: len(harmonics)] @ harmonics
 
 
 def appearance(splats: list[Splat], frame: np.ndarray = RDF) -> Appearance:

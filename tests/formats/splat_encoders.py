@@ -5,7 +5,7 @@ import struct
 
 import numpy as np
 import zstandard
-from known_scene import Splat, harmonic, rotation_matrix
+from known_scene import Splat, harmonics_at, rotation_matrix
 from scipy.spatial.transform import Rotation
 
 SYSTEMS = [
@@ -24,12 +24,11 @@ def in_axes(splat: Splat, frame: np.ndarray) -> Splat:
     if np.linalg.det(axes) < 0:
         axes[:, 0] *= -1
     x, y, z, w = Rotation.from_matrix(axes).as_quat()
-    degree = round(len(splat.harmonics) ** 0.5) - 1
-    pairs = [(band, order) for band in range(degree + 1) for order in range(-band, band + 1)]
+    count = len(splat.harmonics)
     rays = np.random.default_rng(5).normal(size=(40, 3))
     rays /= np.linalg.norm(rays, axis=1, keepdims=True)
-    before = np.array([[harmonic(*pair, ray) for pair in pairs] for ray in rays])
-    after = np.array([[harmonic(*pair, frame @ ray) for pair in pairs] for ray in rays])
+    before = np.array([harmonics_at(*ray)[:count] for ray in rays.tolist()])
+    after = np.array([harmonics_at(*ray)[:count] for ray in (rays @ frame.T).tolist()])
     harmonics = np.linalg.lstsq(after, before @ splat.harmonics, rcond=None)[0]
     return Splat(tuple(frame @ splat.center), (w, x, y, z), splat.radii, splat.opacity, harmonics)
 

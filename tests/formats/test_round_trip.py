@@ -212,7 +212,7 @@ def odd_scenes(draw: st.DrawFn) -> Gaussians:
 
 
 @pytest.mark.parametrize(("suffix", "options", "limits"), LIMITS, ids=NAMES)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(gaussians=odd_scenes())
 def test_odd_values_are_written_and_read(suffix, options, limits, gaussians, tmp_path):
     path = tmp_path / f"scene{suffix}"
