@@ -82,12 +82,13 @@ def convert(
     spz_version: Annotated[int, typer.Option(help="Version of SPZ files: 3, which more programs open, or 4.")] = 3,
     as_json: JsonOption = False,
 ) -> None:
-    """Convert splat files, any format to any, with actions in the order in which they are given.
+    """Convert splat files of any format to any other.
 
     \b
     .ply .compressed.ply .splat .ksplat .spz .sog meta.json .glb .usdc .usda .usdz; .gltf is read only
 
-    Axes of the actions: +X right, +Y up, +Z to the viewer, whatever the format. Degrees turn counterclockwise.
+    Actions are applied in the order in which they are given. Their axes are +X right, +Y up, +Z to the viewer, whatever
+    the format. Degrees turn counterclockwise.
 
     \b
     img2world convert scene.ply scene.spz
@@ -113,7 +114,7 @@ def inspect(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Splat files of any format.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Show what a splat file is: counts, bounds, degree of the harmonics, quantiles, suspicious values.
+    """Show what a splat file holds, and what is suspicious in it.
 
     \b
     img2world inspect scene.spz

@@ -4,42 +4,37 @@ Source: openusd.org, "ParticleField3DGaussianSplat" of UsdVol, and the rules of 
 up. Needs the package usd-core (`pip install 'img2world[usd]'`). The suffix is .usdc, .usda, .usd or .usdz.
 """
 
+import json
 import tempfile
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
 
+from img2world.core.child_process import run_child
 from img2world.core.conventions import Y_UP_SIGNS
 from img2world.core.errors import FormatError, MissingPackageError
 from img2world.core.gaussians import Gaussians
 from img2world.core.sh import rgb_from_dc, sh_degree
 from img2world.formats.splat_file import (
     SplatFile,
-    assemble,
     check_not_empty,
-    join_files,
-    logit_from_floats,
-    place,
-    reason,
     unit_quats,
 )
 
 TYPE = "ParticleField3DGaussianSplat"
 SH = "radiance:sphericalHarmonics"
-SUFFIXES = (".usdc", ".usda", ".usd", ".usdz")
-"""OpenUSD knows a file by its suffix."""
+TIME_LIMIT = 3600.0
+"""Seconds that reading a file may take."""
 
 EXTENT_SIGMAS = 3.0
 """Standard deviations of a Gaussian that the bounds of all include."""
 
-HINT = "the file is damaged or was made by a faulty program; write it again"
-
 
 def write(gaussians: Gaussians, path: Path, *, metres_per_unit: float = 1.0) -> None:
     """Write a USD file. Raises MissingPackageError without usd-core."""
-    _, usd, geometry, tools, arrays = _modules()
+    _, usd, geometry, tools, arrays = modules()
     check_not_empty(gaussians)
     turned = gaussians.flipped(Y_UP_SIGNS)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
@@ -87,72 +82,18 @@ def read(path: Path) -> SplatFile:
 
     Raises MissingPackageError without usd-core, FormatError when there are none, or the file is damaged.
     """
-    tf, usd, _, _, _ = _modules()
-    if path.suffix.lower() not in SUFFIXES:
-        known = ", ".join(SUFFIXES)
-        raise FormatError(f"the USD file has another name: {path}", hint=f"give it one that ends with {known}")
-    try:
-        parts = _parts(usd.Stage.Open(str(path)))
-    except tf.ErrorException as error:
-        # What it says is about code in C++, and not always text.
-        raise FormatError(f"OpenUSD cannot read the file: {path}", hint=HINT) from error
-    except (TypeError, ValueError) as error:
-        raise FormatError(f"the USD file has a wrong value: {reason(error)}", hint=HINT) from error
-    if not parts:
-        raise FormatError(f"the USD file has no Gaussian splats: {path}", hint=f"needs a prim {TYPE}")
-    return join_files(parts)
+    modules()
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "splats.npz"
+        options = {"source": str(path.absolute()), "target": str(target)}
+        run_child("img2world.formats.usd_process", options, time_limit=TIME_LIMIT, error=FormatError)
+        with np.load(target) as arrays:
+            facts = json.loads(str(arrays["details"]))
+            gaussians = Gaussians(**{field.name: arrays[field.name] for field in fields(Gaussians)})
+    return SplatFile(gaussians=gaussians, broken=facts["broken"], details=facts["details"])
 
 
-def _parts(stage: Any) -> list[SplatFile]:
-    """Return the content of each prim of splats, in our axes."""
-    _, usd, geometry, _, _ = _modules()
-    cache = geometry.XformCache(usd.TimeCode.EarliestTime())
-    # With +Z up, +Y points away from the viewer.
-    is_z_up = geometry.GetStageUpAxis(stage) == geometry.Tokens.z
-    y_up = np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]]) if is_z_up else np.eye(4)
-    parts = []
-    for prim in stage.Traverse(usd.TraverseInstanceProxies()):
-        if prim.GetTypeName() == TYPE:
-            matrix = y_up @ np.array(cache.GetLocalToWorldTransform(prim)).T
-            parts.append(place(_read_prim(prim, usd.TimeCode.EarliestTime()), matrix))
-    return parts
-
-
-def _read_prim(prim: Any, time: Any) -> SplatFile:
-    """Return the Gaussians of a prim in its own axes. Raises FormatError when its arrays do not fit together."""
-
-    def column(name: str, width: int, default: np.ndarray | None = None) -> Float32[np.ndarray, "N C"]:
-        # In half precision, the name ends with h.
-        values = [prim.GetAttribute(attribute).Get(time) for attribute in (name, f"{name}h")]
-        value = next((value for value in values if value is not None and len(value)), None)
-        if value is not None:
-            return np.array(value, np.float32).reshape(-1, width)
-        if default is None:
-            raise FormatError(f"the splats of the USD file have no {name}", hint=HINT)
-        return default
-
-    means = column("positions", 3)
-    count = len(means)
-    # The real part comes last.
-    quats = column("orientations", 4, np.tile(np.array([0, 0, 0, 1], np.float32), (count, 1)))[:, [3, 0, 1, 2]]
-    scales = column("scales", 3, np.ones((count, 3), np.float32))
-    opacities = column("opacities", 1, np.ones((count, 1), np.float32))
-    degree = int(prim.GetAttribute(f"{SH}Degree").Get(time) or 0)
-    harmonics = column(f"{SH}Coefficients", 3)
-    bases = (degree + 1) ** 2
-    if not 0 <= degree <= 3 or len(harmonics) != count * bases or {len(quats), len(scales), len(opacities)} != {count}:
-        raise FormatError(f"the splats of the USD file have arrays of different lengths, degree {degree}", hint=HINT)
-    return assemble(
-        means,
-        quats,
-        np.log(scales),
-        logit_from_floats(opacities[:, 0]),
-        harmonics.reshape(count, bases, 3),
-        prim=str(prim.GetPath()),
-    )
-
-
-def _modules() -> tuple[Any, Any, Any, Any, Any]:
+def modules() -> tuple[Any, Any, Any, Any, Any]:
     """Return the modules of usd-core. Raises MissingPackageError when it is missing or too old."""
     try:
         from pxr import Tf, Usd, UsdGeom, UsdUtils, UsdVol, Vt

@@ -12,6 +12,7 @@ from splat_encoders import in_axes
 from img2world.core.errors import FormatError, MissingPackageError
 from img2world.formats.files import read_splats, write_splats
 from img2world.formats.usd import read, write
+from img2world.formats.usd_process import load
 
 TYPE = "ParticleField3DGaussianSplat"
 SH = "radiance:sphericalHarmonics"
@@ -142,7 +143,7 @@ def test_transforms_of_parents_are_applied(tmp_path):
         )
         for s in spun
     ]
-    found = appearance(splats_from(read(tmp_path / "scene.usda").gaussians))
+    found = appearance(splats_from(load(tmp_path / "scene.usda").gaussians))
     check_same(found, turned(appearance(moved, RUB), RUB), Tolerance(center=1e-5, color=1e-5))
 
 
@@ -161,7 +162,7 @@ def test_several_prims_instances_and_samples_are_read(tmp_path):
     instance.SetInstanceable(True)
     forest.DefinePrim("/hidden", "Cube").SetActive(False)
     forest.Save()
-    file = read(tmp_path / "forest.usda")
+    file = load(tmp_path / "forest.usda")
     assert len(file.gaussians) == 5
     # Instances are instanced by references of their own.
     UsdGeom.Xform.Define(forest, "/copies")
@@ -169,7 +170,7 @@ def test_several_prims_instances_and_samples_are_read(tmp_path):
     prim.GetReferences().AddReference("forest.usda", "/group")
     prim.SetInstanceable(True)
     forest.Save()
-    assert len(read(tmp_path / "forest.usda").gaussians) == 7
+    assert len(load(tmp_path / "forest.usda").gaussians) == 7
 
 
 def test_missing_values_have_the_defaults_of_the_schema(tmp_path):
@@ -178,7 +179,7 @@ def test_missing_values_have_the_defaults_of_the_schema(tmp_path):
     for name in ("orientations", "scales", "opacities"):
         prim.GetAttribute(name).Clear()
     stage.Save()
-    gaussians = read(tmp_path / "scene.usda").gaussians
+    gaussians = load(tmp_path / "scene.usda").gaussians
     np.testing.assert_allclose(np.abs(gaussians.quats[:, 0]), 1)
     np.testing.assert_allclose(gaussians.scales, 1)
     np.testing.assert_allclose(gaussians.opacities, 1, atol=1e-7)
@@ -267,6 +268,30 @@ def test_truncated_files_are_one_error(length, tmp_path):
     (tmp_path / "short.usdc").write_bytes((tmp_path / "whole.usdc").read_bytes()[:length])
     with pytest.raises(FormatError):
         read_splats(tmp_path / "short.usdc")
+
+
+def test_a_process_of_its_own_reads_the_same(tmp_path):
+    write(gaussians_from(known_splats(2)), tmp_path / "scene.usdz")
+    apart, here = read(tmp_path / "scene.usdz"), load(tmp_path / "scene.usdz")
+    for name, array in vars(here.gaussians).items():
+        np.testing.assert_array_equal(getattr(apart.gaussians, name), array)
+    assert (apart.broken, apart.details) == (here.broken, here.details) == (0, {"prim": "/splats"})
+
+
+def test_errors_of_the_process_are_one_error(tmp_path):
+    (tmp_path / "scene.usda").write_text("#usda 1.0")
+    with pytest.raises(FormatError, match="has no Gaussian splats") as error:
+        read(tmp_path / "scene.usda")
+    assert "\n" not in str(error.value)
+
+
+def test_a_crash_of_openusd_is_one_error(tmp_path, monkeypatch):
+    """As some damaged files cause it, here by a package of the same name."""
+    (tmp_path / "pxr.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    write(gaussians_from(known_splats(0)), tmp_path / "scene.usda")
+    with pytest.raises(FormatError, match=r"crashed \(SIGSEGV\)"):
+        read(tmp_path / "scene.usda")
 
 
 def test_without_the_package_it_says_so(tmp_path, monkeypatch):
