@@ -11,7 +11,9 @@ from hypothesis.extra.numpy import arrays
 from known_scene import rotation_matrix
 
 from img2world.core.gaussians import Gaussians
+from img2world.core.ply import write_ply
 from img2world.formats.files import read_splats, write_splats
+from img2world.formats.ply import columns_from_gaussians
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,6 +228,24 @@ def test_odd_values_are_written_and_read(suffix, options, limits, gaussians, tmp
         np.testing.assert_array_equal(found.sh, gaussians.sh)
         np.testing.assert_allclose(found.opacities, gaussians.opacities, atol=1.1e-8 if suffix == ".ply" else 1.3e-7)
         np.testing.assert_allclose(found.log_scales, gaussians.log_scales, atol=2e-6)
+
+
+@pytest.mark.parametrize(("suffix", "options", "limits"), LIMITS, ids=NAMES)
+def test_endless_values_of_a_ply_become_the_largest_that_make_sense(suffix, options, limits, tmp_path):
+    """Opacities of exactly 0 and 1, and points without an extent, as some trainers write them."""
+    del limits
+    columns = {name: np.array(column) for name, column in columns_from_gaussians(random_scene(8, 0)).items()}
+    columns["opacity"][:4] = np.inf, np.inf, -np.inf, -np.inf
+    columns["scale_0"][2:6] = -np.inf
+    columns["scale_1"][:] = columns["scale_0"]
+    write_ply(columns, tmp_path / "endless.ply")
+    gaussians = read_splats(tmp_path / "endless.ply").gaussians
+    write_splats(gaussians, tmp_path / f"scene{suffix}", options)
+    file = read_splats(tmp_path / f"scene{suffix}")
+    assert file.broken == 0
+    found = matched(file.gaussians, gaussians)
+    np.testing.assert_allclose(found.opacities[:4], [1, 1, 0, 0], atol=0.25 / 255 + 1e-6)
+    assert (found.scales[2:6, :2] < 5e-5).all()
 
 
 @pytest.mark.parametrize(("suffix", "options", "limits"), LIMITS, ids=NAMES)

@@ -1,6 +1,8 @@
 """SPZ files of all versions and axes."""
 
+import gzip
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from known_scene import Splat, Tolerance, appearance, check_same, gaussians_from
 from splat_encoders import SYSTEMS, TOWARDS, in_axes, spz_bytes, system_extension
 
 from img2world.core.errors import FormatError
+from img2world.formats.files import read_splats
 from img2world.formats.spz import read, unpack, write
 
 
@@ -86,3 +89,59 @@ def test_a_scene_that_is_too_large_is_refused(tmp_path):
     gaussians.means[3, 0] = 1e7
     with pytest.raises(FormatError, match="10,000,000 units from the origin"):
         write(gaussians, tmp_path / "far.spz")
+
+
+def poked(data: bytes, offset: int, kind: str, value: int) -> bytes:
+    return data[:offset] + struct.pack(f"<{kind}", value) + data[offset + struct.calcsize(kind) :]
+
+
+DAMAGE = {
+    "mark": (lambda whole: poked(whole, 0, "I", 1), "mark 0x1|not an SPZ"),
+    "version 0": (lambda whole: poked(whole, 4, "I", 0), "version 0"),
+    "version 9": (lambda whole: poked(whole, 4, "I", 9), "version 9"),
+    "no Gaussians": (lambda whole: poked(whole, 8, "I", 0), "0 Gaussians"),
+    "one Gaussian more": (lambda whole: poked(whole, 8, "I", 6), "bytes"),
+    "huge count": (lambda whole: poked(whole, 8, "I", 2**32 - 1), "4294967295 Gaussians"),
+    "degree 5": (lambda whole: poked(whole, 12, "B", 5), "degree 5"),
+    "a higher degree": (lambda whole: poked(whole, 12, "B", 2), "bytes|streams"),
+    "too many bits": (lambda whole: poked(whole, 13, "B", 60), "rules out"),
+    "truncated": (lambda whole: whole[:-20], "bytes|reaches|damaged|compressed"),
+    "header": (lambda whole: whole[:12], "ends in its header"),
+    "nothing": (lambda whole: b"", "not an SPZ|header"),
+}
+DAMAGE_OF_4 = {
+    "no streams": (lambda whole: poked(whole, 15, "B", 0), "table of 0 streams"),
+    "more streams": (lambda whole: poked(whole, 15, "B", 200), "table of 200 streams"),
+    "table in the header": (lambda whole: poked(whole, 16, "I", 8), "damaged table"),
+    "table beyond the end": (lambda whole: poked(whole, 16, "I", 2**32 - 1), "damaged table"),
+    "large stream": (lambda whole: poked(whole, 32, "Q", 2**60), "a stream of"),
+    "large content": (lambda whole: poked(whole, 40, "Q", 2**60), "a stream of 1152921504606846976 bytes"),
+    "broken frame": (lambda whole: poked(whole, 128, "I", 0), "compressed data"),
+}
+
+
+@pytest.mark.parametrize(
+    ("version", "damage"), [*((3, name) for name in DAMAGE), *((4, name) for name in {**DAMAGE, **DAMAGE_OF_4})]
+)
+def test_damage_is_one_error_and_takes_no_memory(version, damage, tmp_path):
+    change, found = {**DAMAGE, **DAMAGE_OF_4}[damage]
+    data = spz_bytes(known_splats(1), version)
+    data = change(data) if version == 4 else gzip.compress(change(gzip.decompress(data)))
+    path = tmp_path / "scene.spz"
+    path.write_bytes(data)
+    tracemalloc.start()
+    with pytest.raises(FormatError, match=found) as error:
+        read_splats(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1 << 22
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("version", [3, 4])
+@pytest.mark.parametrize("length", [1, 2, 10, 31, 32, 60, 150, -1])
+def test_truncated_files_are_one_error(version, length, tmp_path):
+    path = tmp_path / "scene.spz"
+    path.write_bytes(spz_bytes(known_splats(1), version)[:length])
+    with pytest.raises(FormatError):
+        read_splats(path)
