@@ -59,7 +59,7 @@ def read(path: Path) -> SplatFile:
         with zipfile.ZipFile(path) as archive:
             names = {Path(name).name: name for name in archive.namelist()}
             return _read(lambda name: _read_member(archive, names.get(name, name)), META)
-    except (zipfile.BadZipFile, RuntimeError) as error:
+    except (zipfile.BadZipFile, RuntimeError, ValueError) as error:
         raise FormatError(f"the SOG file is not a zip archive that can be read: {error}", hint=HINT) from error
 
 

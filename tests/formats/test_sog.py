@@ -246,6 +246,13 @@ def test_damaged_members_are_one_error(method, tmp_path):
                 read(path)
 
 
+def test_names_that_are_no_text_are_one_error(tmp_path):
+    path = save({**files_of(known_splats(0), 2), "é": b""}, tmp_path / "scene.sog")
+    path.write_bytes(path.read_bytes().replace("é".encode(), b"\x81\x81"))
+    with pytest.raises(FormatError, match="not a zip archive that can be read"):
+        read_splats(path)
+
+
 @pytest.mark.parametrize("size", [0, 10, 1000])
 def test_no_archive_is_one_error(size, tmp_path):
     path = tmp_path / "scene.sog"
