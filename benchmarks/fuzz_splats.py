@@ -146,6 +146,8 @@ def work(reader: str, start: int, stop: int) -> None:
             path = Path(folder) / f"a{suffix}"
             path.write_bytes(data)
             began = time.perf_counter()
+            # In case that the parent is no more.
+            signal.alarm(int(SECONDS) + 5)
             outcome = attempt(path)
             seconds = time.perf_counter() - began
             memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -154,7 +156,6 @@ def work(reader: str, start: int, stop: int) -> None:
 
 def attempt(path: Path) -> str:
     """Read a file as `img2world inspect` does, and return what happens."""
-    signal.alarm(int(SECONDS) + 5)
     try:
         inspect_splats(read_splats(path), path).lines()
     except Img2WorldError as error:
