@@ -19,15 +19,22 @@ MAX_UNSURE = 0.45
 
 MAX_THINGS = 4
 
+SURE = 0.9
+"""Saliency above which a pixel with the color of a plain background belongs to the object in front of it."""
+
+MIN_PART_CELLS = 4.0
+"""Least width of such a part in pixels of the network."""
+
 OUTLINE_CELLS = 2.0
 """Width of the band in which an outline is refined, in pixels of the network."""
 
 
-def find_object(image: Image) -> tuple[UInt8[np.ndarray, "H W"] | None, str]:
+def find_object(image: Image, model: CutoutModel) -> tuple[UInt8[np.ndarray, "H W"] | None, str]:
     """Cut out the one free-standing object, by the picture's own alpha or in front of a plain background.
 
-    Returns its alpha (255 inside; None when the picture shows a scene) and the reason in one phrase. Raises ImageError
-    when the picture is transparent everywhere.
+    `model` names the cut-out network, which finds parts that have the color of the background. Returns the alpha of the
+    object (255 inside; None when the picture shows a scene) and the reason in one phrase. Raises ImageError when the
+    picture is transparent everywhere, and what `find_saliency` raises.
     """
     if image.alpha is not None:
         opaque = float((image.alpha > 127).mean())
@@ -38,7 +45,7 @@ def find_object(image: Image) -> tuple[UInt8[np.ndarray, "H W"] | None, str]:
             )
         if opaque < 0.98:
             return image.alpha, "the picture's alpha cuts out an object"
-    alpha = cut_from_plain_background(image.rgb)
+    alpha = cut_from_plain_background(image.rgb, model)
     if alpha is None:
         return None, "no alpha and no plain background around one object"
     return np.round(255 * alpha).astype(np.uint8), "an object in front of a plain background"
@@ -84,11 +91,11 @@ def refine_outline(
     return result
 
 
-def cut_from_plain_background(rgb: UInt8[np.ndarray, "H W 3"]) -> Float32[np.ndarray, "H W"] | None:
+def cut_from_plain_background(rgb: UInt8[np.ndarray, "H W 3"], model: CutoutModel) -> Float32[np.ndarray, "H W"] | None:
     """Return the alpha of what differs from a smooth background, or None when the border is not smooth.
 
     A quadratic in x and y is fitted to the border's Lab colors, which allows for studio gradients and vignettes.
-    GrabCut (Rother et al. 2004) decides uncertain pixels.
+    GrabCut (Rother et al. 2004) decides uncertain pixels, and the cut-out network adds what has the background's color.
     """
     import cv2
 
@@ -109,8 +116,28 @@ def cut_from_plain_background(rgb: UInt8[np.ndarray, "H W 3"]) -> Float32[np.nda
     mask = keep_single_object(mask, difference)
     if mask is None:
         return None
+    if model != "none":
+        mask = add_salient_parts(mask, find_saliency(rgb, model))
     alpha = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.7)
     return cv2.resize(alpha, (width, height), interpolation=cv2.INTER_CUBIC).clip(0, 1)
+
+
+def add_salient_parts(mask: Bool[np.ndarray, "H W"], saliency: Float32[np.ndarray, "s s"]) -> Bool[np.ndarray, "H W"]:
+    """Add the parts of an object that a cut-out by color misses, where a network is sure that they stand out.
+
+    Strips as narrow as the network's pixels stay open: there it blurs across outlines and the gaps between slats.
+    """
+    import cv2
+
+    height, width = mask.shape
+    sure = cv2.resize(saliency, (width, height), interpolation=cv2.INTER_LINEAR) > SURE
+    missing = (sure & ~mask).astype(np.uint8)
+    side = 2 * round(MIN_PART_CELLS * max(height, width) / len(saliency) / 2) + 1
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    core = cv2.morphologyEx(missing, cv2.MORPH_OPEN, kernel)
+    joined = mask | ((cv2.dilate(core, kernel) > 0) & (missing > 0))
+    _, labels = cv2.connectedComponents(joined.astype(np.uint8), connectivity=8)
+    return joined & np.isin(labels, np.unique(labels[mask]))
 
 
 def flood_smooth(lightness: Float32[np.ndarray, "H W"], start: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:

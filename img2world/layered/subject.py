@@ -41,7 +41,7 @@ class AutoSubject:
         Raises ImageError when the picture is transparent everywhere or the depth model cannot be used, and
         MissingPackageError without the weights or transformers.
         """
-        alpha, reason = (None, OPTIONS) if self.kind == "scene" else find_object(image)
+        alpha, reason = (None, OPTIONS) if self.kind == "scene" else find_object(image, self.model)
         if alpha is not None:
             return Subject(image=image, alpha=alpha, reason=reason, geometry=object_geometry(image, alpha))
         # Depth models of the hub see for themselves what stands in front.
