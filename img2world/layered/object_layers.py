@@ -15,7 +15,7 @@ from img2world.layered.layers import DETAIL, INVENTED, SEEN, Layer, layer_from_d
 from img2world.layered.revolution import fit_revolution
 from img2world.layered.solid_layers import solid_layers
 from img2world.layered.solids import MAX_RADIUS, Solid
-from img2world.layered.symmetry import copy_mirrored_colors, mirror_normal
+from img2world.layered.symmetry import copy_mirrored_colors, find_mirror_plane
 
 OBJECT_FOV = np.radians(30.0)
 """A long lens, as product photos use: an unknown object's outline is then nearly its section."""
@@ -46,6 +46,9 @@ MAX_ELEVATION = np.radians(60.0)
 
 RIM_WIDTH = 0.03
 """Width of the rim whose colors continue behind, relative to the frame's width."""
+
+BLEND_WIDTH = 0.03
+"""Distance from the outline, relative to the frame's width, over which the back takes on colors of its own."""
 
 SIDEWAYS_SPREAD = 8
 """Ratio of horizontal to vertical spread of colors: most objects are layered from the ground up, and a point keeps its
@@ -197,10 +200,22 @@ def shell_surfaces(
     frame = INPUT_DISTANCE * size / camera.intrinsics[0, 0, 0]
     depth = (INPUT_DISTANCE + frame * cv2.GaussianBlur(center, (0, 0), size / 256)).astype(np.float32)
     half = (frame * half).astype(np.float32)
-    behind, normal = colors_behind(cut), mirror_normal(geometry.symmetry_planes, geometry.elevation)
-    if normal is not None:
-        behind = copy_mirrored_colors(behind, cut.rgb, cut.alpha, depth - half, depth + half, normal, camera)
-    return depth, half, behind
+    behind = colors_behind(cut)
+    plane = find_mirror_plane(geometry.symmetry_planes, geometry.elevation, depth, half, inside, camera)
+    if plane is not None:
+        behind = copy_mirrored_colors(behind, cut.rgb, cut.alpha, depth - half, depth + half, plane, camera)
+    return depth, half, blend_at_rim(behind, cut)
+
+
+def blend_at_rim(behind: Float32[np.ndarray, "S S 3"], cut: CutOut) -> Float32[np.ndarray, "S S 3"]:
+    """Return the colors of the back, led over from those of the front where both meet: no seam shows at the outline."""
+    import cv2
+
+    size = len(cut.alpha)
+    inward = cv2.distanceTransform((cut.alpha >= 0.5).astype(np.uint8), cv2.DIST_L2, 5)
+    weight = (inward / (BLEND_WIDTH * size)).clip(0, 1)
+    weight = (weight * weight * (3 - 2 * weight))[..., None]
+    return ((1 - weight) * cut.rgb + weight * behind).astype(np.float32)
 
 
 def bevel(

@@ -13,6 +13,7 @@ from img2world.layered.object_layers import (
     OBJECT_FRACTION,
     CutOut,
     bevel,
+    blend_at_rim,
     camera_elevation,
     colors_behind,
     cut_out,
@@ -117,6 +118,18 @@ def test_hoops_continue_behind():
     back = build_layers(AutoSubject().find(picture), 96).layers[1].texture * 255
     middle = back[24:72, 48, 1]  # two hoops and what is between them
     assert np.ptp(middle) > 0.75 * 190
+
+
+def test_front_and_back_have_the_same_colors_where_they_meet():
+    inside = np.zeros((96, 96), np.float32)
+    inside[20:76, 20:76] = 1
+    rgb = np.random.default_rng(0).random((96, 96, 3), np.float32)
+    behind = np.zeros_like(rgb)
+    blended = blend_at_rim(behind, CutOut(rgb=rgb, alpha=inside))
+    np.testing.assert_array_equal(blended[inside == 0], rgb[inside == 0])
+    rim = (slice(30, 66), 20)
+    assert np.abs(blended[rim] - rgb[rim]).max() < 0.35
+    np.testing.assert_array_equal(blended[30:66, 30:66], behind[30:66, 30:66])
 
 
 @pytest.mark.parametrize(("height", "width"), [(40, 90), (110, 30), (60, 60)])
