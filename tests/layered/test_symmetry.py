@@ -76,7 +76,7 @@ def test_plane_is_upright_in_the_predicted_direction(degrees):
     assert abs(plane.offset) < 0.01
 
 
-@pytest.mark.parametrize("turn", [35.0, 50.0, 60.0])
+@pytest.mark.parametrize("turn", [35.0, 50.0])
 def test_the_outline_decides_between_directions_that_the_network_leaves_open(turn):
     """A corner of a box is cut off, so that it is symmetric in one direction only."""
     front, back, alpha, _ = box(turn, 0.3)
