@@ -19,8 +19,9 @@ MAX_UNSURE = 0.45
 
 MAX_THINGS = 4
 
-SURE = 0.9
-"""Saliency above which a pixel with the color of a plain background belongs to the object in front of it."""
+SURE, MIN_SURE_FRACTION = 0.9, 0.3
+"""Saliency above which the network is sure; the fraction of a part with the color of a plain background that it has to
+be sure of."""
 
 MIN_PART_CELLS = 4.0
 """Least width of such a part in pixels of the network."""
@@ -130,12 +131,15 @@ def add_salient_parts(mask: Bool[np.ndarray, "H W"], saliency: Float32[np.ndarra
     import cv2
 
     height, width = mask.shape
-    sure = cv2.resize(saliency, (width, height), interpolation=cv2.INTER_LINEAR) > SURE
-    missing = (sure & ~mask).astype(np.uint8)
+    salient = cv2.resize(saliency, (width, height), interpolation=cv2.INTER_LINEAR)
     side = 2 * round(MIN_PART_CELLS * max(height, width) / len(saliency) / 2) + 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    core = cv2.morphologyEx(missing, cv2.MORPH_OPEN, kernel)
-    joined = mask | ((cv2.dilate(core, kernel) > 0) & (missing > 0))
+    missing = ~mask & (salient > 0.5)
+    count, labels = cv2.connectedComponents(cv2.morphologyEx(missing.astype(np.uint8), cv2.MORPH_OPEN, kernel))
+    areas = np.bincount(labels.ravel(), minlength=count)
+    is_sure = np.bincount(labels.ravel(), salient.ravel() > SURE, minlength=count) > MIN_SURE_FRACTION * areas
+    is_sure[0] = False
+    joined = mask | ((cv2.dilate(is_sure[labels].astype(np.uint8), kernel) > 0) & missing)
     _, labels = cv2.connectedComponents(joined.astype(np.uint8), connectivity=8)
     return joined & np.isin(labels, np.unique(labels[mask]))
 
