@@ -152,7 +152,7 @@ def fit_solid(cut: CutOut, geometry: ObjectGeometry, camera: Cameras) -> Solid |
         for values in (cut.alpha, geometry.front, geometry.thickness)
     )
     distance, small = signed_distance(alpha), camera.resized(*side)
-    revolution = fit_revolution(distance, front, thickness, small)
+    revolution = fit_revolution(distance, front, thickness, geometry.symmetry_planes, geometry.elevation, small)
     return revolution or fit_cuboid(distance, front, thickness, geometry.elevation, small)
 
 
