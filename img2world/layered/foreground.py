@@ -137,9 +137,9 @@ def add_salient_parts(mask: Bool[np.ndarray, "H W"], saliency: Float32[np.ndarra
     missing = ~mask & (salient > 0.5)
     count, labels = cv2.connectedComponents(cv2.morphologyEx(missing.astype(np.uint8), cv2.MORPH_OPEN, kernel))
     areas = np.bincount(labels.ravel(), minlength=count)
-    is_sure = np.bincount(labels.ravel(), salient.ravel() > SURE, minlength=count) > MIN_SURE_FRACTION * areas
-    is_sure[0] = False
-    joined = mask | ((cv2.dilate(is_sure[labels].astype(np.uint8), kernel) > 0) & missing)
+    sure = np.bincount(labels.ravel(), salient.ravel() > SURE, minlength=count) > MIN_SURE_FRACTION * areas
+    parts = ((labels > 0) & np.isin(labels, np.flatnonzero(sure))).astype(np.uint8)
+    joined = mask | ((cv2.dilate(parts, kernel) > 0) & missing)
     _, labels = cv2.connectedComponents(joined.astype(np.uint8), connectivity=8)
     return joined & np.isin(labels, np.unique(labels[mask]))
 

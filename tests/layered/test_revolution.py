@@ -122,9 +122,11 @@ def test_a_box_with_directions_of_symmetry_is_not_round(yaw):
 def test_leaning_can_is_not_round():
     distance, front, thickness = seen(can(10))
     shift = np.linspace(-14, 14, SIDE).round().astype(int)
-    leaning = [np.stack([np.roll(row, by) for row, by in zip(values, shift, strict=True)])
-               for values in (distance, front, thickness)]  # fmt: skip
-    assert fit_revolution(*leaning, ASYMMETRIC, 0.0, object_camera(SIDE)) is None
+    distance, front, thickness = (
+        np.stack([np.roll(row, by) for row, by in zip(values, shift, strict=True)])
+        for values in (distance, front, thickness)
+    )
+    assert fit_revolution(distance, front, thickness, ASYMMETRIC, 0.0, object_camera(SIDE)) is None
 
 
 def test_needle_is_not_round():
