@@ -32,8 +32,9 @@ FRONT_ERROR_FRACTION = 0.25
 CENTERING = 0.5
 """Fraction of the way from the predicted center to the center of the bounding box by which the shape is moved."""
 
-OUTER_SLOPE = 2.0
-"""Slope at which front and back go on past each other beyond the outline: a steeper one shows as spikes along a leg."""
+MIN_OUTER_SLOPE, OUTER_FRACTION = 2.0, 0.5
+"""Minimum slope at which front and back go on past each other beyond the outline, and that slope relative to the half
+thickness in pixels: less leaves slits at the rim of a body, more shows as spikes along a leg."""
 
 OVERSHOOT = 4
 """Pixels beyond the outline up to which front and back continue past each other."""
@@ -237,7 +238,10 @@ def bevel(
     # A smooth minimum of the ramp and the shape.
     rounded = half * ramp / np.maximum(np.hypot(half, ramp), 1e-6)
     rounded = cv2.GaussianBlur(rounded.astype(np.float32), (0, 0), 1.0)
-    return np.where(inward > 0, rounded, np.where(alpha >= 0.5, 0, OUTER_SLOPE * inward)).astype(np.float32)
+    side = 2 * OVERSHOOT + 1
+    nearby = cv2.dilate(np.where(alpha >= 0.5, half, 0).astype(np.float32), np.ones((side, side), np.uint8))
+    outer_slope = (OUTER_FRACTION * nearby).clip(MIN_OUTER_SLOPE, slope)
+    return np.where(inward > 0, rounded, np.where(alpha >= 0.5, 0, outer_slope * inward)).astype(np.float32)
 
 
 def signed_distance(alpha: Float32[np.ndarray, "S S"]) -> Float32[np.ndarray, "S S"]:
