@@ -14,6 +14,9 @@ INVENTED, CONTINUED, SEEN = 0, 1, 2
 DETAIL = 2
 """Resolution of the detail of a texture relative to it. A frame's pixel, the mean of 2 x 2 samples, is then exact."""
 
+MARGIN = 0.2
+"""Width by which the layers of a scene extend beyond the picture on each side, relative to its longer side."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:

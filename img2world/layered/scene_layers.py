@@ -13,15 +13,12 @@ from img2world.core.subject import Foreground, SceneGeometry, Subject
 from img2world.layered.depth_slices import Part, slice_depth
 from img2world.layered.foreground_layers import TILT, layers_of_thing, place, push_behind
 from img2world.layered.inpaint import add_texture, fill_smooth
-from img2world.layered.layers import CONTINUED, DETAIL, SEEN, Layer, layer_from_depth
+from img2world.layered.layers import CONTINUED, DETAIL, MARGIN, SEEN, Layer, layer_from_depth
 from img2world.layered.layout import SEGMENTATION_SIZE, Layout, find_layout
 from img2world.layered.outpaint import outpaint
 
 SCENE_FOV = np.radians(55.0)
 """Field of view along the longer side when EXIF gives none: between a phone's main camera and a 35 mm lens."""
-
-MARGIN = 0.2
-"""Width by which layers extend beyond the picture on each side, relative to its longer side."""
 
 
 CONTACT_WIDTH = 0.015
