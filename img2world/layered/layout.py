@@ -1,7 +1,8 @@
 """Divide a scene into sky, one subject in front of the rest, and everything else, each with its depth.
 
 The outlines of the parts come from the picture and are sharper than the predicted depth. Inside of a part, depth is one
-continuous surface: a wrong cut shows more than a stretched depth edge.
+continuous surface: a wrong cut shows more than a stretched depth edge. What is neither sky nor subject is folded to
+ground, ceiling and uprights, see `popup`.
 """
 
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from img2world.core.subject import SceneGeometry
 from img2world.depth.guided_filter import guided, upsampled
 from img2world.layered.foreground import flood_smooth
 from img2world.layered.inpaint import extend_nearest
+from img2world.layered.popup import straighten
 
 SEGMENTATION_SIZE = 256
 """Longer side, in pixels, at which a picture is segmented; outlines are then refined at full size."""
@@ -27,7 +29,7 @@ SOFT_BOUND = 0.6
 """Log depths within this fraction of a bound are kept; beyond it they approach the bound without a crease."""
 
 SMOOTHNESS = 0.02
-"""Standard deviation of the smoothing of the ground, relative to the longer side: what is not cut out bends less."""
+"""Standard deviation of the smoothing of a ground that is not straight, relative to the longer side."""
 
 SKY_BAND = 0.03
 """Width of the band at the outline of a predicted sky in which colors decide, relative to the longer side."""
@@ -116,7 +118,9 @@ def place_parts(
     nothing = np.zeros(inverse_depth.shape, np.float32)
     behind = nothing if sky is None else sky
     in_front = nothing if subject is None else subject
-    ground = smoothed(extrapolate(inverse_depth, ~widen((behind > 0.2) | (in_front > 0.2))))
+    ground_shown = ~widen((behind > 0.2) | (in_front > 0.2))
+    ground = straighten(geometry.inverse_depth, ground_shown, has_ceiling=sky is None)
+    ground = smoothed(extrapolate(inverse_depth, ground_shown)) if ground is None else compressed(ground)
     backdrop = extrapolate(inverse_depth, ~widen(behind < 0.8))
     backdrop = np.minimum(backdrop, ground / np.float32(SEPARATION))
     standing = inverse_depth
@@ -142,6 +146,15 @@ def bounded(inverse_depth: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, "h
     beyond = np.maximum(np.abs(log_depth) - SOFT_BOUND * bound, 0)
     size = np.minimum(np.abs(log_depth), SOFT_BOUND * bound) + rest * -np.expm1(-beyond / rest)
     return np.exp(-np.sign(log_depth) * size).astype(np.float32)
+
+
+def compressed(inverse_depth: Float32[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W"]:
+    """Return inverse depths between the bounds such that planes stay planes.
+
+    A linear function of the inverse depth is a projective map of space, which keeps straight lines.
+    """
+    nearest = max(float(inverse_depth.max()), 1 / MIN_DEPTH)
+    return (1 + (inverse_depth - 1) * ((1 / MIN_DEPTH - 1) / (nearest - 1))).clip(1 / MAX_DEPTH).astype(np.float32)
 
 
 def smoothed(inverse_depth: Float32[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W"]:
