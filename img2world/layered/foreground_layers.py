@@ -10,7 +10,7 @@ from img2world.core.cameras import Cameras
 from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.image import Image
 from img2world.core.subject import Foreground
-from img2world.layered.layers import CONTINUED, DETAIL, INVENTED, MARGIN, SEEN, Layer, layer_of_grid, stretch_blur
+from img2world.layered.layers import CONTINUED, DETAIL, INVENTED, SEEN, Layer, layer_of_grid, stretch_blur
 from img2world.layered.layout import SEPARATION
 from img2world.layered.object_layers import CutOut, cut_out, frame_around, object_camera, shell_surfaces
 from img2world.layered.picture_edges import extend_beyond_picture
@@ -50,7 +50,7 @@ def place(camera: Cameras, image: Image, thing: Foreground, ground_depth: Float3
     `ground_depth` is the depth of the scene without the thing, at the size of the camera.
     """
     scale = camera.width / image.width
-    extended = extend_beyond_picture(image, thing, round(MARGIN * max(image.width, image.height)))
+    extended = extend_beyond_picture(image, thing)
     image, thing = extended.image, extended.thing
     left, top, side = frame_around(thing.alpha)
     left, top, side = (scale * value for value in (left - extended.left, top - extended.top, side))

@@ -9,6 +9,9 @@ from img2world.core.image import Image
 from img2world.core.subject import Foreground, ObjectGeometry
 from img2world.layered.object_layers import frame_around
 
+MARGIN = 0.2
+"""Width by which a cut thing continues beyond the picture, relative to its longer side."""
+
 MIN_CUT = 0.01
 """Minimum length of a cut, relative to the picture's longer side: a paw that just reaches the edge is complete."""
 
@@ -24,13 +27,14 @@ class ExtendedThing:
     top: int
 
 
-def extend_beyond_picture(image: Image, thing: Foreground, margin: int) -> ExtendedThing:
-    """Mirror a thing, its colors and its shape at the edges that cut it off, up to `margin` pixels beyond the picture.
+def extend_beyond_picture(image: Image, thing: Foreground) -> ExtendedThing:
+    """Mirror a thing, its colors and its shape at the edges that cut it off, up to MARGIN beyond the picture.
 
     A mirror image continues outline, texture and shading without a seam.
     """
     import cv2
 
+    margin = round(MARGIN * max(image.width, image.height))
     left, right, top, bottom = (min(margin, limit) if cut else 0 for cut, limit in cut_sides(thing.alpha))
     if not (left or right or top or bottom):
         return ExtendedThing(image=image, thing=thing, left=0, top=0)

@@ -32,7 +32,7 @@ def test_a_complete_thing_is_left_as_it_is():
     alpha = np.zeros((60, 80), np.uint8)
     alpha[20:40, 1:30] = 255
     image, thing = Image(rgb=np.zeros((60, 80, 3), np.uint8)), make_thing(alpha)
-    extended = extend_beyond_picture(image, thing, 10)
+    extended = extend_beyond_picture(image, thing)
     assert extended.image is image
     assert extended.thing is thing
     assert (extended.left, extended.top) == (0, 0)
@@ -43,32 +43,32 @@ def test_a_cut_thing_continues_with_its_own_outline_and_colors_and_without_twins
     alpha[20:40, :30] = 255
     alpha[10:20, 4:30] = 255  # This part ends before the picture does.
     rgb = np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)
-    extended = extend_beyond_picture(Image(rgb=rgb), make_thing(alpha), 10)
-    assert (extended.left, extended.top) == (10, 0)
-    assert extended.image.rgb.shape == (60, 90, 3)
-    np.testing.assert_array_equal(extended.thing.alpha[:, 10:], alpha)
-    np.testing.assert_array_equal(extended.image.rgb[:, 10:], rgb)
-    assert (extended.thing.alpha[20:40, :10] == 255).all()
-    np.testing.assert_array_equal(extended.image.rgb[30, 9::-1], rgb[30, :10])
+    extended = extend_beyond_picture(Image(rgb=rgb), make_thing(alpha))
+    assert (extended.left, extended.top) == (16, 0)
+    assert extended.image.rgb.shape == (60, 96, 3)
+    np.testing.assert_array_equal(extended.thing.alpha[:, 16:], alpha)
+    np.testing.assert_array_equal(extended.image.rgb[:, 16:], rgb)
+    assert (extended.thing.alpha[20:40, :16] == 255).all()
+    np.testing.assert_array_equal(extended.image.rgb[30, 15::-1], rgb[30, :16])
     spaced = np.zeros((60, 80), np.uint8)
     spaced[40:50, :30] = spaced[20:40, 20:30] = spaced[10:20, 4:30] = 255
-    extended = extend_beyond_picture(Image(rgb=rgb), make_thing(spaced), 10)
-    assert (extended.thing.alpha[40:50, :10] == 255).all()
-    assert not extended.thing.alpha[:40, :10].any()
+    extended = extend_beyond_picture(Image(rgb=rgb), make_thing(spaced))
+    assert (extended.thing.alpha[40:50, :16] == 255).all()
+    assert not extended.thing.alpha[:40, :16].any()
 
 
 def test_the_shape_keeps_its_size_and_is_mirrored_beyond_the_picture():
     alpha = np.zeros((60, 80), np.uint8)
     alpha[20:40, :40] = 255
     thing = make_thing(alpha)
-    extended = extend_beyond_picture(Image(rgb=np.zeros((60, 80, 3), np.uint8)), thing, 20)
+    extended = extend_beyond_picture(Image(rgb=np.zeros((60, 80, 3), np.uint8)), thing)
     (left, _, side), (_, _, old_side) = frame_around(extended.thing.alpha), frame_around(alpha)
-    assert side == pytest.approx(1.5 * old_side, rel=0.03)
+    assert side == pytest.approx(1.4 * old_side, rel=0.03)
 
     def depth(x: float) -> float:
         """In pixels of the picture, at a column of it."""
         front = extended.thing.geometry.front
-        return side * float(np.interp((x + 20 - left) / side * 32 - 0.5, np.arange(32), front[16]))
+        return side * float(np.interp((x + 16 - left) / side * 32 - 0.5, np.arange(32), front[16]))
 
     for x in (5, 20, 35):
         assert depth(x) == pytest.approx(x - 20, abs=1.0)
