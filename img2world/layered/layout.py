@@ -15,6 +15,7 @@ from img2world.depth.guided_filter import guided, upsampled
 from img2world.layered.foreground import flood_smooth
 from img2world.layered.inpaint import extend_nearest
 from img2world.layered.popup import straighten
+from img2world.layered.sky import keep_likely
 
 SEGMENTATION_SIZE = 256
 """Longer side, in pixels, at which a picture is segmented; outlines are then refined at full size."""
@@ -99,7 +100,7 @@ def place_parts(
     import cv2
 
     assert geometry.sky is not None
-    predicted_sky = upsampled(geometry.sky, rgb).clip(0, 1)
+    probability = predicted_sky = upsampled(geometry.sky, rgb).clip(0, 1)
     if sky is not None:
         # A smooth wall looks like sky, too: colors count only near what the network takes for sky.
         reach = 2 * round(SKY_BAND * max(sky.shape)) + 1
@@ -107,8 +108,11 @@ def place_parts(
         predicted_sky = np.maximum(predicted_sky, np.minimum(sky, near))
     if subject is not None and (outside := ~widen(subject > 0.2)).any():
         # Sky goes on behind the subject; a rim of it that stayed with the ground would stand out when the camera moves.
-        predicted_sky = extend_nearest(predicted_sky, outside)
+        predicted_sky, probability = (extend_nearest(values, outside) for values in (predicted_sky, probability))
     sky = sky_from_prediction(predicted_sky, rgb)
+    if sky is not None:
+        sky = keep_likely(sky, probability, rgb)
+        sky = sky if (sky > 0.5).mean() > MIN_SKY else None
     far = np.float32(1 / MAX_DEPTH)
     inverse_depth = upsampled(bounded(geometry.inverse_depth), rgb).clip(far, 1 / MIN_DEPTH)
     if sky is not None:
