@@ -32,7 +32,7 @@ class Gaps:
     """Shows a surface magnified by more than MAX_STRETCH: the photo shows it from the side."""
 
 
-def make_gap_measure(subject: Subject, *, size: int = 128) -> Callable[[Float32[np.ndarray, "V 4 4"]], Gaps]:
+def make_gap_measure(subject: Subject, *, size: int = 96) -> Callable[[Float32[np.ndarray, "V 4 4"]], Gaps]:
     """Return a function of poses (world from camera) that measures the gaps in frames of `size` pixels."""
     image, camera = build_layers(subject, size, textured=False), input_camera(subject, size)
     warper, stretch_of = Warper(image), make_stretch_measure(image, camera)

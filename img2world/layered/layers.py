@@ -14,7 +14,7 @@ INVENTED, CONTINUED, SEEN = 0, 1, 2
 DETAIL = 2
 """Resolution of the detail of a texture relative to it. A frame's pixel, the mean of 2 x 2 samples, is then exact."""
 
-HORIZONTAL_MARGIN, VERTICAL_MARGIN = 0.4, 0.14
+HORIZONTAL_MARGIN, VERTICAL_MARGIN = 0.4, 0.18
 """Widths by which the layers of a scene extend beyond the picture at the sides, and at top and bottom, relative to its
 longer side: paths move farther sideways than up and down."""
 
