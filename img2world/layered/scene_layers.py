@@ -23,6 +23,7 @@ from img2world.layered.layers import (
     layer_from_depth,
 )
 from img2world.layered.layout import SEGMENTATION_SIZE, Layout, find_layout
+from img2world.layered.mirror import Mirror, mirror_along_lines
 from img2world.layered.outpaint import outpaint
 
 SCENE_FOV = np.radians(55.0)
@@ -60,10 +61,12 @@ def scene_layers(subject: Subject, size: int, *, textured: bool = True) -> tuple
     color, geometry = rgb.astype(np.float32) / 255, subject.geometry
     assert isinstance(geometry, SceneGeometry)
     fine_size = (DETAIL * camera.width, DETAIL * camera.height)
+    horizontal, vertical = (round(margin * max(color.shape)) for margin in (HORIZONTAL_MARGIN, VERTICAL_MARGIN))
     extend = partial(
         extend_part,
         camera,
         color,
+        mirror_along_lines(color, (vertical, horizontal)),
         fine=resized(subject.image.rgb, fine_size) if textured else None,
     )
     if geometry.sky is None:
@@ -120,6 +123,7 @@ def parts_of_layout(layout: Layout) -> list[Part]:
 def extend_part(
     camera: Cameras,
     color: Float32[np.ndarray, "H W 3"],
+    mirror: Mirror,
     part: Part,
     *,
     fine: UInt8[np.ndarray, "_ _ 3"] | None,
@@ -145,25 +149,23 @@ def extend_part(
         texture += unseen * (outpaint(color, given) - texture)
         texture = add_texture(texture, color, source, reach=TEXTURE_REACH * max(color.shape))
     texture += weight[..., None] * (color - texture)
-    horizontal, vertical = (round(margin * max(color.shape)) for margin in (HORIZONTAL_MARGIN, VERTICAL_MARGIN))
-    margins = ((vertical, vertical), (horizontal, horizontal))
+    margins = [(margin, margin) for margin in mirror.margins]
     # A mirror image goes on without a seam, and is as sharp as the picture; few frames show much of it.
     layer = layer_from_depth(
         camera,
         1 / np.pad(part.inverse_depth, margins, mode="edge"),
-        texture=np.pad(texture, (*margins, (0, 0)), mode="symmetric"),
+        texture=mirror.extend(texture),
         seen=np.pad(
             np.where(part.shown > (0.5 if in_front is None else 0), SEEN, CONTINUED).astype(np.uint8),
             margins,
             constant_values=CONTINUED,
         ),
-        alpha=np.pad(part.extent, margins, mode="symmetric"),
+        alpha=mirror.extend(part.extent),
         tilt=TILT,
     )
     if fine is None:
         return layer
-    fine_margins = (*((DETAIL * before, DETAIL * after) for before, after in margins), (0, 0))
-    return replace(layer, detail=np.pad(add_detail(texture, fine, weight), fine_margins, mode="symmetric"))
+    return replace(layer, detail=mirror.extend(add_detail(texture, fine, weight), DETAIL))
 
 
 def add_detail(
