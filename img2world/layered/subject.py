@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 from img2world.core.image import Image
 from img2world.core.subject import Foreground, ObjectGeometry, SceneGeometry, Subject
 from img2world.core.weights import NO_WEIGHTS, Weights
-from img2world.layered.foreground import find_foreground, find_object
+from img2world.layered.foreground import find_foreground, find_object, has_clear_outline
 from img2world.layered.object_layers import cut_out
 from img2world.layered.saliency import CutoutModel
 
@@ -49,7 +49,8 @@ class AutoSubject:
         if self.kind == "object":
             alpha = cuts[0] if cuts else np.full(image.rgb.shape[:2], 255, np.uint8)
             return Subject(image=image, alpha=alpha, reason=OPTIONS, geometry=object_geometry(image, alpha))
-        foreground = tuple(Foreground(alpha=cut, geometry=object_geometry(image, cut)) for cut in cuts)
+        clear = [cut for cut in cuts if has_clear_outline(cut, image.rgb)]
+        foreground = tuple(Foreground(alpha=cut, geometry=object_geometry(image, cut)) for cut in clear)
         geometry = self.scene_geometry(image)
         return Subject(image=image, alpha=None, reason=reason, geometry=geometry, foreground=foreground)
 

@@ -11,6 +11,7 @@ from img2world.layered.foreground import (
     find_object,
     fit_backdrop,
     flood_smooth,
+    has_clear_outline,
     refine_outline,
 )
 
@@ -147,3 +148,20 @@ def test_an_outline_snaps_to_the_edge_of_the_picture(shapes):
     errors = [(found ^ inside).sum() / inside.sum() for found in (coarse > 0.5, mask)]
     assert errors[0] > 0.05
     assert errors[1] < 0.005
+
+
+@pytest.mark.parametrize(("step", "clear"), [(90, True), (25, True), (6, False), (0, False)])
+def test_an_outline_is_clear_where_the_picture_has_an_edge(step, clear):
+    rng = np.random.default_rng(0)
+    inside = np.hypot(*(np.mgrid[:200, :300] - np.array([100, 150])[:, None, None])) < 60
+    rgb = np.clip(120 + rng.normal(0, 12, (200, 300, 3)) + step * inside[..., None], 0, 255).astype(np.uint8)
+    assert has_clear_outline((255 * inside).astype(np.uint8), rgb) == clear
+
+
+def test_a_face_that_fills_the_picture_stays_in_the_scene():
+    """The network's outline runs through the fur, where nothing ends."""
+    (cat, *_), (astronaut, *_) = (
+        find_foreground(Image(rgb=picture()), "builtin") for picture in (data.chelsea, data.astronaut)
+    )
+    assert not has_clear_outline(cat, data.chelsea())
+    assert has_clear_outline(astronaut, data.astronaut())
