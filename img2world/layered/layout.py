@@ -61,13 +61,16 @@ def find_layout(
     rgb: UInt8[np.ndarray, "H W 3"],
     geometry: SceneGeometry,
     foreground: Float32[np.ndarray, "H W"] | None = None,
+    *,
+    is_close_up: bool = False,
 ) -> Layout:
     """Divide a picture into sky, subject and the rest, at the depths of its predicted geometry.
 
-    The alpha of a foreground that is already cut out takes the place of the subject.
+    The alpha of a foreground that is already cut out takes the place of the subject. A close-up has no ground and no
+    uprights: its depth stays smooth.
     """
     sky, subject = segment(rgb, foreground)
-    return place_parts(rgb, geometry, sky, subject)
+    return place_parts(rgb, geometry, sky, subject, is_smooth=is_close_up)
 
 
 def segment(
@@ -95,8 +98,13 @@ def place_parts(
     geometry: SceneGeometry,
     sky: Float32[np.ndarray, "H W"] | None,
     subject: Float32[np.ndarray, "H W"] | None,
+    *,
+    is_smooth: bool = False,
 ) -> Layout:
-    """Assign depths to segmented parts. The network decides where sky is, and colors where it ends."""
+    """Assign depths to segmented parts. The network decides where sky is, and colors where it ends.
+
+    `is_smooth` keeps the predicted depth, which is not folded to ground and uprights.
+    """
     import cv2
 
     assert geometry.sky is not None
@@ -123,7 +131,7 @@ def place_parts(
     behind = nothing if sky is None else sky
     in_front = nothing if subject is None else subject
     ground_shown = ~widen((behind > 0.2) | (in_front > 0.2))
-    ground = straighten(geometry.inverse_depth, ground_shown, has_ceiling=sky is None)
+    ground = None if is_smooth else straighten(geometry.inverse_depth, ground_shown, has_ceiling=sky is None)
     ground = smoothed(extrapolate(inverse_depth, ground_shown)) if ground is None else compressed(ground)
     backdrop = extrapolate(inverse_depth, ~widen(behind < 0.8))
     backdrop = np.minimum(backdrop, ground / np.float32(SEPARATION))

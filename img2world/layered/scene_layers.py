@@ -73,10 +73,10 @@ def scene_layers(subject: Subject, size: int, *, textured: bool = True) -> tuple
         parts = slice_depth(cv2.resize(geometry.inverse_depth, (camera.width, camera.height)))
         return tuple(extend(part) for part in parts)
     if not subject.foreground:
-        parts = parts_of_layout(find_layout(rgb, geometry))
+        parts = parts_of_layout(find_layout(rgb, geometry, is_close_up=subject.is_close_up))
         return tuple(extend(part) for part in parts)
     in_front = np.max([resized_alpha(thing, camera) for thing in subject.foreground], axis=0)
-    *parts, _ = parts_of_layout(find_layout(rgb, geometry, in_front))
+    *parts, _ = parts_of_layout(find_layout(rgb, geometry, in_front, is_close_up=subject.is_close_up))
     ground = 1 / parts[-1].inverse_depth
     things = [place(camera, subject.image, thing, ground) for thing in subject.foreground]
     parts[-1] = replace(parts[-1], inverse_depth=1 / push_behind(ground, things))

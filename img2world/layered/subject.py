@@ -18,6 +18,9 @@ OBJECT_SIDE = 256
 
 OPTIONS = "the options say so"
 
+CLOSE_UP = 0.25
+"""Fraction of the picture above which something without a clear outline makes it a close-up."""
+
 MAX_DEPTH_SIDE = 1024
 """Maximum longer side, in pixels, of the picture that a depth model of transformers is given."""
 
@@ -49,10 +52,17 @@ class AutoSubject:
         if self.kind == "object":
             alpha = cuts[0] if cuts else np.full(image.rgb.shape[:2], 255, np.uint8)
             return Subject(image=image, alpha=alpha, reason=OPTIONS, geometry=object_geometry(image, alpha))
-        clear = [cut for cut in cuts if has_clear_outline(cut, image.rgb)]
-        foreground = tuple(Foreground(alpha=cut, geometry=object_geometry(image, cut)) for cut in clear)
+        is_clear = [has_clear_outline(cut, image.rgb) for cut in cuts]
+        foreground = tuple(
+            Foreground(alpha=cut, geometry=object_geometry(image, cut))
+            for cut, clear in zip(cuts, is_clear, strict=True)
+            if clear
+        )
+        is_close_up = any((cut > 127).mean() > CLOSE_UP for cut, clear in zip(cuts, is_clear, strict=True) if not clear)
         geometry = self.scene_geometry(image)
-        return Subject(image=image, alpha=None, reason=reason, geometry=geometry, foreground=foreground)
+        return Subject(
+            image=image, alpha=None, reason=reason, geometry=geometry, is_close_up=is_close_up, foreground=foreground
+        )
 
     def cut_out_foreground(self, image: Image) -> list[UInt8[np.ndarray, "H W"]]:
         """Return the alphas of what stands out in front of a natural background, the largest first."""

@@ -14,6 +14,7 @@ from img2world.layered.foreground import (
     has_clear_outline,
     refine_outline,
 )
+from img2world.layered.subject import AutoSubject
 
 
 @pytest.mark.parametrize("background", [(255, 255, 255), (128, 128, 128), (30, 60, 110)])
@@ -165,3 +166,5 @@ def test_a_face_that_fills_the_picture_stays_in_the_scene():
     )
     assert not has_clear_outline(cat, data.chelsea())
     assert has_clear_outline(astronaut, data.astronaut())
+    subjects = [AutoSubject().find(Image(rgb=picture())) for picture in (data.chelsea, data.astronaut)]
+    assert [(subject.is_close_up, len(subject.foreground)) for subject in subjects] == [(True, 0), (False, 1)]

@@ -9,6 +9,7 @@ from img2world.layered.layout import (
     MIN_DEPTH,
     bounded,
     compressed,
+    find_layout,
     place_parts,
     segment,
     sky_from_prediction,
@@ -160,3 +161,15 @@ def test_subject_is_never_behind_the_ground():
     rgb = np.round(255 * np.repeat(subject[..., None], 3, -1)).astype(np.uint8)
     layout = place_parts(rgb, geometry(known), None, subject)
     assert (layout.subject_inverse_depth >= layout.ground_inverse_depth).all()
+
+
+def test_a_close_up_is_not_folded():
+    """The same ramp is folded to a plane in a scene, and stays as predicted, but smooth, in a close-up."""
+    y, x = np.mgrid[:72, :96].astype(np.float32)
+    bump = (0.6 + 0.5 * np.exp(-((x - 48) ** 2 + (y - 36) ** 2) / 400)).astype(np.float32)
+    rgb = np.full((72, 96, 3), 128, np.uint8)
+    scene, close_up = (
+        find_layout(rgb, geometry(bump), is_close_up=flag).ground_inverse_depth for flag in (False, True)
+    )
+    assert np.corrcoef(close_up.ravel(), bump.ravel())[0, 1] > 0.98
+    assert np.ptp(scene[10:60], axis=0).max() < np.ptp(close_up[10:60], axis=0).max()
