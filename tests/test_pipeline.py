@@ -85,7 +85,8 @@ def test_run_makes_every_product(finished):
 def test_manifest_tells_of_every_file(finished):
     manifest = read_manifest(finished)
     assert list(manifest["stages"]) == [
-        "input", "trajectory", "video", "doctor", "poses", "splat", "measure", "export.ply", "export.html",
+        "input", "trajectory", "video", "doctor", "poses", "splat", "measure", "quality", "export.ply",
+        "export.html",
     ]  # fmt: skip
     files = {name: digest for entry in manifest["stages"].values() for name, digest in entry["files"].items()}
     calm = product_hashes(finished)
@@ -109,7 +110,7 @@ def test_same_input_and_recipe_give_the_same_bytes_elsewhere(calm, picture, fini
 
 def test_changed_option_redoes_only_what_depends_on_it(again):
     made, _ = again("splat.steps=10")
-    assert made == {"splat", "measure", "export.ply", "export.html"}
+    assert made == {"splat", "measure", "quality", "export.ply", "export.html"}
     made, _ = again("splat.steps=10", "export.ply.full_sh=true")
     assert made == {"export.ply"}
 

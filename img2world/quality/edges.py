@@ -126,6 +126,11 @@ def measure_wobble(contours: list[Points], photo: View, cameras: Cameras) -> Flo
     return _worst(contours, photo, cameras, _distances_from_affine)
 
 
+def lengths_of(edges: list[Points]) -> Float[np.ndarray, "L"]:
+    """Return the number of points of each edge, which are about a pixel apart."""
+    return np.array([len(edge) for edge in edges], float)
+
+
 def worst_tenth(values: Float[np.ndarray, "L"], lengths: Float[np.ndarray, "L"]) -> float:
     """Return the mean of the largest values, of those edges that make up a tenth of the total length."""
     order = np.argsort(-values)
@@ -149,7 +154,7 @@ def _worst(
         after = project(cameras.select([i]), points)[:, :2]
         for k, (here, there) in enumerate(zip(edges, np.split(after, starts), strict=True)):
             known = np.isfinite(there).all(1)
-            if known.sum() > 0.5 * len(known):
+            if known.sum() > 0.5 * len(there):
                 worst[k] = max(worst[k], float(np.percentile(distances(here[known], there[known]), 90)))
     return worst / max(photo.depth.shape)
 

@@ -13,6 +13,7 @@ from img2world.layered.object_layers import cut_out
 from img2world.quality.edges import (
     find_contours,
     find_straight_edges,
+    lengths_of,
     measure_bending,
     measure_wobble,
     worst_tenth,
@@ -35,6 +36,9 @@ SIDE = 256
 SHAPE_TOLERANCE = 0.02
 """Relative difference of two proportions that count as equal: the sides of frames are rounded to even numbers."""
 
+MAX_WOBBLE = 0.003
+"""Deformation of a contour, relative to the longer side of the picture, that is seen."""
+
 BORDER = 0.012
 """Distance from the border of the picture, relative to its longer side, up to which edges do not count."""
 
@@ -50,8 +54,9 @@ def measure_quality(scene: Scene, subject: Subject, frames: Frames) -> dict[str,
     - unseen, gap: fraction of the wider of the widest views that the photo does not show, and its largest area
     - stretched: fraction of the same view that is drawn from less than half of its resolution
     - invented, continued: fractions of the video's widest frames, or of an object in all frames, if known
-    - bending, wobble: fractions of the longer side by which the worst tenth of the straight edges bends, and of all
-      contours is deformed, from the photo to the widest views; absent without edges
+    - bending: fraction of the longer side by which the worst tenth of the straight edges bends from the photo to the
+      widest views; absent without long straight edges
+    - wobble: fraction of the length of all contours that is deformed; absent without contours
     - parallax: fraction of the longer side by which things move against each other
     - thickness, back_detail, ragged: of objects that can be looked at from all sides, see `Shape`
     """
@@ -123,15 +128,13 @@ def _edge_figures(
     # Many pictures have a frame of their own.
     margin = round(BORDER * max(mask.shape))
     mask = np.pad(mask[margin:-margin, margin:-margin], margin)
-    figures = {}
-    for name, find, measure in (
-        ("bending", find_straight_edges, measure_bending),
-        ("wobble", find_contours, measure_wobble),
-    ):
-        edges = find(picture, mask)
-        lengths = np.array([len(edge) for edge in edges], float)
-        if lengths.sum() >= MIN_EDGES * max(mask.shape):
-            figures[name] = worst_tenth(measure(edges, photo, widest), lengths)
+    straight, contours = find_straight_edges(picture, mask), find_contours(picture, mask)
+    figures, least = {}, MIN_EDGES * max(mask.shape)
+    if sum(map(len, straight)) >= least:
+        figures["bending"] = worst_tenth(measure_bending(straight, photo, widest), lengths_of(straight))
+    if sum(map(len, contours)) >= least:
+        lengths = lengths_of(contours)
+        figures["wobble"] = float(lengths[measure_wobble(contours, photo, widest) > MAX_WOBBLE].sum() / lengths.sum())
     return figures
 
 

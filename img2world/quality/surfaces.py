@@ -34,9 +34,9 @@ def measure_coverage(view: View, photo: View, *, is_object: bool) -> Coverage:
 
     origins = find_origins(view, photo)
     counted = view.opaque if is_object else np.ones(view.opaque.shape, bool)
-    # An outline of one pixel mixes two surfaces, which is no gap.
+    # Along an outline, two pixels mix two surfaces, which is no gap.
     unseen = (counted & ~origins.seen).astype(np.uint8)
-    unseen = cv2.morphologyEx(unseen, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
+    unseen = cv2.morphologyEx(unseen, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     areas = cv2.connectedComponentsWithStats(unseen, connectivity=4)[2][1:, cv2.CC_STAT_AREA]
     total = max(int(counted.sum()), 1)
     return Coverage(

@@ -76,7 +76,7 @@ def find_origins(view: View, photo: View) -> Origins:
     projected = np.nan_to_num(project(photo.camera, points), nan=-1.0)
     xy, depth = projected[..., :2], projected[..., 2]
     inside = (xy >= 0).all(-1) & (xy < (photo.camera.width, photo.camera.height)).all(-1)
-    columns, rows = np.moveaxis(np.where(inside[..., None], xy, 0).astype(int), -1, 0)
+    columns, rows = np.moveaxis(np.where(np.expand_dims(inside, -1), xy, 0).astype(int), -1, 0)
     same = np.abs(photo.depth[rows, columns] - depth) < DEPTH_TOLERANCE * depth
     down, right = np.gradient(xy, axis=(0, 1))
     # The smaller singular value of the 2 x 2 Jacobian, from the norms of its sum and difference with its rotation.

@@ -8,7 +8,10 @@ from img2world.quality.views import find_origins, nearby_cameras, project, wides
 
 def along(poses) -> Cameras:
     return Cameras(
-        world_from_cam=poses, intrinsics=np.tile(intrinsics_from_fov(1.0, 64, 48), (len(poses), 1, 1)), width=64, height=48
+        world_from_cam=poses,
+        intrinsics=np.tile(intrinsics_from_fov(1.0, 64, 48), (len(poses), 1, 1)),
+        width=64,
+        height=48,
     )
 
 

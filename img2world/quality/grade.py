@@ -1,0 +1,89 @@
+"""One grade for a world, with the reason why it is not better."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from img2world.core.pose_report import Grade
+
+GRADES: tuple[tuple[float, Grade], ...] = ((8.0, "A"), (6.0, "B"), (4.0, "C"), (0.0, "D"))
+"""The lowest score, of 10, for each grade."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss:
+    """How many points of 10 a figure costs: none up to `good`, all of them from `bad`, in between in proportion."""
+
+    figure: str
+    good: float
+    bad: float
+    """May be below `good`: then small values are bad."""
+    points: float
+    reason: str
+    """Format string for the value."""
+
+    def of(self, value: float) -> float:
+        """Return the points that a value costs."""
+        return self.points * min(max((value - self.good) / (self.bad - self.good), 0.0), 1.0)
+
+
+EVERYWHERE = (
+    Loss(figure="fidelity", good=30.0, bad=22.0, points=2.0, reason="the photo itself is met within {:.0f} dB only"),
+    Loss(figure="detail", good=0.8, bad=0.4, points=2.0, reason="{:.0%} of the photo's detail is left"),
+    Loss(figure="bending", good=0.003, bad=0.03, points=4.0, reason="straight edges bend by up to {:.1%} of the width"),
+    Loss(figure="wobble", good=0.06, bad=0.3, points=3.0, reason="{:.0%} of the outlines are deformed by a move"),
+    Loss(figure="floaters", good=0.05, bad=0.25, points=2.0, reason="{:.0%} of it floats in front of surfaces"),
+)
+
+SCENE = (
+    *EVERYWHERE,
+    Loss(figure="parallax", good=0.03, bad=0.005, points=3.0, reason="it is flat: parallax is {:.1%} of the width"),
+    Loss(figure="unseen", good=0.1, bad=0.4, points=3.0, reason="{:.0%} of the widest views is continued or invented"),
+    Loss(figure="stretched", good=0.03, bad=0.2, points=2.0, reason="{:.0%} of the widest views is stretched"),
+)
+
+OBJECT = (
+    *EVERYWHERE,
+    Loss(figure="thickness", good=0.3, bad=0.05, points=3.0, reason="it is flat: {:.0%} as thick as large"),
+    Loss(figure="back_detail", good=0.5, bad=0.1, points=3.0, reason="the back has {:.0%} of the front's contrast"),
+    Loss(figure="stretched", good=0.3, bad=0.7, points=2.0, reason="{:.0%} is stretched after an eighth of a turn"),
+)
+
+CAMERA_POINTS = {"A": 0.0, "B": 2.5, "C": 4.5, "D": 8.0}
+"""Points that the grade of estimated cameras costs."""
+
+HELDOUT = Loss(
+    figure="heldout_psnr",
+    good=30.0,
+    bad=18.0,
+    points=8.0,
+    reason="views that were held out are met within {:.0f} dB only",
+)
+"""Of videos and photo sets, whose views are pictures; those made from one photo resemble each other anyway."""
+
+
+def grade_world(figures: Mapping[str, float], *, is_object: bool, cameras: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return grade, score of 10 and reason of a world, by its figures and by the report on its cameras.
+
+    Figures that are missing cost nothing; without any there is no grade.
+    """
+    losses = [*_losses(figures, OBJECT if is_object else SCENE)]
+    if not losses:
+        losses = [*_losses(figures, (HELDOUT,))]
+    if not losses:
+        return {}
+    if cameras and "grade" in cameras:
+        why = "; ".join(cameras.get("reasons", ())) or "they fit their frames"
+        losses.append((CAMERA_POINTS[cameras["grade"]], f"the cameras have grade {cameras['grade']}: {why}"))
+    score = max(10 - sum(points for points, _ in losses), 0.0)
+    grade = next(grade for limit, grade in GRADES if score >= limit)
+    points, reason = max(losses, key=lambda loss: loss[0])
+    return {"grade": grade, "score": round(score, 1), "reason": reason if points > 0 else "nothing stands out"}
+
+
+def _losses(figures: Mapping[str, float], table: Sequence[Loss]) -> Iterator[tuple[float, str]]:
+    """Yield what each known figure costs, and the reason."""
+    for loss in table:
+        if loss.figure in figures:
+            value = figures[loss.figure]
+            yield loss.of(value), loss.reason.format(value)
