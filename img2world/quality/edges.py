@@ -37,7 +37,7 @@ FRONT_RADIUS = 0.004
 def find_straight_edges(
     picture: Float32[np.ndarray, "H W 3"], mask: Bool[np.ndarray, "H W"] | None = None
 ) -> list[Points]:
-    """Return points along the long straight edges of a picture with values 0 to 1, of those inside of the mask.
+    """Return points along the long straight edges of a picture with values 0 to 1, those inside of the mask.
 
     Segments on one line, such as the windows of a tower, count as one edge. Source: von Gioi et al. 2010, "LSD: A fast
     line segment detector with a false detection control".
@@ -52,17 +52,16 @@ def find_straight_edges(
     lengths = np.linalg.norm(segments[:, 1] - segments[:, 0], axis=1)
     order = np.argsort(-lengths, kind="stable")
     segments = segments[order[lengths[order] >= MIN_SEGMENT * longer]]
-    if mask is not None and len(segments):
-        columns, rows = np.moveaxis(segments.astype(int), -1, 0)
-        inside = mask[rows.clip(0, mask.shape[0] - 1), columns.clip(0, mask.shape[1] - 1)]
-        segments = segments[inside.all(1)]
     edges, is_free = [], np.ones(len(segments), bool)
     for i in range(len(segments)):
         if is_free[i]:
             members = _on_one_line(segments, i, is_free, MAX_GAP * longer)
             is_free[members] = False
             points = np.concatenate([_points_along(*segments[member]) for member in members])
-            if np.linalg.norm(np.ptp(points, axis=0)) >= MIN_STRAIGHT * longer:
+            if mask is not None:
+                columns, rows = np.clip(points.astype(int), 0, (mask.shape[1] - 1, mask.shape[0] - 1)).T
+                points = points[mask[rows, columns]]
+            if len(points) and np.linalg.norm(np.ptp(points, axis=0)) >= MIN_STRAIGHT * longer:
                 edges.append(points)
     return edges
 
@@ -88,7 +87,7 @@ def _points_along(start: Float[np.ndarray, "2"], end: Float[np.ndarray, "2"]) ->
 
 
 def find_contours(picture: Float32[np.ndarray, "H W 3"], mask: Bool[np.ndarray, "H W"] | None = None) -> list[Points]:
-    """Return the pixels of the contours in a picture with values 0 to 1, cell by cell, of those inside of the mask."""
+    """Return the pixels of the contours in a picture with values 0 to 1, cell by cell, those inside of the mask."""
     import cv2
 
     gray = _gray(picture)

@@ -50,7 +50,7 @@ def test_the_photo_is_warped_as_a_plane_is_seen(make_cameras, make_wall, cast_wa
     picture = texture()
     # A plane parallel to the picture moves as a similarity: by -shift / depth, and larger by 2 / 1.9.
     focal, scale = cameras.intrinsics[0, 0, 0], 2 / 1.9
-    matrix = np.float32([[scale, 0, 0], [0, scale, 0]])
+    matrix = np.array([[scale, 0, 0], [0, scale, 0]], np.float32)
     center = np.array([80, 60])
     matrix[:, 2] = center - scale * (center - 0.5) - focal * np.array([0.15, 0.05]) / 1.9 - 0.5
     expected = cv2.warpAffine(picture, matrix, (160, 120), flags=cv2.INTER_CUBIC)

@@ -31,7 +31,7 @@ def test_changed_options_and_what_depends_on_them_are_named(copy):
     assert found.deleted == ["html"]
     assert found.line() == (
         "this run was made with other options (splat.steps was 20, splat.holdout_every was 8): "
-        "replaces splat, measure, export; deletes html"
+        "replaces splat, measure, quality, export; deletes html"
     )
 
 
