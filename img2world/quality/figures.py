@@ -21,7 +21,7 @@ from img2world.quality.edges import (
 from img2world.quality.fidelity import compare_views, warp_photo
 from img2world.quality.outlines import measure_shape
 from img2world.quality.surfaces import measure_coverage, measure_parallax
-from img2world.quality.views import View, draw, nearby_cameras, widest_cameras
+from img2world.quality.views import View, cameras_around, draw, nearby_cameras, widest_cameras
 
 MAX_ANGLE = np.radians(46)
 """Angle from the photo's camera up to which edges and surfaces of the photo are followed: a quarter turn around an
@@ -58,7 +58,7 @@ def measure_quality(scene: Scene, subject: Subject, frames: Frames) -> dict[str,
       widest views; absent without long straight edges
     - wobble: fraction of the length of all contours that is deformed; absent without contours
     - parallax: fraction of the longer side by which things move against each other
-    - thickness, back_detail, ragged: of objects that can be looked at from all sides, see `Shape`
+    - thickness, fused, plain_back: of objects that can be looked at from all sides, see `Shape`
     """
     cameras = scene.cameras
     side = max(cameras.width, cameras.height)
@@ -79,7 +79,7 @@ def measure_quality(scene: Scene, subject: Subject, frames: Frames) -> dict[str,
     figures |= {name: max(getattr(coverage, name) for coverage in coverages) for name in ("unseen", "gap", "stretched")}
     moved = cameras.select(list(ends)).resized(small.camera.width, small.camera.height)
     figures["parallax"] = measure_parallax(small, moved)
-    if scene.is_object and (around := _around(cameras)):
+    if scene.is_object and (around := cameras_around(cameras)):
         left, back, right = draw(scene, cameras.select(around), SIDE)
         figures |= vars(measure_shape(small, [left, right], back))
     return figures
@@ -144,13 +144,3 @@ def origin_fractions(frames: Frames, widest: list[int]) -> dict[str, float]:
         return {}
     seen = frames.seen[widest] if frames.alpha is None else frames.seen[frames.alpha > 127]
     return {"invented": float((seen == INVENTED).mean()), "continued": float((seen == CONTINUED).mean())}
-
-
-def _around(cameras: Cameras) -> list[int]:
-    """Return the cameras that look from one side, from behind and from the other side; none if the path has no back."""
-    forward = cameras.world_from_cam[:, :3, 2]
-    right = cameras.world_from_cam[0, :3, 0]
-    back = int((forward @ forward[0]).argmin())
-    if forward[back] @ forward[0] > -0.7:
-        return []
-    return [int((forward @ right).argmin()), back, int((forward @ right).argmax())]

@@ -28,25 +28,26 @@ class Loss:
 
 
 EVERYWHERE = (
-    Loss(figure="fidelity", good=30.0, bad=22.0, points=2.0, reason="the photo itself is met within {:.0f} dB only"),
+    Loss(figure="fidelity", good=30.0, bad=20.0, points=2.0, reason="the photo is met within {:.0f} dB only"),
     Loss(figure="detail", good=0.8, bad=0.4, points=2.0, reason="{:.0%} of the photo's detail is left"),
     Loss(figure="bending", good=0.003, bad=0.03, points=4.0, reason="straight edges bend by up to {:.1%} of the width"),
-    Loss(figure="wobble", good=0.06, bad=0.3, points=3.0, reason="{:.0%} of the outlines are deformed by a move"),
     Loss(figure="floaters", good=0.05, bad=0.25, points=2.0, reason="{:.0%} of it floats in front of surfaces"),
 )
 
 SCENE = (
     *EVERYWHERE,
-    Loss(figure="parallax", good=0.03, bad=0.005, points=3.0, reason="it is flat: parallax is {:.1%} of the width"),
-    Loss(figure="unseen", good=0.1, bad=0.4, points=3.0, reason="{:.0%} of the widest views is continued or invented"),
-    Loss(figure="stretched", good=0.03, bad=0.2, points=2.0, reason="{:.0%} of the widest views is stretched"),
+    Loss(figure="wobble", good=0.05, bad=0.3, points=4.0, reason="{:.0%} of the outlines are deformed by a move"),
+    Loss(figure="parallax", good=0.03, bad=0.0, points=4.0, reason="it is flat: parallax is {:.1%} of the width"),
+    Loss(figure="unseen", good=0.1, bad=0.4, points=3.0, reason="{:.0%} of the widest views is not in the photo"),
+    Loss(figure="stretched", good=0.02, bad=0.12, points=2.0, reason="{:.0%} of the widest views is stretched"),
 )
 
 OBJECT = (
     *EVERYWHERE,
+    Loss(figure="invented", good=0.1, bad=0.7, points=4.0, reason="{:.0%} of it is invented"),
+    Loss(figure="plain_back", good=0.02, bad=0.1, points=2.0, reason="the back is plain: {:.0%} less contrast"),
+    Loss(figure="fused", good=0.1, bad=0.6, points=2.0, reason="parts are fused: {:.0%} less outline from the side"),
     Loss(figure="thickness", good=0.3, bad=0.05, points=3.0, reason="it is flat: {:.0%} as thick as large"),
-    Loss(figure="back_detail", good=0.5, bad=0.1, points=3.0, reason="the back has {:.0%} of the front's contrast"),
-    Loss(figure="stretched", good=0.3, bad=0.7, points=2.0, reason="{:.0%} is stretched after an eighth of a turn"),
 )
 
 CAMERA_POINTS = {"A": 0.0, "B": 2.5, "C": 4.5, "D": 8.0}

@@ -7,9 +7,6 @@ from jaxtyping import Bool, Float32
 
 from img2world.quality.views import View
 
-ROUNDING = 0.02
-"""Radius of the disc that smooths an outline, relative to the larger side of the object."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
@@ -17,20 +14,20 @@ class Shape:
 
     thickness: float
     """Width of the narrower of the views from both sides, relative to the larger side of the front."""
-    back_detail: float
-    """Mean contrast of the back relative to that of the front, 1 if both are alike."""
-    ragged: float
-    """Area by which smoothing changes the outlines from the sides, relative to that of the front."""
+    fused: float
+    """How much less outline a side has than the front for its area: 0.5 is half, as where legs or gaps are lost."""
+    plain_back: float
+    """How much less contrast the back has than the front, 0 to 1."""
 
 
 def measure_shape(front: View, sides: list[View], back: View) -> Shape:
     """Return the figures of an object seen from the front, from both sides and from behind."""
     larger = max(_extent(front.opaque, axis) for axis in (0, 1))
-    radius = max(1, round(ROUNDING * larger))
+    outline = min(_outline(side.opaque) for side in sides)
     return Shape(
         thickness=min(_extent(side.opaque, 0) for side in sides) / max(larger, 1),
-        back_detail=_contrast(back) / max(_contrast(front), 1e-3),
-        ragged=max(_roughness(side.opaque, radius) for side in sides) - _roughness(front.opaque, radius),
+        fused=max(1 - outline / max(_outline(front.opaque), 1e-6), 0.0),
+        plain_back=max(_contrast(front) - _contrast(back), 0.0),
     )
 
 
@@ -40,8 +37,16 @@ def _extent(mask: Bool[np.ndarray, "H W"], axis: int) -> int:
     return int(covered[-1] - covered[0] + 1) if len(covered) else 0
 
 
+def _outline(mask: Bool[np.ndarray, "H W"]) -> float:
+    """Return the length of all outlines, those of holes too, relative to the root of the area."""
+    import cv2
+
+    outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    return sum(cv2.arcLength(outline, closed=True) for outline in outlines) / max(float(mask.sum()), 1) ** 0.5
+
+
 def _contrast(view: View) -> float:
-    """Return the mean difference between the colors of an object and their surroundings, 0 to 1."""
+    """Return the mean difference between the colors of an object and those around them, 0 to 1."""
     import cv2
 
     inner = cv2.erode(view.opaque.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
@@ -52,13 +57,3 @@ def _contrast(view: View) -> float:
     colors: Float32[np.ndarray, "H W 3"] = cv2.GaussianBlur(view.rgb * inner[..., None], (0, 0), sigma)
     difference = np.abs(view.rgb - colors / np.maximum(weight, 1e-6)[..., None])
     return float(difference[inner].mean())
-
-
-def _roughness(mask: Bool[np.ndarray, "H W"], radius: int) -> float:
-    """Return the area by which opening and closing change a mask, relative to its own."""
-    import cv2
-
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    solid = np.pad(mask.astype(np.uint8), radius + 1)
-    opened, closed = (cv2.morphologyEx(solid, how, disc) for how in (cv2.MORPH_OPEN, cv2.MORPH_CLOSE))
-    return float(((solid != opened) | (solid != closed)).sum() / max(int(mask.sum()), 1))

@@ -4,9 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32
+from jaxtyping import Bool, Float, Float32, Float64
 
 from img2world.core.cameras import Cameras
+from img2world.core.metric import up_direction
 from img2world.core.scene import Scene
 from img2world.layered.anchor_frames import unproject_depth
 from img2world.render import render_each
@@ -89,16 +90,32 @@ def find_origins(view: View, photo: View) -> Origins:
     )
 
 
+def headings(cameras: Cameras) -> Float64[np.ndarray, "V"]:
+    """Return how far each camera has turned about the vertical since the first, -pi to pi."""
+    up = up_direction(cameras)
+    forward = cameras.world_from_cam[:, :3, 2].astype(np.float64)
+    ahead = forward[0] - (forward[0] @ up) * up
+    return np.arctan2(forward @ np.cross(ahead, up), forward @ ahead)
+
+
 def widest_cameras(cameras: Cameras, max_angle: float) -> tuple[int, int]:
     """Return the indices of the camera farthest from the first, and of that farthest from it.
 
-    Only cameras that look in a direction within `max_angle` radians of the first camera's count.
+    Only cameras that have turned by at most `max_angle` radians since the first count.
     """
-    forward, centers = cameras.world_from_cam[:, :3, 2], cameras.centers_in_world
-    near = np.flatnonzero(forward @ forward[0] >= np.cos(max_angle))
+    centers = cameras.centers_in_world
+    near = np.flatnonzero(np.abs(headings(cameras)) <= max_angle)
     one = near[np.linalg.norm(centers[near] - centers[0], axis=1).argmax()]
     other = near[np.linalg.norm(centers[near] - centers[one], axis=1).argmax()]
     return int(one), int(other)
+
+
+def cameras_around(cameras: Cameras) -> list[int]:
+    """Return the cameras that look from one side, from behind and from the other side; none if there are no such."""
+    turned = headings(cameras)
+    targets = np.array([-np.pi / 2, np.pi, np.pi / 2])
+    distances = np.abs(np.angle(np.exp(1j * (turned - targets[:, None]))))
+    return distances.argmin(1).tolist() if distances.min(1).max() < np.pi / 6 else []
 
 
 def nearby_cameras(cameras: Cameras, ends: tuple[int, int], fraction: float) -> list[int]:

@@ -131,7 +131,9 @@ def test_a_ball_is_as_thick_as_wide_and_its_back_is_compared_with_its_front(back
     subject = Subject(image=image, alpha=alpha.astype(np.uint8), reason="", geometry=geometry)
     figures = measure_quality(scene, subject, frames_of(scene))
     assert figures["thickness"] == pytest.approx(1, abs=0.05)
-    assert figures["back_detail"] == pytest.approx(back, abs=0.1)
+    contrast = measure_quality(replace(scene, gaussians=ball(0.0)), subject, frames_of(scene))["plain_back"]
+    assert figures["plain_back"] == pytest.approx((1 - back) * contrast, abs=0.01)
+    assert contrast > 0.05
     # After a turn of 45°, 1 - (1 + cos 45°) / 2 of the disc was hidden.
     assert figures["unseen"] == pytest.approx(0.146, abs=0.04)
 

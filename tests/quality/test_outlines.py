@@ -27,10 +27,26 @@ def test_thickness_is_that_of_the_narrower_side(make_view):
     assert shape.thickness == pytest.approx(24 / 120)
 
 
-def test_the_contrast_of_the_back_is_relative_to_the_front(make_view):
+def test_the_back_is_plain_by_the_contrast_that_it_lacks(make_view):
     front, sides = make_view(80, 120, contrast=0.2), [make_view(40, 120)] * 2
-    assert measure_shape(front, sides, make_view(80, 120, contrast=0.05)).back_detail == pytest.approx(0.25, rel=0.02)
-    assert measure_shape(front, sides, make_view(80, 120, contrast=0.0)).back_detail == pytest.approx(0, abs=1e-3)
-    assert measure_shape(front, sides, front).back_detail == pytest.approx(1)
-    # Nothing is seen from behind.
-    assert measure_shape(front, sides, make_view(0, 0)).back_detail == 0
+
+    def plain(contrast: float) -> float:
+        return measure_shape(front, sides, make_view(80, 120, contrast=contrast)).plain_back
+
+    # Stripes of two pixels differ from their mean by their contrast.
+    assert plain(0.05) == pytest.approx(0.15, rel=0.05)
+    assert plain(0.0) == pytest.approx(0.2, rel=0.05)
+    assert plain(0.2) == 0
+    assert plain(0.3) == 0
+
+
+def test_legs_that_are_fused_from_the_side_shorten_the_outline(make_view):
+    solid = make_view(80, 120)
+    legs = solid.alpha.copy()
+    legs[100:, 70:130] = 0  # Two legs of 10 pixels, 60 high.
+    front = View(camera=solid.camera, rgb=solid.rgb, alpha=legs, depth=legs)
+    # The outlines are 2 (80 + 120) + 2 * 60 and 2 (80 + 120), a few pixels less as they run through the pixels' centers.
+    expected = 1 - (400 / np.sqrt(80 * 120)) / (520 / np.sqrt(80 * 120 - 60 * 60))
+    assert measure_shape(front, [solid, front], solid).fused == pytest.approx(expected, abs=0.02)
+    assert measure_shape(front, [front, front], front).fused == 0
+    assert measure_shape(solid, [front, front], front).fused == 0

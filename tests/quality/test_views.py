@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from img2world.core.camera_paths import arc, orbit
+from img2world.core.camera_paths import arc, orbit, tilted
 from img2world.core.cameras import Cameras, intrinsics_from_fov
-from img2world.quality.views import find_origins, nearby_cameras, project, widest_cameras
+from img2world.quality.views import cameras_around, find_origins, headings, nearby_cameras, project, widest_cameras
 
 
 def along(poses) -> Cameras:
@@ -74,3 +74,12 @@ def test_nearby_cameras_are_on_both_sides():
     path = along(orbit(40))
     near = nearby_cameras(path, (5, 35), 1 / 3)
     assert sorted(near) == [2, 38]
+
+
+def test_headings_are_about_the_vertical_of_a_tilted_orbit():
+    path = along(tilted(orbit(12, elevation=0.6), 0.6))
+    np.testing.assert_allclose(np.abs(headings(path)), [0.5236 * min(i, 12 - i) for i in range(12)], atol=1e-3)
+    assert sorted(cameras_around(path)) == [3, 6, 9]
+    assert cameras_around(path)[1] == 6
+    assert sorted(widest_cameras(path, np.radians(46))) == [1, 11]
+    assert cameras_around(along(arc(12, half_azimuth=0.3, half_elevation=0.1))) == []
