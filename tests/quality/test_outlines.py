@@ -45,7 +45,7 @@ def test_legs_that_are_fused_from_the_side_shorten_the_outline(make_view):
     legs = solid.alpha.copy()
     legs[100:, 70:130] = 0  # Two legs of 10 pixels, 60 high.
     front = View(camera=solid.camera, rgb=solid.rgb, alpha=legs, depth=legs)
-    # The outlines are 2 (80 + 120) + 2 * 60 and 2 (80 + 120), a few pixels less as they run through the pixels' centers.
+    # The outlines are 2 (80 + 120) + 2 * 60 and 2 (80 + 120), less a few: they run through the centers of pixels.
     expected = 1 - (400 / np.sqrt(80 * 120)) / (520 / np.sqrt(80 * 120 - 60 * 60))
     assert measure_shape(front, [solid, front], solid).fused == pytest.approx(expected, abs=0.02)
     assert measure_shape(front, [front, front], front).fused == 0
