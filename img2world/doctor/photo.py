@@ -1,9 +1,9 @@
-"""What about a single photo will disappoint: it is found before the world is made from it."""
+"""Examination of a single photo: what in it will disappoint in a world that is made from it."""
 
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 
 from img2world.core.subject import SceneGeometry, Subject
 from img2world.doctor.findings import VideoFinding
@@ -91,12 +91,7 @@ def _find_cropped(alpha: UInt8[np.ndarray, "H W"], *, is_object: bool) -> Iterat
 
 def _find_thin(alpha: UInt8[np.ndarray, "H W"], *, is_object: bool) -> Iterator[VideoFinding]:
     """Yield a warning when much of a thing consists of thin parts."""
-    import cv2
-
-    mask = (alpha > 127).astype(np.uint8)
-    radius = max(1, round(0.5 * THIN_WIDTH * max(_extent(alpha))))
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    thin = 1 - float(cv2.morphologyEx(np.pad(mask, radius), cv2.MORPH_OPEN, disc).sum()) / max(int(mask.sum()), 1)
+    thin = 1 - float(_body(alpha).sum() / (alpha > 127).sum())
     if thin >= MIN_THIN:
         what = "the object" if is_object else "something in front"
         yield _warning(
@@ -109,13 +104,7 @@ def _find_thin(alpha: UInt8[np.ndarray, "H W"], *, is_object: bool) -> Iterator[
 
 def _find_soft(alpha: UInt8[np.ndarray, "H W"], *, is_object: bool) -> Iterator[VideoFinding]:
     """Yield a warning when much of a cut-out is neither in nor out, as in glass, fur and smoke."""
-    import cv2
-
-    mask = (alpha > 127).astype(np.uint8)
-    radius = max(1, round(0.5 * THIN_WIDTH * max(_extent(alpha))))
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    body = cv2.morphologyEx(np.pad(mask, radius), cv2.MORPH_OPEN, disc)[radius:-radius, radius:-radius] > 0
-    soft = float((body & (alpha < 215)).sum()) / max(int(mask.sum()), 1)
+    soft = float((_body(alpha) & (alpha < 215)).sum() / (alpha > 127).sum())
     if soft >= MIN_SOFT:
         what = "the object" if is_object else "something in front"
         yield _warning(
@@ -126,7 +115,17 @@ def _find_soft(alpha: UInt8[np.ndarray, "H W"], *, is_object: bool) -> Iterator[
         )
 
 
+def _body(alpha: UInt8[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
+    """Return the mask of a cut-out without its thin parts."""
+    import cv2
+
+    radius = max(1, round(0.5 * THIN_WIDTH * max(_extent(alpha))))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    padded = np.pad((alpha > 127).astype(np.uint8), radius)
+    return cv2.morphologyEx(padded, cv2.MORPH_OPEN, disc)[radius:-radius, radius:-radius] > 0
+
+
 def _extent(alpha: UInt8[np.ndarray, "H W"]) -> tuple[int, int]:
     """Return the height and width, in pixels, of the bounding box of a cut-out."""
-    mask = alpha > 127
-    return tuple(int(np.ptp(np.flatnonzero(mask.any(axis)))) + 1 if mask.any() else 0 for axis in (1, 0))  # type: ignore[return-value]
+    rows, columns = (np.flatnonzero((alpha > 127).any(axis)) for axis in (1, 0))
+    return int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1

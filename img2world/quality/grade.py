@@ -6,7 +6,7 @@ from typing import Any
 
 from img2world.core.pose_report import Grade
 
-GRADES: tuple[tuple[float, Grade], ...] = ((8.5, "A"), (7.0, "B"), (4.5, "C"), (0.0, "D"))
+GRADES: tuple[tuple[float, Grade], ...] = ((8.5, "A"), (7.0, "B"), (5.0, "C"), (0.0, "D"))
 """The lowest score, of 10, for each grade."""
 
 
@@ -30,13 +30,15 @@ class Loss:
 EVERYWHERE = (
     Loss(figure="fidelity", good=30.0, bad=20.0, points=2.0, reason="the photo is met within {:.0f} dB only"),
     Loss(figure="detail", good=0.8, bad=0.4, points=2.0, reason="{:.0%} of the photo's detail is left"),
-    Loss(figure="bending", good=0.003, bad=0.03, points=4.0, reason="straight edges bend by up to {:.1%} of the picture"),
-    Loss(figure="floaters", good=0.05, bad=0.25, points=2.0, reason="{:.0%} of it floats in front of surfaces"),
+    Loss(
+        figure="bending", good=0.003, bad=0.03, points=3.0, reason="straight edges bend by up to {:.1%} of the picture"
+    ),
+    Loss(figure="floaters", good=0.1, bad=0.3, points=1.5, reason="{:.0%} of it floats in front of surfaces"),
 )
 
 SCENE = (
     *EVERYWHERE,
-    Loss(figure="wobble", good=0.05, bad=0.3, points=4.0, reason="{:.0%} of the outlines are deformed by a move"),
+    Loss(figure="wobble", good=0.05, bad=0.3, points=3.0, reason="{:.0%} of the outlines are deformed by a move"),
     Loss(figure="parallax", good=0.03, bad=0.0, points=4.0, reason="it is flat: parallax is {:.1%} of the picture"),
     Loss(figure="unseen", good=0.1, bad=0.4, points=3.0, reason="{:.0%} of the widest views is not in the photo"),
     Loss(figure="stretched", good=0.02, bad=0.12, points=2.0, reason="{:.0%} of the widest views is stretched"),
@@ -55,9 +57,9 @@ CAMERA_POINTS = {"A": 0.0, "B": 2.5, "C": 4.5, "D": 8.0}
 
 HELDOUT = Loss(
     figure="heldout_psnr",
-    good=32.0,
+    good=33.0,
     bad=18.0,
-    points=9.0,
+    points=7.0,
     reason="views that were held out are met within {:.0f} dB only",
 )
 """Of videos and photo sets, whose views are pictures; those made from one photo resemble each other anyway."""
