@@ -20,7 +20,7 @@ class Loss:
     """May be below `good`: then small values are bad."""
     points: float
     reason: str
-    """Format string for the value."""
+    """Format string, with a place for the value if that says something to users."""
 
     def of(self, value: float) -> float:
         """Return the points that a value costs."""
@@ -46,9 +46,9 @@ SCENE = (
 
 OBJECT = (
     *EVERYWHERE,
-    Loss(figure="invented", good=0.1, bad=0.7, points=4.0, reason="{:.0%} of it is invented"),
-    Loss(figure="plain_back", good=0.02, bad=0.1, points=2.0, reason="the back is plain: {:.0%} less contrast"),
-    Loss(figure="fused", good=0.1, bad=0.6, points=2.0, reason="parts are fused: {:.0%} less outline from the side"),
+    Loss(figure="invented", good=0.1, bad=1.0, points=6.0, reason="{:.0%} of it is invented"),
+    Loss(figure="plain_back", good=0.02, bad=0.1, points=2.0, reason="the back is plain and lacks the front's detail"),
+    Loss(figure="fused", good=0.1, bad=0.6, points=2.0, reason="gaps are filled: {:.0%} less outline from the side"),
     Loss(figure="thickness", good=0.3, bad=0.05, points=3.0, reason="it is flat: {:.0%} as thick as large"),
 )
 
@@ -68,25 +68,25 @@ HELDOUT = Loss(
 def grade_world(figures: Mapping[str, float], *, is_object: bool, cameras: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return grade, score of 10 and reason of a world, by its figures and by the report on its cameras.
 
-    Figures that are missing cost nothing; without any there is no grade.
+    The reason is the figure that costs most of the points that it can cost. Figures that are missing cost nothing;
+    without any there is no grade.
     """
-    losses = [*_losses(figures, OBJECT if is_object else SCENE)]
-    if not losses:
-        losses = [*_losses(figures, (HELDOUT,))]
+    table = (HELDOUT,) if HELDOUT.figure in figures else OBJECT if is_object else SCENE
+    losses = [(loss.of(value), loss.points, loss.reason.format(value)) for loss, value in _known(figures, table)]
     if not losses:
         return {}
     if cameras and "grade" in cameras:
         why = "; ".join(cameras.get("reasons", ())) or "they fit their frames"
-        losses.append((CAMERA_POINTS[cameras["grade"]], f"the cameras have grade {cameras['grade']}: {why}"))
-    score = max(10 - sum(points for points, _ in losses), 0.0)
+        points = CAMERA_POINTS[cameras["grade"]]
+        losses.append((points, max(CAMERA_POINTS.values()), f"the cameras have grade {cameras['grade']}: {why}"))
+    score = max(10 - sum(points for points, _, _ in losses), 0.0)
     grade = next(grade for limit, grade in GRADES if score >= limit)
-    points, reason = max(losses, key=lambda loss: loss[0])
+    points, _, reason = max(losses, key=lambda loss: loss[0] / loss[1])
     return {"grade": grade, "score": round(score, 1), "reason": reason if points > 0 else "nothing stands out"}
 
 
-def _losses(figures: Mapping[str, float], table: Sequence[Loss]) -> Iterator[tuple[float, str]]:
-    """Yield what each known figure costs, and the reason."""
+def _known(figures: Mapping[str, float], table: Sequence[Loss]) -> Iterator[tuple[Loss, float]]:
+    """Yield what each known figure can cost, and its value."""
     for loss in table:
         if loss.figure in figures:
-            value = figures[loss.figure]
-            yield loss.of(value), loss.reason.format(value)
+            yield loss, figures[loss.figure]

@@ -76,10 +76,12 @@ def _quality(
     if "splat" not in records:
         return {}
     metrics = records["splat"].metrics
-    known = records["quality"].metrics if "quality" in records else {}
-    figures = {**known, **{name: metrics[name] for name in ("floaters",) if known and name in metrics}}
+    figures = dict(records["quality"].metrics) if "quality" in records else {}
+    # Views that were generated from a photo resemble each other, held out or not.
+    added = "floaters" if figures else "heldout_psnr"
+    figures |= {name: metrics[name] for name in (added,) if name in metrics}
     is_object = subject is not None and subject["kind"] == "object"
-    return grade_world(figures or metrics, is_object=is_object, cameras=cameras) | figures
+    return grade_world(figures, is_object=is_object, cameras=cameras) | figures
 
 
 def _supported(world: dict[str, Any] | None) -> dict[str, float] | None:

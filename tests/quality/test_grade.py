@@ -37,10 +37,20 @@ def test_the_reason_is_the_figure_that_costs_most(is_object):
         assert grade(2 * loss.good - loss.bad)["score"] == 10
 
 
+def test_of_two_faults_the_reason_is_the_one_nearer_to_its_limit():
+    by_name = {loss.figure: loss for loss in OBJECT}
+    invented, back = by_name["invented"], by_name["plain_back"]
+    value = invented.good + 0.5 * (invented.bad - invented.good)
+    faults = {"invented": value, "plain_back": back.good + 0.9 * (back.bad - back.good)}
+    result = grade_world(GOOD[True] | faults, is_object=True, cameras=None)
+    assert invented.of(value) > back.of(faults["plain_back"])
+    assert result["reason"] == back.reason.format(faults["plain_back"])
+
+
 def test_videos_are_graded_by_held_out_views_and_cameras():
     def grade(psnr, cameras="A"):
         report = {"grade": cameras, "reasons": ["few frames fit"]}
-        return grade_world({"heldout_psnr": psnr, "train_psnr": 30.0}, is_object=False, cameras=report)
+        return grade_world({"heldout_psnr": psnr, "floaters": 0.9}, is_object=False, cameras=report)
 
     assert [grade(psnr)["grade"] for psnr in (31.0, 27.0, 23.0, 16.0)] == ["A", "B", "C", "D"]
     assert grade(31.0, "D")["grade"] == "D"
