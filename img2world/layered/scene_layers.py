@@ -23,7 +23,7 @@ from img2world.layered.layers import (
     layer_from_depth,
 )
 from img2world.layered.layout import SEGMENTATION_SIZE, Layout, find_layout
-from img2world.layered.mirror import Mirror, mirror_along_lines
+from img2world.layered.mirror import Margins, Mirror, mirror_along_lines
 from img2world.layered.outpaint import outpaint
 
 SCENE_FOV = np.radians(55.0)
@@ -61,12 +61,11 @@ def scene_layers(subject: Subject, size: int, *, textured: bool = True) -> tuple
     color, geometry = rgb.astype(np.float32) / 255, subject.geometry
     assert isinstance(geometry, SceneGeometry)
     fine_size = (DETAIL * camera.width, DETAIL * camera.height)
-    horizontal, vertical = (round(margin * max(color.shape)) for margin in (HORIZONTAL_MARGIN, VERTICAL_MARGIN))
     extend = partial(
         extend_part,
         camera,
         color,
-        mirror_along_lines(color, (vertical, horizontal)),
+        mirror_along_lines(color, margins_of(color)),
         fine=resized(subject.image.rgb, fine_size) if textured else None,
     )
     if geometry.sky is None:
@@ -82,6 +81,12 @@ def scene_layers(subject: Subject, size: int, *, textured: bool = True) -> tuple
     parts[-1] = replace(parts[-1], inverse_depth=1 / push_behind(ground, things))
     behind = [extend(part, in_front=in_front) for part in parts]
     return (*behind, *(layer for thing in things for layer in layers_of_thing(camera, thing)))
+
+
+def margins_of(color: Float32[np.ndarray, "H W 3"]) -> Margins:
+    """Return the margins of a scene's layers beyond its picture."""
+    side = max(color.shape)
+    return round(VERTICAL_MARGIN * side), round(HORIZONTAL_MARGIN * side)
 
 
 def resized(rgb: UInt8[np.ndarray, "H W 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "h w 3"]:

@@ -16,6 +16,7 @@ from img2world.layered.scene_layers import (
     SCENE_FOV,
     erode_outline,
     extend_part,
+    margins_of,
     parts_of_layout,
     scene_camera,
     scene_layers,
@@ -25,8 +26,7 @@ from img2world.layered.warp import Warper
 
 def plain_mirror(color) -> Mirror:
     """The mirror image of a picture in which no line meets an edge."""
-    margins = (round(VERTICAL_MARGIN * max(color.shape)), round(HORIZONTAL_MARGIN * max(color.shape)))
-    return mirror_along_lines(np.zeros_like(color), margins)
+    return mirror_along_lines(np.zeros_like(color), margins_of(color))
 
 
 def test_scene_is_the_photo_in_front_and_has_no_gaps_beside(coffee):
