@@ -7,15 +7,13 @@ from jaxtyping import Bool, UInt8
 
 from img2world.core.subject import SceneGeometry, Subject
 from img2world.doctor.findings import VideoFinding
+from img2world.layered.object_layers import OBJECT_FRACTION
 
 MAX_ENLARGEMENT = 1.4
 """Enlargement of the photo from which frames look soft."""
 
-OBJECT_FILL = 0.74
-"""Longer side of an object relative to that of its frame."""
-
 MIN_CROPPED = 0.05
-"""Length along the picture's border at which something is cut off, relative to half the outline of its bounding box."""
+"""Length along the picture's border at which an object is cut off, relative to half the outline of its bounding box."""
 
 THIN_WIDTH, MIN_THIN = 0.025, 0.05
 """Width of thin parts relative to the longer side of an object, and the fraction of its area from which they matter."""
@@ -30,10 +28,13 @@ MIN_DEPTH_RATIO = 1.35
 def examine_photo(subject: Subject, frame_side: int) -> list[VideoFinding]:
     """Return warnings about a photo from which frames with `frame_side` pixels along the longer side are made."""
     findings = [*_find_tiny(subject, frame_side), *_find_flat(subject)]
+    if subject.alpha is not None:
+        findings += _find_cropped(subject.alpha)
+    what = "the object" if subject.is_object else "something in front"
     cuts = [thing.alpha for thing in subject.foreground] if subject.alpha is None else [subject.alpha]
-    for find in (_find_cropped, _find_thin, _find_soft):
+    for find in (_find_thin, _find_soft):
         # One warning of a kind is enough, about the largest thing.
-        findings += [finding for cut in cuts for finding in find(cut, is_object=subject.is_object)][:1]
+        findings += [finding for cut in cuts for finding in find(cut, what)][:1]
     return findings
 
 
@@ -46,12 +47,12 @@ def _find_tiny(subject: Subject, frame_side: int) -> Iterator[VideoFinding]:
     if subject.alpha is None:
         what, side, shown = "the photo", max(subject.image.rgb.shape[:2]), frame_side
     else:
-        what, side, shown = "the object", max(_extent(subject.alpha)), round(OBJECT_FILL * frame_side)
+        what, side, shown = "the object", max(_extent(subject.alpha)), round(OBJECT_FRACTION * frame_side)
     if shown > MAX_ENLARGEMENT * side:
         yield _warning(
             "small",
             f"{what} has {side} pixels along its longer side and is enlarged {shown / side:.1f} times; expect blur",
-            f"use a larger photo, or --set trajectory.size={round(side * frame_side / shown / 16) * 16}",
+            f"use a larger photo, or --set trajectory.size={max(round(side * frame_side / shown / 16) * 16, 64)}",
             1.0,
         )
 
@@ -71,29 +72,24 @@ def _find_flat(subject: Subject) -> Iterator[VideoFinding]:
         )
 
 
-def _find_cropped(alpha: UInt8[np.ndarray, "H W"], *, is_object: bool) -> Iterator[VideoFinding]:
-    """Yield a warning when the border of the picture cuts something off where a camera will look past it."""
+def _find_cropped(alpha: UInt8[np.ndarray, "H W"]) -> Iterator[VideoFinding]:
+    """Yield a warning when the border of the picture cuts an object off; scenes are continued beyond it."""
     mask = alpha > 127
-    edges = {"left": mask[:, 0], "right": mask[:, -1]}
-    # A scene is seen from the left and the right only, an object from everywhere.
-    edges |= {"top": mask[0], "bottom": mask[-1]} if is_object else {}
-    half_outline = sum(_extent(alpha))
-    cut = [name for name, edge in edges.items() if edge.sum() > MIN_CROPPED * half_outline]
+    edges = {"left": mask[:, 0], "right": mask[:, -1], "top": mask[0], "bottom": mask[-1]}
+    cut = [name for name, edge in edges.items() if edge.sum() > MIN_CROPPED * sum(_extent(alpha))]
     if cut:
-        what = "the object" if is_object else "something in front"
         yield _warning(
             "cropped",
-            f"{what} is cut off by the picture's border ({', '.join(cut)}), which will show as a straight cut",
+            f"the picture's border cuts the object off ({', '.join(cut)}), where it will end in a flat cut",
             "use a photo with the whole of it and some room around",
             0.9,
         )
 
 
-def _find_thin(alpha: UInt8[np.ndarray, "H W"], *, is_object: bool) -> Iterator[VideoFinding]:
+def _find_thin(alpha: UInt8[np.ndarray, "H W"], what: str) -> Iterator[VideoFinding]:
     """Yield a warning when much of a thing consists of thin parts."""
     thin = 1 - float(_body(alpha).sum() / (alpha > 127).sum())
     if thin >= MIN_THIN:
-        what = "the object" if is_object else "something in front"
         yield _warning(
             "thin",
             f"{thin:.0%} of {what} is thin, such as rods or leaves, which will be bent or torn from the side",
@@ -102,11 +98,10 @@ def _find_thin(alpha: UInt8[np.ndarray, "H W"], *, is_object: bool) -> Iterator[
         )
 
 
-def _find_soft(alpha: UInt8[np.ndarray, "H W"], *, is_object: bool) -> Iterator[VideoFinding]:
+def _find_soft(alpha: UInt8[np.ndarray, "H W"], what: str) -> Iterator[VideoFinding]:
     """Yield a warning when much of a cut-out is neither in nor out, as in glass, fur and smoke."""
     soft = float((_body(alpha) & (alpha < 215)).sum() / (alpha > 127).sum())
     if soft >= MIN_SOFT:
-        what = "the object" if is_object else "something in front"
         yield _warning(
             "unclear outline",
             f"{soft:.0%} of {what} could not be told from what is behind it, as with glass, fur and busy backgrounds",

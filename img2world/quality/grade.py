@@ -40,8 +40,8 @@ SCENE = (
     *EVERYWHERE,
     Loss(figure="wobble", good=0.05, bad=0.3, points=3.0, reason="{:.0%} of the outlines are deformed by a move"),
     Loss(figure="parallax", good=0.03, bad=0.0, points=4.0, reason="it is flat: parallax is {:.1%} of the picture"),
-    Loss(figure="unseen", good=0.1, bad=0.4, points=3.0, reason="{:.0%} of the widest views is not in the photo"),
-    Loss(figure="stretched", good=0.02, bad=0.12, points=2.0, reason="{:.0%} of the widest views is stretched"),
+    Loss(figure="unseen", good=0.2, bad=0.5, points=3.0, reason="{:.0%} of the widest views is not in the photo"),
+    Loss(figure="stretched", good=0.04, bad=0.2, points=2.0, reason="{:.0%} of the widest views is stretched"),
 )
 
 OBJECT = (
