@@ -21,13 +21,16 @@ THIN_WIDTH, MIN_THIN = 0.025, 0.05
 MIN_SOFT = 0.12
 """Fraction of a cut-out that is half transparent from which it is unclear what belongs to it."""
 
+MIN_CONTRAST = 8.0
+"""Difference between bright and dark parts, of 255 levels, below which a photo shows next to nothing."""
+
 MIN_DEPTH_RATIO = 1.35
 """Ratio of far to near depth, from the 5th to the 95th percentile, below which a scene is flat."""
 
 
 def examine_photo(subject: Subject, frame_side: int) -> list[VideoFinding]:
     """Return warnings about a photo from which frames with `frame_side` pixels along the longer side are made."""
-    findings = [*_find_tiny(subject, frame_side), *_find_flat(subject)]
+    findings = [*_find_tiny(subject, frame_side), *_find_blank(subject), *_find_flat(subject)]
     if subject.alpha is not None:
         findings += _find_cropped(subject.alpha)
     what = "the object" if subject.is_object else "something in front"
@@ -53,6 +56,20 @@ def _find_tiny(subject: Subject, frame_side: int) -> Iterator[VideoFinding]:
             "small",
             f"{what} has {side} pixels along its longer side and is enlarged {shown / side:.1f} times; expect blur",
             f"use a larger photo, or --set trajectory.size={max(round(side * frame_side / shown / 16) * 16, 64)}",
+            1.0,
+        )
+
+
+def _find_blank(subject: Subject) -> Iterator[VideoFinding]:
+    """Yield a warning when the photo shows next to nothing: a wall, fog, or the inside of a lens cap."""
+    gray = subject.image.rgb.mean(-1)
+    seen = gray if subject.alpha is None else gray[subject.alpha > 127]
+    contrast = float(np.subtract(*np.percentile(seen, [98, 2])))
+    if contrast < MIN_CONTRAST:
+        yield _warning(
+            "blank",
+            f"the photo has hardly any contrast, {contrast:.0f} of 255 levels: whatever is made from it is a guess",
+            "use a photo that shows something, or brighten it",
             1.0,
         )
 

@@ -55,7 +55,7 @@ def find_object(image: Image, model: CutoutModel) -> tuple[UInt8[np.ndarray, "H 
             return image.alpha, "the picture's alpha cuts out an object"
     alpha = cut_from_plain_background(image.rgb, model)
     if alpha is None:
-        return None, "no alpha and no plain background around one object"
+        return None, "the background is not plain"
     return np.round(255 * alpha).astype(np.uint8), "an object in front of a plain background"
 
 

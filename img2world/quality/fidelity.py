@@ -7,6 +7,9 @@ from jaxtyping import Bool, Float32
 
 from img2world.quality.views import View, find_origins
 
+MIN_DETAIL = 0.002
+"""Standard deviation of the Laplacian below which a photo has no detail that could be lost: it is blank."""
+
 MAX_DB = 60.0
 """PSNR reported for images that are closer to each other: nobody can see the difference."""
 
@@ -25,22 +28,21 @@ def compare_views(
     image: Float32[np.ndarray, "H W 3"], truth: Float32[np.ndarray, "H W 3"], mask: Bool[np.ndarray, "H W"]
 ) -> Fidelity:
     """Compare an image with the truth, both 0 to 1, inside of a mask. Raises ValueError where the mask is empty."""
-    import cv2
-
     if not mask.any():
         raise ValueError("there is nothing to compare")
     error = np.square(image[mask].astype(np.float64) - truth[mask]).mean()
+    left, present = sharpness(image, mask), sharpness(truth, mask)
+    return Fidelity(psnr=float(min(MAX_DB, -10 * np.log10(max(error, 1e-30)))), detail=left / max(present, MIN_DETAIL))
+
+
+def sharpness(picture: Float32[np.ndarray, "H W 3"], mask: Bool[np.ndarray, "H W"]) -> float:
+    """Return the standard deviation of the Laplacian of a picture inside of a mask."""
+    import cv2
+
     # A Laplacian at the outline would measure the outline.
     inner = cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     inner = inner if inner.any() else mask
-    sharpness = [
-        float(cv2.Laplacian(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.CV_32F)[inner].std())
-        for picture in (image, truth)
-    ]
-    return Fidelity(
-        psnr=float(min(MAX_DB, -10 * np.log10(max(error, 1e-30)))),
-        detail=sharpness[0] / max(sharpness[1], 1e-6),
-    )
+    return float(cv2.Laplacian(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.CV_32F)[inner].std())
 
 
 def warp_photo(

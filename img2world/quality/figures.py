@@ -18,7 +18,7 @@ from img2world.quality.edges import (
     measure_wobble,
     worst_tenth,
 )
-from img2world.quality.fidelity import compare_views, warp_photo
+from img2world.quality.fidelity import MIN_DETAIL, compare_views, sharpness, warp_photo
 from img2world.quality.outlines import measure_shape
 from img2world.quality.surfaces import measure_coverage, measure_parallax
 from img2world.quality.views import View, cameras_around, draw, nearby_cameras, widest_cameras
@@ -47,7 +47,7 @@ MIN_EDGES = 0.3
 
 
 def measure_quality(scene: Scene, subject: Subject, frames: Frames) -> dict[str, float]:
-    """Return the figures of a scene made from a photo, whose first camera is the photo's.
+    """Return the figures of a scene made from a photo, whose first camera is the photo's; none if the photo is blank.
 
     - fidelity, nearby: PSNR in dB of the scene against the photo, from the photo's camera and the worse camera nearby
     - detail: sharpness from the photo's camera, 1 is the photo's
@@ -64,6 +64,9 @@ def measure_quality(scene: Scene, subject: Subject, frames: Frames) -> dict[str,
     side = max(cameras.width, cameras.height)
     ends = widest_cameras(cameras, MAX_ANGLE)
     picture, mask = photo_in_frame(subject, cameras, scene.background)
+    if sharpness(picture, mask) < MIN_DETAIL:
+        # Of a blank picture any shape looks right.
+        return {}
     photo, *nearby = draw(scene, cameras.select([0, *nearby_cameras(cameras, ends, NEARBY)]), side)
     match = compare_views(photo.rgb, picture, mask & photo.opaque)
     matches = [compare_views(view.rgb, *warp_photo(picture, photo, view)) for view in nearby]

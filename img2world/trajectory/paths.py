@@ -68,7 +68,7 @@ class ArcTrajectory:
     num_views: int = SCENE_VIEWS
     size: int = 512
     """Longer side of the frames in pixels."""
-    max_degrees: Annotated[float, Range(0, 180)] = 25.0
+    max_degrees: Annotated[float, Range(0.1, 180)] = 25.0
     """Maximum angle to either side; it is reduced if frames would show too much that the photo does not."""
     max_unseen: Fraction = 0.2
     """Maximum fraction of a frame that the photo does not show."""

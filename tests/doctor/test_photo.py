@@ -1,5 +1,7 @@
 """Warnings about a single photo, on made subjects whose faults are known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,12 @@ from img2world.doctor.photo import examine_photo
 SIDE = 768
 
 
+def texture(size: tuple[int, int]) -> np.ndarray:
+    """A picture of bright and dark rows."""
+    rows = np.linspace(40, 220, size[0], dtype=np.uint8)
+    return np.broadcast_to(rows[:, None, None], (*size, 3)).copy()
+
+
 def geometry() -> ObjectGeometry:
     flat = np.zeros((8, 8), np.float32)
     return ObjectGeometry(
@@ -18,13 +26,13 @@ def geometry() -> ObjectGeometry:
 
 
 def thing(alpha: np.ndarray) -> Subject:
-    return Subject(image=Image(rgb=np.zeros((*alpha.shape, 3), np.uint8)), alpha=alpha, reason="", geometry=geometry())
+    return Subject(image=Image(rgb=texture(alpha.shape)), alpha=alpha, reason="", geometry=geometry())
 
 
 def scene(*alphas: np.ndarray, size=(600, 800), depths=(1.0, 4.0)) -> Subject:
     inverse = np.repeat(np.linspace(1 / depths[0], 1 / depths[1], 50)[:, None], 40, 1).astype(np.float32)
     return Subject(
-        image=Image(rgb=np.zeros((*size, 3), np.uint8)),
+        image=Image(rgb=texture(size)),
         alpha=None,
         reason="",
         geometry=SceneGeometry(inverse_depth=inverse, sky=None),
@@ -110,3 +118,11 @@ def test_a_small_object_in_a_large_photo_is_small():
     # 0.74 of 768 pixels show 200.
     assert "200 pixels" in findings[0].found
     assert f"{0.74 * 768 / 200:.1f} times" in findings[0].found
+
+
+@pytest.mark.parametrize(("levels", "expected"), [(0, ["blank"]), (4, ["blank"]), (40, [])])
+def test_a_photo_without_contrast_is_blank(levels, expected):
+    subject = scene()
+    rows = np.linspace(100, 100 + levels, 600).astype(np.uint8)
+    blank = np.broadcast_to(rows[:, None, None], (600, 800, 3)).copy()
+    assert kinds(replace(subject, image=Image(rgb=blank))) == expected

@@ -169,3 +169,8 @@ def test_a_path_from_a_file_need_not_start_at_the_photo(flat):
     subject = scene_subject(photo_of(flat))
     assert starts_at_photo(flat.cameras, subject)
     assert not starts_at_photo(flat.cameras.select(slice(4, 9)), subject)
+
+
+def test_a_blank_photo_has_no_figures(flat):
+    subject = scene_subject(np.full_like(photo_of(flat), 128))
+    assert measure_quality(flat, subject, frames_of(flat)) == {}
