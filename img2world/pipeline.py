@@ -25,7 +25,7 @@ from img2world.video import VIDEOS
 from img2world.video.diffusion import checkpoints
 from img2world.video.diffusion.cards import CARDS
 
-STAGES = ("input", "trajectory", "video", "doctor", "poses", "splat", "measure", "export")
+STAGES = ("input", "trajectory", "video", "doctor", "poses", "splat", "measure", "quality", "export")
 
 
 def run(
@@ -64,15 +64,17 @@ def make_world(folder: RunFolder, source: Source, recipe: Recipe, *, anyway: boo
     yield "trajectory"
     frames = stages.generate(folder, recipe, subject, trajectory)
     yield "video"
-    stages.examine(folder, frames, anyway=anyway)
+    stages.examine(folder, subject, frames, anyway=anyway)
     yield "doctor"
     views = stages.estimate(folder, recipe, frames, trajectory)
     stages.check_cameras(folder, anyway=anyway)
     yield "poses"
-    scene = stages.optimize(folder, recipe, views)
+    fitted = stages.optimize(folder, recipe, views)
     yield "splat"
-    scene = stages.measure(folder, recipe, scene)
+    scene = stages.measure(folder, recipe, fitted)
     yield "measure"
+    stages.assess(folder, subject, trajectory, frames, fitted)
+    yield "quality"
     stages.export(folder, recipe, scene, views)
     yield "export"
 

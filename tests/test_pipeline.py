@@ -76,6 +76,10 @@ def test_run_makes_every_product(finished):
     metrics = json.loads((finished / "report.json").read_text())["metrics"]
     wanted = ("train_psnr", "heldout_psnr", "heldout_ssim", "seconds", "peak_rss_gb", "seconds_video")
     assert all(np.isfinite(metrics[name]) for name in wanted)
+    quality = json.loads((finished / "report.json").read_text())["quality"]
+    assert quality["grade"] in "ABCD"
+    assert quality["reason"]
+    assert {"fidelity", "detail", "unseen", "stretched", "parallax"} <= set(quality)
     parts = [value for name, value in metrics.items() if name.startswith("seconds_")]
     assert metrics["seconds"] == pytest.approx(sum(parts), abs=0.01)
     # Torch alone takes more than this, and nothing here takes more than that.
@@ -85,7 +89,8 @@ def test_run_makes_every_product(finished):
 def test_manifest_tells_of_every_file(finished):
     manifest = read_manifest(finished)
     assert list(manifest["stages"]) == [
-        "input", "trajectory", "video", "doctor", "poses", "splat", "measure", "export.ply", "export.html",
+        "input", "trajectory", "video", "doctor", "poses", "splat", "measure", "quality", "export.ply",
+        "export.html",
     ]  # fmt: skip
     files = {name: digest for entry in manifest["stages"].values() for name, digest in entry["files"].items()}
     calm = product_hashes(finished)
@@ -97,7 +102,7 @@ def test_manifest_tells_of_every_file(finished):
 def test_second_run_does_nothing_and_changes_nothing(again, calm, tmp_path):
     made, kept = again()
     assert not made
-    assert len(kept) == 9
+    assert len(kept) == 10
     assert product_hashes(tmp_path / "run") == calm
 
 
@@ -109,7 +114,7 @@ def test_same_input_and_recipe_give_the_same_bytes_elsewhere(calm, picture, fini
 
 def test_changed_option_redoes_only_what_depends_on_it(again):
     made, _ = again("splat.steps=10")
-    assert made == {"splat", "measure", "export.ply", "export.html"}
+    assert made == {"splat", "measure", "quality", "export.ply", "export.html"}
     made, _ = again("splat.steps=10", "export.ply.full_sh=true")
     assert made == {"export.ply"}
 
@@ -148,7 +153,7 @@ def test_seed_changes_the_result(go, calm, tmp_path):
 
 def test_fresh_redoes_everything_the_same(again, calm, tmp_path):
     made, kept = again(fresh=STAGES)
-    assert len(made) == 9
+    assert len(made) == 10
     assert not kept
     assert product_hashes(tmp_path / "run") == calm
 
@@ -188,7 +193,8 @@ def test_damaged_product_of_a_later_stage_is_left_out_of_the_report(go, finished
     report, told = go(last="video")
     assert set(told.values()) == {"skip"}
     assert report["cameras"] == (None if "views" in name else {"solver": "commanded"})
-    assert report["findings"] == []
+    # The whole picture is taken for the object.
+    assert [finding["kind"] for finding in report["findings"]] == ([] if "doctor" in name else ["cropped"])
 
 
 def test_another_picture_is_refused_unless_fresh(go, picture, tmp_path):

@@ -8,7 +8,7 @@ import torch
 
 from img2world.depth.network import Channel, GeometryNetwork, Stance
 from img2world.depth.predict import AREA
-from img2world.layered.symmetry import mirror_normal, sum_neighbors
+from img2world.layered.symmetry import sum_neighbors
 from training.geo_batches import make_batch
 from training.geo_loss import MAX_LOG_DEPTH
 from training.held_out import SEED, collect, mean_values
@@ -112,10 +112,10 @@ def mean_depth_map(views: Sequence[View]) -> np.ndarray:
 def stance_metrics(network: GeometryNetwork, views: Sequence[View]) -> dict[str, float]:
     """Return the accuracy of the orientation of objects, predicted from a single view.
 
-    `elevation_error`: mean error of the camera's elevation in degrees. `planes_used`: fraction of objects whose mirror
-    plane would be used. `planes_right`: fraction of these whose plane is one of the object's.
+    `elevation_error`: mean error of the camera's elevation in degrees. `planes_right`: fraction of symmetric objects
+    whose most probable mirror plane is one of theirs.
     """
-    elevations, used, right = [], [], []
+    elevations, right = [], []
     for view in views:
         if not view.is_object:
             continue
@@ -123,12 +123,10 @@ def stance_metrics(network: GeometryNetwork, views: Sequence[View]) -> dict[str,
             stance = network(make_batch([view]).inputs.contiguous(memory_format=torch.channels_last))[1][0].float()
         planes, elevation = stance[Stance.PLANES].softmax(0).numpy(), float(stance[Stance.ELEVATION])
         elevations.append(abs(elevation - view.elevation))
-        used.append(mirror_normal(planes, elevation) is not None)
-        if used[-1]:
+        if view.planes[-1] < 1:
             truth = sum_neighbors(view.planes)
-            right.append(view.planes[-1] < 1 and truth[sum_neighbors(planes).argmax()] >= 0.5 * truth.max())
+            right.append(truth[sum_neighbors(planes).argmax()] >= 0.5 * truth.max())
     return {
         "elevation_error": round(float(np.degrees(np.mean(elevations))), 2),
-        "planes_used": round(float(np.mean(used)), 3),
         "planes_right": round(float(np.mean(right)), 3) if right else 0.0,
     }

@@ -11,8 +11,9 @@ from img2world.layered.depth_slices import Part, slice_depth
 from img2world.layered.inpaint import extend_colors, nearest_known
 from img2world.layered.layers import DETAIL, Layer, LayeredImage
 from img2world.layered.layout import MIN_SKY, place_parts
+from img2world.layered.mirror import mirror_along_lines
 from img2world.layered.object_layers import MAX_RIM_SLOPE, CutOut, bevel, colors_behind, layers_of_cut_out, shell_layers
-from img2world.layered.scene_layers import extend_part, parts_of_layout
+from img2world.layered.scene_layers import extend_part, margins_of, parts_of_layout
 from img2world.layered.warp import Warped, Warper
 from training.sequences import PosedFrame
 
@@ -84,7 +85,8 @@ def build_scene_layers(frame: PosedFrame, rng: np.random.Generator | None, *, pr
 def make_layers(frame: PosedFrame, parts: list[Part]) -> tuple[Layer, ...]:
     """Return a layer for each part of a scene."""
     color, fine = frame.rgb.astype(np.float32) / 255, frame.rgb.repeat(DETAIL, 0).repeat(DETAIL, 1)
-    return tuple(extend_part(frame.camera, color, part, fine=fine) for part in parts)
+    mirror = mirror_along_lines(color, margins_of(color))
+    return tuple(extend_part(frame.camera, color, mirror, part, fine=fine) for part in parts)
 
 
 def smooth_noise(rng: np.random.Generator, shape: tuple[int, ...], strength: float) -> Float32[np.ndarray, "H W"]:

@@ -13,7 +13,6 @@ from torch import Tensor
 from img2world.depth.network import DIRECTIONS, Channel, GeometryNetwork
 from img2world.layered.inpaint import fill_smooth
 from img2world.layered.outpaint import feather
-from img2world.layered.scene_layers import MARGIN
 from training import raster
 from training.assembly import SceneMesh
 from training.camera_effects import take_photo
@@ -23,6 +22,9 @@ from training.held_out import SEED
 from training.renderer import MAX_DEPTH, RenderBuffers, cam_from_scene, render_shadow_map, render_view
 from training.scene import ProceduralScene, Viewpoint, centered_lens
 from training.views import View, ViewGenerator
+
+MARGIN = 0.2
+"""Width of the surroundings on each side of a photo, relative to its longer side."""
 
 CLEAN_FRACTION = 0.6
 """Fraction of photos without blur, noise and compression, as large photos are after they were reduced in size."""

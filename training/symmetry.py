@@ -67,7 +67,7 @@ def sample_surface(mesh: SceneMesh, rng: np.random.Generator) -> Float[np.ndarra
 def plane_distribution(planes: Float[np.ndarray, "K"], rotation: Float[np.ndarray, "3 3"]) -> Float32[np.ndarray, "37"]:
     """Return the target distribution over directions of mirror planes as a camera sees them; the last entry is "none".
 
-    `rotation` is camera from scene (+Y up). Directions are those of `img2world.layered.symmetry.mirror_normal`.
+    `rotation` is camera from scene (+Y up). Directions are those of `img2world.layered.symmetry.find_mirror_plane`.
     """
     distribution = np.zeros(DIRECTIONS + 1, np.float32)
     if not len(planes):

@@ -13,16 +13,18 @@ from img2world.cli.output import exit_codes, say, say_json
 @app.command()
 def doctor(
     target: Annotated[
-        Path | None, typer.Argument(metavar="VIDEO|FOLDER|RUN", help="A video, a folder of frames, or a run folder.")
+        Path | None,
+        typer.Argument(metavar="PHOTO|VIDEO|FOLDER|RUN", help="A photo, a video, a folder of frames or a run."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check this machine, a video or a run for problems.
+    """Check this machine, a photo, a video or a run for problems.
 
     Each finding says what is wrong, where, how certain that is, and what to do.
 
     \b
     img2world doctor                  this machine: what is used, what is missing, how to install it
+    img2world doctor photo.jpg        what does it show, and what in it will disappoint?
     img2world doctor clip.mp4         can a scene be reconstructed from this video?
     img2world doctor runs/clip        what was found in a run's video, and how reliable its cameras are
 

@@ -63,6 +63,8 @@ class Subject:
     reason: str
     """Why it was taken for an object or a scene, in one phrase."""
     geometry: SceneGeometry | ObjectGeometry
+    is_close_up: bool = False
+    """True for a scene that is filled by something without a clear outline, as a face: it has no ground to stand on."""
     foreground: tuple[Foreground, ...] = ()
     """The things that stand out in a scene, the largest first; empty for an object."""
 
@@ -95,6 +97,8 @@ class Subject:
             save_arrays(arrays_of(thing.geometry), folder / FOREGROUND_GEOMETRY.format(i))
         facts = {"kind": "object" if self.is_object else "scene", "reason": self.reason, "focal": self.image.focal}
         facts |= numbers_of(self.geometry)
+        if self.is_close_up:
+            facts["is_close_up"] = True
         if self.foreground:
             facts["foreground"] = [numbers_of(thing.geometry) for thing in self.foreground]
         (folder / FACTS).write_text(json.dumps(facts, indent=1) + "\n")
@@ -121,7 +125,14 @@ class Subject:
             )
             for i, numbers in enumerate(facts.get("foreground", []))
         )
-        return cls(image=image, alpha=cutout, reason=facts["reason"], geometry=geometry, foreground=foreground)
+        return cls(
+            image=image,
+            alpha=cutout,
+            reason=facts["reason"],
+            geometry=geometry,
+            is_close_up=facts.get("is_close_up", False),
+            foreground=foreground,
+        )
 
 
 def numbers_of(geometry: SceneGeometry | ObjectGeometry) -> dict[str, float]:

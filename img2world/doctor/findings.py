@@ -1,4 +1,4 @@
-"""Findings about a video: what is wrong, in which frames, how certain that is, and what to do."""
+"""Findings about a video or photo: what is wrong, in which frames, how certain that is, and what to do."""
 
 import json
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ Severity = Literal["note", "warning", "reject"]
 
 @dataclass(frozen=True, kw_only=True)
 class VideoFinding:
-    """One fault of a video."""
+    """One fault of a video or photo."""
 
     kind: str
     """A short, constant name: cut, jump, frozen, repeated, …"""
     severity: Severity
     frames: tuple[int, ...]
-    """Indices of the affected frames, or of those where the fault begins; empty for the whole video."""
+    """Indices of the affected frames, or of those where the fault begins; empty for the whole video or a photo."""
     sure: float
     """Confidence, 0 to 1."""
     found: str

@@ -19,15 +19,30 @@ MAX_UNSURE = 0.45
 
 MAX_THINGS = 4
 
+SURE, MIN_SURE_FRACTION = 0.9, 0.3
+"""Saliency above which the network is sure; the fraction of a part with the color of a plain background that it has to
+be sure of."""
+
+MIN_PART_CELLS = 4.0
+"""Least width of such a part in pixels of the network."""
+
+FAINT_STEP, MAX_FAINT = 0.06, 0.4
+"""Difference in color, 0 to 1, across an outline that is hardly seen, and the fraction of the outline where it may be
+so small: the edge of a thing is an edge in the picture, the end of what a network attends to, as in fur, is not."""
+
+STEP_PIXELS = 4
+"""Pixels on both sides of the outline, at CUTOUT_SIZE, between which that difference is measured."""
+
 OUTLINE_CELLS = 2.0
 """Width of the band in which an outline is refined, in pixels of the network."""
 
 
-def find_object(image: Image) -> tuple[UInt8[np.ndarray, "H W"] | None, str]:
+def find_object(image: Image, model: CutoutModel) -> tuple[UInt8[np.ndarray, "H W"] | None, str]:
     """Cut out the one free-standing object, by the picture's own alpha or in front of a plain background.
 
-    Returns its alpha (255 inside; None when the picture shows a scene) and the reason in one phrase. Raises ImageError
-    when the picture is transparent everywhere.
+    `model` names the cut-out network, which finds parts that have the color of the background. Returns the alpha of the
+    object (255 inside; None when the picture shows a scene) and the reason in one phrase. Raises ImageError when the
+    picture is transparent everywhere, and what `find_saliency` raises.
     """
     if image.alpha is not None:
         opaque = float((image.alpha > 127).mean())
@@ -38,9 +53,9 @@ def find_object(image: Image) -> tuple[UInt8[np.ndarray, "H W"] | None, str]:
             )
         if opaque < 0.98:
             return image.alpha, "the picture's alpha cuts out an object"
-    alpha = cut_from_plain_background(image.rgb)
+    alpha = cut_from_plain_background(image.rgb, model)
     if alpha is None:
-        return None, "no alpha and no plain background around one object"
+        return None, "the background is not plain"
     return np.round(255 * alpha).astype(np.uint8), "an object in front of a plain background"
 
 
@@ -67,6 +82,31 @@ def find_foreground(image: Image, model: CutoutModel) -> list[UInt8[np.ndarray, 
     return things
 
 
+def has_clear_outline(alpha: UInt8[np.ndarray, "H W"], rgb: UInt8[np.ndarray, "H W 3"]) -> bool:
+    """Return whether the outline of a cut-out is an edge of the picture, so that it may move by itself."""
+    import cv2
+
+    scale = CUTOUT_SIZE / max(alpha.shape)
+    size = (max(round(alpha.shape[1] * scale), 8), max(round(alpha.shape[0] * scale), 8))
+    small, cover = (cv2.resize(values, size, interpolation=cv2.INTER_AREA) for values in (rgb, alpha))
+    color = cv2.GaussianBlur(small.astype(np.float32) / 255, (0, 0), 2.0)
+    solid = (cover > 127).astype(np.uint8)
+    inward = cv2.GaussianBlur(
+        cv2.distanceTransform(solid, cv2.DIST_L2, 5) - cv2.distanceTransform(1 - solid, cv2.DIST_L2, 5), (0, 0), 2.0
+    )
+    normal = np.stack([cv2.Sobel(inward, cv2.CV_32F, 0, 1), cv2.Sobel(inward, cv2.CV_32F, 1, 0)], -1)
+    # At the edge of the picture there is nothing to compare with.
+    margin = 2 * STEP_PIXELS
+    at_outline = cv2.morphologyEx(solid, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
+    points = np.argwhere(at_outline[margin:-margin, margin:-margin]) + margin
+    if not len(points):
+        return True
+    away = normal[tuple(points.T)]
+    away = STEP_PIXELS * away / np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-6)
+    inside, outside = (color[tuple(np.rint(points + sign * away).astype(int).T)] for sign in (1, -1))
+    return float((np.abs(inside - outside).max(1) < FAINT_STEP).mean()) <= MAX_FAINT
+
+
 def refine_outline(
     alpha: Float32[np.ndarray, "H W"], rgb: UInt8[np.ndarray, "H W 3"], *, band: float
 ) -> UInt8[np.ndarray, "H W"]:
@@ -84,11 +124,11 @@ def refine_outline(
     return result
 
 
-def cut_from_plain_background(rgb: UInt8[np.ndarray, "H W 3"]) -> Float32[np.ndarray, "H W"] | None:
+def cut_from_plain_background(rgb: UInt8[np.ndarray, "H W 3"], model: CutoutModel) -> Float32[np.ndarray, "H W"] | None:
     """Return the alpha of what differs from a smooth background, or None when the border is not smooth.
 
     A quadratic in x and y is fitted to the border's Lab colors, which allows for studio gradients and vignettes.
-    GrabCut (Rother et al. 2004) decides uncertain pixels.
+    GrabCut (Rother et al. 2004) decides uncertain pixels, and the cut-out network adds what has the background's color.
     """
     import cv2
 
@@ -109,8 +149,31 @@ def cut_from_plain_background(rgb: UInt8[np.ndarray, "H W 3"]) -> Float32[np.nda
     mask = keep_single_object(mask, difference)
     if mask is None:
         return None
+    if model != "none":
+        mask = add_salient_parts(mask, find_saliency(rgb, model))
     alpha = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.7)
     return cv2.resize(alpha, (width, height), interpolation=cv2.INTER_CUBIC).clip(0, 1)
+
+
+def add_salient_parts(mask: Bool[np.ndarray, "H W"], saliency: Float32[np.ndarray, "s s"]) -> Bool[np.ndarray, "H W"]:
+    """Add the parts of an object that a cut-out by color misses, where a network is sure that they stand out.
+
+    Strips as narrow as the network's pixels stay open: there it blurs across outlines and the gaps between slats.
+    """
+    import cv2
+
+    height, width = mask.shape
+    salient = cv2.resize(saliency, (width, height), interpolation=cv2.INTER_LINEAR)
+    side = 2 * round(MIN_PART_CELLS * max(height, width) / len(saliency) / 2) + 1
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    missing = ~mask & (salient > 0.5)
+    count, labels = cv2.connectedComponents(cv2.morphologyEx(missing.astype(np.uint8), cv2.MORPH_OPEN, kernel))
+    areas = np.bincount(labels.ravel(), minlength=count)
+    sure = np.bincount(labels.ravel(), salient.ravel() > SURE, minlength=count) > MIN_SURE_FRACTION * areas
+    parts = ((labels > 0) & np.isin(labels, np.flatnonzero(sure))).astype(np.uint8)
+    joined = mask | ((cv2.dilate(parts, kernel) > 0) & missing)
+    _, labels = cv2.connectedComponents(joined.astype(np.uint8), connectivity=8)
+    return joined & np.isin(labels, np.unique(labels[mask]))
 
 
 def flood_smooth(lightness: Float32[np.ndarray, "H W"], start: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:

@@ -10,9 +10,10 @@ from img2world.core.cameras import Cameras
 from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.image import Image
 from img2world.core.subject import Foreground
-from img2world.layered.layers import DETAIL, INVENTED, SEEN, Layer, layer_of_grid, stretch_blur
+from img2world.layered.layers import CONTINUED, DETAIL, INVENTED, SEEN, Layer, layer_of_grid, stretch_blur
 from img2world.layered.layout import SEPARATION
 from img2world.layered.object_layers import CutOut, cut_out, frame_around, object_camera, shell_surfaces
+from img2world.layered.picture_edges import extend_beyond_picture
 
 CONTACT_FRACTION = 0.04
 """Fraction of the height of a thing, from its lowest pixel up, that touches what it stands on."""
@@ -49,7 +50,10 @@ def place(camera: Cameras, image: Image, thing: Foreground, ground_depth: Float3
     `ground_depth` is the depth of the scene without the thing, at the size of the camera.
     """
     scale = camera.width / image.width
-    left, top, side = (scale * value for value in frame_around(thing.alpha))
+    extended = extend_beyond_picture(image, thing)
+    image, thing = extended.image, extended.thing
+    left, top, side = frame_around(thing.alpha)
+    left, top, side = (scale * value for value in (left - extended.left, top - extended.top, side))
     cut = cut_out(image, thing.alpha, max(16, round(side)))
     size = len(cut.alpha)
     in_frame = object_camera(size)
@@ -123,11 +127,17 @@ def layers_of_thing(camera: Cameras, thing: PlacedThing) -> tuple[Layer, Layer]:
     """Build front and back of a thing as the one camera sees it."""
     (fx, _, cx), (_, fy, cy), _ = camera.intrinsics[0].astype(np.float64)
     along = (np.arange(len(thing.cut.alpha)) + 0.5) * thing.pixel
-    x, y = np.meshgrid((thing.left + along - cx) / fx, (thing.top + along - cy) / fy)
+    column, row = thing.left + along, thing.top + along
+    x, y = np.meshgrid((column - cx) / fx, (row - cy) / fy)
     rays = np.stack([x, y, np.ones_like(x)], -1).astype(np.float32)
+    in_picture = ((row > 0) & (row < camera.height))[:, None] & (column > 0) & (column < camera.width)
+    origin = np.where(in_picture, SEEN, CONTINUED).astype(np.uint8)
     layers = []
-    for depth, texture, origin in ((thing.front, thing.cut.rgb, SEEN), (thing.back, thing.behind, INVENTED)):
+    for depth, texture, seen in (
+        (thing.front, thing.cut.rgb, origin),
+        (thing.back, thing.behind, np.full_like(origin, INVENTED)),
+    ):
         points = rays * depth[..., None]
-        blur, seen = stretch_blur(points, camera, TILT), np.full(depth.shape, origin, np.uint8)
+        blur = stretch_blur(points, camera, TILT)
         layers.append(layer_of_grid(camera, points, texture, seen, alpha=thing.cut.alpha, blur=blur))
     return replace(layers[0], detail=thing.detail), layers[1]

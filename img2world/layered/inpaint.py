@@ -134,7 +134,7 @@ def trace_to_border(rgb: Float32[np.ndarray, "H W 3"], known: Bool[np.ndarray, "
     height, width = known.shape
     distance, rows, columns = nearest_known(known)
     nearest_rows, nearest_columns = rows, columns
-    direction_x, direction_y, coherence = line_directions(rgb, known)
+    direction_x, direction_y, coherence, _ = line_directions(rgb, known)
     y, x = np.mgrid[0:height, 0:width]
     away = np.maximum(distance, 1e-6)
     normal_x, normal_y = (x - columns) / away, (y - rows) / away
@@ -156,8 +156,10 @@ def trace_to_border(rgb: Float32[np.ndarray, "H W 3"], known: Bool[np.ndarray, "
 
 def line_directions(
     rgb: Float32[np.ndarray, "H W 3"], known: Bool[np.ndarray, "H W"]
-) -> tuple[Float32[np.ndarray, "H W"], Float32[np.ndarray, "H W"], Float32[np.ndarray, "H W"]]:
-    """Return the direction (x, y) in which the lines around each pixel run, and how much they agree, 0 to 1.
+) -> tuple[
+    Float32[np.ndarray, "H W"], Float32[np.ndarray, "H W"], Float32[np.ndarray, "H W"], Float32[np.ndarray, "H W"]
+]:
+    """Return x and y of the direction of the lines around each pixel, how much they agree, 0 to 1, and their contrast.
 
     Source: the structure tensor, Bigün and Granlund, "Optimal orientation detection of linear symmetry", 1987, averaged
     over known pixels.
@@ -177,7 +179,7 @@ def line_directions(
     xx, xy, yy = np.moveaxis(mean, -1, 0)
     angle = 0.5 * np.arctan2(2 * xy, xx - yy) + np.float32(np.pi / 2)
     coherence = np.hypot(xx - yy, 2 * xy) / (xx + yy + MIN_GRADIENT**2)
-    return np.cos(angle), np.sin(angle), coherence
+    return np.cos(angle), np.sin(angle), coherence, np.sqrt(xx + yy)
 
 
 def linear_step(values: Float[np.ndarray, "*B"], low: float, high: float) -> Float[np.ndarray, "*B"]:

@@ -14,6 +14,10 @@ INVENTED, CONTINUED, SEEN = 0, 1, 2
 DETAIL = 2
 """Resolution of the detail of a texture relative to it. A frame's pixel, the mean of 2 x 2 samples, is then exact."""
 
+HORIZONTAL_MARGIN, VERTICAL_MARGIN = 0.4, 0.18
+"""Widths by which the layers of a scene extend beyond the picture at the sides, and at top and bottom, relative to its
+longer side: paths move farther sideways than up and down."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
@@ -58,11 +62,11 @@ class LayeredImage:
     is_object: bool
 
 
-def rays_in_cam(camera: Cameras, margin: int = 0) -> Float32[np.ndarray, "h w 3"]:
-    """Return the directions with z = 1 through the pixel centers of one camera and of a margin around its image."""
+def rays_in_cam(camera: Cameras, horizontal: int = 0, vertical: int = 0) -> Float32[np.ndarray, "h w 3"]:
+    """Return the directions with z = 1 through the pixel centers of one camera and of margins around its image."""
     (fx, _, cx), (_, fy, cy), _ = camera.intrinsics[0].astype(np.float64)
-    x = np.arange(-margin, camera.width + margin) + 0.5
-    y = np.arange(-margin, camera.height + margin) + 0.5
+    x = np.arange(-horizontal, camera.width + horizontal) + 0.5
+    y = np.arange(-vertical, camera.height + vertical) + 0.5
     grid_x, grid_y = np.meshgrid((x - cx) / fx, (y - cy) / fy)
     return np.stack([grid_x, grid_y, np.ones_like(grid_x)], -1).astype(np.float32)
 
@@ -86,13 +90,13 @@ def layer_from_depth(
     alpha: Float32[np.ndarray, "h w"],
     tilt: float = 1.0,
 ) -> Layer:
-    """Lift a depth map, which may have a margin around the camera's image, to a surface.
+    """Lift a depth map, which may have margins around the camera's image, to a surface.
 
     Depth is along +Z of the one camera. The surface ends where `alpha` crosses one half, between pixels.
     `tilt` is how far the cameras will move up and down, relative to sideways; see `stretch_blur`.
     """
-    margin = (depth.shape[1] - camera.width) // 2
-    points_in_cam = rays_in_cam(camera, margin) * depth[..., None]
+    margins = (depth.shape[1] - camera.width) // 2, (depth.shape[0] - camera.height) // 2
+    points_in_cam = rays_in_cam(camera, *margins) * depth[..., None]
     return layer_of_grid(
         camera, points_in_cam, texture, seen, alpha=alpha, blur=stretch_blur(points_in_cam, camera, tilt)
     )

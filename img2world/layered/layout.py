@@ -1,7 +1,8 @@
 """Divide a scene into sky, one subject in front of the rest, and everything else, each with its depth.
 
 The outlines of the parts come from the picture and are sharper than the predicted depth. Inside of a part, depth is one
-continuous surface: a wrong cut shows more than a stretched depth edge.
+continuous surface: a wrong cut shows more than a stretched depth edge. What is neither sky nor subject is folded to
+ground, ceiling and uprights, see `popup`.
 """
 
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from img2world.core.subject import SceneGeometry
 from img2world.depth.guided_filter import guided, upsampled
 from img2world.layered.foreground import flood_smooth
 from img2world.layered.inpaint import extend_nearest
+from img2world.layered.popup import straighten
+from img2world.layered.sky import keep_likely
 
 SEGMENTATION_SIZE = 256
 """Longer side, in pixels, at which a picture is segmented; outlines are then refined at full size."""
@@ -27,7 +30,7 @@ SOFT_BOUND = 0.6
 """Log depths within this fraction of a bound are kept; beyond it they approach the bound without a crease."""
 
 SMOOTHNESS = 0.02
-"""Standard deviation of the smoothing of the ground, relative to the longer side: what is not cut out bends less."""
+"""Standard deviation of the smoothing of a ground that is not straight, relative to the longer side."""
 
 SKY_BAND = 0.03
 """Width of the band at the outline of a predicted sky in which colors decide, relative to the longer side."""
@@ -58,13 +61,16 @@ def find_layout(
     rgb: UInt8[np.ndarray, "H W 3"],
     geometry: SceneGeometry,
     foreground: Float32[np.ndarray, "H W"] | None = None,
+    *,
+    is_close_up: bool = False,
 ) -> Layout:
     """Divide a picture into sky, subject and the rest, at the depths of its predicted geometry.
 
-    The alpha of a foreground that is already cut out takes the place of the subject.
+    The alpha of a foreground that is already cut out takes the place of the subject. A close-up has no ground and no
+    uprights: its depth stays smooth.
     """
     sky, subject = segment(rgb, foreground)
-    return place_parts(rgb, geometry, sky, subject)
+    return place_parts(rgb, geometry, sky, subject, is_smooth=is_close_up)
 
 
 def segment(
@@ -92,12 +98,17 @@ def place_parts(
     geometry: SceneGeometry,
     sky: Float32[np.ndarray, "H W"] | None,
     subject: Float32[np.ndarray, "H W"] | None,
+    *,
+    is_smooth: bool = False,
 ) -> Layout:
-    """Assign depths to segmented parts. The network decides where sky is, and colors where it ends."""
+    """Assign depths to segmented parts. The network decides where sky is, and colors where it ends.
+
+    `is_smooth` keeps the predicted depth, which is not folded to ground and uprights.
+    """
     import cv2
 
     assert geometry.sky is not None
-    predicted_sky = upsampled(geometry.sky, rgb).clip(0, 1)
+    probability = predicted_sky = upsampled(geometry.sky, rgb).clip(0, 1)
     if sky is not None:
         # A smooth wall looks like sky, too: colors count only near what the network takes for sky.
         reach = 2 * round(SKY_BAND * max(sky.shape)) + 1
@@ -105,8 +116,11 @@ def place_parts(
         predicted_sky = np.maximum(predicted_sky, np.minimum(sky, near))
     if subject is not None and (outside := ~widen(subject > 0.2)).any():
         # Sky goes on behind the subject; a rim of it that stayed with the ground would stand out when the camera moves.
-        predicted_sky = extend_nearest(predicted_sky, outside)
+        predicted_sky, probability = (extend_nearest(values, outside) for values in (predicted_sky, probability))
     sky = sky_from_prediction(predicted_sky, rgb)
+    if sky is not None:
+        sky = keep_likely(sky, probability, rgb)
+        sky = sky if (sky > 0.5).mean() > MIN_SKY else None
     far = np.float32(1 / MAX_DEPTH)
     inverse_depth = upsampled(bounded(geometry.inverse_depth), rgb).clip(far, 1 / MIN_DEPTH)
     if sky is not None:
@@ -116,7 +130,9 @@ def place_parts(
     nothing = np.zeros(inverse_depth.shape, np.float32)
     behind = nothing if sky is None else sky
     in_front = nothing if subject is None else subject
-    ground = smoothed(extrapolate(inverse_depth, ~widen((behind > 0.2) | (in_front > 0.2))))
+    ground_shown = ~widen((behind > 0.2) | (in_front > 0.2))
+    ground = None if is_smooth else straighten(geometry.inverse_depth, ground_shown, has_ceiling=sky is None)
+    ground = smoothed(extrapolate(inverse_depth, ground_shown)) if ground is None else compressed(ground)
     backdrop = extrapolate(inverse_depth, ~widen(behind < 0.8))
     backdrop = np.minimum(backdrop, ground / np.float32(SEPARATION))
     standing = inverse_depth
@@ -142,6 +158,15 @@ def bounded(inverse_depth: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, "h
     beyond = np.maximum(np.abs(log_depth) - SOFT_BOUND * bound, 0)
     size = np.minimum(np.abs(log_depth), SOFT_BOUND * bound) + rest * -np.expm1(-beyond / rest)
     return np.exp(-np.sign(log_depth) * size).astype(np.float32)
+
+
+def compressed(inverse_depth: Float32[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W"]:
+    """Return inverse depths between the bounds such that planes stay planes.
+
+    A linear function of the inverse depth is a projective map of space, which keeps straight lines.
+    """
+    nearest = max(float(inverse_depth.max()), 1 / MIN_DEPTH)
+    return (1 + (inverse_depth - 1) * ((1 / MIN_DEPTH - 1) / (nearest - 1))).clip(1 / MAX_DEPTH).astype(np.float32)
 
 
 def smoothed(inverse_depth: Float32[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W"]:

@@ -15,7 +15,7 @@ from img2world.layered.layers import DETAIL, INVENTED, SEEN, Layer, layer_from_d
 from img2world.layered.revolution import fit_revolution
 from img2world.layered.solid_layers import solid_layers
 from img2world.layered.solids import MAX_RADIUS, Solid
-from img2world.layered.symmetry import copy_mirrored_colors, mirror_normal
+from img2world.layered.symmetry import copy_mirrored_colors, find_mirror_plane
 
 OBJECT_FOV = np.radians(30.0)
 """A long lens, as product photos use: an unknown object's outline is then nearly its section."""
@@ -32,6 +32,10 @@ FRONT_ERROR_FRACTION = 0.25
 CENTERING = 0.5
 """Fraction of the way from the predicted center to the center of the bounding box by which the shape is moved."""
 
+MIN_OUTER_SLOPE, OUTER_FRACTION = 2.0, 0.5
+"""Minimum slope at which front and back go on past each other beyond the outline, and that slope relative to the half
+thickness in pixels: less leaves slits at the rim of a body, more shows as spikes along a leg."""
+
 OVERSHOOT = 4
 """Pixels beyond the outline up to which front and back continue past each other."""
 
@@ -46,6 +50,9 @@ MAX_ELEVATION = np.radians(60.0)
 
 RIM_WIDTH = 0.03
 """Width of the rim whose colors continue behind, relative to the frame's width."""
+
+BLEND_WIDTH = 0.03
+"""Distance from the outline, relative to the frame's width, over which the back takes on colors of its own."""
 
 SIDEWAYS_SPREAD = 8
 """Ratio of horizontal to vertical spread of colors: most objects are layered from the ground up, and a point keeps its
@@ -149,7 +156,7 @@ def fit_solid(cut: CutOut, geometry: ObjectGeometry, camera: Cameras) -> Solid |
         for values in (cut.alpha, geometry.front, geometry.thickness)
     )
     distance, small = signed_distance(alpha), camera.resized(*side)
-    revolution = fit_revolution(distance, front, thickness, small)
+    revolution = fit_revolution(distance, front, thickness, geometry.symmetry_planes, geometry.elevation, small)
     return revolution or fit_cuboid(distance, front, thickness, geometry.elevation, small)
 
 
@@ -197,10 +204,22 @@ def shell_surfaces(
     frame = INPUT_DISTANCE * size / camera.intrinsics[0, 0, 0]
     depth = (INPUT_DISTANCE + frame * cv2.GaussianBlur(center, (0, 0), size / 256)).astype(np.float32)
     half = (frame * half).astype(np.float32)
-    behind, normal = colors_behind(cut), mirror_normal(geometry.symmetry_planes, geometry.elevation)
-    if normal is not None:
-        behind = copy_mirrored_colors(behind, cut.rgb, cut.alpha, depth - half, depth + half, normal, camera)
-    return depth, half, behind
+    behind = colors_behind(cut)
+    plane = find_mirror_plane(geometry.symmetry_planes, geometry.elevation, depth, half, inside, camera)
+    if plane is not None:
+        behind = copy_mirrored_colors(behind, cut.rgb, cut.alpha, depth - half, depth + half, plane, camera)
+    return depth, half, blend_at_rim(behind, cut)
+
+
+def blend_at_rim(behind: Float32[np.ndarray, "S S 3"], cut: CutOut) -> Float32[np.ndarray, "S S 3"]:
+    """Return the colors of the back, led over from those of the front where both meet: no seam shows at the outline."""
+    import cv2
+
+    size = len(cut.alpha)
+    inward = cv2.distanceTransform((cut.alpha >= 0.5).astype(np.uint8), cv2.DIST_L2, 5)
+    weight = (inward / (BLEND_WIDTH * size)).clip(0, 1)
+    weight = (weight * weight * (3 - 2 * weight))[..., None]
+    return ((1 - weight) * cut.rgb + weight * behind).astype(np.float32)
 
 
 def bevel(
@@ -219,7 +238,10 @@ def bevel(
     # A smooth minimum of the ramp and the shape.
     rounded = half * ramp / np.maximum(np.hypot(half, ramp), 1e-6)
     rounded = cv2.GaussianBlur(rounded.astype(np.float32), (0, 0), 1.0)
-    return np.where(inward > 0, rounded, np.where(alpha >= 0.5, 0, slope * inward)).astype(np.float32)
+    side = 2 * OVERSHOOT + 1
+    nearby = cv2.dilate(np.where(alpha >= 0.5, half, 0).astype(np.float32), np.ones((side, side), np.uint8))
+    outer_slope = (OUTER_FRACTION * nearby).clip(MIN_OUTER_SLOPE, slope)
+    return np.where(inward > 0, rounded, np.where(alpha >= 0.5, 0, outer_slope * inward)).astype(np.float32)
 
 
 def signed_distance(alpha: Float32[np.ndarray, "S S"]) -> Float32[np.ndarray, "S S"]:

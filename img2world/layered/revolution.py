@@ -21,6 +21,7 @@ from img2world.layered.solids import (
     shape_difference,
     up_in_cam,
 )
+from img2world.layered.symmetry import sum_neighbors
 
 ELEVATIONS = np.radians(np.arange(0, 61, 2.5))
 """Elevations of the camera above the object that are tried, in radians."""
@@ -30,6 +31,16 @@ NUM_SLICES, NUM_RADII, NUM_ANGLES = 96, 64, 48
 
 NUM_DEPTHS = 64
 """Points on each ray at which the shape is tested."""
+
+MIN_EVENNESS = 0.35
+"""Probability of the least likely direction of a symmetry plane relative to the likeliest, above which the embedded
+network sees an object that looks alike from all around. Boxes have less than 0.15."""
+
+EVEN_MIN_IOU, EVEN_MAX_DIFFERENCE = 0.92, 0.08
+"""Used for such objects in place of MIN_IOU and MAX_DIFFERENCE: a cake has berries, a burger salad at its outline."""
+
+ELEVATION_TOLERANCE = np.radians(7.5)
+"""Maximum difference from the predicted elevation of the camera for such objects, whose outline is less exact."""
 
 EXTREME_TOLERANCE = 0.5
 """Difference in pixels up to which the lowest or highest rows of two slices count as equal."""
@@ -88,25 +99,31 @@ def fit_revolution(
     distance: Float32[np.ndarray, "S S"],
     front: Float32[np.ndarray, "S S"],
     thickness: Float32[np.ndarray, "S S"],
+    planes: Float32[np.ndarray, "37"],
+    elevation: float,
     camera: Cameras,
 ) -> Revolution | None:
-    """Return the surface of revolution with an object's outline, or None if none agrees with the predicted geometry.
+    """Return the surface of revolution with the outline of an object, or None if none agrees with the prediction.
 
-    `distance` is the signed distance to the outline in pixels, negative outside; `front` and `thickness` are those of
-    `ObjectGeometry`.
+    `distance` is the signed distance to the outline in pixels, negative outside; `front`, `thickness`, `planes` and
+    `elevation` are those of `ObjectGeometry`.
     """
+    directions = sum_neighbors(planes)
+    is_even = directions.min() > MIN_EVENNESS * directions.max()
+    min_iou, min_difference = (EVEN_MIN_IOU, EVEN_MAX_DIFFERENCE) if is_even else (MIN_IOU, MAX_DIFFERENCE)
     inside = distance > 0
     mirrored = inside[:, ::-1]
     # The result has a symmetric silhouette, so that an outline that overlaps it overlaps its own mirror image, too.
     # A needle has no inside at this size.
-    if not inside.any() or (inside & mirrored).sum() < (2 * MIN_IOU - 1) * (inside | mirrored).sum():
+    if not inside.any() or (inside & mirrored).sum() < (2 * min_iou - 1) * (inside | mirrored).sum():
         return None
-    best, min_difference = None, MAX_DIFFERENCE
-    for elevation in ELEVATIONS:
-        shape = carve_revolution(distance, camera, float(elevation))
+    best = None
+    near = np.abs(ELEVATIONS - max(elevation, 0)) < ELEVATION_TOLERANCE
+    for angle in ELEVATIONS[near] if is_even else ELEVATIONS:
+        shape = carve_revolution(distance, camera, float(angle))
         if shape is None:
             continue
-        found = shape_difference(shape, inside, front, thickness, camera)
+        found = shape_difference(shape, inside, front, thickness, camera, min_iou=min_iou)
         if found < min_difference:
             best, min_difference = shape, found
     return best

@@ -13,19 +13,28 @@ from img2world.core.subject import Foreground, SceneGeometry, Subject
 from img2world.layered.depth_slices import Part, slice_depth
 from img2world.layered.foreground_layers import TILT, layers_of_thing, place, push_behind
 from img2world.layered.inpaint import add_texture, fill_smooth
-from img2world.layered.layers import CONTINUED, DETAIL, SEEN, Layer, layer_from_depth
+from img2world.layered.layers import (
+    CONTINUED,
+    DETAIL,
+    HORIZONTAL_MARGIN,
+    SEEN,
+    VERTICAL_MARGIN,
+    Layer,
+    layer_from_depth,
+)
 from img2world.layered.layout import SEGMENTATION_SIZE, Layout, find_layout
+from img2world.layered.mirror import Margins, Mirror, mirror_along_lines
 from img2world.layered.outpaint import outpaint
 
 SCENE_FOV = np.radians(55.0)
 """Field of view along the longer side when EXIF gives none: between a phone's main camera and a 35 mm lens."""
 
-MARGIN = 0.2
-"""Width by which layers extend beyond the picture on each side, relative to its longer side."""
-
 
 CONTACT_WIDTH = 0.015
 """Width of the rim around things in front whose colors are not continued behind them, relative to the longer side."""
+
+TEXTURE_REACH = 0.1
+"""`reach` of `add_texture`, relative to the longer side."""
 
 
 def scene_camera(image: Image, size: int) -> Cameras:
@@ -56,21 +65,28 @@ def scene_layers(subject: Subject, size: int, *, textured: bool = True) -> tuple
         extend_part,
         camera,
         color,
+        mirror_along_lines(color, margins_of(color)),
         fine=resized(subject.image.rgb, fine_size) if textured else None,
     )
     if geometry.sky is None:
         parts = slice_depth(cv2.resize(geometry.inverse_depth, (camera.width, camera.height)))
         return tuple(extend(part) for part in parts)
     if not subject.foreground:
-        parts = parts_of_layout(find_layout(rgb, geometry))
+        parts = parts_of_layout(find_layout(rgb, geometry, is_close_up=subject.is_close_up))
         return tuple(extend(part) for part in parts)
     in_front = np.max([resized_alpha(thing, camera) for thing in subject.foreground], axis=0)
-    *parts, _ = parts_of_layout(find_layout(rgb, geometry, in_front))
+    *parts, _ = parts_of_layout(find_layout(rgb, geometry, in_front, is_close_up=subject.is_close_up))
     ground = 1 / parts[-1].inverse_depth
     things = [place(camera, subject.image, thing, ground) for thing in subject.foreground]
     parts[-1] = replace(parts[-1], inverse_depth=1 / push_behind(ground, things))
     behind = [extend(part, in_front=in_front) for part in parts]
     return (*behind, *(layer for thing in things for layer in layers_of_thing(camera, thing)))
+
+
+def margins_of(color: Float32[np.ndarray, "H W 3"]) -> Margins:
+    """Return the margins of a scene's layers beyond its picture."""
+    side = max(color.shape)
+    return round(VERTICAL_MARGIN * side), round(HORIZONTAL_MARGIN * side)
 
 
 def resized(rgb: UInt8[np.ndarray, "H W 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "h w 3"]:
@@ -112,6 +128,7 @@ def parts_of_layout(layout: Layout) -> list[Part]:
 def extend_part(
     camera: Cameras,
     color: Float32[np.ndarray, "H W 3"],
+    mirror: Mirror,
     part: Part,
     *,
     fine: UInt8[np.ndarray, "_ _ 3"] | None,
@@ -124,47 +141,48 @@ def extend_part(
     `in_front`, whose alpha that is, the picture is shown but not continued: there are their shadows, hairs and
     reflections.
     """
-    margin = round(MARGIN * max(color.shape[:2]))
-    known = np.pad(erode_outline(part.shown), margin)
-    wide = np.pad(color, ((margin, margin), (margin, margin), (0, 0)), mode="edge")
-    depth = 1 / np.pad(part.inverse_depth, margin, mode="edge")
-    alpha = np.pad(part.extent, margin, mode="edge")
-    source, given = known, np.pad(erode_outline(part.given), margin)
-    weight = known.astype(np.float32)
+    known, given = erode_outline(part.shown), erode_outline(part.given)
+    source, weight = known, known.astype(np.float32)
     if in_front is not None:
-        distance = np.pad(distance_from(in_front > 0.05), margin, mode="edge") / (CONTACT_WIDTH * max(color.shape))
+        distance = distance_from(in_front > 0.05) / (CONTACT_WIDTH * max(color.shape))
         clear = distance > 1
         if (source & clear).any():
             source, given, weight = source & clear, given & clear, weight * (2 * distance).clip(0, 1)
-    texture = fill_smooth(wide, source)
+    texture = fill_smooth(color, source)
     if fine is not None:
-        unseen = (alpha * (1 - np.pad(part.given, margin))).clip(0, 1)[..., None]
-        texture += unseen * (outpaint(wide, given) - texture)
-        texture = add_texture(texture, wide, source, reach=0.5 * margin)
-    texture += weight[..., None] * (wide - texture)
+        unseen = (part.extent * (1 - part.given)).clip(0, 1)[..., None]
+        texture += unseen * (outpaint(color, given) - texture)
+        texture = add_texture(texture, color, source, reach=TEXTURE_REACH * max(color.shape))
+    texture += weight[..., None] * (color - texture)
+    margins = [(margin, margin) for margin in mirror.margins]
+    # A mirror image goes on without a seam, and is as sharp as the picture; few frames show much of it.
     layer = layer_from_depth(
         camera,
-        depth,
-        texture=texture,
-        seen=np.where(np.pad(part.shown > (0.5 if in_front is None else 0), margin), SEEN, CONTINUED).astype(np.uint8),
-        alpha=alpha,
+        1 / np.pad(part.inverse_depth, margins, mode="edge"),
+        texture=mirror.extend(texture),
+        seen=np.pad(
+            np.where(part.shown > (0.5 if in_front is None else 0), SEEN, CONTINUED).astype(np.uint8),
+            margins,
+            constant_values=CONTINUED,
+        ),
+        alpha=mirror.extend(part.extent),
         tilt=TILT,
     )
-    return layer if fine is None else replace(layer, detail=add_detail(texture, fine, weight))
+    if fine is None:
+        return layer
+    return replace(layer, detail=mirror.extend(add_detail(texture, fine, weight), DETAIL))
 
 
 def add_detail(
-    texture: Float32[np.ndarray, "h w 3"], fine: UInt8[np.ndarray, "_ _ 3"], weight: Float32[np.ndarray, "h w"]
+    texture: Float32[np.ndarray, "h w 3"], fine: UInt8[np.ndarray, "H W 3"], weight: Float32[np.ndarray, "h w"]
 ) -> Float32[np.ndarray, "H W 3"]:
-    """Return a texture at DETAIL times its resolution, with the fine picture in its middle by its weight."""
+    """Return a texture at DETAIL times its resolution, with the fine picture by its weight."""
     import cv2
 
     size = (DETAIL * texture.shape[1], DETAIL * texture.shape[0])
     detail = cv2.resize(texture, size, interpolation=cv2.INTER_CUBIC)
-    top, left = ((total - part) // 2 for total, part in zip(size[::-1], fine.shape[:2], strict=True))
-    middle = (slice(top, top + fine.shape[0]), slice(left, left + fine.shape[1]))
-    fine_weight = cv2.resize(weight, size, interpolation=cv2.INTER_LINEAR)[middle][..., None]
-    detail[middle] += fine_weight * (fine.astype(np.float32) / 255 - detail[middle])
+    fine_weight = cv2.resize(weight, size, interpolation=cv2.INTER_LINEAR)[..., None]
+    detail += fine_weight * (fine.astype(np.float32) / 255 - detail)
     return detail.clip(0, 1)
 
 

@@ -63,16 +63,18 @@ def shape_difference(
     front: Float32[np.ndarray, "S S"],
     thickness: Float32[np.ndarray, "S S"],
     camera: Cameras,
+    *,
+    min_iou: float = MIN_IOU,
 ) -> float:
     """Return by how much a shape differs from the predicted geometry, relative to the frame's width.
 
     That is the mean absolute error of the front, up to a shift in depth, plus half that of the thickness; infinite when
-    the silhouettes differ. `front` and `thickness` are those of `ObjectGeometry`.
+    the IoU of the silhouettes is below `min_iou`. `front` and `thickness` are those of `ObjectGeometry`.
     """
     near, far = shape.depths(camera)
     hit = np.isfinite(near)
     both = hit & inside
-    if both.sum() < MIN_IOU * (hit | inside).sum():
+    if both.sum() < min_iou * (hit | inside).sum():
         return np.inf
     frame = frame_width(camera)
     front_error = front[both] - near[both] / frame

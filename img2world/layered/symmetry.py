@@ -1,11 +1,14 @@
 """Color the hidden side of an object by mirror symmetry: most objects have an upright symmetry plane.
 
-The embedded network predicts the plane; points of the back get the color of their mirror image in the photo. Only
-colors are mirrored: a back surface that is moved to the mirror image of a front surface nearby gets lumps.
+The embedded network predicts the plane's direction, and the outline confirms it: the mirror image of the predicted
+shape has to have the same outline. Points of the back get the color of their mirror image in the photo. Only colors
+are mirrored: a back surface that is moved to the mirror image of a front surface nearby gets lumps.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Bool, Float32, Float64
 
 from img2world.core.cameras import Cameras
 from img2world.core.conventions import INPUT_DISTANCE
@@ -13,17 +16,33 @@ from img2world.layered.layers import rays_in_cam
 from img2world.layered.solids import around_axis, frame_width, sample_at_points
 from img2world.layered.texture_baking import facing_ratio, grid_normals
 
-MIN_PROBABILITY = 1 / 3
-"""Minimum probability of a plane's direction, summed over NEIGHBORS steps on both sides."""
-
 NEIGHBORS = 2
 """Directions, 5 degrees apart, on both sides of a direction that are counted with it."""
 
-MAX_RIVAL_RATIO = 0.5
-"""Maximum probability of any other direction relative to the best: a box is symmetric both lengthwise and across."""
+MIN_PROBABILITY, PROBABILITY_FLOOR = 0.05, 0.02
+"""Minimum predicted probability of a plane's direction, summed over its neighbors; an error of that prediction."""
+
+OUTLINE_WEIGHT = 10.0
+"""Logarithm of the odds that a unit of overlap of the mirrored outline is worth."""
+
+MIN_ODDS = 2.0
+"""Minimum odds of a direction against any other one: a box is symmetric both lengthwise and across."""
+
+OUTLINE_SIDE = 96
+"""Pixels of the frame in which outlines are compared."""
+
+NUM_SHEETS = 5
+"""Surfaces from front to back whose points stand for the shape."""
+
+EXTENT_PERCENTILE = 1.0
+"""Percentile of the points at which the shape's extent along a normal begins."""
 
 MAX_FACING = np.cos(np.radians(30))
-"""Cosine between the optical axis and a plane's normal above which front and back would look alike: a second face."""
+"""Cosine between the optical axis and a plane's normal above which the front as a whole is repeated behind."""
+
+SIDE_VIEW_ASPECT = 1.25
+"""Ratio of width to height from which on that is allowed: vehicles and animals from the side are wider than high, but
+a person or a head would get a second face."""
 
 SAME_SURFACE = 0.1
 """Maximum difference in depth, relative to the frame's width, between a mirrored point and the surface in the photo."""
@@ -35,22 +54,47 @@ FEATHER = 1 / 128
 """Blur of the border of mirrored colors, relative to the frame's width."""
 
 
-def mirror_normal(planes: Float32[np.ndarray, "37"], elevation: float) -> Float64[np.ndarray, "3"] | None:
-    """Return the normal, in camera space, of an object's symmetry plane through its center; None if that is uncertain.
+@dataclass(frozen=True, kw_only=True)
+class MirrorPlane:
+    """A symmetry plane in camera space."""
+
+    normal: Float64[np.ndarray, "3"]
+    offset: float
+    """Position along the normal, relative to the point that the camera looks at, in world units."""
+
+    def reflect(self, points: Float64[np.ndarray, "... 3"]) -> Float64[np.ndarray, "... 3"]:
+        """Return the mirror images of points in camera space."""
+        distance = (points - (0, 0, INPUT_DISTANCE)) @ self.normal - self.offset
+        return points - 2 * distance[..., None] * self.normal
+
+
+def find_mirror_plane(
+    planes: Float32[np.ndarray, "37"],
+    elevation: float,
+    center: Float32[np.ndarray, "S S"],
+    half: Float32[np.ndarray, "S S"],
+    inside: Bool[np.ndarray, "S S"],
+    camera: Cameras,
+) -> MirrorPlane | None:
+    """Return an object's upright symmetry plane, or None if it is uncertain or would give a face a second face.
 
     `planes` are the probabilities of the normal's directions, from away from the camera (0 degrees) over its right (90)
-    to 180, and last that of no symmetry plane; see `ObjectGeometry`. `elevation` is in radians.
+    to 180, and last that of no symmetry plane; see `ObjectGeometry`. `elevation` is in radians; `center` and `half` are
+    the depth and the half thickness of the shape within its outline `inside`.
     """
+    count = len(planes) - 1
+    normals = around_axis(elevation, np.arange(count) * np.pi / count)
     probabilities = sum_neighbors(planes)
-    best, count = int(probabilities.argmax()), len(probabilities)
-    others = probabilities[(best + np.arange(2 * NEIGHBORS + 1, count - 2 * NEIGHBORS)) % count]
-    if probabilities[best] < MIN_PROBABILITY or others.max() > MAX_RIVAL_RATIO * probabilities[best]:
+    candidates, overlaps = mirrored_overlaps(normals, center, half, inside, camera)
+    scores = np.log(probabilities + PROBABILITY_FLOOR) + OUTLINE_WEIGHT * overlaps
+    best = int(scores.argmax())
+    others = scores[(best + np.arange(2 * NEIGHBORS + 1, count - 2 * NEIGHBORS)) % count]
+    if probabilities[best] < MIN_PROBABILITY or scores[best] - others.max() < np.log(MIN_ODDS):
         return None
-    steps = np.arange(-NEIGHBORS, NEIGHBORS + 1)
-    near = planes[(best + steps) % count]
-    direction = (best + (near * steps).sum() / near.sum()) * np.pi / count
-    normal = around_axis(elevation, np.array([direction]))[0]
-    return normal if abs(normal[2]) < MAX_FACING else None
+    plane = candidates[best]
+    rows, columns = (np.ptp(np.flatnonzero(inside.any(axis))) + 1 for axis in (1, 0))
+    is_repeated = abs(plane.normal[2]) > MAX_FACING
+    return None if is_repeated and columns < SIDE_VIEW_ASPECT * rows else plane
 
 
 def sum_neighbors(planes: Float32[np.ndarray, "37"]) -> Float32[np.ndarray, "36"]:
@@ -58,9 +102,38 @@ def sum_neighbors(planes: Float32[np.ndarray, "37"]) -> Float32[np.ndarray, "36"
     return np.sum([np.roll(planes[:-1], shift) for shift in range(-NEIGHBORS, NEIGHBORS + 1)], axis=0)
 
 
-def reflect(points: Float64[np.ndarray, "... 3"], normal: Float64[np.ndarray, "3"]) -> Float64[np.ndarray, "... 3"]:
-    """Mirror points in camera space in a plane through the point that the camera looks at."""
-    return points - 2 * ((points - (0, 0, INPUT_DISTANCE)) @ normal)[..., None] * normal
+def mirrored_overlaps(
+    normals: Float64[np.ndarray, "K 3"],
+    center: Float32[np.ndarray, "S S"],
+    half: Float32[np.ndarray, "S S"],
+    inside: Bool[np.ndarray, "S S"],
+    camera: Cameras,
+) -> tuple[list[MirrorPlane], Float64[np.ndarray, "K"]]:
+    """Return planes through the middle of a shape, and the IoU of its outline with that of its mirror image in each.
+
+    See `find_mirror_plane`.
+    """
+    import cv2
+
+    size = (OUTLINE_SIDE, OUTLINE_SIDE)
+    center, half = (cv2.resize(values, size, interpolation=cv2.INTER_AREA) for values in (center, half))
+    outline = cv2.resize(inside.astype(np.float32), size, interpolation=cv2.INTER_AREA) >= 0.5
+    small = camera.resized(*size)
+    sheets = center + np.linspace(-1, 1, NUM_SHEETS)[:, None, None] * np.maximum(half, 0)
+    points = (rays_in_cam(small).astype(np.float64) * sheets[..., None])[:, outline].reshape(-1, 3)
+    planes, overlaps = [], []
+    for normal in normals:
+        along = (points - (0, 0, INPUT_DISTANCE)) @ normal
+        extent = np.percentile(along, (EXTENT_PERCENTILE, 100 - EXTENT_PERCENTILE))
+        plane = MirrorPlane(normal=normal, offset=float(extent.mean()))
+        projected = plane.reflect(points) @ small.intrinsics[0].T.astype(np.float64)
+        x, y = np.floor(projected[:, :2] / projected[:, 2:]).astype(np.int64).clip(0, OUTLINE_SIDE - 1).T
+        mirrored = np.zeros(size, np.uint8)
+        mirrored[y, x] = 1
+        mirrored = cv2.morphologyEx(mirrored, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)) > 0
+        planes.append(plane)
+        overlaps.append((mirrored & outline).sum() / max((mirrored | outline).sum(), 1))
+    return planes, np.array(overlaps)
 
 
 def copy_mirrored_colors(
@@ -69,22 +142,22 @@ def copy_mirrored_colors(
     alpha: Float32[np.ndarray, "S S"],
     front: Float32[np.ndarray, "S S"],
     back: Float32[np.ndarray, "S S"],
-    normal: Float64[np.ndarray, "3"],
+    plane: MirrorPlane,
     camera: Cameras,
 ) -> Float32[np.ndarray, "S S 3"]:
     """Replace colors `behind` by those of the photo where it shows the mirror image of a point of the back.
 
-    `front` and `back` are depths along +Z, `normal` is that of a plane through the point that the camera looks at.
+    `front` and `back` are depths along +Z.
     """
     import cv2
 
     rays = rays_in_cam(camera).astype(np.float64)
     points, in_front = rays * back[..., None], rays * front[..., None]
-    mirrored = reflect(points, normal)
+    mirrored = plane.reflect(points)
     # The back of a thin object is near its front, too: the mirrored surface has to face the camera.
     outward = grid_normals(points)
     outward = outward * np.sign((outward * rays).sum(-1, keepdims=True))
-    mirrored_outward = outward - 2 * (outward @ normal)[..., None] * normal
+    mirrored_outward = outward - 2 * (outward @ plane.normal)[..., None] * plane.normal
     turned = -(mirrored_outward * mirrored).sum(-1) > MIN_FACING * np.linalg.norm(mirrored, axis=-1)
     maps = np.concatenate([rgb, alpha[..., None], front[..., None], facing_ratio(in_front)[..., None]], -1).astype(
         np.float32

@@ -249,15 +249,23 @@ def _finish(job: Job, listen: Listener) -> Result:
         job.process.stdout.close()
     seconds = time.perf_counter() - job.start
     metrics = job.report.get("metrics", {}) if code == 0 else {}
-    quality = {name: metrics[name] for name in ("heldout_psnr",) if name in metrics}
-    listen(Event(kind="done", stage=job.entry.name, seconds=seconds, quality=quality))
+    quality = job.report.get("quality", {}) if code == 0 else {}
+    score = {name: quality[name] for name in ("score",) if name in quality}
+    listen(Event(kind="done", stage=job.entry.name, seconds=seconds, quality=score))
     state, error = "done" if code == 0 else "failed", ""
     if code == 0:
         job.log.unlink(missing_ok=True)
     else:
         error = job.error or _failure_reason(code, job.log)
     return Result(
-        input=str(job.entry.input), name=job.entry.name, state=state, error=error, seconds=seconds, metrics=metrics
+        input=str(job.entry.input),
+        name=job.entry.name,
+        state=state,
+        error=error,
+        seconds=seconds,
+        grade=quality.get("grade", ""),
+        reason=quality.get("reason", ""),
+        metrics=metrics,
     )
 
 

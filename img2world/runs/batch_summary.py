@@ -45,6 +45,10 @@ class Result:
     """done or failed."""
     error: str
     seconds: float
+    grade: str = ""
+    """Grade of the world, A to D; empty if there is none."""
+    reason: str = ""
+    """Why the grade is not better."""
     metrics: dict[str, float] = field(default_factory=dict)
 
 
@@ -52,10 +56,11 @@ def write_summary(results: Sequence[Result], out: Path) -> None:
     """Write summary.csv and summary.html into a batch's folder."""
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["input", "name", "state", *METRICS, "error"])
+    writer.writerow(["input", "name", "state", "grade", "reason", *METRICS, "error"])
     for result in results:
         figures = [f"{result.metrics[name]:.6g}" if name in result.metrics else "" for name in METRICS]
-        writer.writerow([printable(result.input), result.name, result.state, *figures, printable(result.error)])
+        facts = [printable(result.input), result.name, result.state, result.grade, result.reason]
+        writer.writerow([*facts, *figures, printable(result.error)])
     write_text(out / TABLE, table.getvalue())
     done = sum(result.state == "done" for result in results)
     heads = "".join(f"<th>{heading}</th>" for heading, _ in METRICS.values())
@@ -64,7 +69,7 @@ def write_summary(results: Sequence[Result], out: Path) -> None:
         out / PAGE,
         f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{html.escape(out.name)}</title>'
         f"<style>{STYLE}</style>\n<h1>{html.escape(out.name)}</h1><p>{done} of {len(results)} done</p>\n"
-        f"<table><tr><th>input</th><th>picture and video</th>{heads}</tr>\n{rows}\n</table></html>\n",
+        f"<table><tr><th>input</th><th>picture and video</th><th>quality</th>{heads}</tr>\n{rows}\n</table></html>\n",
     )
 
 
@@ -81,12 +86,13 @@ def _row(result: Result, out: Path) -> str:
     label += f"<br><small>{html.escape(printable(Path(result.input).name))}</small>"
     if result.state != "done":
         reason = html.escape(printable(result.error))
-        return f'<tr class="failed"><td>{label}</td><td colspan="{len(METRICS) + 1}">{reason}</td></tr>'
+        return f'<tr class="failed"><td>{label}</td><td colspan="{len(METRICS) + 2}">{reason}</td></tr>'
     known = result.metrics
     figures = [f"{known[name]:{text}}" if name in known else "" for name, (_, text) in METRICS.items()]
     cells = "".join(f'<td class="number">{figure}</td>' for figure in figures)
     pictures = "".join(_thumbnail(path) for path in _pictures(out / result.name))
-    return f"<tr><td>{label}</td><td>{pictures}</td>{cells}</tr>"
+    quality = f"<b>{result.grade}</b><br><small>{html.escape(result.reason)}</small>"
+    return f"<tr><td>{label}</td><td>{pictures}</td><td>{quality}</td>{cells}</tr>"
 
 
 def _pictures(run: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""The diagnosis that `img2world doctor` prints for a video, a folder of frames, or a run."""
+"""The diagnosis that `img2world doctor` prints for a photo, a video, a folder of frames, or a run."""
 
 import json
 from collections.abc import Iterator
@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from img2world.core.errors import RunFolderError
+from img2world.core.image_file import load_image
 from img2world.doctor.findings import VideoFinding, findings_from_json, select_rejections
 from img2world.runs.folder import MANIFEST, read_manifest
+from img2world.runs.recipe import load_recipe, options_of
 from img2world.runs.report import CAMERAS, FINDINGS
 from img2world.runs.source import find_source
 from img2world.video.file import FileVideo
@@ -23,7 +25,10 @@ class Examination:
 
     findings: list[VideoFinding]
     num_frames: int
-    """Frames that were examined; 0 for a run, which was examined when it was made."""
+    """Frames that were examined; 0 for a photo, and for a run, which was examined when it was made."""
+    subject: str = ""
+    """What a photo shows, and why."""
+    what: str = "the video"
     cameras: dict[str, Any] | None = None
     """The report on the cameras of a run, if they have been found."""
     failures: dict[str, str] = field(default_factory=dict)
@@ -43,23 +48,38 @@ class Examination:
             grade = f"grade {self.cameras['grade']}, " if "grade" in self.cameras else ""
             yield f"cameras: {grade}by {self.cameras['solver']}"
             yield from (f"{'':<9}{reason}" for reason in self.cameras.get("reasons", ()))
+        if self.subject:
+            yield f"subject: {self.subject}"
         if not self.findings:
-            yield f"no problems in {self.num_frames} frames" if self.num_frames else "no problems in the video"
+            yield f"no problems in {f'{self.num_frames} frames' if self.num_frames else self.what}"
         for stage, error in self.failures.items():
             yield f"{stage} failed: {error}"
         yield "rejected" if self.rejected else "not finished" if self.failures else "usable"
 
 
 def examine_path(path: Path) -> Examination:
-    """Examine a video, a folder of frames or a run. Raises an Img2WorldError when the path is none of these."""
+    """Examine a photo, a video, a folder of frames or a run. Raises an Img2WorldError when it is none of these."""
     if path.is_dir() and (path / MANIFEST).exists():
         return _examine_run(path)
     from img2world.doctor.video import examine_video
 
     source = find_source(path)
+    if source.kind == "picture":
+        return _examine_photo(source.path)
     video = FileVideo(path=source.path, num_frames=NUM_FRAMES, size=SIDE, photo_size=SIDE, even=True)
     frames = video.generate(None, None)
     return Examination(findings=examine_video(frames), num_frames=len(frames))
+
+
+def _examine_photo(path: Path) -> Examination:
+    """Return what the photo shows, and what in it will disappoint."""
+    from img2world.doctor.photo import examine_photo
+
+    recipe = load_recipe("auto")
+    subject = recipe.subject.find(load_image(path))
+    findings = examine_photo(subject, options_of(recipe.trajectory)["size"])
+    kind = "object" if subject.is_object else "scene"
+    return Examination(findings=findings, num_frames=0, subject=f"{kind} ({subject.reason})", what="the photo")
 
 
 def _examine_run(run: Path) -> Examination:

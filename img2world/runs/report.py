@@ -12,6 +12,7 @@ from typing import Any
 
 from img2world.core.subject import FACTS
 from img2world.core.supported_region import region_from_json
+from img2world.quality.grade import grade_world
 from img2world.runs.files import has_digest, write_text
 from img2world.runs.folder import RunFolder, StageRecord
 
@@ -32,15 +33,18 @@ def write_report(folder: RunFolder) -> dict[str, Any]:
     if "machine" not in folder.manifest or "torch" in sys.modules:
         folder.manifest["machine"] = describe_machine()
         folder.save()
+    subject = _subject(_read_product(folder, records.get("input"), f"subject/{FACTS}"))
+    cameras = _cameras(_read_product(folder, records.get("poses"), CAMERAS))
     report = {
         "source": folder.manifest["source"],
         "seed": folder.manifest["seed"],
         "licence": folder.manifest.get("licence"),
-        "subject": _subject(_read_product(folder, records.get("input"), f"subject/{FACTS}")),
+        "subject": subject,
+        "quality": _quality(records, subject, cameras),
         "metrics": collect_metrics(records),
         "shares": _pixel_fractions(records),
         "findings": _read_product(folder, records.get("doctor"), FINDINGS) or [],
-        "cameras": _cameras(_read_product(folder, records.get("poses"), CAMERAS)),
+        "cameras": cameras,
         "supported": _supported(_read_product(folder, records.get("measure"), WORLD)),
         "stages": {name: {"seconds": record.seconds, **record.metrics} for name, record in records.items()},
         "unfinished": [name for name in names if name not in records],
@@ -63,6 +67,21 @@ def _subject(facts: dict[str, Any] | None) -> dict[str, Any] | None:
         "reason": facts["reason"],
         "foreground": len(facts.get("foreground", [])),
     }
+
+
+def _quality(
+    records: dict[str, StageRecord], subject: dict[str, Any] | None, cameras: dict[str, Any] | None
+) -> dict[str, Any]:
+    """Return the grade of a world, its reason and its figures; empty until the scene is made."""
+    if "splat" not in records:
+        return {}
+    metrics = records["splat"].metrics
+    figures = dict(records["quality"].metrics) if "quality" in records else {}
+    # Views that were generated from a photo resemble each other, held out or not.
+    added = "floaters" if figures else "heldout_psnr"
+    figures |= {name: metrics[name] for name in (added,) if name in metrics}
+    is_object = subject is not None and subject["kind"] == "object"
+    return grade_world(figures, is_object=is_object, cameras=cameras) | figures
 
 
 def _supported(world: dict[str, Any] | None) -> dict[str, float] | None:
@@ -98,6 +117,8 @@ def summary_lines(out: Path, report: dict[str, Any]) -> Iterator[str]:
     """Yield the lines that end a run: where the results are and how good they are."""
     metrics, page = report["metrics"], out / "exports" / "world.html"
     yield ""
+    if quality := report["quality"]:
+        yield f"  {'quality':<8}{quality['grade']}: {quality['reason']}"
     if subject := report["subject"]:
         count = subject["foreground"]
         things = f", {count} {'thing' if count == 1 else 'things'} in front of it cut out" if count else ""
@@ -105,9 +126,7 @@ def summary_lines(out: Path, report: dict[str, Any]) -> Iterator[str]:
     for label, place in {"video": "video.mp4", "files": "exports", "report": "report.json"}.items():
         if (out / place).exists():
             yield f"  {label:<8}{out / place}"
-    figures = {"heldout_psnr": "{:.1f} dB on held-out views", "peak_rss_gb": "{:.1f} GB", "seconds": "{:.0f} s"}
-    known = [text.format(metrics[name]) for name, text in figures.items() if name in metrics]
-    yield f"  {'result':<8}{', '.join(known)}"
+    yield f"  {'cost':<8}{metrics['seconds']:.0f} s, {metrics['peak_rss_gb']:.1f} GB"
     cameras = report["cameras"] or {}
     if "grade" in cameras:
         placed = f"{cameras['placed']} of {cameras['total']} frames"

@@ -89,21 +89,27 @@ def generate(
     return Product(digest=record.digest, load=lambda: Frames.load(folder.path / "frames"))
 
 
-def examine(folder: RunFolder, frames: Product[Frames], *, anyway: bool) -> None:
-    """Write doctor.json, the problems found in the frames. Raises RejectedError when they rule out finding cameras."""
+def examine(folder: RunFolder, subject: Product[Subject] | None, frames: Product[Frames], *, anyway: bool) -> None:
+    """Write doctor.json, the problems found in the photo and in the frames.
+
+    Raises RejectedError when they rule out finding cameras.
+    """
     from img2world.doctor.findings import findings_from_json, findings_to_json, select_rejections
+    from img2world.doctor.photo import examine_photo
     from img2world.doctor.video import examine_video
 
     def make(path: Path, progress: Progress) -> dict[str, float]:
         # Rendered frames have none of the faults of videos, and their cameras are known.
         findings = [] if frames.value.is_rendered else examine_video(frames.value)
+        if subject is not None:
+            findings += examine_photo(subject.value, max(frames.value.rgb.shape[1:3]))
         write_text(path / FINDINGS, findings_to_json(findings))
         return {"findings": float(len(findings))}
 
     folder.stage(
         "doctor",
-        options=code_of("img2world.doctor.video"),
-        reads=digests(frames=frames),
+        options={"photo": code_of("img2world.doctor.photo"), "video": code_of("img2world.doctor.video")},
+        reads=digests(subject=subject, frames=frames),
         make=make,
     )
     bad = select_rejections(findings_from_json((folder.path / FINDINGS).read_text()))
@@ -197,6 +203,32 @@ def measure(folder: RunFolder, recipe: Recipe, scene: Product[Scene]) -> Product
     return Product(digest=record.digest, load=lambda: measured_scene(scene.value, folder.path / WORLD))
 
 
+def assess(
+    folder: RunFolder,
+    subject: Product[Subject] | None,
+    trajectory: Product[Cameras] | None,
+    frames: Product[Frames],
+    scene: Product[Scene],
+) -> None:
+    """Record the figures that tell how good a world from one photo looks; without a photo there are none."""
+    from img2world.quality.figures import measure_quality, starts_at_photo
+
+    if subject is None or trajectory is None:
+        return
+
+    def make(path: Path, progress: Progress) -> dict[str, float]:
+        if not starts_at_photo(trajectory.value, subject.value):
+            return {}
+        return measure_quality(scene.value, subject.value, frames.value)
+
+    folder.stage(
+        "quality",
+        options=code_of("img2world.quality.figures"),
+        reads=digests(subject=subject, trajectory=trajectory, frames=frames, scene=scene),
+        make=make,
+    )
+
+
 def measured_scene(scene: Scene, world: Path) -> Scene:
     """Return the scene with its scale in metres, 0 if that is unknown, and its supported region."""
     table = json.loads(world.read_text(encoding="utf-8"))
@@ -234,10 +266,14 @@ def frames_per_second(frames: Frames) -> float:
 
 
 def seen_fractions(frames: Frames) -> dict[str, float]:
-    """Return the fractions of pixels that are seen in the photo, continued from its surroundings, and invented."""
+    """Return the fractions of pixels that are seen in the photo, continued from its surroundings, and invented.
+
+    Of an object, only the pixels that it covers count.
+    """
     if frames.seen is None:
         return {}
-    return {name: float((frames.seen == i).mean()) for i, name in enumerate(["invented", "continued", "seen"])}
+    seen = frames.seen if frames.alpha is None else frames.seen[frames.alpha > 127]
+    return {name: float((seen == i).mean()) for i, name in enumerate(["invented", "continued", "seen"])}
 
 
 def licence_of(recipe: Recipe) -> dict[str, str] | None:

@@ -68,10 +68,12 @@ class ArcTrajectory:
     num_views: int = SCENE_VIEWS
     size: int = 512
     """Longer side of the frames in pixels."""
-    max_degrees: Annotated[float, Range(0, 180)] = 12.0
+    max_degrees: Annotated[float, Range(0.1, 180)] = 25.0
     """Maximum angle to either side; it is reduced if frames would show too much that the photo does not."""
-    max_unseen: Fraction = 0.12
+    max_unseen: Fraction = 0.2
     """Maximum fraction of a frame that the photo does not show."""
+    max_stretched: Fraction = 0.05
+    """Maximum fraction of a frame in which surfaces are smeared because the photo shows them from the side."""
 
     def cameras(self, subject: Subject) -> Cameras:
         """Plan the cameras; around an object only `max_degrees` limits the angle."""
@@ -84,16 +86,16 @@ class ArcTrajectory:
         return camera_paths.arc(self.num_views, half_azimuth=half, half_elevation=half / 4)
 
     def supported_degrees(self, subject: Subject) -> float:
-        """Return the largest angle, to half a degree, at which frames have no empty and few unseen pixels."""
-        from img2world.layered.build import make_gap_measure
+        """Return the largest angle, to half a degree, at which no pixels are empty and few are unseen or stretched."""
+        from img2world.layered.gaps import make_gap_measure
 
         measure_gaps = make_gap_measure(subject)
         low, high = min(2.0, self.max_degrees), self.max_degrees
         degrees = high
         while high - low > 0.5:
             ends = self.poses(degrees)[[self.num_views // 8, self.num_views // 4, 3 * self.num_views // 4]]
-            empty, unseen = measure_gaps(ends)
-            if empty < 0.001 and unseen <= self.max_unseen:
+            gaps = measure_gaps(ends)
+            if gaps.empty < 0.001 and gaps.unseen <= self.max_unseen and gaps.stretched <= self.max_stretched:
                 if degrees == high:
                     return degrees
                 low = degrees

@@ -26,11 +26,13 @@ def camera(width: int = 12, height: int = 9) -> Cameras:
     return Cameras(world_from_cam=pose[None], intrinsics=intrinsics[None], width=width, height=height)
 
 
-@pytest.mark.parametrize("margin", [0, 3])
-def test_rays_project_to_pixel_centers(margin):
+@pytest.mark.parametrize("margins", [(0, 0), (3, 2)])
+def test_rays_project_to_pixel_centers(margins):
     here = camera()
-    rays = rays_in_cam(here, margin)
-    x, y = np.meshgrid(np.arange(-margin, 12 + margin) + 0.5, np.arange(-margin, 9 + margin) + 0.5)
+    rays = rays_in_cam(here, *margins)
+    x, y = np.meshgrid(
+        *(np.arange(-margin, side + margin) + 0.5 for margin, side in zip(margins, (12, 9), strict=True))
+    )
     projected = rays @ here.intrinsics[0].T
     np.testing.assert_allclose(projected, np.stack([x, y, np.ones_like(x)], -1), atol=1e-4)
 

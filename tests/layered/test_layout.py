@@ -4,7 +4,16 @@ from skimage import data
 
 from img2world.core.subject import SceneGeometry
 from img2world.depth.predict import predict_scene
-from img2world.layered.layout import MAX_DEPTH, MIN_DEPTH, bounded, place_parts, segment, sky_from_prediction
+from img2world.layered.layout import (
+    MAX_DEPTH,
+    MIN_DEPTH,
+    bounded,
+    compressed,
+    find_layout,
+    place_parts,
+    segment,
+    sky_from_prediction,
+)
 
 
 def geometry(inverse_depth, sky=None):
@@ -48,6 +57,24 @@ def test_depths_approach_their_bounds_without_a_crease():
     assert 1 / MAX_DEPTH < found.min() < found.max() < 1 / MIN_DEPTH
     assert (np.diff(found, axis=0) > 0).all()
     np.testing.assert_array_equal(found[(depth > 0.7) & (depth < 1.4)], depth[(depth > 0.7) & (depth < 1.4)])
+
+
+def test_a_plane_is_still_a_plane_between_the_bounds():
+    y, x = np.mgrid[:96, :64] / 64
+    found = compressed((0.4 + 2 * y + 0.5 * x).astype(np.float32))
+    assert 1 / MAX_DEPTH <= found.min() < found.max() <= 1 / MIN_DEPTH + 1e-6
+    for axis in (0, 1):
+        np.testing.assert_allclose(np.diff(found, n=2, axis=axis), 0, atol=1e-6)
+
+
+def test_a_house_stands_upright_on_the_ground():
+    y, x = np.mgrid[:128, :192] / 192
+    truth = np.maximum(0.8 + 0.4 * (np.abs(x - 0.5) < 0.2), 3 * (y - 0.2)).astype(np.float32)
+    rgb = np.full((128, 192, 3), 128, np.uint8)
+    ground = place_parts(rgb, geometry(cv2.GaussianBlur(truth, (0, 0), 5)), None, None).ground_inverse_depth
+    np.testing.assert_allclose(np.ptp(ground[:76, 96]), 0, atol=1e-5)
+    np.testing.assert_allclose(ground[20, 96], 1.2, rtol=0.05)
+    np.testing.assert_allclose(np.diff(ground[118:, 96], n=2), 0, atol=1e-5)
 
 
 def test_outline_of_a_predicted_sky_follows_the_colors():
@@ -134,3 +161,15 @@ def test_subject_is_never_behind_the_ground():
     rgb = np.round(255 * np.repeat(subject[..., None], 3, -1)).astype(np.uint8)
     layout = place_parts(rgb, geometry(known), None, subject)
     assert (layout.subject_inverse_depth >= layout.ground_inverse_depth).all()
+
+
+def test_a_close_up_is_not_folded():
+    """The same ramp is folded to a plane in a scene, and stays as predicted, but smooth, in a close-up."""
+    y, x = np.mgrid[:72, :96].astype(np.float32)
+    bump = (0.6 + 0.5 * np.exp(-((x - 48) ** 2 + (y - 36) ** 2) / 400)).astype(np.float32)
+    rgb = np.full((72, 96, 3), 128, np.uint8)
+    scene, close_up = (
+        find_layout(rgb, geometry(bump), is_close_up=flag).ground_inverse_depth for flag in (False, True)
+    )
+    assert np.corrcoef(close_up.ravel(), bump.ravel())[0, 1] > 0.98
+    assert np.ptp(scene[10:60], axis=0).max() < np.ptp(close_up[10:60], axis=0).max()

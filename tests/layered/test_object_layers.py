@@ -5,20 +5,27 @@ import numpy as np
 import pytest
 
 from img2world.core.camera_paths import orbit
+from img2world.core.cameras import Cameras
+from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.image import Image
 from img2world.layered.build import build_layers
-from img2world.layered.layers import INVENTED, SEEN
+from img2world.layered.layers import INVENTED, SEEN, LayeredImage
 from img2world.layered.object_layers import (
     MAX_ELEVATION,
+    MAX_RIM_SLOPE,
     OBJECT_FRACTION,
     CutOut,
     bevel,
+    blend_at_rim,
     camera_elevation,
     colors_behind,
     cut_out,
+    object_camera,
+    shell_layers,
     signed_distance,
 )
 from img2world.layered.subject import AutoSubject
+from img2world.layered.warp import Warper
 
 
 def bar(size: int, width: float, slope: float) -> np.ndarray:
@@ -45,6 +52,25 @@ def test_a_thin_slanted_leg_has_no_beads(slope):
     half = bevel(np.full(alpha.shape, 9, np.float32), alpha, 8.0)
     along = half.max(0)[24:72]  # the thickest of each column
     assert along.std() < 0.08 * along.mean()
+
+
+@pytest.mark.parametrize("slope", [0.13, 0.4])
+def test_a_thin_slanted_leg_has_smooth_sides_and_no_slit(slope):
+    size = 96
+    camera, alpha = object_camera(size), bar(size, 4.4, slope).T.copy()
+    frame = INPUT_DISTANCE * size / float(camera.intrinsics[0, 0, 0])
+    depth = np.full(alpha.shape, INPUT_DISTANCE, np.float32)
+    half = bevel(np.full(alpha.shape, 2.2, np.float32), alpha, MAX_RIM_SLOPE) * np.float32(frame / size)
+    rgb = np.full((size, size, 3), 0.5, np.float32)
+    layers = shell_layers(CutOut(rgb=rgb, alpha=alpha), depth, half, rgb, camera)
+    beside = Cameras(world_from_cam=orbit(4)[1][None], intrinsics=camera.intrinsics, width=size, height=size).resized(
+        4 * size, 4 * size
+    )
+    solid = Warper(LayeredImage(layers=layers, is_object=True)).draw(beside).alpha[120:-120] > 0.5
+    widths = solid.sum(1)
+    assert 0.6 * 4.4 < widths.mean() / 4 < 1.2 * 4.4
+    assert widths.std() < 0.12 * widths.mean()
+    assert all(np.ptp(np.flatnonzero(row)) + 1 == row.sum() for row in solid)
 
 
 @pytest.mark.filterwarnings("error")
@@ -117,6 +143,18 @@ def test_hoops_continue_behind():
     back = build_layers(AutoSubject().find(picture), 96).layers[1].texture * 255
     middle = back[24:72, 48, 1]  # two hoops and what is between them
     assert np.ptp(middle) > 0.75 * 190
+
+
+def test_front_and_back_have_the_same_colors_where_they_meet():
+    inside = np.zeros((96, 96), np.float32)
+    inside[20:76, 20:76] = 1
+    rgb = np.random.default_rng(0).random((96, 96, 3), np.float32)
+    behind = np.zeros_like(rgb)
+    blended = blend_at_rim(behind, CutOut(rgb=rgb, alpha=inside))
+    np.testing.assert_array_equal(blended[inside == 0], rgb[inside == 0])
+    rim = (slice(30, 66), 20)
+    assert np.abs(blended[rim] - rgb[rim]).max() < 0.35
+    np.testing.assert_array_equal(blended[30:66, 30:66], behind[30:66, 30:66])
 
 
 @pytest.mark.parametrize(("height", "width"), [(40, 90), (110, 30), (60, 60)])

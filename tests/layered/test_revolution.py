@@ -10,6 +10,7 @@ from img2world.core.cameras import Cameras
 from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.image import Image
 from img2world.layered.build import build_layers
+from img2world.layered.cuboid import Cuboid
 from img2world.layered.object_layers import cut_out, object_camera, signed_distance
 from img2world.layered.revolution import Revolution, carve_revolution, fit_revolution
 from img2world.layered.solid_layers import render_depth
@@ -17,6 +18,9 @@ from img2world.layered.subject import AutoSubject
 from img2world.layered.warp import Warper
 
 SIDE = 96
+
+ASYMMETRIC, EVEN = np.eye(37, dtype=np.float32)[-1], np.full(37, 1 / 37, np.float32)
+"""Predicted symmetry planes: none, and all directions alike."""
 
 
 def can(elevation_deg: float, height: float = 0.3, radius: float = 0.1) -> Revolution:
@@ -30,7 +34,7 @@ def vase(elevation_deg: float, bulge: float) -> Revolution:
     return Revolution(elevation=np.radians(elevation_deg), heights=heights, radii=radii)
 
 
-def seen(shape: Revolution) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def seen(shape: Revolution | Cuboid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The distance to a shape's outline in pixels, its front and its thickness relative to the frame's width."""
     camera = object_camera(SIDE)
     frame = INPUT_DISTANCE * SIDE / float(camera.intrinsics[0, 0, 0])
@@ -80,31 +84,56 @@ def test_elevation_follows_from_the_predicted_geometry(elevation):
     distance, front, thickness = seen(can(elevation))
     rng = np.random.default_rng(0)
     front = front + 0.03 + 0.01 * rng.standard_normal(front.shape)  # its place does not matter
-    found = fit_revolution(distance, front.astype(np.float32), thickness, object_camera(SIDE))
+    found = fit_revolution(distance, front.astype(np.float32), thickness, ASYMMETRIC, 0.0, object_camera(SIDE))
     assert found is not None
     assert np.degrees(found.elevation) == pytest.approx(elevation, abs=2.6)
 
 
 def test_upright_plate_is_not_round():
     distance, front, thickness = seen(can(10, height=0.2, radius=0.14))
-    assert fit_revolution(distance, front, thickness, object_camera(SIDE)) is not None
+    assert fit_revolution(distance, front, thickness, ASYMMETRIC, 0.0, object_camera(SIDE)) is not None
     flat = np.where(distance > 0, 0, front).astype(np.float32), np.full_like(thickness, 0.05)
-    assert fit_revolution(distance, *flat, object_camera(SIDE)) is None
+    assert fit_revolution(distance, *flat, ASYMMETRIC, 0.0, object_camera(SIDE)) is None
+
+
+def test_an_object_that_looks_alike_from_all_around_may_have_an_uneven_outline_and_a_rough_prediction():
+    """A cake with berries at one side, which the network predicts too thin."""
+    cake = can(15, height=0.2, radius=0.14)
+    distance, front, thickness = seen(cake)
+    y, x = np.mgrid[:SIDE, :SIDE] + 0.5
+    berries = np.min([np.hypot(x - 76, y - row) - 4 for row in (50, 58, 66)], axis=0)
+    outline = np.maximum(distance, -berries).astype(np.float32)
+    thin = (0.7 * thickness).astype(np.float32)
+    assert fit_revolution(outline, front, thin, ASYMMETRIC, cake.elevation, object_camera(SIDE)) is None
+    found = fit_revolution(outline, front, thin, EVEN, cake.elevation, object_camera(SIDE))
+    assert found is not None
+    assert np.degrees(found.elevation) == pytest.approx(15, abs=7.6)
+    assert found.radii.max() == pytest.approx(0.14, abs=0.012)
+
+
+@pytest.mark.parametrize("yaw", [0.0, 0.4])
+def test_a_box_with_directions_of_symmetry_is_not_round(yaw):
+    box = Cuboid(elevation=np.radians(10), yaw=yaw, sizes=(0.24, 0.2, 0.2), offset=(0.0, 0.0))
+    planes = np.zeros(37, np.float32)
+    planes[[round(np.degrees(yaw) / 5), round(np.degrees(yaw) / 5) + 18]] = 0.5
+    assert fit_revolution(*seen(box), planes, box.elevation, object_camera(SIDE)) is None
 
 
 def test_leaning_can_is_not_round():
     distance, front, thickness = seen(can(10))
     shift = np.linspace(-14, 14, SIDE).round().astype(int)
-    leaning = [np.stack([np.roll(row, by) for row, by in zip(values, shift, strict=True)])
-               for values in (distance, front, thickness)]  # fmt: skip
-    assert fit_revolution(*leaning, object_camera(SIDE)) is None
+    distance, front, thickness = (
+        np.stack([np.roll(row, by) for row, by in zip(values, shift, strict=True)])
+        for values in (distance, front, thickness)
+    )
+    assert fit_revolution(distance, front, thickness, ASYMMETRIC, 0.0, object_camera(SIDE)) is None
 
 
 def test_needle_is_not_round():
     alpha = np.zeros((SIDE, SIDE), np.float32)
     alpha[10:80, 48] = 0.3
     nothing = np.zeros_like(alpha)
-    assert fit_revolution(signed_distance(alpha), nothing, nothing, object_camera(SIDE)) is None
+    assert fit_revolution(signed_distance(alpha), nothing, nothing, EVEN, 0.0, object_camera(SIDE)) is None
 
 
 def shaded_can(heights_seen) -> Image:

@@ -8,18 +8,25 @@ from img2world.core.camera_paths import arc
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.image import Image
 from img2world.core.subject import SceneGeometry, Subject
-from img2world.layered.depth_slices import slice_depth
-from img2world.layered.layers import CONTINUED, DETAIL, SEEN, LayeredImage
+from img2world.layered.depth_slices import Part, slice_depth
+from img2world.layered.layers import CONTINUED, DETAIL, HORIZONTAL_MARGIN, SEEN, VERTICAL_MARGIN, LayeredImage
 from img2world.layered.layout import Layout
+from img2world.layered.mirror import Mirror, mirror_along_lines
 from img2world.layered.scene_layers import (
     SCENE_FOV,
     erode_outline,
     extend_part,
+    margins_of,
     parts_of_layout,
     scene_camera,
     scene_layers,
 )
 from img2world.layered.warp import Warper
+
+
+def plain_mirror(color) -> Mirror:
+    """The mirror image of a picture in which no line meets an edge."""
+    return mirror_along_lines(np.zeros_like(color), margins_of(color))
 
 
 def test_scene_is_the_photo_in_front_and_has_no_gaps_beside(coffee):
@@ -35,6 +42,37 @@ def test_scene_is_the_photo_in_front_and_has_no_gaps_beside(coffee):
     assert side.depth.min() > 0.3
     # The nearer lower part moves less on the screen than the farther upper part around the turning point.
     assert side.depth[-10:].mean() < side.depth[:10].mean()
+
+
+def test_beyond_the_picture_a_part_is_its_mirror_image_at_the_depth_of_the_edge():
+    rng = np.random.default_rng(0)
+    color = rng.random((60, 80, 3), np.float32)
+    camera = Cameras(
+        world_from_cam=np.eye(4, dtype=np.float32)[None],
+        intrinsics=intrinsics_from_fov(1.0, 80, 60)[None],
+        width=80,
+        height=60,
+    )
+    ones = np.ones((60, 80), np.float32)
+    shallow = np.repeat(np.linspace(0.5, 1, 80, dtype=np.float32)[None], 60, 0)
+    part = Part(inverse_depth=shallow, shown=ones, extent=ones, given=ones)
+    fine = np.round(255 * color).astype(np.uint8).repeat(DETAIL, 0).repeat(DETAIL, 1)
+    layer = extend_part(camera, color, plain_mirror(color), part, fine=fine)
+    horizontal, vertical = round(HORIZONTAL_MARGIN * 80), round(VERTICAL_MARGIN * 80)
+    assert layer.texture.shape == (60 + 2 * vertical, 80 + 2 * horizontal, 3)
+    np.testing.assert_allclose(layer.texture[vertical:-vertical, horizontal:-horizontal], color, atol=1e-5)
+    beside = layer.texture[vertical:-vertical, :horizontal]
+    np.testing.assert_allclose(
+        beside[:, ::-1], layer.texture[vertical:-vertical, horizontal : 2 * horizontal], atol=1e-4
+    )
+    assert layer.detail is not None
+    assert np.abs(layer.detail[DETAIL * vertical, DETAIL * horizontal - 1] - color[0, 0]).max() < 0.01
+    origin = np.full(layer.seen.shape, CONTINUED)
+    origin[vertical:-vertical, horizontal:-horizontal] = SEEN
+    np.testing.assert_array_equal(layer.seen, origin)
+    depth = layer.vertices_in_world[:, 2].reshape(layer.seen.shape)
+    np.testing.assert_allclose(depth[:, :horizontal], 2, rtol=1e-5)
+    np.testing.assert_allclose(depth[:, -horizontal:], 1, rtol=1e-5)
 
 
 def test_a_part_keeps_its_own_colors_at_its_outline():
@@ -54,9 +92,9 @@ def test_a_part_keeps_its_own_colors_at_its_outline():
     )
     nearest = slice_depth(np.where(near, 1.0, 0.5).astype(np.float32))[-1]
     fine = np.round(255 * color).astype(np.uint8).repeat(DETAIL, 0).repeat(DETAIL, 1)
-    front = extend_part(camera, color, nearest, fine=fine)
-    margin = (front.texture.shape[0] - 96) // 2
-    shown = front.texture[margin:-margin, margin:-margin][rim]
+    front = extend_part(camera, color, plain_mirror(color), nearest, fine=fine)
+    top, left = ((total - 96) // 2 for total in front.texture.shape[:2])
+    shown = front.texture[top:-top, left:-left][rim]
     assert np.abs(shown - red).max() < 0.02
 
 

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 
+from img2world.core.errors import ImageError
+from img2world.core.image import Image
 from img2world.core.subject import ObjectGeometry, SceneGeometry
 from img2world.layered.subject import OBJECT_SIDE, AutoSubject
 
@@ -43,3 +45,17 @@ def test_what_stands_out_is_lifted_off_a_scene_or_is_the_object(coffee):
     assert 0.3 < (cup.alpha > 127).mean() < 0.6
     as_object = AutoSubject(kind="object").find(coffee.subject.image)
     np.testing.assert_array_equal(as_object.alpha, cup.alpha)
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_a_wire_is_refused_in_one_line(width):
+    alpha = np.zeros((400, 400), np.uint8)
+    alpha[20:380, 200 : 200 + width] = 255
+    with pytest.raises(ImageError, match="too thin"):
+        AutoSubject().find(Image(rgb=np.full((400, 400, 3), 90, np.uint8), alpha=alpha))
+
+
+def test_a_strip_of_a_picture_is_a_scene_without_things():
+    rgb = np.random.default_rng(0).integers(0, 256, (900, 24, 3)).astype(np.uint8)
+    rgb[300:600, 4:20] = 255
+    assert AutoSubject(kind="scene").find(Image(rgb=rgb)).foreground == ()

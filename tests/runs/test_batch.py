@@ -67,6 +67,8 @@ def test_failure_does_not_stop_the_rest_and_only_the_failed_run_is_repeated(word
     assert {name: row["state"] for name, row in summary.items()} == {"broken": "failed", "one": "done"}
     assert "broken" in summary["broken"]["error"]
     assert float(summary["one"]["heldout_psnr"]) > 5
+    assert summary["one"]["grade"] in "ABCD"
+    assert summary["one"]["reason"]
     page = (out / "summary.html").read_text()
     assert 'href="one/exports/world.html"' in page
     assert (out / "one" / "exports" / "world.html").is_file()
@@ -204,10 +206,16 @@ def test_broken_list_of_names_is_refused(tmp_path, text):
 
 def test_figures_of_the_page_are_written_for_people(tmp_path):
     metrics = {"heldout_psnr": 24.1234, "num_gaussians": 39740.0, "peak_rss_gb": 1.25, "seconds": 31.7}
-    result = Result(input="a.png", name="a", state="done", error="", seconds=32.0, metrics=metrics)
+    why = "edges bend & wobble"
+    result = Result(
+        input="a.png", name="a", state="done", error="", seconds=32.0, grade="C", reason=why, metrics=metrics
+    )
     write_summary([result], tmp_path)
     page = (tmp_path / "summary.html").read_text()
     cells = re.findall(r'<td class="number">(.*?)</td>', page)
     assert cells == ["24.1", "", "", "39,740", "32", "1.25"]
-    assert len(re.findall("<th>", page)) == len(cells) + 2
+    assert len(re.findall("<th>", page)) == len(cells) + 3
+    assert "<td><b>C</b><br><small>edges bend &amp; wobble</small></td>" in page
+    assert rows(tmp_path)["a"]["grade"] == "C"
+    assert rows(tmp_path)["a"]["reason"] == why
     assert rows(tmp_path)["a"]["num_gaussians"] == "39740"

@@ -133,3 +133,13 @@ def test_a_run_whose_scene_failed_is_not_finished(finished, tmp_path):
     found = examine_path(tmp_path / "run")
     assert not found.rejected
     assert list(found.summary())[-2:] == ["splat failed: the training diverged", "not finished"]
+
+
+def test_a_photo_is_examined(tmp_path, picture):
+    from PIL import Image as PillowImage
+
+    seen = examine_path(picture)
+    assert seen.subject.startswith(("scene (", "object ("))
+    assert "usable" in list(seen.summary())
+    PillowImage.new("RGB", (800, 600), (20, 20, 20)).save(tmp_path / "dark.png")
+    assert "blank" in [finding.kind for finding in examine_path(tmp_path / "dark.png").findings]

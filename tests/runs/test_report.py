@@ -6,7 +6,14 @@ import pytest
 
 from img2world.runs.report import summary_lines
 
-REPORT = {"subject": None, "metrics": {}, "cameras": None, "findings": [], "licence": None}
+REPORT = {
+    "subject": None,
+    "quality": {},
+    "metrics": {"seconds": 31.4, "peak_rss_gb": 1.26, "heldout_psnr": 44.1},
+    "cameras": None,
+    "findings": [],
+    "licence": None,
+}
 
 
 @pytest.fixture
@@ -58,3 +65,12 @@ def test_printed_command_can_be_pasted(environment, tmp_path, monkeypatch):
 def test_the_summary_says_what_the_picture_shows(tmp_path, count, end):
     report = REPORT | {"subject": {"kind": "scene", "reason": "why", "foreground": count}}
     assert next(line for line in summary_lines(tmp_path, report) if "subject" in line).endswith(end)
+
+
+def test_the_grade_is_the_headline_and_held_out_views_are_not(tmp_path):
+    report = REPORT | {"quality": {"grade": "B", "score": 6.2, "reason": "31% of the widest views is invented"}}
+    lines = [line.strip() for line in summary_lines(tmp_path, report) if line]
+    assert lines[0] == "quality B: 31% of the widest views is invented"
+    assert "cost    31 s, 1.3 GB" in lines
+    assert not any("dB" in line or "44" in line for line in lines)
+    assert not any("quality" in line for line in summary_lines(tmp_path, REPORT))

@@ -11,7 +11,7 @@ from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.errors import CameraError
 from img2world.core.image import Image
 from img2world.core.metric import up_direction
-from img2world.core.subject import Subject
+from img2world.core.subject import SceneGeometry, Subject
 from img2world.layered.object_layers import object_camera
 from img2world.layered.revolution import Revolution
 from img2world.layered.solids import up_in_cam
@@ -106,8 +106,34 @@ def test_the_extent_of_a_path_is_an_option(narrow, wide):
 def test_arc_narrows_when_less_may_be_unseen():
     subject = AutoSubject().find(Image(rgb=data.astronaut()))
     wide, narrow = (ArcTrajectory(size=64, max_unseen=share).supported_degrees(subject) for share in (0.15, 0.05))
-    assert 2 <= narrow < wide <= 12
+    assert 2 <= narrow < wide <= 15
     assert ArcTrajectory(size=64, max_degrees=1.0).supported_degrees(subject) == 1.0
+
+
+def test_arc_narrows_when_less_may_be_stretched():
+    subject = AutoSubject().find(Image(rgb=data.astronaut()))
+    wide, narrow = (
+        ArcTrajectory(size=64, max_unseen=1.0, max_stretched=fraction).supported_degrees(subject)
+        for fraction in (0.1, 0.02)
+    )
+    assert 2 <= narrow < wide
+
+
+def test_a_flat_scene_may_be_looked_at_from_farther_aside_than_a_deep_one():
+    y, x = np.mgrid[:48, :64] / 64
+    rgb = np.random.default_rng(0).integers(0, 255, (96, 128, 3), np.uint8)
+    flat, deep = (
+        Subject(
+            image=Image(rgb=rgb),
+            alpha=None,
+            reason="",
+            geometry=SceneGeometry(inverse_depth=depth.astype(np.float32), sky=np.zeros((48, 64), np.float32)),
+        )
+        for depth in (1 + 0.2 * y, 0.3 + 3 * np.abs(x - 0.5) + 2 * np.maximum(y - 0.4, 0))
+    )
+    path = ArcTrajectory(size=64)
+    assert 2 < path.supported_degrees(deep) < path.supported_degrees(flat)
+    assert path.supported_degrees(flat) == 25
 
 
 def test_exif_focal_length_is_used_for_scenes():

@@ -159,7 +159,7 @@ def segment_frames(rgb: UInt8[np.ndarray, "V H W 3"]) -> UInt8[np.ndarray, "V H 
 
     alpha = np.full(rgb.shape[:3], 255, np.uint8)
     for i, frame in enumerate(rgb):
-        found = cut_from_plain_background(frame)
+        found = cut_from_plain_background(frame, "none")
         if found is not None:
             alpha[i] = np.round(255 * found)
     return alpha
