@@ -303,8 +303,9 @@ def _levels(target: str, lod: int) -> list[str]:
 def page_of_file(path: Path) -> "Path | str":
     """Return the page to serve for a file: itself, if it is one, or the text of one that shows a splat file."""
     from img2world.export.html import world_html
+    from img2world.formats.files import is_splat_file
     from img2world.formats.scene import viewer_scene
 
-    if path.suffix.lower() in (".html", ".htm") or not path.exists():
+    if not is_splat_file(path):
         return path
     return world_html(viewer_scene(read_whole(path).gaussians), title=path.name)

@@ -65,6 +65,15 @@ def find_suffix(path: Path) -> str:
     return max(found, key=len)
 
 
+def is_splat_file(path: Path) -> bool:
+    """Return whether a file's content or name is that of a splat format."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        known = _suffix_of_content(file.read(16)) is not None
+    return known or path.name.lower().endswith(tuple(MODULES))
+
+
 def _suffix_of_content(start: bytes) -> str | None:
     """Return the format of a file that begins with these bytes, if that is certain."""
     return next((suffix for mark, suffix in MARKS.items() if start.startswith(mark)), None)
