@@ -24,6 +24,9 @@ ACTIONS = {
     "--rotate", "--translate", "--scale", "--crop-box", "--crop-sphere", "--opacity-min", "--sh", "--decimate",
     "--merge",
 }  # fmt: skip
+SCENE = "scene/scene.safetensors"
+"""The scene in a run folder."""
+
 FLAGS = {"--drop-nan", "--drop-floaters"}
 
 
@@ -168,12 +171,14 @@ def _scene(source: Path, *, views: int, size: int) -> "Scene":
     from img2world.core.scene import Scene
     from img2world.export.turntable import TurntableExport
     from img2world.formats.scene import scene_from_gaussians
+    from img2world.runs.folder import check_inside
 
     if not source.is_dir():
         return scene_from_gaussians(
             read_whole(source).gaussians, views=views, width=size, height=2 * round(3 * size / 8)
         )
-    scene = Scene.load(source / "scene" / "scene.safetensors")
+    check_inside(source, SCENE)
+    scene = Scene.load(source / SCENE)
     return replace(scene, cameras=TurntableExport(size=size).path(scene, views))
 
 
@@ -204,7 +209,7 @@ def read_whole(path: Path, *, drop_nan: bool = False) -> "SplatFile":
         total = file.broken + len(file.gaussians)
         raise FormatError(
             f"{file.broken:,} of {total:,} Gaussians have values that are not finite, or no orientation: {path}",
-            hint="--drop-nan leaves them out",
+            hint="`img2world convert IN OUT --drop-nan` leaves them out",
         )
     return file
 
@@ -265,7 +270,11 @@ def _convert(
             raise FormatError(
                 "no Gaussians are left after the actions", hint="check their axes: `img2world inspect` tells the bounds"
             )
-        for out in levels:
+        for level, out in enumerate(levels):
+            if level:
+                from img2world.formats.merge import decimate
+
+                gaussians = decimate(gaussians, max(1, len(gaussians) // 3))
             place = Path(folder) / "stdout.ply" if out == "-" else Path(out)
             options = {"version": spz_version} if find_suffix(place) == ".spz" else {}
             write_splats(gaussians, place, options)
@@ -279,10 +288,6 @@ def _convert(
                     f"{out}  {len(gaussians):,} Gaussians, {place.stat().st_size / 1e6:.1f} MB{left_out}",
                     err=target == "-",
                 )
-            if lod:
-                from img2world.formats.merge import decimate
-
-                gaussians = decimate(gaussians, max(1, len(gaussians) // 3))
 
 
 def _levels(target: str, lod: int) -> list[str]:

@@ -110,7 +110,7 @@ EXAMPLES = {
 """A value for each option that takes numbers, for messages."""
 
 NUMBERS = {"--rotate": 3, "--translate": 3, "--crop-box": 6, "--crop-sphere": 4}
-"""How many numbers an option takes, if it is not one."""
+"""Count of the numbers that an option takes; other options take one."""
 
 
 def parse_action(option: str, text: str) -> Action:

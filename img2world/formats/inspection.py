@@ -1,4 +1,4 @@
-"""What a splat file is, in one screen."""
+"""Facts about a splat file and warnings of what is suspicious in it, in one screen."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -35,7 +35,7 @@ class Inspection:
     high: list[float]
     """Bounds of the centers."""
     quantiles: dict[str, list[float]]
-    """Of scales, opacities and brightness, at QUANTILES percent."""
+    """Values of scale, opacity and brightness at QUANTILES percent."""
     details: dict[str, object]
     warnings: list[str]
 

@@ -1,4 +1,4 @@
-"""What a splat file holds, and the steps that all readers and writers share."""
+"""The content of a splat file, and the steps that all readers and writers share."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -36,7 +36,7 @@ class SplatFile:
     broken: int
     """Number of Gaussians that were left out, because a value is not finite or they have no orientation."""
     details: dict[str, object]
-    """What else the file says, for example its version."""
+    """Further facts that the file states, for example its version."""
 
 
 def assemble(

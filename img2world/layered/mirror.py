@@ -32,7 +32,7 @@ Margins = tuple[int, int]
 
 @dataclass(frozen=True, kw_only=True)
 class Mirror:
-    """Where in a picture the colors of each pixel of the larger picture around it are found."""
+    """Positions in a picture, in pixels, from which the pixels of the larger picture around it take their colors."""
 
     x: Float32[np.ndarray, "h w"]
     y: Float32[np.ndarray, "h w"]

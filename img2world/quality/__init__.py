@@ -1,1 +1,1 @@
-"""How good a world made from one photo looks: figures measured on the finished scene, and a grade."""
+"""The grade of a world made from one photo, and the figures of the finished scene that it rests on."""

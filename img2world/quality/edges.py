@@ -1,4 +1,4 @@
-"""How far the edges that the photo shows bend and wobble when the camera moves.
+"""Bending and wobbling of the edges that the photo shows when the camera moves.
 
 An edge belongs to the surface in front of it. Its pixels are lifted with the depth that the scene has in the photo's
 view, and projected into other cameras. All lengths are relative to the longer side of the picture.

@@ -1,26 +1,17 @@
 import json
 import os
-import sys
 
 import pytest
 
-from img2world.cli import main, video_models
+from img2world.cli import video_models
 from img2world.video import VIDEOS
 from img2world.video.diffusion.cards import CARDS
 
 
 @pytest.fixture
-def call(monkeypatch, capsys, tmp_path):
+def call(call, monkeypatch, tmp_path):
     """Return a function that calls the program in this process, with its own settings: exit code, stdout, stderr."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["img2world", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        return ended.value.code or 0, captured.out, captured.err
-
     return call
 
 
