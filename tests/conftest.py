@@ -13,6 +13,8 @@ from img2world.core.gaussians import Gaussians
 from img2world.core.rotation import rotation_about
 from img2world.core.scene import Scene
 
+pytest_plugins = ["tests.balls"]
+
 TINY = [
     "subject.kind=object", "trajectory.name=orbit", "trajectory.size=64", "trajectory.num_views=6",
     "video.name=synthetic",

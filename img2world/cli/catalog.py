@@ -19,7 +19,7 @@ NEEDS = {
     "poses.auto": ("pycolmap",),
     "poses.colmap": ("pycolmap",),
     "poses.flow-colmap": ("pycolmap",),
-    "export.mesh": ("trimesh", "fast_simplification"),
+    "export.mesh": ("trimesh", "fast_simplification", "xatlas"),
     "export.turntable": ("av",),
 }
 """Modules that a backend imports in addition to NumPy, Pillow, OpenCV and torch."""

@@ -1,4 +1,4 @@
-"""Triangle meshes with vertex colours."""
+"""Triangle meshes, colored at their vertices or by a texture."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,24 +12,41 @@ from img2world.core.pictures import load_arrays, save_arrays
 
 @dataclass(frozen=True, kw_only=True)
 class Mesh:
-    """A triangle mesh; the front of a face is the side from which its vertices are in counter-clockwise order."""
+    """A triangle mesh; the front of a face is the side from which its vertices are in counter-clockwise order.
+
+    It has either the colors of its vertices or a texture. Vertices at a seam of the texture occur once for each side.
+    """
 
     vertices: Float32[np.ndarray, "M 3"]
     faces: Int32[np.ndarray, "F 3"]
-    colors: UInt8[np.ndarray, "M 3"]
-    """Colours of the vertices in sRGB."""
+    normals: Float32[np.ndarray, "M 3"]
+    """Unit normals of the vertices."""
+    colors: UInt8[np.ndarray, "M 3"] | None = None
+    """Colors of the vertices in sRGB."""
+    uvs: Float32[np.ndarray, "M 2"] | None = None
+    """Texture coordinates 0 to 1 from the texture's upper left corner."""
+    texture: UInt8[np.ndarray, "H W 3"] | None = None
+    """sRGB."""
 
     def __post_init__(self) -> None:
-        vertices, faces, colors = self.vertices, self.faces, self.colors
-        check_shapes(vertices=(vertices, "M 3"), faces=(faces, "F 3"), colors=(colors, "M 3"))
-        check_dtypes(vertices=(vertices, np.float32), faces=(faces, np.int32), colors=(colors, np.uint8))
-        check_finite(vertices=vertices)
+        vertices, faces = self.vertices, self.faces
+        check_shapes(vertices=(vertices, "M 3"), faces=(faces, "F 3"), normals=(self.normals, "M 3"))
+        check_dtypes(vertices=(vertices, np.float32), faces=(faces, np.int32), normals=(self.normals, np.float32))
+        check_finite(vertices=vertices, normals=self.normals)
+        if (self.colors is None) == (self.texture is None) or (self.uvs is None) != (self.texture is None):
+            raise ValueError("a mesh has either colors, or uvs and a texture")
+        if self.colors is not None:
+            check_shapes(vertices=(vertices, "M 3"), colors=(self.colors, "M 3"))
+            check_dtypes(colors=(self.colors, np.uint8))
+        if self.uvs is not None and self.texture is not None:
+            check_shapes(vertices=(vertices, "M 3"), uvs=(self.uvs, "M 2"), texture=(self.texture, "H W 3"))
+            check_dtypes(uvs=(self.uvs, np.float32), texture=(self.texture, np.uint8))
         if len(faces) and (faces.min() < 0 or faces.max() >= len(vertices)):
             raise ValueError(f"faces point at vertices {faces.min()} to {faces.max()}, there are {len(vertices)}")
 
     def save(self, path: Path) -> None:
         """Write one safetensors file."""
-        save_arrays({"vertices": self.vertices, "faces": self.faces, "colors": self.colors}, path)
+        save_arrays(dict(vars(self)), path)
 
     @classmethod
     def load(cls, path: Path) -> "Mesh":

@@ -50,6 +50,7 @@ PACKAGES = {
     "pycolmap": Package(
         install="pycolmap", distribution="pycolmap", licence="BSD-3-Clause", purpose="cameras of photos and videos"
     ),
+    "xatlas": Package(install="xatlas", distribution="xatlas", licence="MIT", purpose="texture coordinates of meshes"),
     "trimesh": Package(install="trimesh", distribution="trimesh", licence="MIT", purpose="mesh.glb"),
     "fast_simplification": Package(
         install="fast-simplification", distribution="fast-simplification", licence="MIT", purpose="smaller meshes"

@@ -3,9 +3,11 @@
 Source: Khronos, "glTF 2.0 Specification", sections 3.6 to 3.9 and 4.4; KHR_materials_unlit.
 """
 
+import io
 import json
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -13,68 +15,107 @@ from jaxtyping import Float32, UInt8
 from img2world.core.conventions import Y_UP_FROM_WORLD
 from img2world.core.errors import ExportError
 from img2world.core.mesh import Mesh
-from img2world.export.surface import Surface, vertex_normals
 
-FLOAT, UNSIGNED_INT = 5126, 5125
+FLOAT, UNSIGNED_SHORT, UNSIGNED_INT = 5126, 5123, 5125
 ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER = 34962, 34963
+LINEAR, LINEAR_MIPMAP_LINEAR, CLAMP_TO_EDGE = 9729, 9987, 33071
 
 
 def write_glb(mesh: Mesh, path: Path, *, unlit: bool, double_sided: bool) -> None:
-    """Write the mesh with +Y up, normals and vertex colours; `unlit` has viewers show the colours unshaded."""
+    """Write the mesh with +Y up and its texture or vertex colors; `unlit` has viewers show them unshaded."""
     arrays = gltf_attributes(mesh)
+    # 65535 may not be an index (section 3.7.2.1).
+    small = len(mesh.vertices) < 65535
+    arrays["indices"] = mesh.faces.reshape(-1).astype(np.uint16 if small else np.uint32)
     accessors, views, chunks = [], [], []
-    for name, array in [*arrays.items(), ("indices", mesh.faces.reshape(-1).astype(np.uint32))]:
-        indices = name == "indices"
-        kind = (
-            {"componentType": UNSIGNED_INT, "type": "SCALAR"} if indices else {"componentType": FLOAT, "type": "VEC3"}
-        )
-        accessor = {"bufferView": len(views), "count": len(array), **kind}
-        if name == "POSITION":
-            accessor |= {"min": array.min(0).tolist(), "max": array.max(0).tolist()}
-        target = ELEMENT_ARRAY_BUFFER if indices else ARRAY_BUFFER
-        offset = sum(map(len, chunks))
-        chunks.append(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
-        views.append({"buffer": 0, "byteOffset": offset, "byteLength": len(chunks[-1]), "target": target})
-        accessors.append(accessor)
-    material = {"doubleSided": double_sided, "pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 1.0}}
-    if unlit:
-        material["extensions"] = {"KHR_materials_unlit": {}}
-    primitive = {"attributes": {name: i for i, name in enumerate(arrays)}, "indices": len(arrays), "material": 0}
-    document = {
+    for name, array in arrays.items():
+        accessors.append({"bufferView": len(views), **_accessor(name, array)})
+        target = ELEMENT_ARRAY_BUFFER if name == "indices" else ARRAY_BUFFER
+        content = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()
+        views.append({**_append(content, chunks), "target": target})
+    material: dict[str, Any] = {
+        "doubleSided": double_sided,
+        "pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 1.0},
+    }
+    document: dict[str, Any] = {
         "asset": {"version": "2.0", "generator": "img2world"},
-        **({"extensionsUsed": ["KHR_materials_unlit"]} if unlit else {}),
         "scene": 0,
         "scenes": [{"nodes": [0]}],
         "nodes": [{"mesh": 0, "name": "world"}],
-        "meshes": [{"name": "world", "primitives": [primitive]}],
+        "meshes": [{"name": "world", "primitives": [{"indices": len(arrays) - 1, "material": 0}]}],
         "materials": [material],
         "accessors": accessors,
         "bufferViews": views,
-        "buffers": [{"byteLength": sum(map(len, chunks))}],
     }
+    attributes = {name: i for i, name in enumerate(arrays) if name != "indices"}
+    document["meshes"][0]["primitives"][0]["attributes"] = attributes
+    if mesh.texture is not None:
+        material["pbrMetallicRoughness"]["baseColorTexture"] = {"index": 0}
+        sampler = {
+            "magFilter": LINEAR,
+            "minFilter": LINEAR_MIPMAP_LINEAR,
+            "wrapS": CLAMP_TO_EDGE,
+            "wrapT": CLAMP_TO_EDGE,
+        }
+        document["images"] = [{"bufferView": len(views), "mimeType": "image/png"}]
+        document |= {"textures": [{"sampler": 0, "source": 0}], "samplers": [sampler]}
+        views.append(_append(png_bytes(mesh.texture), chunks))
+    if unlit:
+        material["extensions"] = {"KHR_materials_unlit": {}}
+        document["extensionsUsed"] = ["KHR_materials_unlit"]
+    document["buffers"] = [{"byteLength": sum(map(len, chunks))}]
     path.write_bytes(_container(json.dumps(document, separators=(",", ":")).encode(), b"".join(chunks)))
+
+
+def png_bytes(texture: UInt8[np.ndarray, "H W 3"]) -> bytes:
+    """Return a texture as a PNG file."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(texture).save(buffer, format="PNG", compress_level=6)
+    return buffer.getvalue()
+
+
+def _accessor(name: str, array: np.ndarray) -> dict[str, Any]:
+    """Return the accessor of an array, without its buffer view."""
+    if name == "indices":
+        component = UNSIGNED_SHORT if array.dtype == np.uint16 else UNSIGNED_INT
+        return {"count": len(array), "componentType": component, "type": "SCALAR"}
+    accessor = {"count": len(array), "componentType": FLOAT, "type": f"VEC{array.shape[1]}"}
+    if name == "POSITION":
+        accessor |= {"min": array.min(0).tolist(), "max": array.max(0).tolist()}
+    return accessor
+
+
+def _append(content: bytes, chunks: list[bytes]) -> dict[str, int]:
+    """Append content, padded to four bytes, to the binary chunk and return its buffer view."""
+    view = {"buffer": 0, "byteOffset": sum(map(len, chunks)), "byteLength": len(content)}
+    chunks.append(content + b"\0" * (-len(content) % 4))
+    return view
 
 
 def _container(text: bytes, binary: bytes) -> bytes:
     """Return the GLB file of a JSON and a binary chunk, each padded to four bytes (section 4.4.3)."""
     text += b" " * (-len(text) % 4)
-    binary += b"\0" * (-len(binary) % 4)
     header = struct.pack("<4sII", b"glTF", 2, 28 + len(text) + len(binary))
     return b"".join(
         [header, struct.pack("<I4s", len(text), b"JSON"), text, struct.pack("<I4s", len(binary), b"BIN\0"), binary]
     )
 
 
-def gltf_attributes(mesh: Mesh) -> dict[str, Float32[np.ndarray, "M 3"]]:
+def gltf_attributes(mesh: Mesh) -> dict[str, np.ndarray]:
     """Return the vertex attributes by their glTF names, with +Y up."""
     rotation = Y_UP_FROM_WORLD[:3, :3].astype(np.float32)
-    return {
+    attributes = {
         # Adding zero turns the -0.0 that the rotation leaves into 0.0.
         "POSITION": mesh.vertices @ rotation + np.float32(0),
-        "NORMAL": vertex_normals(Surface(mesh.vertices, mesh.faces)).astype(np.float32) @ rotation + np.float32(0),
-        # glTF vertex colours are linear (section 3.7.2.1); sRGB values would look pale.
-        "COLOR_0": linear_from_srgb(mesh.colors),
+        "NORMAL": mesh.normals @ rotation + np.float32(0),
     }
+    if mesh.uvs is not None:
+        return {**attributes, "TEXCOORD_0": mesh.uvs}
+    assert mesh.colors is not None
+    # glTF vertex colours are linear (section 3.7.2.1); sRGB values would look pale.
+    return {**attributes, "COLOR_0": linear_from_srgb(mesh.colors)}
 
 
 def linear_from_srgb(srgb: UInt8[np.ndarray, "M 3"]) -> Float32[np.ndarray, "M 3"]:
@@ -90,14 +131,20 @@ def check_glb(mesh: Mesh, path: Path) -> None:
     with path.open("rb") as file:
         scene = trimesh.load_scene(file, file_type="glb", process=False)
     (read,) = scene.geometry.values()
-    arrays = gltf_attributes(mesh)
-    # Where there is a material, trimesh keeps the colours of the file as a plain attribute.
-    found = {
-        "POSITION": read.vertices,
-        "NORMAL": read.vertex_normals,
-        "COLOR_0": read.visual.vertex_attributes.get("color", np.empty(0)),
-    }
-    wrong = [name for name in arrays if not _equal(found[name], arrays[name])]
+    visual = read.visual
+    found = {"POSITION": read.vertices, "NORMAL": read.vertex_normals}
+    if mesh.texture is None:
+        # Where there is a material, trimesh keeps the colours of the file as a plain attribute.
+        found["COLOR_0"] = visual.vertex_attributes.get("color", np.empty(0))
+    else:
+        # trimesh counts from the lower edge of the texture.
+        uvs = np.empty(0) if visual.uv is None else visual.uv
+        found["TEXCOORD_0"] = uvs * [1, -1] + [0, 1] if len(uvs) else uvs
+    wrong = [name for name, array in gltf_attributes(mesh).items() if not _equal(np.asarray(found[name]), array)]
+    if mesh.texture is not None:
+        image = getattr(visual.material, "baseColorTexture", None)
+        if image is None or not np.array_equal(np.asarray(image.convert("RGB")), mesh.texture):
+            wrong.append("texture")
     if wrong or not np.array_equal(read.faces, mesh.faces):
         raise ExportError(
             f"the GLB file reads back as {len(read.faces)} faces, written were {len(mesh.faces)}, "
@@ -106,7 +153,7 @@ def check_glb(mesh: Mesh, path: Path) -> None:
         )
 
 
-def _equal(found: np.ndarray, expected: Float32[np.ndarray, "M 3"]) -> bool:
+def _equal(found: np.ndarray, expected: Float32[np.ndarray, "M D"]) -> bool:
     """Return True if an attribute was read back; trimesh normalizes normals again, which changes their last bits."""
     return found.shape == expected.shape and float(np.abs(found - expected).max()) < 1e-6 * max(
         1.0, float(np.abs(expected).max())

@@ -18,7 +18,7 @@ from img2world.core.scene import Scene
 from img2world.core.views import Views
 from img2world.export.mp4 import write_mp4
 from img2world.export.support import supported_elevations
-from img2world.export.viewpoints import opaque_extent
+from img2world.meshing.viewpoints import opaque_extent
 from img2world.render import render_each
 
 DENSITY = 40

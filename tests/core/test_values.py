@@ -177,9 +177,15 @@ def test_scene_survives_saving_and_its_bytes_repeat(tmp_path):
 
 
 def test_mesh_survives_saving(tmp_path):
-    mesh = Mesh(vertices=np.eye(3, dtype=np.float32), faces=np.int32([[0, 1, 2]]), colors=np.zeros((3, 3), np.uint8))
-    mesh.save(tmp_path / "mesh.safetensors")
-    assert same(Mesh.load(tmp_path / "mesh.safetensors"), mesh)
+    triangle = {"vertices": np.eye(3, dtype=np.float32), "faces": np.int32([[0, 1, 2]])}
+    triangle["normals"] = np.full((3, 3), 3**-0.5, np.float32)
+    texture = {"uvs": np.zeros((3, 2), np.float32), "texture": np.zeros((2, 2, 3), np.uint8)}
+    for look in ({"colors": np.zeros((3, 3), np.uint8)}, texture):
+        mesh = Mesh(**triangle, **look)
+        mesh.save(tmp_path / "mesh.safetensors")
+        assert same(Mesh.load(tmp_path / "mesh.safetensors"), mesh)
+    with pytest.raises(ValueError, match="either colors"):
+        Mesh(**triangle, **texture, colors=np.zeros((3, 3), np.uint8))
 
 
 def test_motion_moves_with_one_rigid_bone_as_a_rigid_body():

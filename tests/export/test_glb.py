@@ -1,22 +1,37 @@
+import io
 import json
 
 import numpy as np
 import pygltflib
 import pytest
+from PIL import Image
 
 from img2world.core.errors import ExportError
 from img2world.core.mesh import Mesh
 from img2world.export.glb import check_glb, linear_from_srgb, write_glb
 
+COLORS = {"colors": np.array([[255, 0, 10], [0, 128, 20], [30, 64, 188], [255, 255, 255]], np.uint8)}
+TEXTURE = {
+    "uvs": np.array([[0, 0], [0.25, 0.5], [1, 0.75], [0.5, 1]], np.float32),
+    "texture": np.random.default_rng(0).integers(0, 256, (6, 4, 3)).astype(np.uint8),
+}
+
+
+def make_tetrahedron(look: dict) -> Mesh:
+    """Return a tetrahedron that no rotation or mirroring maps to itself."""
+    vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 2, 0], [0, 0, 3]], np.float32)
+    outwards = vertices - vertices.mean(0)
+    return Mesh(
+        vertices=vertices,
+        faces=np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]], np.int32),
+        normals=outwards / np.linalg.norm(outwards, axis=1, keepdims=True),
+        **look,
+    )
+
 
 @pytest.fixture
 def tetrahedron() -> Mesh:
-    """A tetrahedron that no rotation or mirroring maps to itself."""
-    return Mesh(
-        vertices=np.array([[0, 0, 0], [1, 0, 0], [0, 2, 0], [0, 0, 3]], np.float32),
-        faces=np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]], np.int32),
-        colors=np.array([[255, 0, 10], [0, 128, 20], [30, 64, 188], [255, 255, 255]], np.uint8),
-    )
+    return make_tetrahedron(COLORS)
 
 
 def read_arrays(path) -> tuple[pygltflib.GLTF2, dict[str, np.ndarray]]:
@@ -28,11 +43,11 @@ def read_arrays(path) -> tuple[pygltflib.GLTF2, dict[str, np.ndarray]]:
     for name, index in {**names, "indices": primitive.indices}.items():
         accessor = document.accessors[index]
         view = document.bufferViews[accessor.bufferView]
-        dtype = {pygltflib.FLOAT: "<f4", pygltflib.UNSIGNED_INT: "<u4"}[accessor.componentType]
-        width = {"SCALAR": 1, "VEC3": 3}[accessor.type]
+        dtype = np.dtype({pygltflib.FLOAT: "<f4", pygltflib.UNSIGNED_SHORT: "<u2"}[accessor.componentType])
+        width = {"SCALAR": 1, "VEC2": 2, "VEC3": 3}[accessor.type]
         start = view.byteOffset + accessor.byteOffset
         assert start % 4 == 0
-        data = document.binary_blob()[start : start + accessor.count * width * 4]
+        data = document.binary_blob()[start : start + accessor.count * width * dtype.itemsize]
         assert len(data) == view.byteLength
         arrays[name] = np.frombuffer(data, dtype).reshape(-1, width)
     return document, arrays
@@ -85,10 +100,40 @@ def test_linear_light_follows_the_srgb_curve():
     np.testing.assert_allclose(linear_from_srgb(srgb), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("offset", [0, 12 * 4, 2 * 12 * 4 + 3, -8])
-def test_a_damaged_file_is_detected(tetrahedron, tmp_path, offset):
-    """Damage in positions, normals, colours and faces."""
+def test_a_texture_is_written_with_its_upper_row_first(tmp_path):
     path = tmp_path / "mesh.glb"
+    write_glb(make_tetrahedron(TEXTURE), path, unlit=True, double_sided=False)
+    document, arrays = read_arrays(path)
+    np.testing.assert_array_equal(arrays["TEXCOORD_0"], TEXTURE["uvs"])
+    assert "COLOR_0" not in arrays
+    material = document.materials[0]
+    texture = document.textures[material.pbrMetallicRoughness.baseColorTexture.index]
+    image = document.images[texture.source]
+    view = document.bufferViews[image.bufferView]
+    content = document.binary_blob()[view.byteOffset : view.byteOffset + view.byteLength]
+    assert image.mimeType == "image/png"
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(content))), TEXTURE["texture"])
+
+
+def test_many_vertices_have_long_indices(tmp_path):
+    vertices = np.random.default_rng(0).normal(size=(65535, 3)).astype(np.float32)
+    mesh = Mesh(
+        vertices=vertices,
+        faces=np.arange(65535, dtype=np.int32).reshape(-1, 3),
+        normals=np.tile(np.float32([0, 0, 1]), (65535, 1)),
+        colors=np.zeros((65535, 3), np.uint8),
+    )
+    write_glb(mesh, tmp_path / "mesh.glb", unlit=True, double_sided=False)
+    check_glb(mesh, tmp_path / "mesh.glb")
+
+
+@pytest.mark.parametrize(
+    ("look", "offset"),
+    [*((COLORS, offset) for offset in (0, 12 * 4, 2 * 12 * 4 + 3, -8)), *((TEXTURE, offset) for offset in (96, 140))],
+)
+def test_a_damaged_file_is_detected(tmp_path, look, offset):
+    """Damage in positions, normals, colors and faces; in texture coordinates and faces."""
+    path, tetrahedron = tmp_path / "mesh.glb", make_tetrahedron(look)
     write_glb(tetrahedron, path, unlit=True, double_sided=False)
     check_glb(tetrahedron, path)
     data = bytearray(path.read_bytes())

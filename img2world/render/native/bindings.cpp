@@ -14,6 +14,7 @@
 #include "layers.hpp"
 #include "loss.hpp"
 #include "rasterizer.hpp"
+#include "texels.hpp"
 #include "triangles.hpp"
 
 namespace nb = nanobind;
@@ -292,6 +293,27 @@ static void bind_fusion(nb::module_& m) {
         "weights"_a.noconvert());
 }
 
+static void bind_texels(nb::module_& m) {
+    using Texels = Array<float, nb::shape<-1, -1>>;
+    m.def(
+        "add_view_to_texels",
+        [](Array<const int32_t, nb::shape<-1, -1>> face, Array<const float, nb::shape<-1, -1, 2>> barycentric,
+           Array<const float, nb::shape<-1, -1>> weight, Array<const float, nb::shape<-1, -1, 3>> rgb, Faces faces,
+           Array<const float, nb::shape<-1, 2>> texels, Texels diagonal, Texels right, Texels down, Texels down_right,
+           Texels down_left, Array<float, nb::shape<-1, -1, 3>> target) {
+            const TexturedView view{face.data(), barycentric.data(), weight.data(), rgb.data(),
+                                    static_cast<int64_t>(face.size()), faces.data(), texels.data()};
+            const TexelEquations equations{diagonal.data(), right.data(), down.data(), down_right.data(),
+                                           down_left.data(), target.data(), static_cast<int>(diagonal.shape(1)),
+                                           static_cast<int>(diagonal.shape(0))};
+            nb::gil_scoped_release release;
+            add_view(view, equations);
+        },
+        "face"_a.noconvert(), "barycentric"_a.noconvert(), "weight"_a.noconvert(), "rgb"_a.noconvert(),
+        "faces"_a.noconvert(), "texels"_a.noconvert(), "diagonal"_a.noconvert(), "right"_a.noconvert(),
+        "down"_a.noconvert(), "down_right"_a.noconvert(), "down_left"_a.noconvert(), "target"_a.noconvert());
+}
+
 NB_MODULE(_native, m) {
     // Images whose autograd graph is alive when Python exits would be reported as leaks.
     nb::set_leak_warnings(false);
@@ -300,6 +322,7 @@ NB_MODULE(_native, m) {
     bind_loss(m);
     bind_adam(m);
     bind_triangles(m);
+    bind_texels(m);
     bind_fusion(m);
     bind_layers(m);
     m.def("simd_levels", [] {

@@ -3,8 +3,8 @@
 import numpy as np
 from jaxtyping import Bool, Float32, Int32
 
-from img2world.export.depth_maps import DepthMaps, signed_distances
-from img2world.export.grids import Grid
+from img2world.meshing.depth_maps import DepthMaps, signed_distances
+from img2world.meshing.grids import Grid
 
 COARSE = 4
 """Stride of the coarse pass over the grid; only cells near the surface it finds are evaluated at every point."""

@@ -3,7 +3,7 @@ import pytest
 import trimesh
 from scipy.spatial import KDTree
 
-from img2world.export.surface import (
+from img2world.meshing.surface import (
     Surface,
     clean_surface,
     decimate,

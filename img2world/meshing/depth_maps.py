@@ -21,6 +21,12 @@ from img2world.render.extension import native_module, num_threads, simd_level
 MAX_BEND = 0.02
 """Second difference of inverse depth, relative to it, above which a pixel mixes two surfaces."""
 
+SNAP_RADIUS = 3
+"""Pixels within which a pixel that mixes two surfaces has a reliable one of each."""
+
+MAX_STEP = 1.05
+"""Ratio of depths within SNAP_RADIUS above which they belong to two surfaces."""
+
 EMPTY_TILT = 0.5
 """Weight of a pixel that sees nothing, relative to one that sees a surface from the front."""
 
@@ -90,7 +96,7 @@ def depth_maps(
     weights: Float32[np.ndarray, "V"],
     progress: Progress = silent,
 ) -> DepthMaps:
-    """Keep the depth of opaque pixels away from depth discontinuities.
+    """Keep the depth of opaque pixels; at a discontinuity, that of one of its sides.
 
     `views` yields rgb rendered on black, alpha and depth for each camera. It is consumed as fast as its views are
     processed, so that few of them are in memory at once.
@@ -123,17 +129,28 @@ def _reliable_depth(
     opaque = alpha > 0.5
     # The median closes single-pixel gaps between Gaussians.
     smooth = cv2.medianBlur(np.where(opaque, depth, np.float32(0)), 5)
-    smooth *= opaque & ~_straddles_edge(smooth, opaque)
-    empty = _erode(~opaque)
-    tilt = np.where(empty, np.float32(EMPTY_TILT), _tilt(smooth, intrinsics))
-    return np.where(empty, np.float32(np.inf), smooth), tilt
+    reliable = opaque & ~_straddles_edge(smooth, opaque)
+    smooth = np.where(reliable, smooth, _snap_to_sides(depth, smooth, reliable) * opaque)
+    tilt = np.where(opaque, _tilt(smooth, intrinsics), np.float32(EMPTY_TILT))
+    return np.where(opaque, smooth, np.float32(np.inf)), tilt
 
 
-def _erode(mask: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
-    """Return the mask without its border pixels."""
+def _snap_to_sides(
+    depth: Float32[np.ndarray, "H W"], smooth: Float32[np.ndarray, "H W"], reliable: Bool[np.ndarray, "H W"]
+) -> Float32[np.ndarray, "H W"]:
+    """Return the depth within that of the reliable pixels nearby, 0 where there are none.
+
+    Where these belong to two surfaces, it is the depth of the one that the pixel shows more of.
+    """
     import cv2
 
-    return cv2.erode(mask.view(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    window = np.ones((2 * SNAP_RADIUS + 1,) * 2, np.uint8)
+    low = cv2.erode(np.where(reliable, smooth, np.float32(np.inf)), window)
+    high = cv2.dilate(np.where(reliable, smooth, np.float32(0)), window)
+    inside = depth.clip(low, np.maximum(high, low))
+    nearer = 1 / np.maximum(inside, NEAR) > (1 / np.maximum(low, NEAR) + 1 / np.maximum(high, NEAR)) / 2
+    snapped = np.where(low < high / MAX_STEP, np.where(nearer, low, high), inside)
+    return np.where(high > 0, snapped, np.float32(0))
 
 
 def _straddles_edge(depth: Float32[np.ndarray, "H W"], opaque: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:

@@ -3,10 +3,13 @@
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int32
+from jaxtyping import Bool, Float32, Float64, Int32, Int64
 
 from img2world.core.mesh import Mesh
-from img2world.export.depth_maps import DepthMaps, surface_colors
+from img2world.meshing.depth_maps import DepthMaps, surface_colors
+
+MIN_COLOR_WEIGHT = 1e-4
+"""Weight of its views above which the color of a vertex counts as seen."""
 
 MIN_PART = 0.01
 """Fraction of the total area below which a separate part is dropped as a floater."""
@@ -85,13 +88,37 @@ def split_nonmanifold(surface: Surface) -> Surface:
     by_edge = np.lexsort(ends.T[::-1])
     ends, end_corners = ends[by_edge], end_corners[by_edge]
     _, starts, sizes = np.unique(ends, axis=0, return_index=True, return_counts=True)
-    pairs = starts[sizes == 2]  # edges of more than two faces connect nothing, so the sheets come apart there
-    first, second = end_corners[pairs].reshape(-1), end_corners[pairs + 1].reshape(-1)
+    pairs = [np.stack([starts[sizes == 2], starts[sizes == 2] + 1], -1)]
+    for start, size in zip(starts[sizes > 2].tolist(), sizes[sizes > 2].tolist(), strict=True):
+        crowd = np.arange(start, start + size)
+        pairs.append(start + _pair_faces(surface, ends[start], end_corners[crowd] // 3))
+    first, second = (end_corners[np.concatenate(pairs)[:, side]].reshape(-1) for side in (0, 1))
     links = coo_matrix((np.ones(len(first), bool), (first, second)), shape=(faces.size,) * 2)
     count, labels = connected_components(links, directed=False)
     vertices = np.empty((count, 3), surface.vertices.dtype)
     vertices[labels] = surface.vertices[faces.reshape(-1)]
     return Surface(vertices, labels.reshape(-1, 3).astype(np.int32))
+
+
+def _pair_faces(
+    surface: Surface, edge: Int32[np.ndarray, "2"], corner_faces: Int64[np.ndarray, "K 2"]
+) -> Int64[np.ndarray, "P 2"]:
+    """Return which of the faces at an edge go on into each other: neighbors around it that agree on front and back."""
+    faces = surface.faces[corner_faces[:, 0]]
+    low, high = surface.vertices[edge].astype(np.float64)
+    axis = (high - low) / max(np.linalg.norm(high - low), 1e-20)
+    apex = faces[(faces != edge[0]) & (faces != edge[1])].reshape(-1)
+    arms = surface.vertices[apex].astype(np.float64) - low
+    arms -= (arms @ axis)[:, None] * axis
+    side = np.cross(axis, arms[0])
+    order = np.argsort(
+        np.arctan2(arms @ side / max(np.linalg.norm(side), 1e-20), arms @ arms[0] / max(np.linalg.norm(arms[0]), 1e-20))
+    )
+    forward = (np.roll(faces, -1, 1)[faces == edge[0]] == edge[1])[order]
+    if len(faces) % 2 or (forward[::2] == forward[1::2]).any():
+        return np.empty((0, 2), np.int64)
+    # The other pairs are on both sides of a gap.
+    return np.roll(order, -1).reshape(-1, 2) if forward[0] else order.reshape(-1, 2)
 
 
 def vertex_normals(surface: Surface) -> Float64[np.ndarray, "M 3"]:
@@ -104,38 +131,60 @@ def vertex_normals(surface: Surface) -> Float64[np.ndarray, "M 3"]:
     return np.where(np.linalg.norm(normals, axis=1, keepdims=True) > 0.5, normals, [0.0, 1.0, 0.0])
 
 
-def color_surface(surface: Surface, maps: DepthMaps, tolerance: Float32[np.ndarray, "M"]) -> Mesh:
-    """Colour the vertices from the views that see them; an unseen vertex gets the colour of the nearest seen one."""
-    colors, weights = surface_colors(surface.vertices, vertex_normals(surface), tolerance, maps)
-    colors = _fill_unseen(colors, weights > 1e-4, surface)
-    return Mesh(
-        vertices=surface.vertices.astype(np.float32),
-        faces=surface.faces,
-        colors=np.round(255 * colors.clip(0, 1)).astype(np.uint8),
-    )
-
-
-def _fill_unseen(
-    colors: Float32[np.ndarray, "M 3"], seen: Bool[np.ndarray, "M"], surface: Surface
+def color_vertices(
+    surface: Surface, maps: DepthMaps, tolerance: Float32[np.ndarray, "M"]
 ) -> Float32[np.ndarray, "M 3"]:
-    """Give vertices that are not seen the colour of the nearest one that is."""
+    """Return the colors of the vertices, sRGB 0 to 1, from the views that see them.
+
+    Unseen vertices have colors in between those around them.
+    """
+    colors, weights = surface_colors(surface.vertices, vertex_normals(surface), tolerance, maps)
+    return spread(colors.astype(np.float64), weights > MIN_COLOR_WEIGHT, surface).astype(np.float32).clip(0, 1)
+
+
+def spread(
+    values: Float64[np.ndarray, "M C"], known: Bool[np.ndarray, "M"], surface: Surface
+) -> Float64[np.ndarray, "M C"]:
+    """Return the values of vertices with the unknown ones replaced by the mean of their neighbors, all at once.
+
+    Parts of the surface without a known value have that of the nearest vertex which has one.
+    """
+    from scipy.sparse import coo_array, diags_array
+    from scipy.sparse.csgraph import connected_components
+    from scipy.sparse.linalg import spsolve
     from scipy.spatial import KDTree
 
-    if seen.all() or not seen.any():
-        return colors
-    _, nearest = KDTree(surface.vertices[seen]).query(surface.vertices[~seen])
-    colors = colors.copy()
-    colors[~seen] = colors[seen][nearest]
-    return colors
+    if known.all() or not known.any():
+        return values
+    ends = np.concatenate([surface.faces[:, [0, 1]], surface.faces[:, [1, 2]], surface.faces[:, [2, 0]]])
+    links = coo_array((np.ones(len(ends)), ends.T), shape=(len(known),) * 2).tocsr()
+    links = ((links + links.T) > 0).astype(np.float64)
+    _, part = connected_components(links, directed=False)
+    linked = np.isin(part, part[known])
+    result = values.copy()
+    if (unknown := linked & ~known).any():
+        laplacian = (diags_array(links.sum(1)) - links).tocsr()[unknown]
+        solved = spsolve(laplacian[:, unknown].tocsc(), -laplacian[:, known] @ values[known])
+        result[unknown] = solved.reshape(-1, values.shape[1])
+    if not linked.all():
+        _, nearest = KDTree(surface.vertices[linked]).query(surface.vertices[~linked])
+        result[~linked] = result[linked][nearest]
+    return result
 
 
 def mesh_statistics(mesh: Mesh) -> dict[str, float]:
-    """Count vertices and faces; `watertight` is 1 when each edge has two faces of consistent winding."""
-    import trimesh
+    """Count vertices and faces; `watertight` is 1 when faces of consistent winding meet at each edge.
 
-    checked = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+    A vertex on both sides of a seam of the texture counts as one there.
+    """
+    _, merged = np.unique(mesh.vertices, axis=0, return_inverse=True)
+    faces = merged.reshape(-1)[mesh.faces].astype(np.int64)
+    ends = np.stack([faces, np.roll(faces, -1, 1)], -1).reshape(-1, 2)
+    code = np.where(ends[:, 0] < ends[:, 1], 1, -1) * (ends.min(1) * len(mesh.vertices) + ends.max(1))
+    edges, edge = np.unique(np.abs(code), return_inverse=True)
+    balance = np.bincount(edge.reshape(-1), np.sign(code), len(edges))
     return {
         "vertices": float(len(mesh.vertices)),
         "faces": float(len(mesh.faces)),
-        "watertight": float(checked.is_watertight and checked.is_winding_consistent),
+        "watertight": float(not balance.any()),
     }

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from img2world.core.errors import ExportError
-from img2world.export.viewpoints import MAX_OWN_CAMERAS, object_viewpoints, opaque_extent, scene_viewpoints
+from img2world.meshing.viewpoints import MAX_OWN_CAMERAS, object_viewpoints, opaque_extent, scene_viewpoints
 
 
 def test_the_extent_contains_the_balls_and_ignores_a_floater(balls_scene, balls):

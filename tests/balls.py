@@ -1,3 +1,5 @@
+"""Fixtures: three balls that reveal any mirroring or rotation, as a scene and as views."""
+
 from dataclasses import dataclass
 
 import numpy as np

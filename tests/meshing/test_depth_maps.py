@@ -5,7 +5,7 @@ import pytest
 
 from img2world.core.camera_paths import on_sphere
 from img2world.core.cameras import Cameras, intrinsics_from_fov
-from img2world.export.depth_maps import DepthMaps, depth_maps, signed_distances, surface_colors
+from img2world.meshing.depth_maps import DepthMaps, depth_maps, signed_distances, surface_colors
 from img2world.render.extension import native_module
 
 SIZE = 128
@@ -123,22 +123,25 @@ def test_views_of_weight_zero_are_ignored_and_no_points_give_none(points):
     assert [len(part) for part in signed_distances(points[:0], reach[:0], maps)] == [0, 0]
 
 
-def test_pixels_at_a_depth_edge_are_unknown():
-    """A near plate in front of a wall: two pixels on each side of both edges mix the two."""
+def test_pixels_at_a_depth_edge_belong_to_one_of_its_sides():
+    """A near plate in front of a wall; the pixels at its edges mix the two."""
     depth = np.full((SIZE, SIZE), 2, np.float32)
     depth[30:90, 40:80] = 1
+    depth[30:90, [39, 80]] = 1.8  # mostly the wall: a mean of inverse depths is 0.556, halfway is 0.75
+    depth[30:90, [40, 79]] = 1.2
     row = seen_from_origin(depth, np.ones_like(depth)).depth[0, SIZE // 2]
-    assert np.flatnonzero(row == 0).tolist() == [38, 39, 40, 41, 78, 79, 80, 81]
-    assert set(np.unique(row)) == {0, 1, 2}
+    assert np.flatnonzero(row == 1).tolist() == list(range(40, 80))
+    assert set(np.unique(row)) == {1, 2}
 
 
-def test_the_silhouette_is_unknown_and_the_background_empty():
+def test_the_silhouette_ends_where_the_picture_is_half_empty():
     alpha = np.zeros((SIZE, SIZE), np.float32)
     alpha[30:90, 40:80] = 1
-    row = seen_from_origin(alpha, alpha).depth[0, SIZE // 2]
-    assert np.isinf(row[:39]).all()
-    assert (row[39:41] == 0).all()
-    assert (row[42:78] == 1).all()
+    alpha[30:90, [39, 80]] = 0.4
+    alpha[30:90, [38, 81]] = 0.1
+    row = seen_from_origin((alpha > 0).astype(np.float32), alpha).depth[0, SIZE // 2]
+    assert np.flatnonzero(row == 1).tolist() == list(range(40, 80))
+    assert np.isinf(np.delete(row, np.arange(40, 80))).all()
 
 
 def test_a_tilted_plane_is_no_edge_and_distances_to_it_are_perpendicular():

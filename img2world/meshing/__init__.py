@@ -1,0 +1,1 @@
+"""The surface of a scene as a triangle mesh: measured in depth maps, fused, simplified, unwrapped and textured."""
