@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -43,9 +44,9 @@ class Asset:
             write_glb(self.mesh, path, unlit=True, double_sided=False)
         return path
 
-    def mesh_picture(self) -> np.ndarray:
-        """Return our picture of the mesh."""
-        return draw_mesh(self.mesh, self.camera)
+    def mesh_picture(self, shown: Callable[[np.ndarray], np.ndarray] = lambda colors: colors) -> np.ndarray:
+        """Return our picture of the mesh, its colours as a program shows them."""
+        return draw_mesh(self.mesh, self.camera, shown)
 
 
 @pytest.fixture(scope="session")

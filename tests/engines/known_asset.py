@@ -1,5 +1,7 @@
 """A small asset that no mirrored or turned picture can pass for, as a mesh and as splats upon it."""
 
+from collections.abc import Callable
+
 import numpy as np
 import trimesh
 from jaxtyping import Float32
@@ -72,13 +74,15 @@ def make_camera() -> Cameras:
     return Cameras(world_from_cam=pose[None], intrinsics=intrinsics[None], width=SIZE, height=SIZE)
 
 
-def draw_mesh(mesh: Mesh, camera: Cameras) -> Float32[np.ndarray, "H W 3"]:
-    """Return the picture of a mesh with vertex colours, sRGB from 0 to 1."""
+def draw_mesh(
+    mesh: Mesh, camera: Cameras, shown: Callable[[np.ndarray], np.ndarray] = lambda colors: colors
+) -> Float32[np.ndarray, "H W 3"]:
+    """Return the picture of a mesh with vertex colours, sRGB from 0 to 1, which a program shows as it can."""
     fine = camera.resized(SIZE * SUPERSAMPLING, SIZE * SUPERSAMPLING)
     cam_from_world = fine.cam_from_world[0]
     points = mesh.vertices @ cam_from_world[:3, :3].T + cam_from_world[:3, 3]
     hits = rasterize_triangles(points, mesh.faces, np.ones(len(points), np.float32), fine)
     weights = np.concatenate([1 - hits.barycentric.sum(-1, keepdims=True), hits.barycentric], -1)
-    colors = (mesh.colors[mesh.faces[hits.face]] / 255 * weights[..., None]).sum(2)
+    colors = (shown(mesh.colors / 255)[mesh.faces[hits.face]] * weights[..., None]).sum(2)
     colors = np.where(hits.face[..., None] < 0, np.array(BACKGROUND), colors)
     return colors.reshape(SIZE, SUPERSAMPLING, SIZE, SUPERSAMPLING, 3).mean((1, 3)).astype(np.float32)
