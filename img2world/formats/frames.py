@@ -1,6 +1,6 @@
 """Axes of files, and what engines make of them; measured in the engines by tests/engines.
 
-    point_in_engine = engine_from_file(engine, suffix) @ file_from_world(suffix) @ point_in_world
+point_in_engine = engine_from_file(engine, suffix) @ file_from_world(suffix) @ point_in_world
 """
 
 import numpy as np

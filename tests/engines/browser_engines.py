@@ -26,7 +26,7 @@ TIMEOUT = 20.0
 """Seconds to wait for the right picture."""
 
 STILL = 2.0
-"""Seconds without a change after which a picture is final; engines sort in the background, so first frames are wrong."""
+"""Seconds without a change after which a picture is final: engines sort in the background, first frames are wrong."""
 
 LOCAL = ("data:", "blob:")
 

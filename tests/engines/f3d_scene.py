@@ -1,6 +1,6 @@
-"""Run in a process of its own, since f3d needs a newer OpenSSL than Python may have loaded: draws the file of ENGINE_JOB.
+"""Draws the file of the job in the environment variable ENGINE_JOB with f3d, of splats the harmonics of degree 0 only.
 
-Of splats it draws the harmonics of degree 0 only.
+It runs in a process of its own, since f3d needs a newer OpenSSL than Python may have loaded.
 """
 
 import json

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from ctypes.util import find_library
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -33,6 +34,8 @@ def draw_with_f3d(path: Path, camera: Cameras, background: Color) -> Float32[np.
     """Return a mesh or splats as f3d draws them, of splats the harmonics of degree 0 only."""
     if find_spec("f3d") is None:
         raise ProgramMissingError("no f3d: .venv/bin/pip install f3d")
+    if sys.platform == "linux" and find_library("EGL") is None:
+        raise ProgramMissingError("f3d has no OpenGL: apt-get install libegl1 libgl1-mesa-dri")
     with tempfile.TemporaryDirectory() as folder:
         job = _job(view_of(camera, "f3d", path), camera, background, Path(folder) / "picture.png")
         return _run([sys.executable, FOLDER / "f3d_scene.py"], {**job, "file": str(path)})
@@ -61,7 +64,11 @@ def draw_with_godot(path: Path, camera: Cameras, background: Color) -> Float32[n
         # Home is where the editor keeps its settings.
         environment = {"HOME": folder, "LIBGL_ALWAYS_SOFTWARE": "1"}
         subprocess.run(
-            [*words, "--editor", "--quit"], env=os.environ | environment, check=True, capture_output=True, timeout=TIMEOUT
+            [*words, "--editor", "--quit"],
+            env=os.environ | environment,
+            check=True,
+            capture_output=True,
+            timeout=TIMEOUT,
         )
         return _run([*words, *size], job, **environment)
 

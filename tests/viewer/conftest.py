@@ -5,6 +5,7 @@ from chromium import WINDOW
 
 from img2world.export.html import world_html
 
+
 @pytest.fixture(scope="session")
 def browser(launch, tmp_path_factory):
     """A browser with touch input that prefers reduced motion."""
