@@ -21,6 +21,8 @@ export async function load(canvas, url, { isMesh, background, camera }) {
   view.fov = (camera.fovY * Math.PI) / 180;
   view.rotationQuaternion = new Quaternion();
   Matrix.FromArray(camera.pose).decompose(undefined, view.rotationQuaternion, view.position);
+  // Otherwise a quaternion without a Z component leaves the up vector as it is.
+  view.updateUpVectorFromRotation = true;
   scene.activeCamera = view;
   await scene.whenReadyAsync();
   const gl = canvas.getContext("webgl2");
