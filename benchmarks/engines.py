@@ -4,8 +4,8 @@
     python benchmarks/engines.py runs/blocks --sheets runs
 
 Splats are compared with our own picture of them, the mesh with the run's photo, both from the photo's camera. Prints a
-Markdown table and writes a contact sheet RUN.png, which has the reference first. Programs that are missing are left out
-and named at the end, with the command that installs them.
+Markdown table and writes a contact sheet of each run, RUN.png, which has the reference first. Programs that are missing
+are left out and named at the end, with the command that installs them.
 """
 
 import argparse
@@ -73,14 +73,16 @@ def main() -> None:
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN")
     parser.add_argument("--sheets", type=Path, default=Path("."), help="the folder of the contact sheets")
     options = parser.parse_args()
+    for run in options.runs:
+        if not (run / "exports" / "mesh.glb").exists():
+            parser.error(f"no mesh: img2world export {run} mesh")
     missing: dict[str, None] = {}
+    results = {}
     for run in options.runs:
         with tempfile.TemporaryDirectory() as folder:
-            results = list(results_of(run, Path(folder), missing))
-        print(f"## {run.name}\n\n{table(results)}\n")
-        sheet = options.sheets / f"{run.name}.png"
-        contact_sheet(results).save(sheet)
-        print(f"contact sheet: {sheet}\n")
+            results[run.name] = list(results_of(run, Path(folder), missing))
+        contact_sheet(results[run.name]).save(options.sheets / f"{run.name}.png")
+    print(table(results))
     for reason in missing:
         print(f"left out: {reason}", file=sys.stderr)
 
@@ -116,7 +118,7 @@ def results_of(run: Path, folder: Path, missing: dict[str, None]) -> Iterator[Re
                     picture = engines.draw(engine, splats(suffix), camera, background=background, is_mesh=False)
                     yield result(engine, suffix, "splats", picture, pictures[DEGREES.get(suffix, 3)])
                 picture = engines.draw(engine, mesh, mesh_camera, background=background, is_mesh=True)
-                yield result(engine, mesh.name, kind, picture, photo)
+                yield result(engine, f"mesh.glb, {kind}", kind, picture, photo)
     programs: dict[str, Callable[..., Any]] = {
         "f3d": draw_with_f3d, "blender": draw_with_blender, "godot": draw_with_godot,
     }  # fmt: skip
@@ -124,7 +126,7 @@ def results_of(run: Path, folder: Path, missing: dict[str, None]) -> Iterator[Re
         try:
             for suffix in F3D_SPLATS if program == "f3d" else ():
                 yield result(program, suffix, "splats", draw(splats(suffix), camera, background), pictures[0])
-            yield result(program, mesh.name, kind, draw(mesh, mesh_camera, background), photo)
+            yield result(program, f"mesh.glb, {kind}", kind, draw(mesh, mesh_camera, background), photo)
         except ProgramMissingError as error:
             missing[str(error)] = None
 
@@ -165,19 +167,21 @@ def mesh_kind(path: Path) -> str:
     return "texture" if document.get("textures") else "vertex colors"
 
 
-def table(results: list[Result]) -> str:
-    """Return the Markdown table of all results."""
-    rows = [
-        "| program | file | PSNR, dB | above the best copy, dB | mean colour, r g b | gate |",
-        "|---|---|---|---|---|---|",
-    ]
-    for made in results:
-        found: Comparison = compare(made.picture, made.reference)
-        ratio = " ".join(f"{value:.3f}" for value in found.color_ratio)
-        gate = "; ".join(found.problems(MIN_PSNR[made.kind])) or "passed"
-        file = made.file if made.kind == "splats" else f"{made.file}, {made.kind}"
-        rows.append(f"| {made.program} | {file} | {found.psnr:.1f} | {found.margin:.1f} | {ratio} | {gate} |")
-    return "\n".join(rows)
+def table(results: dict[str, list[Result]]) -> str:
+    """Return the Markdown table of all runs, with a * where the gate of the tests is not passed."""
+    columns = "".join(f" {run}, dB | margin, dB | colour |" for run in results)
+    lines = [f"| program | file |{columns}", "|---|---|" + "---|---|---|" * len(results)]
+    for made in zip(*results.values(), strict=True):
+        lines.append(f"| {made[0].program} | {made[0].file} | " + " | ".join(map(cells_of, made)) + " |")
+    return "\n".join(lines)
+
+
+def cells_of(result: Result) -> str:
+    """Return the cells of one picture."""
+    found: Comparison = compare(result.picture, result.reference)
+    ratio = max(found.color_ratio, key=lambda value: abs(value - 1))
+    failed = "*" if found.problems(MIN_PSNR[result.kind]) else ""
+    return f"{found.psnr:.1f}{failed} | {found.margin:.1f} | {ratio:.3f}"
 
 
 def contact_sheet(results: list[Result]) -> Image.Image:
