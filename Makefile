@@ -4,6 +4,7 @@
 #   make demo                      turn a sample picture into a world
 #   make demo PICTURE=photo.jpg    turn your own
 #   make test                      run the tests
+#   make test-engines              run the tests of exported files in Blender, Godot and other programs
 #   make bench                     measure speed
 #   make lint                      check style, types and layers
 #   make train-geo MINUTES=90      train the embedded geometry network, or resume
@@ -24,15 +25,31 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 TRAIN := OMP_NUM_THREADS=1 $(BIN)/python -m torch.distributed.run --standalone --nproc-per-node $(WORKERS) -m
+ENGINES := tests/engines
+BLENDER := .venv-blender
 NATIVE := CMakeLists.txt $(wildcard img2world/render/native/*)
 
-.PHONY: demo test bench lint train-geo train-fill train-outpaint clean
+.PHONY: demo test test-engines bench lint train-geo train-fill train-outpaint clean
 
 demo: $(VENV)/ready
 	$(BIN)/img2world run $(PICTURE) --out $(OUT) $(ARGS)
 
 test: $(VENV)/ready-dev
 	$(BIN)/python -m pytest -n auto $(ARGS)
+
+test-engines: $(VENV)/ready-dev $(BLENDER)/ready $(ENGINES)/node_modules/.package-lock.json
+	$(BIN)/python -m pytest -n 0 -rs -m 'engines or not engines' $(ENGINES) $(ARGS)
+
+# Tools of the tests only.
+$(ENGINES)/node_modules/.package-lock.json: $(ENGINES)/package-lock.json
+	npm ci --silent --ignore-scripts --no-audit --no-fund --prefix $(ENGINES)
+	touch $@
+
+# An environment of its own, because bpy allows one version of NumPy and of Python, 3.11, only.
+$(BLENDER)/ready:
+	$(PYTHON) -m venv $(BLENDER)
+	$(BLENDER)/bin/python -m pip --disable-pip-version-check install --quiet bpy==5.0.1
+	touch $@
 
 bench: $(VENV)/ready-dev
 	$(BIN)/python benchmarks/rasterizer.py
@@ -60,7 +77,7 @@ train-outpaint: $(VENV)/ready-dev
 	$(TRAIN) training.train_outpaint $(TRAINED) --minutes $(MINUTES) $(ARGS)
 
 clean:
-	rm -rf $(VENV) build
+	rm -rf $(VENV) $(BLENDER) $(ENGINES)/node_modules build
 
 $(VENV)/python:
 	@$(PYTHON) -c 'import sys; sys.exit("img2world needs Python 3.11 or newer, this is %d.%d: call make PYTHON=python3.12 …" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'

@@ -1,9 +1,11 @@
 import subprocess
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
+import chromium
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
@@ -144,3 +146,14 @@ def scene_of(gaussians: Gaussians, *, is_object: bool = False) -> Scene:
 def scenes() -> SimpleNamespace:
     """Small scenes that no mirrored or rotated image can pass for: `scenes.scene_of(scenes.three_blobs())`."""
     return SimpleNamespace(cameras=cameras, three_blobs=three_blobs, cloud=cloud, scene_of=scene_of)
+
+
+@pytest.fixture(scope="session")
+def launch():
+    """Opens a browser with a profile folder of its own: `with launch(folder) as context`."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
+    if chromium.CHROMIUM is None:
+        pytest.skip(chromium.NO_CHROMIUM)
+    # Playwright allows one in a process, so that all folders of tests share it.
+    with sync_api.sync_playwright() as api:
+        yield partial(chromium.open_chromium, api)

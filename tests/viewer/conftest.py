@@ -1,51 +1,9 @@
 """A browser that opens world pages."""
 
-import os
-import shutil
-from contextlib import contextmanager
-
 import pytest
+from chromium import WINDOW
 
 from img2world.export.html import world_html
-
-CHROMIUM = os.environ.get("IMG2WORLD_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-# The software renderer gives the same image on every machine, with or without a graphics card.
-FLAGS = [
-    "--headless=new",
-    "--no-sandbox",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
-WINDOW = {"width": 320, "height": 240}
-
-
-@pytest.fixture(scope="session")
-def launch():
-    """Opens a browser with a profile folder of its own: `with launch(folder) as context`."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
-    if CHROMIUM is None:
-        pytest.skip("no Chromium: install the package chromium or set IMG2WORLD_CHROMIUM")
-
-    @contextmanager
-    def launched(folder, *, flags=(), **options):
-        context = api.chromium.launch_persistent_context(
-            str(folder),
-            executable_path=CHROMIUM,
-            args=[*FLAGS, *flags],
-            headless=True,
-            ignore_default_args=["--headless", "--headless=old"],
-            viewport=WINDOW,
-            **options,
-        )
-        yield context
-        context.close()
-
-    with sync_api.sync_playwright() as api:
-        yield launched
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,82 @@
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from browser_engines import Engines, NodeMissingError, check_node, open_engines
+from engine_protocol import MIN_PSNR, compare
+from known_asset import BACKGROUND, draw_mesh, make_camera, make_gaussians, make_mesh
+
+from img2world.core.cameras import Cameras
+from img2world.core.gaussians import Gaussians
+from img2world.core.mesh import Mesh
+from img2world.export.glb import write_glb
+from img2world.formats.files import write_splats
+from img2world.render import render
+
+
+@dataclass(frozen=True)
+class Asset:
+    """The known asset and its files, each written once."""
+
+    mesh: Mesh
+    gaussians: Gaussians
+    camera: Cameras
+    folder: Path
+
+    def splats(self, suffix: str) -> Path:
+        """Return a splat file."""
+        path = self.folder / f"splats{suffix}"
+        if not path.exists():
+            write_splats(self.gaussians, path)
+        return path
+
+    def splat_picture(self, degree: int) -> np.ndarray:
+        """Return our picture of the splats with as many harmonics as a format holds."""
+        gaussians = replace(self.gaussians, sh=self.gaussians.sh[:, : (degree + 1) ** 2])
+        return render(gaussians, self.camera, background=BACKGROUND).rgb[0]
+
+    def mesh_file(self, kind: str) -> Path:
+        """Return a GLB of the mesh: its colours are "vertex colors" or a "texture"."""
+        path = self.folder / f"{kind.replace(' ', '_')}.glb"
+        if not path.exists():
+            write_glb(self.mesh, path, unlit=True, double_sided=False)
+        return path
+
+    def mesh_picture(self, shown: Callable[[np.ndarray], np.ndarray] = lambda colors: colors) -> np.ndarray:
+        """Return our picture of the mesh, its colours as a program shows them."""
+        return draw_mesh(self.mesh, self.camera, shown)
+
+
+@pytest.fixture(scope="session")
+def asset(tmp_path_factory) -> Asset:
+    """The known asset."""
+    mesh = make_mesh()
+    return Asset(mesh, make_gaussians(mesh, degree=2), make_camera(), tmp_path_factory.mktemp("engines"))
+
+
+@pytest.fixture(scope="session")
+def node():
+    """Skips where node or its packages are missing."""
+    try:
+        check_node()
+    except NodeMissingError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def engines(node, launch, asset, tmp_path_factory) -> Engines:
+    """One page of one browser for all engines."""
+    with launch(tmp_path_factory.mktemp("profile")) as context, open_engines(context, asset.folder) as engines:
+        yield engines
+
+
+@pytest.fixture(scope="session")
+def check():
+    """Fails with what is wrong with a picture of splats, vertex colours or a texture."""
+
+    def check(picture, reference, kind):
+        assert compare(picture, reference).problems(MIN_PSNR[kind]) == []
+
+    return check

@@ -1,0 +1,88 @@
+"""A small asset that no mirrored or turned picture can pass for, as a mesh and as splats upon it."""
+
+from collections.abc import Callable
+
+import numpy as np
+import trimesh
+from jaxtyping import Float32
+
+from img2world.core.cameras import Cameras, intrinsics_from_fov
+from img2world.core.gaussians import Gaussians
+from img2world.core.mesh import Mesh
+from img2world.core.rotation import rotation_about
+from img2world.render.triangles import rasterize_triangles
+
+SIZE = 256
+SUPERSAMPLING = 4
+BACKGROUND = (0.16, 0.2, 0.3)
+
+SHAPES = [
+    (trimesh.creation.box((1.0, 0.1, 0.8)), (0.0, 0.3, 0.0), (0.45, 0.5, 0.4)),
+    (trimesh.creation.box((0.25, 0.5, 0.25)), (-0.3, 0.0, 0.1), (0.9, 0.2, 0.15)),
+    (trimesh.creation.icosphere(2, 0.2), (0.15, 0.05, 0.2), (0.15, 0.75, 0.25)),
+    (trimesh.creation.icosphere(2, 0.13), (0.3, 0.12, -0.2), (0.95, 0.8, 0.1)),
+    (trimesh.creation.box((0.5, 0.08, 0.1)), (-0.1, -0.3, 0.1), (0.2, 0.35, 0.95)),
+]
+"""Shape, centre with +Y down, and colour."""
+
+
+def make_mesh() -> Mesh:
+    """Return the shapes with colours that vary over each."""
+    vertices, faces, colors = [], [], []
+    for shape, center, color in SHAPES:
+        points, triangles = trimesh.remesh.subdivide_to_size(shape.vertices, shape.faces, 0.06)
+        faces.append(triangles + sum(map(len, vertices)))
+        vertices.append(points + np.array(center))
+        waves = np.sin(vertices[-1] @ np.array([[9.0, 3, -5], [-4, 8, 6], [5, -6, 10]]))
+        colors.append(np.array(color) * (0.8 + 0.2 * waves))
+    return Mesh(
+        vertices=np.concatenate(vertices).astype(np.float32),
+        faces=np.concatenate(faces).astype(np.int32),
+        colors=(np.concatenate(colors).clip(0, 1) * 255).round().astype(np.uint8),
+    )
+
+
+def make_gaussians(mesh: Mesh, degree: int, count: int = 4000) -> Gaussians:
+    """Return flat Gaussians upon the mesh whose colours depend on the direction."""
+    rng = np.random.default_rng(5)
+    surface = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+    means, faces = trimesh.sample.sample_surface_even(surface, count, seed=5)
+    normals = surface.face_normals[faces]
+    axis = np.cross(normals, rng.normal(size=normals.shape))
+    axis /= np.linalg.norm(axis, axis=1, keepdims=True)
+    frames = np.stack([axis, np.cross(normals, axis), normals], -1)
+    quats = np.array([trimesh.transformations.quaternion_from_matrix(frame) for frame in frames])
+    # Multiples of 1/8, which SPZ holds exactly: rounding the same value of all would change the colour of all.
+    sh = rng.integers(-1, 2, ((degree + 1) ** 2, 3)) / 8 + np.zeros((len(means), 1, 1))
+    sh[:, 0] = (mesh.colors[mesh.faces[faces]].mean(1) / 255 - 0.5) * 2 * np.sqrt(np.pi)
+    arrays = {
+        "means": means,
+        "quats": quats,
+        "log_scales": np.log([0.028, 0.014, 0.003]) + np.zeros((len(means), 1)),
+        "logit_opacities": np.full(len(means), 3.0),
+        "sh": sh,
+    }
+    return Gaussians(**{name: array.astype(np.float32) for name, array in arrays.items()})
+
+
+def make_camera() -> Cameras:
+    """Return a camera that looks down on the asset from the left."""
+    pose = np.eye(4, dtype=np.float32)
+    pose[:3, :3] = rotation_about(np.array([0.0, 1, 0]), 0.5) @ rotation_about(np.array([1.0, 0, 0]), -0.5)
+    pose[:3, 3] = -2.0 * pose[:3, 2]
+    intrinsics = intrinsics_from_fov(np.radians(40), SIZE, SIZE)
+    return Cameras(world_from_cam=pose[None], intrinsics=intrinsics[None], width=SIZE, height=SIZE)
+
+
+def draw_mesh(
+    mesh: Mesh, camera: Cameras, shown: Callable[[np.ndarray], np.ndarray] = lambda colors: colors
+) -> Float32[np.ndarray, "H W 3"]:
+    """Return the picture of a mesh with vertex colours, sRGB from 0 to 1, which a program shows as it can."""
+    fine = camera.resized(SIZE * SUPERSAMPLING, SIZE * SUPERSAMPLING)
+    cam_from_world = fine.cam_from_world[0]
+    points = mesh.vertices @ cam_from_world[:3, :3].T + cam_from_world[:3, 3]
+    hits = rasterize_triangles(points, mesh.faces, np.ones(len(points), np.float32), fine)
+    weights = np.concatenate([1 - hits.barycentric.sum(-1, keepdims=True), hits.barycentric], -1)
+    colors = (shown(mesh.colors / 255)[mesh.faces[hits.face]] * weights[..., None]).sum(2)
+    colors = np.where(hits.face[..., None] < 0, np.array(BACKGROUND), colors)
+    return colors.reshape(SIZE, SUPERSAMPLING, SIZE, SUPERSAMPLING, 3).mean((1, 3)).astype(np.float32)

@@ -1,0 +1,103 @@
+"""Programs without a browser: f3d, Blender and Godot, each in a process of its own."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from ctypes.util import find_library
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from engine_protocol import FAR, NEAR, View, view_of
+from jaxtyping import Float32
+from PIL import Image
+
+from img2world.core.cameras import Cameras
+
+FOLDER = Path(__file__).parent
+BLENDER = FOLDER.parents[1] / ".venv-blender" / "bin" / "python"
+"""Python with the package bpy, which allows one version of NumPy only and so has an environment of its own."""
+
+TIMEOUT = 120.0
+
+Color = tuple[float, float, float]
+
+
+class ProgramMissingError(Exception):
+    """A program is not installed; the message says how to get it."""
+
+
+def draw_with_f3d(path: Path, camera: Cameras, background: Color) -> Float32[np.ndarray, "H W 3"]:
+    """Return a mesh or splats as f3d draws them, of splats the harmonics of degree 0 only."""
+    if find_spec("f3d") is None:
+        raise ProgramMissingError("no f3d: .venv/bin/pip install f3d")
+    if sys.platform == "linux" and find_library("EGL") is None:
+        raise ProgramMissingError("f3d has no OpenGL: apt-get install libegl1 libgl1-mesa-dri")
+    with tempfile.TemporaryDirectory() as folder:
+        job = _job(view_of(camera, "f3d", path), camera, background, Path(folder) / "picture.png")
+        return _run([sys.executable, FOLDER / "f3d_scene.py"], {**job, "file": str(path)})
+
+
+def draw_with_blender(path: Path, camera: Cameras, background: Color) -> Float32[np.ndarray, "H W 3"]:
+    """Return a mesh as Blender's Cycles draws it."""
+    if not BLENDER.exists():
+        raise ProgramMissingError("no Blender: make .venv-blender/ready")
+    with tempfile.TemporaryDirectory() as folder:
+        job = _job(view_of(camera, "blender", path), camera, background, Path(folder) / "picture.png")
+        return _run([BLENDER, FOLDER / "blender_scene.py"], {**job, "file": str(path)})
+
+
+def draw_with_godot(path: Path, camera: Cameras, background: Color) -> Float32[np.ndarray, "H W 3"]:
+    """Return a mesh as Godot 3 draws it in white light, after its editor has imported it."""
+    if shutil.which("godot3") is None or shutil.which("xvfb-run") is None:
+        raise ProgramMissingError("no Godot: apt-get install godot3 xvfb xauth")
+    with tempfile.TemporaryDirectory() as folder:
+        project = Path(folder) / "project"
+        shutil.copytree(FOLDER / "godot", project)
+        shutil.copy(path, project / "asset.glb")
+        job = _job(view_of(camera, "godot", path), camera, background, Path(folder) / "picture.png")
+        words = ["xvfb-run", "--auto-servernum", "godot3", "--path", project, "--audio-driver", "Dummy"]
+        size = ["--resolution", f"{camera.width}x{camera.height}"]
+        # Home is where the editor keeps its settings.
+        environment = {"HOME": folder, "LIBGL_ALWAYS_SOFTWARE": "1"}
+        subprocess.run(
+            [*words, "--editor", "--quit"],
+            env=os.environ | environment,
+            check=True,
+            capture_output=True,
+            timeout=TIMEOUT,
+        )
+        return _run([*words, *size], job, **environment)
+
+
+def _job(view: View, camera: Cameras, background: Color, out: Path) -> dict:
+    """Return what a program is to draw."""
+    return {
+        "out": str(out),
+        "pose": view.pose.tolist(),
+        "fov_y_deg": view.fov_y_deg,
+        "near": NEAR,
+        "far": FAR,
+        "width": camera.width,
+        "height": camera.height,
+        "background": list(background),
+    }
+
+
+def _run(words: list, job: dict, **environment: str) -> Float32[np.ndarray, "H W 3"]:
+    """Run a program, which reads its job from the environment, and return the picture that it writes."""
+    done = subprocess.run(
+        words,
+        env=os.environ | environment | {"ENGINE_JOB": json.dumps(job)},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    if done.returncode or not Path(job["out"]).exists():
+        raise RuntimeError(f"{words[0]} has drawn nothing: {done.stdout[-1000:]}{done.stderr[-1000:]}")
+    pixels = np.asarray(Image.open(job["out"]).convert("RGBA"), np.float32) / 255
+    return pixels[..., :3] * pixels[..., 3:] + np.array(job["background"], np.float32) * (1 - pixels[..., 3:])
