@@ -32,6 +32,7 @@ from img2world.core.cameras import Cameras
 from img2world.core.scene import Scene
 from img2world.formats.files import write_splats
 from img2world.render import render
+from img2world.runs.stages import measured_scene
 
 BROWSER_SPLATS = {
     "three": (".ply", ".compressed.ply", ".splat", ".ksplat", ".spz", ".sog"),
@@ -89,14 +90,14 @@ def main() -> None:
 
 def results_of(run: Path, folder: Path, missing: dict[str, None]) -> Iterator[Result]:
     """Draw the files of a run in all programs; reasons for leaving programs out are added to `missing`."""
-    scene = Scene.load(run / "scene" / "scene.safetensors")
+    scene = measured_scene(Scene.load(run / "scene" / "scene.safetensors"), run / "world.json")
     camera, background = scene.cameras.select([0]), scene.background
     pictures = {degree: our_picture(scene, camera, degree) for degree in range(4)}
     photo = np.asarray(Image.open(run / "views" / "images" / "0000.png").convert("RGB"), np.float32) / 255
     mesh = folder / "mesh.glb"
     mesh.write_bytes((run / "exports" / "mesh.glb").read_bytes())
     kind = mesh_kind(mesh)
-    mesh_camera = in_metres(camera, scene.metres_per_unit)
+    mesh_camera = camera.transformed(scene.asset_from_world)
 
     def splats(suffix: str) -> Path:
         path = folder / f"splats{suffix}"
@@ -151,13 +152,6 @@ def our_picture(scene: Scene, camera: Cameras, degree: int) -> np.ndarray:
     """Return our own picture, [H, W, 3], with harmonics up to a degree."""
     gaussians = replace(scene.gaussians, sh=scene.gaussians.sh[:, : (degree + 1) ** 2])
     return render(gaussians, camera, background=scene.background).rgb[0]
-
-
-def in_metres(camera: Cameras, metres_per_unit: float) -> Cameras:
-    """Return the camera in the unit of the exported mesh."""
-    poses = camera.world_from_cam.copy()
-    poses[:, :3, 3] *= metres_per_unit or 1.0
-    return replace(camera, world_from_cam=poses)
 
 
 def mesh_kind(path: Path) -> str:

@@ -141,7 +141,7 @@ def test_stages_run_alone(finished, call, tmp_path):
         (["splat", "none"], "not a run folder"),
         (["view", "none"], "cannot be read"),
         (["view", "photo.png"], "not a page"),
-        (["export", "photo.png"], "a file, not a run folder"),
+        (["export", "photo.png"], "no splat format"),
         (["run", "/dev/zero"], "neither a file nor a folder"),
         (["models", "nanoo"], "no backend nanoo"),
         (["batch", "none.csv", "--out", "b"], "cannot be read"),

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,19 @@ def test_run_makes_every_product(finished):
     assert 0.1 < metrics["peak_rss_gb"] < 4
 
 
+def test_report_names_what_read_each_file_back(finished):
+    report = json.loads((finished / "report.json").read_text())
+    assert list(report["files"]) == ["exports/scene.ply", "exports/world.html"]
+    ply, page = report["files"].values()
+    assert ply["reader"] == f"gaussforge {version('gaussforge')}"
+    assert ply["gaussians"] == len(Scene.load(finished / "scene" / "scene.safetensors").gaussians)
+    assert ply["bytes"] == (finished / "exports" / "scene.ply").stat().st_size
+    assert page["reader"] == f"img2world {version('img2world')}"
+    # Metrics are numbers.
+    assert all(isinstance(value, float | int) for value in report["metrics"].values())
+    assert report["metrics"]["ply_gaussians"] == ply["gaussians"]
+
+
 def test_manifest_tells_of_every_file(finished):
     manifest = read_manifest(finished)
     assert list(manifest["stages"]) == [
@@ -131,7 +145,8 @@ def test_a_height_in_metres_only_writes_the_files_anew(again, tmp_path):
 
     with ply.open("rb") as file:
         written = load_ply(file)["metadata"]["_ply_raw"]["vertex"]["data"]["y"]
-    assert np.allclose(written, Scene.load(scene).gaussians.means[:, 1] * world["metres_per_unit"], rtol=1e-5)
+    above_ground = Scene.load(scene).gaussians.means[:, 1] - world["ground"]
+    assert np.allclose(written, above_ground * world["metres_per_unit"], atol=1e-5)
 
 
 def test_the_supported_region_is_in_report_and_page(finished):

@@ -22,7 +22,7 @@ SetOption = Annotated[
         "--set",
         metavar="SECTION.OPTION=VALUE",
         help="Change one option of the recipe; repeatable. `img2world models NAME` lists the options of a backend; "
-        "seed and metric have no section.",
+        "seed, metric and size have no section.",
     ),
 ]
 FreshOption = Annotated[bool, typer.Option("--fresh", help="Redo this stage even if it is up to date.")]

@@ -1,10 +1,10 @@
 """Triangle meshes, colored at their vertices or by a texture."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, Int32, UInt8
+from jaxtyping import Float, Float32, Int32, UInt8
 
 from img2world.core.checks import check_dtypes, check_finite, check_shapes
 from img2world.core.pictures import load_arrays, save_arrays
@@ -43,6 +43,13 @@ class Mesh:
             check_dtypes(uvs=(self.uvs, np.float32), texture=(self.texture, np.uint8))
         if len(faces) and (faces.min() < 0 or faces.max() >= len(vertices)):
             raise ValueError(f"faces point at vertices {faces.min()} to {faces.max()}, there are {len(vertices)}")
+
+    def transformed(self, target_from_source: Float[np.ndarray, "4 4"]) -> "Mesh":
+        """Return the mesh rotated, translated and uniformly scaled."""
+        linear, offset = target_from_source[:3, :3], target_from_source[:3, 3]
+        vertices = self.vertices.astype(np.float64) @ linear.T + offset
+        normals = self.normals.astype(np.float64) @ linear.T / np.cbrt(np.linalg.det(linear))
+        return replace(self, vertices=vertices.astype(np.float32), normals=normals.astype(np.float32))
 
     def save(self, path: Path) -> None:
         """Write one safetensors file."""

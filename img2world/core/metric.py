@@ -1,14 +1,13 @@
-"""The vertical of a scene, the height of its subject, and its scale in metres."""
+"""The vertical of a scene, the height of its subject, its scale in metres, and its place in exported files."""
 
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float, Float64
 
 from img2world.core.camera_paths import UP_IN_WORLD
 from img2world.core.cameras import Cameras
 from img2world.core.conventions import INPUT_DISTANCE
-from img2world.core.gaussians import Gaussians
 from img2world.core.rotation import rotation_about
 from img2world.core.scene import Scene
 from img2world.core.views import Views
@@ -99,26 +98,36 @@ def upright(views: Views) -> Views:
     return replace(views, cameras=views.cameras.transformed(turn), points=points)
 
 
-def gaussians_in_metres(gaussians: Gaussians, metres_per_unit: float) -> Gaussians:
-    """Return the Gaussians in metres, unchanged if the scale is unknown (0)."""
-    if metres_per_unit <= 0:
-        return gaussians
-    return gaussians.transformed(_scaling(metres_per_unit))
+def asset_from_world(scene: Scene, measures: Measures, size: float) -> Float64[np.ndarray, "4 4"]:
+    """Return the similarity from the world of an upright scene to the frame of exported files.
+
+    The origin is on the ground, below the middle of an object or the first camera of a scene. The unit is the metre if
+    that is known; otherwise an object's longest side has `size` units, and a scene keeps its own (as does an object of
+    size 0). The axes remain.
+    """
+    middle = scene.cameras.centers_in_world[0].astype(np.float64)
+    scale = measures.metres_per_unit or 1.0
+    if scene.is_object:
+        gaussians = scene.at(0.0)
+        opaque = gaussians.opacities > MIN_OPACITY
+        means = (gaussians.means[opaque] if opaque.any() else gaussians.means).astype(np.float64)
+        low, high = np.percentile(means, [OUTLIER_PERCENT, 100 - OUTLIER_PERCENT], axis=0)
+        middle = (low + high) / 2
+        if not measures.metres_per_unit and size > 0 and (longest := float((high - low).max())) > 0:
+            scale = size / longest
+    matrix = np.diag([scale, scale, scale, 1.0])
+    # Down is +Y.
+    matrix[:3, 3] = -scale * np.array([middle[0], measures.ground, middle[2]])
+    return matrix
 
 
-def views_in_metres(views: Views, metres_per_unit: float) -> Views:
-    """Return the views in metres, unchanged if the scale is unknown (0)."""
-    if metres_per_unit <= 0:
-        return views
-    scale = np.float32(metres_per_unit)
+def transformed_views(views: Views, target_from_source: Float[np.ndarray, "4 4"]) -> Views:
+    """Return the views in a world that is rotated, translated and uniformly scaled."""
+    scale = np.float32(np.cbrt(np.linalg.det(target_from_source[:3, :3])))
+    points = views.points @ target_from_source[:3, :3].T + target_from_source[:3, 3]
     return replace(
         views,
-        cameras=views.cameras.transformed(_scaling(metres_per_unit)),
-        points=views.points * scale,
+        cameras=views.cameras.transformed(target_from_source),
+        points=points.astype(np.float32),
         depth=None if views.depth is None else views.depth * scale,
     )
-
-
-def _scaling(scale: float) -> Float32[np.ndarray, "4 4"]:
-    """Return the transform that scales a world."""
-    return np.diag([scale, scale, scale, 1.0]).astype(np.float32)

@@ -1,10 +1,11 @@
 """A reconstructed world: Gaussians, their motion, and the cameras they were made from."""
 
 import json
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
@@ -27,8 +28,8 @@ class Scene:
     is_object: bool
     """True for an object to look at from around, False for a scene to stand in."""
     motion: Motion | None = None
-    metres_per_unit: float = 0.0
-    """0 if unknown; otherwise exporters write metres."""
+    asset_from_world: Float[np.ndarray, "4 4"] = field(default_factory=lambda: np.eye(4))
+    """Similarity from the world to the frame of exported files, once the scene is measured; not saved."""
     supported: SupportedRegion | None = None
     """Region in which the scene may be looked at, once it is measured; not saved."""
 
@@ -45,7 +46,7 @@ class Scene:
         if self.motion is not None:
             arrays |= {f"motion.{field.name}": getattr(self.motion, field.name) for field in fields(Motion)}
         names = [""] * len(self.cameras)
-        metadata = {"background": self.background, "is_object": self.is_object, "metres_per_unit": self.metres_per_unit}
+        metadata = {"background": self.background, "is_object": self.is_object}
         metadata["cameras"] = transforms_from_cameras(self.cameras, names)
         # A single metadata key, since safetensors does not fix the order of several.
         save_file(
@@ -70,5 +71,4 @@ class Scene:
             background=tuple(metadata["background"]),
             is_object=metadata["is_object"],
             motion=Motion(**motion) if motion else None,
-            metres_per_unit=metadata.get("metres_per_unit", 0.0),
         )

@@ -17,7 +17,8 @@ from jaxtyping import Float, Float32, UInt8
 from img2world.core.cameras import cameras_from_transforms
 from img2world.core.errors import ExportError
 from img2world.core.gaussians import Gaussians
-from img2world.core.metric import views_in_metres
+from img2world.core.metric import transformed_views
+from img2world.core.packages import name_with_version
 from img2world.core.progress import Progress, silent
 from img2world.core.ranges import NonNegativeInt
 from img2world.core.rotation import matrix_from_quat, quat_from_matrix
@@ -35,7 +36,7 @@ class DatasetExport:
 
     filename: ClassVar[str] = "dataset"
 
-    def write(self, scene: Scene, views: Views, path: Path, *, progress: Progress = silent) -> dict[str, float]:
+    def write(self, scene: Scene, views: Views, path: Path, *, progress: Progress = silent) -> dict[str, float | str]:
         """Write the folder, in metres where the scene's scale is known, and read it back.
 
         Returns the numbers of images, points and bytes. Raises ExportError when the folder is not empty or reads back
@@ -49,14 +50,15 @@ class DatasetExport:
         if len(views.points) == 0:
             points, colors = points_from_gaussians(scene.gaussians, self.max_points)
             views = replace(views, points=points, point_colors=colors)
-        views = views_in_metres(views, scene.metres_per_unit)
+        views = transformed_views(views, scene.asset_from_world)
         views.save(path)
         progress(1, 3)
         write_colmap_model(views, path / "sparse" / "0")
         progress(2, 3)
         check_dataset(views, path)
         progress(3, 3)
-        return {"images": float(len(views)), "points": float(len(views.points)), "bytes": float(_total_bytes(path))}
+        counts = {"images": float(len(views)), "points": float(len(views.points)), "bytes": float(_total_bytes(path))}
+        return {**counts, "reader": name_with_version("img2world")}
 
 
 def points_from_gaussians(

@@ -19,10 +19,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Integer, UInt8
 
+from img2world.core.conventions import SH_C0
 from img2world.core.errors import FormatError
 from img2world.core.gaussians import Gaussians
 from img2world.core.sh import sh_degree
 from img2world.formats.codebook import find_levels, find_palette, nearest_level
+from img2world.formats.precision import BYTE, Precision, rotation_of_three
 from img2world.formats.splat_file import (
     SplatFile,
     assemble,
@@ -66,7 +68,7 @@ def read(path: Path) -> SplatFile:
 def write(gaussians: Gaussians, path: Path) -> None:
     """Write a .sog file, version 2; with the suffix .json the meta.json and, beside it, the pictures."""
     check_not_empty(gaussians)
-    files = _files(gaussians.select(morton_order(gaussians.means)))
+    files = _files(gaussians, order(gaussians))
     if path.suffix.lower() == ".json":
         for name, data in files.items():
             (path if name == META else path.with_name(name)).write_bytes(data)
@@ -77,22 +79,46 @@ def write(gaussians: Gaussians, path: Path) -> None:
             archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data)
 
 
-def _files(gaussians: Gaussians) -> dict[str, bytes]:
-    """Return the files of a SOG by name."""
+def order(gaussians: Gaussians) -> Integer[np.ndarray, "N"]:
+    """Return the order in which Gaussians are written."""
+    return morton_order(gaussians.means)
+
+
+def precision(gaussians: Gaussians) -> Precision:
+    """Return the largest errors of positions, rotations and opacities, and the root mean squares of the others.
+
+    Levels and palettes that fit the values are better than evenly spaced levels, or one mean for all.
+    """
+    logs = np.sign(gaussians.means) * np.log1p(np.abs(gaussians.means.astype(np.float64)))
+    half_step = np.ptp(logs, axis=0) / 65535 / 2
+    harmonics = gaussians.sh[:, 1:].astype(np.float64)
+    return Precision(
+        # The derivative of the logarithmic scale.
+        position=(1 + np.abs(gaussians.means)) * np.expm1(half_step) + 4 * np.spacing(np.abs(gaussians.means).max()),
+        rotation=rotation_of_three(2**0.5 / 255),
+        scale=float(np.ptp(gaussians.log_scales)) / 255 + 1e-6,
+        opacity=BYTE,
+        color=float(np.ptp(gaussians.sh[:, 0])) * SH_C0 / 255 + 1e-6,
+        harmonics=float(np.sqrt(harmonics.var(0).mean())) + 1e-6 if harmonics.size else 0.0,
+        statistical=frozenset({"scale", "color", "harmonics"}),
+    )
+
+
+def _files(gaussians: Gaussians, index: Integer[np.ndarray, "N"]) -> dict[str, bytes]:
+    """Return the files of a SOG by name, with the Gaussians in this order."""
     count, degree = len(gaussians), sh_degree(gaussians.sh.shape[1])
     logs = np.sign(gaussians.means) * np.log1p(np.abs(gaussians.means.astype(np.float64)))
+    logs, log_scales, dc = logs[index], gaussians.log_scales[index], gaussians.sh[index, 0]
     low, high = logs.min(0), logs.max(0)
     steps = np.rint((logs - low) / np.where(high > low, high - low, 1) * 65535).astype(np.uint16)
-    largest, three = smallest_three(unit_quats(gaussians.quats))
-    scale_levels, color_levels = find_levels(gaussians.log_scales), find_levels(gaussians.sh[:, 0])
+    largest, three = smallest_three(unit_quats(gaussians.quats[index]))
+    scale_levels, color_levels = find_levels(log_scales), find_levels(dc)
     pictures = {
         "means_l.webp": steps & 255,
         "means_u.webp": steps >> 8,
         "quats.webp": np.column_stack([to_bytes(255 * (three / np.sqrt(2) + 0.5)), largest + TAG]),
-        "scales.webp": nearest_level(gaussians.log_scales, scale_levels),
-        "sh0.webp": np.column_stack(
-            [nearest_level(gaussians.sh[:, 0], color_levels), to_bytes(255 * gaussians.opacities)]
-        ),
+        "scales.webp": nearest_level(log_scales, scale_levels),
+        "sh0.webp": np.column_stack([nearest_level(dc, color_levels), to_bytes(255 * gaussians.opacities[index])]),
     }
     meta: dict[str, Any] = {
         "version": 2,
@@ -107,7 +133,7 @@ def _files(gaussians: Gaussians) -> dict[str, bytes]:
     if degree > 0:
         bases = gaussians.sh.shape[1] - 1
         room = min(MAX_PALETTE, 1024 * 2 ** max(0, math.floor(math.log2(max(count / 1024, 1)))))
-        palette, labels = find_palette(gaussians.sh[:, 1:].reshape(count, 3 * bases), room)
+        palette, labels = find_palette(gaussians.sh[index, 1:].reshape(count, 3 * bases), room)
         levels = find_levels(palette)
         rows = math.ceil(len(palette) / PALETTE_ROW)
         pictures["shN_centroids.webp"] = nearest_level(palette, levels).reshape(-1, 3)
@@ -146,6 +172,11 @@ def _read(load: Load, name: str) -> SplatFile:
     """Return the Gaussians of a meta file, whose pictures `load` returns."""
     try:
         meta = json.loads(load(name))
+        if "lodLevels" in meta:
+            raise FormatError(
+                "the file lists the levels of detail of a streamed SOG, and has no Gaussians of its own",
+                hint="give the meta.json of one of its folders, such as 0_0/meta.json",
+            )
         if meta.get("version", 1) not in (1, 2):
             raise FormatError(
                 f"the SOG file has version {meta['version']!r:.20}, needs 1 or 2", hint="update this program"

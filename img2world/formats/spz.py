@@ -5,6 +5,7 @@ the extension SPZ_ADOBE_coordinate_system names others. Version 3, which more pr
 """
 
 import struct
+import warnings
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -12,15 +13,17 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, Float64, UInt8
 
-from img2world.core.conventions import Y_UP_SIGNS, Z_UP_FROM_WORLD
+from img2world.core.conventions import SH_C0, Y_UP_SIGNS, Z_UP_FROM_WORLD
 from img2world.core.errors import FormatError
 from img2world.core.gaussians import Gaussians
 from img2world.core.sh import sh_degree
+from img2world.formats.precision import BYTE, Precision, rotation_of_three
 from img2world.formats.splat_file import (
     SplatFile,
     assemble,
     check_not_empty,
     logit_from_bytes,
+    parts,
     quats_from_smallest_three,
     smallest_three,
     to_bytes,
@@ -45,6 +48,9 @@ MAX_FIXED = 2**23 - 1
 
 MAX_FRACTION_BITS = 20
 """Bits behind the binary point of positions, where the scene is not too large for them."""
+
+MIN_STEPS = 1000
+"""Steps of a position in the extent of most Gaussians below which rounding shows."""
 
 ANTIALIASED, HAS_EXTENSIONS = 1, 2
 """Flags of the header."""
@@ -85,7 +91,9 @@ def read(path: Path) -> SplatFile:
 
 def unpack(data: bytes, *, turn: bool = True) -> SplatFile:
     """Return the Gaussians of the bytes of an SPZ file, in our axes or, without `turn`, in those of the file."""
-    packed = _read_zstd(data) if data.startswith(b"NGSP") else _read_gzip(data)
+    # Before version 4, the content of a gzip file begins with the same letters; some programs leave it unpacked.
+    is_zstd = data.startswith(b"NGSP") and data[4:8] > b"\3\0\0\0"
+    packed = _read_zstd(data) if is_zstd else _read_gzip(data)
     bases = min(packed.harmonics.shape[1], 15) + 1
     sh = np.empty((len(packed.alphas), bases, 3), np.float32)
     sh[:, 0] = (packed.colors / np.float32(255) - 0.5) / COLOR_SCALE
@@ -111,24 +119,11 @@ def unpack(data: bytes, *, turn: bool = True) -> SplatFile:
 def write(gaussians: Gaussians, path: Path, *, version: int = 3) -> None:
     """Write an SPZ file of version 3 or 4. Raises FormatError when the scene is too large for its positions."""
     check_not_empty(gaussians)
-    turned = gaussians.flipped(Y_UP_SIGNS)
-    count, degree = len(turned), sh_degree(turned.sh.shape[1])
-    extent = max(float(np.abs(turned.means).max()), 1e-6)
-    if extent > MAX_FIXED:
-        raise FormatError(
-            f"the scene reaches {extent:,.0f} units from the origin, SPZ holds {MAX_FIXED:,}",
-            hint="drop what is far with --crop-sphere, or make it smaller with --scale",
-        )
-    bits = min(int(np.log2(MAX_FIXED / extent)), MAX_FRACTION_BITS)
-    streams = [
-        _pack_positions(turned.means, bits),
-        to_bytes(255 * turned.opacities),
-        to_bytes(255 * (COLOR_SCALE * turned.sh[:, 0] + 0.5)),
-        to_bytes(16 * (turned.log_scales + 10)),
-        _pack_rotations(turned.quats),
-        _pack_harmonics(turned.sh),
-    ]
-    payload = [stream.tobytes() for stream in streams if stream.size]
+    count, degree, bits = len(gaussians), sh_degree(gaussians.sh.shape[1]), fraction_bits(gaussians)
+    warn_of_coarse_positions(gaussians, bits)
+    blocks = [_pack(part.flipped(Y_UP_SIGNS), bits) for _, part in parts(gaussians)]
+    # Each stream has the values of all Gaussians.
+    payload = [data for stream in zip(*blocks, strict=True) if (data := b"".join(stream))]
     if version == 3:
         header = HEADER.pack(MAGIC, version, count, degree, bits, 0)
         path.write_bytes(compress_gzip(b"".join([header, *payload])))
@@ -139,11 +134,64 @@ def write(gaussians: Gaussians, path: Path, *, version: int = 3) -> None:
     path.write_bytes(b"".join([header, *table, *frames]))
 
 
+def _pack(turned: Gaussians, bits: int) -> list[bytes]:
+    """Return the streams of Gaussians in the axes of the file: position, opacity, color, scale, rotation, harmonics."""
+    streams = [
+        _pack_positions(turned.means, bits),
+        to_bytes(255 * turned.opacities),
+        to_bytes(255 * (COLOR_SCALE * turned.sh[:, 0] + 0.5)),
+        to_bytes(16 * (turned.log_scales + 10)),
+        _pack_rotations(turned.quats),
+        _pack_harmonics(turned.sh),
+    ]
+    return [stream.tobytes() for stream in streams]
+
+
+def fraction_bits(gaussians: Gaussians) -> int:
+    """Return the bits behind the binary point of positions. Raises FormatError when the scene is too large for any."""
+    extent = max(float(np.abs(gaussians.means).max()), 1e-6)
+    if extent > MAX_FIXED:
+        raise FormatError(
+            f"the scene reaches {extent:,.0f} units from the origin, SPZ holds {MAX_FIXED:,}",
+            hint="drop what is far with --crop-sphere, or make it smaller with --scale",
+        )
+    return min(int(np.log2(MAX_FIXED / extent)), MAX_FRACTION_BITS)
+
+
+def warn_of_coarse_positions(gaussians: Gaussians, bits: int) -> None:
+    """Warn where a few Gaussians far away leave too few bits for the positions of the others."""
+    extent = float(np.ptp(np.percentile(gaussians.means, (5, 95), axis=0), axis=0).max())
+    if len(gaussians) > 1 and 0.5**bits > extent / MIN_STEPS:
+        reach = float(np.abs(gaussians.means).max())
+        warnings.warn(
+            f"positions are rounded to {0.5**bits:.2g} of {extent:.2g} units, since the farthest Gaussian is "
+            f"{reach:,.0f} units away; `img2world convert IN OUT.spz --drop-floaters` makes them finer",
+            stacklevel=3,
+        )
+
+
+def precision(gaussians: Gaussians, *, version: int = 3) -> Precision:
+    """Return the largest errors of the format: half a step."""
+    del version
+    return Precision(
+        position=0.5 / 2 ** fraction_bits(gaussians) + float(np.spacing(np.abs(gaussians.means).max())),
+        rotation=rotation_of_three(0.5**0.5 / ROTATION_STEPS),
+        scale=1 / 32 + 1e-6,
+        opacity=BYTE,
+        color=BYTE * SH_C0 / COLOR_SCALE,
+        harmonics=max(SH_STEPS) / 256 + 1e-6,
+        log_scales=(-10.0, 255 / 16 - 10),
+        colors=(0.5 - 0.5 * SH_C0 / COLOR_SCALE, 0.5 + 0.5 * SH_C0 / COLOR_SCALE),
+        max_harmonic=127 / 128,
+    )
+
+
 def _read_gzip(data: bytes) -> Packed:
-    """Return the content of a file of version 1 to 3."""
-    if not data.startswith(b"\x1f\x8b"):
+    """Return the content of a file of version 1 to 3, which may already be unpacked."""
+    is_unpacked = data.startswith(b"NGSP")
+    if not is_unpacked and not data.startswith(b"\x1f\x8b"):
         raise FormatError("the file is not an SPZ file", hint="needs the format of github.com/nianticlabs/spz")
-    start = gzip_start(data, HEADER.size)
+    start = data[: HEADER.size] if is_unpacked else gzip_start(data, HEADER.size)
     if len(start) < HEADER.size:
         raise FormatError("the SPZ file ends in its header", hint=HINT)
     magic, version, count, degree, bits, flags = HEADER.unpack(start)
@@ -151,7 +199,7 @@ def _read_gzip(data: bytes) -> Packed:
         raise FormatError(f"the SPZ file has version {version} and mark {magic:#x}, needs 1 to 3", hint=HINT)
     sizes = _sizes(version, count, degree, bits, len(data))
     # Extensions follow the streams.
-    body = decompress_gzip(data, HEADER.size + sum(sizes) + (1 << 20))
+    body = data if is_unpacked else decompress_gzip(data, HEADER.size + sum(sizes) + (1 << 20))
     ends = np.cumsum([HEADER.size, *sizes])
     if len(body) < ends[-1]:
         raise FormatError(f"the SPZ file has {len(body)} of {ends[-1]} bytes", hint=HINT)

@@ -40,8 +40,10 @@ SHARED = "exports"
 MIN_LINKED = 4096
 """Bytes. A smaller file takes no more room on the disk than a link."""
 
-Make = Callable[[Path, Progress], Mapping[str, float]]
-"""Writes the products of a stage into an empty folder, under their final relative paths, and returns its metrics."""
+Make = Callable[[Path, Progress], Mapping[str, float | str]]
+"""Writes the products of a stage into an empty folder, under their final relative paths, and returns its metrics.
+
+Text among them names what checked the products."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +69,17 @@ def ignore_events(event: Event) -> None:
     """Do nothing: the listener of runs that nobody watches."""
 
 
+def report_steps(stage: str, listen: Listener) -> Progress:
+    """Return a function that reports the progress of a stage, whose time begins now."""
+    start = time.perf_counter()
+
+    def report(done: int, total: int, **quality: float) -> None:
+        seconds = time.perf_counter() - start
+        listen(Event(kind="step", stage=stage, done=done, total=total, seconds=seconds, quality=quality))
+
+    return report
+
+
 @dataclass(frozen=True, kw_only=True)
 class StageRecord:
     """The entry of the manifest for a stage that is done."""
@@ -78,7 +91,12 @@ class StageRecord:
     peak_rss_gb: float
     files: dict[str, str]
     """SHA-256 of each product by path in the run folder."""
-    metrics: dict[str, float]
+    metrics: dict[str, float | str]
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """The metrics that are numbers."""
+        return {name: value for name, value in self.metrics.items() if not isinstance(value, str)}
 
     @property
     def digest(self) -> str:
@@ -180,7 +198,7 @@ class RunFolder:
         key = digest_of({"stage": name, "options": dict(options), "reads": dict(reads)})
         record = self.record(name)
         if record is not None and record.key == key and self._is_intact(record):
-            self.listen(Event(kind="skip", stage=name, seconds=record.seconds, quality=record.metrics))
+            self.listen(Event(kind="skip", stage=name, seconds=record.seconds, quality=record.figures))
             return record
         # Recorded until they are replaced, so that products which the stage no longer makes can be removed.
         old_files = self.manifest["stages"].get(name, {}).get("files", {})
@@ -194,7 +212,7 @@ class RunFolder:
                 self._set_entry(name, {**_failure(error), "files": old_files})
             raise
         self._set_entry(name, {"state": "done", **vars(record)})
-        self.listen(Event(kind="done", stage=name, seconds=record.seconds, quality=record.metrics))
+        self.listen(Event(kind="done", stage=name, seconds=record.seconds, quality=record.figures))
         return record
 
     def _set_entry(self, stage: str, entry: dict[str, Any]) -> None:
@@ -210,15 +228,10 @@ class RunFolder:
         """Make the products of a stage in a hidden folder and, when they are complete, put them in place."""
         start = time.perf_counter()
         hidden = self.path / f"{PARTIAL}{name}"
-
-        def report(done: int, total: int, **quality: float) -> None:
-            seconds = time.perf_counter() - start
-            self.listen(Event(kind="step", stage=name, done=done, total=total, seconds=seconds, quality=quality))
-
         try:
             with clear_disk_errors(self.path):
                 hidden.mkdir()
-                metrics = make(hidden, report)
+                metrics = make(hidden, report_steps(name, self.listen))
                 files = flush_tree(hidden)
                 self._link_duplicates(hidden, files)
             with clear_disk_errors(self.path, also=NO_ACCESS):
@@ -233,7 +246,7 @@ class RunFolder:
             seconds=round(time.perf_counter() - start, 3),
             peak_rss_gb=round(peak_rss_gb(), 3),
             files=files,
-            metrics={metric: float(value) for metric, value in metrics.items()},
+            metrics={name: value if isinstance(value, str) else float(value) for name, value in metrics.items()},
         )
 
     def _link_duplicates(self, hidden: Path, files: Mapping[str, str]) -> None:

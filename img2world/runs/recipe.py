@@ -45,6 +45,9 @@ from img2world.video import VIDEOS
 TABLES = {"subject": SUBJECTS, "trajectory": TRAJECTORIES, "video": VIDEOS, "poses": SOLVERS, "splat": OPTIMIZERS}
 """Backends by name, as "module:Class", of each stage that uses one backend."""
 SECTIONS = [*TABLES, "export"]
+PLAIN = ("seed", "metric", "size")
+"""Options that have no section."""
+
 MAX_METRES = 10_000.0
 
 RENAMED = {
@@ -153,8 +156,8 @@ class Exporter(Protocol):
         """Name of the file or folder in exports/."""
         ...
 
-    def write(self, scene: Scene, views: Views, path: Path, *, progress: Progress) -> dict[str, float]:
-        """Write the file or folder `path`, check it, and return metrics for the report."""
+    def write(self, scene: Scene, views: Any, path: Path, *, progress: Progress) -> dict[str, float | str]:
+        """Write the file or folder `path`, check it, and return metrics and the name of the reader for the report."""
         ...
 
 
@@ -171,6 +174,8 @@ class Recipe:
     seed: int = 0
     metric: float = 0.0
     """Height of the subject in metres; 0 if unknown."""
+    size: float = 1.0
+    """Longest side of an object in exported files if its metres are unknown; 0 keeps the units of the world."""
 
 
 def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
@@ -216,7 +221,7 @@ def recipe_description(name: str) -> str:
 def recipe_from_table(table: dict[str, Any]) -> Recipe:
     """Build the backends of a parsed recipe. Raises RecipeError as `load_recipe` does."""
     for key, value in table.items():
-        _check_known(key, [*SECTIONS, "seed", "metric", "description"], "a recipe")
+        _check_known(key, [*SECTIONS, *PLAIN, "description"], "a recipe")
         if key in SECTIONS and not isinstance(value, dict):
             raise RecipeError(f"{key} is {value!r}, needs a section", hint=f"write [{key}] and its options below it")
     stages = {section: _stage_backend(section, table.get(section, {})) for section in TABLES}
@@ -227,12 +232,15 @@ def recipe_from_table(table: dict[str, Any]) -> Recipe:
     metric = coerce(table.get("metric", 0.0), float, "metric")
     if not 0 <= metric < MAX_METRES:
         raise RecipeError(f"metric is {metric:g} metres, needs 0 to {MAX_METRES:g}", hint="give the subject's height")
-    return Recipe(**stages, exports=exports, seed=seed, metric=metric)
+    size = coerce(table.get("size", 1.0), float, "size")
+    if not 0 <= size < MAX_METRES:
+        raise RecipeError(f"size is {size:g}, needs 0 to {MAX_METRES:g}", hint="give the longest side of the object")
+    return Recipe(**stages, exports=exports, seed=seed, metric=metric, size=size)
 
 
 def recipe_text(recipe: Recipe) -> str:
     """Return the recipe as TOML with all options, including the defaults, so that it repeats the run."""
-    lines = [f"seed = {recipe.seed}", f"metric = {recipe.metric}"]
+    lines = [f"seed = {recipe.seed}", f"metric = {recipe.metric}", f"size = {recipe.size}"]
     for section, backends in TABLES.items():
         backend = getattr(recipe, section)
         lines += ["", f"[{section}]", f"name = {toml_text(backend_name(backend, backends))}", *_option_lines(backend)]
@@ -337,7 +345,7 @@ def _apply(change: str, table: dict[str, Any]) -> None:
     """Set one value of a parsed recipe from text such as "splat.steps=150"."""
     key, equals, text = change.partition("=")
     parts = key.strip().split(".")
-    if not equals or not all(parts) or (len(parts) == 1 and parts not in (["seed"], ["metric"])):
+    if not equals or not all(parts) or (len(parts) == 1 and parts[0] not in PLAIN):
         raise RecipeError(f"cannot set {change!r}", hint="write --set section.option=value, as in splat.steps=150")
     place = table
     for part in parts[:-1]:

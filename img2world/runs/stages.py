@@ -6,12 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from img2world.core.cameras import Cameras, load_cameras, save_cameras
 from img2world.core.errors import RejectedError
 from img2world.core.frames import Frames
 from img2world.core.image import Image
 from img2world.core.image_file import load_image
-from img2world.core.metric import measured, upright
+from img2world.core.metric import asset_from_world, measured, upright
 from img2world.core.pose_report import PoseReport
 from img2world.core.progress import Progress
 from img2world.core.scene import Scene
@@ -176,7 +178,7 @@ def optimize(folder: RunFolder, recipe: Recipe, views: Product[Views]) -> Produc
         return evaluate(scene, views.value, recipe.splat.held_out(len(views.value)))
 
     record = folder.stage("splat", options=code_of(recipe.splat, recipe.seed), reads=digests(views=views), make=make)
-    psnr = record.metrics.get("heldout_psnr", MIN_PSNR)
+    psnr = record.figures.get("heldout_psnr", MIN_PSNR)
     if psnr < MIN_PSNR:
         warnings.warn(
             f"the scene reproduces held-out views badly: {psnr:.1f} dB, {MIN_PSNR:g} or more are usual; expect blur",
@@ -186,19 +188,21 @@ def optimize(folder: RunFolder, recipe: Recipe, views: Product[Views]) -> Produc
 
 
 def measure(folder: RunFolder, recipe: Recipe, scene: Product[Scene]) -> Product[Scene]:
-    """Write world.json: vertical, ground, height of the subject, metres per unit, and the region that is supported.
+    """Write world.json: vertical, ground, height of the subject, metres per unit, place and supported region.
 
-    Returns the scene with its scale and region.
+    Returns the scene with its place and region.
     """
     from img2world.export.support import supported_region
 
     def make(path: Path, progress: Progress) -> dict[str, float]:
         world, region = measured(scene.value, recipe.metric), supported_region(scene.value)
-        write_text(path / WORLD, json.dumps({**world.as_json(), "supported": region.as_json()}, indent=1) + "\n")
+        placed = {"asset_from_world": asset_from_world(scene.value, world, recipe.size).tolist()}
+        table = {**world.as_json(), **placed, "supported": region.as_json()}
+        write_text(path / WORLD, json.dumps(table, indent=1) + "\n")
         known = {"metres_per_unit": world.metres_per_unit} if recipe.metric else {}
         return {"height": world.height, "ground": world.ground, **known}
 
-    options = {**code_of("img2world.export.support"), "metric": recipe.metric}
+    options = {**code_of("img2world.export.support"), "metric": recipe.metric, "size": recipe.size}
     record = folder.stage("measure", options=options, reads=digests(scene=scene), make=make)
     return Product(digest=record.digest, load=lambda: measured_scene(scene.value, folder.path / WORLD))
 
@@ -230,9 +234,10 @@ def assess(
 
 
 def measured_scene(scene: Scene, world: Path) -> Scene:
-    """Return the scene with its scale in metres, 0 if that is unknown, and its supported region."""
+    """Return the scene with its place in exported files and its supported region."""
     table = json.loads(world.read_text(encoding="utf-8"))
-    return replace(scene, metres_per_unit=table["metres_per_unit"], supported=region_from_json(table["supported"]))
+    placed = np.array(table["asset_from_world"])
+    return replace(scene, asset_from_world=placed, supported=region_from_json(table["supported"]))
 
 
 def export(folder: RunFolder, recipe: Recipe, scene: Product[Scene], views: Product[Views]) -> None:
@@ -240,7 +245,7 @@ def export(folder: RunFolder, recipe: Recipe, scene: Product[Scene], views: Prod
     reads = digests(scene=scene, views=views)
     for name, exporter in recipe.exports.items():
 
-        def make(path: Path, progress: Progress, exporter: Any = exporter) -> dict[str, float]:
+        def make(path: Path, progress: Progress, exporter: Any = exporter) -> dict[str, float | str]:
             (path / "exports").mkdir()
             target = path / "exports" / exporter.filename
             return exporter.write(scene.value, views.value, target, progress=progress)

@@ -9,9 +9,11 @@ import sys
 import time
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
-from known_scene import gaussians_from, known_splats
+import trimesh
+from known_scene import Tolerance, appearance, check_same, gaussians_from, known_splats, splats_from
 
 from img2world.core.gaussians import Gaussians
 from img2world.core.ply import write_ply
@@ -356,3 +358,179 @@ def test_inspection_of_other_files_is_one_error(call, scene, tmp_path):
     assert code == 0
     assert "1 Gaussians have values that are not finite" in out
     assert call("inspect")[0] == 2
+
+
+# ---- up and engine ----
+
+SIDE = {"x": (1, 0, 0), "y": (0, 1, 0), "z": (0, 0, 1)}
+
+
+@pytest.mark.parametrize("suffix", [".ply", ".glb"])
+@pytest.mark.parametrize("up", ["x", "y", "z", "-x", "-y", "-z", "+z"])
+def test_what_is_up_in_a_file_stands_upright(call, tmp_path, up, suffix):
+    """The Gaussian on the up axis of the file, as another program shows its numbers, is on top afterwards."""
+    gaussians = gaussians_from(known_splats(1)[:3])
+    top = np.array(SIDE[up[-1]]) * (-1 if up[0] == "-" else 1)
+    in_file = np.array([5 * top, 2 * np.roll(np.abs(top), 1), 3 * np.roll(np.abs(top), 2)])
+    # A GLB has +Y up and a PLY +Y down: in our arrays, both are in the axes of a PLY.
+    gaussians.means[:] = in_file * ((1, -1, -1) if suffix == ".glb" else (1, 1, 1))
+    write_splats(gaussians, tmp_path / f"scan{suffix}")
+    assert call("convert", tmp_path / f"scan{suffix}", tmp_path / "up.ply", "--up", up)[0] == 0
+    found = y_up(tmp_path / "up.ply")
+    np.testing.assert_allclose(found[0], (0, 5, 0), atol=1e-5)
+    # Nothing is mirrored.
+    assert np.linalg.det(found) == pytest.approx(np.linalg.det(in_file), abs=1e-4)
+    # With +Z up, +Y points away, as in Blender.
+    if up.endswith("z") and up[0] != "-":
+        np.testing.assert_allclose(found[np.argmax(in_file[:, 1])], (0, 0, -in_file[:, 1].max()), atol=1e-5)
+
+
+def test_up_turns_ellipsoids_and_colors_too(call, scene, tmp_path):
+    """As --rotate by the same turn does."""
+    assert call("convert", scene, tmp_path / "up.ply", "--up", "z")[0] == 0
+    # In the axes of the actions, +Z of a PLY points away.
+    assert call("convert", scene, tmp_path / "rotated.ply", "--rotate", "90,0,0")[0] == 0
+    up, rotated = (
+        appearance(splats_from(read_splats(tmp_path / name).gaussians)) for name in ("up.ply", "rotated.ply")
+    )
+    check_same(up, rotated, Tolerance(center=1e-6))
+
+
+@pytest.mark.parametrize(
+    ("engine", "name", "loaded"),
+    [
+        # What the engine makes of the file's numbers, as tests/engines measures it: +Y is up in all of them.
+        ("three", "a.ply", np.eye(3)),
+        ("three", "a.spz", np.eye(3)),
+        ("playcanvas", "a.ply", np.eye(3)),
+        ("playcanvas", "a.compressed.ply", np.eye(3)),
+        ("playcanvas", "a.glb", np.eye(3)),
+        ("babylon", "a.ply", np.diag([1.0, -1, 1])),
+        ("babylon", "a.spz", np.diag([1.0, -1, 1])),
+        ("babylon", "a.glb", np.diag([-1.0, 1, 1])),
+    ],
+)
+def test_files_stand_upright_in_engines(call, scene, tmp_path, engine, name, loaded):
+    assert call("convert", scene, tmp_path / name, "--engine", engine)[0] == 0
+    centers = read_splats(tmp_path / name).gaussians.means.astype(float)
+    # The numbers in the file: those of SPZ and GLB are in other axes than those of a PLY.
+    in_file = centers if name.endswith(".ply") else centers * (1, -1, -1)
+    in_engine = in_file @ loaded.T
+    # Babylon is left-handed: +Z points away from the viewer.
+    expected = CENTERS * ((1, 1, -1) if engine == "babylon" else (1, 1, 1))
+    order = np.linalg.norm(in_engine[None] - expected[:, None], axis=2).argmin(1)
+    np.testing.assert_allclose(in_engine[order], expected, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--up", "w"], "--up has the value 'w', needs an axis"),
+        (["--up", "zz"], "--up has the value"),
+        (["--engine", "unity"], "how unity loads splats has not been measured"),
+    ],
+)
+def test_other_axes_and_engines_are_one_error(call, scene, tmp_path, words, message):
+    code, out, err = call("convert", scene, tmp_path / "out.ply", *words)
+    assert (code, out) == (1, "")
+    assert message in err
+    assert not (tmp_path / "out.ply").exists()
+
+
+# ---- export ----
+
+
+@pytest.fixture
+def ball(tmp_path) -> Path:
+    """A splat file of a ball of two units whose upper half is red, and whose lower half is green."""
+    rng = np.random.default_rng(0)
+    normals = rng.normal(size=(4000, 3))
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    rgb = np.where(normals[:, 1:2] < 0, (0.9, 0.1, 0.1), (0.1, 0.7, 0.1))
+    gaussians = Gaussians(
+        means=(2 * normals + (5, 1, 0)).astype(np.float32),
+        quats=np.tile(np.float32([1, 0, 0, 0]), (4000, 1)),
+        log_scales=np.full((4000, 3), np.log(0.06), np.float32),
+        logit_opacities=np.full(4000, 4, np.float32),
+        sh=((rgb - 0.5) * 2 * np.sqrt(np.pi)).astype(np.float32)[:, None],
+    )
+    path = tmp_path / "ball.ply"
+    write_splats(gaussians, path)
+    return path
+
+
+def test_a_splat_file_becomes_a_mesh_a_turntable_and_a_page(call, ball, tmp_path):
+    words = ["--set", "export.mesh.resolution=48", "--set", "export.turntable.seconds=0.2"]
+    out = tmp_path / "new" / "files"
+    code, stdout, _ = call("export", ball, *words, "--out", out)
+    assert code == 0
+    names = ["mesh.glb", "turntable.mp4", "world.html"]
+    assert stdout.splitlines() == [str(out / name) for name in names]
+    assert sorted(path.name for path in out.iterdir()) == names
+    (mesh,) = trimesh.load_scene(out / "mesh.glb", process=False).geometry.values()
+    # In the units and at the place of the file, +Y up.
+    np.testing.assert_allclose(mesh.bounds, [[3, -3, -2], [7, 1, 2]], atol=0.2)
+    red = mesh.visual.vertex_attributes["color"][:, 0] > 0.5
+    assert mesh.vertices[red, 1].min() > -1.3
+    with av.open(str(out / "turntable.mp4")) as video:
+        first = next(video.decode(video=0)).to_ndarray(format="rgb24").astype(int)
+    height, width = first.shape[:2]
+    above, below = first[height // 2 - 30, width // 2], first[height // 2 + 60, width // 2]
+    assert above[0] - above[1] > 60
+    assert below[1] - below[0] > 60
+
+
+def test_a_splat_file_is_exported_in_other_formats(call, ball, tmp_path):
+    code, stdout, stderr = call("export", ball, "--set", "export.formats=spz,sog", "--out", tmp_path / "a", "--json")
+    assert code == 0
+    events = [json.loads(line) for line in stdout.splitlines()]
+    assert events[-1]["files"] == [str(tmp_path / "a" / name) for name in ("scene.spz", "scene.sog")]
+    assert len(read_splats(tmp_path / "a" / "scene.spz").gaussians) == 4000
+    assert stderr == ""
+
+
+def test_native_readers_print_nothing(scene, tmp_path):
+    """One of them prints into standard output, which carries JSON."""
+    ended = piped(["export", str(scene), "spz", "--out", str(tmp_path / "a"), "--json"], b"")
+    assert [json.loads(line)["event"] for line in ended.stdout.splitlines()][-1] == "finished"
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        (["dataset"], "needs the photos and cameras of a run", "img2world render {scene} --orbit --out"),
+        (["--set", "splat.steps=5"], "splat.steps=5 means nothing to a splat file", "export.mesh.max_faces"),
+        (["nothing"], "nothing", ""),
+    ],
+)
+def test_what_a_splat_file_lacks_is_one_line_with_a_command(call, scene, tmp_path, words, message, hint):
+    before = sorted(tmp_path.rglob("*"))
+    code, out, err = call("export", scene, *words, "--out", tmp_path / "out")
+    assert (code, out) == (1, "")
+    assert message in err
+    assert hint.format(scene=scene) in err
+    assert len(err.splitlines()) == 2
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_exports_of_other_files_and_runs(call, scene, finished, tmp_path):
+    (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8")
+    code, _, err = call("export", tmp_path / "photo.jpg", "--out", tmp_path / "out")
+    assert (code, "no splat format" in err) == (1, True)
+    assert "remov" not in err
+    assert (tmp_path / "photo.jpg").exists()
+    code, _, err = call("export", finished, "--out", tmp_path / "out")
+    assert (code, "only a splat file needs --out" in err) == (2, True)
+    assert not (tmp_path / "out").exists()
+
+
+# ---- render ----
+
+
+def test_pictures_are_rendered_with_progress(call, ball, tmp_path, monkeypatch):
+    """In a log, one line says how far it is."""
+    monkeypatch.setattr("img2world.cli.progress.LINE_SECONDS", 0.0)
+    code, out, err = call("render", ball, "--orbit", "--views", "3", "--size", "64", "--out", tmp_path / "frames")
+    assert (code, "3 pictures of 64x48" in out) == (0, True)
+    assert err.splitlines()[0].startswith("render  1 of 3")
+    assert len(list((tmp_path / "frames").glob("*.png"))) == 3

@@ -8,7 +8,7 @@ import pytest
 from img2world.core.camera_paths import orbit
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.gaussians import Gaussians
-from img2world.core.metric import gaussians_in_metres, measured, up_direction, upright, views_in_metres
+from img2world.core.metric import asset_from_world, measured, transformed_views, up_direction, upright
 from img2world.core.rotation import rotation_about
 from img2world.core.scene import Scene
 from img2world.core.views import Views
@@ -60,23 +60,59 @@ def test_up_is_found_in_a_world_that_leans():
     assert np.allclose(up_direction(cameras(still)), [0, -1, 0], atol=1e-6)
 
 
-def test_metres(scene):
-    larger = gaussians_in_metres(scene.gaussians, 2.0)
-    assert np.allclose(larger.means, 2 * scene.gaussians.means)
-    assert np.allclose(np.exp(larger.log_scales), 2 * np.exp(scene.gaussians.log_scales))
-    assert gaussians_in_metres(scene.gaussians, 0.0) is scene.gaussians
+def test_assets_stand_on_the_ground(scene):
+    """The object is 0.4 units high and stands off the origin, which the camera looks at."""
+    moved = replace(scene, gaussians=scene.gaussians.transformed(shift(0.3, 0.1, -0.2)))
+
+    def placed(height_m: float, size: float) -> np.ndarray:
+        matrix = asset_from_world(moved, measured(moved, height_m), size)
+        return moved.gaussians.means @ matrix[:3, :3].T + matrix[:3, 3]
+
+    for points, longest in ((placed(0.0, 1.0), 1.0), (placed(0.0, 5.0), 5.0), (placed(0.0, 0.0), None)):
+        low, high = np.percentile(points, [1, 99], axis=0)
+        np.testing.assert_allclose((low + high)[[0, 2]] / 2, 0, atol=1e-3)
+        assert high[1] == pytest.approx(0, abs=1e-3)  # +Y is down
+        assert longest is None or (high - low).max() == pytest.approx(longest, rel=5e-3)
+    in_metres = placed(1.7, 1.0)
+    assert np.ptp(np.percentile(in_metres[:, 1], [1, 99])) == pytest.approx(1.7, rel=5e-3)
+    kept = asset_from_world(moved, measured(moved, 0.0), 0.0)
+    np.testing.assert_array_equal(kept[:3, :3], np.eye(3))
+
+
+def test_a_scene_has_its_origin_below_the_first_camera(scene):
+    around = replace(scene, is_object=False)
+    matrix = asset_from_world(around, measured(around, 0.0), 1.0)
+    np.testing.assert_array_equal(matrix[:3, :3], np.eye(3))
+    eye = around.cameras.centers_in_world[0] + matrix[:3, 3]
+    np.testing.assert_allclose(eye[[0, 2]], 0, atol=1e-6)
+    assert eye[1] < 0  # above the ground
+
+
+def shift(*offset: float) -> np.ndarray:
+    matrix = np.eye(4, dtype=np.float32)
+    matrix[:3, 3] = offset
+    return matrix
+
+
+def test_views_keep_what_they_show_when_their_world_is_scaled(scene):
     views = Views(
         rgb=np.zeros((12, 32, 32, 3), np.uint8),
         cameras=scene.cameras,
         confidence=np.ones(12, np.float32),
+        depth=np.ones((12, 32, 32), np.float32),
         points=np.ones((5, 3), np.float32),
         point_colors=np.zeros((5, 3), np.uint8),
         solver="commanded",
     )
-    moved = views_in_metres(views, 2.0)
-    assert np.allclose(moved.cameras.centers_in_world, 2 * scene.cameras.centers_in_world)
-    assert np.array_equal(moved.cameras.world_from_cam[:, :3, :3], scene.cameras.world_from_cam[:, :3, :3])
-    assert (moved.points == 2).all()
+    matrix = np.diag([2.0, 2, 2, 1])
+    matrix[:3, 3] = 1, 0, -3
+    moved = transformed_views(views, matrix)
+    np.testing.assert_allclose(
+        moved.cameras.centers_in_world, 2 * scene.cameras.centers_in_world + (1, 0, -3), atol=1e-6
+    )
+    np.testing.assert_array_equal(moved.cameras.world_from_cam[:, :3, :3], scene.cameras.world_from_cam[:, :3, :3])
+    np.testing.assert_array_equal(moved.points, np.tile([3, 2, -1], (5, 1)))
+    assert (moved.depth == 2).all()
 
 
 @pytest.mark.parametrize("angle", [0.05, 0.35, 1.2, np.pi])
@@ -102,8 +138,3 @@ def test_worlds_stand_upright_and_show_what_they_showed(angle):
 
     np.testing.assert_allclose(seen(standing), seen(views), atol=1e-5)
     assert upright(standing).cameras.world_from_cam is standing.cameras.world_from_cam
-
-
-def test_the_scale_is_kept(scene, tmp_path):
-    replace(scene, metres_per_unit=2.5).save(tmp_path / "scene.safetensors")
-    assert Scene.load(tmp_path / "scene.safetensors").metres_per_unit == 2.5
