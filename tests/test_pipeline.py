@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,19 @@ def test_run_makes_every_product(finished):
     assert metrics["seconds"] == pytest.approx(sum(parts), abs=0.01)
     # Torch alone takes more than this, and nothing here takes more than that.
     assert 0.1 < metrics["peak_rss_gb"] < 4
+
+
+def test_report_names_what_read_each_file_back(finished):
+    report = json.loads((finished / "report.json").read_text())
+    assert list(report["files"]) == ["exports/scene.ply", "exports/world.html"]
+    ply, page = report["files"].values()
+    assert ply["reader"] == f"gaussforge {version('gaussforge')}"
+    assert ply["gaussians"] == len(Scene.load(finished / "scene" / "scene.safetensors").gaussians)
+    assert ply["bytes"] == (finished / "exports" / "scene.ply").stat().st_size
+    assert page["reader"] == f"img2world {version('img2world')}"
+    # Metrics are numbers.
+    assert all(isinstance(value, float | int) for value in report["metrics"].values())
+    assert report["metrics"]["ply_gaussians"] == ply["gaussians"]
 
 
 def test_manifest_tells_of_every_file(finished):

@@ -21,6 +21,7 @@ NEEDS = {
     "poses.flow-colmap": ("pycolmap",),
     "export.mesh": ("trimesh", "fast_simplification", "xatlas"),
     "export.turntable": ("av",),
+    "export.usd": ("pxr",),
 }
 """Modules that a backend imports in addition to NumPy, Pillow, OpenCV and torch."""
 
@@ -50,7 +51,7 @@ def list_formats() -> Iterator[str]:
     for name in EXPORTERS:
         exporter = backend_class(name, EXPORTERS, "export.formats")
         # The summary begins with the name of the file.
-        yield f"  {name:<14}exports/{_summary(exporter)}"
+        yield f"  {name:<16}exports/{_summary(exporter)}"
         yield from _packages(f"export.{name}")
 
 
@@ -87,4 +88,4 @@ def _packages(place: str) -> Iterator[str]:
     for module in NEEDS.get(place, ()):
         package = PACKAGES[module]
         state = "installed" if find_spec(module) else f"missing, pip install {package.install}"
-        yield f"{'':<16}uses {package.install} ({package.licence}, {state})"
+        yield f"{'':<18}uses {package.install} ({package.licence}, {state})"

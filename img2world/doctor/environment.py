@@ -55,6 +55,12 @@ PACKAGES = {
     "fast_simplification": Package(
         install="fast-simplification", distribution="fast-simplification", licence="MIT", purpose="smaller meshes"
     ),
+    "pxr": Package(
+        install="'img2world[usd]'",
+        distribution="usd-core",
+        licence="TOST-1.0",
+        purpose="splats as OpenUSD",
+    ),
     "onnxruntime": Package(
         install="'img2world[cutout]'",
         distribution="onnxruntime",

@@ -18,6 +18,7 @@ from img2world.core.cameras import cameras_from_transforms
 from img2world.core.errors import ExportError
 from img2world.core.gaussians import Gaussians
 from img2world.core.metric import views_in_metres
+from img2world.core.packages import name_with_version
 from img2world.core.progress import Progress, silent
 from img2world.core.ranges import NonNegativeInt
 from img2world.core.rotation import matrix_from_quat, quat_from_matrix
@@ -35,7 +36,7 @@ class DatasetExport:
 
     filename: ClassVar[str] = "dataset"
 
-    def write(self, scene: Scene, views: Views, path: Path, *, progress: Progress = silent) -> dict[str, float]:
+    def write(self, scene: Scene, views: Views, path: Path, *, progress: Progress = silent) -> dict[str, float | str]:
         """Write the folder, in metres where the scene's scale is known, and read it back.
 
         Returns the numbers of images, points and bytes. Raises ExportError when the folder is not empty or reads back
@@ -56,7 +57,8 @@ class DatasetExport:
         progress(2, 3)
         check_dataset(views, path)
         progress(3, 3)
-        return {"images": float(len(views)), "points": float(len(views.points)), "bytes": float(_total_bytes(path))}
+        counts = {"images": float(len(views)), "points": float(len(views.points)), "bytes": float(_total_bytes(path))}
+        return {**counts, "reader": name_with_version("img2world")}
 
 
 def points_from_gaussians(

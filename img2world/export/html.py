@@ -16,6 +16,7 @@ import numpy as np
 from img2world.core.cameras import Cameras
 from img2world.core.errors import ExportError
 from img2world.core.gaussians import Gaussians
+from img2world.core.packages import name_with_version
 from img2world.core.progress import Progress, silent
 from img2world.core.rotation import matrix_from_quat
 from img2world.core.scene import Scene
@@ -48,7 +49,7 @@ class WorldPageExport:
     title: str = "img2world"
     """Title on the page and of the browser tab."""
 
-    def write(self, scene: Scene, views: Views, path: Path, *, progress: Progress = silent) -> dict[str, float]:
+    def write(self, scene: Scene, views: Views, path: Path, *, progress: Progress = silent) -> dict[str, float | str]:
         """Write the page and read it back.
 
         Returns the numbers of Gaussians and bytes, and the maximum errors: of any field in quantization steps, and of
@@ -71,6 +72,7 @@ class WorldPageExport:
             "bytes": float(path.stat().st_size),
             "max_error_in_steps": max(errors.values()),
             "max_rotation_error_deg": float(np.degrees(rotation_error)),
+            "reader": name_with_version("img2world"),
         }
 
 

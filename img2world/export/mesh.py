@@ -9,6 +9,7 @@ from jaxtyping import Float64
 
 from img2world.core.cameras import Cameras
 from img2world.core.mesh import Mesh
+from img2world.core.packages import name_with_version
 from img2world.core.progress import Progress, silent
 from img2world.core.ranges import Range
 from img2world.core.scene import Scene
@@ -40,11 +41,11 @@ class MeshExport:
 
     filename: ClassVar[str] = "mesh.glb"
 
-    def write(self, scene: Scene, views: Views, path: Path, *, progress: Progress = silent) -> dict[str, float]:
+    def write(self, scene: Scene, views: Views, path: Path, *, progress: Progress = silent) -> dict[str, float | str]:
         """Write a GLB of the scene at time 0 and compare it with what trimesh reads.
 
-        Returns the numbers of vertices, faces and bytes, and whether the mesh is watertight. Raises ExportError when
-        the scene has no surface or the file reads back wrong.
+        Returns the numbers of vertices, faces and bytes, whether the mesh is watertight, and the reader. Raises
+        ExportError when the scene has no surface or the file reads back wrong.
         """
         mesh = self.mesh_from_scene(scene, views, progress=progress)
         if scene.metres_per_unit > 0:
@@ -52,7 +53,7 @@ class MeshExport:
         statistics = mesh_statistics(mesh)
         write_glb(mesh, path, unlit=self.unlit, double_sided=not statistics["watertight"])
         check_glb(mesh, path)
-        return {**statistics, "bytes": float(path.stat().st_size)}
+        return {**statistics, "bytes": float(path.stat().st_size), "reader": name_with_version("trimesh")}
 
     def mesh_from_scene(self, scene: Scene, views: Views, *, progress: Progress = silent) -> Mesh:
         """Return the scene's surface in the world's axes. Raises ExportError when it has none."""

@@ -12,6 +12,7 @@ from img2world.core.camera_paths import interpolate, orbit
 from img2world.core.cameras import Cameras
 from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.errors import ExportError
+from img2world.core.packages import name_with_version
 from img2world.core.progress import Progress, silent
 from img2world.core.ranges import NonNegativeFloat, Range
 from img2world.core.scene import Scene
@@ -43,11 +44,11 @@ class TurntableExport:
 
     filename: ClassVar[str] = "turntable.mp4"
 
-    def write(self, scene: Scene, views: Views, path: Path, *, progress: Progress = silent) -> dict[str, float]:
+    def write(self, scene: Scene, views: Views, path: Path, *, progress: Progress = silent) -> dict[str, float | str]:
         """Render, write and decode the video.
 
-        Returns the figures of `write_mp4`. Raises ExportError when an option is out of range or the video reads back
-        wrong.
+        Returns the figures of `write_mp4`, and the reader. Raises ExportError when an option is out of range or the
+        video reads back wrong.
         """
         num_frames = round(self.seconds * self.fps)
         if num_frames < 2 or self.size < 16 or not -80 <= self.elevation_deg <= 80:
@@ -56,7 +57,7 @@ class TurntableExport:
                 hint="needs two or more frames of 16 or more pixels, and an elevation of -80 to 80 degrees",
             )
         frames = render_frames(scene, self.path(scene, num_frames), self.fps, progress=progress)
-        return write_mp4(frames, path, self.fps, crf=self.crf)
+        return {**write_mp4(frames, path, self.fps, crf=self.crf), "reader": name_with_version("av")}
 
     def path(self, scene: Scene, num_frames: int) -> Cameras:
         """Return the cameras of the video."""

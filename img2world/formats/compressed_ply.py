@@ -12,6 +12,7 @@ from img2world.core.errors import FormatError
 from img2world.core.gaussians import Gaussians
 from img2world.core.ply import HINT, Columns, read_elements, write_elements
 from img2world.core.sh import dc_from_rgb, rgb_from_dc
+from img2world.formats.precision import BYTE, Precision, rotation_of_three
 from img2world.formats.splat_file import (
     MAX_LOG_SCALE,
     MIN_LOG_SCALE,
@@ -92,7 +93,7 @@ def from_elements(elements: dict[str, Columns]) -> SplatFile:
 def write(gaussians: Gaussians, path: Path) -> None:
     """Write a compressed PLY, in an order in which neighbors share a chunk."""
     check_not_empty(gaussians)
-    gaussians = gaussians.select(morton_order(gaussians.means))
+    gaussians = gaussians.select(order(gaussians))
     count, bases = gaussians.sh.shape[:2]
     starts = np.arange(0, count, CHUNK)
     chunks: Columns = {}
@@ -121,6 +122,33 @@ def write(gaussians: Gaussians, path: Path) -> None:
         rest = bases - 1
         elements["sh"] = {f"f_rest_{i}": quantized[:, i % rest, i // rest] for i in range(3 * rest)}
     write_elements(elements, path)
+
+
+def order(gaussians: Gaussians) -> Integer[np.ndarray, "N"]:
+    """Return the order in which Gaussians are written."""
+    return morton_order(gaussians.means)
+
+
+def precision(gaussians: Gaussians) -> Precision:
+    """Return the largest errors of Gaussians in the order of the file: half a step of their chunk."""
+    starts = np.arange(0, len(gaussians), CHUNK)
+
+    def half_steps(values: Float[np.ndarray, "N 3"], levels: tuple[int, int, int]) -> Float[np.ndarray, "N 3"]:
+        low, high = (reduce.reduceat(values, starts, axis=0) for reduce in (np.minimum, np.maximum))
+        steps = (high.astype(np.float64) - low) / levels / 2
+        # Both bounds and the value between them are rounded to float32.
+        return (steps + 4 * np.spacing(np.maximum(np.abs(low), np.abs(high))))[np.arange(len(values)) // CHUNK]
+
+    return Precision(
+        position=half_steps(gaussians.means, (2047, 1023, 2047)),
+        rotation=rotation_of_three(2**0.5 / 1023),
+        scale=half_steps(gaussians.log_scales.clip(MIN_LOG_SCALE, MAX_LOG_SCALE), (2047, 1023, 2047)),
+        opacity=BYTE,
+        color=half_steps(rgb_from_dc(gaussians.sh[:, 0]), (255, 255, 255)),
+        # The outermost bytes stand for the ends of the range, others for the middle of their step.
+        harmonics=SH_RANGE / 256,
+        max_harmonic=SH_RANGE / 2,
+    )
 
 
 def _pack_11_10_11(unit: Float[np.ndarray, "N 3"]) -> Integer[np.ndarray, "N"]:

@@ -29,7 +29,7 @@ def read_splats(path: Path) -> SplatFile:
             start = file.read(16)
         # Values of odd files overflow; what is not finite is left out in the end.
         with np.errstate(all="ignore"):
-            return _module(_suffix_of_content(start) or find_suffix(path)).read(path)
+            return format_module(_suffix_of_content(start) or find_suffix(path)).read(path)
     except (OSError, MemoryError) as error:
         raise FormatError(f"the file cannot be read: {error}", hint="give a splat file") from error
 
@@ -45,7 +45,7 @@ def write_splats(gaussians: Gaussians, path: Path, options: Mapping[str, Any] | 
     try:
         with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as folder:
             temporary = Path(folder) / path.name
-            _module(suffix).write(gaussians, temporary, **(options or {}))
+            format_module(suffix).write(gaussians, temporary, **(options or {}))
             # SOG with the suffix .json has several files: its meta.json comes last.
             for made in sorted(Path(folder).iterdir(), key=lambda made: made.name == path.name):
                 os.replace(made, path.with_name(made.name))
@@ -79,6 +79,6 @@ def _suffix_of_content(start: bytes) -> str | None:
     return next((suffix for mark, suffix in MARKS.items() if start.startswith(mark)), None)
 
 
-def _module(suffix: str) -> ModuleType:
+def format_module(suffix: str) -> ModuleType:
     """Return the module of a format."""
     return import_module(f"img2world.formats.{MODULES[suffix]}")

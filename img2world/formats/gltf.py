@@ -20,6 +20,7 @@ from img2world.core.gaussians import Gaussians
 from img2world.core.rotation import matrix_from_quat
 from img2world.core.sh import rgb_from_dc, sh_degree
 from img2world.formats import spz
+from img2world.formats.precision import Precision
 from img2world.formats.splat_file import (
     SplatFile,
     assemble,
@@ -95,6 +96,12 @@ def write(gaussians: Gaussians, path: Path) -> None:
         for index in range(len(names)):
             for block in blocks(count):
                 file.write(_attribute(turned, index, block).tobytes())
+
+
+def precision(gaussians: Gaussians) -> Precision:
+    """Return the largest errors of the format: floats of the scales and opacities instead of logarithms and logits."""
+    del gaussians
+    return Precision(scale=2e-6, opacity=1e-6)
 
 
 def _attribute(gaussians: Gaussians, index: int, block: slice) -> Shaped[np.ndarray, "B C"]:

@@ -13,7 +13,9 @@ from jaxtyping import Float32, Integer
 from img2world.core.errors import FormatError
 from img2world.core.gaussians import Gaussians
 from img2world.core.sh import dc_from_rgb, rgb_from_dc, sh_degree
+from img2world.formats.precision import BYTE, Precision
 from img2world.formats.splat_file import (
+    MIN_LOG_SCALE,
     SplatFile,
     assemble,
     check_not_empty,
@@ -160,7 +162,7 @@ def _from_rows(rows: np.ndarray, means: np.ndarray, level: int, low: float, high
 def write(gaussians: Gaussians, path: Path, *, level: int = 1) -> None:
     """Write a .ksplat file of compression level 0 or 1."""
     check_not_empty(gaussians)
-    gaussians = gaussians.select(morton_order(gaussians.means))
+    gaussians = gaussians.select(order(gaussians))
     count, degree = len(gaussians), min(sh_degree(gaussians.sh.shape[1]), MAX_DEGREE)
     sh = with_degree(gaussians.sh, degree)
     rows = np.zeros(count, row_dtype(level, degree))
@@ -207,3 +209,29 @@ def _quantized(means: Float32[np.ndarray, "N 3"], section: np.ndarray) -> tuple[
     scale = float(section["block"][0]) / 2 / RANGE
     offsets = means - np.repeat(centers, sizes, axis=0)
     return sizes.tobytes() + centers.tobytes(), np.rint(offsets / scale + RANGE).clip(0, 65535).astype(np.uint16)
+
+
+def order(gaussians: Gaussians) -> Integer[np.ndarray, "N"]:
+    """Return the order in which Gaussians are written."""
+    return morton_order(gaussians.means)
+
+
+def precision(gaussians: Gaussians, *, level: int = 1) -> Precision:
+    """Return the largest errors of Gaussians in the order of the file: those of floats, or of halves and steps."""
+    colors = {"opacity": BYTE, "color": BYTE, "colors": (0.0, 1.0), "max_degree": MAX_DEGREE}
+    if level == 0:
+        return Precision(scale=1e-6, **colors)
+    section = np.zeros(1, SECTION)
+    _quantized(gaussians.means, section)
+    half = np.finfo(np.float16)
+    spacing = float(np.spacing(np.abs(gaussians.means).max()))
+    return Precision(
+        position=float(section["block"][0]) / 4 / RANGE + 2 * spacing,
+        rotation=4 * float(half.eps),
+        # The smallest halves have fewer bits.
+        scale=float(half.eps) / 2 + float(half.smallest_subnormal) / np.maximum(gaussians.scales, 1e-12),
+        harmonics=float(half.eps) / 2 * float(np.abs(gaussians.sh[:, 1:]).max(initial=0))
+        + float(half.smallest_subnormal),
+        log_scales=(MIN_LOG_SCALE, float(np.log(float(half.max)))),
+        **colors,
+    )

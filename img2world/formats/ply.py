@@ -15,7 +15,10 @@ from img2world.core.gaussians import Gaussians
 from img2world.core.ply import Columns, read_elements, write_ply
 from img2world.core.sh import dc_from_rgb
 from img2world.formats import compressed_ply
+from img2world.formats.precision import Precision
 from img2world.formats.splat_file import MIN_LOG_SCALE, SplatFile, assemble, check_not_empty
+
+FULL_BASES = 16
 
 REST_COUNTS = (0, 9, 24, 45)
 """Numbers of f_rest columns for degrees 0 to 3."""
@@ -33,10 +36,16 @@ def read(path: Path) -> SplatFile:
     return from_columns(elements["vertex"])
 
 
-def write(gaussians: Gaussians, path: Path, *, bases: int | None = None) -> None:
-    """Write a splat PLY, with spherical harmonics of their own degree or zero-padded to `bases`."""
+def write(gaussians: Gaussians, path: Path, *, full_sh: bool = False) -> None:
+    """Write a splat PLY, with spherical harmonics of their own degree or, with `full_sh`, zero-padded to degree 3."""
     check_not_empty(gaussians)
-    write_ply(columns_from_gaussians(gaussians, bases=bases), path)
+    write_ply(columns_from_gaussians(gaussians, bases=FULL_BASES if full_sh else None), path)
+
+
+def precision(gaussians: Gaussians, *, full_sh: bool = False) -> Precision:
+    """Return the largest errors of the format: none."""
+    del gaussians, full_sh
+    return Precision()
 
 
 def from_columns(columns: Columns) -> SplatFile:

@@ -19,10 +19,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Integer, UInt8
 
+from img2world.core.conventions import SH_C0
 from img2world.core.errors import FormatError
 from img2world.core.gaussians import Gaussians
 from img2world.core.sh import sh_degree
 from img2world.formats.codebook import find_levels, find_palette, nearest_level
+from img2world.formats.precision import BYTE, Precision, rotation_of_three
 from img2world.formats.splat_file import (
     SplatFile,
     assemble,
@@ -66,7 +68,7 @@ def read(path: Path) -> SplatFile:
 def write(gaussians: Gaussians, path: Path) -> None:
     """Write a .sog file, version 2; with the suffix .json the meta.json and, beside it, the pictures."""
     check_not_empty(gaussians)
-    files = _files(gaussians.select(morton_order(gaussians.means)))
+    files = _files(gaussians.select(order(gaussians)))
     if path.suffix.lower() == ".json":
         for name, data in files.items():
             (path if name == META else path.with_name(name)).write_bytes(data)
@@ -75,6 +77,31 @@ def write(gaussians: Gaussians, path: Path) -> None:
         for name, data in files.items():
             # A fixed time, so that equal scenes give equal files.
             archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data)
+
+
+def order(gaussians: Gaussians) -> Integer[np.ndarray, "N"]:
+    """Return the order in which Gaussians are written."""
+    return morton_order(gaussians.means)
+
+
+def precision(gaussians: Gaussians) -> Precision:
+    """Return the largest errors of positions, rotations and opacities, and the root mean squares of the others.
+
+    Levels and palettes that fit the values are better than evenly spaced levels, or one mean for all.
+    """
+    logs = np.sign(gaussians.means) * np.log1p(np.abs(gaussians.means.astype(np.float64)))
+    half_step = np.ptp(logs, axis=0) / 65535 / 2
+    harmonics = gaussians.sh[:, 1:].astype(np.float64)
+    return Precision(
+        # The derivative of the logarithmic scale.
+        position=(1 + np.abs(gaussians.means)) * np.expm1(half_step) + 4 * np.spacing(np.abs(gaussians.means).max()),
+        rotation=rotation_of_three(2**0.5 / 255),
+        scale=float(np.ptp(gaussians.log_scales)) / 255 + 1e-6,
+        opacity=BYTE,
+        color=float(np.ptp(gaussians.sh[:, 0])) * SH_C0 / 255 + 1e-6,
+        harmonics=float(np.sqrt(harmonics.var(0).mean())) + 1e-6 if harmonics.size else 0.0,
+        statistical=frozenset({"scale", "color", "harmonics"}),
+    )
 
 
 def _files(gaussians: Gaussians) -> dict[str, bytes]:

@@ -7,10 +7,12 @@ bytes, and the wxyz quaternion bytes around 128. Axes as in PLY.
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Integer
 
 from img2world.core.errors import FormatError
 from img2world.core.gaussians import Gaussians
 from img2world.core.sh import dc_from_rgb, rgb_from_dc
+from img2world.formats.precision import BYTE, Precision
 from img2world.formats.splat_file import (
     SplatFile,
     assemble,
@@ -45,14 +47,27 @@ def read(path: Path) -> SplatFile:
 def write(gaussians: Gaussians, path: Path) -> None:
     """Write a .splat file, the most visible Gaussians first, as viewers show them while they load."""
     check_not_empty(gaussians)
-    visible = gaussians.log_scales.sum(1, dtype=np.float64) + np.log(np.maximum(gaussians.opacities, 1e-10))
-    order = np.argsort(-visible, kind="stable")
+    index = order(gaussians)
     with path.open("wb") as file:
         for block in blocks(len(gaussians)):
-            part = gaussians.select(order[block])
+            part = gaussians.select(index[block])
             rows = np.empty(len(part), ROW)
             rows["mean"], rows["scale"] = part.means, part.scales
             rows["color"][:, :3] = to_bytes(255 * rgb_from_dc(part.sh[:, 0]))
             rows["color"][:, 3] = to_bytes(255 * part.opacities)
             rows["quat"] = to_bytes(128 * unit_quats(part.quats) + 128)
             file.write(rows.tobytes())
+
+
+def order(gaussians: Gaussians) -> Integer[np.ndarray, "N"]:
+    """Return the order in which Gaussians are written."""
+    visible = gaussians.log_scales.sum(1, dtype=np.float64) + np.log(np.maximum(gaussians.opacities, 1e-10))
+    return np.argsort(-visible, kind="stable")
+
+
+def precision(gaussians: Gaussians) -> Precision:
+    """Return the largest errors of the format."""
+    del gaussians
+    # Half a step of 1/128 in each component of a quaternion; 1 is stored as 127/128.
+    rotation = 2 * (3 / 256**2 + 1 / 128**2) ** 0.5
+    return Precision(rotation=rotation, scale=1e-6, opacity=BYTE, color=BYTE, max_degree=0, colors=(0.0, 1.0))

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, Float64, UInt8
 
-from img2world.core.conventions import Y_UP_SIGNS, Z_UP_FROM_WORLD
+from img2world.core.conventions import SH_C0, Y_UP_SIGNS, Z_UP_FROM_WORLD
 from img2world.core.errors import FormatError
 from img2world.core.gaussians import Gaussians
 from img2world.core.sh import sh_degree
+from img2world.formats.precision import BYTE, Precision, rotation_of_three
 from img2world.formats.splat_file import (
     SplatFile,
     assemble,
@@ -113,13 +114,7 @@ def write(gaussians: Gaussians, path: Path, *, version: int = 3) -> None:
     check_not_empty(gaussians)
     turned = gaussians.flipped(Y_UP_SIGNS)
     count, degree = len(turned), sh_degree(turned.sh.shape[1])
-    extent = max(float(np.abs(turned.means).max()), 1e-6)
-    if extent > MAX_FIXED:
-        raise FormatError(
-            f"the scene reaches {extent:,.0f} units from the origin, SPZ holds {MAX_FIXED:,}",
-            hint="drop what is far with --crop-sphere, or make it smaller with --scale",
-        )
-    bits = min(int(np.log2(MAX_FIXED / extent)), MAX_FRACTION_BITS)
+    bits = fraction_bits(gaussians)
     streams = [
         _pack_positions(turned.means, bits),
         to_bytes(255 * turned.opacities),
@@ -137,6 +132,33 @@ def write(gaussians: Gaussians, path: Path, *, version: int = 3) -> None:
     frames = compress_zstd(payload)
     table = [STREAM.pack(len(frame), len(raw)) for frame, raw in zip(frames, payload, strict=True)]
     path.write_bytes(b"".join([header, *table, *frames]))
+
+
+def fraction_bits(gaussians: Gaussians) -> int:
+    """Return the bits behind the binary point of positions. Raises FormatError when the scene is too large for any."""
+    extent = max(float(np.abs(gaussians.means).max()), 1e-6)
+    if extent > MAX_FIXED:
+        raise FormatError(
+            f"the scene reaches {extent:,.0f} units from the origin, SPZ holds {MAX_FIXED:,}",
+            hint="drop what is far with --crop-sphere, or make it smaller with --scale",
+        )
+    return min(int(np.log2(MAX_FIXED / extent)), MAX_FRACTION_BITS)
+
+
+def precision(gaussians: Gaussians, *, version: int = 3) -> Precision:
+    """Return the largest errors of the format: half a step."""
+    del version
+    return Precision(
+        position=0.5 / 2 ** fraction_bits(gaussians) + float(np.spacing(np.abs(gaussians.means).max())),
+        rotation=rotation_of_three(0.5**0.5 / ROTATION_STEPS),
+        scale=1 / 32 + 1e-6,
+        opacity=BYTE,
+        color=BYTE * SH_C0 / COLOR_SCALE,
+        harmonics=max(SH_STEPS) / 256 + 1e-6,
+        log_scales=(-10.0, 255 / 16 - 10),
+        colors=(0.5 - 0.5 * SH_C0 / COLOR_SCALE, 0.5 + 0.5 * SH_C0 / COLOR_SCALE),
+        max_harmonic=127 / 128,
+    )
 
 
 def _read_gzip(data: bytes) -> Packed:

@@ -17,6 +17,7 @@ from img2world.core.conventions import Y_UP_SIGNS
 from img2world.core.errors import FormatError, MissingPackageError
 from img2world.core.gaussians import Gaussians
 from img2world.core.sh import rgb_from_dc, sh_degree
+from img2world.formats.precision import Precision
 from img2world.formats.splat_file import (
     SplatFile,
     check_not_empty,
@@ -75,6 +76,12 @@ def write(gaussians: Gaussians, path: Path, *, metres_per_unit: float = 1.0) -> 
         stage.GetRootLayer().Save()
         if path.suffix.lower() == ".usdz" and not tools.CreateNewUsdzPackage(str(target), str(path)):
             raise FormatError(f"the USDZ package cannot be written: {path}", hint="check the disk")
+
+
+def precision(gaussians: Gaussians) -> Precision:
+    """Return the largest errors of the format: floats of the scales and opacities instead of logarithms and logits."""
+    del gaussians
+    return Precision(scale=2e-6, opacity=1e-6)
 
 
 def read(path: Path) -> SplatFile:

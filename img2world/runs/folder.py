@@ -40,8 +40,10 @@ SHARED = "exports"
 MIN_LINKED = 4096
 """Bytes. A smaller file takes no more room on the disk than a link."""
 
-Make = Callable[[Path, Progress], Mapping[str, float]]
-"""Writes the products of a stage into an empty folder, under their final relative paths, and returns its metrics."""
+Make = Callable[[Path, Progress], Mapping[str, float | str]]
+"""Writes the products of a stage into an empty folder, under their final relative paths, and returns its metrics.
+
+Text among them names what checked the products."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +80,12 @@ class StageRecord:
     peak_rss_gb: float
     files: dict[str, str]
     """SHA-256 of each product by path in the run folder."""
-    metrics: dict[str, float]
+    metrics: dict[str, float | str]
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """The metrics that are numbers."""
+        return {name: value for name, value in self.metrics.items() if not isinstance(value, str)}
 
     @property
     def digest(self) -> str:
@@ -180,7 +187,7 @@ class RunFolder:
         key = digest_of({"stage": name, "options": dict(options), "reads": dict(reads)})
         record = self.record(name)
         if record is not None and record.key == key and self._is_intact(record):
-            self.listen(Event(kind="skip", stage=name, seconds=record.seconds, quality=record.metrics))
+            self.listen(Event(kind="skip", stage=name, seconds=record.seconds, quality=record.figures))
             return record
         # Recorded until they are replaced, so that products which the stage no longer makes can be removed.
         old_files = self.manifest["stages"].get(name, {}).get("files", {})
@@ -194,7 +201,7 @@ class RunFolder:
                 self._set_entry(name, {**_failure(error), "files": old_files})
             raise
         self._set_entry(name, {"state": "done", **vars(record)})
-        self.listen(Event(kind="done", stage=name, seconds=record.seconds, quality=record.metrics))
+        self.listen(Event(kind="done", stage=name, seconds=record.seconds, quality=record.figures))
         return record
 
     def _set_entry(self, stage: str, entry: dict[str, Any]) -> None:
@@ -233,7 +240,7 @@ class RunFolder:
             seconds=round(time.perf_counter() - start, 3),
             peak_rss_gb=round(peak_rss_gb(), 3),
             files=files,
-            metrics={metric: float(value) for metric, value in metrics.items()},
+            metrics={name: value if isinstance(value, str) else float(value) for name, value in metrics.items()},
         )
 
     def _link_duplicates(self, hidden: Path, files: Mapping[str, str]) -> None:

@@ -153,8 +153,8 @@ class Exporter(Protocol):
         """Name of the file or folder in exports/."""
         ...
 
-    def write(self, scene: Scene, views: Views, path: Path, *, progress: Progress) -> dict[str, float]:
-        """Write the file or folder `path`, check it, and return metrics for the report."""
+    def write(self, scene: Scene, views: Views, path: Path, *, progress: Progress) -> dict[str, float | str]:
+        """Write the file or folder `path`, check it, and return metrics and the name of the reader for the report."""
         ...
 
 

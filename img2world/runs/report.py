@@ -47,6 +47,7 @@ def write_report(folder: RunFolder) -> dict[str, Any]:
         "cameras": cameras,
         "supported": _supported(_read_product(folder, records.get("measure"), WORLD)),
         "stages": {name: {"seconds": record.seconds, **record.metrics} for name, record in records.items()},
+        "files": _files(records),
         "unfinished": [name for name in names if name not in records],
     }
     write_text(folder.path / "report.json", json.dumps(report, indent=1) + "\n")
@@ -75,8 +76,8 @@ def _quality(
     """Return the grade of a world, its reason and its figures; empty until the scene is made."""
     if "splat" not in records:
         return {}
-    metrics = records["splat"].metrics
-    figures = dict(records["quality"].metrics) if "quality" in records else {}
+    metrics = records["splat"].figures
+    figures = dict(records["quality"].figures) if "quality" in records else {}
     # Views that were generated from a photo resemble each other, held out or not.
     added = "floaters" if figures else "heldout_psnr"
     figures |= {name: metrics[name] for name in (added,) if name in metrics}
@@ -96,19 +97,26 @@ def _cameras(views: dict[str, Any] | None) -> dict[str, Any] | None:
 
 def _pixel_fractions(records: dict[str, StageRecord]) -> dict[str, float]:
     """Return the fractions of the video's pixels by origin; empty when the video backend does not know them."""
-    metrics = records["video"].metrics if "video" in records else {}
+    metrics = records["video"].figures if "video" in records else {}
     return {name: metrics[name] for name in ("seen", "continued", "invented") if name in metrics}
+
+
+def _files(records: dict[str, StageRecord]) -> dict[str, dict[str, float | str]]:
+    """Return, for each exported file or folder, which reader read it back and what it found."""
+    exported = {name: record for name, record in records.items() if name.startswith("export.") and record.metrics}
+    # A folder such as dataset/ counts as one.
+    return {"/".join(next(iter(record.files)).split("/")[:2]): record.metrics for record in exported.values()}
 
 
 def collect_metrics(records: dict[str, StageRecord]) -> dict[str, float]:
     """Return the metrics of a run: quality, facts about the files, seconds per stage and in total, peak memory."""
-    metrics: dict[str, float] = dict(records["splat"].metrics) if "splat" in records else {}
+    metrics: dict[str, float] = dict(records["splat"].figures) if "splat" in records else {}
     seconds: dict[str, float] = {}
     for name, record in records.items():
         stage, _, part = name.partition(".")
         seconds[f"seconds_{stage}"] = round(seconds.get(f"seconds_{stage}", 0.0) + record.seconds, 3)
         if part:
-            metrics |= {f"{part}_{fact}": value for fact, value in record.metrics.items()}
+            metrics |= {f"{part}_{fact}": value for fact, value in record.figures.items()}
     peak = max((record.peak_rss_gb for record in records.values()), default=0.0)
     return {**metrics, **seconds, "seconds": round(sum(seconds.values()), 3), "peak_rss_gb": peak}
 

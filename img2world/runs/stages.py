@@ -176,7 +176,7 @@ def optimize(folder: RunFolder, recipe: Recipe, views: Product[Views]) -> Produc
         return evaluate(scene, views.value, recipe.splat.held_out(len(views.value)))
 
     record = folder.stage("splat", options=code_of(recipe.splat, recipe.seed), reads=digests(views=views), make=make)
-    psnr = record.metrics.get("heldout_psnr", MIN_PSNR)
+    psnr = record.figures.get("heldout_psnr", MIN_PSNR)
     if psnr < MIN_PSNR:
         warnings.warn(
             f"the scene reproduces held-out views badly: {psnr:.1f} dB, {MIN_PSNR:g} or more are usual; expect blur",
@@ -240,7 +240,7 @@ def export(folder: RunFolder, recipe: Recipe, scene: Product[Scene], views: Prod
     reads = digests(scene=scene, views=views)
     for name, exporter in recipe.exports.items():
 
-        def make(path: Path, progress: Progress, exporter: Any = exporter) -> dict[str, float]:
+        def make(path: Path, progress: Progress, exporter: Any = exporter) -> dict[str, float | str]:
             (path / "exports").mkdir()
             target = path / "exports" / exporter.filename
             return exporter.write(scene.value, views.value, target, progress=progress)
