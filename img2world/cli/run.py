@@ -122,22 +122,38 @@ def splat(
 
 @app.command()
 def export(
-    run: RunArgument,
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN|SPLATS", help="A run folder made by `img2world run`, or a splat file.")
+    ],
     formats: Annotated[
         list[str] | None,
         typer.Argument(metavar="FORMAT", help="Formats to add to those of the run; see `img2world formats`."),
     ] = None,
     changes: SetOption = None,
     fresh: FreshOption = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Folder for the files made from a splat file.  [default: exports/NAME]"),
+    ] = None,
     anyway: AnywayOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Export the scene of a run: exports/.
+    """Export the scene of a run (exports/), or a splat file of any program.
+
+    A splat file becomes a mesh, a turntable and a web page if no format is named.
 
     \b
     img2world export runs/photo
     img2world export runs/photo ply mesh --set export.mesh.max_faces=5000
+    img2world export scan.spz mesh turntable --out files/
     """
+    if run.is_file():
+        from img2world.cli.splats import export_splats
+
+        export_splats(run, formats or [], changes or [], out or Path("exports") / run.stem, as_json)
+        return
+    if out is not None:
+        raise typer.BadParameter("the files of a run are in its exports/; only a splat file needs --out")
     _run_stage(run, "export", changes, as_json, fresh=fresh, anyway=anyway, formats=formats or [])
 
 

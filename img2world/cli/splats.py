@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperCommand
 
 from img2world.cli.app import JsonOption, app
-from img2world.cli.output import exit_codes, say, say_json
+from img2world.cli.output import exit_codes, listening, say, say_json
 
 if TYPE_CHECKING:
     from img2world.core.scene import Scene
@@ -303,6 +303,22 @@ def _levels(target: str, lod: int) -> list[str]:
     if suffix == "meta.json":
         raise FormatError("the levels of detail of a meta.json would share its pictures", hint="write .sog files")
     return [f"{target[: -len(suffix)]}_lod{level}{suffix}" for level in range(lod)]
+
+
+def export_splats(path: Path, formats: list[str], changes: list[str], out: Path, as_json: bool) -> None:
+    """Export the content of a splat file, and print what was written."""
+    with exit_codes(as_json):
+        from img2world.runs.splat_export import export_file, exporters_for_file
+
+        exporters = exporters_for_file(path, formats, changes)
+        file = read_whole(path)
+        with listening(as_json) as listen:
+            written = list(export_file(file, exporters, out, listen))
+        if as_json:
+            say_json({"event": "finished", "out": str(out), "files": list(map(str, written))})
+            return
+        for made in written:
+            say(str(made))
 
 
 def page_of_file(path: Path) -> "Path | str":

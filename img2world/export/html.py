@@ -49,7 +49,9 @@ class WorldPageExport:
     title: str = "img2world"
     """Title on the page and of the browser tab."""
 
-    def write(self, scene: Scene, views: Views, path: Path, *, progress: Progress = silent) -> dict[str, float | str]:
+    def write(
+        self, scene: Scene, views: Views | None, path: Path, *, progress: Progress = silent
+    ) -> dict[str, float | str]:
         """Write the page and read it back.
 
         Returns the numbers of Gaussians and bytes, and the maximum errors: of any field in quantization steps, and of

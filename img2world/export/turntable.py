@@ -44,7 +44,9 @@ class TurntableExport:
 
     filename: ClassVar[str] = "turntable.mp4"
 
-    def write(self, scene: Scene, views: Views, path: Path, *, progress: Progress = silent) -> dict[str, float | str]:
+    def write(
+        self, scene: Scene, views: Views | None, path: Path, *, progress: Progress = silent
+    ) -> dict[str, float | str]:
         """Render, write and decode the video.
 
         Returns the figures of `write_mp4`, and the reader. Raises ExportError when an option is out of range or the

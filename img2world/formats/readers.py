@@ -1,7 +1,10 @@
 """Readers of splat files that were written by others: what they make of a file, beside our own reader."""
 
 import json
+import os
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -146,12 +149,27 @@ def _gaussforge(path: Path, suffix: str) -> tuple[int, int | None, np.ndarray]:
     """Return number, degree and corners of the bounds that gaussforge finds."""
     import gaussforge
 
-    found = gaussforge.GaussForge().get_model_info(path.read_bytes(), suffix[1:])
+    with _no_output():
+        found = gaussforge.GaussForge().get_model_info(path.read_bytes(), suffix[1:])
     if "error" in found:
         raise FormatError(str(found["error"]), hint="")
     info = found["data"]
     corners = np.array([info["bounds"][axis] for axis in "xyz"]).T
     return int(info["basic"]["numPoints"]), int(info["rendering"]["shDegree"]), corners
+
+
+@contextmanager
+def _no_output() -> Iterator[None]:
+    """Discard what native code prints to standard output, which may be a pipe of JSON or of a file."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    try:
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _gsply(path: Path, suffix: str) -> tuple[int, int | None, np.ndarray]:

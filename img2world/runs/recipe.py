@@ -153,7 +153,7 @@ class Exporter(Protocol):
         """Name of the file or folder in exports/."""
         ...
 
-    def write(self, scene: Scene, views: Views, path: Path, *, progress: Progress) -> dict[str, float | str]:
+    def write(self, scene: Scene, views: Any, path: Path, *, progress: Progress) -> dict[str, float | str]:
         """Write the file or folder `path`, check it, and return metrics and the name of the reader for the report."""
         ...
 

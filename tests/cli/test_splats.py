@@ -9,8 +9,10 @@ import sys
 import time
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
+import trimesh
 from known_scene import gaussians_from, known_splats
 
 from img2world.core.gaussians import Gaussians
@@ -356,3 +358,90 @@ def test_inspection_of_other_files_is_one_error(call, scene, tmp_path):
     assert code == 0
     assert "1 Gaussians have values that are not finite" in out
     assert call("inspect")[0] == 2
+
+
+# ---- export ----
+
+
+@pytest.fixture
+def ball(tmp_path) -> Path:
+    """A splat file of a ball of two units whose upper half is red, and whose lower half is green."""
+    rng = np.random.default_rng(0)
+    normals = rng.normal(size=(4000, 3))
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    rgb = np.where(normals[:, 1:2] < 0, (0.9, 0.1, 0.1), (0.1, 0.7, 0.1))
+    gaussians = Gaussians(
+        means=(2 * normals + (5, 1, 0)).astype(np.float32),
+        quats=np.tile(np.float32([1, 0, 0, 0]), (4000, 1)),
+        log_scales=np.full((4000, 3), np.log(0.06), np.float32),
+        logit_opacities=np.full(4000, 4, np.float32),
+        sh=((rgb - 0.5) * 2 * np.sqrt(np.pi)).astype(np.float32)[:, None],
+    )
+    path = tmp_path / "ball.ply"
+    write_splats(gaussians, path)
+    return path
+
+
+def test_a_splat_file_becomes_a_mesh_a_turntable_and_a_page(call, ball, tmp_path):
+    words = ["--set", "export.mesh.resolution=48", "--set", "export.turntable.seconds=0.2"]
+    out = tmp_path / "new" / "files"
+    code, stdout, _ = call("export", ball, *words, "--out", out)
+    assert code == 0
+    names = ["mesh.glb", "turntable.mp4", "world.html"]
+    assert stdout.splitlines() == [str(out / name) for name in names]
+    assert sorted(path.name for path in out.iterdir()) == names
+    mesh = trimesh.load(out / "mesh.glb", force="mesh", process=False)
+    # In the units and at the place of the file, +Y up.
+    np.testing.assert_allclose(mesh.bounds, [[3, -3, -2], [7, 1, 2]], atol=0.2)
+    red = mesh.visual.vertex_attributes["color"][:, 0] > 0.5
+    assert mesh.vertices[red, 1].min() > -1.3
+    with av.open(str(out / "turntable.mp4")) as video:
+        first = next(video.decode(video=0)).to_ndarray(format="rgb24").astype(int)
+    height, width = first.shape[:2]
+    above, below = first[height // 2 - 30, width // 2], first[height // 2 + 60, width // 2]
+    assert above[0] - above[1] > 60
+    assert below[1] - below[0] > 60
+
+
+def test_a_splat_file_is_exported_in_other_formats(call, ball, tmp_path):
+    code, stdout, stderr = call("export", ball, "--set", "export.formats=spz,sog", "--out", tmp_path / "a", "--json")
+    assert code == 0
+    events = [json.loads(line) for line in stdout.splitlines()]
+    assert events[-1]["files"] == [str(tmp_path / "a" / name) for name in ("scene.spz", "scene.sog")]
+    assert len(read_splats(tmp_path / "a" / "scene.spz").gaussians) == 4000
+    assert stderr == ""
+
+
+def test_native_readers_print_nothing(scene, tmp_path):
+    """One of them prints into standard output, which carries JSON."""
+    ended = piped(["export", str(scene), "spz", "--out", str(tmp_path / "a"), "--json"], b"")
+    assert [json.loads(line)["event"] for line in ended.stdout.splitlines()][-1] == "finished"
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        (["dataset"], "needs the photos and cameras of a run", "img2world render {scene} --orbit --out"),
+        (["--set", "splat.steps=5"], "splat.steps=5 means nothing to a splat file", "export.mesh.max_faces"),
+        (["nothing"], "nothing", ""),
+    ],
+)
+def test_what_a_splat_file_lacks_is_one_line_with_a_command(call, scene, tmp_path, words, message, hint):
+    before = sorted(tmp_path.rglob("*"))
+    code, out, err = call("export", scene, *words, "--out", tmp_path / "out")
+    assert (code, out) == (1, "")
+    assert message in err
+    assert hint.format(scene=scene) in err
+    assert len(err.splitlines()) == 2
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_exports_of_other_files_and_runs(call, scene, finished, tmp_path):
+    (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8")
+    code, _, err = call("export", tmp_path / "photo.jpg", "--out", tmp_path / "out")
+    assert (code, "no splat format" in err) == (1, True)
+    assert "remov" not in err
+    assert (tmp_path / "photo.jpg").exists()
+    code, _, err = call("export", finished, "--out", tmp_path / "out")
+    assert (code, "only a splat file needs --out" in err) == (2, True)
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,71 @@
+"""Exports of a splat file of any program, which has neither photos nor cameras."""
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from img2world.core.errors import ExportError, RecipeError
+from img2world.core.progress import Progress
+from img2world.formats.scene import scene_from_gaussians, viewer_scene
+from img2world.formats.splat_file import SplatFile
+from img2world.runs.files import clear_disk_errors
+from img2world.runs.folder import Event, Listener
+from img2world.runs.recipe import Exporter, load_recipe
+
+FORMATS = ("mesh", "turntable", "html")
+"""What is exported if no format is named."""
+
+
+def exporters_for_file(path: Path, formats: list[str], changes: list[str]) -> dict[str, Exporter]:
+    """Return the exporters of these formats with their options. Raises ExportError for those that need photos."""
+    if not formats and not any(change.startswith("export.formats") for change in changes):
+        formats = [*FORMATS]
+    foreign = [change for change in changes if not change.startswith("export.")]
+    if foreign:
+        raise RecipeError(
+            f"{foreign[0]} means nothing to a splat file",
+            hint="options of formats begin with export., as export.mesh.max_faces",
+        )
+    added = [f"export.formats={','.join(formats)}"] if formats else []
+    exporters = load_recipe("auto", [*changes, *added]).exports
+    if "dataset" in exporters:
+        raise ExportError(
+            "a dataset needs the photos and cameras of a run, which a splat file does not have",
+            hint=f"make pictures of it with `img2world render {path} --orbit --out FOLDER`",
+        )
+    return exporters
+
+
+def export_file(file: SplatFile, exporters: dict[str, Exporter], out: Path, listen: Listener) -> Iterator[Path]:
+    """Write the content of a splat file with each exporter into a folder, and yield what was written.
+
+    Cameras are set around what most of its Gaussians are part of, since no others are known; the web page is in units
+    of its own, other files in those of the splat file. Raises an Img2WorldError when an exporter does.
+    """
+    scene = scene_from_gaussians(file.gaussians)
+    with clear_disk_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+        for stage, exporter in exporters.items():
+            start = time.perf_counter()
+            listen(Event(kind="start", stage=stage))
+            with tempfile.TemporaryDirectory(prefix=".writing-", dir=out) as folder:
+                made = Path(folder) / exporter.filename
+                shown = viewer_scene(file.gaussians) if stage == "html" else scene
+                facts = exporter.write(shown, None, made, progress=_progress(stage, listen))
+                os.replace(made, out / exporter.filename)
+            figures = {fact: value for fact, value in facts.items() if not isinstance(value, str)}
+            listen(Event(kind="done", stage=stage, seconds=time.perf_counter() - start, quality=figures))
+            yield out / exporter.filename
+
+
+def _progress(stage: str, listen: Listener) -> Progress:
+    """Return a function that reports the progress of an exporter."""
+    start = time.perf_counter()
+
+    def report(done: int, total: int, **quality: float) -> None:
+        seconds = time.perf_counter() - start
+        listen(Event(kind="step", stage=stage, done=done, total=total, seconds=seconds, quality=quality))
+
+    return report
