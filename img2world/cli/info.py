@@ -14,11 +14,14 @@ from img2world.cli.output import exit_codes, say, say_json
 def doctor(
     target: Annotated[
         Path | None,
-        typer.Argument(metavar="PHOTO|VIDEO|FOLDER|RUN", help="A photo, a video, a folder of frames or a run."),
+        typer.Argument(
+            metavar="PHOTO|VIDEO|FOLDER|RUN|ASSET",
+            help="A photo, a video, a folder of frames, a run, or a splat or mesh file.",
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check this machine, a photo, a video or a run for problems.
+    """Check this machine, a photo, a video, a run, or a splat or mesh file for problems.
 
     Each finding says what is wrong, where, how certain that is, and what to do.
 
@@ -28,7 +31,11 @@ def doctor(
     img2world doctor clip.mp4         can a scene be reconstructed from this video?
     img2world doctor runs/clip        what was found in a run's video, and how reliable its cameras are
 
-    Exit code 3: the video or the cameras are too poor for a reconstruction.
+    \b
+    img2world doctor scan.spz         a splat or mesh file: what each reader makes of it, and what is suspicious
+
+    Exit code 3: the video or the cameras are too poor for a reconstruction, or a reader rejects the file, or readers
+    disagree about it.
     """
     with exit_codes(as_json):
         if target is not None:
@@ -96,8 +103,13 @@ def formats() -> None:
 
 
 def _examine(path: Path, as_json: bool) -> None:
-    """Print what is wrong with a video or a run; exit with code 3 when it is rejected."""
+    """Print what is wrong with a photo, a video, a run or a file; exit with code 3 when it is rejected."""
+    from img2world.doctor.asset import is_asset
     from img2world.runs.examination import examine_path
+
+    if is_asset(path):
+        _examine_asset(path, as_json)
+        return
 
     examination = examine_path(path)
     for finding in examination.findings:
@@ -110,6 +122,23 @@ def _examine(path: Path, as_json: bool) -> None:
     else:
         for line in examination.summary():
             say(line)
+    if examination.rejected:
+        raise typer.Exit(3)
+
+
+def _examine_asset(path: Path, as_json: bool) -> None:
+    """Print what readers make of a splat or mesh file; exit with code 3 when one rejects it or they disagree."""
+    from img2world.doctor.asset import examine_asset
+
+    examination = examine_asset(path)
+    if as_json:
+        say_json({"event": "finished", **examination.as_json()})
+    else:
+        for reading in examination.readings:
+            say(reading.line())
+        for warning in examination.warnings:
+            say(f"warning  {warning}")
+        say(examination.verdict())
     if examination.rejected:
         raise typer.Exit(3)
 

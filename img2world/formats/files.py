@@ -25,11 +25,10 @@ def read_splats(path: Path) -> SplatFile:
     Raises FormatError when it is none that is known, or is damaged.
     """
     try:
-        with path.open("rb") as file:
-            start = file.read(16)
+        module = format_module(detect_suffix(path))
         # Values of odd files overflow; what is not finite is left out in the end.
         with np.errstate(all="ignore"):
-            return format_module(_suffix_of_content(start) or find_suffix(path)).read(path)
+            return module.read(path)
     except (OSError, MemoryError) as error:
         raise FormatError(f"the file cannot be read: {error}", hint="give a splat file") from error
 
@@ -65,18 +64,26 @@ def find_suffix(path: Path) -> str:
     return max(found, key=len)
 
 
+def detect_suffix(path: Path) -> str:
+    """Return the suffix of a file's format: by its content where that is certain, else by its name.
+
+    Raises FormatError when it is none that is known, OSError when the file cannot be read.
+    """
+    with path.open("rb") as file:
+        start = file.read(16)
+    found = next((suffix for mark, suffix in MARKS.items() if start.startswith(mark)), None)
+    return found or find_suffix(path)
+
+
 def is_splat_file(path: Path) -> bool:
     """Return whether a file's content or name is that of a splat format."""
     if not path.is_file():
         return False
-    with path.open("rb") as file:
-        known = _suffix_of_content(file.read(16)) is not None
-    return known or path.name.lower().endswith(tuple(MODULES))
-
-
-def _suffix_of_content(start: bytes) -> str | None:
-    """Return the format of a file that begins with these bytes, if that is certain."""
-    return next((suffix for mark, suffix in MARKS.items() if start.startswith(mark)), None)
+    try:
+        detect_suffix(path)
+    except FormatError:
+        return False
+    return True
 
 
 def format_module(suffix: str) -> ModuleType:

@@ -19,7 +19,7 @@ from img2world.core.errors import ExportError, FormatError, Img2WorldError
 from img2world.core.packages import name_with_version
 from img2world.core.progress import Progress
 from img2world.core.sh import sh_degree
-from img2world.formats.files import find_suffix, read_splats
+from img2world.formats.files import detect_suffix, read_splats
 from img2world.formats.splat_file import reason
 
 TIME_LIMIT = 600.0
@@ -116,19 +116,28 @@ def read_ours(path: Path) -> Reading:
 
 def _own_title(path: Path) -> str:
     """Return the name and version of our own reader of a file."""
-    packages = ["img2world", *(["usd-core"] if find_suffix(path).startswith(".usd") else [])]
+    packages = ["img2world", *(["usd-core"] if format_of(path).startswith(".usd") else [])]
     return " with ".join(map(name_with_version, packages))
+
+
+def format_of(path: Path) -> str:
+    """Return the suffix of a file's format; a compressed PLY is recognized whatever its name is."""
+    suffix = detect_suffix(path)
+    if suffix != ".ply":
+        return suffix
+    with path.open("rb") as file:
+        return ".compressed.ply" if b"\nelement chunk" in file.read(4096) else ".ply"
 
 
 def other_readers(path: Path) -> Iterator[str]:
     """Yield the names of installed readers of the format of a file that was written by others."""
-    suffix = find_suffix(path)
+    suffix = format_of(path)
     return (name for name, (module, suffixes, _) in READERS.items() if suffix in suffixes and find_spec(module))
 
 
 def _read_with(name: str, path: Path) -> Reading:
     """Return what a reader makes of a file."""
-    suffix = find_suffix(path)
+    suffix = format_of(path)
     try:
         count, degree, points = READERS[name][2](path, suffix)
     # Other programs raise whatever they like; that is what is to be found out.
