@@ -1,12 +1,14 @@
 """Examination of splat and mesh files of any program: what each reader makes of them, and what is suspicious."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from img2world.doctor.mesh_file import MESH_SUFFIXES, MeshReading, mesh_warnings, read_mesh
+from img2world.doctor.mesh_file import MESH_SUFFIXES, mesh_warnings, read_mesh
 from img2world.formats.files import is_splat_file, read_splats
 from img2world.formats.inspection import inspect_splats
-from img2world.formats.readers import Reading, read_with_all
+from img2world.formats.readers import read_with_all
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,7 +17,8 @@ class AssetExamination:
 
     kind: str
     """splats or mesh."""
-    readings: list[Reading] | list[MeshReading]
+    readings: Sequence[Any]
+    """Those of `formats.readers` or of `mesh_file`, our own reader or the best one first."""
     warnings: list[str]
 
     @property

@@ -81,7 +81,7 @@ def nearest_vector(
 ) -> Integer[np.ndarray, "N"]:
     """Return the index of the nearest center of each vector."""
     half_squares = 0.5 * (centers * centers).sum(1)
-    step = max(1, (1 << 24) // len(centers))
+    step = max(1, (1 << 22) // len(centers))
     return np.concatenate(
         [(half_squares - vectors[i : i + step] @ centers.T).argmin(1) for i in range(0, len(vectors), step)]
     )

@@ -21,6 +21,7 @@ from img2world.formats.splat_file import (
     check_not_empty,
     logit_from_bytes,
     morton_order,
+    parts,
     quats_from_smallest_three,
     smallest_three,
     to_bytes,
@@ -93,7 +94,17 @@ def from_elements(elements: dict[str, Columns]) -> SplatFile:
 def write(gaussians: Gaussians, path: Path) -> None:
     """Write a compressed PLY, in an order in which neighbors share a chunk."""
     check_not_empty(gaussians)
-    gaussians = gaussians.select(order(gaussians))
+    # A block has whole chunks.
+    blocks = [_elements(part) for _, part in parts(gaussians, order(gaussians))]
+    elements = {
+        element: {name: np.concatenate([block[element][name] for block in blocks]) for name in columns}
+        for element, columns in blocks[0].items()
+    }
+    write_elements(elements, path)
+
+
+def _elements(gaussians: Gaussians) -> dict[str, Columns]:
+    """Return the elements of the PLY for Gaussians in the order of the file."""
     count, bases = gaussians.sh.shape[:2]
     starts = np.arange(0, count, CHUNK)
     chunks: Columns = {}
@@ -121,7 +132,7 @@ def write(gaussians: Gaussians, path: Path) -> None:
         quantized = np.floor((gaussians.sh[:, 1:] / SH_RANGE + 0.5) * 256).clip(0, 255).astype(np.uint8)
         rest = bases - 1
         elements["sh"] = {f"f_rest_{i}": quantized[:, i % rest, i // rest] for i in range(3 * rest)}
-    write_elements(elements, path)
+    return elements
 
 
 def order(gaussians: Gaussians) -> Integer[np.ndarray, "N"]:

@@ -22,6 +22,7 @@ from img2world.formats.splat_file import (
     join_files,
     logit_from_bytes,
     morton_order,
+    parts,
     to_bytes,
     unit_quats,
     with_degree,
@@ -162,27 +163,19 @@ def _from_rows(rows: np.ndarray, means: np.ndarray, level: int, low: float, high
 def write(gaussians: Gaussians, path: Path, *, level: int = 1) -> None:
     """Write a .ksplat file of compression level 0 or 1."""
     check_not_empty(gaussians)
-    gaussians = gaussians.select(order(gaussians))
+    index = order(gaussians)
     count, degree = len(gaussians), min(sh_degree(gaussians.sh.shape[1]), MAX_DEGREE)
-    sh = with_degree(gaussians.sh, degree)
     rows = np.zeros(count, row_dtype(level, degree))
     section = np.zeros(1, SECTION)
     section["count"] = section["max_count"] = count
     section["degree"] = degree
     prefix = b""
     if level == 0:
-        rows["mean"] = gaussians.means
+        rows["mean"] = gaussians.means[index]
     else:
-        prefix, rows["mean"] = _quantized(gaussians.means, section)
-    rows["scale"] = np.minimum(gaussians.scales, np.finfo(rows.dtype["scale"].base).max)
-    rows["quat"] = unit_quats(gaussians.quats)
-    rows["color"][:, :3] = to_bytes(255 * rgb_from_dc(sh[:, 0]))
-    rows["color"][:, 3] = to_bytes(255 * gaussians.opacities)
-    if degree:
-        bands = [
-            sh[:, band**2 : (band + 1) ** 2].transpose(0, 2, 1).reshape(count, -1) for band in range(1, degree + 1)
-        ]
-        rows["rest"] = np.concatenate(bands, 1)
+        prefix, rows["mean"] = _quantized(gaussians.means[index], section)
+    for block, part in parts(gaussians, index):
+        _fill(rows[block], part, degree)
     header = np.zeros(1, HEADER)
     header["minor"], header["level"] = 1, level
     header["max_sections"] = header["sections"] = 1
@@ -191,6 +184,20 @@ def write(gaussians: Gaussians, path: Path, *, level: int = 1) -> None:
     head = bytearray(section.tobytes())
     head[SIZE_OFFSET : SIZE_OFFSET + 4] = (len(prefix) + rows.nbytes).to_bytes(4, "little")
     path.write_bytes(b"".join([header.tobytes(), bytes(head), prefix, rows.tobytes()]))
+
+
+def _fill(rows: np.ndarray, gaussians: Gaussians, degree: int) -> None:
+    """Set all values of some rows of a section but the positions."""
+    sh = with_degree(gaussians.sh, degree)
+    rows["scale"] = np.minimum(gaussians.scales, np.finfo(rows.dtype["scale"].base).max)
+    rows["quat"] = unit_quats(gaussians.quats)
+    rows["color"][:, :3] = to_bytes(255 * rgb_from_dc(sh[:, 0]))
+    rows["color"][:, 3] = to_bytes(255 * gaussians.opacities)
+    if degree:
+        bands = [
+            sh[:, band**2 : (band + 1) ** 2].transpose(0, 2, 1).reshape(len(rows), -1) for band in range(1, degree + 1)
+        ]
+        rows["rest"] = np.concatenate(bands, 1)
 
 
 def _quantized(means: Float32[np.ndarray, "N 3"], section: np.ndarray) -> tuple[bytes, Integer[np.ndarray, "N 3"]]:

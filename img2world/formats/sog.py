@@ -68,7 +68,7 @@ def read(path: Path) -> SplatFile:
 def write(gaussians: Gaussians, path: Path) -> None:
     """Write a .sog file, version 2; with the suffix .json the meta.json and, beside it, the pictures."""
     check_not_empty(gaussians)
-    files = _files(gaussians.select(order(gaussians)))
+    files = _files(gaussians, order(gaussians))
     if path.suffix.lower() == ".json":
         for name, data in files.items():
             (path if name == META else path.with_name(name)).write_bytes(data)
@@ -104,22 +104,21 @@ def precision(gaussians: Gaussians) -> Precision:
     )
 
 
-def _files(gaussians: Gaussians) -> dict[str, bytes]:
-    """Return the files of a SOG by name."""
+def _files(gaussians: Gaussians, index: Integer[np.ndarray, "N"]) -> dict[str, bytes]:
+    """Return the files of a SOG by name, with the Gaussians in this order."""
     count, degree = len(gaussians), sh_degree(gaussians.sh.shape[1])
     logs = np.sign(gaussians.means) * np.log1p(np.abs(gaussians.means.astype(np.float64)))
+    logs, log_scales, dc = logs[index], gaussians.log_scales[index], gaussians.sh[index, 0]
     low, high = logs.min(0), logs.max(0)
     steps = np.rint((logs - low) / np.where(high > low, high - low, 1) * 65535).astype(np.uint16)
-    largest, three = smallest_three(unit_quats(gaussians.quats))
-    scale_levels, color_levels = find_levels(gaussians.log_scales), find_levels(gaussians.sh[:, 0])
+    largest, three = smallest_three(unit_quats(gaussians.quats[index]))
+    scale_levels, color_levels = find_levels(log_scales), find_levels(dc)
     pictures = {
         "means_l.webp": steps & 255,
         "means_u.webp": steps >> 8,
         "quats.webp": np.column_stack([to_bytes(255 * (three / np.sqrt(2) + 0.5)), largest + TAG]),
-        "scales.webp": nearest_level(gaussians.log_scales, scale_levels),
-        "sh0.webp": np.column_stack(
-            [nearest_level(gaussians.sh[:, 0], color_levels), to_bytes(255 * gaussians.opacities)]
-        ),
+        "scales.webp": nearest_level(log_scales, scale_levels),
+        "sh0.webp": np.column_stack([nearest_level(dc, color_levels), to_bytes(255 * gaussians.opacities[index])]),
     }
     meta: dict[str, Any] = {
         "version": 2,
@@ -134,7 +133,7 @@ def _files(gaussians: Gaussians) -> dict[str, bytes]:
     if degree > 0:
         bases = gaussians.sh.shape[1] - 1
         room = min(MAX_PALETTE, 1024 * 2 ** max(0, math.floor(math.log2(max(count / 1024, 1)))))
-        palette, labels = find_palette(gaussians.sh[:, 1:].reshape(count, 3 * bases), room)
+        palette, labels = find_palette(gaussians.sh[index, 1:].reshape(count, 3 * bases), room)
         levels = find_levels(palette)
         rows = math.ceil(len(palette) / PALETTE_ROW)
         pictures["shN_centroids.webp"] = nearest_level(palette, levels).reshape(-1, 3)

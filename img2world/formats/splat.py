@@ -16,9 +16,9 @@ from img2world.formats.precision import BYTE, Precision
 from img2world.formats.splat_file import (
     SplatFile,
     assemble,
-    blocks,
     check_not_empty,
     logit_from_bytes,
+    parts,
     to_bytes,
     unit_quats,
 )
@@ -47,10 +47,8 @@ def read(path: Path) -> SplatFile:
 def write(gaussians: Gaussians, path: Path) -> None:
     """Write a .splat file, the most visible Gaussians first, as viewers show them while they load."""
     check_not_empty(gaussians)
-    index = order(gaussians)
     with path.open("wb") as file:
-        for block in blocks(len(gaussians)):
-            part = gaussians.select(index[block])
+        for _, part in parts(gaussians, order(gaussians)):
             rows = np.empty(len(part), ROW)
             rows["mean"], rows["scale"] = part.means, part.scales
             rows["color"][:, :3] = to_bytes(255 * rgb_from_dc(part.sh[:, 0]))

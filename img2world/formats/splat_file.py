@@ -113,6 +113,12 @@ def blocks(count: int) -> Iterator[slice]:
         yield slice(start, min(start + BLOCK, count))
 
 
+def parts(gaussians: Gaussians, order: Integer[np.ndarray, "N"] | None = None) -> Iterator[tuple[slice, Gaussians]]:
+    """Yield blocks of the Gaussians, in this order, each with its place among the rows of the file."""
+    for block in blocks(len(gaussians)):
+        yield block, gaussians.select(block if order is None else order[block])
+
+
 def check_not_empty(gaussians: Gaussians) -> None:
     """Raise FormatError when there are no Gaussians: most programs cannot open such a file."""
     if len(gaussians) == 0:

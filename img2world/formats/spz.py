@@ -22,6 +22,7 @@ from img2world.formats.splat_file import (
     assemble,
     check_not_empty,
     logit_from_bytes,
+    parts,
     quats_from_smallest_three,
     smallest_three,
     to_bytes,
@@ -112,18 +113,10 @@ def unpack(data: bytes, *, turn: bool = True) -> SplatFile:
 def write(gaussians: Gaussians, path: Path, *, version: int = 3) -> None:
     """Write an SPZ file of version 3 or 4. Raises FormatError when the scene is too large for its positions."""
     check_not_empty(gaussians)
-    turned = gaussians.flipped(Y_UP_SIGNS)
-    count, degree = len(turned), sh_degree(turned.sh.shape[1])
-    bits = fraction_bits(gaussians)
-    streams = [
-        _pack_positions(turned.means, bits),
-        to_bytes(255 * turned.opacities),
-        to_bytes(255 * (COLOR_SCALE * turned.sh[:, 0] + 0.5)),
-        to_bytes(16 * (turned.log_scales + 10)),
-        _pack_rotations(turned.quats),
-        _pack_harmonics(turned.sh),
-    ]
-    payload = [stream.tobytes() for stream in streams if stream.size]
+    count, degree, bits = len(gaussians), sh_degree(gaussians.sh.shape[1]), fraction_bits(gaussians)
+    blocks = [_pack(part.flipped(Y_UP_SIGNS), bits) for _, part in parts(gaussians)]
+    # Each stream has the values of all Gaussians.
+    payload = [data for stream in zip(*blocks, strict=True) if (data := b"".join(stream))]
     if version == 3:
         header = HEADER.pack(MAGIC, version, count, degree, bits, 0)
         path.write_bytes(compress_gzip(b"".join([header, *payload])))
@@ -132,6 +125,19 @@ def write(gaussians: Gaussians, path: Path, *, version: int = 3) -> None:
     frames = compress_zstd(payload)
     table = [STREAM.pack(len(frame), len(raw)) for frame, raw in zip(frames, payload, strict=True)]
     path.write_bytes(b"".join([header, *table, *frames]))
+
+
+def _pack(turned: Gaussians, bits: int) -> list[bytes]:
+    """Return the streams of Gaussians in the axes of the file: position, opacity, color, scale, rotation, harmonics."""
+    streams = [
+        _pack_positions(turned.means, bits),
+        to_bytes(255 * turned.opacities),
+        to_bytes(255 * (COLOR_SCALE * turned.sh[:, 0] + 0.5)),
+        to_bytes(16 * (turned.log_scales + 10)),
+        _pack_rotations(turned.quats),
+        _pack_harmonics(turned.sh),
+    ]
+    return [stream.tobytes() for stream in streams]
 
 
 def fraction_bits(gaussians: Gaussians) -> int:

@@ -1,6 +1,10 @@
 """What is written is read back, as exactly as each format can."""
 
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -272,3 +276,32 @@ def test_equal_scenes_give_equal_files(suffix, options, limits, tmp_path):
     files = sorted(path.name for path in (tmp_path / "a").iterdir())
     for name in files:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def peak_of_writing(source: Path, target: Path) -> int:
+    """Return the peak memory in bytes of a process that reads a file and writes it."""
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from img2world.formats.files import read_splats, write_splats\n"
+        "write_splats(read_splats(Path(sys.argv[1])).gaussians, Path(sys.argv[2]))\n"
+        # Unlike the figures of getrusage, this one begins with the process.
+        "status = Path('/proc/self/status').read_text()\n"
+        "print(1024 * int(status.partition('VmHWM:')[2].split()[0]))"
+    )
+    # More threads have more buffers, however small the file is.
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+    words = [sys.executable, "-c", program, str(source), str(target)]
+    return int(subprocess.run(words, env=environment, capture_output=True, timeout=300, check=True).stdout)
+
+
+@pytest.mark.parametrize("suffix", [".ply", ".spz", ".compressed.ply", ".splat", ".ksplat", ".sog", ".glb"])
+def test_memory_is_at_most_three_times_the_file(suffix, tmp_path):
+    """What the program itself takes, and the file, which is mapped, included: for files of hundreds of megabytes."""
+    write_splats(random_scene(1, 3), tmp_path / "one.ply")
+    write_splats(random_scene(250_000, 3), tmp_path / "many.ply")
+    size = (tmp_path / "many.ply").stat().st_size
+    program = peak_of_writing(tmp_path / "one.ply", tmp_path / f"one{suffix}")
+    peak = peak_of_writing(tmp_path / "many.ply", tmp_path / f"many{suffix}")
+    # The palette of a SOG, a tenth of this file, is no larger for larger files.
+    assert peak - program < (3.1 if suffix == ".sog" else 2.6) * size
