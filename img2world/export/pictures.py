@@ -1,7 +1,6 @@
 """Pictures of a scene from given cameras, as PNG files or as one video."""
 
 import shutil
-import tempfile
 from pathlib import Path
 
 from img2world.core.cameras import Cameras, save_cameras
@@ -10,6 +9,7 @@ from img2world.core.progress import Progress, silent
 from img2world.core.scene import Scene
 from img2world.export.mp4 import write_mp4
 from img2world.export.turntable import render_frames
+from img2world.formats.files import writing_folder
 
 
 def write_pictures(scene: Scene, cameras: Cameras, out: Path, *, fps: float, progress: Progress = silent) -> int:
@@ -27,8 +27,8 @@ def write_pictures(scene: Scene, cameras: Cameras, out: Path, *, fps: float, pro
     frames = render_frames(scene, cameras, fps, progress=progress)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".writing-", dir=out.parent) as folder:
-            made = Path(folder) / out.name
+        with writing_folder(out.parent) as folder:
+            made = folder / out.name
             if is_video:
                 write_mp4(frames, made, fps)
                 made.replace(out)

@@ -1,8 +1,12 @@
 """Read and write splat files of any format."""
 
+import fcntl
 import os
+import shutil
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +21,12 @@ from img2world.formats.splat_file import SplatFile
 
 MARKS = {b"ply": ".ply", b"NGSP": ".spz", b"\x1f\x8b": ".spz", b"glTF": ".glb", b"PXR-USDC": ".usdc", b"#usda": ".usda"}
 """First bytes of formats: files are often named wrongly."""
+
+WRITING = ".writing-"
+"""Beginning of the names of hidden folders in which files are written."""
+
+MIN_AGE = 10.0
+"""Seconds after which a hidden folder that nobody has locked is left over: a new one is not locked for a moment."""
 
 
 def read_splats(path: Path) -> SplatFile:
@@ -42,16 +52,47 @@ def write_splats(gaussians: Gaussians, path: Path, options: Mapping[str, Any] | 
     if suffix in READ_ONLY:
         raise FormatError(f"{suffix} files are read and not written: {path}", hint="write a .glb, which holds the same")
     try:
-        with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as folder:
-            temporary = Path(folder) / path.name
+        with writing_folder(path.parent) as folder:
+            temporary = folder / path.name
             format_module(suffix).write(gaussians, temporary, **(options or {}))
             # SOG with the suffix .json has several files: its meta.json comes last.
-            for made in sorted(Path(folder).iterdir(), key=lambda made: made.name == path.name):
+            for made in sorted(folder.iterdir(), key=lambda made: made.name == path.name):
                 os.replace(made, path.with_name(made.name))
     except OSError as error:
         raise FormatError(
             f"the file cannot be written: {error}", hint="check the folder and the space on the disk"
         ) from error
+
+
+@contextmanager
+def writing_folder(parent: Path) -> Iterator[Path]:
+    """Provide a hidden folder for files that are renamed once they are whole.
+
+    Folders that are left over from processes that were killed are removed; those in use are locked.
+    """
+    for old in parent.glob(f"{WRITING}*"):
+        with suppress(OSError):
+            if time.time() - old.stat().st_mtime > MIN_AGE and (lock := _lock(old)) is not None:
+                shutil.rmtree(old, ignore_errors=True)
+                os.close(lock)
+    with tempfile.TemporaryDirectory(prefix=WRITING, dir=parent) as folder:
+        lock = _lock(Path(folder))
+        try:
+            yield Path(folder)
+        finally:
+            if lock is not None:
+                os.close(lock)
+
+
+def _lock(folder: Path) -> int | None:
+    """Lock a folder until the descriptor that is returned is closed; return None if another process holds it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 def find_suffix(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 Source: Khronos, "KHR_gaussian_splatting" and "glTF 2.0 Specification". Axes are +Y up, +Z towards the viewer. Read are
 .glb and .gltf with the buffers that they name, integer attributes, node transforms and several primitives, as well as
-SPZ in KHR_gaussian_splatting_compression_spz_2.
+SPZ in KHR_gaussian_splatting_compression_spz_2. Also read are the drafts of these extensions that Cesium wrote.
 """
 
 import base64
@@ -18,7 +18,7 @@ from img2world.core.conventions import Y_UP_SIGNS
 from img2world.core.errors import FormatError
 from img2world.core.gaussians import Gaussians
 from img2world.core.rotation import matrix_from_quat
-from img2world.core.sh import rgb_from_dc, sh_degree
+from img2world.core.sh import dc_from_rgb, rgb_from_dc, sh_degree
 from img2world.formats import spz
 from img2world.formats.precision import Precision
 from img2world.formats.splat_file import (
@@ -34,7 +34,13 @@ from img2world.formats.splat_file import (
 )
 
 NAME = "KHR_gaussian_splatting"
-SPZ = "KHR_gaussian_splatting_compression_spz_2"
+SPZ = (
+    "KHR_gaussian_splatting_compression_spz_2",
+    "KHR_gaussian_splatting_compression_spz",
+    "KHR_spz_gaussian_splats_compression",
+)
+"""Extension for Gaussians as SPZ and its drafts, of which the last one stands in the primitive itself."""
+
 SRGB = "srgb_rec709_display"
 
 DTYPES = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
@@ -209,7 +215,9 @@ def _primitives(document: dict[str, Any]) -> list[tuple[Float64[np.ndarray, "4 4
         stack += [(child, matrix, depth + 1) for child in node.get("children", [])]
         if "mesh" in node:
             primitives = document["meshes"][node["mesh"]]["primitives"]
-            found += [(matrix, primitive) for primitive in primitives if NAME in primitive.get("extensions", {})]
+            found += [
+                (matrix, primitive) for primitive in primitives if {NAME, *SPZ} & set(primitive.get("extensions", {}))
+            ]
             if len(found) > MAX_INSTANCES:
                 raise ValueError(f"more than {MAX_INSTANCES} instances of splats")
     return found
@@ -228,10 +236,11 @@ def _node_matrix(node: dict[str, Any]) -> Float64[np.ndarray, "4 4"]:
 
 def _read_primitive(document: dict[str, Any], buffers: list[memoryview], primitive: dict[str, Any]) -> SplatFile:
     """Return the Gaussians of a primitive in the axes of the file."""
-    extension = primitive["extensions"][NAME]
+    extension = primitive["extensions"].get(NAME, {})
     details: dict[str, object] = {"colors": extension.get("colorSpace", SRGB)}
-    if SPZ in extension.get("extensions", {}):
-        view = document["bufferViews"][extension["extensions"][SPZ]["bufferView"]]
+    inner = {**primitive["extensions"], **extension.get("extensions", {})}
+    if compressed := next((inner[name] for name in SPZ if name in inner), None):
+        view = document["bufferViews"][compressed["bufferView"]]
         start = view.get("byteOffset", 0)
         file = spz.unpack(bytes(buffers[view["buffer"]][start : start + view["byteLength"]]), turn=False)
         return SplatFile(gaussians=file.gaussians, broken=file.broken, details={**details, "compressed": "SPZ"})
@@ -251,13 +260,19 @@ def _read_primitive(document: dict[str, Any], buffers: list[memoryview], primiti
             raise ValueError(f"{name} has {values.shape[1]} components")
         return values
 
-    degree = max(band for band in range(4) if f"SH_DEGREE_{band}_COEF_0" in named)
-    harmonics = [column(name.removeprefix(f"{NAME}:"), 3) for name in harmonics_names(degree)]
+    if "SH_DEGREE_0_COEF_0" not in named and "OPACITY" not in named:
+        # The first draft had the displayed color and the opacity in COLOR_0.
+        rgba = column("COLOR_0", 4)
+        harmonics, opacities = [dc_from_rgb(rgba[:, :3])], rgba[:, 3]
+    else:
+        degree = max(band for band in range(4) if f"SH_DEGREE_{band}_COEF_0" in named)
+        harmonics = [column(name.removeprefix(f"{NAME}:"), 3) for name in harmonics_names(degree)]
+        opacities = column("OPACITY", 1)[:, 0]
     return assemble(
         column("POSITION", 3),
         column("ROTATION", 4)[:, [3, 0, 1, 2]],
         np.log(column("SCALE", 3).astype(np.float64)),
-        logit_from_floats(column("OPACITY", 1)[:, 0]),
+        logit_from_floats(opacities),
         np.stack(harmonics, 1),
         **details,
     )

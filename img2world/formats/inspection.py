@@ -76,7 +76,7 @@ def inspect_splats(file: SplatFile, path: Path) -> Inspection:
     }
     return Inspection(
         file=str(path),
-        bytes=path.stat().st_size,
+        bytes=_total_bytes(path),
         gaussians=count,
         broken=file.broken,
         sh_degree=sh_degree(gaussians.sh.shape[1]),
@@ -89,6 +89,12 @@ def inspect_splats(file: SplatFile, path: Path) -> Inspection:
         details=file.details,
         warnings=_warnings(file),
     )
+
+
+def _total_bytes(path: Path) -> int:
+    """Return the size of a file, and of the pictures that a meta.json has beside it."""
+    beside = path.parent.glob("*.webp") if path.name.lower().endswith("meta.json") else ()
+    return sum(file.stat().st_size for file in (path, *beside))
 
 
 def _warnings(file: SplatFile) -> list[str]:

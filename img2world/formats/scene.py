@@ -16,13 +16,16 @@ from img2world.core.supported_region import SupportedRegion
 MIN_OPACITY = 0.1
 """Gaussians that are more transparent do not count."""
 
-PERCENT = 90
-"""Percentage of the Gaussians that is nearer to the center than the radius."""
+PERCENT = 95
+"""Percentage of the Gaussians that is nearer to the center than the radius: the rest may be a sky, or floaters."""
+
+SIGMAS = 2.0
+"""Standard deviations of a Gaussian that can be seen."""
 
 FOV = np.radians(45)
 """Field of view along the shorter side."""
 
-DISTANCE = 2.8
+DISTANCE = 3.1
 """Distance of the cameras from the center in radii."""
 
 ELEVATION = np.radians(12)
@@ -72,8 +75,11 @@ def viewer_scene(gaussians: Gaussians) -> Scene:
 
 def _middle(gaussians: Gaussians) -> tuple[Float64[np.ndarray, "3"], float]:
     """Return center and radius of most Gaussians that can be seen."""
-    visible = gaussians.means[gaussians.opacities > MIN_OPACITY].astype(np.float64)
+    seen = gaussians.select(gaussians.opacities > MIN_OPACITY)
+    visible = seen.means.astype(np.float64)
     if len(visible) == 0:
         raise FormatError("no Gaussian can be seen: all are transparent", hint="`img2world inspect` tells more")
-    center = np.median(visible, axis=0)
-    return center, max(float(np.percentile(np.linalg.norm(visible - center, axis=1), PERCENT)), 1e-6)
+    # Not the median: in a person, for example, most Gaussians are where there is most detail.
+    center = np.percentile(visible, (100 - PERCENT, PERCENT), axis=0).mean(0)
+    reach = np.linalg.norm(visible - center, axis=1) + SIGMAS * seen.scales.max(1)
+    return center, max(float(np.percentile(reach, PERCENT)), 1e-6)

@@ -172,6 +172,11 @@ def _read(load: Load, name: str) -> SplatFile:
     """Return the Gaussians of a meta file, whose pictures `load` returns."""
     try:
         meta = json.loads(load(name))
+        if "lodLevels" in meta:
+            raise FormatError(
+                "the file lists the levels of detail of a streamed SOG, and has no Gaussians of its own",
+                hint="give the meta.json of one of its folders, such as 0_0/meta.json",
+            )
         if meta.get("version", 1) not in (1, 2):
             raise FormatError(
                 f"the SOG file has version {meta['version']!r:.20}, needs 1 or 2", hint="update this program"

@@ -24,6 +24,9 @@ HALF_STEP = 0.25 / 255
 MIN_OPACITY = 1e-8
 """The same for opacities that are stored as floating-point numbers."""
 
+MAX_UNEVENNESS = 0.005
+"""Ratio of a node's scales minus 1 that rounding to three digits explains."""
+
 MAX_LOGIT = math.log(1 - MIN_OPACITY) - math.log(MIN_OPACITY)
 
 
@@ -81,12 +84,21 @@ def place(file: SplatFile, y_up_from_node: Float64[np.ndarray, "4 4"]) -> SplatF
     gaussians = file.gaussians
     if not np.allclose(y_up_from_node, np.eye(4), rtol=0, atol=1e-12):
         try:
-            gaussians = gaussians.transformed(y_up_from_node.astype(np.float32))
+            gaussians = gaussians.transformed(_evened(y_up_from_node).astype(np.float32))
         except (ValueError, Img2WorldError) as error:
             raise FormatError(
                 f"the transform of a node cannot be applied: {error}", hint="apply it in a 3D program"
             ) from error
     return replace(file, gaussians=gaussians.flipped(Y_UP_SIGNS))
+
+
+def _evened(matrix: Float64[np.ndarray, "4 4"]) -> Float64[np.ndarray, "4 4"]:
+    """Return a transform with one scale where its scales along three axes differ by no more than rounding."""
+    left, scales, right = np.linalg.svd(matrix[:3, :3])
+    evened = matrix.copy()
+    if scales[0] <= scales[2] * (1 + MAX_UNEVENNESS):
+        evened[:3, :3] = np.cbrt(scales.prod()) * left @ right
+    return evened
 
 
 def join(*parts: Gaussians) -> Gaussians:

@@ -5,6 +5,7 @@ the extension SPZ_ADOBE_coordinate_system names others. Version 3, which more pr
 """
 
 import struct
+import warnings
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -48,6 +49,9 @@ MAX_FIXED = 2**23 - 1
 MAX_FRACTION_BITS = 20
 """Bits behind the binary point of positions, where the scene is not too large for them."""
 
+MIN_STEPS = 1000
+"""Steps of a position in the extent of most Gaussians below which rounding shows."""
+
 ANTIALIASED, HAS_EXTENSIONS = 1, 2
 """Flags of the header."""
 
@@ -87,7 +91,9 @@ def read(path: Path) -> SplatFile:
 
 def unpack(data: bytes, *, turn: bool = True) -> SplatFile:
     """Return the Gaussians of the bytes of an SPZ file, in our axes or, without `turn`, in those of the file."""
-    packed = _read_zstd(data) if data.startswith(b"NGSP") else _read_gzip(data)
+    # Before version 4, the content of a gzip file begins with the same letters; some programs leave it unpacked.
+    is_zstd = data.startswith(b"NGSP") and data[4:8] > b"\3\0\0\0"
+    packed = _read_zstd(data) if is_zstd else _read_gzip(data)
     bases = min(packed.harmonics.shape[1], 15) + 1
     sh = np.empty((len(packed.alphas), bases, 3), np.float32)
     sh[:, 0] = (packed.colors / np.float32(255) - 0.5) / COLOR_SCALE
@@ -114,6 +120,7 @@ def write(gaussians: Gaussians, path: Path, *, version: int = 3) -> None:
     """Write an SPZ file of version 3 or 4. Raises FormatError when the scene is too large for its positions."""
     check_not_empty(gaussians)
     count, degree, bits = len(gaussians), sh_degree(gaussians.sh.shape[1]), fraction_bits(gaussians)
+    warn_of_coarse_positions(gaussians, bits)
     blocks = [_pack(part.flipped(Y_UP_SIGNS), bits) for _, part in parts(gaussians)]
     # Each stream has the values of all Gaussians.
     payload = [data for stream in zip(*blocks, strict=True) if (data := b"".join(stream))]
@@ -151,6 +158,18 @@ def fraction_bits(gaussians: Gaussians) -> int:
     return min(int(np.log2(MAX_FIXED / extent)), MAX_FRACTION_BITS)
 
 
+def warn_of_coarse_positions(gaussians: Gaussians, bits: int) -> None:
+    """Warn where a few Gaussians far away leave too few bits for the positions of the others."""
+    extent = float(np.ptp(np.percentile(gaussians.means, (5, 95), axis=0), axis=0).max())
+    if len(gaussians) > 1 and 0.5**bits > extent / MIN_STEPS:
+        reach = float(np.abs(gaussians.means).max())
+        warnings.warn(
+            f"positions are rounded to {0.5**bits:.2g} of {extent:.2g} units, since the farthest Gaussian is "
+            f"{reach:,.0f} units away; `img2world convert IN OUT.spz --drop-floaters` makes them finer",
+            stacklevel=3,
+        )
+
+
 def precision(gaussians: Gaussians, *, version: int = 3) -> Precision:
     """Return the largest errors of the format: half a step."""
     del version
@@ -168,10 +187,11 @@ def precision(gaussians: Gaussians, *, version: int = 3) -> Precision:
 
 
 def _read_gzip(data: bytes) -> Packed:
-    """Return the content of a file of version 1 to 3."""
-    if not data.startswith(b"\x1f\x8b"):
+    """Return the content of a file of version 1 to 3, which may already be unpacked."""
+    is_unpacked = data.startswith(b"NGSP")
+    if not is_unpacked and not data.startswith(b"\x1f\x8b"):
         raise FormatError("the file is not an SPZ file", hint="needs the format of github.com/nianticlabs/spz")
-    start = gzip_start(data, HEADER.size)
+    start = data[: HEADER.size] if is_unpacked else gzip_start(data, HEADER.size)
     if len(start) < HEADER.size:
         raise FormatError("the SPZ file ends in its header", hint=HINT)
     magic, version, count, degree, bits, flags = HEADER.unpack(start)
@@ -179,7 +199,7 @@ def _read_gzip(data: bytes) -> Packed:
         raise FormatError(f"the SPZ file has version {version} and mark {magic:#x}, needs 1 to 3", hint=HINT)
     sizes = _sizes(version, count, degree, bits, len(data))
     # Extensions follow the streams.
-    body = decompress_gzip(data, HEADER.size + sum(sizes) + (1 << 20))
+    body = data if is_unpacked else decompress_gzip(data, HEADER.size + sum(sizes) + (1 << 20))
     ends = np.cumsum([HEADER.size, *sizes])
     if len(body) < ends[-1]:
         raise FormatError(f"the SPZ file has {len(body)} of {ends[-1]} bytes", hint=HINT)

@@ -69,6 +69,17 @@ def ignore_events(event: Event) -> None:
     """Do nothing: the listener of runs that nobody watches."""
 
 
+def report_steps(stage: str, listen: Listener) -> Progress:
+    """Return a function that reports the progress of a stage, whose time begins now."""
+    start = time.perf_counter()
+
+    def report(done: int, total: int, **quality: float) -> None:
+        seconds = time.perf_counter() - start
+        listen(Event(kind="step", stage=stage, done=done, total=total, seconds=seconds, quality=quality))
+
+    return report
+
+
 @dataclass(frozen=True, kw_only=True)
 class StageRecord:
     """The entry of the manifest for a stage that is done."""
@@ -217,15 +228,10 @@ class RunFolder:
         """Make the products of a stage in a hidden folder and, when they are complete, put them in place."""
         start = time.perf_counter()
         hidden = self.path / f"{PARTIAL}{name}"
-
-        def report(done: int, total: int, **quality: float) -> None:
-            seconds = time.perf_counter() - start
-            self.listen(Event(kind="step", stage=name, done=done, total=total, seconds=seconds, quality=quality))
-
         try:
             with clear_disk_errors(self.path):
                 hidden.mkdir()
-                metrics = make(hidden, report)
+                metrics = make(hidden, report_steps(name, self.listen))
                 files = flush_tree(hidden)
                 self._link_duplicates(hidden, files)
             with clear_disk_errors(self.path, also=NO_ACCESS):

@@ -1,17 +1,16 @@
 """Exports of a splat file of any program, which has neither photos nor cameras."""
 
 import os
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from img2world.core.errors import ExportError, RecipeError
-from img2world.core.progress import Progress
+from img2world.formats.files import writing_folder
 from img2world.formats.scene import scene_from_gaussians, viewer_scene
 from img2world.formats.splat_file import SplatFile
 from img2world.runs.files import clear_disk_errors
-from img2world.runs.folder import Event, Listener
+from img2world.runs.folder import Event, Listener, report_steps
 from img2world.runs.recipe import Exporter, load_recipe
 
 FORMATS = ("mesh", "turntable", "html")
@@ -50,22 +49,11 @@ def export_file(file: SplatFile, exporters: dict[str, Exporter], out: Path, list
         for stage, exporter in exporters.items():
             start = time.perf_counter()
             listen(Event(kind="start", stage=stage))
-            with tempfile.TemporaryDirectory(prefix=".writing-", dir=out) as folder:
-                made = Path(folder) / exporter.filename
+            with writing_folder(out) as folder:
+                made = folder / exporter.filename
                 shown = viewer_scene(file.gaussians) if stage == "html" else scene
-                facts = exporter.write(shown, None, made, progress=_progress(stage, listen))
+                facts = exporter.write(shown, None, made, progress=report_steps(stage, listen))
                 os.replace(made, out / exporter.filename)
             figures = {fact: value for fact, value in facts.items() if not isinstance(value, str)}
             listen(Event(kind="done", stage=stage, seconds=time.perf_counter() - start, quality=figures))
             yield out / exporter.filename
-
-
-def _progress(stage: str, listen: Listener) -> Progress:
-    """Return a function that reports the progress of an exporter."""
-    start = time.perf_counter()
-
-    def report(done: int, total: int, **quality: float) -> None:
-        seconds = time.perf_counter() - start
-        listen(Event(kind="step", stage=stage, done=done, total=total, seconds=seconds, quality=quality))
-
-    return report

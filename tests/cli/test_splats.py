@@ -445,3 +445,15 @@ def test_exports_of_other_files_and_runs(call, scene, finished, tmp_path):
     code, _, err = call("export", finished, "--out", tmp_path / "out")
     assert (code, "only a splat file needs --out" in err) == (2, True)
     assert not (tmp_path / "out").exists()
+
+
+# ---- render ----
+
+
+def test_pictures_are_rendered_with_progress(call, ball, tmp_path, monkeypatch):
+    """In a log, one line says how far it is."""
+    monkeypatch.setattr("img2world.cli.progress.LINE_SECONDS", 0.0)
+    code, out, err = call("render", ball, "--orbit", "--views", "3", "--size", "64", "--out", tmp_path / "frames")
+    assert (code, "3 pictures of 64x48" in out) == (0, True)
+    assert [line.partition(",")[0].split("  ")[:2] for line in err.splitlines()][0] == ["render", "1 of 3"]
+    assert len(list((tmp_path / "frames").glob("*.png"))) == 3

@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -6,7 +8,7 @@ from known_scene import gaussians_from, known_splats
 
 from img2world.core.errors import FormatError
 from img2world.formats import MODULES, READ_ONLY
-from img2world.formats.files import find_suffix, read_splats, write_splats
+from img2world.formats.files import find_suffix, read_splats, write_splats, writing_folder
 
 
 @pytest.fixture
@@ -118,3 +120,38 @@ def test_a_file_may_be_replaced_by_what_was_read_from_it(tmp_path, gaussians):
     write_splats(gaussians, path)
     write_splats(read_splats(path).gaussians, path)
     np.testing.assert_array_equal(read_splats(path).gaussians.means, gaussians.means)
+
+
+def test_folders_left_over_by_killed_processes_are_removed(tmp_path, gaussians):
+    old, young, held = (tmp_path / f".writing-{name}" for name in ("old", "young", "held"))
+    for folder in (old, young, held):
+        folder.mkdir()
+        (folder / "part").write_bytes(b"half a file")
+    for folder in (old, held):
+        os.utime(folder, (0, 0))
+    with subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import fcntl, os, sys; fcntl.flock(os.open(sys.argv[1], 0), 2); print(flush=True); input()",
+            held,
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        write_splats(gaussians, tmp_path / "a.ply")
+        assert sorted(path.name for path in tmp_path.iterdir()) == [".writing-held", ".writing-young", "a.ply"]
+        process.kill()
+    write_splats(gaussians, tmp_path / "a.ply")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".writing-young", "a.ply"]
+
+
+def test_a_folder_in_use_is_locked(tmp_path):
+    with writing_folder(tmp_path) as folder:
+        os.utime(folder, (0, 0))
+        with writing_folder(tmp_path) as other:
+            assert folder.exists()
+            assert folder != other
+    assert list(tmp_path.iterdir()) == []

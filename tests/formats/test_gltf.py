@@ -240,16 +240,23 @@ def test_two_primitives_two_nodes_and_other_meshes_are_read(tmp_path):
     assert found.details == {"colors": "srgb_rec709_display"}
 
 
+DRAFTS = ["KHR_gaussian_splatting_compression_spz_2", "KHR_gaussian_splatting_compression_spz", None]
+"""Extensions for SPZ inside that for splats; the first draft stood in the primitive itself."""
+
+
+@pytest.mark.parametrize("name", DRAFTS)
 @pytest.mark.parametrize("version", [2, 3, 4])
-def test_compression_by_spz_is_read(version, tmp_path):
+def test_compression_by_spz_is_read(version, name, tmp_path):
     splats = known_splats(2)
     document = Document()
     document.data = bytearray(b"\0" * 8 + spz_bytes(y_up(splats), version))
     document.json["bufferViews"] = [{"buffer": 0, "byteOffset": 8, "byteLength": len(document.data) - 8}]
-    extension = {**EXTENSION, "extensions": {"KHR_gaussian_splatting_compression_spz_2": {"bufferView": 0}}}
+    extensions: dict[str, Any] = {"KHR_gaussian_splatting": {**EXTENSION, "extensions": {name: {"bufferView": 0}}}}
+    if name is None:
+        extensions = {"KHR_spz_gaussian_splats_compression": {"bufferView": 0}}
     turn = Rotation.from_euler("x", -90, degrees=True)
     document.node(
-        [{"mode": 0, "attributes": {}, "extensions": {"KHR_gaussian_splatting": extension}}],
+        [{"mode": 0, "attributes": {}, "extensions": extensions}],
         rotation=turn.as_quat().tolist(),
     )
     found = read(document.save(tmp_path / "spz.glb"))
@@ -388,3 +395,29 @@ def test_other_documents_are_one_error(text, tmp_path):
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(FormatError):
         read_splats(path)
+
+
+def test_colors_and_opacities_of_the_first_draft_are_read(tmp_path):
+    """Its splats have what is displayed in COLOR_0, as bytes, and no spherical harmonics."""
+    splats = known_splats(0)
+    document = Document()
+    primitive = document.primitive(y_up(splats), prefix="_")
+    rgba = [[*(0.5 + splat.harmonics[0] / 2 / np.sqrt(np.pi)), splat.opacity] for splat in splats]
+    for name in ("_OPACITY", "_SH_DEGREE_0_COEF_0"):
+        del primitive["attributes"][name]
+    primitive["attributes"]["COLOR_0"] = document.accessor(rgba, UNSIGNED_BYTE, normalized=True)
+    primitive["extensions"] = {"KHR_gaussian_splatting": {}}
+    document.node([primitive])
+    check_read(document.save(tmp_path / "draft.gltf"), splats, Tolerance(center=2e-6, opacity=0.003, color=0.003))
+
+
+def test_scales_that_differ_by_rounding_are_one_scale(tmp_path):
+    splats = known_splats(1)
+    document = Document()
+    document.node([document.primitive(y_up(splats))], scale=[0.333, 0.333, 0.334])
+    found = read(document.save(tmp_path / "rounded.glb")).gaussians
+    expected = np.float32([splat.center for splat in splats]) * np.cbrt(0.333 * 0.333 * 0.334)
+    np.testing.assert_allclose(found.means, expected, atol=1e-6)
+    document.json["nodes"][0]["scale"] = [0.33, 0.33, 0.34]
+    with pytest.raises(FormatError, match="transform of a node cannot be applied"):
+        read(document.save(tmp_path / "uneven.glb"))

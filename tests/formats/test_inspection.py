@@ -4,6 +4,7 @@ import numpy as np
 from known_scene import gaussians_from, known_splats
 
 from img2world.core.gaussians import Gaussians
+from img2world.formats.files import write_splats
 from img2world.formats.inspection import inspect_file, inspect_splats
 from img2world.formats.splat_file import SplatFile
 
@@ -60,3 +61,10 @@ def test_values_are_those_of_the_file(tmp_path):
     found = inspect_file(tmp_path / "a.glb")
     assert (found.gaussians, found.sh_degree, found.bytes) == (5, 3, (tmp_path / "a.glb").stat().st_size)
     assert found.as_json()["details"] == {"colors": "srgb_rec709_display"}
+
+
+def test_the_pictures_of_a_meta_json_count(tmp_path):
+    write_splats(gaussians_from(known_splats(1)), tmp_path / "meta.json")
+    found = inspect_file(tmp_path / "meta.json")
+    assert found.bytes == sum(path.stat().st_size for path in tmp_path.iterdir())
+    assert found.bytes > (tmp_path / "meta.json").stat().st_size

@@ -259,3 +259,10 @@ def test_no_archive_is_one_error(size, tmp_path):
     path.write_bytes(bytes(size))
     with pytest.raises(FormatError, match="not a zip archive"):
         read_splats(path)
+
+
+def test_a_list_of_levels_of_detail_says_where_the_gaussians_are(tmp_path):
+    (tmp_path / "lod-meta.json").write_text(json.dumps({"lodLevels": 2, "filenames": ["0_0/meta.json"], "tree": {}}))
+    with pytest.raises(FormatError, match="levels of detail of a streamed SOG") as error:
+        read_splats(tmp_path / "lod-meta.json")
+    assert "0_0/meta.json" in error.value.hint

@@ -3,6 +3,7 @@
 import gzip
 import struct
 import tracemalloc
+import warnings
 
 import numpy as np
 import pytest
@@ -145,3 +146,30 @@ def test_truncated_files_are_one_error(version, length, tmp_path):
     path.write_bytes(spz_bytes(known_splats(1), version)[:length])
     with pytest.raises(FormatError):
         read_splats(path)
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_files_that_are_not_packed_are_read(version, tmp_path):
+    """As some converters keep the content of an SPZ."""
+    data = spz_bytes(known_splats(2), version)
+    (tmp_path / "raw.spz").write_bytes(gzip.decompress(data))
+    found, expected = read(tmp_path / "raw.spz"), unpack(data)
+    assert found.details == expected.details
+    for name, array in vars(expected.gaussians).items():
+        np.testing.assert_array_equal(getattr(found.gaussians, name), array)
+    (tmp_path / "raw.spz").write_bytes(gzip.decompress(data)[:-1])
+    with pytest.raises(FormatError, match="bytes"):
+        read(tmp_path / "raw.spz")
+
+
+def test_positions_that_one_floater_makes_coarse_are_warned_of(scenes, tmp_path):
+    gaussians = scenes.cloud(200, 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        write(gaussians, tmp_path / "a.spz")
+    gaussians.means[7] = (0, 1e6, 0)
+    with pytest.warns(UserWarning, match="1,000,000 units away.*--drop-floaters"):
+        write(gaussians, tmp_path / "a.spz")
+    found = read(tmp_path / "a.spz").gaussians.means
+    # The warning is true.
+    assert np.abs(found - gaussians.means).max() > 1e-3 * np.ptp(gaussians.means[8:], axis=0).max() / 4
