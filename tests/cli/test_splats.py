@@ -390,7 +390,7 @@ def test_a_splat_file_becomes_a_mesh_a_turntable_and_a_page(call, ball, tmp_path
     names = ["mesh.glb", "turntable.mp4", "world.html"]
     assert stdout.splitlines() == [str(out / name) for name in names]
     assert sorted(path.name for path in out.iterdir()) == names
-    mesh = trimesh.load(out / "mesh.glb", force="mesh", process=False)
+    (mesh,) = trimesh.load_scene(out / "mesh.glb", process=False).geometry.values()
     # In the units and at the place of the file, +Y up.
     np.testing.assert_allclose(mesh.bounds, [[3, -3, -2], [7, 1, 2]], atol=0.2)
     red = mesh.visual.vertex_attributes["color"][:, 0] > 0.5
@@ -455,5 +455,5 @@ def test_pictures_are_rendered_with_progress(call, ball, tmp_path, monkeypatch):
     monkeypatch.setattr("img2world.cli.progress.LINE_SECONDS", 0.0)
     code, out, err = call("render", ball, "--orbit", "--views", "3", "--size", "64", "--out", tmp_path / "frames")
     assert (code, "3 pictures of 64x48" in out) == (0, True)
-    assert [line.partition(",")[0].split("  ")[:2] for line in err.splitlines()][0] == ["render", "1 of 3"]
+    assert err.splitlines()[0].startswith("render  1 of 3")
     assert len(list((tmp_path / "frames").glob("*.png"))) == 3
