@@ -82,6 +82,17 @@ def convert(
             help="Write so many levels of detail, OUT_lod0 to OUT_lodN, each a third of the last.", min=0, max=8
         ),
     ] = 0,
+    up: Annotated[
+        str | None,
+        typer.Option(metavar="AXIS", help="The axis that is up in IN where that is wrong: x, y, z, -x, -y or -z."),
+    ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Turn the output so that it stands upright in three (with Spark), playcanvas or babylon as it is.",
+        ),
+    ] = None,
     spz_version: Annotated[int, typer.Option(help="Version of SPZ files: 3, which more programs open, or 4.")] = 3,
     as_json: JsonOption = False,
 ) -> None:
@@ -90,13 +101,15 @@ def convert(
     \b
     .ply .compressed.ply .splat .ksplat .spz .sog meta.json .glb .usdc .usda .usdz; .gltf is read only
 
-    Actions are applied in the order in which they are given. Their axes are +X right, +Y up, +Z to the viewer, whatever
-    the format. Degrees turn counterclockwise.
+    Actions are applied in the order in which they are given, between --up and --engine. Their axes are +X right, +Y up,
+    +Z to the viewer, whatever the format. Degrees turn counterclockwise.
 
     \b
     img2world convert scene.ply scene.spz
     img2world convert scene.ply small.sog --drop-floaters --decimate 50% --sh 1
     img2world convert scan.splat up.ply --rotate 180,0,0 --scale 2 --translate 0,1,0
+    img2world convert scan.ply scan.spz --up z
+    img2world convert scene.ply web.ply --engine three
     img2world convert room.ply both.glb --merge chair.ply
     img2world convert scans/ 'web/*.sog'
     cat scene.ply | img2world convert - - --sh 0 > plain.ply
@@ -109,7 +122,8 @@ def convert(
             raise FormatError(f"--spz-version is {spz_version}, needs 3 or 4", hint="leave it out for 3")
         actions = _actions(ctx.meta["actions"])
         for path, out in _pairs(source, target):
-            _convert(path, out, actions, drop_nan=drop_nan, lod=lod, spz_version=spz_version, as_json=as_json)
+            turns = (up or "", engine or "")
+            _convert(path, out, actions, turns, drop_nan=drop_nan, lod=lod, spz_version=spz_version, as_json=as_json)
 
 
 @app.command()
@@ -248,14 +262,23 @@ def _stem(path: Path) -> str:
 
 
 def _convert(
-    source: str, target: str, actions: "Sequence[Action]", *, drop_nan: bool, lod: int, spz_version: int, as_json: bool
+    source: str,
+    target: str,
+    actions: "Sequence[Action]",
+    turns: tuple[str, str],
+    *,
+    drop_nan: bool,
+    lod: int,
+    spz_version: int,
+    as_json: bool,
 ) -> None:
-    """Convert one file, and tell what was written."""
+    """Convert one file, and tell what was written. `turns` are the up axis of the source and the engine, or empty."""
     import tempfile
     from contextlib import nullcontext
 
     from img2world.core.errors import FormatError
-    from img2world.formats.files import find_suffix, write_splats
+    from img2world.formats.actions import stand_up, turn_for_engine
+    from img2world.formats.files import detect_suffix, find_suffix, write_splats
 
     levels = _levels(target, lod)
     with tempfile.TemporaryDirectory() if "-" in (source, target) else nullcontext(".") as folder:
@@ -265,7 +288,8 @@ def _convert(
         else:
             path = Path(source)
         file = read_whole(path, drop_nan=drop_nan)
-        gaussians = file.gaussians
+        up, engine = turns
+        gaussians = stand_up(file.gaussians, up, detect_suffix(path)) if up else file.gaussians
         for action in actions:
             gaussians = action(gaussians)
         if len(gaussians) == 0:
@@ -278,8 +302,9 @@ def _convert(
 
                 gaussians = decimate(gaussians, max(1, len(gaussians) // 3))
             place = Path(folder) / "stdout.ply" if out == "-" else Path(out)
-            options = {"version": spz_version} if find_suffix(place) == ".spz" else {}
-            write_splats(gaussians, place, options)
+            suffix = find_suffix(place)
+            options = {"version": spz_version} if suffix == ".spz" else {}
+            write_splats(turn_for_engine(gaussians, engine, suffix) if engine else gaussians, place, options)
             if out == "-":
                 sys.stdout.buffer.write(place.read_bytes())
             elif as_json:

@@ -10,10 +10,13 @@ from functools import partial
 import numpy as np
 from jaxtyping import Bool, Float32, Float64
 
+from img2world.core.camera_paths import UP_IN_WORLD
 from img2world.core.conventions import Y_UP_FROM_WORLD
 from img2world.core.errors import FormatError
 from img2world.core.gaussians import Gaussians
+from img2world.core.rotation import rotation_about
 from img2world.core.sh import sh_degree
+from img2world.formats.frames import engine_from_file, file_from_world
 from img2world.formats.merge import decimate
 from img2world.formats.splat_file import with_degree
 
@@ -22,6 +25,14 @@ FLOATER_NEIGHBORS = 16
 
 FLOATER_RATIO = 4.0
 """Distance of those neighbors, relative to the median of all Gaussians, beyond which a Gaussian floats alone."""
+
+ENGINES = {
+    "three": Y_UP_FROM_WORLD,
+    "playcanvas": Y_UP_FROM_WORLD,
+    # Left-handed: +X right, +Y up, +Z away.
+    "babylon": np.diag([1.0, -1.0, 1.0, 1.0]),
+}
+"""Engines in which splats have been measured, and the transform from our world to what stands upright in each."""
 
 Action = Callable[[Gaussians], Gaussians]
 
@@ -40,6 +51,47 @@ def move(
     matrix[:3, :3] = factor * Rotation.from_euler("xyz", degrees, degrees=True).as_matrix()
     matrix[:3, 3] = offset
     return gaussians.transformed((Y_UP_FROM_WORLD @ matrix @ Y_UP_FROM_WORLD).astype(np.float32))
+
+
+def stand_up(gaussians: Gaussians, up: str, suffix: str) -> Gaussians:
+    """Rotate content whose up axis in its file is x, y, z or the opposite of one, such as -y, until it stands upright.
+
+    What was +Y in a file with +Z up points away afterwards, as in Blender and nerfstudio. Raises FormatError for
+    another axis.
+    """
+    if up.lstrip("+-") not in ("x", "y", "z") or len(up) > 2:
+        raise FormatError(f"--up has the value {up!r}, needs an axis", hint="one of x, y, z, -x, -y, -z")
+    up_in_file = np.eye(3)["xyz".index(up[-1])] * (-1 if up.startswith("-") else 1)
+    up_in_world = file_from_world(suffix)[:3, :3].T @ up_in_file
+    cosine = float(up_in_world @ UP_IN_WORLD)
+    # Half a turn has no axis of its own.
+    axis = np.cross(up_in_world, UP_IN_WORLD) if abs(cosine) < 0.5 else np.array([1.0, 0, 0])
+    return _rotated(gaussians, rotation_about(axis, float(np.arccos(cosine))))
+
+
+def turn_for_engine(gaussians: Gaussians, engine: str, suffix: str) -> Gaussians:
+    """Rotate content such that an engine shows a file of this format upright and from its front, without a turn.
+
+    Raises FormatError for an engine in which no splats have been measured.
+    """
+    if engine not in ENGINES:
+        raise FormatError(
+            f"how {engine} loads splats has not been measured", hint=f"one of {', '.join(ENGINES)}, or --rotate"
+        )
+    loaded_from_world = engine_from_file(engine, suffix) @ file_from_world(suffix)
+    return _rotated(gaussians, (np.linalg.inv(loaded_from_world) @ ENGINES[engine])[:3, :3])
+
+
+def _rotated(gaussians: Gaussians, rotation: Float64[np.ndarray, "3 3"]) -> Gaussians:
+    """Return rotated Gaussians, exact to the last bit for half turns about an axis."""
+    rounded = np.rint(rotation)
+    signs = np.diag(rounded).astype(int).tolist()
+    if np.allclose(rotation, np.diag(signs), rtol=0, atol=1e-9):
+        return gaussians.flipped(signs)
+    matrix = np.eye(4, dtype=np.float32)
+    # Axes are exchanged by right angles only.
+    matrix[:3, :3] = rounded
+    return gaussians.transformed(matrix)
 
 
 def crop_box(gaussians: Gaussians, low: Sequence[float], high: Sequence[float]) -> Gaussians:

@@ -13,7 +13,7 @@ import av
 import numpy as np
 import pytest
 import trimesh
-from known_scene import gaussians_from, known_splats
+from known_scene import Tolerance, appearance, check_same, gaussians_from, known_splats, splats_from
 
 from img2world.core.gaussians import Gaussians
 from img2world.core.ply import write_ply
@@ -358,6 +358,83 @@ def test_inspection_of_other_files_is_one_error(call, scene, tmp_path):
     assert code == 0
     assert "1 Gaussians have values that are not finite" in out
     assert call("inspect")[0] == 2
+
+
+# ---- up and engine ----
+
+SIDE = {"x": (1, 0, 0), "y": (0, 1, 0), "z": (0, 0, 1)}
+
+
+@pytest.mark.parametrize("suffix", [".ply", ".glb"])
+@pytest.mark.parametrize("up", ["x", "y", "z", "-x", "-y", "-z", "+z"])
+def test_what_is_up_in_a_file_stands_upright(call, tmp_path, up, suffix):
+    """The Gaussian on the up axis of the file, as another program shows its numbers, is on top afterwards."""
+    gaussians = gaussians_from(known_splats(1)[:3])
+    top = np.array(SIDE[up[-1]]) * (-1 if up[0] == "-" else 1)
+    in_file = np.array([5 * top, 2 * np.roll(np.abs(top), 1), 3 * np.roll(np.abs(top), 2)])
+    # A GLB has +Y up and a PLY +Y down: in our arrays, both are in the axes of a PLY.
+    gaussians.means[:] = in_file * ((1, -1, -1) if suffix == ".glb" else (1, 1, 1))
+    write_splats(gaussians, tmp_path / f"scan{suffix}")
+    assert call("convert", tmp_path / f"scan{suffix}", tmp_path / "up.ply", "--up", up)[0] == 0
+    found = y_up(tmp_path / "up.ply")
+    np.testing.assert_allclose(found[0], (0, 5, 0), atol=1e-5)
+    # Nothing is mirrored.
+    assert np.linalg.det(found) == pytest.approx(np.linalg.det(in_file), abs=1e-4)
+    # With +Z up, +Y points away, as in Blender.
+    if up.endswith("z") and up[0] != "-":
+        np.testing.assert_allclose(found[np.argmax(in_file[:, 1])], (0, 0, -in_file[:, 1].max()), atol=1e-5)
+
+
+def test_up_turns_ellipsoids_and_colors_too(call, scene, tmp_path):
+    """As --rotate by the same turn does."""
+    assert call("convert", scene, tmp_path / "up.ply", "--up", "z")[0] == 0
+    # In the axes of the actions, +Z of a PLY points away.
+    assert call("convert", scene, tmp_path / "rotated.ply", "--rotate", "90,0,0")[0] == 0
+    up, rotated = (
+        appearance(splats_from(read_splats(tmp_path / name).gaussians)) for name in ("up.ply", "rotated.ply")
+    )
+    check_same(up, rotated, Tolerance(center=1e-6))
+
+
+@pytest.mark.parametrize(
+    ("engine", "name", "loaded"),
+    [
+        # What the engine makes of the file's numbers, as tests/engines measures it: +Y is up in all of them.
+        ("three", "a.ply", np.eye(3)),
+        ("three", "a.spz", np.eye(3)),
+        ("playcanvas", "a.ply", np.eye(3)),
+        ("playcanvas", "a.compressed.ply", np.eye(3)),
+        ("playcanvas", "a.glb", np.eye(3)),
+        ("babylon", "a.ply", np.diag([1.0, -1, 1])),
+        ("babylon", "a.spz", np.diag([1.0, -1, 1])),
+        ("babylon", "a.glb", np.diag([-1.0, 1, 1])),
+    ],
+)
+def test_files_stand_upright_in_engines(call, scene, tmp_path, engine, name, loaded):
+    assert call("convert", scene, tmp_path / name, "--engine", engine)[0] == 0
+    centers = read_splats(tmp_path / name).gaussians.means.astype(float)
+    # The numbers in the file: those of SPZ and GLB are in other axes than those of a PLY.
+    in_file = centers if name.endswith(".ply") else centers * (1, -1, -1)
+    in_engine = in_file @ loaded.T
+    # Babylon is left-handed: +Z points away from the viewer.
+    expected = CENTERS * ((1, 1, -1) if engine == "babylon" else (1, 1, 1))
+    order = np.linalg.norm(in_engine[None] - expected[:, None], axis=2).argmin(1)
+    np.testing.assert_allclose(in_engine[order], expected, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--up", "w"], "--up has the value 'w', needs an axis"),
+        (["--up", "zz"], "--up has the value"),
+        (["--engine", "unity"], "how unity loads splats has not been measured"),
+    ],
+)
+def test_other_axes_and_engines_are_one_error(call, scene, tmp_path, words, message):
+    code, out, err = call("convert", scene, tmp_path / "out.ply", *words)
+    assert (code, out) == (1, "")
+    assert message in err
+    assert not (tmp_path / "out.ply").exists()
 
 
 # ---- export ----
