@@ -46,7 +46,8 @@ def random_scene(count: int, degree: int) -> Gaussians:
         "quats": rng.standard_normal((count, 4)),
         "log_scales": rng.standard_normal((count, 3)) - 4,
         "logit_opacities": 2 * rng.standard_normal(count),
-        "sh": bands[:, None] * rng.standard_normal((count, len(bands), 3)),
+        # Within what all formats can hold.
+        "sh": (bands[:, None] * rng.standard_normal((count, len(bands), 3))).clip(-0.95, 0.95),
     }
     return Gaussians(**{name: value.astype(np.float32) for name, value in values.items()})
 
@@ -87,7 +88,8 @@ def convert_elsewhere(program: str, source: Path, target: Path, splat_transform:
         return (
             gsply.write_spz(target, data) if target.suffix == ".spz" else gsply.plywrite(target, data, compressed=True)
         )
-    words = [*splat_transform, "-w", str(source), str(target)]
+    # Without a GPU it fails, unless it is told so.
+    words = [*splat_transform, "-w", *(["-g", "cpu"] if target.suffix == ".sog" else []), str(source), str(target)]
     return subprocess.run(words, check=True, capture_output=True, timeout=limit)
 
 

@@ -6,6 +6,7 @@ import io
 # isort: off
 from img2world.cli.app import app
 from img2world.cli import run as run
+from img2world.cli import convert as convert
 from img2world.cli import splats as splats
 from img2world.cli import info as info
 # isort: on

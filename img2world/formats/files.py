@@ -43,6 +43,18 @@ def read_splats(path: Path) -> SplatFile:
         raise FormatError(f"the file cannot be read: {error}", hint="give a splat file") from error
 
 
+def read_whole(path: Path, *, drop_nan: bool = False) -> SplatFile:
+    """Read a splat file. Raises FormatError when some of its Gaussians are broken, unless they may be dropped."""
+    file = read_splats(path)
+    if file.broken and not drop_nan:
+        total = file.broken + len(file.gaussians)
+        raise FormatError(
+            f"{file.broken:,} of {total:,} Gaussians have values that are not finite, or no orientation: {path}",
+            hint="`img2world convert IN OUT --drop-nan` leaves them out",
+        )
+    return file
+
+
 def write_splats(gaussians: Gaussians, path: Path, options: Mapping[str, Any] | None = None) -> None:
     """Write a splat file in the format that its name ends with; an existing file is replaced once the new one is whole.
 
