@@ -41,9 +41,7 @@ class MeshExport:
 
     filename: ClassVar[str] = "mesh.glb"
 
-    def write(
-        self, scene: Scene, views: Views | None, path: Path, *, progress: Progress = silent
-    ) -> dict[str, float | str]:
+    def write(self, scene: Scene, views: Views, path: Path, *, progress: Progress = silent) -> dict[str, float | str]:
         """Write a GLB of the scene at time 0 and compare it with what trimesh reads.
 
         Returns the numbers of vertices, faces and bytes, whether the mesh is watertight, and the reader. Raises
