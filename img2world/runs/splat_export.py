@@ -39,8 +39,7 @@ def exporters_for_file(formats: list[str], changes: list[str]) -> dict[str, Expo
             hint="options of formats begin with export., as export.mesh.max_faces",
         )
     added = [f"export.formats={','.join(formats)}"] if formats else []
-    exporters = load_recipe("auto", [*changes, *added]).exports
-    return exporters
+    return load_recipe("auto", [*changes, *added]).exports
 
 
 def export_file(file: SplatFile, exporters: dict[str, Exporter], out: Path, listen: Listener) -> Iterator[Path]:

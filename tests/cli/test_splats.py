@@ -13,8 +13,8 @@ import av
 import numpy as np
 import pytest
 import trimesh
-from PIL import Image
 from known_scene import Tolerance, appearance, check_same, gaussians_from, known_splats, splats_from
+from PIL import Image
 
 from img2world.core.gaussians import Gaussians
 from img2world.core.ply import write_ply
