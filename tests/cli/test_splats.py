@@ -472,8 +472,8 @@ def test_a_splat_file_becomes_a_mesh_a_turntable_and_a_page(call, ball, tmp_path
     # In the units and at the place of the file, +Y up.
     np.testing.assert_allclose(mesh.bounds, [[3, -3, -2], [7, 1, 2]], atol=0.2)
     red, green = (mesh.visual.to_color().vertex_colors[:, channel].astype(int) for channel in (0, 1))
-    assert (red - green > 60)[mesh.vertices[:, 1] > -0.7].mean() > 0.98
-    assert (green - red > 60)[mesh.vertices[:, 1] < -1.3].mean() > 0.98
+    assert (red - green > 60)[mesh.vertices[:, 1] > -0.7].mean() > 0.93
+    assert (green - red > 60)[mesh.vertices[:, 1] < -1.3].mean() > 0.93
     with av.open(str(out / "turntable.mp4")) as video:
         first = next(video.decode(video=0)).to_ndarray(format="rgb24").astype(int)
     height, width = first.shape[:2]
