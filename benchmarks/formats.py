@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from multiprocessing import get_context
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 from statistics import median
@@ -78,10 +79,15 @@ def errors(gaussians: Gaussians, path: Path) -> dict[str, float]:
 def convert_elsewhere(program: str, source: Path, target: Path, splat_transform: list[str], limit: float) -> object:
     """Convert a PLY by another program. Raises TimeoutExpired, or CalledProcessError where it fails."""
     if program == "gaussforge":
-        gaussforge = importlib.import_module("gaussforge")
-        suffix = target.name.partition(".")[2]
-        done = gaussforge.GaussForge().convert(source.read_bytes(), "ply", suffix)
-        return target.write_bytes(done["data"])
+        # A fork of this process, which can be stopped.
+        process = get_context("fork").Process(target=convert_by_gaussforge, args=(source, target))
+        process.start()
+        process.join(limit)
+        if process.is_alive():
+            process.kill()
+            process.join()
+            raise subprocess.TimeoutExpired(program, limit)
+        return process.exitcode
     if program == "gsply":
         gsply = importlib.import_module("gsply")
         data = gsply.plyread(source)
@@ -91,6 +97,13 @@ def convert_elsewhere(program: str, source: Path, target: Path, splat_transform:
     # Without a GPU it fails, unless it is told so.
     words = [*splat_transform, "-w", *(["-g", "cpu"] if target.suffix == ".sog" else []), str(source), str(target)]
     return subprocess.run(words, check=True, capture_output=True, timeout=limit)
+
+
+def convert_by_gaussforge(source: Path, target: Path) -> None:
+    """Convert a PLY by gaussforge."""
+    gaussforge = importlib.import_module("gaussforge")
+    done = gaussforge.GaussForge().convert(source.read_bytes(), "ply", target.name.partition(".")[2])
+    target.write_bytes(done["data"])
 
 
 def convert_here(source: Path, target: Path) -> object:
@@ -159,7 +172,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, nargs="+", default=[50_000, 1_000_000], help="numbers of Gaussians")
     parser.add_argument("--degree", type=int, nargs="+", default=[0, 3], help="degrees of the harmonics")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--limit", type=float, default=120.0, help="seconds after which splat-transform is stopped")
+    parser.add_argument("--limit", type=float, default=120.0, help="seconds after which another program is stopped")
     parser.add_argument(
         "--splat-transform", type=shlex.split, help="its command line  [default: npx @playcanvas/splat-transform]"
     )

@@ -70,7 +70,7 @@ def test_help_cuts_no_description_off_and_says_where_options_are_listed(call):
     assert "..." not in call("--help")[1].replace("[ARGS]...", "")
     words = " ".join(call("run", "--help")[1].split())
     assert "`img2world models NAME` lists the options of a backend" in words
-    assert "seed and metric have no section" in words
+    assert "seed, metric and size have no section" in words
 
 
 def test_help_imports_nothing_heavy():

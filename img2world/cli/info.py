@@ -21,7 +21,7 @@ def doctor(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check this machine, a photo, a video, a run, or a splat or mesh file for problems.
+    """Check this machine, a run, a photo, video, splat or mesh.
 
     Each finding says what is wrong, where, how certain that is, and what to do.
 

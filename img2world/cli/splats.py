@@ -98,7 +98,7 @@ def export_splats(path: Path, formats: list[str], changes: list[str], out: Path,
         from img2world.formats.files import read_whole
         from img2world.runs.splat_export import export_file, exporters_for_file
 
-        exporters = exporters_for_file(path, formats, changes)
+        exporters = exporters_for_file(formats, changes)
         file = read_whole(path)
         with listening(as_json) as listen:
             written = list(export_file(file, exporters, out, listen))

@@ -17,7 +17,7 @@ from img2world.core.views import Views
 from img2world.export.glb import check_glb, write_glb
 from img2world.meshing.reconstruct import frustum_camera, reconstruct_surface
 from img2world.meshing.surface import Surface, color_vertices, mesh_statistics, vertex_normals
-from img2world.meshing.texture import bake_texture, rendered_views
+from img2world.meshing.texture import bake_texture
 from img2world.meshing.unwrap import unwrap
 
 DEPTH_SCALE = 0.5
@@ -41,15 +41,13 @@ class MeshExport:
 
     filename: ClassVar[str] = "mesh.glb"
 
-    def write(
-        self, scene: Scene, views: Views | None, path: Path, *, progress: Progress = silent
-    ) -> dict[str, float | str]:
+    def write(self, scene: Scene, views: Views, path: Path, *, progress: Progress = silent) -> dict[str, float | str]:
         """Write a GLB of the scene at time 0 and compare it with what trimesh reads.
 
         Returns the numbers of vertices, faces and bytes, whether the mesh is watertight, and the reader. Raises
         ExportError when the scene has no surface or the file reads back wrong.
         """
-        mesh = self.mesh_from_scene(scene, views or rendered_views(scene), progress=progress)
+        mesh = self.mesh_from_scene(scene, views, progress=progress)
         mesh = mesh.transformed(scene.asset_from_world)
         statistics = mesh_statistics(mesh)
         write_glb(mesh, path, unlit=self.unlit, double_sided=not statistics["watertight"])

@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float32, Float64
 
-from img2world.core.camera_paths import orbit
+from img2world.core.camera_paths import on_sphere, orbit
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.errors import FormatError
@@ -28,6 +28,9 @@ FOV = np.radians(45)
 DISTANCE = 3.1
 """Distance of the cameras from the center in radii."""
 
+RINGS = {10: 12, -25: 6, 40: 10, 75: 4}
+"""Elevation in degrees and number of the cameras that look from all sides."""
+
 ELEVATION = np.radians(12)
 BACKGROUND = (0.12, 0.12, 0.13)
 
@@ -37,17 +40,29 @@ def scene_from_gaussians(gaussians: Gaussians, *, views: int = 96, width: int = 
 
     Raises FormatError when there is nothing to see.
     """
+    cameras = _cameras_at(gaussians, orbit(views, elevation=float(ELEVATION)), width, height)
+    return Scene(gaussians=gaussians, cameras=cameras, background=BACKGROUND, is_object=True)
+
+
+def cameras_on_all_sides(gaussians: Gaussians, size: int) -> Cameras:
+    """Return cameras around the Gaussians at the elevations of RINGS, with square images, the first one in front."""
+    azimuths = [2 * np.pi * i / count for count in RINGS.values() for i in range(count)]
+    elevations = [np.radians(elevation_deg) for elevation_deg, count in RINGS.items() for _ in range(count)]
+    return _cameras_at(gaussians, on_sphere(np.array(azimuths), np.array(elevations)), size, size)
+
+
+def _cameras_at(gaussians: Gaussians, poses: Float32[np.ndarray, "V 4 4"], width: int, height: int) -> Cameras:
+    """Return cameras at poses around the origin, scaled and moved such that they show the Gaussians."""
     center, radius = _middle(gaussians)
-    poses = orbit(views, elevation=float(ELEVATION), radius=DISTANCE * radius)
-    poses[:, :3, 3] += center.astype(np.float32)
+    poses = poses.copy()
+    poses[:, :3, 3] = poses[:, :3, 3] / INPUT_DISTANCE * DISTANCE * radius + center
     across = 2 * np.arctan(np.tan(FOV / 2) * width / min(width, height))
-    cameras = Cameras(
+    return Cameras(
         world_from_cam=poses,
-        intrinsics=np.tile(intrinsics_from_fov(across, width, height), (views, 1, 1)),
+        intrinsics=np.tile(intrinsics_from_fov(across, width, height), (len(poses), 1, 1)),
         width=width,
         height=height,
     )
-    return Scene(gaussians=gaussians, cameras=cameras, background=BACKGROUND, is_object=True)
 
 
 def viewer_scene(gaussians: Gaussians) -> Scene:

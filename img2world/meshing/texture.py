@@ -11,11 +11,9 @@ from jaxtyping import Bool, Float32, Float64, Int32
 
 from img2world.core.cameras import Cameras
 from img2world.core.progress import Progress, silent
-from img2world.core.scene import Scene
 from img2world.core.views import Views
 from img2world.meshing.surface import Surface
 from img2world.meshing.unwrap import Charts
-from img2world.render import render
 from img2world.render.texels import TexelEquations
 from img2world.render.triangles import TriangleHits, rasterize_triangles
 
@@ -71,20 +69,6 @@ def bake_texture(
         progress(count + 1, len(chosen))
     texture = _solve(equations, _draw_colors(colors[charts.vertices], charts, size))
     return np.rint(255 * texture.clip(0, 1)).astype(np.uint8)
-
-
-def rendered_views(scene: Scene) -> Views:
-    """Return what the cameras of a scene see of it, for scenes whose pictures are unknown."""
-    seen = render(scene.at(0.0), scene.cameras, background=scene.background)
-    return Views(
-        rgb=np.rint(255 * seen.rgb.clip(0, 1)).astype(np.uint8),
-        alpha=np.rint(255 * seen.alpha.clip(0, 1)).astype(np.uint8) if scene.is_object else None,
-        cameras=scene.cameras,
-        confidence=np.ones(len(scene.cameras), np.float32),
-        points=np.empty((0, 3), np.float32),
-        point_colors=np.empty((0, 3), np.uint8),
-        solver="none",
-    )
 
 
 def face_normals(vertices: Float64[np.ndarray, "M 3"], faces: Int32[np.ndarray, "F 3"]) -> Float32[np.ndarray, "F 3"]:

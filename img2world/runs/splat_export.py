@@ -5,20 +5,31 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from img2world.core.errors import ExportError, RecipeError
+import numpy as np
+
+from img2world.core.errors import RecipeError
+from img2world.core.scene import Scene
+from img2world.core.views import Views
 from img2world.formats.files import writing_folder
-from img2world.formats.scene import scene_from_gaussians, viewer_scene
+from img2world.formats.scene import cameras_on_all_sides, scene_from_gaussians, viewer_scene
 from img2world.formats.splat_file import SplatFile
+from img2world.render import render
 from img2world.runs.files import clear_disk_errors
 from img2world.runs.folder import Event, Listener, report_steps
 from img2world.runs.recipe import Exporter, load_recipe
+
+NEED_VIEWS = {"mesh", "dataset"}
+"""Formats that are made from pictures, too."""
+
+SIZE = 512
+"""Pixels on each side of the pictures that are rendered for them."""
 
 FORMATS = ("mesh", "turntable", "html")
 """What is exported if no format is named."""
 
 
-def exporters_for_file(path: Path, formats: list[str], changes: list[str]) -> dict[str, Exporter]:
-    """Return the exporters of these formats with their options. Raises ExportError for those that need photos."""
+def exporters_for_file(formats: list[str], changes: list[str]) -> dict[str, Exporter]:
+    """Return the exporters of these formats with their options. Raises RecipeError for options of other stages."""
     if not formats and not any(change.startswith("export.formats") for change in changes):
         formats = [*FORMATS]
     foreign = [change for change in changes if not change.startswith("export.")]
@@ -28,22 +39,18 @@ def exporters_for_file(path: Path, formats: list[str], changes: list[str]) -> di
             hint="options of formats begin with export., as export.mesh.max_faces",
         )
     added = [f"export.formats={','.join(formats)}"] if formats else []
-    exporters = load_recipe("auto", [*changes, *added]).exports
-    if "dataset" in exporters:
-        raise ExportError(
-            "a dataset needs the photos and cameras of a run, which a splat file does not have",
-            hint=f"make pictures of it with `img2world render {path} --orbit --out FOLDER`",
-        )
-    return exporters
+    return load_recipe("auto", [*changes, *added]).exports
 
 
 def export_file(file: SplatFile, exporters: dict[str, Exporter], out: Path, listen: Listener) -> Iterator[Path]:
     """Write the content of a splat file with each exporter into a folder, and yield what was written.
 
-    Cameras are set around what most of its Gaussians are part of, since no others are known; the web page is in units
+    Cameras are set around what most of its Gaussians are part of, since no others are known, and what they see takes
+    the place of photos; the web page is in units
     of its own, other files in those of the splat file. Raises an Img2WorldError when an exporter does.
     """
     scene = scene_from_gaussians(file.gaussians)
+    views = rendered_views(scene) if NEED_VIEWS & set(exporters) else None
     with clear_disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)
         for stage, exporter in exporters.items():
@@ -52,8 +59,25 @@ def export_file(file: SplatFile, exporters: dict[str, Exporter], out: Path, list
             with writing_folder(out) as folder:
                 made = folder / exporter.filename
                 shown = viewer_scene(file.gaussians) if stage == "html" else scene
-                facts = exporter.write(shown, None, made, progress=report_steps(stage, listen))
+                facts = exporter.write(shown, views, made, progress=report_steps(stage, listen))
                 os.replace(made, out / exporter.filename)
             figures = {fact: value for fact, value in facts.items() if not isinstance(value, str)}
             listen(Event(kind="done", stage=stage, seconds=time.perf_counter() - start, quality=figures))
             yield out / exporter.filename
+
+
+def rendered_views(scene: Scene) -> Views:
+    """Return pictures of the Gaussians from all sides, with their exact cameras."""
+    cameras = cameras_on_all_sides(scene.gaussians, SIZE)
+    rendered = render(scene.gaussians, cameras, background=scene.background)
+    alpha = np.rint(255 * rendered.alpha).astype(np.uint8)
+    return Views(
+        rgb=np.rint(255 * rendered.rgb.clip(0, 1)).astype(np.uint8),
+        cameras=cameras,
+        confidence=np.ones(len(cameras), np.float32),
+        points=np.zeros((0, 3), np.float32),
+        point_colors=np.zeros((0, 3), np.uint8),
+        solver="rendered",
+        depth=np.where(alpha > 0, rendered.depth, 0).astype(np.float32),
+        alpha=alpha,
+    )

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import trimesh
 from known_scene import Tolerance, appearance, check_same, gaussians_from, known_splats, splats_from
+from PIL import Image
 
 from img2world.core.gaussians import Gaussians
 from img2world.core.ply import write_ply
@@ -470,14 +471,26 @@ def test_a_splat_file_becomes_a_mesh_a_turntable_and_a_page(call, ball, tmp_path
     (mesh,) = trimesh.load_scene(out / "mesh.glb", process=False).geometry.values()
     # In the units and at the place of the file, +Y up.
     np.testing.assert_allclose(mesh.bounds, [[3, -3, -2], [7, 1, 2]], atol=0.2)
-    red = mesh.visual.vertex_attributes["color"][:, 0] > 0.5
-    assert mesh.vertices[red, 1].min() > -1.3
+    red, green = (mesh.visual.to_color().vertex_colors[:, channel].astype(int) for channel in (0, 1))
+    assert (red - green > 60)[mesh.vertices[:, 1] > -0.7].mean() > 0.93
+    assert (green - red > 60)[mesh.vertices[:, 1] < -1.3].mean() > 0.93
     with av.open(str(out / "turntable.mp4")) as video:
         first = next(video.decode(video=0)).to_ndarray(format="rgb24").astype(int)
     height, width = first.shape[:2]
     above, below = first[height // 2 - 30, width // 2], first[height // 2 + 60, width // 2]
     assert above[0] - above[1] > 60
     assert below[1] - below[0] > 60
+
+
+def test_a_splat_file_becomes_a_dataset_of_pictures_of_it(call, ball, tmp_path):
+    assert call("export", ball, "dataset", "--out", tmp_path / "a")[0] == 0
+    transforms = json.loads((tmp_path / "a" / "dataset" / "transforms.json").read_text())
+    assert len(transforms["frames"]) == 32
+    with Image.open(tmp_path / "a" / "dataset" / "images" / "0000.png") as picture:
+        rgb = np.asarray(picture)[..., :3].astype(int)
+    assert rgb.shape == (512, 512, 3)
+    assert rgb[200, 256, 0] - rgb[200, 256, 1] > 60
+    assert rgb[320, 256, 1] - rgb[320, 256, 0] > 60
 
 
 def test_a_splat_file_is_exported_in_other_formats(call, ball, tmp_path):
@@ -498,7 +511,6 @@ def test_native_readers_print_nothing(scene, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message", "hint"),
     [
-        (["dataset"], "needs the photos and cameras of a run", "img2world render {scene} --orbit --out"),
         (["--set", "splat.steps=5"], "splat.steps=5 means nothing to a splat file", "export.mesh.max_faces"),
         (["nothing"], "nothing", ""),
     ],
