@@ -67,7 +67,7 @@ def bake_texture(
         weight *= np.float32(1 if i == 0 else OTHER_VIEWS * views.confidence[i])
         equations.add_view(hits, weight, views.rgb[i].astype(np.float32) / 255, charts.faces, charts.uvs)
         progress(count + 1, len(chosen))
-    texture = _solve(equations, _draw_colors(colors[charts.vertices], charts, size))
+    texture = _solve(equations, draw_colors(colors[charts.vertices], charts, size))
     return np.rint(255 * texture.clip(0, 1)).astype(np.uint8)
 
 
@@ -114,7 +114,7 @@ def _counted(views: Views, i: int) -> Bool[np.ndarray, "H W"]:
     return counted
 
 
-def _draw_colors(colors: Float32[np.ndarray, "M 3"], charts: Charts, size: int) -> Float32[np.ndarray, "S S 3"]:
+def draw_colors(colors: Float32[np.ndarray, "M 3"], charts: Charts, size: int) -> Float32[np.ndarray, "S S 3"]:
     """Return a texture with the interpolated colors of the vertices, continued between the charts."""
     from scipy.ndimage import distance_transform_edt
 

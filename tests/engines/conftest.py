@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from browser_engines import Engines, NodeMissingError, check_node, open_engines
 from engine_protocol import MIN_PSNR, compare
-from known_asset import BACKGROUND, draw_mesh, make_camera, make_gaussians, make_mesh
+from known_asset import BACKGROUND, draw_mesh, make_camera, make_gaussians, make_mesh, textured
 
 from img2world.core.cameras import Cameras
 from img2world.core.gaussians import Gaussians
@@ -41,7 +41,8 @@ class Asset:
         """Return a GLB of the mesh: its colours are "vertex colors" or a "texture"."""
         path = self.folder / f"{kind.replace(' ', '_')}.glb"
         if not path.exists():
-            write_glb(self.mesh, path, unlit=True, double_sided=False)
+            mesh = textured(self.mesh) if kind == "texture" else self.mesh
+            write_glb(mesh, path, unlit=True, double_sided=False)
         return path
 
     def mesh_picture(self, shown: Callable[[np.ndarray], np.ndarray] = lambda colors: colors) -> np.ndarray:

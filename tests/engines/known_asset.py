@@ -10,10 +10,14 @@ from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.gaussians import Gaussians
 from img2world.core.mesh import Mesh
 from img2world.core.rotation import rotation_about
+from img2world.meshing.surface import Surface, vertex_normals
+from img2world.meshing.texture import draw_colors
+from img2world.meshing.unwrap import unwrap
 from img2world.render.triangles import rasterize_triangles
 
 SIZE = 256
 SUPERSAMPLING = 4
+TEXTURE_SIZE = 512
 BACKGROUND = (0.16, 0.2, 0.3)
 
 SHAPES = [
@@ -35,10 +39,25 @@ def make_mesh() -> Mesh:
         vertices.append(points + np.array(center))
         waves = np.sin(vertices[-1] @ np.array([[9.0, 3, -5], [-4, 8, 6], [5, -6, 10]]))
         colors.append(np.array(color) * (0.8 + 0.2 * waves))
+    surface = Surface(np.concatenate(vertices), np.concatenate(faces).astype(np.int32))
     return Mesh(
-        vertices=np.concatenate(vertices).astype(np.float32),
-        faces=np.concatenate(faces).astype(np.int32),
+        vertices=surface.vertices.astype(np.float32),
+        faces=surface.faces,
+        normals=vertex_normals(surface).astype(np.float32),
         colors=(np.concatenate(colors).clip(0, 1) * 255).round().astype(np.uint8),
+    )
+
+
+def textured(mesh: Mesh) -> Mesh:
+    """Return the mesh with its colours in a texture."""
+    charts = unwrap(mesh.vertices, mesh.faces, TEXTURE_SIZE)
+    texture = draw_colors((mesh.colors[charts.vertices] / 255).astype(np.float32), charts, TEXTURE_SIZE)
+    return Mesh(
+        vertices=mesh.vertices[charts.vertices],
+        faces=charts.faces,
+        normals=mesh.normals[charts.vertices],
+        uvs=charts.uvs,
+        texture=np.rint(255 * texture).astype(np.uint8),
     )
 
 

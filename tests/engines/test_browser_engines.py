@@ -41,7 +41,7 @@ def test_splats_look_the_same(engines, asset, check, engine, suffix, degree):
     check(picture, reference, "splats")
 
 
-@pytest.mark.parametrize("kind", ["vertex colors"])
+@pytest.mark.parametrize("kind", ["vertex colors", "texture"])
 @pytest.mark.parametrize("engine", ["three", "playcanvas", "babylon"])
 def test_meshes_look_the_same(engines, asset, check, engine, kind):
     reference = asset.mesh_picture()

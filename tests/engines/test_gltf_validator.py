@@ -29,7 +29,7 @@ def test_splats_are_valid(node, asset):
     assert issues_of(asset.splats(".glb")) == []
 
 
-@pytest.mark.parametrize("kind", ["vertex colors"])
+@pytest.mark.parametrize("kind", ["vertex colors", "texture"])
 def test_meshes_are_valid(node, asset, kind):
     assert issues_of(asset.mesh_file(kind)) == []
 

@@ -24,8 +24,11 @@ def white(colors: np.ndarray) -> np.ndarray:
 
 MESHES = [
     pytest.param(draw_with_f3d, "vertex colors", linear, id="f3d-vertex colors"),
+    pytest.param(draw_with_f3d, "texture", same, id="f3d-texture"),
     pytest.param(draw_with_blender, "vertex colors", same, id="blender-vertex colors", marks=pytest.mark.engines),
     pytest.param(draw_with_godot, "vertex colors", white, id="godot-vertex colors", marks=pytest.mark.engines),
+    pytest.param(draw_with_blender, "texture", same, id="blender-texture", marks=pytest.mark.engines),
+    pytest.param(draw_with_godot, "texture", same, id="godot-texture", marks=pytest.mark.engines),
 ]
 """Program, what holds the colours, and what the program makes of them."""
 
