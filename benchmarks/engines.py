@@ -82,6 +82,7 @@ def main() -> None:
     for run in options.runs:
         with tempfile.TemporaryDirectory() as folder:
             results[run.name] = list(results_of(run, Path(folder), missing))
+        options.sheets.mkdir(parents=True, exist_ok=True)
         contact_sheet(results[run.name]).save(options.sheets / f"{run.name}.png")
     print(table(results))
     for reason in missing:
