@@ -15,7 +15,8 @@ from img2world.core.ranges import Range
 from img2world.core.scene import Scene
 from img2world.core.views import Views
 from img2world.export.glb import check_glb, write_glb
-from img2world.meshing.reconstruct import frustum_camera, reconstruct_surface
+from img2world.meshing.outlines import fit_outlines
+from img2world.meshing.reconstruct import TRUNCATION, frustum_camera, reconstruct_surface
 from img2world.meshing.surface import Surface, color_vertices, mesh_statistics, vertex_normals
 from img2world.meshing.texture import bake_texture
 from img2world.meshing.unwrap import unwrap
@@ -63,6 +64,8 @@ class MeshExport:
             picture_size=self.picture_size,
             progress=progress,
         )
+        if scene.is_object:
+            surface = fit_outlines(surface, views, float(tolerance.min()) / (2 * TRUNCATION))
         colors, normals = color_vertices(surface, maps, tolerance), vertex_normals(surface).astype(np.float32)
         if not self.texture_size:
             return Mesh(
