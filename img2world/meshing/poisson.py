@@ -24,6 +24,9 @@ NEIGHBORS, MAX_SIGMAS = 20, 2.0
 """A point is an outlier when its mean distance to its neighbors is more than so many standard deviations above the
 mean of all."""
 
+MAX_GAP = 1.5
+"""Grid steps from a point within which no other is needed."""
+
 SCALE = 1.5
 """Side of the cube in which the surface is closed, relative to the extent of the points."""
 
@@ -35,18 +38,28 @@ OrientedPoints = tuple[Float64[np.ndarray, "M 3"], Float64[np.ndarray, "M 3"]]
 """Points and their outward normals."""
 
 
-def poisson_surface(maps: DepthMaps, grid: Grid, *, hidden: OrientedPoints | None = None) -> Surface:
-    """Return the surface in grid indices; it is closed when the points that no view sees are given too.
+def poisson_surface(maps: DepthMaps, grid: Grid, *, closed: OrientedPoints | None = None) -> Surface:
+    """Return the surface in grid indices; it is closed when points on all sides are given.
 
-    Raises MissingPackageError without Open3D.
+    They are used where depth maps show nothing, since the method knows of surfaces but not of empty space, and bulges
+    where there are no points. Raises MissingPackageError without Open3D.
     """
+    from scipy.spatial import KDTree
+
     o3d = open3d()
-    parts = oriented_points(maps, grid) + ([] if hidden is None else [hidden])
-    points, normals = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    points, normals = (np.concatenate(arrays) for arrays in zip(*oriented_points(maps, grid), strict=True))
     inside = ((points >= 0) & (points <= np.array(grid.shape) - 1)).all(1)
-    cloud = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(points[inside]))
-    cloud.normals = o3d.utility.Vector3dVector(normals[inside])
+
+    def cloud_of(points: np.ndarray, normals: np.ndarray) -> Any:
+        cloud = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(points))
+        cloud.normals = o3d.utility.Vector3dVector(normals)
+        return cloud
+
+    cloud = cloud_of(points[inside], normals[inside])
     cloud, _ = cloud.voxel_down_sample(SPACING).remove_statistical_outlier(NEIGHBORS, MAX_SIGMAS)
+    if closed is not None and len(cloud.points):
+        distance, _ = KDTree(np.asarray(cloud.points)).query(closed[0])
+        cloud += cloud_of(*(array[distance > MAX_GAP] for array in closed))
     if len(cloud.points) < NEIGHBORS:
         return Surface(np.empty((0, 3)), np.empty((0, 3), np.int32))
     cloud.normalize_normals()
@@ -56,7 +69,7 @@ def poisson_surface(maps: DepthMaps, grid: Grid, *, hidden: OrientedPoints | Non
     create = o3d.geometry.TriangleMesh.create_from_point_cloud_poisson
     mesh, density = create(cloud, depth=depth, scale=SCALE, n_threads=1)
     surface = Surface(np.asarray(mesh.vertices), np.asarray(mesh.triangles))
-    if hidden is not None:
+    if closed is not None:
         return surface
     density = np.asarray(density)
     return drop_unused_vertices(

@@ -118,7 +118,8 @@ def reconstruct_surface(
         maps = remove_inner_surfaces(maps, viewpoints.keeps_hollows, reach)
     surface = fused_surface(maps, grid, solid=solid)
     if method == "poisson":
-        surface = _clean(refitted_surface(surface, maps, grid, solid=solid), grid, maps, solid=solid)
+        closed = (surface.vertices.astype(np.float64), vertex_normals(surface)) if solid else None
+        surface = _clean(poisson_surface(maps, grid, closed=closed), grid, maps, solid=solid)
     if len(surface.faces) == 0:
         raise ExportError(
             f"no surface was found in {len(maps)} views of {len(gaussians)} Gaussians",
@@ -142,17 +143,6 @@ def fused_surface(maps: DepthMaps, grid: Grid, *, solid: bool) -> Surface:
     volume, seen = fuse(maps, grid, truncation=TRUNCATION, solid=solid)
     volume = smooth_volume(volume, seen, SMOOTHING, solid=solid)
     return _clean(Surface(*extract_surface(volume, seen, solid=solid)), grid, maps, solid=solid)
-
-
-def refitted_surface(surface: Surface, maps: DepthMaps, grid: Grid, *, solid: bool) -> Surface:
-    """Return the smooth surface through the points of the depth maps, in grid indices.
-
-    Of the given surface, a solid keeps what no view sees, where nothing else would hold it.
-    """
-    if not solid or len(surface.faces) == 0:
-        return poisson_surface(maps, grid)
-    unseen = unseen_patches(surface, grid, maps)
-    return poisson_surface(maps, grid, hidden=(surface.vertices[unseen], vertex_normals(surface)[unseen]))
 
 
 def _clean(surface: Surface, grid: Grid, maps: DepthMaps, *, solid: bool) -> Surface:

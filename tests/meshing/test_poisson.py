@@ -46,7 +46,7 @@ def test_normals_point_at_the_cameras_in_a_frustum(balls_scene):
 def test_the_surface_is_closed_and_as_large_as_the_balls(ball_maps, balls):
     pytest.importorskip("open3d", reason="needs pip install 'img2world[open3d]'")
     nothing = np.empty((0, 3))
-    surface = poisson_surface(ball_maps, GRID, hidden=(nothing, nothing))
+    surface = poisson_surface(ball_maps, GRID, closed=(nothing, nothing))
     mesh = trimesh.Trimesh(GRID.to_world(surface.vertices), surface.faces, process=False)
     assert mesh.is_watertight
     assert mesh.volume == pytest.approx(sum(4 / 3 * np.pi * ball.radius**3 for ball in balls), rel=0.1)
