@@ -105,7 +105,7 @@ def _files(records: dict[str, StageRecord]) -> dict[str, dict[str, float | str]]
     """Return, for each exported file or folder, which reader read it back and what it found."""
     exported = {name: record for name, record in records.items() if name.startswith("export.") and record.metrics}
     # A folder such as dataset/ counts as one.
-    return {"/".join(next(iter(record.files)).split("/")[:2]): record.metrics for record in exported.values()}
+    return {"/".join(file.split("/")[:2]): record.metrics for record in exported.values() for file in record.files}
 
 
 def collect_metrics(records: dict[str, StageRecord]) -> dict[str, float]:
