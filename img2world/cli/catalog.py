@@ -19,7 +19,7 @@ NEEDS = {
     "poses.auto": ("pycolmap",),
     "poses.colmap": ("pycolmap",),
     "poses.flow-colmap": ("pycolmap",),
-    "export.mesh": ("trimesh", "fast_simplification", "xatlas"),
+    "export.mesh": ("trimesh", "fast_simplification", "xatlas", "pxr", "coacd", "open3d"),
     "export.turntable": ("av",),
     "export.usd": ("pxr",),
 }
@@ -71,6 +71,8 @@ def describe_backend(name: str) -> Iterator[str]:
             docs = option_docs(backend)
             for field in fields(backend):
                 default = field.default if field.default is not MISSING else field.default_factory()  # pyright: ignore
+                if isinstance(default, tuple) and all(isinstance(item, str) for item in default):
+                    default = ",".join(default)
                 text = shlex.quote(default) if isinstance(default, str) else toml_text(default)
                 yield f"  --set {section}.{field.name}={text}"
                 if field.name in docs:

@@ -59,7 +59,11 @@ PACKAGES = {
         install="'img2world[usd]'",
         distribution="usd-core",
         licence="TOST-1.0",
-        purpose="splats as OpenUSD",
+        purpose="splats as OpenUSD, meshes for Quick Look",
+    ),
+    "coacd": Package(install="'img2world[mesh]'", distribution="coacd", licence="MIT", purpose="colliders of objects"),
+    "open3d": Package(
+        install="'img2world[open3d]'", distribution="open3d-cpu", licence="MIT", purpose="the mesh method poisson"
     ),
     "onnxruntime": Package(
         install="'img2world[cutout]'",

@@ -2,24 +2,32 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float, Float64
 
 from img2world.core.cameras import Cameras
+from img2world.core.errors import ExportError
 from img2world.core.mesh import Mesh
 from img2world.core.packages import name_with_version
 from img2world.core.progress import Progress, silent
 from img2world.core.ranges import Range
 from img2world.core.scene import Scene
 from img2world.core.views import Views
+from img2world.export.collider import check_collider, write_collider
 from img2world.export.glb import check_glb, write_glb
+from img2world.export.obj import check_obj, write_obj
+from img2world.export.usdz import check_usdz, write_usdz
+from img2world.meshing.convex import convex_pieces
 from img2world.meshing.outlines import fit_outlines
-from img2world.meshing.reconstruct import TRUNCATION, frustum_camera, reconstruct_surface
+from img2world.meshing.reconstruct import TRUNCATION, MeasuredSurface, frustum_camera, reconstruct_surface
 from img2world.meshing.surface import Surface, color_vertices, mesh_statistics, vertex_normals
 from img2world.meshing.texture import bake_texture
 from img2world.meshing.unwrap import unwrap
+
+COLLIDER_FACES = 2000
+"""Faces of the surface that a collider follows."""
 
 DEPTH_SCALE = 0.5
 """Length of a step in depth relative to one across, in the space in which a scene's texture is laid out: faces that
@@ -28,45 +36,106 @@ the cameras see from the side need few texels."""
 
 @dataclass(frozen=True, kw_only=True)
 class MeshExport:
-    """mesh.glb: a triangle mesh with a texture baked from the views, +Y up."""
+    """mesh.glb: a triangle mesh with a texture baked from the views, +Y up; also as OBJ and USDZ."""
 
+    files: tuple[Literal["glb", "obj", "usdz"], ...] = ("glb",)
+    """Kinds of file: glb for engines and 3D programs, obj (with .mtl and .png) for older ones, usdz for Quick Look."""
+    method: Literal["tsdf", "poisson"] = "tsdf"
+    """tsdf averages signed distances of depth maps; poisson fits a smooth surface to their points, by Open3D."""
     resolution: Annotated[int, Range(8)] = 256
     """Grid points along the longest side. Time and memory grow with its square to cube."""
     max_faces: Annotated[int, Range(4)] = 20_000
+    """A simple shape gets fewer."""
     picture_size: Annotated[int, Range(16)] = 384
     """Pixels on the long side of the depth maps."""
     texture_size: Annotated[int, Range(0, 8192)] = 1024
     """Pixels on each side of the texture; 0 colors the vertices instead, which some engines do not show."""
+    lods: Annotated[int, Range(0, 6)] = 0
+    """Levels of detail to add, mesh_lod1 and so on, each with a quarter of the faces and half of the texture's side."""
+    collider: bool = False
+    """Add collider.glb: convex pieces of an object, by the package coacd, or a simplified mesh of a scene."""
     unlit: bool = True
     """Show the colours unshaded; they already contain the photo's light."""
 
     filename: ClassVar[str] = "mesh.glb"
 
     def write(self, scene: Scene, views: Views, path: Path, *, progress: Progress = silent) -> dict[str, float | str]:
-        """Write a GLB of the scene at time 0 and compare it with what trimesh reads.
+        """Write the scene at time 0 beside `path`, in files of its name, and compare them with what other readers read.
 
-        Returns the numbers of vertices, faces and bytes, whether the mesh is watertight, and the reader. Raises
-        ExportError when the scene has no surface or the file reads back wrong.
+        Returns the numbers of vertices, faces and bytes, whether the mesh is watertight, the deviation from the surface
+        before simplification in grid steps, and the readers. Raises ExportError when the scene has no surface or a file
+        reads back wrong, MissingPackageError when a package is missing.
         """
-        mesh = self.mesh_from_scene(scene, views, progress=progress)
-        mesh = mesh.transformed(scene.asset_from_world)
-        statistics = mesh_statistics(mesh)
-        write_glb(mesh, path, unlit=self.unlit, double_sided=not statistics["watertight"])
-        check_glb(mesh, path)
-        return {**statistics, "bytes": float(path.stat().st_size), "reader": name_with_version("trimesh")}
+        self._check_options()
+        measured = self.measure_surface(scene, progress=progress)
+        size, statistics = 0, {}
+        for level in range(self.lods + 1):
+            if level > 0:
+                measured = measured.simplified(len(measured.in_grid.faces) // 4)
+            mesh = self.mesh_from_surface(measured, scene, views, level=level, progress=progress)
+            mesh = mesh.transformed(scene.asset_from_world)
+            facts = mesh_statistics(mesh)
+            if level == 0:
+                statistics = {**facts, "deviation": measured.deviation}
+                if self.collider:
+                    write_scene_collider(measured, scene.asset_from_world, path.with_name("collider.glb"))
+            target = path.with_stem(f"{path.stem}_lod{level}") if level else path
+            size += self._write_files(mesh, target, double_sided=not facts["watertight"])
+        readers = ["trimesh", "usd-core"] if "usdz" in self.files else ["trimesh"]
+        return {**statistics, "bytes": float(size), "reader": ", ".join(map(name_with_version, readers))}
+
+    def _check_options(self) -> None:
+        """Raise ExportError when the options contradict each other."""
+        if not self.files:
+            raise ExportError("export.mesh.files is empty", hint="set it to glb, obj or usdz, or several of them")
+        if not self.texture_size and set(self.files) != {"glb"}:
+            raise ExportError(
+                f"{' and '.join(set(self.files) - {'glb'})} files need a texture",
+                hint="set export.mesh.texture_size=1024",
+            )
+
+    def _write_files(self, mesh: Mesh, path: Path, *, double_sided: bool) -> int:
+        """Write each kind of file, check it, and return their size in bytes."""
+        size = 0
+        if "glb" in self.files:
+            write_glb(mesh, path, unlit=self.unlit, double_sided=double_sided)
+            check_glb(mesh, path)
+            size += path.stat().st_size
+        if "obj" in self.files:
+            write_obj(mesh, path.with_suffix(".obj"), unlit=self.unlit)
+            check_obj(mesh, path.with_suffix(".obj"))
+            size += sum(path.with_suffix(suffix).stat().st_size for suffix in (".obj", ".mtl", ".png"))
+        if "usdz" in self.files:
+            write_usdz(mesh, path.with_suffix(".usdz"), unlit=self.unlit, double_sided=double_sided)
+            check_usdz(mesh, path.with_suffix(".usdz"))
+            size += path.with_suffix(".usdz").stat().st_size
+        return size
 
     def mesh_from_scene(self, scene: Scene, views: Views, *, progress: Progress = silent) -> Mesh:
         """Return the scene's surface in the world's axes. Raises ExportError when it has none."""
-        surface, maps, tolerance = reconstruct_surface(
+        return self.mesh_from_surface(self.measure_surface(scene, progress=progress), scene, views, progress=progress)
+
+    def measure_surface(self, scene: Scene, *, progress: Progress = silent) -> MeasuredSurface:
+        """Return the scene's surface without colours. Raises ExportError when it has none."""
+        return reconstruct_surface(
             scene,
+            method=self.method,
             resolution=self.resolution,
             max_faces=self.max_faces,
             picture_size=self.picture_size,
             progress=progress,
         )
-        if scene.is_object:
-            surface = fit_outlines(surface, views, float(tolerance.min()) / (2 * TRUNCATION))
-        colors, normals = color_vertices(surface, maps, tolerance), vertex_normals(surface).astype(np.float32)
+
+    def mesh_from_surface(
+        self, measured: MeasuredSurface, scene: Scene, views: Views, *, level: int = 0, progress: Progress = silent
+    ) -> Mesh:
+        """Return the mesh of a surface in the world's axes, with the texture of a level of detail."""
+        surface = measured.in_world
+        if measured.solid:
+            surface = fit_outlines(surface, views, float(measured.tolerance.min()) / (2 * TRUNCATION))
+        colors = color_vertices(surface, measured.maps, measured.tolerance)
+        normals = vertex_normals(surface).astype(np.float32)
+        size = max(self.texture_size >> level, 1)
         if not self.texture_size:
             return Mesh(
                 vertices=surface.vertices.astype(np.float32),
@@ -75,14 +144,24 @@ class MeshExport:
                 colors=np.rint(255 * colors).astype(np.uint8),
             )
         points = surface.vertices if scene.is_object else layout_points(surface, scene.cameras)
-        charts = unwrap(points, surface.faces, self.texture_size)
+        charts = unwrap(points, surface.faces, size)
         return Mesh(
             vertices=surface.vertices[charts.vertices].astype(np.float32),
             faces=charts.faces,
             normals=normals[charts.vertices],
             uvs=charts.uvs,
-            texture=bake_texture(surface, charts, colors, views, self.texture_size, progress=progress),
+            texture=bake_texture(surface, charts, colors, views, size, progress=progress),
         )
+
+
+def write_scene_collider(measured: MeasuredSurface, asset_from_world: Float[np.ndarray, "4 4"], path: Path) -> None:
+    """Write convex pieces of an object, or a simplified surface of a scene, and check the file."""
+    simple = measured.simplified(COLLIDER_FACES).in_world
+    shapes = convex_pieces(simple) if measured.solid else [simple]
+    linear, offset = asset_from_world[:3, :3], asset_from_world[:3, 3]
+    shapes = [Surface(shape.vertices @ linear.T + offset, shape.faces) for shape in shapes]
+    write_collider(shapes, path, convex=measured.solid)
+    check_collider(shapes, path, convex=measured.solid)
 
 
 def layout_points(surface: Surface, cameras: Cameras) -> Float64[np.ndarray, "M 3"]:

@@ -20,6 +20,10 @@ class BoxGrid:
         """Return the world positions of grid indices [M, 3], which may be fractional."""
         return np.asarray(self.low) + self.step * index.astype(np.float64)
 
+    def to_index(self, points: Float64[np.ndarray, "M 3"]) -> Float64[np.ndarray, "M 3"]:
+        """Return the fractional grid indices of world positions."""
+        return (points - np.asarray(self.low)) / self.step
+
     def pitch(self, index: np.ndarray) -> Float32[np.ndarray, "M"]:
         """Return the distance between grid points at indices [M, 3]."""
         return np.full(len(index), self.step, np.float32)
@@ -46,6 +50,13 @@ class FrustumGrid:
         z = self.low[2] * self.depth_ratio ** index[:, 2].astype(np.float64)
         x, y = (z * (self.low[axis] + self.step * index[:, axis]) for axis in (0, 1))
         return np.stack([x, y, z], -1) @ self.world_from_cam[:3, :3].T + self.world_from_cam[:3, 3]
+
+    def to_index(self, points: Float64[np.ndarray, "M 3"]) -> Float64[np.ndarray, "M 3"]:
+        """Return the fractional grid indices of world positions in front of the camera; others become NaN."""
+        in_cam = (points - self.world_from_cam[:3, 3]) @ self.world_from_cam[:3, :3]
+        z = np.where(in_cam[:, 2:] > NEAR, in_cam[:, 2:], np.nan)
+        across = (in_cam[:, :2] / z - self.low[:2]) / self.step
+        return np.concatenate([across, np.log(z / self.low[2]) / np.log(self.depth_ratio)], 1)
 
     def pitch(self, index: np.ndarray) -> Float32[np.ndarray, "M"]:
         """Return the distance between grid points along the ray, the coarser direction, at indices [M, 3]."""

@@ -1,22 +1,24 @@
 """The surface of a scene, from depth maps of many views fused into a truncated signed distance."""
 
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Bool, Float32, Float64
 
 from img2world.core.cameras import Cameras
 from img2world.core.errors import ExportError
 from img2world.core.gaussians import Gaussians
 from img2world.core.progress import Progress, silent
 from img2world.core.scene import Scene
+from img2world.meshing.decimation import collapse_short_edges, decimate, deviation, simplify
 from img2world.meshing.depth_maps import DepthMaps, depth_maps, remove_inner_surfaces, surface_colors
 from img2world.meshing.grids import Grid, box_grid, frustum_grid
+from img2world.meshing.poisson import poisson_surface
 from img2world.meshing.surface import (
     MIN_COLOR_WEIGHT,
     Surface,
     clean_surface,
-    decimate,
     drop_unused_vertices,
     spread,
     vertex_normals,
@@ -44,9 +46,14 @@ MIN_PATCH_RADIUS = 4
 MAX_PATCH_DISTANCE = 1.0
 """Grid steps by which the decimation moves a vertex of a patch."""
 
+MIN_PATCH_EDGE = 0.05
+"""Grid steps; a patch that hangs on a narrow neck shrinks to a point, with shorter edges than this."""
+
 MAX_RIM_DISTANCE = 1.0
 """Grid steps between a face and the measured surface above which the face is only the thickness of a rim."""
 
+MAX_DEVIATION = {True: 0.175, False: 0.07}
+"""Grid steps by which the simplification may move the surface of an object and of a scene, most of which is flat."""
 
 TRUNCATION = 4.0
 """Grid steps over which surfaces measured at different depths are averaged."""
@@ -55,21 +62,48 @@ SMOOTHING = 0.8
 """Standard deviation in grid steps of the blur that removes noise from the surface."""
 
 
-class MeasuredSurface(NamedTuple):
-    """A surface in the world and what it was measured from."""
+@dataclass(frozen=True, kw_only=True)
+class MeasuredSurface:
+    """A surface and what it was measured from."""
 
-    surface: Surface
+    in_grid: Surface
+    """In grid indices."""
+    grid: Grid
     maps: DepthMaps
-    tolerance: Float32[np.ndarray, "M"]
-    """Distance from each vertex up to which a depth map shows it."""
+    solid: bool
+    """True for the closed surface of an object."""
+    deviation: float
+    """Distance of the surface that was measured from the simplified one in grid steps, the 95th percentile."""
+
+    @property
+    def in_world(self) -> Surface:
+        """The surface in the world's axes and units."""
+        return Surface(self.grid.to_world(self.in_grid.vertices), self.in_grid.faces)
+
+    @property
+    def tolerance(self) -> Float32[np.ndarray, "M"]:
+        """Distance from each vertex up to which a depth map shows it."""
+        return 2 * TRUNCATION * self.grid.pitch(self.in_grid.vertices)
+
+    def simplified(self, max_faces: int) -> "MeasuredSurface":
+        """Return the surface with at most about `max_faces` faces."""
+        simpler = clean_surface(decimate(self.in_grid, max_faces), solid=self.solid)
+        return replace(self, in_grid=simpler, deviation=self.deviation + deviation(self.in_grid, simpler))
 
 
 def reconstruct_surface(
-    scene: Scene, *, resolution: int, max_faces: int, picture_size: int, progress: Progress = silent
+    scene: Scene,
+    *,
+    method: Literal["tsdf", "poisson"] = "tsdf",
+    resolution: int,
+    max_faces: int,
+    picture_size: int,
+    progress: Progress = silent,
 ) -> MeasuredSurface:
-    """Return the surface of a scene at time 0, simplified, in the world's axes and units.
+    """Return the surface of a scene at time 0, with at most about `max_faces` faces.
 
     `resolution` is the number of grid points along the longest side, `picture_size` that of pixels of the depth maps.
+    `method` is how the depth maps are fused: averaged, or by `poisson_surface`. Fewer faces suffice for a simple shape.
     An object's surface is closed. Raises ExportError when there is none.
     """
     gaussians, solid = scene.at(0.0), scene.is_object
@@ -82,23 +116,39 @@ def reconstruct_surface(
     if solid:
         reach = TRUNCATION * float(grid.pitch(np.zeros((1, 3)))[0])
         maps = remove_inner_surfaces(maps, viewpoints.keeps_hollows, reach)
-    volume, seen = fuse(maps, grid, truncation=TRUNCATION, solid=solid)
-    volume = smooth_volume(volume, seen, SMOOTHING, solid=solid)
-    surface = clean_surface(Surface(*extract_surface(volume, seen, solid=solid)), solid=solid)
-    if not solid:
-        surface = clean_surface(remove_unseen_faces(surface, grid, maps), solid=False)
+    surface = fused_surface(maps, grid, solid=solid)
+    if method == "poisson":
+        closed = (surface.vertices.astype(np.float64), vertex_normals(surface)) if solid else None
+        surface = _clean(poisson_surface(maps, grid, closed=closed), grid, maps, solid=solid)
     if len(surface.faces) == 0:
         raise ExportError(
             f"no surface was found in {len(maps)} views of {len(gaussians)} Gaussians",
             hint="train the scene longer, or raise export.mesh.resolution for something very thin",
         )
-    unseen = unseen_patches(surface, grid, maps) if solid else np.empty((0, 3))
-    # Decimated in grid indices, a face may be larger the farther away it is.
-    surface = clean_surface(decimate(surface, max_faces), solid=solid)
-    # After the decimation, which cannot simplify a sheet that is folded onto itself.
-    surface = smooth_patches(surface, unseen)
-    in_world = Surface(grid.to_world(surface.vertices), surface.faces)
-    return MeasuredSurface(in_world, maps, 2 * TRUNCATION * grid.pitch(surface.vertices))
+    patches = surface.vertices[unseen_patches(surface, grid, maps)] if solid else surface.vertices[:0]
+    # In grid indices, a face may be larger the farther away it is.
+    simple = simplify(surface, max_faces=max_faces, max_deviation=MAX_DEVIATION[solid])
+    return MeasuredSurface(
+        # After the simplification, which cannot handle a sheet that is folded onto itself.
+        in_grid=smooth_patches(clean_surface(simple, solid=solid), patches.astype(np.float64)),
+        grid=grid,
+        maps=maps,
+        solid=solid,
+        deviation=deviation(surface, simple),
+    )
+
+
+def fused_surface(maps: DepthMaps, grid: Grid, *, solid: bool) -> Surface:
+    """Return the zero surface of the mean signed distance, in grid indices."""
+    volume, seen = fuse(maps, grid, truncation=TRUNCATION, solid=solid)
+    volume = smooth_volume(volume, seen, SMOOTHING, solid=solid)
+    return _clean(Surface(*extract_surface(volume, seen, solid=solid)), grid, maps, solid=solid)
+
+
+def _clean(surface: Surface, grid: Grid, maps: DepthMaps, *, solid: bool) -> Surface:
+    """Drop floaters and, of an open surface, faces that no view sees."""
+    surface = clean_surface(surface, solid=solid)
+    return surface if solid else clean_surface(remove_unseen_faces(surface, grid, maps), solid=False)
 
 
 def render_depth_maps(gaussians: Gaussians, viewpoints: Viewpoints, *, progress: Progress = silent) -> DepthMaps:
@@ -158,8 +208,8 @@ def frustum_camera(cameras: Cameras) -> Float64[np.ndarray, "4 4"] | None:
     return world_from_cam
 
 
-def unseen_patches(surface: Surface, grid: Grid, maps: DepthMaps) -> Float64[np.ndarray, "K 3"]:
-    """Return the vertices, in grid indices, of patches that no view sees; narrow ones do not count."""
+def unseen_patches(surface: Surface, grid: Grid, maps: DepthMaps) -> Bool[np.ndarray, "M"]:
+    """Return the vertices of patches that no view sees; narrow ones do not count."""
     from scipy.sparse import coo_array
 
     in_world = Surface(grid.to_world(surface.vertices), surface.faces)
@@ -173,7 +223,7 @@ def unseen_patches(surface: Surface, grid: Grid, maps: DepthMaps) -> Float64[np.
         unseen &= (links @ ~unseen == 0) & (links.T @ ~unseen == 0)
     for _ in range(MIN_PATCH_RADIUS):
         unseen |= (links @ unseen > 0) | (links.T @ unseen > 0)
-    return surface.vertices[unseen].astype(np.float64)
+    return unseen
 
 
 def smooth_patches(surface: Surface, patches: Float64[np.ndarray, "K 3"]) -> Surface:
@@ -184,7 +234,8 @@ def smooth_patches(surface: Surface, patches: Float64[np.ndarray, "K 3"]) -> Sur
     if len(patches) == 0:
         return Surface(vertices, surface.faces)
     distance, _ = KDTree(patches).query(vertices, distance_upper_bound=MAX_PATCH_DISTANCE)
-    return Surface(spread(vertices, distance > MAX_PATCH_DISTANCE, surface), surface.faces)
+    spanned = Surface(spread(vertices, distance > MAX_PATCH_DISTANCE, surface), surface.faces)
+    return clean_surface(collapse_short_edges(spanned, MIN_PATCH_EDGE), solid=True)
 
 
 def remove_unseen_faces(surface: Surface, grid: Grid, maps: DepthMaps) -> Surface:

@@ -1,9 +1,9 @@
-"""Clean-up, decimation and colours of an extracted surface."""
+"""Clean-up, colours and statistics of an extracted surface."""
 
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int32, Int64
+from jaxtyping import Bool, Float32, Float64, Int32
 
 from img2world.core.mesh import Mesh
 from img2world.meshing.depth_maps import DepthMaps, surface_colors
@@ -47,78 +47,6 @@ def drop_unused_vertices(surface: Surface) -> Surface:
     """Drop the vertices that no face uses."""
     used, faces = np.unique(surface.faces, return_inverse=True)
     return Surface(surface.vertices[used], faces.reshape(-1, 3).astype(np.int32))
-
-
-def decimate(surface: Surface, max_faces: int) -> Surface:
-    """Simplify the surface to about `max_faces` faces by quadric error (Garland and Heckbert 1997).
-
-    A closed surface stays closed.
-    """
-    import fast_simplification
-
-    if len(surface.faces) <= max_faces:
-        return surface
-    # The library's thresholds are absolute, so the surface is centred and scaled to unit size.
-    center, size = surface.vertices.mean(0), np.ptp(surface.vertices, axis=0).max()
-    simplified = fast_simplification.simplify(
-        (surface.vertices - center) / size, surface.faces, target_count=max_faces, agg=5
-    )
-    points, faces = simplified[0], simplified[1]
-    return split_nonmanifold(drop_double_faces(Surface(points * size + center, faces.astype(np.int32))))
-
-
-def drop_double_faces(surface: Surface) -> Surface:
-    """Drop faces that share all three vertices with another; edge collapses leave such pairs back to back."""
-    _, group, sizes = np.unique(np.sort(surface.faces, axis=1), axis=0, return_inverse=True, return_counts=True)
-    return Surface(surface.vertices, surface.faces[sizes[group.reshape(-1)] == 1])
-
-
-def split_nonmanifold(surface: Surface) -> Surface:
-    """Duplicate the vertices of edges and vertices where several sheets meet, one copy for each sheet."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    faces = surface.faces
-    corners = np.arange(faces.size).reshape(-1, 3)
-    # The ends of all edges as vertices and as corners, [3F, 2], the lower vertex first.
-    ends = np.stack([faces, np.roll(faces, -1, 1)], -1).reshape(-1, 2)
-    end_corners = np.stack([corners, np.roll(corners, -1, 1)], -1).reshape(-1, 2)
-    order = np.argsort(ends, axis=1)
-    ends, end_corners = np.take_along_axis(ends, order, 1), np.take_along_axis(end_corners, order, 1)
-    by_edge = np.lexsort(ends.T[::-1])
-    ends, end_corners = ends[by_edge], end_corners[by_edge]
-    _, starts, sizes = np.unique(ends, axis=0, return_index=True, return_counts=True)
-    pairs = [np.stack([starts[sizes == 2], starts[sizes == 2] + 1], -1)]
-    for start, size in zip(starts[sizes > 2].tolist(), sizes[sizes > 2].tolist(), strict=True):
-        crowd = np.arange(start, start + size)
-        pairs.append(start + _pair_faces(surface, ends[start], end_corners[crowd] // 3))
-    first, second = (end_corners[np.concatenate(pairs)[:, side]].reshape(-1) for side in (0, 1))
-    links = coo_matrix((np.ones(len(first), bool), (first, second)), shape=(faces.size,) * 2)
-    count, labels = connected_components(links, directed=False)
-    vertices = np.empty((count, 3), surface.vertices.dtype)
-    vertices[labels] = surface.vertices[faces.reshape(-1)]
-    return Surface(vertices, labels.reshape(-1, 3).astype(np.int32))
-
-
-def _pair_faces(
-    surface: Surface, edge: Int32[np.ndarray, "2"], corner_faces: Int64[np.ndarray, "K 2"]
-) -> Int64[np.ndarray, "P 2"]:
-    """Return which of the faces at an edge go on into each other: neighbors around it that agree on front and back."""
-    faces = surface.faces[corner_faces[:, 0]]
-    low, high = surface.vertices[edge].astype(np.float64)
-    axis = (high - low) / max(np.linalg.norm(high - low), 1e-20)
-    apex = faces[(faces != edge[0]) & (faces != edge[1])].reshape(-1)
-    arms = surface.vertices[apex].astype(np.float64) - low
-    arms -= (arms @ axis)[:, None] * axis
-    side = np.cross(axis, arms[0])
-    order = np.argsort(
-        np.arctan2(arms @ side / max(np.linalg.norm(side), 1e-20), arms @ arms[0] / max(np.linalg.norm(arms[0]), 1e-20))
-    )
-    forward = (np.roll(faces, -1, 1)[faces == edge[0]] == edge[1])[order]
-    if len(faces) % 2 or (forward[::2] == forward[1::2]).any():
-        return np.empty((0, 2), np.int64)
-    # The other pairs are on both sides of a gap.
-    return np.roll(order, -1).reshape(-1, 2) if forward[0] else order.reshape(-1, 2)
 
 
 def vertex_normals(surface: Surface) -> Float64[np.ndarray, "M 3"]:
@@ -180,6 +108,7 @@ def mesh_statistics(mesh: Mesh) -> dict[str, float]:
     _, merged = np.unique(mesh.vertices, axis=0, return_inverse=True)
     faces = merged.reshape(-1)[mesh.faces].astype(np.int64)
     ends = np.stack([faces, np.roll(faces, -1, 1)], -1).reshape(-1, 2)
+    ends = ends[ends[:, 0] != ends[:, 1]]
     code = np.where(ends[:, 0] < ends[:, 1], 1, -1) * (ends.min(1) * len(mesh.vertices) + ends.max(1))
     edges, edge = np.unique(np.abs(code), return_inverse=True)
     balance = np.bincount(edge.reshape(-1), np.sign(code), len(edges))

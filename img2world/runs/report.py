@@ -102,10 +102,11 @@ def _pixel_fractions(records: dict[str, StageRecord]) -> dict[str, float]:
 
 
 def _files(records: dict[str, StageRecord]) -> dict[str, dict[str, float | str]]:
-    """Return, for each exported file or folder, which reader read it back and what it found."""
+    """Return, for the main file or folder of each exporter, which reader read it back and what it found."""
     exported = {name: record for name, record in records.items() if name.startswith("export.") and record.metrics}
-    # A folder such as dataset/ counts as one.
-    return {"/".join(next(iter(record.files)).split("/")[:2]): record.metrics for record in exported.values()}
+    # A folder such as dataset/ counts as one, and files beside the main one have longer names.
+    names = {name: {"/".join(file.split("/")[:2]) for file in record.files} for name, record in exported.items()}
+    return {min(names[name], key=lambda file: (len(file), file)): record.metrics for name, record in exported.items()}
 
 
 def collect_metrics(records: dict[str, StageRecord]) -> dict[str, float]:

@@ -57,13 +57,16 @@ def export_file(file: SplatFile, exporters: dict[str, Exporter], out: Path, list
             start = time.perf_counter()
             listen(Event(kind="start", stage=stage))
             with writing_folder(out) as folder:
-                made = folder / exporter.filename
                 shown = viewer_scene(file.gaussians) if stage == "html" else scene
-                facts = exporter.write(shown, views, made, progress=report_steps(stage, listen))
-                os.replace(made, out / exporter.filename)
+                target = folder / exporter.filename
+                facts = exporter.write(shown, views, target, progress=report_steps(stage, listen))
+                # A mesh may have levels of detail and the like beside it.
+                written = [out / made.name for made in sorted(folder.iterdir())]
+                for path in written:
+                    os.replace(folder / path.name, path)
             figures = {fact: value for fact, value in facts.items() if not isinstance(value, str)}
             listen(Event(kind="done", stage=stage, seconds=time.perf_counter() - start, quality=figures))
-            yield out / exporter.filename
+            yield from written
 
 
 def rendered_views(scene: Scene) -> Views:

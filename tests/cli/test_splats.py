@@ -482,6 +482,16 @@ def test_a_splat_file_becomes_a_mesh_a_turntable_and_a_page(call, ball, tmp_path
     assert below[1] - below[0] > 60
 
 
+def test_all_files_of_a_mesh_are_written(call, ball, tmp_path):
+    options = {"resolution": 32, "picture_size": 48, "texture_size": 32, "lods": 1, "files": "glb,obj"}
+    words = [word for name, option in options.items() for word in ("--set", f"export.mesh.{name}={option}")]
+    code, stdout, _ = call("export", ball, "mesh", *words, "--out", tmp_path / "a")
+    assert code == 0
+    names = sorted(f"mesh{level}.{suffix}" for level in ("", "_lod1") for suffix in ("glb", "mtl", "obj", "png"))
+    assert stdout.splitlines() == [str(tmp_path / "a" / name) for name in names]
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == names
+
+
 def test_a_splat_file_becomes_a_dataset_of_pictures_of_it(call, ball, tmp_path):
     assert call("export", ball, "dataset", "--out", tmp_path / "a")[0] == 0
     transforms = json.loads((tmp_path / "a" / "dataset" / "transforms.json").read_text())

@@ -116,3 +116,70 @@ def test_nothing_opaque_is_an_error_with_a_hint(balls_scene, balls_views, tmp_pa
         MeshExport().write(replace(balls_scene, gaussians=clear), balls_views, tmp_path / "mesh.glb")
     assert "train" in error.value.hint
     assert not (tmp_path / "mesh.glb").exists()
+
+
+TINY = MeshExport(resolution=40, picture_size=80, texture_size=64, max_faces=3000)
+
+
+def test_one_mesh_is_written_in_each_kind_of_file(balls_scene, balls_views, tmp_path):
+    pytest.importorskip("pxr", reason="needs pip install 'img2world[usd]'")
+    every = replace(TINY, files=("glb", "obj", "usdz"))
+    facts = every.write(balls_scene, balls_views, tmp_path / "mesh.glb")
+    sizes = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
+    assert set(sizes) == {"mesh.glb", "mesh.obj", "mesh.mtl", "mesh.png", "mesh.usdz"}
+    assert facts["bytes"] == sum(sizes.values())
+    glb, _ = read(tmp_path / "mesh.glb")
+    obj = trimesh.load_mesh(tmp_path / "mesh.obj")
+    np.testing.assert_allclose(glb.triangles, obj.triangles, atol=1e-8)  # nine digits
+
+
+def test_levels_of_detail_have_a_quarter_of_the_faces_each(balls_scene, balls_views, tmp_path):
+    facts = replace(TINY, lods=2, texture_size=128).write(balls_scene, balls_views, tmp_path / "mesh.glb")
+    fine, middle, coarse = (read(tmp_path / name)[0] for name in ("mesh.glb", "mesh_lod1.glb", "mesh_lod2.glb"))
+    assert facts["faces"] == len(fine.faces)
+    for finer, coarser in ((fine, middle), (middle, coarse)):
+        assert 0.2 < len(coarser.faces) / len(finer.faces) <= 0.26
+        np.testing.assert_allclose(coarser.bounds, finer.bounds, atol=0.02)
+    assert [mesh.visual.material.baseColorTexture.size[0] for mesh in (fine, middle, coarse)] == [128, 64, 32]
+    assert trimesh.Trimesh(middle.vertices, middle.faces, process=True).is_watertight
+
+
+def test_the_collider_of_an_object_follows_the_mesh(balls_scene, balls_views, tmp_path):
+    pytest.importorskip("coacd", reason="needs pip install 'img2world[mesh]'")
+    placed = np.diag([2.0, 2, 2, 1])
+    placed[:3, 3] = 3, 4, 5
+    in_metres = replace(balls_scene, asset_from_world=placed)
+    replace(TINY, collider=True, max_faces=400).write(in_metres, balls_views, tmp_path / "mesh.glb")
+    pieces = trimesh.load_scene(tmp_path / "collider.glb", process=False)
+    assert all("-convcolonly" in node for node in pieces.graph.nodes_geometry)
+    mesh = read(tmp_path / "mesh.glb")[0]
+    np.testing.assert_allclose(pieces.bounds, mesh.bounds, atol=0.06)  # of two metres
+    assert pieces.volume == pytest.approx(mesh.volume, rel=0.2)
+
+
+def test_the_collider_of_a_scene_is_one_surface(balls_scene, balls_views, tmp_path):
+    room = replace(balls_scene, is_object=False)
+    replace(TINY, collider=True, texture_size=0).write(room, balls_views, tmp_path / "mesh.glb")
+    collider = trimesh.load_scene(tmp_path / "collider.glb", process=False)
+    assert [node.endswith("-colonly") for node in collider.graph.nodes_geometry] == [True]
+    np.testing.assert_allclose(collider.bounds, read(tmp_path / "mesh.glb")[0].bounds, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"), [({"files": ()}, "empty"), ({"files": ("glb", "obj"), "texture_size": 0}, "need a texture")]
+)
+def test_options_that_contradict_each_other_are_an_error(balls_scene, balls_views, tmp_path, options, match):
+    with pytest.raises(ExportError, match=match):
+        replace(TINY, **options).write(balls_scene, balls_views, tmp_path / "mesh.glb")
+
+
+def test_a_smooth_surface_by_open3d_is_closed_too(balls_scene, balls_views, balls, tmp_path):
+    pytest.importorskip("open3d", reason="needs pip install 'img2world[open3d]'")
+    facts = replace(TINY, method="poisson").write(balls_scene, balls_views, tmp_path / "mesh.glb")
+    assert facts["watertight"] == 1
+    assert len(trimesh.Trimesh(*read_arrays(tmp_path / "mesh.glb"), process=True).split()) == len(balls)
+
+
+def read_arrays(path) -> tuple[np.ndarray, np.ndarray]:
+    mesh, _ = read(path)
+    return mesh.vertices, mesh.faces

@@ -13,7 +13,7 @@ from img2world.meshing.surface import Surface, color_vertices
 
 
 def reconstruct(scene: Scene, resolution: int, picture_size: int) -> Surface:
-    return reconstruct_surface(scene, resolution=resolution, max_faces=6000, picture_size=picture_size).surface
+    return reconstruct_surface(scene, resolution=resolution, max_faces=6000, picture_size=picture_size).in_world
 
 
 @pytest.mark.parametrize(("open_towards", "filled"), [(1, True), (-1, False)])
@@ -59,16 +59,19 @@ def room(make_shell) -> Scene:
 
 
 def test_a_scene_keeps_near_and_far_apart_and_drops_the_sky(room):
-    mesh, maps, tolerance = reconstruct_surface(room, resolution=96, max_faces=40_000, picture_size=160)
-    colors = 255 * color_vertices(mesh, maps, tolerance)
+    measured = reconstruct_surface(room, resolution=96, max_faces=40_000, picture_size=160)
+    assert 0 < measured.deviation < 0.08
+    mesh = measured.in_world
+    colors = 255 * color_vertices(mesh, measured.maps, measured.tolerance)
     z = mesh.vertices[:, 2]
     # At most three truncations of 2 % of the depth, and only at the rims.
-    off = np.minimum(np.abs(z), np.abs(z - 1))
-    assert off.max() < 0.2
-    assert np.quantile(off, 0.94) < 0.02
+    assert np.minimum(np.abs(z), np.abs(z - 1)).max() < 0.2
+    # By area, since flat parts have few vertices.
+    samples = trimesh.sample.sample_surface(trimesh.Trimesh(*mesh, process=False), 5000, seed=0)[0][:, 2]
+    assert np.quantile(np.minimum(np.abs(samples), np.abs(samples - 1)), 0.94) < 0.02
     assert (np.ptp(z[mesh.faces], axis=1) < 0.2).all()
     plate = np.abs(z) < 0.05
-    assert plate.sum() > 100
+    assert plate.sum() > 20
     np.testing.assert_allclose(mesh.vertices[plate].min(0)[:2], [-0.05, -0.3], atol=0.03)
     np.testing.assert_allclose(mesh.vertices[plate].max(0)[:2], [0.35, 0.1], atol=0.03)
     np.testing.assert_allclose(np.median(colors[plate], axis=0), [230, 26, 26], atol=8)

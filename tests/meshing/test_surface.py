@@ -1,16 +1,9 @@
 import numpy as np
 import pytest
 import trimesh
-from scipy.spatial import KDTree
 
-from img2world.meshing.surface import (
-    Surface,
-    clean_surface,
-    decimate,
-    drop_double_faces,
-    split_nonmanifold,
-    vertex_normals,
-)
+from img2world.core.mesh import Mesh
+from img2world.meshing.surface import Surface, clean_surface, mesh_statistics, vertex_normals
 
 
 def as_surface(mesh: trimesh.Trimesh) -> Surface:
@@ -40,50 +33,6 @@ def test_floaters_cavities_and_degenerate_faces_are_dropped():
     assert len(clean_surface(flat, solid=False).faces) == len(ball.faces) + len(cavity.faces)
 
 
-def test_decimation_keeps_shape_and_stays_closed():
-    ball = bumpy_ball()
-    light = decimate(as_surface(ball), 3000)
-    assert 2800 <= len(light.faces) <= 3000
-    mesh = as_trimesh(light)
-    assert mesh.is_watertight
-    assert mesh.volume == pytest.approx(ball.volume, rel=0.005)
-    distance, _ = KDTree(ball.vertices).query(mesh.vertices)
-    assert distance.max() < 0.03  # half an edge of the fine ball
-
-
-def test_a_surface_of_few_faces_is_returned_as_is():
-    surface = as_surface(trimesh.creation.box())
-    assert decimate(surface, 12) is surface
-
-
-def test_two_boxes_that_share_an_edge_come_apart():
-    first, second = trimesh.creation.box(), trimesh.creation.box()
-    second.apply_translation([1, 1, 0])
-    both = trimesh.util.concatenate([first, second])
-    both.merge_vertices()
-    surface = as_surface(both)
-    assert len(surface.vertices) == 14
-    assert not as_trimesh(surface).is_watertight
-    apart = split_nonmanifold(surface)
-    assert len(apart.vertices) == 16
-    assert as_trimesh(apart).is_watertight
-    assert as_trimesh(apart).volume == pytest.approx(2)
-
-
-def test_a_manifold_surface_is_not_split():
-    surface = as_surface(bumpy_ball(2))
-    same = split_nonmanifold(drop_double_faces(surface))
-    assert len(same.vertices) == len(surface.vertices)
-    np.testing.assert_allclose(same.vertices[same.faces], surface.vertices[surface.faces])
-
-
-def test_back_to_back_faces_are_dropped():
-    surface = as_surface(trimesh.creation.box())
-    vertices = np.concatenate([surface.vertices, [[2.0, 2, 2]]])
-    fin = np.array([[0, 1, 8], [1, 0, 8]], np.int32)
-    assert len(drop_double_faces(Surface(vertices, np.concatenate([surface.faces, fin]))).faces) == 12
-
-
 def test_vertex_normals_are_weighted_by_area():
     ball = trimesh.creation.icosphere(4)
     np.testing.assert_allclose(vertex_normals(as_surface(ball)), ball.vertices, atol=0.01)
@@ -92,3 +41,21 @@ def test_vertex_normals_are_weighted_by_area():
     corner = vertex_normals(Surface(vertices, np.array([[0, 1, 2], [0, 3, 1]], np.int32)))
     np.testing.assert_allclose(corner[0], np.array([0, 1, 2]) / 5**0.5)
     np.testing.assert_array_equal(corner[4], [0, 1, 0])
+
+
+def test_a_face_without_area_does_not_open_a_closed_surface():
+    """Vertices in one place are one vertex; the faces between them are lines."""
+    box = trimesh.creation.box()
+    vertices, faces = np.asarray(box.vertices, np.float32), np.asarray(box.faces, np.int32)
+    a, b, c = faces[0]
+    split = np.concatenate([[[a, b, 8], [8, b, c], [c, a, 8]], faces[1:]]).astype(np.int32)
+    for place in (vertices[a], vertices[[a, b, c]].mean(0)):
+        placed = np.concatenate([vertices, place[None]])
+        assert statistics_of(placed, split)["watertight"] == 1
+        assert statistics_of(placed, np.delete(split, 1, 0))["watertight"] == 0
+
+
+def statistics_of(vertices, faces) -> dict[str, float]:
+    up = np.tile(np.float32([0, 0, 1]), (len(vertices), 1))
+    colors = np.zeros((len(vertices), 3), np.uint8)
+    return mesh_statistics(Mesh(vertices=vertices, faces=faces, normals=up, colors=colors))
