@@ -18,6 +18,7 @@ from img2world.runs import stages
 from img2world.runs.changes import find_changes
 from img2world.runs.files import write_text
 from img2world.runs.folder import RECIPE, Listener, RunFolder, ignore_events
+from img2world.runs.licences import licence_of
 from img2world.runs.recipe import Recipe, backend_name, options_of, recipe_text, with_options
 from img2world.runs.report import write_report
 from img2world.runs.source import Source
@@ -107,10 +108,12 @@ def begin(folder: RunFolder, source: Source, recipe: Recipe, *, fresh: Collectio
     changes = find_changes(folder, recipe, STAGES)
     is_splat_due = folder.record("splat") is None or "splat" in (*changes.remade, *fresh)
     if is_splat_due and STAGES.index(last) >= STAGES.index("splat"):
-        stages.check_programs(recipe)
+        stages.check_programs(recipe.splat)
+    if last == STAGES[-1]:
+        stages.check_programs(*recipe.exports.values())
     if changes.remade and last == STAGES[-1] and not fresh:
         warnings.warn(changes.line(), stacklevel=2)
-    folder.manifest["licence"] = stages.licence_of(recipe)
+    folder.manifest["licence"] = licence_of(recipe)
     folder.manifest["source"] = {"kind": source.kind, "path": str(source.path), "sha256": source.digest}
     folder.manifest["seed"] = recipe.seed
     folder.forget(fresh)

@@ -25,6 +25,15 @@ SetOption = Annotated[
         "seed, metric and size have no section.",
     ),
 ]
+BundleOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--bundle",
+        metavar="TARGET[,TARGET...]",
+        help="Add a folder with all that an engine needs: unity, unreal, godot, blender or web; repeatable.",
+    ),
+]
+ZipOption = Annotated[bool, typer.Option("--zip", help="Write bundles as zip files.")]
 FreshOption = Annotated[bool, typer.Option("--fresh", help="Redo this stage even if it is up to date.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per line, for other programs.")]
 AnywayOption = Annotated[

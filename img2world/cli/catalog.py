@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from img2world.core.errors import RecipeError
 from img2world.doctor.environment import PACKAGES
 from img2world.export import EXPORTERS
+from img2world.export.bundle_targets import TARGETS
 from img2world.render import RASTERIZERS
 from img2world.runs.options import did_you_mean, option_docs, toml_text
 from img2world.runs.recipe import TABLES, backend_class
@@ -22,6 +23,7 @@ NEEDS = {
     "export.mesh": ("trimesh", "fast_simplification", "xatlas", "pxr", "coacd", "open3d"),
     "export.turntable": ("av",),
     "export.usd": ("pxr",),
+    "export.bundle": ("trimesh", "fast_simplification", "xatlas"),
 }
 """Modules that a backend imports in addition to NumPy, Pillow, OpenCV and torch."""
 
@@ -53,6 +55,11 @@ def list_formats() -> Iterator[str]:
         # The summary begins with the name of the file.
         yield f"  {name:<16}exports/{_summary(exporter)}"
         yield from _packages(f"export.{name}")
+    yield ""
+    yield "bundles: a folder for each engine, --bundle NAME[,NAME...]"
+    for name, target in TARGETS.items():
+        splats = f"{target.splats} and " if target.splats else ""
+        yield f"  {name:<16}{splats}{target.mesh_suffix[1:]} for {target.title}"
 
 
 def describe_backend(name: str) -> Iterator[str]:

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from img2world.cli.app import AnywayOption, FreshOption, JsonOption, RunArgument, SetOption, app
+from img2world.cli.app import (
+    AnywayOption,
+    BundleOption,
+    FreshOption,
+    JsonOption,
+    RunArgument,
+    SetOption,
+    ZipOption,
+    app,
+)
 from img2world.cli.output import exit_codes, listening, say, say_json
 from img2world.core.errors import ImageError, RunFolderError
 
@@ -47,6 +56,8 @@ def run(
             help="Longest side of an object in exported files without metres; 0 keeps the world's units.  [default: 1]",
         ),
     ] = None,
+    bundle: BundleOption = None,
+    zipped: ZipOption = False,
     fresh: Annotated[
         bool, typer.Option("--fresh/--resume", help="Start over, or resume and keep what is up to date.")
     ] = False,
@@ -80,6 +91,7 @@ def run(
                 raise ImageError(f"--image needs a video, this is a {found.kind}: {source}", hint="leave --image out")
             changes.append(f"video.still={json.dumps(str(image))}")
         name = recipe or (picture_recipe() if found.kind == "picture" else RECIPES[found.kind])
+        changes += _added_exports(name, changes, [], bundle, zipped=zipped)
         folder = out or Path("runs") / found.name
         _run(found, load_recipe(name, changes), folder, as_json, fresh=STAGES if fresh else (), anyway=anyway)
 
@@ -138,6 +150,8 @@ def export(
         typer.Argument(metavar="FORMAT", help="Formats to add to those of the run; see `img2world formats`."),
     ] = None,
     changes: SetOption = None,
+    bundle: BundleOption = None,
+    zipped: ZipOption = False,
     fresh: FreshOption = False,
     out: Annotated[
         Path | None,
@@ -153,16 +167,20 @@ def export(
     \b
     img2world export runs/photo
     img2world export runs/photo ply mesh --set export.mesh.max_faces=5000
+    img2world export runs/photo --bundle unity,godot
     img2world export scan.spz mesh turntable --out files/
     """
     if run.is_file():
         from img2world.cli.splats import export_splats
 
-        export_splats(run, formats or [], changes or [], out or Path("exports") / run.stem, as_json)
+        options = bundle_options(bundle, zipped=zipped)
+        formats = [*(formats or []), *(["bundle"] if bundle else [])]
+        export_splats(run, formats, [*(changes or []), *options], out or Path("exports") / run.stem, as_json)
         return
     if out is not None:
         raise typer.BadParameter("the files of a run are in its exports/; only a splat file needs --out")
-    _run_stage(run, "export", changes, as_json, fresh=fresh, anyway=anyway, formats=formats or [])
+    bundles = {"bundle": bundle, "zipped": zipped}
+    _run_stage(run, "export", changes, as_json, fresh=fresh, anyway=anyway, formats=formats or [], **bundles)
 
 
 @app.command()
@@ -254,6 +272,8 @@ def _run_stage(
     fresh: bool,
     anyway: bool = False,
     formats: list[str] | None = None,
+    bundle: list[str] | None = None,
+    zipped: bool = False,
 ) -> None:
     """Run a stage of a run folder, and those before it where they are missing or out of date."""
     with exit_codes(as_json):
@@ -266,9 +286,7 @@ def _run_stage(
         if not saved.is_file():
             raise RunFolderError(f"the run has no recipe.toml: {run}", hint="run `img2world run` again")
         changes = list(changes or [])
-        if formats:
-            present = list(load_recipe(str(saved), changes).exports)
-            changes.append("export.formats=" + ",".join(dict.fromkeys([*present, *formats])))
+        changes += _added_exports(str(saved), changes, formats or [], bundle, zipped=zipped)
         _run(
             source,
             load_recipe(str(saved), changes),
@@ -278,3 +296,29 @@ def _run_stage(
             fresh=(stage,) if fresh else (),
             anyway=anyway,
         )
+
+
+def _added_exports(
+    recipe: str, changes: list[str], formats: list[str], bundle: list[str] | None, *, zipped: bool
+) -> list[str]:
+    """Return the changes that add formats and bundles to those of a recipe."""
+    from img2world.runs.recipe import load_recipe, options_of
+
+    options = bundle_options(bundle, zipped=zipped)
+    formats = [*formats, *(["bundle"] if bundle else [])]
+    if not formats:
+        return options
+    present = load_recipe(recipe, changes).exports
+    if bundle and "bundle" in present:
+        options = bundle_options([*options_of(present["bundle"])["targets"], *bundle], zipped=zipped)
+    return [*options, "export.formats=" + ",".join(dict.fromkeys([*present, *formats]))]
+
+
+def bundle_options(bundle: list[str] | None, *, zipped: bool) -> list[str]:
+    """Return the changes to a recipe that --bundle and --zip mean."""
+    names = [name.strip() for names in bundle or [] for name in names.split(",")]
+    if not names:
+        if zipped:
+            raise typer.BadParameter("--zip needs --bundle")
+        return []
+    return [f"export.bundle.targets={','.join(dict.fromkeys(names))}", f"export.bundle.zip={str(zipped).lower()}"]

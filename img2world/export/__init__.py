@@ -13,5 +13,6 @@ EXPORTERS = {
     "sog": "img2world.export.splats:SogExport",
     "gltf": "img2world.export.splats:GltfExport",
     "usd": "img2world.export.splats:UsdExport",
+    "bundle": "img2world.export.bundles:BundleExport",
 }
 """Name of each exporter and its "module:class"."""

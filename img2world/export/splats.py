@@ -119,3 +119,9 @@ class UsdExport:
 
     filename: ClassVar[str] = "scene.usdz"
     write = write_scene
+
+    def check_programs(self) -> None:
+        """Check that usd-core is installed. Raises MissingPackageError if not."""
+        from img2world.formats.usd import modules
+
+        modules()

@@ -140,10 +140,10 @@ class SplatBackend(Protocol):
 
 @runtime_checkable
 class NeedsPrograms(Protocol):
-    """A backend that starts programs which are installed separately."""
+    """A backend that needs programs or packages which are installed separately."""
 
     def check_programs(self) -> None:
-        """Check that its programs are installed. Raises MissingPackageError if not."""
+        """Check that they are installed. Raises MissingPackageError if not."""
         ...
 
 

@@ -104,9 +104,13 @@ def _pixel_fractions(records: dict[str, StageRecord]) -> dict[str, float]:
 def _files(records: dict[str, StageRecord]) -> dict[str, dict[str, float | str]]:
     """Return, for the main file or folder of each exporter, which reader read it back and what it found."""
     exported = {name: record for name, record in records.items() if name.startswith("export.") and record.metrics}
-    # A folder such as dataset/ counts as one, and files beside the main one have longer names.
+    # A folder such as dataset/ counts as one, and files beside the main one have longer names. Bundles are all main ones.
     names = {name: {"/".join(file.split("/")[:2]) for file in record.files} for name, record in exported.items()}
-    return {min(names[name], key=lambda file: (len(file), file)): record.metrics for name, record in exported.items()}
+    return {
+        file: record.metrics
+        for name, record in exported.items()
+        for file in sorted(names[name], key=lambda file: (len(file), file))[: None if name == "export.bundle" else 1]
+    }
 
 
 def collect_metrics(records: dict[str, StageRecord]) -> dict[str, float]:

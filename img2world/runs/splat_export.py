@@ -10,6 +10,7 @@ import numpy as np
 from img2world.core.errors import RecipeError
 from img2world.core.scene import Scene
 from img2world.core.views import Views
+from img2world.export.bundles import MANIFEST
 from img2world.formats.files import writing_folder
 from img2world.formats.scene import cameras_on_all_sides, scene_from_gaussians, viewer_scene
 from img2world.formats.splat_file import SplatFile
@@ -17,8 +18,9 @@ from img2world.render import render
 from img2world.runs.files import clear_disk_errors
 from img2world.runs.folder import Event, Listener, report_steps
 from img2world.runs.recipe import Exporter, load_recipe
+from img2world.runs.stages import check_programs
 
-NEED_VIEWS = {"mesh", "dataset"}
+NEED_VIEWS = {"mesh", "dataset", "bundle"}
 """Formats that are made from pictures, too."""
 
 SIZE = 512
@@ -29,7 +31,10 @@ FORMATS = ("mesh", "turntable", "html")
 
 
 def exporters_for_file(formats: list[str], changes: list[str]) -> dict[str, Exporter]:
-    """Return the exporters of these formats with their options. Raises RecipeError for options of other stages."""
+    """Return the exporters of these formats with their options.
+
+    Raises RecipeError for options of other stages, MissingPackageError when an exporter needs a package.
+    """
     if not formats and not any(change.startswith("export.formats") for change in changes):
         formats = [*FORMATS]
     foreign = [change for change in changes if not change.startswith("export.")]
@@ -39,7 +44,9 @@ def exporters_for_file(formats: list[str], changes: list[str]) -> dict[str, Expo
             hint="options of formats begin with export., as export.mesh.max_faces",
         )
     added = [f"export.formats={','.join(formats)}"] if formats else []
-    return load_recipe("auto", [*changes, *added]).exports
+    exporters = load_recipe("auto", [*changes, *added]).exports
+    check_programs(*exporters.values())
+    return exporters
 
 
 def export_file(file: SplatFile, exporters: dict[str, Exporter], out: Path, listen: Listener) -> Iterator[Path]:
@@ -61,12 +68,19 @@ def export_file(file: SplatFile, exporters: dict[str, Exporter], out: Path, list
                 target = folder / exporter.filename
                 facts = exporter.write(shown, views, target, progress=report_steps(stage, listen))
                 # A mesh may have levels of detail and the like beside it.
-                written = [out / made.name for made in sorted(folder.iterdir())]
-                for path in written:
-                    os.replace(folder / path.name, path)
+                written = [_put_in_place(path, out) for path in sorted(folder.iterdir())]
             figures = {fact: value for fact, value in facts.items() if not isinstance(value, str)}
             listen(Event(kind="done", stage=stage, seconds=time.perf_counter() - start, quality=figures))
             yield from written
+
+
+def _put_in_place(made: Path, out: Path) -> Path:
+    """Move a file or folder from a hidden folder to another, where a bundle of an earlier export is replaced."""
+    target = out / made.name
+    if target.is_dir() and (target / MANIFEST).is_file():
+        os.replace(target, made.with_name(f".old-{made.name}"))
+    os.replace(made, target)
+    return target
 
 
 def rendered_views(scene: Scene) -> Views:

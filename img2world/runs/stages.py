@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,12 @@ from img2world.core.supported_region import region_from_json
 from img2world.core.views import Views
 from img2world.runs.files import write_text
 from img2world.runs.folder import RunFolder
+from img2world.runs.licences import licence_of, model_licences
 from img2world.runs.product import Product, code_of, digests, value
-from img2world.runs.recipe import NeedsPrograms, Recipe, backend_name, options_of
+from img2world.runs.recipe import NeedsPrograms, Recipe
 from img2world.runs.report import FINDINGS, WORLD
 from img2world.runs.source import Source
-from img2world.video import VIDEOS
-from img2world.video.diffusion.cards import licence_note, licence_text
+from img2world.video.diffusion.cards import licence_text
 
 MIN_PSNR = 20.0
 """PSNR in dB on held-out views below which a run warns; scenes from good cameras reach 25 to 35."""
@@ -158,10 +158,11 @@ def check_cameras(folder: RunFolder, *, anyway: bool) -> None:
     warnings.warn(f"the cameras are uncertain (grade {report.grade}, by {report.solver}): {why}", stacklevel=2)
 
 
-def check_programs(recipe: Recipe) -> None:
-    """Check that the programs which the splat backend starts are installed. Raises MissingPackageError if not."""
-    if isinstance(recipe.splat, NeedsPrograms):
-        recipe.splat.check_programs()
+def check_programs(*backends: Any) -> None:
+    """Check that what backends need in addition to our own packages is installed. Raises MissingPackageError if not."""
+    for backend in backends:
+        if isinstance(backend, NeedsPrograms):
+            backend.check_programs()
 
 
 def optimize(folder: RunFolder, recipe: Recipe, views: Product[Views]) -> Product[Scene]:
@@ -242,15 +243,24 @@ def measured_scene(scene: Scene, world: Path) -> Scene:
 
 def export(folder: RunFolder, recipe: Recipe, scene: Product[Scene], views: Product[Views]) -> None:
     """Write exports/: one file or folder per format, each read back and checked by its exporter."""
-    reads = digests(scene=scene, views=views)
-    for name, exporter in recipe.exports.items():
+    from img2world.export.bundle_manifest import Origin
+    from img2world.export.bundles import BundleExport
 
-        def make(path: Path, progress: Progress, exporter: Any = exporter) -> dict[str, float | str]:
+    reads = digests(scene=scene, views=views)
+    licences = model_licences(recipe, is_picture=folder.manifest["source"]["kind"] == "picture")
+    origin = Origin(is_metric=recipe.metric > 0, licences=licences)
+    for name, exporter in recipe.exports.items():
+        facts = {"origin": origin} if isinstance(exporter, BundleExport) else {}
+
+        def make(
+            path: Path, progress: Progress, exporter: Any = exporter, facts: Any = facts
+        ) -> dict[str, float | str]:
             (path / "exports").mkdir()
             target = path / "exports" / exporter.filename
-            return exporter.write(scene.value, views.value, target, progress=progress)
+            return exporter.write(scene.value, views.value, target, progress=progress, **facts)
 
-        folder.stage(f"export.{name}", options=code_of(exporter), reads=reads, make=make)
+        options = {**code_of(exporter), **{fact: asdict(value) for fact, value in facts.items()}}
+        folder.stage(f"export.{name}", options=options, reads=reads, make=make)
     if note := licence_of(recipe):
 
         def write_note(path: Path, progress: Progress) -> dict[str, float]:
@@ -279,8 +289,3 @@ def seen_fractions(frames: Frames) -> dict[str, float]:
         return {}
     seen = frames.seen if frames.alpha is None else frames.seen[frames.alpha > 127]
     return {name: float((seen == i).mean()) for i, name in enumerate(["invented", "continued", "seen"])}
-
-
-def licence_of(recipe: Recipe) -> dict[str, str] | None:
-    """Return what the video model's licence says about the world; None for the embedded generators and for files."""
-    return licence_note(backend_name(recipe.video, VIDEOS), {**options_of(recipe.subject), **options_of(recipe.video)})
