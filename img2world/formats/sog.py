@@ -23,7 +23,7 @@ from img2world.core.conventions import SH_C0
 from img2world.core.errors import FormatError
 from img2world.core.gaussians import Gaussians
 from img2world.core.sh import sh_degree
-from img2world.formats.codebook import find_levels, find_palette, nearest_level
+from img2world.formats.codebook import BINS, find_levels, find_palette, nearest_level
 from img2world.formats.precision import BYTE, Precision, rotation_of_three
 from img2world.formats.splat_file import (
     SplatFile,
@@ -92,6 +92,8 @@ def precision(gaussians: Gaussians) -> Precision:
     logs = np.sign(gaussians.means) * np.log1p(np.abs(gaussians.means.astype(np.float64)))
     half_step = np.ptp(logs, axis=0) / 65535 / 2
     harmonics = gaussians.sh[:, 1:].astype(np.float64)
+    # Levels are found on a histogram: values that are all the same vector are off by half a bin.
+    half_bin = float(np.ptp(harmonics)) / BINS / 2 if harmonics.size else 0.0
     return Precision(
         # The derivative of the logarithmic scale.
         position=(1 + np.abs(gaussians.means)) * np.expm1(half_step) + 4 * np.spacing(np.abs(gaussians.means).max()),
@@ -99,7 +101,7 @@ def precision(gaussians: Gaussians) -> Precision:
         scale=float(np.ptp(gaussians.log_scales)) / 255 + 1e-6,
         opacity=BYTE,
         color=float(np.ptp(gaussians.sh[:, 0])) * SH_C0 / 255 + 1e-6,
-        harmonics=float(np.sqrt(harmonics.var(0).mean())) + 1e-6 if harmonics.size else 0.0,
+        harmonics=float(np.sqrt(harmonics.var(0).mean())) + half_bin + 1e-6 if harmonics.size else 0.0,
         statistical=frozenset({"scale", "color", "harmonics"}),
     )
 

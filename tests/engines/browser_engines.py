@@ -57,6 +57,7 @@ class Engines:
 
     page: Any
     address: str
+    folder: Path
 
     def draw(
         self,
@@ -66,21 +67,27 @@ class Engines:
         *,
         background: tuple[float, float, float],
         is_mesh: bool,
+        turn: dict | None = None,
         accept: Callable[[np.ndarray], bool] = lambda picture: False,
     ) -> np.ndarray:
         """Return a file as a camera sees it, [H, W, 3] sRGB from 0 to 1.
 
-        It is the first picture that is accepted, or else the one that no longer changes.
+        It is the first picture that is accepted, or else the one that no longer changes. Splats with a turn are seen
+        by the camera of a GLB mesh.
         """
-        view = view_of(camera, engine, path)
+        view = view_of(camera, engine, Path("mesh.glb") if turn else path)
         size = {"width": camera.width, "height": camera.height}
         options = {
             "isMesh": is_mesh,
             "background": list(background),
+            "turn": turn,
             "camera": {"pose": view.pose.T.ravel().tolist(), "fovY": view.fov_y_deg, "near": NEAR, "far": FAR, **size},
         }
         try:
-            self.page.evaluate("words => load(...words)", [engine, f"{self.address}/{path.name}", options])
+            self.page.evaluate(
+                "words => load(...words)",
+                [engine, f"{self.address}/{path.relative_to(self.folder).as_posix()}", options],
+            )
             return self._last_frame((camera.height, camera.width), accept)
         finally:
             self.page.evaluate("unload()")
@@ -118,7 +125,7 @@ def open_engines(context: Any, folder: Path) -> Iterator[Engines]:
             page.route(lambda url: not url.startswith((address, *LOCAL)), lambda route: route.abort())
             page.goto(f"{address}/index.html")
             page.wait_for_function("!!window.load")
-            yield Engines(page, address)
+            yield Engines(page, address, folder)
             page.close()
         finally:
             server.shutdown()

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -6,13 +7,17 @@ import numpy as np
 import pytest
 from browser_engines import Engines, NodeMissingError, check_node, open_engines
 from engine_protocol import MIN_PSNR, compare
-from known_asset import BACKGROUND, draw_mesh, make_camera, make_gaussians, make_mesh, textured
+from known_asset import BACKGROUND, MAGENTA, draw_mesh, make_camera, make_gaussians, make_mesh, read_glb, textured
 
-from img2world.core.cameras import Cameras
+from img2world.core.cameras import Cameras, concatenate_cameras
 from img2world.core.gaussians import Gaussians
 from img2world.core.mesh import Mesh
+from img2world.core.scene import Scene
+from img2world.core.views import Views
+from img2world.export.bundles import BundleExport
 from img2world.export.glb import write_glb
 from img2world.formats.files import write_splats
+from img2world.formats.scene import cameras_on_all_sides
 from img2world.render import render
 
 
@@ -50,11 +55,56 @@ class Asset:
         return draw_mesh(self.mesh, self.camera, shown)
 
 
+@dataclass(frozen=True)
+class Bundles:
+    """Bundles of the known asset, placed elsewhere and at another size, and our pictures of their contents."""
+
+    folder: Path
+    camera: Cameras
+    splat_picture: np.ndarray
+    mesh_picture: np.ndarray
+
+    def manifest(self, target: str) -> dict:
+        """Return what a bundle says of itself."""
+        return json.loads((self.folder / f"bundle-{target}" / "manifest.json").read_text())
+
+
 @pytest.fixture(scope="session")
 def asset(tmp_path_factory) -> Asset:
     """The known asset."""
     mesh = make_mesh()
     return Asset(mesh, make_gaussians(mesh, degree=2), make_camera(), tmp_path_factory.mktemp("engines"))
+
+
+@pytest.fixture(scope="session")
+def bundles(asset) -> Bundles:
+    """All bundles of the known asset."""
+    # Small Gaussians, so that their rims do not reach beyond the mesh.
+    gaussians = make_gaussians(asset.mesh, degree=0, count=24_000)
+    gaussians = replace(gaussians, log_scales=gaussians.log_scales - np.float32(np.log(2.5)))
+    placed = np.diag([1.5, 1.5, 1.5, 1.0])
+    placed[:3, 3] = 0.2, -0.3, 0.4
+    scene = Scene(
+        gaussians=gaussians, cameras=asset.camera, background=MAGENTA, is_object=True, asset_from_world=placed
+    )
+    around = cameras_on_all_sides(gaussians, asset.camera.width).select(slice(None, None, 3))
+    around = concatenate_cameras([asset.camera, around])
+    seen = render(gaussians, around, background=MAGENTA)
+    views = Views(
+        rgb=np.rint(255 * seen.rgb.clip(0, 1)).astype(np.uint8),
+        alpha=np.rint(255 * seen.alpha).astype(np.uint8),
+        depth=seen.depth,
+        cameras=around,
+        confidence=np.ones(len(around), np.float32),
+        points=np.zeros((0, 3), np.float32),
+        point_colors=np.zeros((0, 3), np.uint8),
+        solver="rendered",
+    )
+    exporter = BundleExport(resolution=160, max_faces=8000, texture_size=256)
+    exporter.write(scene, views, asset.folder / "bundle")
+    camera = asset.camera.transformed(placed)
+    mesh = read_glb(asset.folder / "bundle-web" / "mesh.glb")
+    return Bundles(asset.folder, camera, seen.rgb[0], draw_mesh(mesh, camera, background=MAGENTA))
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """A small asset that no mirrored or turned picture can pass for, as a mesh and as splats upon it."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import trimesh
@@ -19,6 +20,8 @@ SIZE = 256
 SUPERSAMPLING = 4
 TEXTURE_SIZE = 512
 BACKGROUND = (0.16, 0.2, 0.3)
+MAGENTA = (1.0, 0.0, 1.0)
+"""A background unlike all colours of the asset, where its outline counts."""
 
 SHAPES = [
     (trimesh.creation.box((1.0, 0.1, 0.8)), (0.0, 0.3, 0.0), (0.45, 0.5, 0.4)),
@@ -94,14 +97,36 @@ def make_camera() -> Cameras:
 
 
 def draw_mesh(
-    mesh: Mesh, camera: Cameras, shown: Callable[[np.ndarray], np.ndarray] = lambda colors: colors
+    mesh: Mesh,
+    camera: Cameras,
+    shown: Callable[[np.ndarray], np.ndarray] = lambda colors: colors,
+    background: tuple[float, float, float] = BACKGROUND,
 ) -> Float32[np.ndarray, "H W 3"]:
-    """Return the picture of a mesh with vertex colours, sRGB from 0 to 1, which a program shows as it can."""
+    """Return the picture of a mesh, sRGB from 0 to 1, whose vertex colours a program shows as it can."""
     fine = camera.resized(SIZE * SUPERSAMPLING, SIZE * SUPERSAMPLING)
     cam_from_world = fine.cam_from_world[0]
     points = mesh.vertices @ cam_from_world[:3, :3].T + cam_from_world[:3, 3]
     hits = rasterize_triangles(points, mesh.faces, np.ones(len(points), np.float32), fine)
     weights = np.concatenate([1 - hits.barycentric.sum(-1, keepdims=True), hits.barycentric], -1)
-    colors = (shown(mesh.colors / 255)[mesh.faces[hits.face]] * weights[..., None]).sum(2)
-    colors = np.where(hits.face[..., None] < 0, np.array(BACKGROUND), colors)
+    values = mesh.uvs if mesh.colors is None else shown(mesh.colors / 255)
+    colors = (values[mesh.faces[hits.face]] * weights[..., None]).sum(2)
+    if mesh.texture is not None:
+        height, width = mesh.texture.shape[:2]
+        column, row = ((colors[..., i] * side).astype(int).clip(0, side - 1) for i, side in enumerate((width, height)))
+        colors = mesh.texture[row, column] / 255
+    colors = np.where(hits.face[..., None] < 0, np.array(background), colors)
     return colors.reshape(SIZE, SUPERSAMPLING, SIZE, SUPERSAMPLING, 3).mean((1, 3)).astype(np.float32)
+
+
+def read_glb(path: Path) -> Mesh:
+    """Return the textured mesh of a GLB file as trimesh reads it, in the axes of our world."""
+    with path.open("rb") as file:
+        (mesh,) = trimesh.load_scene(file, file_type="glb", process=False).geometry.values()
+    signs = np.array([1, -1, -1], np.float32)
+    return Mesh(
+        vertices=mesh.vertices.astype(np.float32) * signs,
+        faces=mesh.faces.astype(np.int32),
+        normals=mesh.vertex_normals.astype(np.float32) * signs,
+        uvs=(mesh.visual.uv * [1, -1] + [0, 1]).astype(np.float32),
+        texture=np.asarray(mesh.visual.material.baseColorTexture.convert("RGB")),
+    )

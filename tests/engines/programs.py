@@ -43,11 +43,25 @@ def draw_with_f3d(path: Path, camera: Cameras, background: Color) -> Float32[np.
 
 def draw_with_blender(path: Path, camera: Cameras, background: Color) -> Float32[np.ndarray, "H W 3"]:
     """Return a mesh as Blender's Cycles draws it."""
-    if not BLENDER.exists():
-        raise ProgramMissingError("no Blender: make .venv-blender/ready")
+    _check_blender()
     with tempfile.TemporaryDirectory() as folder:
         job = _job(view_of(camera, "blender", path), camera, background, Path(folder) / "picture.png")
         return _run([BLENDER, FOLDER / "blender_scene.py"], {**job, "file": str(path)})
+
+
+def places_in_blender(splats: Path, mesh: Path, turn: dict) -> dict[str, list]:
+    """Return the boxes around the points of a PLY file, turned, and of a GLB file, in Blender."""
+    _check_blender()
+    with tempfile.TemporaryDirectory() as folder:
+        job = {"splats": str(splats), "mesh": str(mesh), "turn": turn, "out": str(Path(folder) / "places.json")}
+        _call([BLENDER, FOLDER / "blender_places.py"], job)
+        return json.loads(Path(job["out"]).read_text())
+
+
+def _check_blender() -> None:
+    """Raise ProgramMissingError where Blender is not installed."""
+    if not BLENDER.exists():
+        raise ProgramMissingError("no Blender: make .venv-blender/ready")
 
 
 def draw_with_godot(path: Path, camera: Cameras, background: Color) -> Float32[np.ndarray, "H W 3"]:
@@ -88,7 +102,14 @@ def _job(view: View, camera: Cameras, background: Color, out: Path) -> dict:
 
 
 def _run(words: list, job: dict, **environment: str) -> Float32[np.ndarray, "H W 3"]:
-    """Run a program, which reads its job from the environment, and return the picture that it writes."""
+    """Run a program and return the picture that it writes."""
+    _call(words, job, **environment)
+    pixels = np.asarray(Image.open(job["out"]).convert("RGBA"), np.float32) / 255
+    return pixels[..., :3] * pixels[..., 3:] + np.array(job["background"], np.float32) * (1 - pixels[..., 3:])
+
+
+def _call(words: list, job: dict, **environment: str) -> None:
+    """Run a program, which reads its job from the environment and writes a file."""
     done = subprocess.run(
         words,
         env=os.environ | environment | {"ENGINE_JOB": json.dumps(job)},
@@ -98,6 +119,4 @@ def _run(words: list, job: dict, **environment: str) -> Float32[np.ndarray, "H W
         check=False,
     )
     if done.returncode or not Path(job["out"]).exists():
-        raise RuntimeError(f"{words[0]} has drawn nothing: {done.stdout[-1000:]}{done.stderr[-1000:]}")
-    pixels = np.asarray(Image.open(job["out"]).convert("RGBA"), np.float32) / 255
-    return pixels[..., :3] * pixels[..., 3:] + np.array(job["background"], np.float32) * (1 - pixels[..., 3:])
+        raise RuntimeError(f"{words[0]} has written nothing: {done.stdout[-1000:]}{done.stderr[-1000:]}")

@@ -86,6 +86,17 @@ def test_every_format_is_read_back(exporter, error, balls_scene, balls_views, tm
         np.testing.assert_allclose(np.sort(means[:, axis]), np.sort(expected[:, axis]), atol=error + 2e-7)
 
 
+def test_harmonics_that_all_gaussians_share_are_read_back(random_gaussians, balls_scene, tmp_path):
+    gaussians = random_gaussians(2000, 4)
+    shared = np.array([[0.125, 0.125, 0], [0, 0, -0.125], [0, 0.125, -0.125]], np.float32)
+    scene = replace(
+        balls_scene,
+        gaussians=replace(gaussians, sh=np.concatenate([gaussians.sh[:, :1], np.tile(shared, (2000, 1, 1))], 1)),
+    )
+    facts = SogExport().write(scene, None, tmp_path / "scene.sog")
+    assert facts["harmonics_error"] < 1e-5
+
+
 def test_every_splat_exporter_is_tested_and_registered():
     registered = {entry.partition(":")[2] for entry in EXPORTERS.values() if ".splats:" in entry}
     assert registered == {type(exporter).__name__ for exporter, _ in FORMATS}

@@ -1,7 +1,7 @@
 // PlayCanvas.
 import * as pc from "playcanvas";
 
-export async function load(canvas, url, { isMesh, background, camera }) {
+export async function load(canvas, url, { isMesh, background, camera, turn }) {
   const device = await pc.createGraphicsDevice(canvas, {
     deviceTypes: ["webgl2"], alpha: false, antialias: isMesh, preserveDrawingBuffer: true,
   });
@@ -21,6 +21,12 @@ export async function load(canvas, url, { isMesh, background, camera }) {
   let entity = new pc.Entity();
   if (isContainer) entity = asset.resource.instantiateRenderEntity();
   else entity.addComponent("gsplat", { asset });
+  if (turn) {
+    const [w, x, y, z] = turn.quaternion_wxyz;
+    entity.setLocalPosition(...turn.position);
+    entity.setLocalRotation(x, y, z, w);
+    entity.setLocalScale(...turn.scale);
+  }
   app.root.addChild(entity);
   const view = new pc.Entity();
   view.addComponent("camera", {
