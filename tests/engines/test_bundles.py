@@ -66,6 +66,7 @@ def test_splats_lie_upon_the_mesh(engines, bundles, check, engine):
     assert overlap(*pictures.values()) >= MIN_OVERLAP
 
 
+@pytest.mark.engines
 @pytest.mark.browser
 def test_the_page_to_start_from_shows_both(engines, bundles):
     """Its addresses of packages are answered from the packages of the tests, which have the same versions."""
@@ -74,12 +75,13 @@ def test_the_page_to_start_from_shows_both(engines, bundles):
         place = re.fullmatch(r"https://cdn\.jsdelivr\.net/npm/((?:@\w+/)?\w+)@([\d.]+)/(.*)", route.request.url)
         package = json.loads((MODULES / place[1] / "package.json").read_text())
         assert package["version"] == place[2]
-        route.fulfill(path=MODULES / place[1] / place[3], content_type="text/javascript")
+        headers = {"Access-Control-Allow-Origin": "*", "Content-Type": "text/javascript"}
+        route.fulfill(path=MODULES / place[1] / place[3], headers=headers)
 
     page = engines.page.context.new_page()
     problems = []
     page.on("pageerror", lambda error: problems.append(str(error)))
-    page.route("https://**", answer)
+    page.route(re.compile("^https:"), answer)
     page.set_viewport_size({"width": bundles.camera.width, "height": bundles.camera.height})
     page.goto(f"{engines.address}/bundle-web/index.html")
     for key, reference in ((None, bundles.splat_picture), ("m", bundles.mesh_picture)):
