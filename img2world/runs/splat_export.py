@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from img2world.core.errors import RecipeError
+from img2world.core.errors import ExportError, RecipeError
 from img2world.core.scene import Scene
 from img2world.core.views import Views
 from img2world.export.bundles import MANIFEST
@@ -75,10 +75,15 @@ def export_file(file: SplatFile, exporters: dict[str, Exporter], out: Path, list
 
 
 def _put_in_place(made: Path, out: Path) -> Path:
-    """Move a file or folder from a hidden folder to another, where a bundle of an earlier export is replaced."""
+    """Move a file or folder from a hidden folder to another, where a bundle of an earlier export is replaced.
+
+    Raises ExportError when there is another folder that is not empty.
+    """
     target = out / made.name
     if target.is_dir() and (target / MANIFEST).is_file():
         os.replace(target, made.with_name(f".old-{made.name}"))
+    if target.is_dir() and any(target.iterdir()):
+        raise ExportError(f"the folder is not empty: {target}", hint="empty or move it, or give another one to --out")
     os.replace(made, target)
     return target
 

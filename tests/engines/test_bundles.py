@@ -120,7 +120,7 @@ def test_blender_imports_the_splats_where_the_mesh_is(bundles):
         places = places_in_blender(folder / "scene.ply", folder / "mesh.glb", turn)
     except ProgramMissingError as error:
         pytest.skip(str(error))
-    np.testing.assert_allclose(places["splats"], places["mesh"], atol=0.03)
+    np.testing.assert_allclose(places["splats"], places["mesh"], atol=0.06)
 
 
 @pytest.mark.parametrize("fault", ["mirrored", "shifted"])
