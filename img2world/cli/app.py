@@ -30,7 +30,7 @@ BundleOption = Annotated[
     typer.Option(
         "--bundle",
         metavar="TARGET[,TARGET...]",
-        help="Add a folder with all that an engine needs: unity, unreal, godot, blender or web; repeatable.",
+        help="Add a folder with all that an engine needs: unity, unreal, godot, blender, web or quicklook; repeatable.",
     ),
 ]
 ZipOption = Annotated[bool, typer.Option("--zip", help="Write bundles as zip files.")]

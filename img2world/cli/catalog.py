@@ -23,7 +23,7 @@ NEEDS = {
     "export.mesh": ("trimesh", "fast_simplification", "xatlas", "pxr", "coacd", "open3d"),
     "export.turntable": ("av",),
     "export.usd": ("pxr",),
-    "export.bundle": ("trimesh", "fast_simplification", "xatlas"),
+    "export.bundle": ("trimesh", "fast_simplification", "xatlas", "pxr", "coacd"),
 }
 """Modules that a backend imports in addition to NumPy, Pillow, OpenCV and torch."""
 

@@ -70,7 +70,7 @@ def describe(name: str, parts: dict[str, Part], scene: Scene, origin: Origin) ->
         "bounds": {"min": bounds[0].tolist(), "max": bounds[1].tolist(), "of": "opaque Gaussians, their centres"},
         "camera": _camera(scene, bounds),
         "splats": _splats(target, parts),
-        "mesh": {"file": mesh, "others": sorted(file for file in parts if file[0] in "mc" and file != mesh)},
+        "mesh": {"file": mesh, "others": sorted(file for file in parts if file.startswith(("mesh_lod", "collider")))},
         "checked_in": target.checked,
         "licences": "unknown: those of the file it was made from" if origin.licences is None else origin.licences,
     }

@@ -14,7 +14,7 @@ class Target:
     """An engine or a place where a bundle is used."""
 
     title: str
-    engines: tuple[str, ...]
+    engines: tuple[str, ...] = ()
     """Keys of ENGINE_FROM_FILE that show both splats and mesh, the first one in the steps."""
     splats: str = ""
     """Exporter of the splats; empty if the target shows none."""
@@ -134,5 +134,21 @@ TARGETS = {
             "mesh": "three.js, PlayCanvas and Babylon.js, by tests/engines",
         },
     ),
+    "quicklook": Target(
+        title="Quick Look on iPhone, iPad, Mac and Vision Pro",
+        mesh_suffix=".usdz",
+        up="+Y",
+        hand="right",
+        unit="metre",
+        steps=(
+            "Send mesh.usdz to the device, by AirDrop, mail or Messages, or put it on a web server.",
+            "Tap it: it opens in Quick Look; the button AR puts it into the room, one unit of the file to the metre.",
+            "On a web page, write <a rel='ar' href='mesh.usdz'><img src='preview.png'></a>. There are no splats.",
+        ),
+        checked={"mesh": f"{UNCHECKED}; by the rules of OpenUSD for ARKit, in tests/export"},
+    ),
 }
 """Targets by name."""
+
+DEFAULT_TARGETS = tuple(name for name, target in TARGETS.items() if target.mesh_suffix == ".glb")
+"""Targets that need no further package."""

@@ -8,27 +8,32 @@ import zipfile
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 
-from img2world.core.errors import ExportError
+from img2world.core.errors import ExportError, MissingPackageError
 from img2world.core.packages import name_with_version
 from img2world.core.progress import Progress, silent
 from img2world.core.ranges import Range
 from img2world.core.scene import Scene
 from img2world.core.views import Views
 from img2world.export.bundle_manifest import Origin, Part, describe, readme
-from img2world.export.bundle_targets import TARGETS, Target
+from img2world.export.bundle_targets import DEFAULT_TARGETS, TARGETS, Target
 from img2world.export.html import WorldPageExport
 from img2world.export.mesh import MeshExport
 from img2world.export.splats import CompressedPlyExport, PlyExport, SogExport
 from img2world.export.turntable import TurntableExport
+from img2world.export.usdz import modules
 from img2world.formats.scene import viewer_scene
 from img2world.render import render
 
 SPLAT_EXPORTERS = {"ply": PlyExport, "compressed-ply": CompressedPlyExport, "sog": SogExport}
+
+MESH_READERS = {".glb": "trimesh", ".usdz": "usd-core"}
+"""Packages with which MeshExport reads its files back."""
 
 PREVIEW_SIZE = 768
 """Pixels on the long side of previews."""
@@ -43,14 +48,14 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 
 UNKNOWN = Origin()
 
-Name = Literal["unity", "unreal", "godot", "blender", "web"]
+Name = Literal["unity", "unreal", "godot", "blender", "web", "quicklook"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class BundleExport:
     """bundle-unity/, …: a folder for each engine with all it needs, and how to import it there."""
 
-    targets: tuple[Name, ...] = tuple(TARGETS)  # pyright: ignore[reportAssignmentType]
+    targets: tuple[Name, ...] = DEFAULT_TARGETS  # pyright: ignore[reportAssignmentType]
     zip: bool = False
     """Write bundle-unity.zip, … instead of folders."""
     resolution: Annotated[int, Range(8)] = 256
@@ -59,6 +64,10 @@ class BundleExport:
     """Of the mesh."""
     texture_size: Annotated[int, Range(0, 8192)] = 1024
     """Pixels on each side of the texture."""
+    lods: Annotated[int, Range(0, 6)] = 2
+    """Levels of detail beside the mesh, each with a quarter of the faces."""
+    collider: bool = True
+    """Add collider.glb: convex pieces of an object, by the package coacd, or a simplified mesh of a scene."""
 
     filename: ClassVar[str] = "bundle"
 
@@ -75,6 +84,7 @@ class BundleExport:
 
         Returns the numbers of bundles and bytes, and the readers. Raises ExportError when a file reads back wrong.
         """
+        self._check_packages(scene)
         if not self.targets:
             raise ExportError("export.bundle.targets is empty", hint=f"choose from {', '.join(TARGETS)}")
         names, size = dict.fromkeys(self.targets), 0
@@ -95,12 +105,37 @@ class BundleExport:
         readers = dict.fromkeys(part.reader for part in parts.values())
         return {"bundles": float(len(names)), "bytes": float(size), "reader": ", ".join(readers)}
 
+    def check_programs(self) -> None:
+        """Check that the packages which some targets need are installed. Raises MissingPackageError if not."""
+        if "quicklook" in self.targets:
+            modules()
+
+    def _check_packages(self, scene: Scene) -> None:
+        """Check that all packages are installed, before work begins. Raises MissingPackageError if not."""
+        self.check_programs()
+        if self.collider and scene.is_object and set(self.targets) != {"quicklook"} and find_spec("coacd") is None:
+            raise MissingPackageError(
+                "the collider of an object needs the package coacd",
+                hint="pip install 'img2world[mesh]', or --set export.bundle.collider=false",
+            )
+
     def _mesh_parts(self, scene: Scene, views: Views, folder: Path) -> dict[str, Part]:
         """Write the mesh and what belongs to it."""
-        exporter = MeshExport(resolution=self.resolution, max_faces=self.max_faces, texture_size=self.texture_size)
+        suffixes = dict.fromkeys(TARGETS[name].mesh_suffix[1:] for name in self.targets)
+        exporter = MeshExport(
+            files=tuple(suffixes),  # pyright: ignore[reportArgumentType]
+            resolution=self.resolution,
+            max_faces=self.max_faces,
+            texture_size=self.texture_size,
+            lods=self.lods if "glb" in suffixes else 0,
+            collider=self.collider and "glb" in suffixes,
+        )
         (folder / "mesh").mkdir()
-        facts = exporter.write(scene, views, folder / "mesh" / MeshExport.filename)
-        return {made.name: Part(path=made, reader=str(facts["reader"])) for made in sorted((folder / "mesh").iterdir())}
+        exporter.write(scene, views, folder / "mesh" / MeshExport.filename)
+        return {
+            made.name: Part(path=made, reader=name_with_version(MESH_READERS[made.suffix]))
+            for made in sorted((folder / "mesh").iterdir())
+        }
 
 
 def _preview_parts(scene: Scene, folder: Path) -> dict[str, Part]:
@@ -127,7 +162,10 @@ def _preview_parts(scene: Scene, folder: Path) -> dict[str, Part]:
 def _parts_of(target: Target, scene: Scene, parts: dict[str, Part], folder: Path) -> dict[str, Part]:
     """Return the parts of a target by name; those that other targets have not are written."""
     own = {name: part for name, part in parts.items() if name.startswith("preview")}
-    own |= {name: part for name, part in parts.items() if part.path.suffix == target.mesh_suffix and name[0] in "mc"}
+    if target.mesh_suffix == ".glb":
+        own |= {name: part for name, part in parts.items() if part.path.suffix == ".glb"}
+    else:
+        own["mesh.usdz"] = parts["mesh.usdz"]
     if target.splats:
         exporter = SPLAT_EXPORTERS[target.splats](**target.splat_options)
         name = exporter.filename

@@ -100,7 +100,7 @@ def bundles(asset) -> Bundles:
         point_colors=np.zeros((0, 3), np.uint8),
         solver="rendered",
     )
-    exporter = BundleExport(resolution=160, max_faces=8000, texture_size=256)
+    exporter = BundleExport(resolution=160, max_faces=8000, texture_size=256, lods=0, collider=False)
     exporter.write(scene, views, asset.folder / "bundle")
     camera = asset.camera.transformed(placed)
     mesh = read_glb(asset.folder / "bundle-web" / "mesh.glb")

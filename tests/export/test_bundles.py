@@ -1,6 +1,7 @@
 """Bundles: complete, described truly, the same bytes each time, whole or not there."""
 
 import json
+import sys
 import zipfile
 from dataclasses import replace
 from hashlib import sha256
@@ -11,7 +12,7 @@ import trimesh
 from PIL import Image
 from trimesh.exchange.ply import load_ply
 
-from img2world.core.errors import ExportError
+from img2world.core.errors import ExportError, MissingPackageError
 from img2world.export.bundle_manifest import Origin
 from img2world.export.bundle_targets import TARGETS
 from img2world.export.bundles import BundleExport
@@ -24,7 +25,7 @@ SPLATS = {
     "web": "scene.sog",
 }
 LICENCES = ({"model": "nano", "licence": "Apache-2.0"},)
-SMALL = {"resolution": 32, "max_faces": 2000, "texture_size": 64}
+SMALL = {"resolution": 32, "max_faces": 2000, "texture_size": 64, "lods": 1}
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def scene(balls_scene):
 def bundles(scene, balls_views, tmp_path_factory):
     """The folder of all bundles."""
     folder = tmp_path_factory.mktemp("bundles")
-    facts = BundleExport(**SMALL).write(
+    facts = BundleExport(targets=tuple(TARGETS), **SMALL).write(
         scene, balls_views, folder / "bundle", origin=Origin(is_metric=True, licences=LICENCES)
     )
     assert facts["bundles"] == len(TARGETS)
@@ -58,8 +59,13 @@ def test_the_manifest_tells_the_truth(bundles, scene, name):
         assert bool(facts["read_back_by"]) == (file not in ("README.txt", "index.html"))
     assert manifest["frame"]["unit"] == "metre"
     assert manifest["licences"] == list(LICENCES)
+    if name == "quicklook":
+        assert manifest["splats"] is None
+        assert (manifest["mesh"]["file"], manifest["mesh"]["others"]) == ("mesh.usdz", [])
+        return
     assert manifest["splats"]["file"] == SPLATS[name]
     assert manifest["splats"]["gaussians"] == len(scene.gaussians)
+    assert manifest["mesh"]["others"] == ["collider.glb", "mesh_lod1.glb"]
     # The mesh as another reader finds it is in the bounds, but for the thickness of Gaussians.
     with (folder / manifest["mesh"]["file"]).open("rb") as file:
         bounds = trimesh.load_scene(file, file_type="glb").bounds
@@ -134,6 +140,22 @@ def test_nothing_is_left_of_a_bundle_that_fails(scene, balls_views, tmp_path, mo
     with pytest.raises(ExportError, match="disk is full"):
         BundleExport(targets=("godot",), **SMALL).write(scene, balls_views, tmp_path / "bundle")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("package", "targets"), [("pxr", ("godot", "quicklook")), ("coacd", ("godot",))])
+def test_a_missing_package_is_an_error_before_work_begins(scene, balls_views, tmp_path, monkeypatch, package, targets):
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setattr("img2world.export.bundles.find_spec", lambda name: None if name == package else name)
+    with pytest.raises(MissingPackageError) as error:
+        BundleExport(targets=targets).write(scene, balls_views, tmp_path / "bundle")
+    assert "pip install 'img2world[" in error.value.hint
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bundle_without_a_collider_needs_no_package(scene, balls_views, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "coacd", None)
+    BundleExport(targets=("godot",), collider=False, **SMALL).write(scene, balls_views, tmp_path / "bundle")
+    assert not (tmp_path / "bundle-godot" / "collider.glb").exists()
 
 
 def test_no_target_is_one_error(scene, balls_views, tmp_path):
