@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from img2world.doctor.mesh_file import MESH_SUFFIXES, mesh_warnings, read_mesh
+from img2world.doctor.mesh_file import MESH_SUFFIXES, NO_FACES, mesh_warnings, read_mesh
 from img2world.formats.files import is_splat_file, read_splats
 from img2world.formats.inspection import inspect_splats
 from img2world.formats.readers import read_with_all
@@ -23,14 +23,16 @@ class AssetExamination:
 
     @property
     def rejected(self) -> bool:
-        """True if a reader rejects the file, or two have found something else."""
+        """True if a reader rejects the file, nothing is in it, or two readers have found something else."""
         first, *others = self.readings
-        return bool(first.error) or not all(reading.agrees(first) for reading in others)
+        return bool(first.error) or NO_FACES in self.warnings or not all(reading.agrees(first) for reading in others)
 
     def verdict(self) -> str:
         """Return the closing line."""
         if any(reading.error for reading in self.readings):
             return "rejected by a reader"
+        if NO_FACES in self.warnings:
+            return "rejected: nothing is in it"
         return "rejected: readers disagree" if self.rejected else "usable"
 
     def as_json(self) -> dict[str, object]:

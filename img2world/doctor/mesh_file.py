@@ -21,6 +21,9 @@ from img2world.core.progress import Progress
 TIME_LIMIT = 300.0
 """Seconds that a reader may take."""
 
+NO_FACES = "the file has no faces"
+
+
 BOUNDS_TOLERANCE = 1e-4
 """Difference of bounds, relative to the size, that rounding explains."""
 
@@ -104,7 +107,7 @@ def read_mesh(path: Path) -> list[MeshReading]:
 def mesh_warnings(mesh: MeshReading) -> list[str]:
     """Return what is suspicious in a mesh."""
     if mesh.error or not mesh.faces:
-        return [] if mesh.error else ["the file has no faces"]
+        return [] if mesh.error else [NO_FACES]
     found, size = [], float(np.ptp(np.array([mesh.low, mesh.high]), axis=0).max())
     if mesh.degenerate:
         found.append(f"{mesh.degenerate:,} faces have no area")

@@ -1,5 +1,6 @@
 """Gaussians as a textured triangle mesh, for engines that know no splats."""
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -25,6 +26,11 @@ from img2world.meshing.reconstruct import TRUNCATION, MeasuredSurface, frustum_c
 from img2world.meshing.surface import Surface, color_vertices, mesh_statistics, vertex_normals
 from img2world.meshing.texture import bake_texture
 from img2world.meshing.unwrap import unwrap
+
+MIN_LOD_FACES = 20
+"""A level of detail with fewer faces would no longer have the shape."""
+
+MIN_TEXTURE_SIZE = 16
 
 COLLIDER_FACES = 2000
 """Faces of the surface that a collider follows."""
@@ -71,7 +77,12 @@ class MeshExport:
         size, statistics = 0, {}
         for level in range(self.lods + 1):
             if level > 0:
-                measured = measured.simplified(len(measured.in_grid.faces) // 4)
+                count = len(measured.in_grid.faces) // 4
+                if count < MIN_LOD_FACES:
+                    made = f"{level - 1} of {self.lods} levels of detail are made"
+                    warnings.warn(f"{made}: the next one would have {count} faces", stacklevel=2)
+                    break
+                measured = measured.simplified(count)
             mesh = self.mesh_from_surface(measured, scene, views, level=level, progress=progress)
             mesh = mesh.transformed(scene.asset_from_world)
             facts = mesh_statistics(mesh)
@@ -88,6 +99,11 @@ class MeshExport:
         """Raise ExportError when the options contradict each other."""
         if not self.files:
             raise ExportError("export.mesh.files is empty", hint="set it to glb, obj or usdz, or several of them")
+        if 0 < self.texture_size < MIN_TEXTURE_SIZE:
+            raise ExportError(
+                f"export.mesh.texture_size is {self.texture_size}, needs 0 or at least {MIN_TEXTURE_SIZE}",
+                hint="0 colors the vertices, 1024 is the default",
+            )
         if not self.texture_size and set(self.files) != {"glb"}:
             raise ExportError(
                 f"{' and '.join(set(self.files) - {'glb'})} files need a texture",
@@ -135,7 +151,7 @@ class MeshExport:
             surface = fit_outlines(surface, views, float(measured.tolerance.min()) / (2 * TRUNCATION))
         colors = color_vertices(surface, measured.maps, measured.tolerance)
         normals = vertex_normals(surface).astype(np.float32)
-        size = max(self.texture_size >> level, 1)
+        size = max(self.texture_size >> level, MIN_TEXTURE_SIZE)
         if not self.texture_size:
             return Mesh(
                 vertices=surface.vertices.astype(np.float32),

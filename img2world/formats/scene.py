@@ -31,6 +31,9 @@ DISTANCE = 3.1
 RINGS = {10: 12, -25: 6, 40: 10, 75: 4}
 """Elevation in degrees and number of the cameras that look from all sides."""
 
+MIN_RADIUS = 1e-5
+"""Cameras nearer to each other than that have no distinct positions in 32 bits."""
+
 ELEVATION = np.radians(12)
 BACKGROUND = (0.12, 0.12, 0.13)
 
@@ -92,9 +95,17 @@ def _middle(gaussians: Gaussians) -> tuple[Float64[np.ndarray, "3"], float]:
     """Return center and radius of most Gaussians that can be seen."""
     seen = gaussians.select(gaussians.opacities > MIN_OPACITY)
     visible = seen.means.astype(np.float64)
+    if len(gaussians) == 0:
+        raise FormatError("the file has no Gaussians", hint="`img2world inspect` tells more")
     if len(visible) == 0:
         raise FormatError("no Gaussian can be seen: all are transparent", hint="`img2world inspect` tells more")
     # Not the median: in a person, for example, most Gaussians are where there is most detail.
     center = np.percentile(visible, (100 - PERCENT, PERCENT), axis=0).mean(0)
     reach = np.linalg.norm(visible - center, axis=1) + SIGMAS * seen.scales.max(1)
-    return center, max(float(np.percentile(reach, PERCENT)), 1e-6)
+    radius = float(np.percentile(reach, PERCENT))
+    if radius < MIN_RADIUS:
+        raise FormatError(
+            f"the Gaussians are within {radius:.1e} units of one point",
+            hint="make them larger: `img2world convert IN OUT --scale 1000`",
+        )
+    return center, radius

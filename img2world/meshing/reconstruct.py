@@ -123,7 +123,8 @@ def reconstruct_surface(
     if len(surface.faces) == 0:
         raise ExportError(
             f"no surface was found in {len(maps)} views of {len(gaussians)} Gaussians",
-            hint="train the scene longer, or raise export.mesh.resolution for something very thin",
+            hint="raise export.mesh.resolution for something thin or small beside the rest, train the scene longer, or "
+            "remove what is far away: `img2world convert --drop-floaters` or `--crop-sphere`",
         )
     patches = surface.vertices[unseen_patches(surface, grid, maps)] if solid else surface.vertices[:0]
     # In grid indices, a face may be larger the farther away it is.

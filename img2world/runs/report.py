@@ -104,7 +104,7 @@ def _pixel_fractions(records: dict[str, StageRecord]) -> dict[str, float]:
 def _files(records: dict[str, StageRecord]) -> dict[str, dict[str, float | str]]:
     """Return, for the main file or folder of each exporter, which reader read it back and what it found."""
     exported = {name: record for name, record in records.items() if name.startswith("export.") and record.metrics}
-    # A folder such as dataset/ counts as one, and files beside the main one have longer names; each bundle is a main one.
+    # A folder such as dataset/ counts as one, and files beside the main one have longer names; every bundle counts.
     names = {name: {"/".join(file.split("/")[:2]) for file in record.files} for name, record in exported.items()}
     return {
         file: record.metrics

@@ -53,13 +53,18 @@ def export_file(file: SplatFile, exporters: dict[str, Exporter], out: Path, list
     """Write the content of a splat file with each exporter into a folder, and yield what was written.
 
     Cameras are set around what most of its Gaussians are part of, since no others are known, and what they see takes
-    the place of photos; the web page is in units
-    of its own, other files in those of the splat file. Raises an Img2WorldError when an exporter does.
+    the place of photos; the web page is in units of its own, other files in those of the splat file. Raises an
+    Img2WorldError when an exporter does.
     """
     scene = scene_from_gaussians(file.gaussians)
     views = rendered_views(scene) if NEED_VIEWS & set(exporters) else None
     with clear_disk_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ExportError(
+                f"no folder can be made here: {error.strerror}: {out}", hint="give another one to --out"
+            ) from error
         for stage, exporter in exporters.items():
             start = time.perf_counter()
             listen(Event(kind="start", stage=stage))

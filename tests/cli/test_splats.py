@@ -556,3 +556,10 @@ def test_pictures_are_rendered_with_progress(call, ball, tmp_path, monkeypatch):
     assert (code, "3 pictures of 64x48" in out) == (0, True)
     assert err.splitlines()[0].startswith("render  1 of 3")
     assert len(list((tmp_path / "frames").glob("*.png"))) == 3
+
+
+def test_an_export_needs_a_folder_that_can_be_made(call, ball):
+    code, _, stderr = call("export", ball, "ply", "--out", ball)
+    assert code == 1
+    assert "no folder can be made here" in stderr
+    assert "--out" in stderr

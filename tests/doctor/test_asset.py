@@ -167,3 +167,11 @@ def test_other_files_are_no_assets(tmp_path, picture):
     assert not is_asset(picture)
     assert not is_asset(tmp_path)
     assert not is_asset(tmp_path / "missing.ply")
+
+
+def test_text_with_the_name_of_a_mesh_is_rejected(call, tmp_path):
+    path = tmp_path / "text.obj"
+    path.write_text("hello\n" * 9)
+    code, stdout, _ = call("doctor", path)
+    assert code == 3
+    assert "nothing is in it" in stdout

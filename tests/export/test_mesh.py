@@ -139,7 +139,7 @@ def test_levels_of_detail_have_a_quarter_of_the_faces_each(balls_scene, balls_vi
     assert facts["faces"] == len(fine.faces)
     for finer, coarser in ((fine, middle), (middle, coarse)):
         assert 0.2 < len(coarser.faces) / len(finer.faces) <= 0.26
-        np.testing.assert_allclose(coarser.bounds, finer.bounds, atol=0.02)
+        np.testing.assert_allclose(coarser.bounds, finer.bounds, atol=0.03)
     assert [mesh.visual.material.baseColorTexture.size[0] for mesh in (fine, middle, coarse)] == [128, 64, 32]
     assert trimesh.Trimesh(middle.vertices, middle.faces, process=True).is_watertight
 
@@ -162,7 +162,7 @@ def test_the_collider_of_a_scene_is_one_surface(balls_scene, balls_views, tmp_pa
     replace(TINY, collider=True, texture_size=0).write(room, balls_views, tmp_path / "mesh.glb")
     collider = trimesh.load_scene(tmp_path / "collider.glb", process=False)
     assert [node.endswith("-colonly") for node in collider.graph.nodes_geometry] == [True]
-    np.testing.assert_allclose(collider.bounds, read(tmp_path / "mesh.glb")[0].bounds, atol=0.02)
+    np.testing.assert_allclose(collider.bounds, read(tmp_path / "mesh.glb")[0].bounds, atol=0.03)
 
 
 @pytest.mark.parametrize(
@@ -183,3 +183,15 @@ def test_a_smooth_surface_by_open3d_is_closed_too(balls_scene, balls_views, ball
 def read_arrays(path) -> tuple[np.ndarray, np.ndarray]:
     mesh, _ = read(path)
     return mesh.vertices, mesh.faces
+
+
+def test_a_texture_of_a_few_pixels_is_refused(balls_scene, balls_views, tmp_path):
+    with pytest.raises(ExportError, match="texture_size is 1, needs 0 or at least 16"):
+        replace(TEXTURED, texture_size=1).write(balls_scene, balls_views, tmp_path / "mesh.glb")
+
+
+def test_levels_of_detail_end_where_the_shape_would_be_lost(balls_scene, balls_views, tmp_path):
+    coarse = MeshExport(resolution=40, picture_size=80, texture_size=16, max_faces=300, lods=6)
+    with pytest.warns(UserWarning, match="1 of 6 levels of detail"):
+        coarse.write(balls_scene, balls_views, tmp_path / "mesh.glb")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mesh.glb", "mesh_lod1.glb"]
