@@ -3,9 +3,11 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from ctypes.util import find_library
 from importlib.util import find_spec
 from pathlib import Path
@@ -77,13 +79,7 @@ def draw_with_godot(path: Path, camera: Cameras, background: Color) -> Float32[n
         size = ["--resolution", f"{camera.width}x{camera.height}"]
         # Home is where the editor keeps its settings.
         environment = {"HOME": folder, "LIBGL_ALWAYS_SOFTWARE": "1"}
-        subprocess.run(
-            [*words, "--editor", "--quit"],
-            env=os.environ | environment,
-            check=True,
-            capture_output=True,
-            timeout=TIMEOUT,
-        )
+        _wait([*words, "--editor", "--quit"], environment)
         return _run([*words, *size], job, **environment)
 
 
@@ -110,13 +106,25 @@ def _run(words: list, job: dict, **environment: str) -> Float32[np.ndarray, "H W
 
 def _call(words: list, job: dict, **environment: str) -> None:
     """Run a program, which reads its job from the environment and writes a file."""
-    done = subprocess.run(
+    code, text = _wait(words, environment | {"ENGINE_JOB": json.dumps(job)})
+    if code or not Path(job["out"]).exists():
+        raise RuntimeError(f"{words[0]} has written nothing: {text[-2000:]}")
+
+
+def _wait(words: list, environment: dict[str, str]) -> tuple[int, str]:
+    """Run a program to its end, or stop it after TIMEOUT, and return its exit code and output."""
+    process = subprocess.Popen(
         words,
-        env=os.environ | environment | {"ENGINE_JOB": json.dumps(job)},
-        capture_output=True,
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        timeout=TIMEOUT,
-        check=False,
+        start_new_session=True,
     )
-    if done.returncode or not Path(job["out"]).exists():
-        raise RuntimeError(f"{words[0]} has written nothing: {done.stdout[-1000:]}{done.stderr[-1000:]}")
+    try:
+        text, _ = process.communicate(timeout=TIMEOUT)
+    finally:
+        # What it started, such as a program in a virtual display, ends with it.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    return process.returncode, text
