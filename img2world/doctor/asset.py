@@ -13,7 +13,7 @@ from img2world.formats.readers import read_with_all
 
 @dataclass(frozen=True, kw_only=True)
 class AssetExamination:
-    """What readers make of a splat or mesh file."""
+    """The findings of all readers about a splat or mesh file."""
 
     kind: str
     """splats or mesh."""

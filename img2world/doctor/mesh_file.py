@@ -22,7 +22,7 @@ TIME_LIMIT = 300.0
 """Seconds that a reader may take."""
 
 NO_FACES = "the file has no faces"
-
+"""Warning with which a file counts as rejected."""
 
 BOUNDS_TOLERANCE = 1e-4
 """Difference of bounds, relative to the size, that rounding explains."""
@@ -36,7 +36,7 @@ MIN_SIZE, MAX_SIZE = 0.01, 1000.0
 
 @dataclass(frozen=True, kw_only=True)
 class MeshReading:
-    """What a reader makes of a mesh file."""
+    """The findings of one reader about a mesh file."""
 
     reader: str
     """Name and version."""

@@ -1,4 +1,4 @@
-"""What a bundle says of itself: README.txt and manifest.json."""
+"""Write README.txt and manifest.json of a bundle."""
 
 import textwrap
 from dataclasses import asdict, dataclass
@@ -26,7 +26,7 @@ CONTENTS = {
     "index.": "a web page to start from, with three.js and Spark",
     "manifest.": "units, axes, camera, turn of the splats, checksums, licences",
 }
-"""What a file is, by the beginning of its name."""
+"""Description of a file by the beginning of its name."""
 
 WIDTH = 100
 """Characters in a line of README.txt."""
@@ -34,7 +34,7 @@ WIDTH = 100
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """What a scene alone does not tell."""
+    """Facts about the making of a scene that the scene does not contain."""
 
     is_metric: bool = False
     """The unit of exported files is the metre."""
@@ -48,7 +48,7 @@ class Part:
 
     path: Path
     reader: str
-    """What read it back."""
+    """Name and version of the program that read it back."""
 
 
 def describe(name: str, parts: dict[str, Part], scene: Scene, origin: Origin) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What each target of a bundle reads, and how its files are imported there.
+"""The targets of bundles: the formats they read and the steps of import.
 
 Sources: github.com/aras-p/UnityGaussianSplatting 1.1.1, github.com/JI20/unreal-splat cc89f2c,
 github.com/ReconWorldLab/godot-gaussian-splatting 2.1.0, github.com/Kiri-Innovation/3dgs-render-blender-addon, and
@@ -26,7 +26,7 @@ class Target:
     hand: str
     unit: str
     steps: tuple[str, str, str]
-    """How to import the files. {turn} stands for the sentence that says how to turn the splats."""
+    """Steps of import; {turn} stands for the sentence that says how to turn the splats."""
     checked: dict[str, str]
     """In which program our tests draw such files, "splats" and "mesh"."""
 

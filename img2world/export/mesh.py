@@ -31,6 +31,7 @@ MIN_LOD_FACES = 20
 """A level of detail with fewer faces would no longer have the shape."""
 
 MIN_TEXTURE_SIZE = 16
+"""Below, the charts of the smallest mesh and the space between them no longer fit."""
 
 COLLIDER_FACES = 2000
 """Faces of the surface that a collider follows."""

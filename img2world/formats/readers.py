@@ -31,7 +31,7 @@ POSITION_TOLERANCE = 1e-4
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What a reader makes of a file."""
+    """The findings of one reader about a splat file."""
 
     reader: str
     """Name and version."""

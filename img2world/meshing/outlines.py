@@ -7,9 +7,12 @@ from img2world.core.cameras import Cameras
 from img2world.core.views import Views
 from img2world.meshing.surface import Surface, vertex_normals
 from img2world.meshing.texture import in_camera
+from img2world.meshing.viewpoints import evenly_spaced
 from img2world.render.triangles import rasterize_triangles
 
 MAX_VIEWS = 16
+"""More views add time but no precision."""
+
 MAX_COSINE = 0.45
 """Cosine of incidence below which a vertex may be on the outline."""
 
@@ -36,11 +39,9 @@ def fit_outlines(surface: Surface, views: Views, max_pixel: float) -> Surface:
 
     if views.alpha is None:
         return surface
-    count = min(len(views), MAX_VIEWS)
-    chosen = np.unique(np.round(np.linspace(0, len(views) - 1, count)).astype(int)).tolist()
     height, width = (SUPERSAMPLING * size for size in views.rgb.shape[1:3])
     # The first view comes last, since it shows the photo.
-    for i in reversed(chosen):
+    for i in reversed(evenly_spaced(len(views), MAX_VIEWS)):
         camera = views.cameras.select([i])
         if np.median(in_camera(surface.vertices, camera)[:, 2]) > max_pixel * camera.intrinsics[0, 0, 0]:
             continue

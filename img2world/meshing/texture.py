@@ -14,6 +14,7 @@ from img2world.core.progress import Progress, silent
 from img2world.core.views import Views
 from img2world.meshing.surface import Surface
 from img2world.meshing.unwrap import Charts
+from img2world.meshing.viewpoints import evenly_spaced
 from img2world.render.texels import TexelEquations
 from img2world.render.triangles import TriangleHits, rasterize_triangles
 
@@ -57,7 +58,7 @@ def bake_texture(
     vertices = surface.vertices[charts.vertices]
     normals = face_normals(vertices, charts.faces)
     equations = TexelEquations(size, size)
-    chosen = np.unique(np.round(np.linspace(0, len(views) - 1, min(len(views), MAX_VIEWS))).astype(int)).tolist()
+    chosen = evenly_spaced(len(views), MAX_VIEWS)
     for count, i in enumerate(chosen):
         camera = views.cameras.select([i])
         hits = rasterize_triangles(

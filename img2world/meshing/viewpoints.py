@@ -102,10 +102,14 @@ def scene_viewpoints(scene: Scene, size: int) -> Viewpoints:
     return Viewpoints(cameras=cameras, weights=all_cameras.astype(np.float32), keeps_hollows=all_cameras)
 
 
+def evenly_spaced(total: int, limit: int) -> list[int]:
+    """Return at most `limit` of the indices below `total`, evenly spaced, with the first and the last."""
+    return np.round(np.linspace(0, total - 1, min(total, limit))).astype(int).tolist()
+
+
 def _thin_out(cameras: Cameras) -> Cameras:
     """Return at most MAX_OWN_CAMERAS of the cameras, evenly spaced."""
-    count = min(len(cameras), MAX_OWN_CAMERAS)
-    return cameras.select(np.round(np.linspace(0, len(cameras) - 1, count)).astype(int))
+    return cameras.select(evenly_spaced(len(cameras), MAX_OWN_CAMERAS))
 
 
 def _pad_to_square(cameras: Cameras, size: int) -> Cameras:

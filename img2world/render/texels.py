@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float32, Int32
 
-from img2world.core.checks import check_dtypes, check_shapes
+from img2world.core.checks import check_dtypes, check_finite, check_shapes
 from img2world.render.extension import native_module
 from img2world.render.triangles import TriangleHits
 
@@ -16,6 +16,8 @@ class TexelEquations:
     """
 
     def __init__(self, width: int, height: int) -> None:
+        if min(width, height) < 2:
+            raise ValueError(f"a texture of {width}x{height} has no four texels between which a pixel lies")
         self.diagonal, self.right, self.down, self.down_right, self.down_left = (
             np.zeros((height, width), np.float32) for _ in range(5)
         )
@@ -31,6 +33,11 @@ class TexelEquations:
     ) -> None:
         """Add a picture of the mesh; pixels of weight 0 do not count. The uvs are 0 to 1 from the upper left corner."""
         check_shapes(face=(hits.face, "H W"), weight=(weight, "H W"), rgb=(rgb, "H W 3"))
+        check_finite(uvs=uvs)
+        if len(faces) and (faces.min() < 0 or faces.max() >= len(uvs)):
+            raise ValueError(f"faces point at vertices {faces.min()} to {faces.max()}, there are {len(uvs)}")
+        if hits.face.size and hits.face.max() >= len(faces):
+            raise ValueError(f"pixels see face {hits.face.max()}, there are {len(faces)}")
         check_dtypes(weight=(weight, np.float32), rgb=(rgb, np.float32), uvs=(uvs, np.float32))
         texels = uvs * np.array(self.diagonal.shape[::-1], np.float32)
         matrix = (self.diagonal, self.right, self.down, self.down_right, self.down_left)

@@ -27,7 +27,7 @@ SIZE = 512
 """Pixels on each side of the pictures that are rendered for them."""
 
 FORMATS = ("mesh", "turntable", "html")
-"""What is exported if no format is named."""
+"""Formats that are exported if none is named."""
 
 
 def exporters_for_file(formats: list[str], changes: list[str]) -> dict[str, Exporter]:

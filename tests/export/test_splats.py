@@ -112,14 +112,20 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("changed", CHANGES)
-@pytest.mark.parametrize(("exporter", "error"), FORMATS)
+@pytest.mark.parametrize(
+    ("exporter", "changed"),
+    # .splat has no harmonics.
+    [
+        (exporter, changed)
+        for exporter, _ in FORMATS
+        for changed in CHANGES
+        if not (changed == "harmonics" and isinstance(exporter, SplatExport))
+    ],
+)
 def test_a_file_with_another_value_is_detected(
-    exporter, error, changed, random_gaussians, balls_scene, balls_views, tmp_path, monkeypatch
+    exporter, changed, random_gaussians, balls_scene, balls_views, tmp_path, monkeypatch
 ):
     """As a faulty writer would change all Gaussians, for each quantity and format."""
-    if changed == "harmonics" and isinstance(exporter, SplatExport):
-        pytest.skip("the format has none")
     from img2world.export import splats
 
     write = splats.write_splats

@@ -116,3 +116,21 @@ def test_a_hidden_surface_takes_no_color_from_what_hides_it(square):
     behind = texture[SIZE - 6 : SIZE + 6, 6:14].astype(int)
     assert behind.min() > 100
     assert texture[SIZE, SIZE + SIZE // 2, 0] < 40
+
+
+def test_equations_refuse_what_does_not_fit(square):
+    """Native code trusts what it is given."""
+    surface, charts = square
+    hits = rasterize_triangles(
+        (surface.vertices + np.array([0, 0, 1])).astype(np.float32),
+        charts.faces,
+        np.ones(4, np.float32),
+        front_camera(),
+    )
+    weight, rgb = np.ones((SIZE, SIZE), np.float32), np.ones((SIZE, SIZE, 3), np.float32)
+    with pytest.raises(ValueError, match="1x8"):
+        TexelEquations(1, 8)
+    with pytest.raises(ValueError, match="point at vertices"):
+        TexelEquations(8, 8).add_view(hits, weight, rgb, charts.faces + 1, charts.uvs)
+    with pytest.raises(ValueError, match="pixels see face"):
+        TexelEquations(8, 8).add_view(hits, weight, rgb, charts.faces[:1], charts.uvs)
