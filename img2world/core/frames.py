@@ -4,11 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, Float64, UInt8
+from jaxtyping import Float32, Float64, Int64, UInt8
 
 from img2world.core.cameras import Cameras, load_cameras, save_cameras
 from img2world.core.checks import check_dtypes, check_finite, check_shapes
 from img2world.core.pictures import load_arrays, load_pictures, save_arrays, save_pictures
+
+ARRAYS = ("times", "depth", "alpha", "seen", "mask", "sizes", "lenses", "focals", "locations", "points", "point_colors")
+"""Fields that are stored in frames.safetensors where they are known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +33,18 @@ class Frames:
     """Origin of each pixel: 0 invented, 1 continued from its surroundings, 2 seen in the photo."""
     mask: UInt8[np.ndarray, "V H W"] | None = None
     """0 where a picture is to be ignored, as for a passer-by, else 255; None when all of it counts."""
+    sizes: Int64[np.ndarray, "V 2"] | None = None
+    """Width and height of each picture, which lies in the upper left corner of its frame and is masked elsewhere; None
+    when each fills its frame."""
+    lenses: Int64[np.ndarray, "V"] | None = None
+    """Index of the lens that took each picture; None when one lens took all."""
+    focals: Float64[np.ndarray, "V"] | None = None
+    """Focal length of each picture by its metadata, in pixels, 0 where it is unknown."""
+    locations: Float64[np.ndarray, "V 3"] | None = None
+    """Place of each picture by its metadata, in metres east, north and up of the first; NaN where it is unknown."""
+    points: Float32[np.ndarray, "P 3"] | None = None
+    """Points of the scene in the world of the cameras, if they are known."""
+    point_colors: UInt8[np.ndarray, "P 3"] | None = None
     is_rendered: bool = False
     """Rendered from known geometry, so that cameras and depth are exact by construction."""
 
@@ -40,6 +55,14 @@ class Frames:
         for name in ("depth", "alpha", "seen", "mask"):
             if (array := getattr(self, name)) is not None:
                 check_shapes(rgb=(self.rgb, "V H W 3"), **{name: (array, "V H W")})
+        for name, shape in {"sizes": "V 2", "lenses": "V", "focals": "V", "locations": "V 3"}.items():
+            if (array := getattr(self, name)) is not None:
+                check_shapes(rgb=(self.rgb, "V H W 3"), **{name: (array, shape)})
+        if (self.points is None) != (self.point_colors is None):
+            raise ValueError("points and their colours need each other")
+        if self.points is not None:
+            check_shapes(points=(self.points, "P 3"), point_colors=(self.point_colors, "P 3"))
+            check_finite(points=self.points)
         if self.depth is not None:
             check_finite(depth=self.depth)
         if (
@@ -54,7 +77,7 @@ class Frames:
     def save(self, folder: Path) -> None:
         """Write PNGs, frames.safetensors and, where the cameras are known, cameras.json."""
         names = save_pictures(self.rgb, folder)
-        maps = {name: getattr(self, name) for name in ("times", "depth", "alpha", "seen", "mask")}
+        maps = {name: getattr(self, name) for name in ARRAYS}
         flags = {name: np.array([getattr(self, name)]) for name in ("ordered", "is_rendered")}
         save_arrays({**maps, **flags}, folder / "frames.safetensors")
         if self.cameras is not None:

@@ -41,7 +41,11 @@ def some_gaussians(count: int = 5, bases: int = 4) -> Gaussians:
 
 def same(a: object, b: object) -> bool:
     return all(
-        np.array_equal(x, y) if isinstance(x, np.ndarray) else same(x, y) if hasattr(x, "__dict__") else x == y
+        np.array_equal(x, y, equal_nan=x.dtype.kind == "f")
+        if isinstance(x, np.ndarray)
+        else same(x, y)
+        if hasattr(x, "__dict__")
+        else x == y
         for x, y in zip(vars(a).values(), vars(b).values(), strict=True)
     )
 
@@ -126,12 +130,23 @@ def test_frames_survive_saving(tmp_path, known):
         "alpha": rng.integers(0, 255, (3, 8, 12), np.uint8),
         "seen": rng.integers(0, 3, (3, 8, 12), np.uint8),
         "mask": 255 * rng.integers(0, 2, (3, 8, 12), np.uint8),
+        "sizes": np.array([[12, 8], [8, 6], [12, 4]]),
+        "lenses": np.array([0, 1, 0]),
+        "focals": np.array([0.0, 11.5, 10.0]),
+        "locations": np.array([[0.0, 0, 0], [1.5, -2, 0.5], [np.nan, np.nan, np.nan]]),
+        "points": rng.normal(size=(4, 3)).astype(np.float32),
+        "point_colors": rng.integers(0, 255, (4, 3), np.uint8),
         "cameras": some_cameras(),
     }
     rgb = rng.integers(0, 255, (3, 8, 12, 3), np.uint8)
     frames = Frames(rgb=rgb, times=np.arange(3) / 7, ordered=known, **(maps if known else {}))
     frames.save(tmp_path)
     assert same(Frames.load(tmp_path), frames)
+
+
+def test_points_without_colours_are_refused():
+    with pytest.raises(ValueError, match="points and their colours"):
+        Frames(rgb=np.zeros((1, 8, 12, 3), np.uint8), times=np.zeros(1), points=np.zeros((4, 3), np.float32))
 
 
 @pytest.mark.parametrize("whole", [False, True])
