@@ -1,5 +1,6 @@
 """Texture coordinates of a surface."""
 
+import ctypes
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +32,9 @@ def unwrap(points: Float[np.ndarray, "N 3"], faces: Int32[np.ndarray, "F 3"], si
 
     low, extent = points.min(0), float(np.ptp(points, axis=0).max())
     atlas = xatlas.Atlas()
+    # An atlas is never freed: on its end xatlas wakes its thread without holding the lock, so that one that is about
+    # to sleep misses the call, and waits for it forever. That costs 7 MB for a mesh of 20,000 faces.
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(atlas))
     atlas.add_mesh(((points - low) / max(extent, 1e-12)).astype(np.float32), faces.astype(np.uint32))
     chart_options, pack_options = xatlas.ChartOptions(), xatlas.PackOptions()
     chart_options.max_cost = MAX_COST

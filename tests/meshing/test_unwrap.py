@@ -1,5 +1,6 @@
 import numpy as np
 import trimesh
+import xatlas
 
 from img2world.core.cameras import Cameras
 from img2world.meshing.unwrap import unwrap
@@ -27,3 +28,17 @@ def test_charts_have_the_same_faces_and_do_not_overlap():
     ratio = areas / ball.area_faces
     assert ratio.std() / ratio.mean() < 0.2
     assert areas.sum() > 0.4 * 256**2
+
+
+def test_an_atlas_outlives_its_use(monkeypatch):
+    # Now and then, one that is freed waits forever for a thread that missed the call to end.
+    freed = []
+
+    class Atlas(xatlas.Atlas):
+        def __del__(self):
+            freed.append(self)
+
+    monkeypatch.setattr(xatlas, "Atlas", Atlas)
+    corners = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
+    unwrap(corners, np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]], np.int32), 32)
+    assert not freed
