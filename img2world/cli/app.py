@@ -33,6 +33,17 @@ BundleOption = Annotated[
         help="Add a folder with all that an engine needs: unity, unreal, godot, blender, web or quicklook; repeatable.",
     ),
 ]
+SizeOption = Annotated[
+    float | None,
+    typer.Option(
+        metavar="LENGTH",
+        help="Longest side of an object in exported files without metres; 0 keeps the world's units.  [default: 1]",
+    ),
+]
+MetricOption = Annotated[
+    float | None,
+    typer.Option(metavar="HEIGHT", help="Height of the subject in metres; exported files are then in metres."),
+]
 ZipOption = Annotated[bool, typer.Option("--zip", help="Write bundles as zip files.")]
 FreshOption = Annotated[bool, typer.Option("--fresh", help="Redo this stage even if it is up to date.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per line, for other programs.")]

@@ -14,8 +14,10 @@ from img2world.cli.app import (
     BundleOption,
     FreshOption,
     JsonOption,
+    MetricOption,
     RunArgument,
     SetOption,
+    SizeOption,
     ZipOption,
     app,
 )
@@ -45,17 +47,8 @@ def run(
     seed: Annotated[
         int | None, typer.Option(help="Seed of everything random; another seed invents other hidden sides.")
     ] = None,
-    metric: Annotated[
-        float | None,
-        typer.Option(metavar="HEIGHT", help="Height of the subject in metres; exported files are then in metres."),
-    ] = None,
-    size: Annotated[
-        float | None,
-        typer.Option(
-            metavar="LENGTH",
-            help="Longest side of an object in exported files without metres; 0 keeps the world's units.  [default: 1]",
-        ),
-    ] = None,
+    metric: MetricOption = None,
+    size: SizeOption = None,
     bundle: BundleOption = None,
     zipped: ZipOption = False,
     fresh: Annotated[
@@ -84,8 +77,7 @@ def run(
 
         found = find_source(source)
         changes = [*(changes or []), *([] if seed is None else [f"seed={seed}"])]
-        changes += [] if metric is None else [f"metric={metric}"]
-        changes += [] if size is None else [f"size={size}"]
+        changes += _measures(metric, size)
         if image is not None:
             if found.kind != "video":
                 raise ImageError(f"--image needs a video, this is a {found.kind}: {source}", hint="leave --image out")
@@ -150,6 +142,8 @@ def export(
         typer.Argument(metavar="FORMAT", help="Formats to add to those of the run; see `img2world formats`."),
     ] = None,
     changes: SetOption = None,
+    metric: MetricOption = None,
+    size: SizeOption = None,
     bundle: BundleOption = None,
     zipped: ZipOption = False,
     fresh: FreshOption = False,
@@ -167,12 +161,15 @@ def export(
     \b
     img2world export runs/photo
     img2world export runs/photo ply mesh --set export.mesh.max_faces=5000
-    img2world export runs/photo --bundle unity,godot
+    img2world export runs/photo --bundle unity,godot --size 100
     img2world export scan.spz mesh turntable --out files/
     """
+    measures = _measures(metric, size)
     if run.is_file():
         from img2world.cli.splats import export_splats
 
+        if measures:
+            raise typer.BadParameter("--size and --metric are for runs; scale a splat file: img2world convert --scale")
         options = bundle_options(bundle, zipped=zipped)
         formats = [*(formats or []), *(["bundle"] if bundle else [])]
         export_splats(run, formats, [*(changes or []), *options], out or Path("exports") / run.stem, as_json)
@@ -180,6 +177,7 @@ def export(
     if out is not None:
         raise typer.BadParameter("the files of a run are in its exports/; only a splat file needs --out")
     bundles = {"bundle": bundle, "zipped": zipped}
+    changes = [*(changes or []), *measures]
     _run_stage(run, "export", changes, as_json, fresh=fresh, anyway=anyway, formats=formats or [], **bundles)
 
 
@@ -261,6 +259,12 @@ def _run(source: "Source", recipe: "Recipe", out: Path, as_json: bool, **options
         return
     for line in summary_lines(out, report):
         say(line)
+
+
+def _measures(metric: float | None, size: float | None) -> list[str]:
+    """Return the changes to a recipe that set the measures of exported files."""
+    known = {"metric": metric, "size": size}
+    return [f"{name}={value}" for name, value in known.items() if value is not None]
 
 
 def _run_stage(

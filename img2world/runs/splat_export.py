@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -65,18 +66,23 @@ def export_file(file: SplatFile, exporters: dict[str, Exporter], out: Path, list
             raise ExportError(
                 f"no folder can be made here: {error.strerror}: {out}", hint="give another one to --out"
             ) from error
-        for stage, exporter in exporters.items():
-            start = time.perf_counter()
-            listen(Event(kind="start", stage=stage))
-            with writing_folder(out) as folder:
-                shown = viewer_scene(file.gaussians) if stage == "html" else scene
-                target = folder / exporter.filename
-                facts = exporter.write(shown, views, target, progress=report_steps(stage, listen))
-                # A mesh may have levels of detail and the like beside it.
-                written = [_put_in_place(path, out) for path in sorted(folder.iterdir())]
-            figures = {fact: value for fact, value in facts.items() if not isinstance(value, str)}
-            listen(Event(kind="done", stage=stage, seconds=time.perf_counter() - start, quality=figures))
-            yield from written
+        try:
+            for stage, exporter in exporters.items():
+                start = time.perf_counter()
+                listen(Event(kind="start", stage=stage))
+                with writing_folder(out) as folder:
+                    shown = viewer_scene(file.gaussians) if stage == "html" else scene
+                    target = folder / exporter.filename
+                    facts = exporter.write(shown, views, target, progress=report_steps(stage, listen))
+                    # A mesh may have levels of detail and the like beside it.
+                    written = [_put_in_place(path, out) for path in sorted(folder.iterdir())]
+                figures = {fact: value for fact, value in facts.items() if not isinstance(value, str)}
+                listen(Event(kind="done", stage=stage, seconds=time.perf_counter() - start, quality=figures))
+                yield from written
+        finally:
+            # A failure must not leave an empty folder.
+            with suppress(OSError):
+                out.rmdir()
 
 
 def _put_in_place(made: Path, out: Path) -> Path:

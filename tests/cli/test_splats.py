@@ -535,6 +535,18 @@ def test_what_a_splat_file_lacks_is_one_line_with_a_command(call, scene, tmp_pat
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_a_failed_export_leaves_no_folder(call, tmp_path):
+    empty = np.zeros((3, 3), np.float32)
+    quats = np.tile(np.float32([1, 0, 0, 0]), (3, 1))
+    faint = Gaussians(
+        means=empty, quats=quats, log_scales=empty - 9, logit_opacities=empty[:, 0] - 2, sh=empty[:, None]
+    )
+    write_splats(faint, tmp_path / "faint.ply")
+    code, out, err = call("export", tmp_path / "faint.ply", "mesh", "--out", tmp_path / "out")
+    assert (code, out, "surface" in err) == (1, "", True), err
+    assert not (tmp_path / "out").exists()
+
+
 def test_exports_of_other_files_and_runs(call, scene, finished, tmp_path):
     (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8")
     code, _, err = call("export", tmp_path / "photo.jpg", "--out", tmp_path / "out")
@@ -543,6 +555,8 @@ def test_exports_of_other_files_and_runs(call, scene, finished, tmp_path):
     assert (tmp_path / "photo.jpg").exists()
     code, _, err = call("export", finished, "--out", tmp_path / "out")
     assert (code, "only a splat file needs --out" in err) == (2, True)
+    code, _, err = call("export", scene, "--size", 2, "--out", tmp_path / "out")
+    assert (code, "convert --scale" in err) == (2, True)
     assert not (tmp_path / "out").exists()
 
 
