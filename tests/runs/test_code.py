@@ -1,3 +1,4 @@
+import json
 import shutil
 import subprocess
 import sys
@@ -38,36 +39,43 @@ STAGES = (
 )
 
 
-@pytest.mark.parametrize(
-    ("changed", "reach_it"),
-    [
-        ("img2world/tracking/flow.py", {"img2world.poses.auto", "img2world.doctor.video"}),
-        ("img2world/poses/colmap_process.py", {"img2world.poses.auto"}),  # only its name stands in a string
-        ("img2world/render/gsplat.py", {"img2world.splat.optimize", "img2world.export.html"}),  # a table names it
-        ("img2world/viewer/static/main.js", {"img2world.export.html"}),
-        ("assets/nano/nano_geo_scene.safetensors", {"img2world.video.nano"}),
-        ("img2world/core/cameras.py", set(STAGES)),
-        ("img2world/cli/output.py", set()),
-    ],
-)
-def test_change_affects_the_modules_that_reach_it(tmp_path, changed, reach_it):
-    copy = tmp_path / "checkout"
+REACHES = {
+    "img2world/tracking/flow.py": {"img2world.poses.auto", "img2world.doctor.video"},
+    "img2world/poses/colmap_process.py": {"img2world.poses.auto"},  # only its name stands in a string
+    "img2world/render/gsplat.py": {"img2world.splat.optimize", "img2world.export.html"},  # a table names it
+    "img2world/viewer/static/main.js": {"img2world.export.html"},
+    "assets/nano/nano_geo_scene.safetensors": {"img2world.video.nano"},
+    "img2world/core/cameras.py": set(STAGES),
+    "img2world/cli/output.py": set(),
+}
+CHANGES = """
+import json, sys
+sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in type(finder).__module__]
+from img2world.runs.code import code_digest
+stages, changes = json.loads(sys.argv[1])
+before, changed = [code_digest(stage) for stage in stages], {}
+for path in changes:
+    content = open(path, "rb").read()
+    open(path, "ab").write(b"\\n")
+    code_digest.cache_clear()
+    changed[path] = [stage for stage, old in zip(stages, before) if code_digest(stage) != old]
+    open(path, "wb").write(content)
+print(json.dumps(changed))
+"""
+
+
+@pytest.fixture(scope="module")
+def changed_stages(tmp_path_factory):
+    """The stages whose digest changes with each file of a copy of the checkout."""
+    copy = tmp_path_factory.mktemp("checkout")
     ignored = shutil.ignore_patterns("__pycache__", "*.so")
     for folder in ("img2world", "assets/nano", "pipelines"):
         shutil.copytree(ROOT / folder, copy / folder, ignore=ignored)
     shutil.copy(ROOT / "pyproject.toml", copy)
-    without_editable = (
-        "sys.meta_path[:] = [finder for finder in sys.meta_path if 'editable' not in type(finder).__module__]"
-    )
-    program = f"import sys; {without_editable}\n{PROGRAM}"
+    words = [sys.executable, "-c", CHANGES, json.dumps([STAGES, list(REACHES)])]
+    return json.loads(subprocess.run(words, capture_output=True, text=True, check=True, cwd=copy).stdout)
 
-    def found():
-        words = [sys.executable, "-c", program, *STAGES]
-        done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=copy)
-        return dict(zip(STAGES, done.stdout.split(), strict=True))
 
-    before = found()
-    with (copy / changed).open("ab") as file:
-        file.write(b"\n")
-    after = found()
-    assert {stage for stage in STAGES if before[stage] != after[stage]} == reach_it
+@pytest.mark.parametrize("changed", REACHES)
+def test_change_affects_the_modules_that_reach_it(changed_stages, changed):
+    assert set(changed_stages[changed]) == REACHES[changed]
