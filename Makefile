@@ -34,6 +34,8 @@ NATIVE := CMakeLists.txt $(wildcard img2world/render/native/*)
 demo: $(VENV)/ready
 	$(BIN)/img2world run $(PICTURE) --out $(OUT) $(ARGS)
 
+# Tests start hundreds of processes, which would each compile the package where Python may not keep its bytecode.
+test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/ready-dev
 	$(BIN)/python -m pytest -n auto $(ARGS)
 
