@@ -44,7 +44,7 @@ MetricOption = Annotated[
     float | None,
     typer.Option(metavar="HEIGHT", help="Height of the subject in metres; exported files are then in metres."),
 ]
-ZipOption = Annotated[bool, typer.Option("--zip", help="Write bundles as zip files.")]
+ZipOption = Annotated[bool, typer.Option("--zip", help="Write the bundles that --bundle names as zip files.")]
 FreshOption = Annotated[bool, typer.Option("--fresh", help="Redo this stage even if it is up to date.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per line, for other programs.")]
 AnywayOption = Annotated[

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 LINE_SECONDS, JSON_SECONDS = 10.0, 0.2
 """Minimum seconds between two reports of one stage."""
 
+MIN_DONE = 0.1
+"""Fraction of the steps that must be done before the time left is told in lines."""
 
 FLAGS = ("watertight",)
 """Figures that are 1 for yes and 0 for no."""
@@ -69,8 +71,9 @@ def line_listener(write: Callable[[str], object]) -> Listener:
         elif event.kind == "step" and event.seconds - reported.get(place, 0.0) >= LINE_SECONDS:
             reported[place] = event.seconds
             left = event.seconds / max(event.done, 1) * (event.total - event.done)
-            # After the last step of one pass, others may follow.
-            time_left = f", {left:.0f} s left" if event.done < event.total else ""
+            # The first steps tell little, and after the last step of one pass others may follow.
+            is_known = MIN_DONE * event.total <= event.done < event.total
+            time_left = f", {left:.0f} s left" if is_known else ""
             text = f"{_title(event)}  {event.done} of {event.total}{time_left}  {format_quality(event.quality)}"
             write(text.rstrip())
         elif event.kind in ("done", "skip"):

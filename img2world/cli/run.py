@@ -170,7 +170,7 @@ def export(
 
         if measures:
             raise typer.BadParameter("--size and --metric are for runs; scale a splat file: img2world convert --scale")
-        options = bundle_options(bundle, zipped=zipped)
+        options = bundle_changes(bundle_targets(bundle, zipped=zipped))
         formats = [*(formats or []), *(["bundle"] if bundle else [])]
         export_splats(run, formats, [*(changes or []), *options], out or Path("exports") / run.stem, as_json)
         return
@@ -240,6 +240,8 @@ def view(
         from img2world.runs.folder import check_inside
         from img2world.viewer.serve import EVERYWHERE, serve
 
+        if not run.exists():
+            raise RunFolderError(f"there is nothing at {run}", hint="give a run folder, a page or a splat file")
         if run.is_dir():
             check_inside(run, WORLD_PAGE)
         page = run / WORLD_PAGE if run.is_dir() else page_of_file(run)
@@ -263,8 +265,10 @@ def _run(source: "Source", recipe: "Recipe", out: Path, as_json: bool, **options
 
 def _measures(metric: float | None, size: float | None) -> list[str]:
     """Return the changes to a recipe that set the measures of exported files."""
-    known = {"metric": metric, "size": size}
-    return [f"{name}={value}" for name, value in known.items() if value is not None]
+    if metric is not None and size is not None:
+        raise typer.BadParameter("--metric and --size exclude each other: metres give the size")
+    # The one that is given takes the place of the other in the recipe of a run.
+    return [f"{metric=}", "size=1"] if metric is not None else [f"{size=}", "metric=0"] if size is not None else []
 
 
 def _run_stage(
@@ -308,21 +312,26 @@ def _added_exports(
     """Return the changes that add formats and bundles to those of a recipe."""
     from img2world.runs.recipe import load_recipe, options_of
 
-    options = bundle_options(bundle, zipped=zipped)
-    formats = [*formats, *(["bundle"] if bundle else [])]
+    named = bundle_targets(bundle, zipped=zipped)
+    formats = [*formats, *(["bundle"] if named else [])]
     if not formats:
-        return options
-    present = load_recipe(recipe, changes).exports
-    if bundle and "bundle" in present:
-        options = bundle_options([*options_of(present["bundle"])["targets"], *bundle], zipped=zipped)
-    return [*options, "export.formats=" + ",".join(dict.fromkeys([*present, *formats]))]
-
-
-def bundle_options(bundle: list[str] | None, *, zipped: bool) -> list[str]:
-    """Return the changes to a recipe that --bundle and --zip mean."""
-    names = [name.strip() for names in bundle or [] for name in names.split(",")]
-    if not names:
-        if zipped:
-            raise typer.BadParameter("--zip needs --bundle")
         return []
-    return [f"export.bundle.targets={','.join(dict.fromkeys(names))}", f"export.bundle.zip={str(zipped).lower()}"]
+    present = load_recipe(recipe, changes).exports
+    if named and "bundle" in present:
+        # A target becomes a zip or a folder when it is named again.
+        targets = [*options_of(present["bundle"])["targets"], *named]
+        named = list({name.removesuffix(".zip"): name for name in targets}.values())
+    return [*bundle_changes(named), "export.formats=" + ",".join(dict.fromkeys([*present, *formats]))]
+
+
+def bundle_changes(targets: list[str]) -> list[str]:
+    """Return the changes to a recipe that set the targets of bundles."""
+    return [f"export.bundle.targets={','.join(targets)}"] if targets else []
+
+
+def bundle_targets(bundle: list[str] | None, *, zipped: bool) -> list[str]:
+    """Return the targets that --bundle and --zip name."""
+    names = [name.strip() for names in bundle or [] for name in names.split(",")]
+    if zipped and not names:
+        raise typer.BadParameter("--zip needs --bundle")
+    return list(dict.fromkeys(f"{name.removesuffix('.zip')}.zip" if zipped else name for name in names))

@@ -66,9 +66,9 @@ def render(
         from img2world.export.pictures import write_pictures
         from img2world.runs.folder import report_steps
 
+        scene = _scene(source, views=views, size=size)
         if (camera is None) != orbit:
             raise CameraError("give cameras or an orbit", hint="--camera FILE, or --orbit")
-        scene = _scene(source, views=views, size=size)
         cameras = scene.cameras if camera is None else load_trajectory(camera)
         with listening(as_json=False) as listen:
             count = write_pictures(scene, cameras, out, fps=fps, progress=report_steps("render", listen))

@@ -61,7 +61,7 @@ PACKAGES = {
         licence="TOST-1.0",
         purpose="splats as OpenUSD, meshes for Quick Look",
     ),
-    "coacd": Package(install="'img2world[mesh]'", distribution="coacd", licence="MIT", purpose="colliders of objects"),
+    "coacd": Package(install="coacd", distribution="coacd", licence="MIT", purpose="colliders of objects"),
     "open3d": Package(
         install="'img2world[open3d]'", distribution="open3d-cpu", licence="MIT", purpose="the mesh method poisson"
     ),

@@ -5,7 +5,7 @@ Other programs may crash or hang on damaged files.
 
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -211,7 +211,9 @@ def _usd(path: Path) -> dict[str, Any]:
     bounds = cache.ComputeWorldBound(stage.GetPseudoRoot()).ComputeAlignedRange()
     meshes = [geometry.Mesh(prim) for prim in stage.Traverse() if prim.IsA(geometry.Mesh)]
     sides = [np.array(mesh.GetFaceVertexCountsAttr().Get() or [], int) for mesh in meshes]
-    names = [primvar.GetPrimvarName() for mesh in meshes for primvar in geometry.PrimvarsAPI(mesh).GetPrimvars()]
+    names = [
+        primvar.GetPrimvarName() for mesh in meshes for primvar in geometry.PrimvarsAPI(mesh).GetPrimvarsWithValues()
+    ]
     return {
         "vertices": sum(len(mesh.GetPointsAttr().Get() or []) for mesh in meshes),
         # Polygons as triangles, as the other readers count them.
@@ -221,7 +223,22 @@ def _usd(path: Path) -> dict[str, Any]:
         "normals": bool(meshes) and all(mesh.GetNormalsAttr().HasValue() for mesh in meshes),
         "uv": any(name.startswith(("st", "uv", "UVMap")) for name in names),
         "colors": "displayColor" in names,
+        "textures": [size for prim in stage.Traverse() for size in _usd_textures(prim)],
     }
+
+
+def _usd_textures(prim: Any) -> Iterator[tuple[int, int]]:
+    """Yield the size of the picture that a shader of OpenUSD reads, if it reads one."""
+    import io
+
+    import pxr.Ar
+    from PIL import Image
+
+    asset = prim.GetAttribute("inputs:file").Get() if prim.GetTypeName() == "Shader" else None
+    opened = asset and cast(Any, pxr.Ar).GetResolver().OpenAsset(cast(Any, pxr.Ar).ResolvedPath(asset.resolvedPath))
+    if opened:
+        with Image.open(io.BytesIO(opened.GetBuffer())) as picture:
+            yield picture.size
 
 
 READERS: dict[str, tuple[str, tuple[str, ...], Callable[[Path], dict[str, Any]]]] = {

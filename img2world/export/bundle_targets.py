@@ -93,7 +93,7 @@ TARGETS = {
         ),
         checked={
             "splats": f"{UNCHECKED}; from the source code of gdgs 2.1.0",
-            "mesh": "Godot 3, by tests/engines",
+            "mesh": "Godot 3, by tests/engines; not checked in Godot 4",
         },
     ),
     "blender": Target(
@@ -124,8 +124,9 @@ TARGETS = {
         unit="metre",
         steps=(
             "Double-click world.html: a page for visitors, complete in one file. Host it anywhere.",
-            "For a page of your own, start from index.html, which shows splats and mesh with three.js and Spark: run "
-            "python -m http.server here, then open http://localhost:8000. The key M changes between the two.",
+            "For a page of your own, start from index.html, which shows splats and mesh with three.js and Spark, "
+            "loaded from the internet: run python -m http.server here, then open http://localhost:8000. "
+            "The key M changes between the two.",
             "three.js with Spark, PlayCanvas and Babylon.js load scene.sog and mesh.glb. {turn} "
             "That is for three.js and PlayCanvas; manifest.json has the turn for each.",
         ),

@@ -48,16 +48,18 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 
 UNKNOWN = Origin()
 
-Name = Literal["unity", "unreal", "godot", "blender", "web", "quicklook"]
+TargetName = Literal[
+    "unity", "unreal", "godot", "blender", "web", "quicklook",
+    "unity.zip", "unreal.zip", "godot.zip", "blender.zip", "web.zip", "quicklook.zip",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class BundleExport:
     """bundle-unity/, …: a folder for each engine with all it needs, and how to import it there."""
 
-    targets: tuple[Name, ...] = DEFAULT_TARGETS  # pyright: ignore[reportAssignmentType]
-    zip: bool = False
-    """Write bundle-unity.zip, … instead of folders."""
+    targets: tuple[TargetName, ...] = DEFAULT_TARGETS  # pyright: ignore[reportAssignmentType]
+    """unity.zip is a zip with the content of the folder unity."""
     resolution: Annotated[int, Range(8)] = 256
     """As of export.mesh."""
     max_faces: Annotated[int, Range(4)] = 20_000
@@ -67,7 +69,7 @@ class BundleExport:
     lods: Annotated[int, Range(0, 6)] = 2
     """Levels of detail beside the mesh, each with a quarter of the faces."""
     collider: bool = True
-    """Add collider.glb: convex pieces of an object, by the package coacd, or a simplified mesh of a scene."""
+    """Add collider.glb: convex pieces of an object, or a simplified mesh of a scene."""
 
     filename: ClassVar[str] = "bundle"
 
@@ -91,14 +93,15 @@ class BundleExport:
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             parts = self._mesh_parts(scene, views, Path(folder)) | _preview_parts(scene, Path(folder))
             progress(1, len(names) + 1)
-            for done, name in enumerate(names, start=2):
+            for done, target in enumerate(names, start=2):
+                name = target.removesuffix(".zip")
                 made = Path(folder) / f"{path.name}-{name}"
                 made.mkdir()
                 own = _parts_of(TARGETS[name], scene, parts, Path(folder))
                 _fill(made, name, own, scene, origin)
                 parts |= own
                 size += sum(file.stat().st_size for file in made.iterdir())
-                if self.zip:
+                if name != target:
                     made = _zipped(made)
                 os.replace(made, path.with_name(made.name))
                 progress(done, len(names) + 1)
@@ -107,21 +110,26 @@ class BundleExport:
 
     def check_programs(self) -> None:
         """Check that the packages which some targets need are installed. Raises MissingPackageError if not."""
-        if "quicklook" in self.targets:
+        if "quicklook" in self._names:
             modules()
+
+    @property
+    def _names(self) -> list[str]:
+        """The targets, without the suffix of zips."""
+        return list(dict.fromkeys(target.removesuffix(".zip") for target in self.targets))
 
     def _check_packages(self, scene: Scene) -> None:
         """Check that all packages are installed, before work begins. Raises MissingPackageError if not."""
         self.check_programs()
-        if self.collider and scene.is_object and set(self.targets) != {"quicklook"} and find_spec("coacd") is None:
+        if self.collider and scene.is_object and self._names != ["quicklook"] and find_spec("coacd") is None:
             raise MissingPackageError(
                 "the collider of an object needs the package coacd",
-                hint="pip install 'img2world[mesh]', or --set export.bundle.collider=false",
+                hint="pip install coacd, or --set export.bundle.collider=false",
             )
 
     def _mesh_parts(self, scene: Scene, views: Views, folder: Path) -> dict[str, Part]:
         """Write the mesh and what belongs to it."""
-        suffixes = dict.fromkeys(TARGETS[name].mesh_suffix[1:] for name in self.targets)
+        suffixes = dict.fromkeys(TARGETS[name].mesh_suffix[1:] for name in self._names)
         exporter = MeshExport(
             files=tuple(suffixes),  # pyright: ignore[reportArgumentType]
             resolution=self.resolution,

@@ -19,9 +19,10 @@ from img2world.core.views import Views
 from img2world.export.collider import check_collider, write_collider
 from img2world.export.glb import check_glb, write_glb
 from img2world.export.obj import check_obj, write_obj
-from img2world.export.usdz import check_usdz, write_usdz
+from img2world.export.usdz import check_usdz, modules, write_usdz
 from img2world.meshing.convex import convex_pieces
 from img2world.meshing.outlines import fit_outlines
+from img2world.meshing.poisson import open3d
 from img2world.meshing.reconstruct import TRUNCATION, MeasuredSurface, frustum_camera, reconstruct_surface
 from img2world.meshing.surface import Surface, color_vertices, mesh_statistics, vertex_normals
 from img2world.meshing.texture import bake_texture
@@ -60,7 +61,7 @@ class MeshExport:
     lods: Annotated[int, Range(0, 6)] = 0
     """Levels of detail to add, mesh_lod1 and so on, each with a quarter of the faces and half of the texture's side."""
     collider: bool = False
-    """Add collider.glb: convex pieces of an object, by the package coacd, or a simplified mesh of a scene."""
+    """Add collider.glb: convex pieces of an object, or a simplified mesh of a scene."""
     unlit: bool = True
     """Show the colours unshaded; they already contain the photo's light."""
 
@@ -95,6 +96,13 @@ class MeshExport:
             size += self._write_files(mesh, target, double_sided=not facts["watertight"])
         readers = ["trimesh", "usd-core"] if "usdz" in self.files else ["trimesh"]
         return {**statistics, "bytes": float(size), "reader": ", ".join(map(name_with_version, readers))}
+
+    def check_programs(self) -> None:
+        """Check that the packages which the options need are installed. Raises MissingPackageError if not."""
+        if "usdz" in self.files:
+            modules()
+        if self.method == "poisson":
+            open3d()
 
     def _check_options(self) -> None:
         """Raise ExportError when the options contradict each other."""

@@ -11,6 +11,9 @@ from img2world.export.mp4 import write_mp4
 from img2world.export.turntable import render_frames
 from img2world.formats.files import writing_folder
 
+FILES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".apng", ".mov", ".mkv", ".webm", ".avi")
+"""Suffixes of files that are not written."""
+
 
 def write_pictures(scene: Scene, cameras: Cameras, out: Path, *, fps: float, progress: Progress = silent) -> int:
     """Render one picture per camera into an .mp4 file or, with the cameras, into a new folder; return their number.
@@ -20,6 +23,11 @@ def write_pictures(scene: Scene, cameras: Cameras, out: Path, *, fps: float, pro
     from PIL import Image
 
     is_video = out.suffix.lower() == ".mp4"
+    if out.suffix.lower() in FILES:
+        raise ExportError(
+            f"pictures from several cameras are no {out.suffix} file: {out}",
+            hint="give a folder, or the name of an .mp4 file",
+        )
     if not is_video and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ExportError(
             f"there are files in the folder: {out}", hint="give a new folder, or the name of an .mp4 file"

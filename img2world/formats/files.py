@@ -22,6 +22,9 @@ from img2world.formats.splat_file import SplatFile
 MARKS = {b"ply": ".ply", b"NGSP": ".spz", b"\x1f\x8b": ".spz", b"glTF": ".glb", b"PXR-USDC": ".usdc", b"#usda": ".usda"}
 """First bytes of formats: files are often named wrongly."""
 
+MESH_SUFFIXES = (".obj", ".stl", ".fbx", ".dae")
+"""Ends of the names of meshes, which are no splats."""
+
 WRITING = ".writing-"
 """Beginning of the names of hidden folders in which files are written."""
 
@@ -113,7 +116,8 @@ def find_suffix(path: Path) -> str:
     found = [suffix for suffix in MODULES if name.endswith(suffix)]
     if not found:
         known = ", ".join(suffix for suffix in MODULES if suffix.startswith("."))
-        raise FormatError(f"no splat format has the file name {path.name}", hint=f"known are {known}")
+        mesh = "; `img2world export FILE mesh` makes a mesh of splats" if path.suffix.lower() in MESH_SUFFIXES else ""
+        raise FormatError(f"no splat format has the file name {path.name}", hint=f"known are {known}{mesh}")
     return max(found, key=len)
 
 

@@ -1,7 +1,7 @@
 """Decomposition of a surface into convex pieces, for physics engines.
 
 Source: Wei et al. 2022, "Approximate Convex Decomposition for 3D Meshes with Collision-Aware Concavity and Tree Search"
-(CoACD). Needs the package coacd (`pip install 'img2world[mesh]'`).
+(CoACD).
 """
 
 import numpy as np
@@ -25,7 +25,7 @@ def convex_pieces(surface: Surface) -> list[Surface]:
     try:
         import coacd
     except ImportError as error:
-        raise MissingPackageError("a collider needs the package coacd", hint="pip install 'img2world[mesh]'") from error
+        raise MissingPackageError("a collider needs the package coacd", hint="pip install coacd") from error
     coacd.set_log_level("error")
     pieces = coacd.run_coacd(
         coacd.Mesh(surface.vertices.astype(np.float64), surface.faces),

@@ -35,6 +35,7 @@ from img2world.core.scene import Scene
 from img2world.core.subject import Subject
 from img2world.core.views import Views
 from img2world.export import EXPORTERS
+from img2world.export.bundle_targets import TARGETS
 from img2world.layered import SUBJECTS
 from img2world.poses import SOLVERS
 from img2world.runs.options import coerce, did_you_mean, is_path, option_types, toml_text
@@ -85,8 +86,14 @@ REMOVED = {
 }
 """Backends and options of earlier versions, and what to use instead."""
 
-MISPLACED = {"render": "the rasterizer is an option of the splat stage, as in --set splat.backend=reference"}
-"""Words that are no sections of a recipe, and where to find what they mean."""
+MISPLACED = {
+    "render": "the rasterizer is an option of the splat stage, as in --set splat.backend=reference",
+    "glb": "mesh writes a mesh as .glb, gltf writes splats as .glb",
+    "obj": "use mesh, with --set export.mesh.files=obj",
+    "usdz": "for a mesh use mesh, with --set export.mesh.files=usdz; for splats use usd",
+    **dict.fromkeys(TARGETS, "several bundles are written with commas, without spaces: --bundle unity,unreal"),
+}
+"""Words that no recipe knows, and where to find what they mean."""
 
 
 @runtime_checkable

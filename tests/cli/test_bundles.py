@@ -11,7 +11,7 @@ import pytest
 
 from img2world.core.gaussians import Gaussians
 from img2world.export.bundle_targets import TARGETS
-from img2world.formats.files import write_splats
+from img2world.formats.files import read_splats, write_splats
 from img2world.runs.recipe import load_recipe
 
 SMALL = [
@@ -48,7 +48,7 @@ def test_bundles_are_added_to_a_run_and_named_in_its_report(call, finished, tmp_
     assert call("export", run, "--bundle", "godot", *SMALL)[0] == 0
     assert call("export", run, "--bundle", "unreal,godot")[0] == 0
     exporter = load_recipe(str(run / "recipe.toml")).exports["bundle"]
-    assert (exporter.targets, exporter.zip) == (("godot", "unreal"), False)
+    assert exporter.targets == ("godot", "unreal")
     assert {path.name for path in (run / "exports").glob("bundle*")} == {"bundle-godot", "bundle-unreal"}
     files = json.loads((run / "report.json").read_text())["files"]
     for name in ("bundle-godot", "bundle-unreal"):
@@ -60,7 +60,7 @@ def test_bundles_are_added_to_a_run_and_named_in_its_report(call, finished, tmp_
         2
     ].items() | manifest["licences"][3].items()
     assert call("export", run, "--bundle", "godot", "--zip")[0] == 0
-    assert {path.name for path in (run / "exports").glob("bundle*")} == {"bundle-godot.zip", "bundle-unreal.zip"}
+    assert {path.name for path in (run / "exports").glob("bundle*")} == {"bundle-godot.zip", "bundle-unreal"}
 
 
 def test_a_splat_file_becomes_a_bundle_which_is_replaced_by_the_next(call, ball, tmp_path):
@@ -77,6 +77,24 @@ def test_a_splat_file_becomes_a_bundle_which_is_replaced_by_the_next(call, ball,
     assert call("export", ball, "--bundle", "web", "--zip", *SMALL, "--out", tmp_path / "files")[0] == 0
     with zipfile.ZipFile(tmp_path / "files" / "bundle-web.zip") as archive:
         assert "bundle-web/world.html" in archive.namelist()
+
+
+def test_size_and_metres_take_each_others_place(call, finished, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    extents = []
+    for words, metric, size in (
+        (["--size", "100"], 0.0, 100.0),
+        (["--metric", "0.9"], 0.9, 1.0),
+        (["--size", "2"], 0.0, 2.0),
+    ):
+        assert call("export", run, *words)[0] == 0
+        recipe = load_recipe(str(run / "recipe.toml"))
+        assert (recipe.metric, recipe.size) == (metric, size)
+        extents.append(np.ptp(read_splats(run / "exports" / "scene.ply").gaussians.means))
+    np.testing.assert_allclose(extents[0], 50 * extents[2], rtol=1e-5)
+    code, _, err = call("export", run, "--size", "2", "--metric", "1")
+    assert (code, "exclude each other" in err) == (2, True)
 
 
 def test_a_folder_that_is_no_bundle_is_not_replaced(call, ball, tmp_path):

@@ -572,6 +572,23 @@ def test_pictures_are_rendered_with_progress(call, ball, tmp_path, monkeypatch):
     assert len(list((tmp_path / "frames").glob("*.png"))) == 3
 
 
+@pytest.mark.parametrize("name", ["frame.png", "turn.gif"])
+def test_pictures_are_not_written_into_a_folder_named_as_a_file(call, ball, tmp_path, name):
+    code, out, err = call("render", ball, "--orbit", "--views", "3", "--size", "64", "--out", tmp_path / name)
+    assert (code, out, "name of an .mp4 file" in err) == (1, "", True)
+    assert not (tmp_path / name).exists()
+
+
+def test_a_missing_file_is_said_before_missing_cameras(call, tmp_path):
+    code, _, err = call("render", tmp_path / "missing.ply", "--out", tmp_path / "out")
+    assert (code, "missing.ply" in err) == (1, True)
+
+
+def test_a_missing_file_cannot_be_viewed(call, tmp_path):
+    code, _, err = call("view", tmp_path / "missing.ply")
+    assert (code, "there is nothing at" in err) == (1, True)
+
+
 def test_an_export_needs_a_folder_that_can_be_made(call, ball):
     code, _, stderr = call("export", ball, "ply", "--out", ball)
     assert code == 1

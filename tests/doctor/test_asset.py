@@ -11,8 +11,10 @@ from pxr import Usd, UsdGeom
 from trimesh.visual import TextureVisuals
 from trimesh.visual.material import PBRMaterial
 
+from img2world.core.mesh import Mesh
 from img2world.doctor import mesh_file
 from img2world.doctor.asset import examine_asset, is_asset
+from img2world.export.usdz import write_usdz
 from img2world.formats import readers
 from img2world.formats.files import write_splats
 
@@ -135,6 +137,20 @@ def test_a_moved_mesh_is_where_its_node_is(tmp_path):
     first, second = examine_asset(tmp_path / "a.glb").readings
     assert (first.low[0], first.high[0]) == (4.5, 5.5)
     assert first.agrees(second)
+
+
+def test_textures_in_usd(tmp_path):
+    box = textured_box(16)
+    mesh = Mesh(
+        vertices=np.asarray(box.vertices, np.float32),
+        faces=np.asarray(box.faces, np.int32),
+        normals=np.asarray(box.vertex_normals, np.float32),
+        uvs=np.asarray(box.visual.uv, np.float32),
+        texture=np.zeros((16, 16, 3), np.uint8),
+    )
+    write_usdz(mesh, tmp_path / "a.usdz", unlit=True, double_sided=False)
+    (reading,) = examine_asset(tmp_path / "a.usdz").readings
+    assert (reading.textures, reading.uv, reading.colors) == (((16, 16),), True, False)
 
 
 def test_meshes_in_usd(call, tmp_path):

@@ -120,7 +120,7 @@ def test_an_object_has_a_second_preview_and_a_scene_has_not(bundles, scene, ball
 
 
 def test_a_zip_holds_the_same_bytes_as_the_folder_of_another_export(bundles, scene, balls_views, tmp_path):
-    BundleExport(targets=("godot",), zip=True, **SMALL).write(
+    BundleExport(targets=("godot.zip",), **SMALL).write(
         scene, balls_views, tmp_path / "bundle", origin=Origin(is_metric=True, licences=LICENCES)
     )
     (made,) = tmp_path.iterdir()
@@ -148,7 +148,7 @@ def test_a_missing_package_is_an_error_before_work_begins(scene, balls_views, tm
     monkeypatch.setattr("img2world.export.bundles.find_spec", lambda name: None if name == package else name)
     with pytest.raises(MissingPackageError) as error:
         BundleExport(targets=targets).write(scene, balls_views, tmp_path / "bundle")
-    assert "pip install 'img2world[" in error.value.hint
+    assert "pip install" in error.value.hint
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,3 +1,4 @@
+import sys
 from dataclasses import replace
 
 import cv2
@@ -6,7 +7,7 @@ import pytest
 import trimesh
 
 from img2world.core.camera_paths import on_sphere
-from img2world.core.errors import ExportError
+from img2world.core.errors import ExportError, MissingPackageError
 from img2world.export.mesh import MeshExport
 from img2world.render import render
 from img2world.render.triangles import rasterize_triangles
@@ -31,6 +32,12 @@ def read(path) -> tuple[trimesh.Trimesh, np.ndarray]:
         return mesh, picture[row.astype(int).clip(0, 255), column.astype(int).clip(0, 255)]
     linear = np.asarray(mesh.visual.vertex_attributes["color"])[:, :3]
     return mesh, np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear.clip(1e-9) ** (1 / 2.4) - 0.055)
+
+
+def test_a_missing_package_is_said_before_work_begins(monkeypatch):
+    monkeypatch.setitem(sys.modules, "open3d", None)
+    with pytest.raises(MissingPackageError, match="Open3D"):
+        MeshExport(method="poisson").check_programs()
 
 
 def test_balls_are_watertight_and_in_place(balls_glb, balls):
@@ -145,7 +152,7 @@ def test_levels_of_detail_have_a_quarter_of_the_faces_each(balls_scene, balls_vi
 
 
 def test_the_collider_of_an_object_follows_the_mesh(balls_scene, balls_views, tmp_path):
-    pytest.importorskip("coacd", reason="needs pip install 'img2world[mesh]'")
+    pytest.importorskip("coacd", reason="no wheel for this machine")
     placed = np.diag([2.0, 2, 2, 1])
     placed[:3, 3] = 3, 4, 5
     in_metres = replace(balls_scene, asset_from_world=placed)
