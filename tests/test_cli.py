@@ -139,7 +139,7 @@ def test_stages_run_alone(finished, call, tmp_path):
         (["run", "photo.png", "--out", "."], "not empty and not a run folder"),
         (["splat", "."], "not a run folder"),
         (["splat", "none"], "not a run folder"),
-        (["view", "none"], "cannot be read"),
+        (["view", "none"], "nothing at none"),
         (["view", "photo.png"], "not a page"),
         (["export", "photo.png"], "no splat format"),
         (["run", "/dev/zero"], "neither a file nor a folder"),
