@@ -4,7 +4,9 @@ Angles are in radians. Azimuth 0 is the input camera; a positive azimuth moves t
 elevation moves it up. All cameras look at the origin unless stated otherwise.
 """
 
-import json
+import warnings
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +16,11 @@ from img2world.core.cameras import Cameras, cameras_from_transforms
 from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.errors import CameraError
 from img2world.core.rotation import slerp
+from img2world.core.transforms import MAX_BYTES, posed_pictures, read_json
 
 UP_IN_WORLD = np.array([0.0, -1.0, 0.0])
+
+PATH_HINT = "needs a transforms.json, or world_from_cam, intrinsics, width and height in a .json or .npz file"
 
 
 def look_at(
@@ -119,26 +124,40 @@ def interpolate(cameras: Cameras, num_views: int) -> Cameras:
     return Cameras(world_from_cam=poses, intrinsics=intrinsics, width=cameras.width, height=cameras.height)
 
 
-def load_trajectory(path: Path) -> Cameras:
-    """Read cameras from a transforms.json, or from a JSON or npz file of our own form.
+def load_trajectory(path: Path, default_size: tuple[int, int] | None = None) -> Cameras:
+    """Read cameras from a transforms.json of any dialect, or from a JSON or npz file of our own form.
 
     Our own form has `world_from_cam` [V, 4, 4], `intrinsics` [V, 3, 3] or [3, 3] in pixels, `width` and `height`, in
-    our conventions (OpenCV axes). Raises CameraError when the file cannot be read or used.
+    our conventions (OpenCV axes). `default_size` is the width and height in pixels of cameras whose file tells none.
+    Warns when lenses distort, which frames along the path will not. Raises CameraError when the file cannot be read or
+    used.
     """
-    hint = "needs a transforms.json, or world_from_cam, intrinsics, width and height in a .json or .npz file"
+    data = _load_npz(path) if path.suffix == ".npz" else read_json(path)
+    if "frames" in data:
+        if not all(picture.lens.is_pinhole for picture in posed_pictures(data, lambda _: default_size)):
+            warnings.warn(f"the distortion of the lenses is ignored, a path has none: {path}", stacklevel=2)
+        return cameras_from_transforms(data, lambda _: default_size)
     try:
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as file:
-                data = {name: file[name] for name in file.files}
-        else:
-            data = json.loads(path.read_bytes())
-        if "frames" in data:
-            return cameras_from_transforms(data)
         poses = np.asarray(data["world_from_cam"], np.float32)
         intrinsics = np.asarray(data["intrinsics"], np.float32)
         intrinsics = np.ascontiguousarray(np.broadcast_to(intrinsics, (len(poses), 3, 3)))
         return Cameras(
             world_from_cam=poses, intrinsics=intrinsics, width=int(data["width"]), height=int(data["height"])
         )
-    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
-        raise CameraError(f"the camera path cannot be used: {error} ({path})", hint=hint) from error
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        raise CameraError(f"the camera path cannot be used: {error} ({path})", hint=PATH_HINT) from error
+
+
+def _load_npz(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of an npz file. Raises CameraError when it is broken or unpacks to more than `MAX_BYTES`."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(item.file_size for item in archive.infolist())
+        if size > MAX_BYTES:
+            raise CameraError(
+                f"the camera path unpacks to {size >> 20} MB, needs at most {MAX_BYTES >> 20}: {path}", hint=PATH_HINT
+            )
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+        raise CameraError(f"the camera path cannot be read: {error} ({path})", hint=PATH_HINT) from error

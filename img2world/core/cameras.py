@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -11,6 +12,7 @@ from jaxtyping import Float, Float32
 from img2world.core.checks import check_dtypes, check_finite, check_shapes
 from img2world.core.conventions import OPENCV_FROM_OPENGL, Z_UP_FROM_WORLD
 from img2world.core.errors import CameraError
+from img2world.core.transforms import FindSize, no_size, posed_pictures, read_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,11 @@ class Cameras:
             raise CameraError(
                 "a camera pose is not a rotation and a translation",
                 hint="remove scale, shear and mirroring from the poses",
+            )
+        if (np.linalg.det(rotation) < 0).any():
+            raise CameraError(
+                "a camera pose is mirrored (its determinant is -1), so the world would be a mirror image",
+                hint="negate one axis of the cameras, as their tool's documentation describes",
             )
         if self.width < 1 or self.height < 1 or (intrinsics[:, [0, 1], [0, 1]] <= 0).any():
             raise CameraError(
@@ -110,33 +117,25 @@ def transforms_from_cameras(cameras: Cameras, image_paths: list[str]) -> dict:
     return {"camera_model": "PINHOLE", "w": cameras.width, "h": cameras.height, "frames": frames}
 
 
-def cameras_from_transforms(transforms: dict) -> Cameras:
-    """Return the cameras of a nerfstudio transforms.json, with per-frame or shared intrinsics.
+def cameras_from_transforms(transforms: dict[str, Any], find_size: FindSize = no_size) -> Cameras:
+    """Return the cameras of a transforms.json of any dialect, without the distortion of its lenses.
 
-    Raises CameraError when a key is missing or the frames differ in size.
+    They are in the natural order of the pictures' names. Raises CameraError as `posed_pictures` does, and when the
+    pictures differ in size.
     """
-    try:
-        frames = transforms["frames"]
-        shared = {key: transforms[key] for key in ("fl_x", "fl_y", "cx", "cy", "w", "h") if key in transforms}
-        rows = [{**shared, **frame} for frame in frames]
-        poses = np.array([row["transform_matrix"] for row in rows], np.float64).reshape(-1, 4, 4)
-        intrinsics = np.array(
-            [[[row["fl_x"], 0, row["cx"]], [0, row.get("fl_y", row["fl_x"]), row["cy"]], [0, 0, 1]] for row in rows],
-            np.float32,
-        )
-        sizes = {(int(row["w"]), int(row["h"])) for row in rows}
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise CameraError(
-            f"the camera file cannot be used: {type(error).__name__} {error}",
-            hint="needs w, h, fl_x, cx, cy and frames with a 4x4 transform_matrix, as nerfstudio writes them",
-        ) from error
+    pictures = posed_pictures(transforms, find_size)
+    sizes = {(picture.lens.width, picture.lens.height) for picture in pictures}
     if len(sizes) != 1:
         raise CameraError(
             f"the camera file has {len(sizes)} picture sizes, needs one", hint="resize the pictures to one size"
         )
     width, height = sizes.pop()
-    world_from_cam = np.linalg.inv(Z_UP_FROM_WORLD) @ poses @ OPENCV_FROM_OPENGL
-    return Cameras(world_from_cam=world_from_cam.astype(np.float32), intrinsics=intrinsics, width=width, height=height)
+    return Cameras(
+        world_from_cam=np.stack([picture.world_from_cam for picture in pictures]).astype(np.float32),
+        intrinsics=np.stack([picture.lens.undistorted.pinhole_intrinsics for picture in pictures]),
+        width=width,
+        height=height,
+    )
 
 
 def save_cameras(cameras: Cameras, path: Path, image_paths: list[str] | None = None) -> None:
@@ -147,11 +146,4 @@ def save_cameras(cameras: Cameras, path: Path, image_paths: list[str] | None = N
 
 def load_cameras(path: Path) -> Cameras:
     """Read a transforms.json. Raises CameraError when it is not one."""
-    try:
-        # Bytes, so that json finds the encoding, with or without a byte order mark.
-        transforms = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise CameraError(f"the camera file cannot be read: {error}", hint="needs a transforms.json") from error
-    if not isinstance(transforms, dict):
-        raise CameraError("the camera file holds no JSON object", hint="needs a transforms.json")
-    return cameras_from_transforms(transforms)
+    return cameras_from_transforms(read_json(path))

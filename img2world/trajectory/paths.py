@@ -142,13 +142,17 @@ class FileTrajectory:
     """Cameras from a transforms.json, or from a .json or .npz file with world_from_cam and intrinsics."""
 
     path: Path | None = None
+    size: int = 1024
+    """Longer side in pixels to which the frames of larger cameras are reduced."""
 
     def cameras(self, subject: Subject) -> Cameras:
         """Read the cameras. Raises CameraError when the file cannot be used."""
         if self.path is None:
             raise CameraError("no camera file is named", hint="add --set trajectory.path=cameras.json")
-        cameras = camera_paths.load_trajectory(self.path)
-        check_frames(len(cameras), max(cameras.width, cameras.height), "the camera file")
+        cameras = camera_paths.load_trajectory(self.path, (subject.image.width, subject.image.height))
+        if (scale := self.size / max(cameras.width, cameras.height)) < 1:
+            cameras = cameras.resized(round(cameras.width * scale), round(cameras.height * scale))
+        check_frames(len(cameras), max(cameras.width, cameras.height), "the camera file or trajectory.size")
         return cameras
 
 

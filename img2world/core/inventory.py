@@ -1,0 +1,63 @@
+"""What was read of a folder, and what was left out and why."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """A file that does not become a frame."""
+
+    name: str
+    """Path relative to the folder."""
+    kind: str
+    """What it is, in the singular, as in "thumbnail"; equal kinds are counted together."""
+    reason: str
+    is_picture: bool = True
+    """False for what nobody expects to become a frame, such as a text file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inventory:
+    """The files of a folder that became frames, in the order of the frames, and those that did not."""
+
+    used: tuple[str, ...]
+    """Path relative to the folder of the picture that each frame shows."""
+    left_out: tuple[LeftOut, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What else the user must know, such as lenses whose distortion was undone."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Tell whether all pictures are used."""
+        return not any(item.is_picture for item in self.left_out)
+
+    def line(self) -> str:
+        """Return a summary such as "31 of 34 pictures used: 1 thumbnail, 2 masks left out"."""
+        used = len(set(self.used))
+        kinds = Counter(item.kind for item in self.left_out if item.is_picture)
+        total = used + sum(kinds.values())
+        counted = ", ".join(f"{count} {_plural(kind, count)}" for kind, count in kinds.items())
+        line = f"{used} of {total} pictures used" + (f", left out: {counted}" if counted else "")
+        return "; ".join([line, *self.notes])
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the inventory as a JSON object."""
+        left_out = [{"name": item.name, "kind": item.kind, "reason": item.reason} for item in self.left_out]
+        return {
+            "summary": self.line(),
+            "used": list(self.used),
+            "left_out": left_out,
+            "notes": list(self.notes),
+        }
+
+
+def _plural(kind: str, count: int) -> str:
+    """Return a kind in the plural where there are several; only its first noun changes, as in "HEICs that …"."""
+    if count == 1:
+        return kind
+    noun, space, rest = kind.partition(" that ") if " that " in kind else (kind, "", "")
+    ending = "ies" if noun.endswith("y") else "es" if noun.endswith(("s", "x", "ch")) else "s"
+    stem = noun[:-1] if ending == "ies" else noun
+    return f"{stem}{ending}{space}{rest}"
