@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64, UInt8
 
 from img2world.core.cameras import Cameras, load_cameras, save_cameras
 from img2world.core.checks import check_dtypes, check_finite, check_shapes
+from img2world.core.inventory import Inventory
 from img2world.core.pictures import load_arrays, load_pictures, save_arrays, save_pictures
 
 ARRAYS = ("times", "depth", "alpha", "seen", "mask", "sizes", "lenses", "focals", "locations", "points", "point_colors")
@@ -45,6 +47,8 @@ class Frames:
     points: Float32[np.ndarray, "P 3"] | None = None
     """Points of the scene in the world of the cameras, if they are known."""
     point_colors: UInt8[np.ndarray, "P 3"] | None = None
+    inventory: Inventory | None = None
+    """The files that became frames and those that did not, of frames that were just read from a folder."""
     is_rendered: bool = False
     """Rendered from known geometry, so that cameras and depth are exact by construction."""
 
@@ -60,7 +64,7 @@ class Frames:
                 check_shapes(rgb=(self.rgb, "V H W 3"), **{name: (array, shape)})
         if (self.points is None) != (self.point_colors is None):
             raise ValueError("points and their colours need each other")
-        if self.points is not None:
+        if self.points is not None and self.point_colors is not None:
             check_shapes(points=(self.points, "P 3"), point_colors=(self.point_colors, "P 3"))
             check_finite(points=self.points)
         if self.depth is not None:
@@ -86,7 +90,7 @@ class Frames:
     @classmethod
     def load(cls, folder: Path) -> "Frames":
         """Read frames that `save` wrote, equal to the last bit."""
-        arrays = load_arrays(folder / "frames.safetensors")
+        arrays: dict[str, Any] = load_arrays(folder / "frames.safetensors")
         ordered, is_rendered = (bool(arrays.pop(name)[0]) for name in ("ordered", "is_rendered"))
         rgb, _ = load_pictures(folder, [f"{i:04d}.png" for i in range(len(arrays["times"]))])
         path = folder / "cameras.json"

@@ -19,6 +19,9 @@ from img2world.runs.folder import RunFolder, StageRecord
 FINDINGS, CAMERAS = "doctor.json", "views/transforms.json"
 """Files of the run folder that hold what the doctor found in the video, and the cameras of its frames."""
 
+INVENTORY = "inventory.json"
+"""File of the run folder that holds which files of a folder were used, and which were left out and why."""
+
 WORLD = "world.json"
 """File of the run folder that holds the measures of the scene."""
 
@@ -37,6 +40,7 @@ def write_report(folder: RunFolder) -> dict[str, Any]:
     cameras = _cameras(_read_product(folder, records.get("poses"), CAMERAS))
     report = {
         "source": folder.manifest["source"],
+        "inventory": _inventory(folder, records.get("video")),
         "seed": folder.manifest["seed"],
         "licence": folder.manifest.get("licence"),
         "subject": subject,
@@ -59,6 +63,11 @@ def _read_product(folder: RunFolder, record: StageRecord | None, name: str) -> A
     if record is None or not has_digest(folder.path / name, record.files[name]):
         return None
     return json.loads((folder.path / name).read_text(encoding="utf-8"))
+
+
+def _inventory(folder: RunFolder, record: StageRecord | None) -> dict[str, Any] | None:
+    """Return which files of a folder were used, and which were left out and why; None for other sources."""
+    return _read_product(folder, record, INVENTORY) if record and INVENTORY in record.files else None
 
 
 def _subject(facts: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -132,6 +141,8 @@ def summary_lines(out: Path, report: dict[str, Any]) -> Iterator[str]:
     yield ""
     if quality := report["quality"]:
         yield f"  {'quality':<8}{quality['grade']}: {quality['reason']}"
+    if inventory := report["inventory"]:
+        yield f"  {'source':<8}{inventory['summary']}"
     if subject := report["subject"]:
         count = subject["foreground"]
         things = f", {count} {'thing' if count == 1 else 'things'} in front of it cut out" if count else ""

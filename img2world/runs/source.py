@@ -1,4 +1,4 @@
-"""The input of a run: a picture, a video or a folder of photos, recognised by content."""
+"""The input of a run: a picture, a video, a folder of photos or a posed dataset, recognised by content."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,27 +7,25 @@ from typing import Literal
 
 from PIL import Image as PillowImage
 
+from img2world.captures.dataset import dataset_root, find_layout, read_dataset
+from img2world.captures.listing import list_photos, looks_like_picture, relative_name
 from img2world.core.errors import ImageError, RunFolderError
 from img2world.core.image_file import DECODE_ERRORS
 from img2world.runs.files import digest_of, file_digest, path_digest
 from img2world.runs.folder import MANIFEST, read_manifest
 from img2world.video.file import MPEGTS_PACKET, PICTURE_BRANDS, SIGNATURES
-from img2world.video.photos import picture_paths
 
-SourceKind = Literal["picture", "video", "photos"]
-RECIPES: dict[SourceKind, str] = {"picture": "auto", "video": "video", "photos": "photos"}
+SourceKind = Literal["picture", "video", "photos", "dataset"]
+RECIPES: dict[SourceKind, str] = {"picture": "auto", "video": "video", "photos": "photos", "dataset": "dataset"}
 """The default recipe for each kind of source."""
 
 PHOTOS_FOLDER = "images"
 """Subfolder in which COLMAP and nerfstudio datasets keep their photos."""
 
-MASKS_FOLDER = "masks"
-"""Subfolder of a folder of photos that may hold a mask for each of them."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A picture, a video or a folder of photos."""
+    """A picture, a video, a folder of photos, or a posed dataset: a folder or its camera file."""
 
     kind: SourceKind
     path: Path
@@ -37,6 +35,8 @@ class Source:
     @property
     def name(self) -> str:
         """Name of the run folder that is made from it by default."""
+        if self.kind == "dataset":
+            return dataset_root(self.path).name or "world"
         folder = self.path.parent if self.path.name == PHOTOS_FOLDER else self.path
         return (self.path.stem if self.path.is_file() else folder.name) or "world"
 
@@ -62,24 +62,32 @@ def find_source(path: Path) -> Source:
                 f"this is a run folder, not a picture, video or folder of photos: {path}",
                 hint="look at it with `img2world view`, or continue it with `img2world splat` or `img2world export`",
             )
-        if (path / PHOTOS_FOLDER).is_dir():
+        if find_layout(path) is not None:
+            return Source(kind="dataset", path=path)
+        # A folder of photos may have a subfolder of this name among others.
+        if (path / PHOTOS_FOLDER).is_dir() and not any(
+            item.is_file() and looks_like_picture(item) for item in path.iterdir()
+        ):
             path = path / PHOTOS_FOLDER
-        if not any(item.is_file() and not item.name.startswith(".") for item in path.iterdir()):
-            raise ImageError(f"the folder holds no files, needs photos: {path}", hint="put the photos directly into it")
+        if not list_photos(path).pictures:
+            raise ImageError(f"the folder holds no pictures: {path}", hint="give a folder of photos or a posed dataset")
         return Source(kind="photos", path=path)
+    if path.suffix.lower() == ".json":
+        return Source(kind="dataset", path=path)
     return Source(kind="video" if is_video(path) else "picture", path=path)
 
 
 def source_digest(path: Path) -> str:
-    """Return the SHA-256 of a file, or of the names and contents of a folder's photos and their masks.
+    """Return the SHA-256 of a file, or of the names and contents of all that is read of a folder.
 
     Nothing else in the folder counts: run folders may lie in it, and file managers keep files of their own there.
     """
+    if find_layout(path) is not None:
+        dataset = read_dataset(path)
+        return digest_of({relative_name(file, dataset.root): file_digest(file) for file in dataset.files})
     if not path.is_dir():
         return path_digest(path)
-    folders = [folder for folder in (path, path / MASKS_FOLDER) if folder.is_dir()]
-    files = [file for folder in folders for file in picture_paths(folder)]
-    return digest_of({file.relative_to(path).as_posix(): file_digest(file) for file in files})
+    return digest_of({relative_name(file, path): file_digest(file) for file in list_photos(path).files})
 
 
 def source_of_run(run: Path) -> Source:

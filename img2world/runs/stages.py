@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from img2world.captures.panorama import load_photo
 from img2world.core.cameras import Cameras, load_cameras, save_cameras
 from img2world.core.errors import RejectedError
 from img2world.core.frames import Frames
 from img2world.core.image import Image
-from img2world.core.image_file import load_image
 from img2world.core.metric import asset_from_world, measured, upright
 from img2world.core.pose_report import PoseReport
 from img2world.core.progress import Progress
@@ -25,12 +25,15 @@ from img2world.runs.folder import RunFolder
 from img2world.runs.licences import licence_of, model_licences
 from img2world.runs.product import Product, code_of, digests, value
 from img2world.runs.recipe import NeedsPrograms, Recipe
-from img2world.runs.report import FINDINGS, WORLD
+from img2world.runs.report import FINDINGS, INVENTORY, WORLD
 from img2world.runs.source import Source
 from img2world.video.diffusion.cards import licence_text
 
 MIN_PSNR = 20.0
 """PSNR in dB on held-out views below which a run warns; scenes from good cameras reach 25 to 35."""
+
+PHOTOS_PER_SECOND = 24.0
+"""Frame rate of the video that shows photos one after the other."""
 
 LICENCE_FILE = "LICENCE.txt"
 """File with the licence verdict on a big video model, beside the files made with it."""
@@ -45,7 +48,7 @@ def find_subject(folder: RunFolder, source: Source, recipe: Recipe) -> Product[S
         return None
 
     def make(path: Path, progress: Progress) -> dict[str, float]:
-        image = load_image(source.path)
+        image = load_photo(source.path)
         subject = recipe.subject.find(image)
         subject.save(path)
         focal = {} if image.focal is None else {"focal": image.focal}
@@ -75,12 +78,16 @@ def plan_cameras(folder: RunFolder, recipe: Recipe, subject: Product[Subject] | 
 def generate(
     folder: RunFolder, recipe: Recipe, subject: Product[Subject] | None, trajectory: Product[Cameras] | None
 ) -> Product[Frames]:
-    """Write frames/ and video.mp4, generated from the picture or read from files."""
+    """Write frames/ and video.mp4, generated from the picture or read from files, and of these inventory.json."""
     from img2world.export.mp4 import write_mp4
 
     def make(path: Path, progress: Progress) -> dict[str, float]:
         frames = recipe.video.generate(value(subject), value(trajectory), seed=recipe.seed, progress=progress)
         frames.save(path / "frames")
+        if frames.inventory is not None:
+            write_text(path / INVENTORY, json.dumps(frames.inventory.as_json(), indent=1) + "\n")
+            if not frames.inventory.is_complete:
+                warnings.warn(f"{frames.inventory.line()}; see {INVENTORY}", stacklevel=2)
         write_mp4(frames.rgb, path / "video.mp4", frames_per_second(frames))
         if subject is None:
             save_picture(Image(rgb=frames.rgb[0]), path / PICTURE)
@@ -151,9 +158,12 @@ def check_cameras(folder: RunFolder, *, anyway: bool) -> None:
         return
     why = "; ".join(report.reasons)
     if report.grade == "D" and not anyway:
+        advice = "film things with texture, and move the camera farther around them"
+        if report.solver.startswith("given"):
+            advice = "improve these cameras with --set poses.refine=true, or find others with --set poses.name=colmap"
         raise RejectedError(
             f"the cameras cannot be trusted (grade D, by {report.solver}): {why}",
-            hint="film things with texture, and move the camera farther around them; --anyway continues regardless",
+            hint=f"{advice}; --anyway continues regardless",
         )
     warnings.warn(f"the cameras are uncertain (grade {report.grade}, by {report.solver}): {why}", stacklevel=2)
 
@@ -275,7 +285,9 @@ def export(folder: RunFolder, recipe: Recipe, scene: Product[Scene], views: Prod
 
 
 def frames_per_second(frames: Frames) -> float:
-    """Return the mean frame rate; one frame per second for photos, which have no times."""
+    """Return the mean frame rate; a fixed one for photos, whatever the times of their capture."""
+    if not frames.ordered:
+        return PHOTOS_PER_SECOND
     seconds = float(frames.times[-1] - frames.times[0])
     return min((len(frames) - 1) / seconds, 60.0) if seconds > 0 else 1.0
 

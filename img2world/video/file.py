@@ -1,4 +1,4 @@
-"""Read frames from a video made elsewhere, a folder of its frames, or a folder of photos."""
+"""Read frames from a video made elsewhere, a folder of its frames, a folder of photos, or a posed dataset."""
 
 import tempfile
 from dataclasses import dataclass
@@ -7,6 +7,9 @@ from typing import Annotated
 
 import numpy as np
 
+from img2world.captures.dataset import find_layout
+from img2world.captures.photos import frames_from_folder
+from img2world.captures.posed_frames import frames_from_dataset
 from img2world.core.cameras import Cameras
 from img2world.core.child_process import run_child
 from img2world.core.errors import VideoError
@@ -15,7 +18,6 @@ from img2world.core.image_file import load_image
 from img2world.core.progress import Progress, silent
 from img2world.core.ranges import NonNegativeFloat, PositiveInt, Range
 from img2world.core.subject import Subject
-from img2world.video.photos import frames_from_folder
 from img2world.video.reference_image import insert_reference_image
 
 SIGNATURES = {
@@ -37,15 +39,16 @@ MPEGTS_PACKET = 188
 
 @dataclass(frozen=True, kw_only=True)
 class FileVideo:
-    """Any video (mp4, mov, webm, mkv, gif, avi, ogv, ts), folder of frames or folder of photos.
+    """Any video (mp4, mov, webm, mkv, gif, avi, ogv, ts), folder of frames, folder of photos or posed dataset.
 
     Videos are turned upright. Frames are selected at equal steps of camera motion, the sharpest of neighbours. A folder
     counts as the frames of a video when it holds at least 20 pictures of one size with consecutive numbers, and as
-    unordered photos otherwise.
+    unordered photos otherwise. Posed datasets, whose cameras are read with their pictures, are those of COLMAP,
+    nerfstudio, instant-ngp, NeRF-synthetic, Polycam and Record3D.
     """
 
     path: Path | None = None
-    """The video file or the folder."""
+    """The video file, the folder, or the camera file of a dataset."""
     num_frames: Annotated[int, Range(2)] = 48
     """Maximum number of frames from a video or a folder of frames; of photos all are used."""
     size: Annotated[int, Range(16)] = 640
@@ -56,8 +59,8 @@ class FileVideo:
     """Duration of the longest video that is accepted."""
     still: Path | None = None
     """The picture that the clip was made from; it replaces the first or the last frame, whichever shows the same."""
-    max_photos: PositiveInt = 200
-    """Number of photos in the largest folder that is accepted."""
+    max_photos: PositiveInt = 400
+    """Number of photos in the largest folder that is accepted. Of a larger dataset so many are used, in even steps."""
     even: bool = False
     """Select frames evenly in time, repeated ones too: for the examination of the video itself."""
     time_limit: NonNegativeFloat = 300.0
@@ -88,7 +91,9 @@ class FileVideo:
         return insert_reference_image(frames, load_image(self.still))
 
     def _frames(self, path: Path, progress: Progress) -> Frames:
-        """Return the frames of a file or a folder."""
+        """Return the frames of a file, a folder or a posed dataset."""
+        if find_layout(path) is not None:
+            return frames_from_dataset(path, size=self.photo_size, max_photos=self.max_photos, progress=progress)
         if path.is_dir():
             return frames_from_folder(
                 path,

@@ -3,6 +3,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image as PillowImage
 
 from img2world.core.errors import ImageError, RecipeError
 from img2world.pipeline import run
@@ -33,8 +34,10 @@ def photos(tmp_path, picture):
     """A folder of two photos, one with a mask."""
     folder = tmp_path / "photos"
     (folder / "masks").mkdir(parents=True)
-    for name in ("a.png", "b.png", "masks/a.png"):
+    for name in ("a.png", "masks/a.png"):
         shutil.copy(picture, folder / name)
+    with PillowImage.open(picture) as image:
+        image.transpose(PillowImage.Transpose.ROTATE_180).save(folder / "b.png")
     return folder
 
 
@@ -42,6 +45,8 @@ def photos(tmp_path, picture):
 def test_only_photos_count(photos, name):
     before = find_source(photos).digest
     (photos / name).parent.mkdir(parents=True, exist_ok=True)
+    if name.startswith("runs/"):
+        (photos / "runs" / "photos" / "run.json").write_text("{}")
     (photos / name).write_bytes(b"no photo of this folder")
     assert find_source(photos).digest == before
 

@@ -195,7 +195,7 @@ def write_bad_files(folder: Path) -> None:
         ("list.mp4", "not a video"),
         ("concat.mp4", "not a video"),
         ("picture.jpg", "is a picture"),
-        ("none", r"0 picture\(s\), needs at least 2"),
+        ("none", r"0 usable picture\(s\), needs at least 2"),
         ("sound.mp4", "no video track, only audio"),
     ],
 )

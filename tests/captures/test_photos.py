@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from img2world.core.errors import ImageError, VideoError
+from img2world.core.errors import VideoError
 from img2world.video.file import FileVideo
 
 COLORS = np.array([(200, 40, 40), (40, 180, 60), (50, 60, 200), (210, 200, 50)], np.uint8)
@@ -51,21 +51,61 @@ def test_folder_of_photos_is_not_ordered(tmp_path: Path, names, sizes):
     write_pictures(tmp_path / "a", names, sizes)
     frames = FileVideo(path=tmp_path / "a", num_frames=3).generate(None, None)
     assert not frames.ordered
-    assert frames.rgb.shape == (len(names), 64, 96, 3)
+    assert len(frames) == len(names)
     assert (np.diff(frames.times) >= 0).all()
 
 
-def test_photos_of_another_shape_are_refused_by_name(tmp_path: Path):
-    write_pictures(tmp_path / "a", ["a.jpg", "b.jpg", "c.jpg"], [(96, 64), (64, 96), (96, 64)])
-    with pytest.raises(VideoError, match=r"1 of 3 pictures \(b.jpg\) has another aspect ratio than the 1\.50 of"):
-        FileVideo(path=tmp_path / "a").generate(None, None)
+def test_photos_of_several_shapes_share_a_canvas(tmp_path: Path):
+    write_pictures(tmp_path / "a", ["a.png", "b.png", "c.png"], [(96, 64), (64, 96), (96, 64)])
+    frames = FileVideo(path=tmp_path / "a").generate(None, None)
+    assert frames.rgb.shape == (3, 96, 96, 3)
+    assert frames.sizes is not None
+    assert frames.sizes.tolist() == [[96, 64], [64, 96], [96, 64]]
+    assert frames.lenses is not None
+    assert frames.lenses.tolist() == [0, 1, 0]
+    assert frames.mask is not None
+    for rgb, mask, (width, height), i in zip(frames.rgb, frames.mask, frames.sizes.tolist(), range(3), strict=True):
+        assert np.array_equal(rgb[:height, :width], corner_picture(i, (width, height)))
+        assert mask[:height, :width].all()
+        assert not mask[height:].any()
+        assert not mask[:, width:].any()
+        assert not rgb[mask == 0].any()
 
 
-def test_broken_photo_is_named(tmp_path: Path):
-    write_pictures(tmp_path / "a", ["a.png", "b.png"], [(96, 64)] * 2)
+def test_sizes_that_were_rounded_differently_become_one(tmp_path: Path):
+    write_pictures(tmp_path / "a", ["a.png", "b.png"], [(96, 64), (95, 64)])
+    frames = FileVideo(path=tmp_path / "a").generate(None, None)
+    assert (frames.rgb.shape, frames.sizes, frames.mask) == ((2, 64, 95, 3), None, None)
+
+
+def test_a_thumbnail_is_left_out(tmp_path: Path):
+    write_pictures(tmp_path / "a", ["a.png", "b.png", "c.png", "t.png"], [(96, 64)] * 3 + [(24, 16)])
+    frames = FileVideo(path=tmp_path / "a").generate(None, None)
+    assert frames.rgb.shape == (3, 64, 96, 3)
+    assert frames.inventory is not None
+    assert frames.inventory.line() == "3 of 4 pictures used, left out: 1 thumbnail"
+    assert frames.inventory.left_out[0].reason == "24x16 pixels, the longest side of the others is 96"
+
+
+def test_a_broken_photo_is_left_out_and_many_are_an_error(tmp_path: Path):
+    write_pictures(tmp_path / "a", ["a.png", "b.png", "c.png"], [(96, 64)] * 3)
     (tmp_path / "a" / "b.png").write_bytes(b"nothing")
-    with pytest.raises(ImageError, match=r"not a picture.*b\.png"):
+    frames = FileVideo(path=tmp_path / "a").generate(None, None)
+    assert frames.inventory is not None
+    assert frames.inventory.used == ("a.png", "c.png")
+    assert "not a picture" in frames.inventory.left_out[0].reason
+    (tmp_path / "a" / "c.png").write_bytes(b"nothing either")
+    with pytest.raises(VideoError, match=r"2 of 3 pictures cannot be read, first b\.png: .*not a picture"):
         FileVideo(path=tmp_path / "a").generate(None, None)
+
+
+def test_repeated_files_are_used_once(tmp_path: Path):
+    write_pictures(tmp_path / "a", ["a.png", "b.png"], [(96, 64)] * 2)
+    (tmp_path / "a" / "copies").mkdir()
+    (tmp_path / "a" / "copies" / "b.png").write_bytes((tmp_path / "a" / "b.png").read_bytes())
+    frames = FileVideo(path=tmp_path / "a").generate(None, None)
+    assert frames.inventory is not None
+    assert [(item.name, item.reason) for item in frames.inventory.left_out] == [("copies/b.png", "equal to b.png")]
 
 
 def test_too_many_photos(tmp_path: Path):
@@ -79,6 +119,7 @@ def test_transparent_pictures_are_laid_on_white(tmp_path: Path):
     rgba = np.dstack([corner_picture(), np.full((64, 96), 255, np.uint8)])
     rgba[:, 48:, 3] = 0
     for i in range(2):
+        rgba[0, 0, 0] = 100 + i
         PillowImage.fromarray(rgba).save(tmp_path / "a" / f"{i}.png")
     frames = FileVideo(path=tmp_path / "a").generate(None, None)
     assert frames.alpha is not None
@@ -88,7 +129,7 @@ def test_transparent_pictures_are_laid_on_white(tmp_path: Path):
 
 
 def test_masks_beside_photos_say_what_to_ignore(tmp_path: Path):
-    write_pictures(tmp_path / "a", ["b.png", "c.jpg", "d.png"], [(96, 64), (96, 64), (48, 32)])
+    write_pictures(tmp_path / "a", ["b.png", "c.jpg", "d.png"], [(96, 64), (96, 64), (96, 63)])
     (tmp_path / "a" / "masks").mkdir()
     mask = np.full((64, 96), 255, np.uint8)
     mask[:32] = 0
@@ -96,8 +137,16 @@ def test_masks_beside_photos_say_what_to_ignore(tmp_path: Path):
     PillowImage.fromarray(255 - mask).save(tmp_path / "a" / "masks" / "c.jpg.png")
     frames = FileVideo(path=tmp_path / "a").generate(None, None)
     assert frames.mask is not None
-    assert frames.mask.shape == (3, 32, 48)
-    assert [part.mean() for picture in frames.mask for part in np.split(picture, 2)] == [0, 255, 255, 0, 255, 255]
+    assert frames.mask.shape == (3, 63, 96)
+    # The row across which an edge was resized is ignored.
+    assert [part.mean() for picture in frames.mask for part in (picture[:31], picture[32:])] == [
+        0,
+        255,
+        255,
+        0,
+        255,
+        255,
+    ]
 
 
 @pytest.mark.parametrize(("name", "size", "problem"), [("z.png", (96, 64), "no picture"), ("b.png", (64, 96), "64x96")])

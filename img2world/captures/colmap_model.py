@@ -1,0 +1,77 @@
+"""COLMAP's models, as its own tools, 3DGS and nerfstudio lay them out.
+
+Source: colmap.github.io, "Output Format": poses are camera from world with OpenCV's axes, quaternions are wxyz, and the
+centre of the first pixel is (0.5, 0.5), as here.
+"""
+
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from img2world.captures.dataset import Layout, Points, Reader, dataset_root, require_pictures, thinned
+from img2world.core.child_process import run_child
+from img2world.core.errors import CameraError
+from img2world.core.lens import Lens
+from img2world.core.transforms import PosedPicture, check_pose
+
+MODELS = ("sparse/0", "sparse", "colmap/sparse/0", "colmap/sparse", "distorted/sparse/0", "dense/sparse", ".")
+PICTURES = ("images", "input", "dense/images", "rgb", ".", "images_2", "images_4", "images_8")
+"""Folders, relative to the dataset, of models and of pictures, the likeliest first."""
+
+TIME_LIMIT = 600.0
+
+
+def find_colmap_model(path: Path) -> tuple[Path, Reader] | None:
+    """Return the folder of a model in a dataset and its reader; None where there is none.
+
+    Of several models the one with the largest file of images is taken, which has the most.
+    """
+    for name in MODELS:
+        folder = path / name
+        if _images_file(folder) is None:
+            continue
+        beside = [folder, *(other for other in sorted(folder.parent.iterdir()) if other.name.isdecimal())]
+        models = [other for other in beside if _images_file(other) is not None] if name.endswith("0") else [folder]
+        return max(models, key=_images_size), read_colmap_model
+    return None
+
+
+def _images_file(folder: Path) -> Path | None:
+    """Return the file with the images of a model; None where there is no model."""
+    for suffix in (".bin", ".txt"):
+        if (folder / f"images{suffix}").is_file() and (folder / f"cameras{suffix}").is_file():
+            return folder / f"images{suffix}"
+    return None
+
+
+def _images_size(folder: Path) -> int:
+    """Return the size of the file with the images of a model."""
+    file = _images_file(folder)
+    return 0 if file is None else file.stat().st_size
+
+
+def read_colmap_model(model: Path) -> Layout:
+    """Read a model in binary or text form. Raises CameraError when it cannot be read."""
+    root = dataset_root(model)
+    with tempfile.TemporaryDirectory(prefix="img2world-") as folder:
+        options = {"task": "model", "model": str(model), "folder": folder}
+        run_child("img2world.captures.colmap_process", options, time_limit=TIME_LIMIT, error=CameraError)
+        rows = json.loads((Path(folder) / "model.json").read_text())
+        with np.load(Path(folder) / "points.npz") as arrays:
+            points = Points(xyz=arrays["points"], colors=arrays["colors"])
+    pictures = []
+    for row in rows:
+        lens = Lens(model=row["model"], params=tuple(row["params"]), width=row["width"], height=row["height"])
+        cam_from_world = check_pose(np.array(row["cam_from_world"]), row["name"])
+        pictures.append(PosedPicture(name=row["name"], world_from_cam=np.linalg.inv(cam_from_world), lens=lens))
+    require_pictures(pictures, model)
+    return Layout(
+        root=root,
+        tool="COLMAP",
+        camera_files=tuple(sorted(file for file in model.iterdir() if file.suffix in (".bin", ".txt"))),
+        pictures=pictures,
+        folders=tuple(root / name for name in PICTURES),
+        points=thinned(points) if len(points.xyz) else None,
+    )

@@ -1,0 +1,109 @@
+"""COLMAP's models and lenses, in a child process: `python -m img2world.captures.colmap_process`.
+
+It runs in a process of its own because pycolmap may crash on bad input, prints to the terminal, and corrupts the memory
+of a process that also writes PNG files with Pillow.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from img2world.core.child_process import answer
+from img2world.core.errors import CameraError
+from img2world.core.progress import Progress
+
+MIN_TRACK_LENGTH = 3
+"""Pictures that must see a point, where enough points are seen by as many."""
+
+MIN_POINTS = 100
+
+MAX_GROWTH = 1.25
+"""Largest side of an undistorted picture in sides of the original: the rims of fisheye pictures stretch without end."""
+
+
+def do_task(options: dict, progress: Progress) -> None:
+    """Do what `options` ask for: read a "model" or find how to "undistort" pictures."""
+    import pycolmap
+
+    pycolmap.logging.minloglevel = pycolmap.logging.Level.ERROR.value
+    tasks = {"model": read_model, "undistort": undistort_lenses}
+    tasks[options["task"]](options)
+
+
+def read_model(options: dict) -> None:
+    """Write model.json, the placed images with their poses and lenses, and points.npz. Options: model, folder."""
+    import pycolmap
+
+    try:
+        model = pycolmap.Reconstruction(options["model"])
+    except (ValueError, RuntimeError, IndexError, KeyError) as error:
+        raise CameraError(
+            f"COLMAP's model cannot be read: {' '.join(str(error).split())[:200]} ({options['model']})",
+            hint="needs cameras, images and points3D as .bin or .txt; export the model again",
+        ) from error
+    images = sorted((model.image(i) for i in model.reg_image_ids()), key=lambda image: image.name)
+    rows = []
+    for image in images:
+        camera = model.camera(image.camera_id)
+        rows.append(
+            {
+                "name": image.name,
+                "cam_from_world": np.asarray(image.cam_from_world().matrix()).tolist(),
+                "model": camera.model_name,
+                "params": np.asarray(camera.params).tolist(),
+                "width": camera.width,
+                "height": camera.height,
+            }
+        )
+    folder = Path(options["folder"])
+    (folder / "model.json").write_text(json.dumps(rows))
+    points = [model.point3D(i) for i in sorted(model.point3D_ids())]
+    long = [point for point in points if point.track.length() >= MIN_TRACK_LENGTH]
+    points = long if len(long) >= MIN_POINTS else points
+    np.savez(
+        folder / "points.npz",
+        points=np.array([point.xyz for point in points], np.float64).reshape(-1, 3),
+        colors=np.array([point.color for point in points], np.uint8).reshape(-1, 3),
+    )
+
+
+def undistort_lenses(options: dict) -> None:
+    """Write for lens i intrinsics_i.npy [3, 3], and map_i.npy [H, W, 2], float32: the original's pixel of each new one.
+
+    Options: folder, and lenses with model, params, width, height (of the camera file) and size (of the pictures).
+    """
+    import pycolmap
+
+    for i, lens in enumerate(options["lenses"]):
+        try:
+            camera = pycolmap.Camera(
+                model=lens["model"], width=lens["width"], height=lens["height"], params=lens["params"]
+            )
+            camera.rescale(*lens["size"])
+            pinhole = pycolmap.undistort_camera(pycolmap.UndistortCameraOptions(), camera)
+        except (ValueError, RuntimeError, KeyError, TypeError) as error:
+            raise CameraError(
+                f"the distortion of a {lens['model']} lens cannot be undone: {' '.join(str(error).split())[:200]}",
+                hint="undistort the pictures with the tool that wrote the cameras",
+            ) from error
+        matrix = np.array(pinhole.calibration_matrix())
+        width, height = (
+            min(side, round(MAX_GROWTH * original))
+            for side, original in zip((pinhole.width, pinhole.height), lens["size"], strict=True)
+        )
+        # Around the principal point, so that what is cut off is what is stretched the most.
+        matrix[:2, 2] -= np.clip(
+            np.round(matrix[:2, 2] - np.array([width, height]) / 2),
+            0,
+            [pinhole.width - width, pinhole.height - height],
+        )
+        row, column = np.mgrid[:height, :width].reshape(2, -1)
+        rays = np.linalg.solve(matrix, np.stack([column + 0.5, row + 0.5, np.ones(len(row))]))  # [3, H * W]
+        xy = np.asarray(camera.img_from_cam(rays.T), np.float32).reshape(height, width, 2)
+        np.save(Path(options["folder"]) / f"intrinsics_{i}.npy", matrix)
+        np.save(Path(options["folder"]) / f"map_{i}.npy", xy)
+
+
+if __name__ == "__main__":
+    answer(do_task)

@@ -1,0 +1,269 @@
+"""Posed datasets: pictures with cameras, in the layouts in which tools leave them on the disk."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from jaxtyping import Float64, UInt8
+from PIL import Image as PillowImage
+
+from img2world.captures.listing import RUN_MANIFEST, SUFFIXES, list_photos, relative_name
+from img2world.captures.metadata import read_metadata
+from img2world.core.conventions import Z_UP_FROM_WORLD
+from img2world.core.errors import CameraError, FormatError, VideoError
+from img2world.core.image_file import DECODE_ERRORS
+from img2world.core.inventory import LeftOut
+from img2world.core.ply import read_ply
+from img2world.core.transforms import PosedPicture, posed_pictures, read_json
+
+MAX_POINTS = 100_000
+
+HINT = "give the folder of the pictures alone, so that their cameras are found"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Points:
+    """Points of a scene in our conventions."""
+
+    xyz: Float64[np.ndarray, "P 3"]
+    colors: UInt8[np.ndarray, "P 3"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Pictures that exist, with their cameras, in our conventions but for the origin and the unit of the world."""
+
+    root: Path
+    tool: str
+    """Name of the layout, for people."""
+    camera_files: tuple[Path, ...]
+    """Files that hold the cameras and points."""
+    pictures: tuple[PosedPicture, ...]
+    paths: tuple[Path, ...]
+    """File of each picture."""
+    masks: tuple[Path | None, ...]
+    points: Points | None = None
+    left_out: tuple[LeftOut, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> list[Path]:
+        """All files whose content matters."""
+        return sorted({*self.camera_files, *self.paths, *(path for path in self.masks if path)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """What a reader of a layout found: pictures that need not exist."""
+
+    root: Path
+    tool: str
+    camera_files: tuple[Path, ...]
+    pictures: list[PosedPicture]
+    folders: tuple[Path, ...]
+    """Folders in which the pictures may lie, the likeliest first."""
+    points: Points | None = None
+    missing: tuple[str, ...] = ()
+    """Names of pictures whose size is not known, because they do not exist."""
+    notes: list[str] = field(default_factory=list)
+
+
+Reader = Callable[[Path], Layout]
+
+
+def find_layout(path: Path) -> tuple[Path, Reader] | None:
+    """Return the camera file or folder of a posed dataset at a path, and its reader; None where there is none."""
+    from img2world.captures import apps, colmap_model
+
+    if path.is_file():
+        return (path, read_transforms) if path.suffix.lower() == ".json" else None
+    if (path / RUN_MANIFEST).exists():
+        return None
+    for name in ("transforms.json", "transforms_train.json"):
+        if (path / name).is_file():
+            return path / name, read_transforms
+    return apps.find_app_export(path) or colmap_model.find_colmap_model(path)
+
+
+def dataset_root(path: Path) -> Path:
+    """Return the folder that a dataset is named after: that of its camera file, or of COLMAP's project."""
+    if path.is_file():
+        return path.parent
+    while path.parent != path and path.name in ("0", "sparse", "colmap", "distorted", "dense"):
+        path = path.parent
+    return path
+
+
+def read_dataset(path: Path) -> Dataset:
+    """Read the cameras of a dataset and find its pictures, which are not opened.
+
+    Raises CameraError when there is no dataset, its cameras cannot be used, or fewer than 2 of its pictures exist.
+    """
+    found = find_layout(path)
+    if found is None:
+        raise CameraError(f"there is no camera file: {path}", hint="needs transforms.json or a COLMAP model")
+    place, reader = found
+    layout = reader(place)
+    pictures, paths, masks = [], [], []
+    missing = [*layout.missing]
+    outside = 0
+    for picture in layout.pictures:
+        file = find_picture(layout.folders, picture.name)
+        if file is None:
+            missing.append(picture.name)
+            continue
+        outside += leads_out(picture.name)
+        pictures.append(picture)
+        paths.append(file)
+        masks.append(find_picture((layout.root,), picture.mask) if picture.mask else None)
+    reason = "the camera file names this picture, which does not exist in the dataset"
+    left_out = [LeftOut(name=name, kind="missing picture", reason=reason) for name in missing]
+    if len(paths) < 2:
+        why = f", {missing[0]} is missing" if missing else ""
+        raise CameraError(
+            f"the dataset has {len(paths)} picture(s) with cameras, needs at least 2{why}: {place}",
+            hint="put the pictures where the camera file says, inside the dataset" if left_out else HINT,
+        )
+    notes = [f"{layout.tool} cameras", *layout.notes]
+    if outside:
+        notes.append(f"{outside} paths lead out of the dataset, the files of these names inside it are used")
+    no_camera, masks = _other_files(layout.root, paths, masks)
+    return Dataset(
+        root=layout.root,
+        tool=layout.tool,
+        camera_files=layout.camera_files,
+        pictures=tuple(pictures),
+        paths=tuple(paths),
+        masks=tuple(masks),
+        points=layout.points,
+        left_out=(*left_out, *no_camera),
+        notes=tuple(notes),
+    )
+
+
+def _other_files(root: Path, paths: list[Path], masks: list[Path | None]) -> tuple[list[LeftOut], list[Path | None]]:
+    """Return what in the folders of the pictures has no camera, and the masks, also those beside the pictures."""
+    folders = sorted({path.parent for path in paths})
+    used = {*paths, *(mask for mask in masks if mask)}
+    left_out, beside = [], {}
+    for folder in folders if len(folders) < 10 else []:
+        listing = list_photos(folder)
+        beside |= listing.masks
+        for path in listing.pictures:
+            if path not in used and path.parent in folders:
+                name = relative_name(path, root)
+                left_out.append(LeftOut(name=name, kind="picture without a camera", reason="the camera file lacks it"))
+    return left_out, [mask or beside.get(path) for path, mask in zip(paths, masks, strict=True)]
+
+
+def leads_out(name: str) -> bool:
+    """Tell whether a path in a camera file leads out of the dataset."""
+    return PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or ":" in name[:3]
+
+
+def find_picture(folders: tuple[Path, ...], name: str) -> Path | None:
+    """Return the file that a camera file names, in one of these folders; None where there is none.
+
+    The suffix may be missing or another one. Of a path that leads out of the dataset, as of the machine that wrote it,
+    the last parts are looked for inside.
+    """
+    parts = [part for part in PurePosixPath(name).parts if part not in ("/", "..", ".")]
+    starts = range(len(parts)) if leads_out(name) else range(1)
+    for start in starts:
+        for folder in folders:
+            path = folder.joinpath(*parts[start:])
+            candidates = [path, *(path.with_name(path.name + suffix) for suffix in _cases(SUFFIXES))]
+            if path.suffix.lower() in SUFFIXES:
+                candidates += [path.with_suffix(suffix) for suffix in _cases(SUFFIXES)]
+            for candidate in candidates:
+                if candidate.is_file():
+                    return candidate
+    return None
+
+
+def _cases(suffixes: tuple[str, ...]) -> list[str]:
+    """Return the suffixes in small letters and in capitals."""
+    return [case for suffix in suffixes for case in (suffix, suffix.upper())]
+
+
+def stored_size(path: Path) -> tuple[int, int] | None:
+    """Return the width and height of a picture as stored; None when its header cannot be read."""
+    try:
+        with PillowImage.open(path) as picture:
+            return picture.size
+    except DECODE_ERRORS:
+        return None
+
+
+def read_transforms(path: Path) -> Layout:
+    """Read a transforms.json of nerfstudio or instant-ngp, or a transforms_train.json of NeRF-synthetic."""
+    table, root = read_json(path), path.parent
+
+    def find_size(name: str) -> tuple[int, int] | None:
+        file = find_picture((root,), name)
+        return None if file is None else stored_size(file)
+
+    pictures = posed_pictures(table, find_size)
+    known = {picture.name for picture in pictures}
+    names = [str(row.get("file_path", "")).replace("\\", "/").removeprefix("./") for row in table["frames"]]
+    notes = []
+    tests = [name for name in ("transforms_test.json", "transforms_val.json") if (root / name).is_file()]
+    if path.name == "transforms_train.json" and tests:
+        notes.append(f"the views of {' and '.join(tests)} are kept for tests")
+    points, points_file = None, None
+    if table.get("ply_file_path"):
+        points_file = find_picture((root,), str(table["ply_file_path"]).replace("\\", "/"))
+        if points_file is None:
+            notes.append(f"its points {table['ply_file_path']} are missing")
+        else:
+            points = read_points(points_file)
+    files = (path, *([points_file] if points is not None and points_file is not None else []))
+    return Layout(
+        root=root,
+        tool="NeRF-synthetic" if path.name == "transforms_train.json" else "transforms.json",
+        camera_files=files,
+        pictures=pictures,
+        folders=(root,),
+        points=points,
+        missing=tuple(name for name in names if name not in known),
+        notes=notes,
+    )
+
+
+def read_points(path: Path) -> Points:
+    """Read the points of a transforms.json, which are in its world. Raises CameraError when they cannot be read."""
+    try:
+        columns = read_ply(path)
+        xyz = np.stack([columns[axis] for axis in "xyz"], -1).astype(np.float64)
+    except (FormatError, KeyError, OSError) as error:
+        raise CameraError(f"the points of the dataset cannot be read: {error} ({path})", hint="remove them") from error
+    named = all(name in columns for name in ("red", "green", "blue"))
+    colors = np.stack([columns[name] for name in ("red", "green", "blue")], -1) if named else np.full(xyz.shape, 128)
+    good = np.isfinite(xyz).all(1)
+    return thinned(Points(xyz=xyz[good] @ Z_UP_FROM_WORLD[:3, :3], colors=colors[good].astype(np.uint8)))
+
+
+def thinned(points: Points) -> Points:
+    """Return at most `MAX_POINTS` of the points, evenly picked."""
+    index = np.unique(np.linspace(0, len(points.xyz) - 1, min(MAX_POINTS, len(points.xyz))).astype(int))
+    return replace(points, xyz=points.xyz[index], colors=points.colors[index])
+
+
+def orientation_to_undo(path: Path, size: tuple[int, int]) -> int:
+    """Return the EXIF orientation by which a picture is turned upright on reading, but its camera was not; else 1.
+
+    COLMAP and nerfstudio ignore the orientation, so that a camera of `size` belongs to the picture as it is stored.
+    """
+    metadata = read_metadata(path)
+    if metadata.orientation == 1 or metadata.size is None:
+        return 1
+    width, height = metadata.size
+    is_turned = metadata.orientation >= 5 and width != height and (size[0] > size[1]) != (width > height)
+    return 1 if is_turned else metadata.orientation
+
+
+def require_pictures(pictures: list[PosedPicture], place: Path) -> None:
+    """Raise VideoError when a dataset names no pictures."""
+    if not pictures:
+        raise VideoError(f"the dataset has no placed pictures: {place}", hint=HINT)

@@ -1,0 +1,257 @@
+"""Cameras that come with the pictures, as in posed datasets, checked by points that both see."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Float32, Float64, Int64, UInt8
+
+from img2world.core.cameras import Cameras
+from img2world.core.conventions import INPUT_DISTANCE
+from img2world.core.errors import PoseError
+from img2world.core.frames import Frames
+from img2world.core.pose_report import PoseReport
+from img2world.core.progress import Progress, silent
+from img2world.core.ranges import NonNegativeFloat, NonNegativeInt, PositiveInt
+from img2world.core.views import Views
+from img2world.poses.camera_parameters import CameraParameters
+from img2world.poses.commanded import sample_random_points
+from img2world.poses.grade import INLIER_PIXELS, THRESHOLDS, grade_views
+from img2world.poses.triangulation import parallax_angles, project, reprojection_errors, triangulate
+from img2world.tracking.features import track_by_features
+from img2world.tracking.object_masks import combine_masks
+from img2world.tracking.tracks import Tracks
+
+MIN_OBSERVATIONS = 16
+"""Validation observations in a view from which they can contradict its camera."""
+
+MIN_FITTING = 0.2
+"""Fraction of these that fit if the camera is right: moving things and false matches do not."""
+
+MIN_VIEWS = 2
+
+NEIGHBORS, MANY_NEIGHBORS, FEW_VIEWS = 6, 3, 24
+"""Views with which each view is matched, and the same where there are more than `FEW_VIEWS`."""
+
+MAX_FEATURES, MAX_MANY_FEATURES = 3000, 1500
+"""Features of a view, in few and in many views: a check needs a hundred points, not all."""
+
+MAX_AXIS_DEG = 60.0
+"""Views whose optical axes differ by more are not matched while there are others."""
+
+MIN_POINT_PARALLAX_DEG = 1.0
+MIN_AXIS_SPREAD = 0.005
+"""Least mean squared sine of the angles of the optical axes for the point where they meet to be well defined."""
+
+MAX_POINT_DISTANCE = 20.0
+"""Distance of a point from the middle of all, in medians of this distance, beyond which it is dropped."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GivenPoses:
+    """Keep the cameras that the pictures came with, check them, and find points where the dataset has none.
+
+    They are graded by corners that neighbouring pictures share. Pictures whose camera these contradict are left out.
+    """
+
+    refine: bool = False
+    """Adjust the cameras to points that the pictures share, where that lowers the error of others."""
+    max_points: NonNegativeInt = 50_000
+    """Maximum number of points of the dataset that are kept, and of random ones where nothing can be matched."""
+    max_features: PositiveInt = MAX_FEATURES
+    """Features per picture for points and for the check; half as many where there are many pictures."""
+    time_limit: NonNegativeFloat = 1200.0
+    """Seconds after which an adjustment is stopped."""
+
+    def estimate(
+        self, frames: Frames, trajectory: Cameras | None, *, seed: int = 0, progress: Progress = silent
+    ) -> Views:
+        """Return the frames with their cameras in the package's world, and a report on them.
+
+        The trajectory is not used. Raises PoseError when the frames have no cameras.
+        """
+        if frames.cameras is None:
+            raise PoseError(
+                "the pictures came without cameras", hint="find them with --set poses.name=auto, or give a dataset"
+            )
+        total = len(frames)
+        cameras = CameraParameters.from_cameras(frames.cameras)
+        pairs = neighboring_pairs(cameras)
+        validation = self._track(frames, pairs, kind="corners")
+        progress(1, 3)
+        own = Tracks.empty()
+        if self.refine or frames.points is None or len(validation) < THRESHOLDS[1].min_tracks:
+            own = self._track(frames, pairs, kind="blobs")
+        progress(2, 3)
+        solver = "given"
+        if self.refine:
+            refined = adjust_cameras(cameras, own, seed=seed)
+            if median_error(validation, refined) < median_error(validation, cameras):
+                cameras, solver = refined, "given, refined"
+        points, colors = self._points(frames, cameras, own)
+        to_own = own_from_dataset(cameras, points)
+        in_own = cameras.to_cameras(frames.rgb.shape[2], frames.rgb.shape[1]).transformed(to_own)
+        points = points @ to_own[:3, :3].T + to_own[:3, 3]
+        if not len(points):
+            sampled = sample_random_points(frames, in_own, self.max_points, np.random.default_rng(seed))
+            points, colors = sampled[0].astype(np.float64), sampled[1]
+        views = Views(
+            rgb=frames.rgb,
+            cameras=in_own,
+            confidence=np.ones(total, np.float32),
+            points=points.astype(np.float32),
+            point_colors=colors,
+            solver=solver,
+            alpha=frames.alpha,
+            mask=frames.mask,
+        )
+        progress(3, 3)
+        return check_views(views, validation, own)
+
+    def _track(self, frames: Frames, pairs: list[tuple[int, int]], *, kind: str) -> Tracks:
+        """Return points that neighbouring frames share."""
+        masks = None if frames.alpha is None else frames.alpha > 127
+        max_features = self.max_features if len(frames) <= FEW_VIEWS else self.max_features // 2
+        masks = combine_masks(masks, frames.mask)
+        return track_by_features(frames.rgb, masks, pairs, kind=kind, max_features=max_features)  # pyright: ignore[reportArgumentType]
+
+    def _points(
+        self, frames: Frames, cameras: CameraParameters, own: Tracks
+    ) -> tuple[Float64[np.ndarray, "P 3"], UInt8[np.ndarray, "P 3"]]:
+        """Return the dataset's points, or else those that its pictures share, without the farthest."""
+        if frames.points is not None and frames.point_colors is not None and len(frames.points):
+            index = np.linspace(0, len(frames.points) - 1, min(self.max_points, len(frames.points))).astype(int)
+            points, colors = frames.points[index].astype(np.float64), frames.point_colors[index]
+        else:
+            points, colors = triangulated_points(frames, cameras, own)
+        if not len(points):
+            return points, colors
+        distance = np.linalg.norm(points - np.median(points, 0), axis=1)
+        near = distance <= MAX_POINT_DISTANCE * np.median(distance)
+        return points[near], colors[near]
+
+
+def neighboring_pairs(cameras: CameraParameters) -> list[tuple[int, int]]:
+    """Return the pairs of views to match: each with the nearest that look the same way, and with the next by name.
+
+    The latter do not depend on the poses, which may be wrong.
+    """
+    count = len(cameras)
+    centers, axes = cameras.centers, cameras.rotations[:, 2]
+    distance = np.linalg.norm(centers[:, None] - centers, axis=-1)
+    distance /= max(float(distance.max()), 1e-9)
+    angle = np.degrees(np.arccos(np.clip(axes @ axes.T, -1, 1)))
+    cost = distance + angle / MAX_AXIS_DEG + 10.0 * (angle > MAX_AXIS_DEG)
+    np.fill_diagonal(cost, np.inf)
+    neighbors = NEIGHBORS if count <= FEW_VIEWS else MANY_NEIGHBORS
+    pairs = {(i, i + 1) for i in range(count - 1)} | {(i, i + 2) for i in range(count - 2)}
+    for i, row in enumerate(np.argsort(cost, axis=1, kind="stable")[:, : min(neighbors, count - 1)]):
+        pairs |= {(min(i, int(j)), max(i, int(j))) for j in row}
+    return sorted(pairs)
+
+
+def median_error(tracks: Tracks, cameras: CameraParameters) -> float:
+    """Return the median reprojection error in pixels; infinite without tracks."""
+    return float(np.median(reprojection_errors(tracks, cameras))) if len(tracks) else float("inf")
+
+
+def triangulated_points(
+    frames: Frames, cameras: CameraParameters, tracks: Tracks
+) -> tuple[Float64[np.ndarray, "P 3"], UInt8[np.ndarray, "P 3"]]:
+    """Return the points of tracks that fit the cameras, lie before them and are seen from two sides; their colours."""
+    if not len(tracks):
+        return np.zeros((0, 3)), np.zeros((0, 3), np.uint8)
+    points = triangulate(tracks, cameras)
+    in_front = depths(points, cameras, tracks) > 0
+    errors = np.linalg.norm(_pixels(points, cameras, tracks) - tracks.xy, axis=1)
+    limit = INLIER_PIXELS * max(1.0, frames.rgb.shape[2] / 256)
+    fits = np.logical_and.reduceat(in_front & (errors < limit), tracks.starts)
+    fits &= parallax_angles(tracks, cameras) > np.radians(MIN_POINT_PARALLAX_DEG)
+    first = tracks.starts
+    x, y = (np.clip(tracks.xy[first, i].astype(int), 0, frames.rgb.shape[2 - i] - 1) for i in range(2))
+    return points[fits], frames.rgb[tracks.frame_ids[first], y, x][fits]
+
+
+def depths(
+    points: Float64[np.ndarray, "T 3"], cameras: CameraParameters, tracks: Tracks
+) -> Float64[np.ndarray, "O"]:
+    """Return the depth of each track's point in the frames of its observations."""
+    axes, centers = cameras.rotations[tracks.frame_ids, 2], cameras.centers[tracks.frame_ids]
+    return ((points[tracks.track_ids] - centers) * axes).sum(1)
+
+
+def _pixels(
+    points: Float64[np.ndarray, "T 3"], cameras: CameraParameters, tracks: Tracks
+) -> Float64[np.ndarray, "O 2"]:
+    """Return where each track's point is in the frames of its observations, whatever the unit of the world."""
+    scale = 1 / max(float(np.median(np.abs(depths(points, cameras, tracks)))), 1e-12)
+    poses = cameras.cam_from_world.copy()
+    poses[:, :, 3] *= scale
+    return project(points * scale, replace(cameras, cam_from_world=poses), tracks)
+
+
+def own_from_dataset(
+    cameras: CameraParameters, points: Float64[np.ndarray, "P 3"]
+) -> Float64[np.ndarray, "4 4"]:
+    """Return the similarity to the world in which the first camera has identity rotation, one unit before the origin.
+
+    The origin is as far from it as the point where all optical axes meet or, where they do not, the median of the
+    points that it sees, or else the median distance of the cameras from their middle.
+    """
+    rotation, center = cameras.rotations[0], cameras.centers[0]
+    scale = INPUT_DISTANCE / focus_distance(cameras, points)
+    matrix = np.eye(4)
+    matrix[:3, :3] = scale * rotation
+    matrix[:3, 3] = -scale * rotation @ center + np.array([0.0, 0.0, -INPUT_DISTANCE])
+    return matrix
+
+
+def focus_distance(cameras: CameraParameters, points: Float64[np.ndarray, "P 3"]) -> float:
+    """Return the distance of what the cameras look at from the first, along its axis, in the dataset's unit."""
+    axes, centers = cameras.rotations[:, 2], cameras.centers
+    projectors = np.eye(3) - axes[:, :, None] * axes[:, None, :]  # [V, 3, 3]
+    seen = (points - centers[0]) @ axes[0]
+    seen = seen[seen > 0]
+    low, high = np.percentile(seen, [5, 95]) if len(seen) else (0.0, np.inf)
+    if np.linalg.eigvalsh(projectors.mean(0))[0] > MIN_AXIS_SPREAD:
+        focus = np.linalg.solve(projectors.sum(0), np.einsum("vij,vj->i", projectors, centers))
+        depth = float(axes[0] @ (focus - centers[0]))
+        if low < depth < high:
+            return depth
+    if len(seen):
+        return float(np.median(seen))
+    spread = float(np.median(np.linalg.norm(centers - centers.mean(0), axis=1)))
+    return spread if spread > 0 else 1.0
+
+
+def check_views(views: Views, validation: Tracks, own: Tracks) -> Views:
+    """Return the views with a report, without those whose cameras the validation tracks contradict."""
+    total, frames = len(views), np.arange(len(views))
+    if len(validation) < THRESHOLDS[1].min_tracks:
+        graded = grade_views(views, own, total=total, placed=frames)
+        reason = f"only {len(validation)} independent points confirm the cameras"
+        assert graded.report is not None
+        report = graded.report
+        return _with_reason(replace(graded, report=replace(report, grade=max("B", report.grade))), reason)
+    right = ~contradicted(views, validation)
+    if right.all() or right.sum() < MIN_VIEWS:
+        return grade_views(views, validation, total=total, placed=frames)
+    kept: Int64[np.ndarray, "K"] = np.flatnonzero(right)
+    graded = grade_views(views.select(kept), validation.in_frames(kept, total), total=total, placed=kept)
+    wrong = ", ".join(str(i) for i in np.flatnonzero(~right))
+    return _with_reason(graded, f"the points that other pictures share contradict the cameras of frame {wrong}")
+
+
+def contradicted(views: Views, validation: Tracks) -> Bool[np.ndarray, "V"]:
+    """Return which views have many validation observations, of which few fit."""
+    errors = reprojection_errors(validation, CameraParameters.from_cameras(views.cameras))
+    fits: Float32[np.ndarray, "O"] = (errors * min(1.0, 256 / views.cameras.width) < INLIER_PIXELS).astype(np.float32)
+    seen = validation.count_per_frame(len(views))
+    fitting = np.bincount(validation.frame_ids, weights=fits, minlength=len(views))
+    return (seen >= MIN_OBSERVATIONS) & (fitting < MIN_FITTING * seen)
+
+
+def _with_reason(views: Views, reason: str) -> Views:
+    """Return the views with one more reason in their report."""
+    report = views.report
+    assert isinstance(report, PoseReport)
+    return replace(views, report=replace(report, reasons=(*report.reasons, reason)))
