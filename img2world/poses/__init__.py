@@ -3,6 +3,7 @@
 SOLVERS = {
     "commanded": "img2world.poses.commanded:CommandedPoses",
     "auto": "img2world.poses.auto:AutoPoses",
+    "given": "img2world.poses.given:GivenPoses",
     "orbit": "img2world.poses.orbit:OrbitPoses",
     "colmap": "img2world.poses.colmap:ColmapPoses",
     "flow-colmap": "img2world.poses.flow_colmap:FlowColmapPoses",

@@ -18,6 +18,7 @@ from img2world.poses.colmap import ColmapPoses
 from img2world.poses.commanded import CommandedPoses, match_prior_path
 from img2world.poses.estimate import PathEstimate
 from img2world.poses.flow_colmap import adjust_bundle, map_tracks, track_video
+from img2world.poses.given import GivenPoses
 from img2world.poses.grade import grade_views
 from img2world.poses.orbit import OrbitPoses, views_on_path
 from img2world.poses.sparse_model import views_from_model
@@ -38,10 +39,10 @@ Solver = Callable[[], Views]
 class AutoPoses:
     """Try the solvers that suit the frames, keep the best views, and grade them.
 
-    Frames with cameras keep them. With a requested camera path: that path with a few free parameters, then with
-    harmonics, then COLMAP on flow tracks, then bundle adjustment near the path, at last the path itself, graded C at
-    best. Photos and videos of scenes: COLMAP, then COLMAP on flow tracks. Videos of an object in front of a plain
-    background: search for a circle, then COLMAP on flow tracks. The report names what was tried.
+    Frames with cameras keep them, adjusted if they are not good. With a requested camera path: that path with a few
+    free parameters, then with harmonics, then COLMAP on flow tracks, then bundle adjustment near the path, at last the
+    path itself, graded C at best. Photos and videos of scenes: COLMAP, then COLMAP on flow tracks. Videos of an object
+    in front of a plain background: search for a circle, then COLMAP on flow tracks. The report names what was tried.
     """
 
     min_views: Annotated[int, Range(2)] = 3
@@ -54,7 +55,13 @@ class AutoPoses:
     ) -> Views:
         """Return the best-graded views. Raises RejectedError when no solver finds cameras."""
         if frames.cameras is not None:
-            return CommandedPoses().estimate(frames, trajectory, seed=seed, progress=progress)
+            # Frames in order were generated along their cameras; those of a posed dataset may be wrong.
+            known = CommandedPoses() if frames.ordered else GivenPoses()
+            views = known.estimate(frames, trajectory, seed=seed, progress=progress)
+            if views.report is None or views.report.grade in GOOD:
+                return views
+            refined = GivenPoses(refine=True).estimate(frames, trajectory, seed=seed, progress=progress)
+            return min((views, refined), key=_rank)
         search = _Search(backend=self, frames=frames, prior_path=trajectory, seed=seed, progress=progress)
         found, failures = [], []
         for name, solve in search.solvers():

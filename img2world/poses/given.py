@@ -1,11 +1,14 @@
 """Cameras that come with the pictures, as in posed datasets, checked by points that both see."""
 
+import tempfile
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64, UInt8
 
 from img2world.core.cameras import Cameras
+from img2world.core.child_process import run_child
 from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.errors import PoseError
 from img2world.core.frames import Frames
@@ -17,7 +20,7 @@ from img2world.poses.camera_parameters import CameraParameters
 from img2world.poses.commanded import sample_random_points
 from img2world.poses.grade import INLIER_PIXELS, THRESHOLDS, grade_views
 from img2world.poses.triangulation import parallax_angles, project, reprojection_errors, triangulate
-from img2world.tracking.features import track_by_features
+from img2world.tracking.features import FeatureKind, track_by_features
 from img2world.tracking.object_masks import combine_masks
 from img2world.tracking.tracks import Tracks
 
@@ -39,6 +42,10 @@ MAX_AXIS_DEG = 60.0
 """Views whose optical axes differ by more are not matched while there are others."""
 
 MIN_POINT_PARALLAX_DEG = 1.0
+
+MAX_RANDOM = 5000
+"""Random points where the dataset has none and nothing can be matched."""
+
 MIN_AXIS_SPREAD = 0.005
 """Least mean squared sine of the angles of the optical axes for the point where they meet to be well defined."""
 
@@ -56,7 +63,7 @@ class GivenPoses:
     refine: bool = False
     """Adjust the cameras to points that the pictures share, where that lowers the error of others."""
     max_points: NonNegativeInt = 50_000
-    """Maximum number of points of the dataset that are kept, and of random ones where nothing can be matched."""
+    """Maximum number of points of the dataset that are kept."""
     max_features: PositiveInt = MAX_FEATURES
     """Features per picture for points and for the check; half as many where there are many pictures."""
     time_limit: NonNegativeFloat = 1200.0
@@ -73,31 +80,31 @@ class GivenPoses:
             raise PoseError(
                 "the pictures came without cameras", hint="find them with --set poses.name=auto, or give a dataset"
             )
-        total = len(frames)
-        cameras = CameraParameters.from_cameras(frames.cameras)
+        points, colors = self._dataset_points(frames)
+        cameras, points = in_own_world(CameraParameters.from_cameras(frames.cameras), points)
         pairs = neighboring_pairs(cameras)
-        validation = self._track(frames, pairs, kind="corners")
+        validation = self._track(frames, pairs, "corners")
         progress(1, 3)
         own = Tracks.empty()
-        if self.refine or frames.points is None or len(validation) < THRESHOLDS[1].min_tracks:
-            own = self._track(frames, pairs, kind="blobs")
+        if self.refine or not len(points) or len(validation) < THRESHOLDS[1].min_tracks:
+            own = self._track(frames, pairs, "blobs")
         progress(2, 3)
         solver = "given"
-        if self.refine:
-            refined = adjust_cameras(cameras, own, seed=seed)
+        if self.refine and len(own):
+            refined = self._refined(frames, cameras, own, seed)
             if median_error(validation, refined) < median_error(validation, cameras):
                 cameras, solver = refined, "given, refined"
-        points, colors = self._points(frames, cameras, own)
-        to_own = own_from_dataset(cameras, points)
-        in_own = cameras.to_cameras(frames.rgb.shape[2], frames.rgb.shape[1]).transformed(to_own)
-        points = points @ to_own[:3, :3].T + to_own[:3, 3]
         if not len(points):
-            sampled = sample_random_points(frames, in_own, self.max_points, np.random.default_rng(seed))
-            points, colors = sampled[0].astype(np.float64), sampled[1]
+            points, colors = triangulated_points(frames, cameras, own)
+            cameras, points = in_own_world(cameras, points)
+        height, width = frames.rgb.shape[1:3]
+        in_own = cameras.to_cameras(width, height)
+        if not len(points):
+            points, colors = sample_random_points(frames, in_own, MAX_RANDOM, np.random.default_rng(seed))
         views = Views(
             rgb=frames.rgb,
             cameras=in_own,
-            confidence=np.ones(total, np.float32),
+            confidence=np.ones(len(frames), np.float32),
             points=points.astype(np.float32),
             point_colors=colors,
             solver=solver,
@@ -107,24 +114,34 @@ class GivenPoses:
         progress(3, 3)
         return check_views(views, validation, own)
 
-    def _track(self, frames: Frames, pairs: list[tuple[int, int]], *, kind: str) -> Tracks:
+    def _track(self, frames: Frames, pairs: list[tuple[int, int]], kind: FeatureKind) -> Tracks:
         """Return points that neighbouring frames share."""
-        masks = None if frames.alpha is None else frames.alpha > 127
+        masks = combine_masks(None if frames.alpha is None else frames.alpha > 127, frames.mask)
         max_features = self.max_features if len(frames) <= FEW_VIEWS else self.max_features // 2
-        masks = combine_masks(masks, frames.mask)
-        return track_by_features(frames.rgb, masks, pairs, kind=kind, max_features=max_features)  # pyright: ignore[reportArgumentType]
+        return track_by_features(frames.rgb, masks, pairs, kind=kind, max_features=max_features)
 
-    def _points(
-        self, frames: Frames, cameras: CameraParameters, own: Tracks
-    ) -> tuple[Float64[np.ndarray, "P 3"], UInt8[np.ndarray, "P 3"]]:
-        """Return the dataset's points, or else those that its pictures share, without the farthest."""
-        if frames.points is not None and frames.point_colors is not None and len(frames.points):
-            index = np.linspace(0, len(frames.points) - 1, min(self.max_points, len(frames.points))).astype(int)
-            points, colors = frames.points[index].astype(np.float64), frames.point_colors[index]
-        else:
-            points, colors = triangulated_points(frames, cameras, own)
-        if not len(points):
-            return points, colors
+    def _refined(self, frames: Frames, cameras: CameraParameters, tracks: Tracks, seed: int) -> CameraParameters:
+        """Return the cameras after bundle adjustment that stays near them and keeps their intrinsics."""
+        height, width = frames.rgb.shape[1:3]
+        with tempfile.TemporaryDirectory(prefix="img2world-") as name:
+            folder = Path(name)
+            np.savez(folder / "tracks.npz", **vars(tracks))
+            np.savez(
+                folder / "given.npz",
+                cam_from_world=cameras.cam_from_world,
+                intrinsics=np.concatenate([cameras.focal, cameras.principal_point], 1),
+                points=triangulate(tracks, cameras),
+            )
+            options = {"folder": name, "width": width, "height": height, "seed": seed}
+            run_child("img2world.poses.given_process", options, time_limit=self.time_limit, error=PoseError)
+            return replace(cameras, cam_from_world=np.load(folder / "adjusted.npy"))
+
+    def _dataset_points(self, frames: Frames) -> tuple[Float64[np.ndarray, "P 3"], UInt8[np.ndarray, "P 3"]]:
+        """Return the dataset's points in its world, evenly thinned, without the farthest."""
+        if frames.points is None or frames.point_colors is None or not len(frames.points):
+            return np.zeros((0, 3)), np.zeros((0, 3), np.uint8)
+        index = np.linspace(0, len(frames.points) - 1, min(self.max_points, len(frames.points))).astype(int)
+        points, colors = frames.points[index].astype(np.float64), frames.point_colors[index]
         distance = np.linalg.norm(points - np.median(points, 0), axis=1)
         near = distance <= MAX_POINT_DISTANCE * np.median(distance)
         return points[near], colors[near]
@@ -161,8 +178,9 @@ def triangulated_points(
     if not len(tracks):
         return np.zeros((0, 3)), np.zeros((0, 3), np.uint8)
     points = triangulate(tracks, cameras)
-    in_front = depths(points, cameras, tracks) > 0
-    errors = np.linalg.norm(_pixels(points, cameras, tracks) - tracks.xy, axis=1)
+    axes, centers = cameras.rotations[tracks.frame_ids, 2], cameras.centers[tracks.frame_ids]
+    in_front = ((points[tracks.track_ids] - centers) * axes).sum(1) > 0
+    errors = np.linalg.norm(project(points, cameras, tracks) - tracks.xy, axis=1)
     limit = INLIER_PIXELS * max(1.0, frames.rgb.shape[2] / 256)
     fits = np.logical_and.reduceat(in_front & (errors < limit), tracks.starts)
     fits &= parallax_angles(tracks, cameras) > np.radians(MIN_POINT_PARALLAX_DEG)
@@ -171,38 +189,24 @@ def triangulated_points(
     return points[fits], frames.rgb[tracks.frame_ids[first], y, x][fits]
 
 
-def depths(
-    points: Float64[np.ndarray, "T 3"], cameras: CameraParameters, tracks: Tracks
-) -> Float64[np.ndarray, "O"]:
-    """Return the depth of each track's point in the frames of its observations."""
-    axes, centers = cameras.rotations[tracks.frame_ids, 2], cameras.centers[tracks.frame_ids]
-    return ((points[tracks.track_ids] - centers) * axes).sum(1)
-
-
-def _pixels(
-    points: Float64[np.ndarray, "T 3"], cameras: CameraParameters, tracks: Tracks
-) -> Float64[np.ndarray, "O 2"]:
-    """Return where each track's point is in the frames of its observations, whatever the unit of the world."""
-    scale = 1 / max(float(np.median(np.abs(depths(points, cameras, tracks)))), 1e-12)
-    poses = cameras.cam_from_world.copy()
-    poses[:, :, 3] *= scale
-    return project(points * scale, replace(cameras, cam_from_world=poses), tracks)
-
-
-def own_from_dataset(
+def in_own_world(
     cameras: CameraParameters, points: Float64[np.ndarray, "P 3"]
-) -> Float64[np.ndarray, "4 4"]:
-    """Return the similarity to the world in which the first camera has identity rotation, one unit before the origin.
+) -> tuple[CameraParameters, Float64[np.ndarray, "P 3"]]:
+    """Return both in the world in which the first camera has identity rotation, one unit before the origin.
 
     The origin is as far from it as the point where all optical axes meet or, where they do not, the median of the
     points that it sees, or else the median distance of the cameras from their middle.
     """
     rotation, center = cameras.rotations[0], cameras.centers[0]
     scale = INPUT_DISTANCE / focus_distance(cameras, points)
-    matrix = np.eye(4)
-    matrix[:3, :3] = scale * rotation
-    matrix[:3, 3] = -scale * rotation @ center + np.array([0.0, 0.0, -INPUT_DISTANCE])
-    return matrix
+    start = np.array([0.0, 0.0, -INPUT_DISTANCE])
+
+    def transform(positions: np.ndarray) -> np.ndarray:
+        return scale * (positions - center) @ rotation.T + start
+
+    rotations = cameras.rotations @ rotation.T
+    translations = -np.einsum("vij,vj->vi", rotations, transform(cameras.centers))
+    return replace(cameras, cam_from_world=np.concatenate([rotations, translations[..., None]], 2)), transform(points)
 
 
 def focus_distance(cameras: CameraParameters, points: Float64[np.ndarray, "P 3"]) -> float:
