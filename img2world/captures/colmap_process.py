@@ -18,6 +18,10 @@ MIN_TRACK_LENGTH = 3
 
 MIN_POINTS = 100
 
+FOCAL_RATIOS, MAX_EXTRA_PARAM = (0.05, 100.0), 100.0
+"""Plausible focal lengths in longest sides of the picture, and the largest coefficient of distortion; pycolmap reads
+numbers beyond the end of a file."""
+
 MAX_GROWTH = 1.25
 """Largest side of an undistorted picture in sides of the original: the rims of fisheye pictures stretch without end."""
 
@@ -46,6 +50,12 @@ def read_model(options: dict) -> None:
     rows = []
     for image in images:
         camera = model.camera(image.camera_id)
+        if not camera.verify_params() or camera.has_bogus_params(*FOCAL_RATIOS, MAX_EXTRA_PARAM):
+            raise CameraError(
+                f"camera {image.camera_id} of COLMAP's model is no lens, it has parameters "
+                f"{np.asarray(camera.params).tolist()} ({options['model']})",
+                hint="the model is damaged, export it again",
+            )
         rows.append(
             {
                 "name": image.name,

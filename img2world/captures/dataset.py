@@ -14,6 +14,7 @@ from img2world.core.conventions import Z_UP_FROM_WORLD
 from img2world.core.errors import CameraError, FormatError, VideoError
 from img2world.core.image_file import DECODE_ERRORS
 from img2world.core.inventory import LeftOut
+from img2world.core.natural_order import natural_key
 from img2world.core.ply import read_ply
 from img2world.core.transforms import PosedPicture, posed_pictures, read_json
 
@@ -100,23 +101,19 @@ def read_dataset(path: Path) -> Dataset:
 
     Raises CameraError when there is no dataset, its cameras cannot be used, or fewer than 2 of its pictures exist.
     """
-    found = find_layout(path)
-    if found is None:
+    layout_found = find_layout(path)
+    if layout_found is None:
         raise CameraError(f"there is no camera file: {path}", hint="needs transforms.json or a COLMAP model")
-    place, reader = found
+    place, reader = layout_found
     layout = reader(place)
-    pictures, paths, masks = [], [], []
-    missing = [*layout.missing]
-    outside = 0
-    for picture in layout.pictures:
-        file = find_picture(layout.folders, picture.name)
-        if file is None:
-            missing.append(picture.name)
-            continue
-        outside += leads_out(picture.name)
-        pictures.append(picture)
-        paths.append(file)
-        masks.append(find_picture((layout.root,), picture.mask) if picture.mask else None)
+    files = [find_picture(layout.folders, picture.name) for picture in layout.pictures]
+    found = [(picture, file) for picture, file in zip(layout.pictures, files, strict=True) if file is not None]
+    # Of paths from several machines, the files' own are comparable.
+    found.sort(key=lambda pair: natural_key(relative_name(pair[1], layout.root)))
+    pictures, paths = [picture for picture, _ in found], [file for _, file in found]
+    masks = [find_picture((layout.root,), picture.mask) if picture.mask else None for picture in pictures]
+    outside = sum(leads_out(picture.name) for picture in pictures)
+    missing = [*layout.missing, *(p.name for p, file in zip(layout.pictures, files, strict=True) if file is None)]
     reason = "the camera file names this picture, which does not exist in the dataset"
     left_out = [LeftOut(name=name, kind="missing picture", reason=reason) for name in missing]
     if len(paths) < 2:
