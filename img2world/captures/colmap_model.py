@@ -6,18 +6,19 @@ centre of the first pixel is (0.5, 0.5), as here.
 
 import json
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from img2world.captures.dataset import Layout, Points, Reader, dataset_root, require_pictures, thinned
+from img2world.captures.dataset import PICTURES, Layout, Points, Reader, dataset_root, require_pictures, thinned
 from img2world.core.child_process import run_child
 from img2world.core.errors import CameraError
 from img2world.core.lens import Lens
 from img2world.core.transforms import PosedPicture, check_pose
 
 MODELS = ("sparse/0", "sparse", "colmap/sparse/0", "colmap/sparse", "distorted/sparse/0", "dense/sparse", ".")
-PICTURES = ("images", "input", "dense/images", "rgb", ".", "images_2", "images_4", "images_8")
+FOLDERS = (*PICTURES, "dense/images", "rgb", ".", "images_2", "images_4", "images_8")
 """Folders, relative to the dataset, of models and of pictures, the likeliest first."""
 
 TIME_LIMIT = 600.0
@@ -34,7 +35,7 @@ def find_colmap_model(path: Path) -> tuple[Path, Reader] | None:
             continue
         beside = [folder, *(other for other in sorted(folder.parent.iterdir()) if other.name.isdecimal())]
         models = [other for other in beside if _images_file(other) is not None] if name.endswith("0") else [folder]
-        return max(models, key=_images_size), read_colmap_model
+        return max(models, key=_images_size), partial(read_colmap_model, root=dataset_root(path))
     return None
 
 
@@ -52,9 +53,11 @@ def _images_size(folder: Path) -> int:
     return 0 if file is None else file.stat().st_size
 
 
-def read_colmap_model(model: Path) -> Layout:
-    """Read a model in binary or text form. Raises CameraError when it cannot be read."""
-    root = dataset_root(model)
+def read_colmap_model(model: Path, root: Path) -> Layout:
+    """Read a model in binary or text form, of pictures in a dataset at `root`.
+
+    Raises CameraError when it cannot be read.
+    """
     with tempfile.TemporaryDirectory(prefix="img2world-") as folder:
         options = {"task": "model", "model": str(model), "folder": folder}
         run_child("img2world.captures.colmap_process", options, time_limit=TIME_LIMIT, error=CameraError)
@@ -72,6 +75,6 @@ def read_colmap_model(model: Path) -> Layout:
         tool="COLMAP",
         camera_files=tuple(sorted(file for file in model.iterdir() if file.suffix in (".bin", ".txt"))),
         pictures=pictures,
-        folders=tuple(root / name for name in PICTURES),
+        folders=tuple(root / name for name in FOLDERS),
         points=thinned(points) if len(points.xyz) else None,
     )

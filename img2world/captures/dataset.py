@@ -20,6 +20,12 @@ from img2world.core.transforms import PosedPicture, posed_pictures, read_json
 
 MAX_POINTS = 100_000
 
+PICTURES = ("images", "input")
+"""Folders in which COLMAP, nerfstudio and 3DGS keep the pictures of a dataset …"""
+
+MAX_DEPTH = 4
+"""… and how deep below it a model may lie, as in distorted/sparse/0."""
+
 HINT = "give the folder of the pictures alone, so that their cameras are found"
 
 
@@ -88,11 +94,12 @@ def find_layout(path: Path) -> tuple[Path, Reader] | None:
 
 
 def dataset_root(path: Path) -> Path:
-    """Return the folder that a dataset is named after: that of its camera file, or of COLMAP's project."""
+    """Return the folder that a dataset is named after, also where its camera file or its COLMAP model is given."""
     if path.is_file():
         return path.parent
-    while path.parent != path and path.name in ("0", "sparse", "colmap", "distorted", "dense"):
-        path = path.parent
+    if (path / "cameras.bin").is_file() or (path / "cameras.txt").is_file():
+        above = [path, *list(path.parents)[:MAX_DEPTH]]
+        return next((folder for folder in above if any((folder / name).is_dir() for name in PICTURES)), path)
     return path
 
 

@@ -32,11 +32,14 @@ MIN_FITTING = 0.2
 
 MIN_VIEWS = 2
 
-NEIGHBORS, MANY_NEIGHBORS, FEW_VIEWS = 6, 3, 24
-"""Views with which each view is matched, and the same where there are more than `FEW_VIEWS`."""
+NEIGHBORS = 3
+"""Views with which each view is matched, in addition to the next two by name."""
 
-MAX_FEATURES, MAX_MANY_FEATURES = 3000, 1500
-"""Features of a view, in few and in many views: a check needs a hundred points, not all."""
+MAX_CHECKED = 1200
+"""Corners of a view for the check, which needs a hundred points, not all."""
+
+FEW_VIEWS = 24
+"""Views of which each has `max_features`; of more, half as many each."""
 
 MAX_AXIS_DEG = 60.0
 """Views whose optical axes differ by more are not matched while there are others."""
@@ -64,8 +67,8 @@ class GivenPoses:
     """Adjust the cameras to points that the pictures share, where that lowers the error of others."""
     max_points: NonNegativeInt = 50_000
     """Maximum number of points of the dataset that are kept."""
-    max_features: PositiveInt = MAX_FEATURES
-    """Features per picture for points and for the check; half as many where there are many pictures."""
+    max_features: PositiveInt = 3000
+    """Features per picture for points where the dataset has none; half as many of more than 24 pictures."""
     time_limit: NonNegativeFloat = 1200.0
     """Seconds after which an adjustment is stopped."""
 
@@ -83,11 +86,12 @@ class GivenPoses:
         points, colors = self._dataset_points(frames)
         cameras, points = in_own_world(CameraParameters.from_cameras(frames.cameras), points)
         pairs = neighboring_pairs(cameras)
-        validation = self._track(frames, pairs, "corners")
+        validation = self._track(frames, pairs, "corners", MAX_CHECKED)
         progress(1, 3)
         own = Tracks.empty()
         if self.refine or not len(points) or len(validation) < THRESHOLDS[1].min_tracks:
-            own = self._track(frames, pairs, "blobs")
+            max_features = self.max_features if len(frames) <= FEW_VIEWS else self.max_features // 2
+            own = self._track(frames, pairs, "blobs", max_features)
         progress(2, 3)
         solver = "given"
         if self.refine and len(own):
@@ -114,10 +118,9 @@ class GivenPoses:
         progress(3, 3)
         return check_views(views, validation, own)
 
-    def _track(self, frames: Frames, pairs: list[tuple[int, int]], kind: FeatureKind) -> Tracks:
+    def _track(self, frames: Frames, pairs: list[tuple[int, int]], kind: FeatureKind, max_features: int) -> Tracks:
         """Return points that neighbouring frames share."""
         masks = combine_masks(None if frames.alpha is None else frames.alpha > 127, frames.mask)
-        max_features = self.max_features if len(frames) <= FEW_VIEWS else self.max_features // 2
         return track_by_features(frames.rgb, masks, pairs, kind=kind, max_features=max_features)
 
     def _refined(self, frames: Frames, cameras: CameraParameters, tracks: Tracks, seed: int) -> CameraParameters:
@@ -159,9 +162,8 @@ def neighboring_pairs(cameras: CameraParameters) -> list[tuple[int, int]]:
     angle = np.degrees(np.arccos(np.clip(axes @ axes.T, -1, 1)))
     cost = distance + angle / MAX_AXIS_DEG + 10.0 * (angle > MAX_AXIS_DEG)
     np.fill_diagonal(cost, np.inf)
-    neighbors = NEIGHBORS if count <= FEW_VIEWS else MANY_NEIGHBORS
     pairs = {(i, i + 1) for i in range(count - 1)} | {(i, i + 2) for i in range(count - 2)}
-    for i, row in enumerate(np.argsort(cost, axis=1, kind="stable")[:, : min(neighbors, count - 1)]):
+    for i, row in enumerate(np.argsort(cost, axis=1, kind="stable")[:, : min(NEIGHBORS, count - 1)]):
         pairs |= {(min(i, int(j)), max(i, int(j))) for j in row}
     return sorted(pairs)
 
