@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from img2world.core.errors import VideoError
-from img2world.core.inventory import LeftOut
+from img2world.core.inventory import MASK, LeftOut
 from img2world.core.natural_order import natural_key
 
 SUFFIXES = (
@@ -91,7 +91,7 @@ def list_photos(root: Path) -> Listing:
     masks = _masks_beside(pictures)
     pictures = [path for path in pictures if path not in set(masks.values())]
     for path in masks.values():
-        left_out.append(LeftOut(name=relative_name(path, root), kind="mask", reason="what it shows black is ignored"))
+        left_out.append(LeftOut(name=relative_name(path, root), kind=MASK, reason="what it shows black is ignored"))
     twins = {_twin_key(path): path for path in pictures if path.suffix.lower() in FIRST_CHOICES}
     kept = []
     for path in files:

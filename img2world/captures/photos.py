@@ -65,13 +65,11 @@ def frames_from_folder(
             f"the folder holds {len(paths)} photos, needs at most {max_photos}: {folder}",
             hint="take some out, or raise video.max_photos",
         )
-    else:
-        paths = _without_repeated(paths, listing, left_out)
-        if all(metadata[path].time is not None for path in paths):
-            paths.sort(key=lambda path: metadata[path].time or 0.0)
+    elif all(metadata[path].time is not None for path in paths):
+        paths.sort(key=lambda path: metadata[path].time or 0.0)
     shots = _load_shots(paths, listing, metadata, sizes[0] if ordered else sizes[1], left_out, progress)
     if not ordered:
-        shots = _without_thumbnails(shots, left_out)
+        shots = _without_thumbnails(_without_repeated(shots, listing, left_out), left_out)
     if len(shots) < 2:
         raise _too_few(len(shots), left_out, folder)
     inventory = Inventory(used=tuple(shot.name for shot in shots), left_out=tuple(left_out))
@@ -99,8 +97,9 @@ def is_sequence(paths: list[Path], metadata: dict[Path, Metadata]) -> bool:
     return len(steps) == 1 and len({metadata[path].size for path in paths}) == 1
 
 
-def _without_repeated(paths: list[Path], listing: Listing, left_out: list[LeftOut]) -> list[Path]:
-    """Return the paths without files that are equal to earlier ones, which are added to those left out."""
+def _without_repeated(shots: list[Shot], listing: Listing, left_out: list[LeftOut]) -> list[Shot]:
+    """Return the shots without those whose file is equal to an earlier one; these are added to those left out."""
+    paths = [listing.root / name for name in dict.fromkeys(shot.name for shot in shots)]
     by_size: dict[int, list[Path]] = {}
     for path in paths:
         by_size.setdefault(path.stat().st_size, []).append(path)
@@ -110,10 +109,10 @@ def _without_repeated(paths: list[Path], listing: Listing, left_out: list[LeftOu
         with path.open("rb") as file:
             original = first.setdefault(hashlib.file_digest(file, "sha256").digest(), path)
         if original != path:
-            repeated.add(path)
-            reason = f"equal to {listing.name(original)}"
-            left_out.append(LeftOut(name=listing.name(path), kind="repeated file", reason=reason))
-    return [path for path in paths if path not in repeated]
+            name = listing.name(path)
+            repeated.add(name)
+            left_out.append(LeftOut(name=name, kind="repeated file", reason=f"equal to {listing.name(original)}"))
+    return [shot for shot in shots if shot.name not in repeated]
 
 
 def _load_shots(

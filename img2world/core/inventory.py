@@ -4,6 +4,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+MASK = "mask"
+"""Kind of pictures that are used, but not as frames."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LeftOut:
@@ -30,16 +33,16 @@ class Inventory:
 
     @property
     def is_complete(self) -> bool:
-        """Tell whether all pictures are used."""
-        return not any(item.is_picture for item in self.left_out)
+        """Tell whether all pictures are used, be it as masks."""
+        return not any(item.is_picture and item.kind != MASK for item in self.left_out)
 
     def line(self) -> str:
-        """Return a summary such as "31 of 34 pictures used: 1 thumbnail, 2 masks left out"."""
+        """Return a summary such as "31 of 34 pictures used: 1 thumbnail, 2 masks"."""
         used = len(set(self.used))
         kinds = Counter(item.kind for item in self.left_out if item.is_picture)
         total = used + sum(kinds.values())
         counted = ", ".join(f"{count} {_plural(kind, count)}" for kind, count in kinds.items())
-        line = f"{used} of {total} pictures used" + (f", left out: {counted}" if counted else "")
+        line = f"{used} of {total} pictures used" + (f": {counted}" if counted else "")
         return "; ".join([line, *self.notes])
 
     def as_json(self) -> dict[str, Any]:

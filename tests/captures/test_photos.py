@@ -83,7 +83,7 @@ def test_a_thumbnail_is_left_out(tmp_path: Path):
     frames = FileVideo(path=tmp_path / "a").generate(None, None)
     assert frames.rgb.shape == (3, 64, 96, 3)
     assert frames.inventory is not None
-    assert frames.inventory.line() == "3 of 4 pictures used, left out: 1 thumbnail"
+    assert frames.inventory.line() == "3 of 4 pictures used: 1 thumbnail"
     assert frames.inventory.left_out[0].reason == "24x16 pixels, the longest side of the others is 96"
 
 

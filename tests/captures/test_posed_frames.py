@@ -365,7 +365,7 @@ def test_pictures_without_a_camera_are_listed(tmp_path: Path):
     dialects.edit_table(folder, lambda table: table["frames"].pop(1))
     inventory = read(folder).inventory
     assert inventory is not None
-    assert inventory.line().startswith("4 of 5 pictures used, left out: 1 picture without a camera; transforms.json")
+    assert inventory.line().startswith("4 of 5 pictures used: 1 picture without a camera; transforms.json")
     assert inventory.left_out[0].name == "images/frame_00002.png"
 
 
