@@ -58,7 +58,7 @@ def frames_from_folder(
         reason = f"{len(chosen)} frames were asked for, see video.num_frames"
         for path in paths:
             if path not in chosen:
-                left_out.append(LeftOut(name=listing.name(path), kind="frame between those used", reason=reason))
+                left_out.append(LeftOut(name=listing.name(path), kind="spare frame", reason=reason))
         paths = [path for path in paths if path in chosen]
     elif len(paths) > max_photos:
         raise VideoError(

@@ -1,5 +1,6 @@
 """What was read of a folder, and what was left out and why."""
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -57,10 +58,8 @@ class Inventory:
 
 
 def _plural(kind: str, count: int) -> str:
-    """Return a kind in the plural where there are several; only its first noun changes, as in "HEICs that …"."""
+    """Return a kind in the plural where there are several, as in "pictures without a camera"."""
     if count == 1:
         return kind
-    noun, space, rest = kind.partition(" that ") if " that " in kind else (kind, "", "")
-    ending = "ies" if noun.endswith("y") else "es" if noun.endswith(("s", "x", "ch")) else "s"
-    stem = noun[:-1] if ending == "ies" else noun
-    return f"{stem}{ending}{space}{rest}"
+    noun, *rest = re.split(r"(?= (?:that|with|without|beyond) )", kind, maxsplit=1)
+    return "".join([noun, "s", *rest])

@@ -6,12 +6,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from img2world.core.weights import Weights
 from img2world.runs.code import code_digest
 from img2world.runs.files import file_digest, path_digest
 from img2world.runs.options import is_path
 from img2world.runs.recipe import options_of
 from img2world.runs.source import source_digest
+from img2world.video.file import FileVideo
 
 CORE = "img2world.core"
 """Package that every stage may call in addition to what its backend imports."""
@@ -56,6 +56,6 @@ def code_of(backend: object = None, seed: int = 0) -> dict[str, Any]:
     options = options_of(backend)
     for name, option in options.items():
         if is_path(option):
-            digest = path_digest if isinstance(option, Weights) else source_digest
-            options[name] = digest(Path(option))
+            is_source = isinstance(backend, FileVideo) and name == "path"
+            options[name] = (source_digest if is_source else path_digest)(Path(option))
     return {**own, "backend": type(backend).__name__, "code": code, "seed": seed, **options}
