@@ -1,4 +1,4 @@
-"""The whole program on a page: what becomes of a picture, a video or a folder of photos.
+"""The whole program on a page: what becomes of a picture, a video, photos or a posed dataset.
 
     Source ──► Subject ──► Cameras ──► Frames ──► Findings ──► Views ──► Scene ──► files, report
 
@@ -97,7 +97,7 @@ def begin(folder: RunFolder, source: Source, recipe: Recipe, *, fresh: Collectio
         if "path" not in options_of(recipe.video):
             raise RecipeError(
                 f"the recipe makes its video from one picture, this source is a {source.kind}: {source.path}",
-                hint="use --recipe video or --recipe photos, or give one picture",
+                hint="use --recipe video, photos or dataset, or give one picture",
             )
         recipe = replace(recipe, video=with_options(recipe.video, path=source.path))
     recipe = with_named_checkpoint(recipe)

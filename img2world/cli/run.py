@@ -34,7 +34,8 @@ WORLD_PAGE = "exports/world.html"
 @app.command()
 def run(
     source: Annotated[
-        Path, typer.Argument(metavar="IMAGE|VIDEO|FOLDER", help="A picture, a video or a folder of photos.")
+        Path,
+        typer.Argument(metavar="IMAGE|VIDEO|FOLDER", help="A picture, a video, a folder of photos or a posed dataset."),
     ],
     out: Annotated[Path | None, typer.Option(help="The run folder to write.  [default: runs/NAME]")] = None,
     recipe: Annotated[
@@ -57,7 +58,7 @@ def run(
     anyway: AnywayOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a world from a picture, a video or a folder of photos.
+    """Make a world from a picture, a video, a folder of photos or a posed dataset.
 
     \b
     img2world run photo.jpg
@@ -66,6 +67,7 @@ def run(
     img2world run walk.mp4
     img2world run clip.mp4 --image photo.jpg      a clip that a video model made from this photo
     img2world run folder-of-photos/
+    img2world run dataset/                        photos with cameras: COLMAP, nerfstudio, Blender, Polycam, …
 
     Run the same command again to resume a run that was interrupted, even by a power cut.
     """

@@ -141,7 +141,7 @@ def summary_lines(out: Path, report: dict[str, Any]) -> Iterator[str]:
     yield ""
     if quality := report["quality"]:
         yield f"  {'quality':<8}{quality['grade']}: {quality['reason']}"
-    if inventory := report["inventory"]:
+    if inventory := report.get("inventory"):
         yield f"  {'source':<8}{inventory['summary']}"
     if subject := report["subject"]:
         count = subject["foreground"]

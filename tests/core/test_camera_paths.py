@@ -67,3 +67,46 @@ def test_a_path_is_read_from_json_and_npz(tmp_path):
     (tmp_path / "path.json").write_text("{}")
     with pytest.raises(CameraError, match=r"path\.json"):
         camera_paths.load_trajectory(tmp_path / "path.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.npz", b""),
+        ("a.npz", b"PK\3\4 cut"),
+        ("a.json", b"[" * 100_000),
+        ("a.json", b'{"world_from_cam":[],"intrinsics":[],"width":1e999,"height":3}'),
+        ("a.json", b"[]"),
+    ],
+)
+def test_broken_camera_files_get_one_line(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(CameraError) as caught:
+        camera_paths.load_trajectory(tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_camera_file_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(camera_paths, "MAX_BYTES", 1000)
+    np.savez_compressed(tmp_path / "a.npz", world_from_cam=np.zeros((100, 4, 4)))
+    with pytest.raises(CameraError, match="unpacks to"):
+        camera_paths.load_trajectory(tmp_path / "a.npz")
+
+
+def test_a_path_of_distorted_lenses_is_read_without_distortion_and_warns(tmp_path):
+    frames = [{"file_path": f"{i}.png", "transform_matrix": np.eye(4)[:3].tolist()} for i in (10, 2)]
+    frames[1]["transform_matrix"][0][3] = 2.0
+    table = {"camera_angle_x": 2 * np.arctan(0.5), "k1": 0.1, "frames": frames}
+    (tmp_path / "a.json").write_text(json.dumps(table), encoding="utf-8-sig")
+    with pytest.warns(UserWarning, match="distortion"):
+        cameras = camera_paths.load_trajectory(tmp_path / "a.json", (80, 60))
+    # 2 comes before 10.
+    assert cameras.centers_in_world[:, 0].tolist() == [2, 0]
+    assert cameras.intrinsics[0].tolist() == [[80, 0, 40], [0, 80, 30], [0, 0, 1]]
+
+
+def test_mirrored_cameras_are_refused():
+    poses = np.tile(np.diag([-1.0, 1, 1, 1]), (2, 1, 1)).astype(np.float32)
+    intrinsics = np.tile(np.eye(3, dtype=np.float32), (2, 1, 1))
+    with pytest.raises(CameraError, match="mirrored"):
+        Cameras(world_from_cam=poses, intrinsics=intrinsics, width=9, height=9)
