@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Self
 
+from img2world.captures.listing import RUN_MANIFEST
 from img2world.core.errors import Img2WorldError, RejectedError, RunFolderError
 from img2world.core.progress import Progress
 from img2world.runs.files import (
@@ -33,7 +34,7 @@ from img2world.runs.files import (
     write_text,
 )
 
-MANIFEST, RECIPE, OLD = "run.json", "recipe.toml", ".old-"
+MANIFEST, RECIPE, OLD = RUN_MANIFEST, "recipe.toml", ".old-"
 SHARED = "exports"
 """The only folder into which several stages write; any other belongs to one stage and is replaced as a whole."""
 
