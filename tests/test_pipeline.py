@@ -274,7 +274,7 @@ def test_unusable_sources_are_refused(tmp_path, tiny):
     with pytest.raises(ImageError, match="cannot be read"):
         find_source(tmp_path / "none.png")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ImageError, match="no files"):
+    with pytest.raises(ImageError, match="no pictures"):
         find_source(tmp_path / "empty")
     text = tmp_path / "text.png"
     text.write_text("not a picture")

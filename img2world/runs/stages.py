@@ -55,7 +55,8 @@ def find_subject(folder: RunFolder, source: Source, recipe: Recipe) -> Product[S
         things = {} if subject.is_object else {"foreground": float(len(subject.foreground))}
         return {"width": float(image.width), "height": float(image.height), **focal, **things}
 
-    options, reads = code_of(recipe.subject), {"source": source.digest}
+    options = {**code_of(recipe.subject), "photo": code_of("img2world.captures.panorama")}
+    reads = {"source": source.digest}
     record = folder.stage("input", options=options, reads=reads, make=make)
     return Product(digest=record.digest, load=lambda: Subject.load(folder.path))
 
