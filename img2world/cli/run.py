@@ -35,7 +35,7 @@ WORLD_PAGE = "exports/world.html"
 def run(
     source: Annotated[
         Path,
-        typer.Argument(metavar="IMAGE|VIDEO|FOLDER", help="A picture, a video, a folder of photos or a posed dataset."),
+        typer.Argument(metavar="IMAGE|VIDEO|FOLDER", help="A picture, a video, photos or a posed dataset."),
     ],
     out: Annotated[Path | None, typer.Option(help="The run folder to write.  [default: runs/NAME]")] = None,
     recipe: Annotated[
@@ -58,7 +58,7 @@ def run(
     anyway: AnywayOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a world from a picture, a video, a folder of photos or a posed dataset.
+    """Make a world from a picture, a video, photos or a posed dataset.
 
     \b
     img2world run photo.jpg
