@@ -22,7 +22,7 @@ PRIMARIES = {
     11: ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060)),
     12: ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060)),
 }
-"""Chromaticities of red, green and blue. Others (SD television, film) are so near to BT.709 that viewers ignore them."""
+"""Chromaticities of red, green and blue. Viewers ignore others, as of SD television, which are near to BT.709."""
 
 WHITE = (0.3127, 0.3290)
 """Chromaticity of D65."""
@@ -56,7 +56,7 @@ def srgb_from_linear(
 
     Colours outside the gamut of sRGB are mixed with grey of their luminance until no channel is negative.
     """
-    linear = linear.astype(np.float32)
+    linear = np.asarray(linear, np.float32)
     if primaries != PRIMARIES[BT709]:
         matrix = np.linalg.inv(xyz_from_rgb(PRIMARIES[BT709])) @ xyz_from_rgb(primaries)
         linear = linear @ matrix.T.astype(np.float32)
@@ -89,7 +89,7 @@ def exposure(linear: Float[np.ndarray, "H W 3"]) -> float:
     """
     luminance = linear @ np.array([0.2126, 0.7152, 0.0722], linear.dtype)
     lit = luminance[luminance > 0]
-    average = float(np.exp(np.log(lit.astype(np.float64)).mean())) if lit.size else MIDDLE_GREY
+    average = float(np.exp(np.mean(np.log(lit), dtype=np.float64))) if lit.size else MIDDLE_GREY
     return 1.0 if DARKEST <= average <= BRIGHTEST else MIDDLE_GREY / average
 
 

@@ -8,7 +8,6 @@ from typing import Literal
 from PIL import Image as PillowImage
 
 from img2world.core.errors import ImageError, RunFolderError
-from img2world.core.image_file import DECODE_ERRORS
 from img2world.runs.files import digest_of, file_digest, path_digest
 from img2world.runs.folder import MANIFEST, read_manifest
 from img2world.video.file import MPEGTS_PACKET, PICTURE_BRANDS, SIGNATURES
@@ -116,6 +115,6 @@ def _is_animated(path: Path) -> bool:
     try:
         with PillowImage.open(path) as picture:
             return getattr(picture, "is_animated", False)
-    except DECODE_ERRORS:
+    except Exception:
         # The file is broken, which reading it as a picture will report.
         return False
