@@ -60,7 +60,7 @@ def srgb_from_linear(
     if primaries != PRIMARIES[BT709]:
         matrix = np.linalg.inv(xyz_from_rgb(PRIMARIES[BT709])) @ xyz_from_rgb(primaries)
         linear = linear @ matrix.T.astype(np.float32)
-    luminance = (linear @ np.float32([0.2126, 0.7152, 0.0722]))[..., None].clip(0)
+    luminance = (linear @ np.array([0.2126, 0.7152, 0.0722], np.float32))[..., None].clip(0)
     lowest = linear.min(-1, keepdims=True)
     kept = np.where(lowest < 0, luminance / np.maximum(luminance - lowest, 1e-9), 1)
     mapped = tone_map((luminance + kept * (linear - luminance)).clip(0))

@@ -19,7 +19,8 @@ from img2world.core.threads import usable_cores
 from img2world.runs.batch_summary import PAGE, TABLE, Result, write_summary
 from img2world.runs.files import NO_ACCESS, clear_disk_errors, locked, write_text
 from img2world.runs.folder import Event, Listener, ignore_events
-from img2world.runs.source import find_source, is_video, source_of_run
+from img2world.runs.source import find_source, source_of_run
+from img2world.video.containers import container_of
 from img2world.video.photos import SUFFIXES
 
 NAMES, LOGS = "batch.json", "logs"
@@ -133,7 +134,7 @@ def name_entries(entries: Sequence[Entry], out: Path) -> list[Entry]:
 
 def _looks_usable(path: Path) -> bool:
     """Tell whether a file in a folder is an input: a picture by its name, even if broken, or a video by its content."""
-    return path.suffix.lower() in (*SUFFIXES, ".gif", ".jfif", ".heic") or is_video(path)
+    return path.suffix.lower() in (*SUFFIXES, ".gif", ".jfif", ".heic") or container_of(path) is not None
 
 
 def _read_rows(path: Path) -> list[dict[str, str]]:
