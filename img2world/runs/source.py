@@ -5,7 +5,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from img2world.core.errors import ImageError, RunFolderError
+from img2world.core.errors import ImageError, RunFolderError, VideoError
+from img2world.core.text_file import expanded
 from img2world.runs.files import digest_of, file_digest, path_digest
 from img2world.runs.folder import MANIFEST, read_manifest
 from img2world.video.containers import container_of
@@ -48,7 +49,7 @@ def find_source(path: Path) -> Source:
 
     A file that is not a video counts as a picture; whether it is one is checked when it is read.
     """
-    path = path.expanduser().absolute()
+    path = expanded(path).absolute()
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise ImageError(
             f"this is neither a file nor a folder: {path}", hint="save the picture or video to a file and pass that"
@@ -64,7 +65,10 @@ def find_source(path: Path) -> Source:
         if not any(item.is_file() and not item.name.startswith(".") for item in path.iterdir()):
             raise ImageError(f"the folder holds no files, needs photos: {path}", hint="put the photos directly into it")
         return Source(kind="photos", path=path)
-    return Source(kind="video" if container_of(path) else "picture", path=path)
+    try:
+        return Source(kind="video" if container_of(path) else "picture", path=path)
+    except VideoError as error:
+        raise ImageError(str(error), hint=error.hint) from error
 
 
 def source_digest(path: Path) -> str:

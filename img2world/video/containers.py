@@ -88,10 +88,10 @@ def _start_of(path: Path) -> bytes:
             start = file.read(HEAD)
     except (OSError, ValueError) as error:
         raise VideoError(
-            f"the video cannot be read ({reason(error)}): {path}", hint="check the path and its permissions"
+            f"the file cannot be read ({reason(error)}): {path}", hint="check the path and its permissions"
         ) from error
     if not start:
-        raise VideoError(f"the video file is empty (0 bytes): {path}", hint="copy or download it again")
+        raise VideoError(f"the file is empty (0 bytes): {path}", hint="copy or download it again")
     return start
 
 
