@@ -1,16 +1,19 @@
 """Make the video of a walk as a phone records it: `python benchmarks/walk_video.py FOLDER --seconds 60`.
 
-A room of textured boxes, ray-traced by homographies: 4K held upright (rotation metadata), 30 frames a second, blurred by
-the camera's own motion, with hand shake, pauses, jerks, sensor noise and changes of exposure. The true cameras and the
+A room of textured boxes, drawn by homographies: 4K held upright (rotation metadata), 30 frames a second, blurred by the
+camera's own motion, with hand shake, pauses, jerks, sensor noise and changes of exposure. The true cameras and the
 length of the blur in pixels are written beside it as truth.npz.
 """
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import av
 import cv2
 import numpy as np
+from av.video.stream import VideoStream
 
 from training.textures import random_texture
 
@@ -77,7 +80,15 @@ class Room:
                 self.draw(canvas, face, self.textures[len(self.walls) + i], rotation, eye, intrinsics)
         return canvas
 
-    def draw(self, canvas, face, levels, rotation, eye, intrinsics) -> None:  # noqa: ANN001
+    def draw(
+        self,
+        canvas: np.ndarray,
+        face: np.ndarray,
+        levels: list[np.ndarray],
+        rotation: np.ndarray,
+        eye: np.ndarray,
+        intrinsics: np.ndarray,
+    ) -> None:
         """Draw one face over what lies behind it."""
         origin, u, v, normal = face
         if (eye - origin) @ normal <= 0:
@@ -99,7 +110,8 @@ class Room:
         side = texture.shape[0]
         plane = np.stack([u / side, v / side, origin - eye], 1)
         homography = np.array([[1, 0, -x0], [0, 1, -y0], [0, 0, 1.0]]) @ intrinsics @ rotation @ plane
-        warped = cv2.warpPerspective(texture, homography, (int(x1 - x0), int(y1 - y0)), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+        size = (int(x1 - x0), int(y1 - y0))
+        warped = cv2.warpPerspective(texture, homography, size, borderMode=cv2.BORDER_REFLECT)
         mask = np.zeros(warped.shape[:2], np.uint8)
         cv2.fillConvexPoly(mask, ((pixels - [x0, y0]) * 16).round().astype(np.int32), 255, cv2.LINE_8, 4)
         shade = 0.55 + 0.45 * abs(float(normal @ np.array([0.36, 0.48, 0.8])))
@@ -131,7 +143,8 @@ class Walk:
 
         rng = np.random.default_rng(seed)
         self.seconds = seconds
-        self.shake = [(CubicSpline(*smooth_noise(rng, seconds, step)), size) for step, size in ((0.9, 0.035), (0.13, 0.006))]
+        sizes = {0.9: 0.035, 0.13: 0.006}  # Radians of slow and of quick trembling.
+        self.shake = [(CubicSpline(*smooth_noise(rng, seconds, step)), size) for step, size in sizes.items()]
         speed_at = np.arange(0, seconds + 2, 0.1)
         speed = np.ones_like(speed_at)
         for start in np.arange(9, seconds, 17):
@@ -174,7 +187,7 @@ def blur_length(walk: Walk, time: float) -> float:
     return float(np.median(np.linalg.norm(ends[1] - ends[0], axis=1)))
 
 
-def frames_of(room: Room, walk: Walk, truth: dict[str, list]):  # noqa: ANN201
+def frames_of(room: Room, walk: Walk, truth: dict[str, list]) -> Iterator[np.ndarray]:
     """Yield the frames, and note the truth of each."""
     rng = np.random.default_rng(1)
     noise = rng.normal(0, 2.5, (HEIGHT + 64, WIDTH + 64, 1)).astype(np.int16)
@@ -182,10 +195,9 @@ def frames_of(room: Room, walk: Walk, truth: dict[str, list]):  # noqa: ANN201
         time = i / RATE
         blur = blur_length(walk, time)
         count = int(np.clip(np.ceil(blur / 6), 1, 8))
-        total = None
+        total = np.zeros((round(HEIGHT * RENDERED), round(WIDTH * RENDERED), 3), np.uint16)
         for moment in time + (np.arange(count) + 0.5) / count * SHUTTER / RATE:
-            picture = room.render(*walk.camera(moment), RENDERED)
-            total = picture.astype(np.uint16) if total is None else cv2.add(total, picture, dtype=cv2.CV_16U)
+            total += room.render(*walk.camera(moment), RENDERED)
         picture = cv2.convertScaleAbs(total, alpha=walk.exposure(time) / count)
         picture = cv2.resize(picture, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
         x, y = rng.integers(0, 64, 2)
@@ -216,7 +228,7 @@ def main() -> None:
     for name in args.codecs:
         codec, options = ENCODERS[name]
         container = av.open(str(args.folder / f"{name}.mp4"), "w")
-        stream = container.add_stream(codec, rate=RATE, options=options)
+        stream = cast(VideoStream, container.add_stream(codec, rate=RATE, options=options))
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         stream.set_display_rotation(270)
         outputs.append((container, stream))
@@ -230,7 +242,8 @@ def main() -> None:
     for container, stream in outputs:
         container.mux(stream.encode())
         container.close()
-    np.savez(args.folder / "truth.npz", **{name: np.array(values) for name, values in truth.items()})
+    blur, rotation, eye = (np.array(truth[name]) for name in ("blur", "rotation", "eye"))
+    np.savez(args.folder / "truth.npz", blur=blur, rotation=rotation, eye=eye)
 
 
 if __name__ == "__main__":

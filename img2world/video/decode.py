@@ -5,6 +5,7 @@ with limits on size, duration, memory and time, and opens nothing but the one fi
 as a few numbers, by which frames are selected; then the selected ones are decoded again and kept as pictures.
 """
 
+import gc
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -190,6 +191,8 @@ def _decode_pictures(
         if rgba.shape != first.shape:
             rgba = cv2.resize(rgba, (first.shape[1], first.shape[0]), interpolation=cv2.INTER_AREA)
         pictures[stamp] = rgba
+        # A frame whose display matrix was asked for refers to itself, and 4K frames are large.
+        gc.collect()
         report(len(pictures))
     return pictures
 

@@ -33,7 +33,7 @@ class FileVideo:
 
     path: Path | None = None
     """The video file or the folder."""
-    num_frames: Annotated[int, Range(2)] = 48
+    num_frames: Annotated[int, Range(2)] = 120
     """Maximum number of frames from a video, of which as many are used as its motion needs, or from a folder of frames;
     of photos all are used."""
     size: Annotated[int, Range(16)] = 640
