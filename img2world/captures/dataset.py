@@ -12,7 +12,6 @@ from img2world.captures.listing import RUN_MANIFEST, SUFFIXES, list_photos, rela
 from img2world.captures.metadata import read_metadata
 from img2world.core.conventions import Z_UP_FROM_WORLD
 from img2world.core.errors import CameraError, FormatError, VideoError
-from img2world.core.image_file import DECODE_ERRORS
 from img2world.core.inventory import LeftOut
 from img2world.core.natural_order import natural_key
 from img2world.core.ply import read_ply
@@ -196,7 +195,7 @@ def stored_size(path: Path) -> tuple[int, int] | None:
     try:
         with PillowImage.open(path) as picture:
             return picture.size
-    except DECODE_ERRORS:
+    except Exception:  # Decoders raise anything on broken files.
         return None
 
 

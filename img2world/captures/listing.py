@@ -10,8 +10,8 @@ from img2world.core.inventory import MASK, LeftOut
 from img2world.core.natural_order import natural_key
 
 SUFFIXES = (
-    ".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".ppm", ".pgm", ".gif",
-    ".heic", ".heif", ".jxl", ".exr", ".hdr",
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".ppm", ".pgm", ".gif",
+    ".heic", ".heif", ".hif", ".jxl", ".exr", ".hdr",
 )  # fmt: skip
 """Suffixes of pictures; a picture with another suffix is recognised by its content."""
 
@@ -24,7 +24,7 @@ RAW_SUFFIXES = (
 SECOND_CHOICES = (*RAW_SUFFIXES, ".heic", ".heif")
 """Suffixes of files beside which cameras and phones write the same photo as JPEG."""
 
-FIRST_CHOICES = (".jpg", ".jpeg", ".jfif")
+FIRST_CHOICES = (".jpg", ".jpeg", ".jpe", ".jfif")
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi", ".ts", ".ogv", ".mts", ".3gp")
 

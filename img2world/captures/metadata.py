@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float64
 from PIL import Image as PillowImage
 
-from img2world.core.image_file import DECODE_ERRORS, EXIF_IFD, FOCAL_35MM, FOCAL_MM, ORIENTATION
+from img2world.core.image_file import EXIF_IFD, FOCAL_35MM, FOCAL_MM, ORIENTATION
 
 MAKE, MODEL, LENS_MODEL = 0x010F, 0x0110, 0xA434
 TIME, SUBSECONDS = 0x9003, 0x9291
@@ -67,7 +67,7 @@ def read_metadata(path: Path) -> Metadata:
             camera, place = {**exif, **exif.get_ifd(EXIF_IFD)}, exif.get_ifd(GPS_IFD)
             xmp = picture.info.get("xmp", picture.info.get("XML:com.adobe.xmp", b""))
             size = picture.size
-    except DECODE_ERRORS:
+    except Exception:  # Decoders raise anything on broken files.
         return Metadata()
     orientation = camera.get(ORIENTATION, 1)
     return Metadata(

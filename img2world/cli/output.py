@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from img2world.core.errors import Img2WorldError, RejectedError
+from img2world.core.errors import Img2WorldError, OutOfMemoryError, RejectedError, is_out_of_memory, reason
 
 if TYPE_CHECKING:
     from img2world.runs.folder import Listener
@@ -29,7 +29,8 @@ def say_json(value: Mapping[str, Any]) -> None:
 def exit_codes(as_json: bool = False) -> Iterator[None]:
     """Print an Img2WorldError as one line and a hint and exit with code 1 or 3; exit with 130 on Ctrl-C."""
     try:
-        yield
+        with memory_errors():
+            yield
     except Img2WorldError as error:
         if as_json:
             say_json({"event": "error", "message": str(error), "hint": error.hint})
@@ -41,6 +42,22 @@ def exit_codes(as_json: bool = False) -> Iterator[None]:
         # dies by the signal, whatever the exit code. Executing any text resets this.
         exec("")
         raise typer.Exit(130) from error
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Raise what Python and libraries raise when memory runs out, wherever that is, as an OutOfMemoryError."""
+    try:
+        yield
+    except Img2WorldError:
+        raise
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise OutOfMemoryError(
+            f"memory ran out ({reason(error)[:150]})",
+            hint="free memory or raise the limit (ulimit -v), or make a smaller world: --recipe fast, fewer photos",
+        ) from error
 
 
 @contextmanager

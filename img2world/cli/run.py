@@ -205,7 +205,8 @@ def batch(
     img2world batch list.csv --out runs/many --jobs 4
     """
     with exit_codes(as_json):
-        from img2world.runs.batch import read_inputs, run_batch
+        from img2world.runs.batch import run_batch
+        from img2world.runs.batch_list import read_inputs
 
         entries = read_inputs(inputs)
         with listening(as_json) as listen:

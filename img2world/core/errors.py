@@ -1,5 +1,9 @@
 """Errors that a user can act on. Any other exception is a bug and keeps its traceback."""
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class Img2WorldError(Exception):
     """The input, the options or the machine cannot be used as requested.
@@ -54,3 +58,42 @@ class ExportError(Img2WorldError):
 
 class MissingPackageError(Img2WorldError):
     """An optional package, program or device that is needed is missing."""
+
+
+class OutOfMemoryError(Img2WorldError):
+    """The machine, or a limit set for this process, has too little memory."""
+
+
+OUT_OF_MEMORY = ("allocate memory", "out of memory", "bad_alloc", "start new thread", "failed to map segment")
+"""What libraries say when they get no memory, or no thread for lack of it."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an exception of Python or of a library says that memory ran out."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOMEM, errno.EAGAIN)
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(phrase in text for phrase in OUT_OF_MEMORY)
+
+
+def reason(error: BaseException) -> str:
+    """Return the message of an exception on one line."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(text.split())
+
+
+@contextmanager
+def library_errors(kind: type[Img2WorldError], message: str, *, hint: str) -> Iterator[None]:
+    """Raise any exception of a library that reads a file as an error of this kind, with `{reason}` filled in.
+
+    What damaged and hostile files make a decoder raise cannot be listed. Use it around calls of a library only: it
+    would hide bugs of ours.
+    """
+    try:
+        yield
+    except Img2WorldError:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            message, hint = message.replace("{reason}", "memory ran out"), "use a smaller one, or free memory"
+        raise kind(message.replace("{reason}", reason(error)), hint=hint) from error

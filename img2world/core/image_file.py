@@ -3,9 +3,8 @@
 import io
 import re
 import stat
-import struct
 import warnings
-import zlib
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -13,20 +12,19 @@ from jaxtyping import UInt8
 from PIL import Image as PillowImage
 from PIL import ImageCms, UnidentifiedImageError
 
-from img2world.core.errors import ImageError
+from img2world.core import deep_picture
+from img2world.core.color import is_srgb, srgb_from_code
+from img2world.core.errors import ImageError, library_errors, reason
 from img2world.core.image import Image
 
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000", "PPM")
-"""Formats that are decoded. Pillow has more, but EPS starts Ghostscript, and TGA accepts any bytes."""
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF", "JPEG2000", "PPM")
+"""Formats that Pillow decodes here. It has more, but EPS starts Ghostscript, and TGA accepts any bytes."""
+
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+"""Brands of HEIF files, which hold pictures compressed by HEVC (ISO/IEC 23008-12)."""
 
 MIN_SIDE = 16
 """Minimum width and height in pixels; nothing can be reconstructed from less."""
-
-DECODE_ERRORS = (
-    OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, AttributeError, OverflowError,
-    RuntimeError, struct.error, zlib.error, PillowImage.DecompressionBombError,
-)  # fmt: skip
-"""Exceptions that Pillow's decoders raise on broken files."""
 
 UPRIGHT = {
     2: PillowImage.Transpose.FLIP_LEFT_RIGHT,
@@ -39,6 +37,12 @@ UPRIGHT = {
 }
 """Operation that turns a picture of each EXIF orientation upright (EXIF 2.32, section 4.6.4, tag 0x0112)."""
 
+SUBFILE_TYPE, BITS_PER_SAMPLE, MAX_SAMPLE = 254, 258, 281
+"""Tags of TIFF 6.0; the lowest bit of the first says that the picture is a smaller copy of another in the file."""
+
+STANDARD_GAMMA = 0.45455
+"""Value of a PNG's gAMA chunk that stands for sRGB."""
+
 ORIENTATION, EXIF_IFD, FOCAL_35MM = 0x0112, 0x8769, 0xA405
 FOCAL_MM, PIXELS_X, PIXELS_Y, PLANE_RESOLUTION, PLANE_UNIT = 0x920A, 0xA002, 0xA003, 0xA20E, 0xA210
 MM_PER_UNIT = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}
@@ -48,92 +52,141 @@ FILM_DIAGONAL_MM = 43.2666
 """Diagonal of 36 x 24 mm film, to which FocalLengthIn35mmFilm refers."""
 
 
+_Read = tuple[list[PillowImage.Image], dict[int, object], str]
+"""Colours and, if any, transparency as stored; EXIF tags; what was done to the colours, if that can be wrong."""
+
+
 def load_image(path: Path, *, max_side: int = 2048, max_pixels: int = 64_000_000) -> Image:
-    """Read a picture: upright (EXIF), in sRGB (ICC profile), 8 bits, its longest side at most `max_side` pixels.
+    """Read a picture: upright (EXIF), in sRGB (ICC profile, HDR), 8 bits, its longest side at most `max_side` pixels.
 
-    The first frame of an animation is used. 16-bit values are divided by 257; integers and floats of a wider range are
-    divided by their maximum. `max_pixels` is checked in the header, before decoding. Broken EXIF data and ICC profiles
-    are ignored, as in any viewer.
+    The first frame of an animation is used. Grey values of 16 bits are divided by 257, of fewer by their maximum;
+    integers and floats of a wider range by the largest. HDR and linear light become sRGB as `core/color.py` says, and
+    a warning tells where that involves a guess. `max_pixels` is checked in the header, before decoding. Broken EXIF
+    data and ICC profiles are ignored, as in any viewer.
 
-    Raises ImageError when the file is missing, not a picture, broken, too large, too small or transparent.
+    Raises ImageError when the file is missing, not a picture, broken, too large, too small or transparent, and
+    MissingPackageError for JPEG XL without imagecodecs.
     """
-    _check_file(path)
+    start = _start_of(path)
     with warnings.catch_warnings():
         # Pillow warns of what is handled below: too many pixels, broken EXIF tags.
         warnings.simplefilter("ignore")
-        picture, exif = _decoded(path, max_pixels, max_side)
-        rgb, alpha = _srgb(picture, path)
-    focal = _focal(exif, picture.size)
-    layers = [_upright(layer, exif.get(ORIENTATION, 1)) for layer in (rgb, *([] if alpha is None else [alpha]))]
-    return _image(layers, focal, max_side, path)
+        read = _read_deep(path, start, max_pixels) or _read_pillow(path, start, max_pixels, max_side)
+    layers, exif, note = read
+    if note:
+        warnings.warn(note, stacklevel=2)
+    focal = _focal(exif, layers[0].size)
+    return _image([_upright(layer, exif.get(ORIENTATION, 1)) for layer in layers], focal, max_side, path)
 
 
-def _decoded(path: Path, max_pixels: int, max_side: int) -> tuple[PillowImage.Image, dict[int, object]]:
-    """Return the picture, decoded as stored, and its EXIF tags."""
+def _broken(path: Path) -> AbstractContextManager[None]:
+    """Raise whatever a library raises in this block as the error for a picture that cannot be decoded."""
+    return library_errors(
+        ImageError,
+        f"the picture is broken or cut off ({{reason}}): {path}",
+        hint="copy or download it again, or open and save it in an image editor",
+    )
+
+
+def _read_deep(path: Path, start: bytes, max_pixels: int) -> _Read | None:
+    """Return the layers of a picture that Pillow does not decode, and what was done to its colours; else None."""
+    form = deep_picture.format_of(start)
+    if form is None or (form == "tiff" and _opens(path)):
+        return None
+    with _broken(path):
+        size = deep_picture.stored_size(path, form)
+    _check_size(size, path, max_pixels)
+    with _broken(path):
+        decoded = deep_picture.decode(path, form)
+    layers = [layer for layer in (decoded.rgb, decoded.alpha) if layer is not None]
+    return [PillowImage.fromarray(layer) for layer in layers], {}, decoded.note
+
+
+def _opens(path: Path) -> bool:
+    """Tell whether Pillow knows the format of a file, broken or not."""
     try:
-        with path.open("rb") as file:
-            picture = _open(file, path, max_pixels, max_side)
-            try:
-                picture.load()
-                # After load(), which turns TIFFs upright itself, and before the file is closed.
-                return picture, _exif(picture)
-            except DECODE_ERRORS as error:
-                raise ImageError(
-                    f"the picture is broken or cut off ({_reason(error)}): {path}",
-                    hint="copy or download it again, or open and save it in an image editor",
-                ) from error
-    except OSError as error:
-        raise ImageError(
-            f"the picture cannot be read ({_reason(error)}): {path}", hint="check its permissions"
-        ) from error
+        PillowImage.open(path).close()
+    except UnidentifiedImageError:
+        return False
+    except Exception:
+        return True
+    return True
 
 
-def _check_file(path: Path) -> None:
-    """Raise ImageError unless the path is a file that is not empty."""
+def _read_pillow(path: Path, start: bytes, max_pixels: int, max_side: int) -> _Read:
+    """Return the layers of a picture that Pillow decodes, its EXIF tags, and no note."""
+    if start[4:8] == b"ftyp" and start[8:12] in HEIF_BRANDS:
+        import pi_heif
+
+        pi_heif.register_heif_opener()
+    with path.open("rb") as file:
+        picture = _open(file, start, path, max_pixels, max_side)
+        with _broken(path):
+            picture.load()
+            # After load(), which turns TIFFs upright itself, and before the file is closed.
+            exif = _exif(picture)
+    rgb, alpha = _srgb(picture, path)
+    return [rgb] if alpha is None else [rgb, alpha], exif, ""
+
+
+def _start_of(path: Path) -> bytes:
+    """Return the first bytes of a file. Raises ImageError unless it is a file that is not empty and can be read."""
     try:
         status = path.stat()
+        if stat.S_ISREG(status.st_mode) and status.st_size:
+            with path.open("rb") as file:
+                return file.read(64)
     except (OSError, ValueError) as error:
         missing = isinstance(error, FileNotFoundError | NotADirectoryError)
-        what = "there is no such file" if missing else f"the picture cannot be read ({_reason(error)})"
+        what = "there is no such file" if missing else f"the picture cannot be read ({reason(error)})"
         raise ImageError(f"{what}: {path}", hint="check the path and its permissions") from error
     if stat.S_ISDIR(status.st_mode):
         raise ImageError(f"this is a folder, needs a picture: {path}", hint="give the path of a file in it")
     if not stat.S_ISREG(status.st_mode):
         raise ImageError(f"this is a device or a pipe, needs a file: {path}", hint="save the picture to a file")
-    if status.st_size == 0:
-        raise ImageError(f"the picture file is empty (0 bytes): {path}", hint="copy or download it again")
+    raise ImageError(f"the picture file is empty (0 bytes): {path}", hint="copy or download it again")
 
 
-def _open(file: io.BufferedReader, path: Path, max_pixels: int, max_side: int) -> PillowImage.Image:
+def _open(file: io.BufferedReader, start: bytes, path: Path, max_pixels: int, max_side: int) -> PillowImage.Image:
     """Open a picture and check format and size from its header, without decoding it."""
-    start = file.read(12)
-    file.seek(0)
     try:
-        picture = PillowImage.open(file)
-    except PillowImage.DecompressionBombError as error:
-        pixels = int(re.findall(r"\d+", str(error))[0])
-        raise _too_large(f"{pixels / 1e6:.0f}", path, max_pixels) from error
-    except UnidentifiedImageError as error:
-        raise _not_a_picture(start, path) from error
-    except DECODE_ERRORS as error:
-        raise ImageError(
-            f"the picture's header is broken ({_reason(error)}): {path}", hint="copy or download it again"
-        ) from error
+        with library_errors(
+            ImageError, f"the picture's header is broken ({{reason}}): {path}", hint="copy or download it again"
+        ):
+            picture = PillowImage.open(file)
+    except ImageError as error:
+        if isinstance(error.__cause__, UnidentifiedImageError):
+            raise _not_a_picture(start, path) from error
+        if isinstance(error.__cause__, PillowImage.DecompressionBombError):
+            pixels = int(re.findall(r"\d+", str(error))[0])
+            raise _too_large(f"{pixels / 1e6:.0f}", path, max_pixels) from error
+        raise
     if picture.format not in FORMATS:
         raise ImageError(
             f"the file is in {picture.format} format, needs one of {' '.join(FORMATS)}: {path}",
             hint="save it as PNG or JPEG",
         )
+    if getattr(picture, "tag_v2", {}).get(SUBFILE_TYPE, 0) & 1:
+        raise ImageError(
+            f"the file is a camera's raw picture, of which only the thumbnail can be read: {path}",
+            hint="develop it to JPEG or PNG",
+        )
     width, height = picture.size
-    if width < MIN_SIDE or height < MIN_SIDE:
-        raise _too_small(width, height, path)
     if picture.format in ("JPEG", "MPO"):
         # Decodes at a half, a quarter or an eighth of the size where that is large enough.
         scale = min(1.0, max_side / max(width, height))
         picture.draft(picture.mode, (round(width * scale), round(height * scale)))
-    if picture.size[0] * picture.size[1] > max_pixels:
-        raise _too_large(f"{width}x{height} = {width * height / 1e6:.0f}", path, max_pixels)
+    _check_size((width, height), path, max_pixels, decoded=picture.size)
     return picture
+
+
+def _check_size(size: tuple[int, int], path: Path, max_pixels: int, decoded: tuple[int, int] | None = None) -> None:
+    """Raise ImageError when a picture is too small, or too large at the size at which it is decoded."""
+    width, height = size
+    if width < MIN_SIDE or height < MIN_SIDE:
+        raise _too_small(width, height, path)
+    if np.prod(decoded or size, dtype=np.int64) > max_pixels:
+        raise _too_large(f"{width}x{height} = {width * height / 1e6:.0f}", path, max_pixels)
 
 
 def _too_large(pixels: str, path: Path, max_pixels: int) -> ImageError:
@@ -154,10 +207,10 @@ def _too_small(width: int, height: int, path: Path) -> ImageError:
 
 def _not_a_picture(start: bytes, path: Path) -> ImageError:
     """Return the error for a file that Pillow does not recognise, with its format if the first bytes tell."""
-    hint = "give a photo as JPEG, PNG, WebP, TIFF, GIF, BMP or AVIF"
+    hint = "give a photo as JPEG, PNG, HEIC, WebP, TIFF, GIF, BMP, AVIF, JPEG XL, OpenEXR or Radiance HDR"
     what = "the file is not a picture, whatever its name"
-    if start[4:8] == b"ftyp" and start[8:12] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"heim", b"heis"):
-        what, hint = "the file is in HEIC format, which cannot be read", "save it as JPEG, for example on the phone"
+    if start[4:8] == b"ftyp" and start[8:12] in HEIF_BRANDS:
+        what, hint = "the file is in HEIC format, but damaged", "copy it again, or save it as JPEG on the phone"
     elif start[4:8] == b"ftyp" or start.startswith(b"\x1aE\xdf\xa3"):
         what, hint = "the file is a video, needs a picture", "use the video backend `file`"
     elif start.startswith(b"%PDF"):
@@ -167,18 +220,12 @@ def _not_a_picture(start: bytes, path: Path) -> ImageError:
     return ImageError(f"{what}: {path}", hint=hint)
 
 
-def _reason(error: BaseException) -> str:
-    """Return the message of an exception on one line."""
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(text.split())
-
-
 def _exif(picture: PillowImage.Image) -> dict[int, object]:
     """Return the EXIF tags that are used here; empty when there are none or they are broken."""
     try:
         exif = picture.getexif()
         return {**exif.get_ifd(EXIF_IFD), ORIENTATION: exif.get(ORIENTATION, 1)}
-    except DECODE_ERRORS:
+    except Exception:
         return {}
 
 
@@ -212,31 +259,54 @@ def _alike(ratio: float, other: float) -> bool:
 
 def _srgb(picture: PillowImage.Image, path: Path) -> tuple[PillowImage.Image, PillowImage.Image | None]:
     """Return the colours in sRGB, and the transparency if there is any."""
-    try:
+    stored, form = picture.mode, picture.format
+    with library_errors(
+        ImageError, f"the picture's colours ({stored}) cannot be read ({{reason}}): {path}", hint="save it as RGB PNG"
+    ):
         if picture.mode[0] in "IF":
-            return PillowImage.fromarray(_eight_bits(np.asarray(picture), path)).convert("RGB"), None
+            return PillowImage.fromarray(_eight_bits(picture, path)).convert("RGB"), None
         if picture.mode == "P":
             picture = picture.convert("RGBA" if "transparency" in picture.info else "RGB")
         transparent = "transparency" in picture.info or picture.mode in ("RGBA", "LA", "PA", "La", "RGBa")
         alpha = picture.convert("RGBA").getchannel("A") if transparent else None
+        if (converted := _decode_colors(picture, form, path)) is not None:
+            return PillowImage.fromarray(converted), alpha
         if picture.mode not in ("L", "RGB", "CMYK", "LAB"):
             picture = picture.convert("L" if picture.mode in ("LA", "La", "1") else "RGB")
         return _apply_profile(picture), alpha
-    except DECODE_ERRORS as error:
-        raise ImageError(
-            f"the picture's colours ({picture.mode}) cannot be read ({_reason(error)}): {path}",
-            hint="save it as RGB PNG",
-        ) from error
 
 
-def _eight_bits(values: np.ndarray, path: Path) -> UInt8[np.ndarray, "H W"]:
-    """Convert 16-bit, 32-bit or float grey values to 0 to 255."""
-    values = values.astype(np.float64)
+def _decode_colors(picture: PillowImage.Image, form: str | None, path: Path) -> UInt8[np.ndarray, "H W 3"] | None:
+    """Return the colours of a picture in HDR, of another gamut or gamma than sRGB; None for other pictures.
+
+    What names the encoding counts in the order of the PNG specification: cICP (nclx in AVIF and HEIF), ICC profile,
+    sRGB, gAMA and cHRM.
+    """
+    info = picture.info
+    encoding = deep_picture.encoding_of(path, form)
+    if encoding is not None and not is_srgb(*encoding):
+        code = deep_picture.coded_colors(path, form)
+        if code is None or code.shape[:2] != (picture.height, picture.width):
+            code = np.asarray(picture.convert("RGB")).astype(np.uint16) * np.uint16(257)
+        return srgb_from_code(code, *encoding)
+    gamma = info.get("gamma", STANDARD_GAMMA)
+    if "icc_profile" in info or "srgb" in info or encoding is not None or abs(gamma / STANDARD_GAMMA - 1) < 0.05:
+        return None
+    code = deep_picture.coded_colors(path, form)
+    return None if code is None else deep_picture.srgb_from_gamma(code, gamma, info.get("chromaticity", ()))
+
+
+def _eight_bits(picture: PillowImage.Image, path: Path) -> UInt8[np.ndarray, "H W"]:
+    """Convert grey values of 9 to 32 bits, or floats, to 0 to 255."""
+    values = np.asarray(picture).astype(np.float64)
     if not np.isfinite(values).all():
         raise ImageError(f"the picture holds NaN or infinite values: {path}", hint="save it as an 8-bit PNG")
     whole = bool((values == np.round(values)).all())
+    tags = getattr(picture, "tag_v2", {})
+    bits = tags.get(BITS_PER_SAMPLE, (16,))[0]
+    named = tags.get(MAX_SAMPLE, (2**bits - 1 if 8 < bits < 16 else 65535,))[0]
     maximum = float(values.max())
-    white = 65535.0 if whole and 1 < maximum <= 65535 else max(maximum, 1.0)
+    white = float(named) if whole and 1 < maximum <= named else max(maximum, 1.0)
     return np.round(np.clip(values / white, 0, 1) * 255).astype(np.uint8)
 
 
@@ -250,7 +320,7 @@ def _apply_profile(picture: PillowImage.Image) -> PillowImage.Image:
                 srgb = ImageCms.createProfile("sRGB")
                 converted = ImageCms.profileToProfile(picture, profile, srgb, outputMode="RGB")
                 return converted if converted is not None else picture.convert("RGB")
-        except (ImageCms.PyCMSError, *DECODE_ERRORS):
+        except Exception:
             # The profile is broken, or for another colour space than the picture's.
             return picture.convert("RGB")
     return picture.convert("RGB")

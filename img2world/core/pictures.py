@@ -31,7 +31,7 @@ def load_pictures(folder: Path, names: list[str]) -> tuple[UInt8[np.ndarray, "V 
     """Read pictures that `save_pictures` wrote: colours, and alpha [V, H, W] if they have it."""
     pictures = []
     for name in names:
-        with PillowImage.open(folder / name) as picture:
+        with PillowImage.open(folder / name, formats=("PNG",)) as picture:
             pictures.append(np.asarray(picture))
     stack = np.stack(pictures)
     return np.ascontiguousarray(stack[..., :3]), np.ascontiguousarray(stack[..., 3]) if stack.shape[-1] == 4 else None
@@ -41,7 +41,7 @@ def load_masks(folder: Path, names: list[str]) -> UInt8[np.ndarray, "V H W"]:
     """Read pictures of one channel that `save_pictures` wrote."""
     masks = []
     for name in names:
-        with PillowImage.open(folder / name) as picture:
+        with PillowImage.open(folder / name, formats=("PNG",)) as picture:
             masks.append(np.asarray(picture))
     return np.stack(masks)
 

@@ -1,7 +1,5 @@
 """Many inputs, one run folder each. Every run is a process of its own, so that a crash cannot affect the others."""
 
-import csv
-import io
 import json
 import os
 import selectors
@@ -10,17 +8,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from img2world.captures.listing import SUFFIXES
 from img2world.core.errors import Img2WorldError, RunFolderError
 from img2world.core.threads import usable_cores
+from img2world.runs.batch_list import Entry
 from img2world.runs.batch_summary import PAGE, TABLE, Result, write_summary
 from img2world.runs.files import NO_ACCESS, clear_disk_errors, locked, write_text
 from img2world.runs.folder import Event, Listener, ignore_events
-from img2world.runs.source import find_source, is_video, source_of_run
+from img2world.runs.source import find_source, source_of_run
 
 NAMES, LOGS = "batch.json", "logs"
 RESERVED = {NAMES, LOGS, PAGE, TABLE}
@@ -28,17 +26,6 @@ RESERVED = {NAMES, LOGS, PAGE, TABLE}
 
 THREAD_VARIABLES = ("IMG2WORLD_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Environment variables that limit the threads of a run."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """One input of a batch."""
-
-    input: Path
-    recipe: str = ""
-    """Empty: the recipe of the batch."""
-    name: str = ""
-    """Name of the run folder; empty: derived from the input."""
 
 
 @dataclass(kw_only=True)
@@ -52,24 +39,6 @@ class Job:
     unread: bytes = b""
     error: str = ""
     report: dict[str, Any] = field(default_factory=dict)
-
-
-def read_inputs(path: Path) -> list[Entry]:
-    """Return the pictures and videos directly in a folder, or the inputs listed in a CSV file.
-
-    The columns of the file are `input` and, optionally, `name` and `recipe`; without a header the first column holds
-    the inputs. Paths are relative to the file. Raises Img2WorldError when there is no input.
-    """
-    if path.is_dir():
-        files = sorted(item for item in path.iterdir() if item.is_file() and not item.name.startswith("."))
-        entries = [Entry(input=file.absolute()) for file in files if _looks_usable(file)]
-    else:
-        entries = [_entry(row, path) for row in _read_rows(path)]
-    if not entries:
-        raise Img2WorldError(
-            f"there are no inputs in {path}", hint="give a folder of pictures, or a CSV file with a column `input`"
-        )
-    return entries
 
 
 def run_batch(
@@ -92,10 +61,11 @@ def run_batch(
     with locked(out):
         entries = name_entries(entries, out)
         options = [word for change in changes for word in ("--set", change)]
-        results: dict[str, Result] = {}
+        results = {entry.name: _refused(entry) for entry in entries if entry.error}
+        usable = [entry for entry in entries if not entry.error]
         start = time.perf_counter()
         try:
-            for job in _run_all(entries, out, jobs, ["--recipe", recipe, *options] if recipe else options, listen):
+            for job in _run_all(usable, out, jobs, ["--recipe", recipe, *options] if recipe else options, listen):
                 results[job.entry.name] = _finish(job, listen)
                 quality = {"failed": float(sum(result.state != "done" for result in results.values()))}
                 seconds, done = time.perf_counter() - start, len(results)
@@ -124,45 +94,11 @@ def name_entries(entries: Sequence[Entry], out: Path) -> list[Entry]:
             candidates = [wanted, *(f"{wanted}-{i}" for i in range(2, len(entries) + len(taken) + 3))]
             names[key] = next(name for name in candidates if name not in taken and name.lower() not in RESERVED)
             taken[names[key]] = key
-        named.append(Entry(input=entry.input, recipe=entry.recipe, name=names[key]))
+        named.append(replace(entry, name=names[key]))
     # Escaped to ASCII, since a file name need not be UTF-8.
     write_text(path, json.dumps(taken, indent=1) + "\n")
     # An input that is listed twice is one run.
     return list({entry.name: entry for entry in named}.values())
-
-
-def _looks_usable(path: Path) -> bool:
-    """Tell whether a file in a folder is an input: a picture by its name, even if broken, or a video by its content."""
-    return path.suffix.lower() in SUFFIXES or is_video(path)
-
-
-def _read_rows(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a CSV file as mappings from column to cell."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            text = file.read()
-        if "\0" in text:
-            raise csv.Error("it holds a null character")
-        rows = [row for row in csv.reader(io.StringIO(text, newline="")) if any(cell.strip() for cell in row)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise Img2WorldError(
-            f"the list cannot be read: {error}", hint="give a folder, or a CSV file with a column `input`"
-        ) from error
-    header = [cell.strip().lower() for cell in rows[0]] if rows else []
-    if "input" not in header:
-        return [{"input": row[0]} for row in rows]
-    return [dict(zip(header, row, strict=False)) for row in rows[1:]]
-
-
-def _entry(row: dict[str, str], path: Path) -> Entry:
-    """Return a row of a list as an entry. Raises Img2WorldError when it has no input."""
-    given = {name: row.get(name, "").strip() for name in ("input", "name", "recipe")}
-    if not given["input"]:
-        raise Img2WorldError(
-            f"a row of the list has no input, only {row}: {path}", hint="fill it in, or remove the row"
-        )
-    source = (path.parent / Path(given["input"]).expanduser()).absolute()
-    return Entry(input=source, name=given["name"], recipe=given["recipe"])
 
 
 def _folder_name(text: str) -> str:
@@ -240,6 +176,11 @@ def _handle_event(event: dict[str, Any], job: Job, listen: Listener) -> None:
     elif event["event"] == "step":
         figures = {name: event[name] for name in ("done", "total", "seconds")}
         listen(Event(kind="step", stage=job.entry.name, part=event["stage"], **figures))
+
+
+def _refused(entry: Entry) -> Result:
+    """Return the result of an entry that cannot be run."""
+    return Result(input=str(entry.input), name=entry.name, state="failed", error=entry.error, seconds=0.0)
 
 
 def _finish(job: Job, listen: Listener) -> Result:

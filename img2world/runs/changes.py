@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from img2world.core.text_file import read_text
 from img2world.runs.folder import RECIPE, RunFolder
 from img2world.runs.recipe import Recipe, recipe_text
 
@@ -47,8 +48,8 @@ def find_changes(folder: RunFolder, recipe: Recipe, stages: Sequence[str]) -> Ch
     `stages` are the names of all stages in order.
     """
     try:
-        before = _flatten(tomllib.loads((folder.path / RECIPE).read_text(encoding="utf-8", errors="surrogateescape")))
-    except (FileNotFoundError, tomllib.TOMLDecodeError):
+        before = _flatten(tomllib.loads(read_text(folder.path / RECIPE)))
+    except (FileNotFoundError, ValueError, RecursionError):
         return Changes(options=[], remade=[], deleted=[])
     now = _flatten(tomllib.loads(recipe_text(recipe)))
     names = [name for name in folder.manifest["stages"] if folder.record(name)]

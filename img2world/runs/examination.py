@@ -1,6 +1,7 @@
 """The diagnosis that `img2world doctor` prints for a photo, a video, a folder of frames, or a run."""
 
 import json
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,7 +96,7 @@ def _examine_run(run: Path) -> Examination:
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise RunFolderError(
             f"{FINDINGS} or {CAMERAS} is broken ({type(error).__name__}: {error}): {run}",
-            hint=f"make them again with `img2world poses {run}`",
+            hint=f"make them again with `img2world poses {shlex.quote(str(run))}`",
         ) from error
     if cameras is not None and cameras.get("moving_frames"):
         from img2world.doctor.camera_motion import moving_subject

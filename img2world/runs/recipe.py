@@ -26,13 +26,14 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from img2world.core.cameras import Cameras
-from img2world.core.errors import RecipeError
+from img2world.core.errors import RecipeError, reason
 from img2world.core.frames import Frames
 from img2world.core.image import Image
 from img2world.core.progress import Progress
 from img2world.core.resources import resource_folder
 from img2world.core.scene import Scene
 from img2world.core.subject import Subject
+from img2world.core.text_file import expanded, read_text
 from img2world.core.views import Views
 from img2world.export import EXPORTERS
 from img2world.export.bundle_targets import TARGETS
@@ -192,10 +193,11 @@ def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
     """
     path = recipe_path(name)
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8-sig", errors="surrogateescape"))
-    except (OSError, ValueError) as error:
+        table = tomllib.loads(read_text(path))
+    except (OSError, ValueError, RecursionError) as error:
         raise RecipeError(
-            f"the recipe cannot be read: {error} ({path})", hint="a recipe is a TOML file, see pipelines/auto.toml"
+            f"the recipe cannot be read: {reason(error)} ({path})",
+            hint="a recipe is a TOML file, see pipelines/auto.toml",
         ) from error
     # Names first: a new backend drops the options of the one it replaces, not those set beside it.
     for change in sorted(changes, key=lambda change: not change.partition("=")[0].strip().endswith(".name")):
@@ -313,7 +315,7 @@ def _build(backend: type, options: dict[str, Any], where: str) -> Any:
     for option, value in values.items():
         if isinstance(value, Path) or is_path(value):
             # Absolute, so that the saved recipe works from any folder.
-            path = Path(value).expanduser().absolute()
+            path = expanded(Path(value)).absolute()
             if path.exists() and not (path.is_file() or path.is_dir()):
                 raise RecipeError(
                     f"{where}.{option} is neither a file nor a folder: {path}", hint="save it to a file and name that"
@@ -375,6 +377,6 @@ def _parse(text: str) -> Any:
     for form in (text, f"[{text}]"):
         try:
             return tomllib.loads(f"value = {form}")["value"]
-        except tomllib.TOMLDecodeError:
+        except (tomllib.TOMLDecodeError, RecursionError):
             continue
     return text

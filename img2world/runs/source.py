@@ -5,15 +5,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from PIL import Image as PillowImage
-
 from img2world.captures.dataset import dataset_root, find_layout, read_dataset
 from img2world.captures.listing import list_photos, looks_like_picture, relative_name
-from img2world.core.errors import ImageError, RunFolderError
-from img2world.core.image_file import DECODE_ERRORS
+from img2world.core.errors import ImageError, RunFolderError, VideoError
+from img2world.core.text_file import expanded
 from img2world.runs.files import digest_of, file_digest, path_digest
 from img2world.runs.folder import MANIFEST, read_manifest
-from img2world.video.file import MPEGTS_PACKET, PICTURE_BRANDS, SIGNATURES
+from img2world.video.containers import container_of
 
 SourceKind = Literal["picture", "video", "photos", "dataset"]
 RECIPES: dict[SourceKind, str] = {"picture": "auto", "video": "video", "photos": "photos", "dataset": "dataset"}
@@ -51,7 +49,7 @@ def find_source(path: Path) -> Source:
 
     A file that is not a video counts as a picture; whether it is one is checked when it is read.
     """
-    path = path.expanduser().absolute()
+    path = expanded(path).absolute()
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise ImageError(
             f"this is neither a file nor a folder: {path}", hint="save the picture or video to a file and pass that"
@@ -74,7 +72,10 @@ def find_source(path: Path) -> Source:
         return Source(kind="photos", path=path)
     if path.suffix.lower() == ".json":
         return Source(kind="dataset", path=path)
-    return Source(kind="video" if is_video(path) else "picture", path=path)
+    try:
+        return Source(kind="video" if container_of(path) else "picture", path=path)
+    except VideoError as error:
+        raise ImageError(str(error), hint=error.hint) from error
 
 
 def source_digest(path: Path) -> str:
@@ -97,33 +98,3 @@ def source_of_run(run: Path) -> Source:
         return Source(kind=entry["kind"], path=Path(entry["path"]), known_digest=entry["sha256"])
     except KeyError as error:
         raise RunFolderError(f"the run has not started yet: {run}", hint="run `img2world run` again") from error
-
-
-def is_video(path: Path) -> bool:
-    """Tell whether a file begins like a video. A GIF counts as one only when it is animated."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(2 * MPEGTS_PACKET + 1)
-    except OSError as error:
-        raise ImageError(
-            f"the file cannot be read ({error.strerror}): {path}", hint="check the path and its permissions"
-        ) from error
-    if start[4:8] == b"ftyp" and start[8:12] in PICTURE_BRANDS:
-        return False
-    formats = [
-        name for name, marks in SIGNATURES.items() if any(start[at : at + len(mark)] == mark for at, mark in marks)
-    ]
-    if "gif" in formats:
-        return _is_animated(path)
-    # One byte does not identify a transport stream; it repeats with every packet.
-    return formats not in ([], ["mpegts"]) or start[::MPEGTS_PACKET] == b"\x47" * 3
-
-
-def _is_animated(path: Path) -> bool:
-    """Tell whether a GIF has more than one frame."""
-    try:
-        with PillowImage.open(path) as picture:
-            return getattr(picture, "is_animated", False)
-    except DECODE_ERRORS:
-        # The file is broken, which reading it as a picture will report.
-        return False

@@ -1,6 +1,8 @@
 """Read frames from a video made elsewhere, a folder of its frames, a folder of photos, or a posed dataset."""
 
+import json
 import tempfile
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -18,39 +20,26 @@ from img2world.core.image_file import load_image
 from img2world.core.progress import Progress, silent
 from img2world.core.ranges import NonNegativeFloat, PositiveInt, Range
 from img2world.core.subject import Subject
+from img2world.video.containers import needed_container
 from img2world.video.reference_image import insert_reference_image
-
-SIGNATURES = {
-    "mov": ((4, b"ftyp"), (4, b"moov"), (4, b"mdat"), (4, b"wide"), (4, b"free"), (4, b"skip")),
-    "matroska": ((0, b"\x1a\x45\xdf\xa3"),),
-    "gif": ((0, b"GIF87a"), (0, b"GIF89a")),
-    "avi": ((8, b"AVI "),),
-    "ogg": ((0, b"OggS"),),
-    "mpegts": ((0, b"\x47"),),
-}
-"""Formats by FFmpeg's name, with the offset and the bytes that identify them. File names are ignored."""
-
-PICTURES = ((0, b"\xff\xd8\xff"), (0, b"\x89PNG"), (8, b"WEBP"), (0, b"BM"), (0, b"II*\0"), (0, b"MM\0*"))
-PICTURE_BRANDS = (b"avif", b"heic", b"heix", b"mif1", b"msf1", b"avis")
-"""Signatures of still pictures; the brands are of files that begin as mp4 files do (ISO/IEC 23008-12)."""
-
-MPEGTS_PACKET = 188
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileVideo:
-    """Any video (mp4, mov, webm, mkv, gif, avi, ogv, ts), folder of frames, folder of photos or posed dataset.
+    """Any video (mp4, mov, webm, mkv, avi, ogv, ts, mpg, wmv, flv), animated picture, folder or posed dataset.
 
-    Videos are turned upright. Frames are selected at equal steps of camera motion, the sharpest of neighbours. A folder
-    counts as the frames of a video when it holds at least 20 pictures of one size with consecutive numbers, and as
-    unordered photos otherwise. Posed datasets, whose cameras are read with their pictures, are those of COLMAP,
-    nerfstudio, instant-ngp, NeRF-synthetic, Polycam and Record3D.
+    Videos are turned upright, HDR becomes sRGB, and transparent videos are composited on white. Frames are selected at
+    equal steps of camera motion, the sharpest of neighbours. A folder counts as the frames of a video when it holds at
+    least 20 pictures of one size with consecutive numbers, and as unordered photos otherwise. Posed datasets, whose
+    cameras are read with their pictures, are those of COLMAP, nerfstudio, instant-ngp, NeRF-synthetic, Polycam and
+    Record3D.
     """
 
     path: Path | None = None
     """The video file, the folder, or the camera file of a dataset."""
-    num_frames: Annotated[int, Range(2)] = 48
-    """Maximum number of frames from a video or a folder of frames; of photos all are used."""
+    num_frames: Annotated[int, Range(2)] = 120
+    """Maximum number of frames from a video, of which as many are used as its motion needs, or from a folder of frames;
+    of photos all are used."""
     size: Annotated[int, Range(16)] = 640
     """Longest side of a video's frames in pixels; smaller ones are not enlarged."""
     photo_size: Annotated[int, Range(16)] = 960
@@ -63,7 +52,7 @@ class FileVideo:
     """Number of photos in the largest folder that is accepted. Of a larger dataset so many are used, in even steps."""
     even: bool = False
     """Select frames evenly in time, repeated ones too: for the examination of the video itself."""
-    time_limit: NonNegativeFloat = 300.0
+    time_limit: NonNegativeFloat = 1800.0
     """Seconds after which decoding is stopped."""
 
     def generate(
@@ -109,7 +98,7 @@ class FileVideo:
         with tempfile.TemporaryDirectory(prefix="img2world-") as folder:
             options = {
                 "path": str(path.resolve()),
-                "format": _detect_format(path),
+                "format": needed_container(path),
                 "folder": folder,
                 "num_frames": self.num_frames,
                 "size": self.size,
@@ -119,34 +108,11 @@ class FileVideo:
             run_child(
                 "img2world.video.decode", options, time_limit=self.time_limit, error=VideoError, progress=progress
             )
-            return Frames(rgb=np.load(Path(folder) / "rgb.npy"), times=np.load(Path(folder) / "times.npy"))
-
-
-def _detect_format(path: Path) -> str:
-    """Return FFmpeg's name of a file's format. Raises VideoError when it is not a video."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(2 * MPEGTS_PACKET + 1)
-    except OSError as error:
-        raise VideoError(
-            f"the video cannot be read ({error.strerror}): {path}", hint="check the path and its permissions"
-        ) from error
-    if not start:
-        raise VideoError(f"the video file is empty (0 bytes): {path}", hint="copy or download it again")
-
-    def matches(signatures: tuple[tuple[int, bytes], ...]) -> bool:
-        return any(start[offset : offset + len(magic)] == magic for offset, magic in signatures)
-
-    if matches(PICTURES) or (start[4:8] == b"ftyp" and start[8:12] in PICTURE_BRANDS):
-        raise VideoError(
-            f"the file is a picture, a video is needed: {path}",
-            hint="choose another video backend to animate a picture",
-        )
-    for name, signatures in SIGNATURES.items():
-        packets_match = name != "mpegts" or start[::MPEGTS_PACKET] == b"\x47" * 3
-        if packets_match and matches(signatures):
-            return name
-    raise VideoError(
-        f"the file is not a video in a known format: {path}",
-        hint="give mp4, mov, webm, mkv, gif, avi, ogv or ts, or a folder of pictures",
-    )
+            for note in json.loads((Path(folder) / "notes.json").read_text()):
+                warnings.warn(note, stacklevel=2)
+            alpha = Path(folder) / "alpha.npy"
+            return Frames(
+                rgb=np.load(Path(folder) / "rgb.npy"),
+                times=np.load(Path(folder) / "times.npy"),
+                alpha=np.load(alpha) if alpha.exists() else None,
+            )

@@ -14,7 +14,8 @@ import pytest
 from PIL import Image as PillowImage
 
 from img2world.core.errors import Img2WorldError, RunFolderError
-from img2world.runs.batch import Entry, name_entries, read_inputs
+from img2world.runs.batch import name_entries
+from img2world.runs.batch_list import Entry, read_inputs
 from img2world.runs.batch_summary import Result, write_summary
 from img2world.runs.folder import RunFolder
 

@@ -1,3 +1,4 @@
+import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,6 +152,28 @@ def test_recipe_is_read_with_a_byte_order_mark(tmp_path):
     path = tmp_path / "own.toml"
     path.write_text("[splat]\nsteps = 12\n", encoding="utf-8-sig")
     assert load_recipe(str(path)).splat.steps == 12
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "utf-32"])
+def test_recipe_is_read_in_the_encodings_of_windows(tmp_path, encoding):
+    (tmp_path / "a.toml").write_bytes("seed = 7\r\n[splat]\r\nsteps = 9\r\n".encode(encoding))
+    recipe = load_recipe(str(tmp_path / "a.toml"))
+    assert (recipe.seed, recipe.splat.steps) == (7, 9)
+
+
+def test_recipes_that_are_no_text_are_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe.toml")
+    (tmp_path / "deep.toml").write_text("x = " + "[" * 5000)
+    for name in ("pipe.toml", "deep.toml"):
+        with pytest.raises(RecipeError, match="the recipe cannot be read"):
+            load_recipe(str(tmp_path / name))
+    with pytest.raises(RecipeError):
+        load_recipe("auto", ["splat.steps=" + "[" * 5000])
+
+
+def test_home_of_an_unknown_user_is_a_name(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert load_recipe("video", ["video.path=~nobody_at_all/a.mp4"]).video.path == tmp_path / "~nobody_at_all/a.mp4"
 
 
 def test_missing_recipes_are_refused(tmp_path):

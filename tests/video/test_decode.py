@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from img2world.video.decode import apply_display_matrix, assign_slots
+from img2world.video.frame_selection import assign_slots
+from img2world.video.pixels import apply_display_matrix
 
 
 def test_mirrors_of_a_display_matrix():

@@ -1,9 +1,23 @@
+from dataclasses import replace
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from skimage import data
 
-from img2world.video.decode import assign_slots
-from img2world.video.frame_selection import MIN_FRAMES, motion_between, motion_curve, useful_count
+from img2world.video.decode import Survey, select
+from img2world.video.frame_selection import (
+    MIN_FRAMES,
+    PLENTY,
+    assign_slots,
+    blurred_among,
+    detail_map,
+    motion_between,
+    motion_curve,
+    runs_of,
+    sharpness_step,
+    useful_count,
+)
 
 ROOM = data.coffee().mean(-1).astype(np.uint8)
 
@@ -65,3 +79,74 @@ def test_a_video_that_hardly_moves_needs_few_frames():
     assert useful_count(still, 48) == MIN_FRAMES
     moving = motion_curve([view(x) for x in range(100)], seconds)
     assert useful_count(moving, 48) == 48
+
+
+def test_a_long_way_needs_more_frames_than_a_short_one():
+    seconds = np.linspace(0, 10, 500)
+    assert useful_count(0.1 * seconds, 300) == PLENTY
+    assert 90 < useful_count(seconds, 300) < 200
+    assert useful_count(seconds, 60) == 60
+    assert useful_count(100 * seconds, 300) == 300
+
+
+def shaken(x, length):
+    """Return the photo from column `x`, blurred along rows by a motion of so many pixels."""
+    return np.mean([ROOM[40:360, x + i : x + i + 400].astype(float) for i in range(length)], 0).astype(np.uint8)
+
+
+def sharpness_of(frames):
+    maps = [detail_map(frame) for frame in frames]
+    return np.cumsum([0.0, *(sharpness_step(a, b) for a, b in pairwise(maps))])
+
+
+def test_blur_is_told_from_texture():
+    # The camera turns from rich texture to a plain wall, which is sharper than the blurred frames before it, although
+    # it has far less detail.
+    rows = np.random.default_rng(0).integers(0, 255, (80, 400), dtype=np.uint8).repeat(4, 0).repeat(4, 1)
+    contrast = np.where(np.arange(rows.shape[1]) < 700, 1, 0.1)
+    world = 128 + (rows - 128.0) * contrast
+    frames = []
+    for i in range(110):
+        length = 9 if 20 <= i < 26 else 1
+        frames.append(np.mean([world[:, 10 * i + k :][:, :400] for k in range(length)], 0).round().astype(np.uint8))
+    sharpness = sharpness_of(frames)
+    plain_detail = [float(detail_map(frame).mean()) for frame in frames]
+    assert max(plain_detail[85:]) < min(plain_detail[20:26])
+    assert min(sharpness[85:]) > max(sharpness[20:26]) + 0.5
+
+
+@pytest.mark.parametrize("brightness", [0.5, 1.6])
+def test_exposure_is_no_sharpness(brightness):
+    frames = [shaken(x, 1) for x in range(10)]
+    brighter = [
+        (frame * (brightness / 2 if i >= 5 else 0.5)).clip(0, 255).astype(np.uint8) for i, frame in enumerate(frames)
+    ]
+    assert np.abs(sharpness_of(brighter) - sharpness_of(frames)).max() < 0.6  # A blur of 5 pixels changes it by 3.
+    assert sharpness_of([shaken(0, 1), shaken(0, 5)])[-1] < -2
+
+
+def test_a_jerk_there_and_back_is_left_out():
+    at = np.concatenate([np.arange(0, 60), 60 + np.array([8, 24, 40, 40, 24, 8]), np.arange(60, 120)])
+    length = np.concatenate([np.ones(60), [9, 16, 9, 9, 16, 9], np.ones(60)]).astype(int)
+    frames = [shaken(x, n) for x, n in zip(at, length, strict=True)]
+    seconds = np.arange(len(frames)) / 25
+    survey = Survey(
+        stamps=np.arange(len(frames)),
+        shapes=np.ones(len(frames)),
+        sharpness=sharpness_of(frames),
+        curve=motion_curve(frames, seconds),
+        greys=frames,
+        stride=1,
+    )
+    selected = select(survey, 40)
+    assert len(selected) >= 25
+    assert not set(selected) & set(range(60, 66))
+    # A jerk to another place is kept, or the chain of frames would break.
+    survey = replace(survey, greys=[*frames[:66], *(np.rot90(frame, 2).copy() for frame in frames[66:])])
+    assert set(select(survey, 40)) & set(range(60, 66))
+
+
+def test_runs():
+    assert runs_of(np.array([True, False, True, True, False, False, True])) == [(0, 1), (2, 4), (6, 7)]
+    assert runs_of(np.zeros(3, bool)) == []
+    assert blurred_among(np.where(np.arange(50) == 20, -3.0, 0.0)).nonzero()[0].tolist() == [20]
