@@ -6,12 +6,12 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 from jaxtyping import Float64, UInt8
-from PIL import Image as PillowImage
 
 from img2world.captures.listing import RUN_MANIFEST, SUFFIXES, list_photos, relative_name
 from img2world.captures.metadata import read_metadata
 from img2world.core.conventions import Z_UP_FROM_WORLD
 from img2world.core.errors import CameraError, FormatError, VideoError
+from img2world.core.image_file import stored_size
 from img2world.core.inventory import LeftOut
 from img2world.core.natural_order import natural_key
 from img2world.core.ply import read_ply
@@ -188,15 +188,6 @@ def find_picture(folders: tuple[Path, ...], name: str) -> Path | None:
 def _cases(suffixes: tuple[str, ...]) -> list[str]:
     """Return the suffixes in small letters and in capitals."""
     return [case for suffix in suffixes for case in (suffix, suffix.upper())]
-
-
-def stored_size(path: Path) -> tuple[int, int] | None:
-    """Return the width and height of a picture as stored; None when its header cannot be read."""
-    try:
-        with PillowImage.open(path) as picture:
-            return picture.size
-    except Exception:  # Decoders raise anything on broken files.
-        return None
 
 
 def read_transforms(path: Path) -> Layout:

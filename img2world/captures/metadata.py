@@ -4,7 +4,6 @@ Source: EXIF 2.32 (CIPA DC-008), sections 4.6.4 to 4.6.6; Google, "Photo Sphere 
 """
 
 import re
-import warnings
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,9 +11,8 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
-from PIL import Image as PillowImage
 
-from img2world.core.image_file import EXIF_IFD, FOCAL_35MM, FOCAL_MM, ORIENTATION
+from img2world.core.image_file import EXIF_IFD, FOCAL_35MM, FOCAL_MM, ORIENTATION, open_header, stored_size
 
 MAKE, MODEL, LENS_MODEL = 0x010F, 0x0110, 0xA434
 TIME, SUBSECONDS = 0x9003, 0x9291
@@ -61,14 +59,13 @@ class Panorama:
 def read_metadata(path: Path) -> Metadata:
     """Read the metadata of a picture; those of one that cannot be read are empty."""
     try:
-        with warnings.catch_warnings(), PillowImage.open(path) as picture:
-            warnings.simplefilter("ignore")
+        with open_header(path) as picture:
             exif = picture.getexif()
             camera, place = {**exif, **exif.get_ifd(EXIF_IFD)}, exif.get_ifd(GPS_IFD)
             xmp = picture.info.get("xmp", picture.info.get("XML:com.adobe.xmp", b""))
             size = picture.size
-    except Exception:  # Decoders raise anything on broken files.
-        return Metadata()
+    except Exception:
+        return Metadata(size=stored_size(path))
     orientation = camera.get(ORIENTATION, 1)
     return Metadata(
         size=size,

@@ -4,7 +4,8 @@ import io
 import re
 import stat
 import warnings
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,37 @@ def load_image(path: Path, *, max_side: int = 2048, max_pixels: int = 64_000_000
     return _image([_upright(layer, exif.get(ORIENTATION, 1)) for layer in layers], focal, max_side, path)
 
 
+@contextmanager
+def open_header(path: Path) -> Iterator[PillowImage.Image]:
+    """Open a picture that Pillow decodes, HEIC included, without decoding it. Raises whatever Pillow does."""
+    with path.open("rb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _know_heif(file.read(12))
+        file.seek(0)
+        yield PillowImage.open(file)
+
+
+def stored_size(path: Path) -> tuple[int, int] | None:
+    """Return the width and height of a picture as stored; None when its header cannot be read."""
+    try:
+        with path.open("rb") as file:
+            form = deep_picture.format_of(file.read(64))
+        if form is not None:
+            return deep_picture.stored_size(path, form)
+        with open_header(path) as picture:
+            return picture.size
+    except Exception:
+        return None
+
+
+def _know_heif(start: bytes) -> None:
+    """Make Pillow decode HEIC if a file begins like that."""
+    if start[4:8] == b"ftyp" and start[8:12] in HEIF_BRANDS:
+        import pi_heif
+
+        pi_heif.register_heif_opener()
+
+
 def _broken(path: Path) -> AbstractContextManager[None]:
     """Raise whatever a library raises in this block as the error for a picture that cannot be decoded."""
     return library_errors(
@@ -115,10 +147,7 @@ def _opens(path: Path) -> bool:
 
 def _read_pillow(path: Path, start: bytes, max_pixels: int, max_side: int) -> _Read:
     """Return the layers of a picture that Pillow decodes, its EXIF tags, and no note."""
-    if start[4:8] == b"ftyp" and start[8:12] in HEIF_BRANDS:
-        import pi_heif
-
-        pi_heif.register_heif_opener()
+    _know_heif(start)
     with path.open("rb") as file:
         picture = _open(file, start, path, max_pixels, max_side)
         with _broken(path):
@@ -290,7 +319,8 @@ def _decode_colors(picture: PillowImage.Image, form: str | None, path: Path) -> 
             code = np.asarray(picture.convert("RGB")).astype(np.uint16) * np.uint16(257)
         return srgb_from_code(code, *encoding)
     gamma = info.get("gamma", STANDARD_GAMMA)
-    if "icc_profile" in info or "srgb" in info or encoding is not None or abs(gamma / STANDARD_GAMMA - 1) < 0.05:
+    usual = abs(gamma / STANDARD_GAMMA - 1) < 0.05 or not 0.1 < gamma < 5
+    if "icc_profile" in info or "srgb" in info or encoding is not None or usual:
         return None
     code = deep_picture.coded_colors(path, form)
     return None if code is None else deep_picture.srgb_from_gamma(code, gamma, info.get("chromaticity", ()))

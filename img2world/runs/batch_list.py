@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,9 @@ COLUMNS = {
 
 DELIMITERS = ",;\t|"
 """Spreadsheets write semicolons where the comma separates decimals."""
+
+CONTROL = re.compile(r"[\x01-\x08\x0e-\x1f]")
+"""Characters that no text holds, but for null, which spoils one name only."""
 
 LEGACY = "cp1252"
 """Encoding of lists that are neither UTF-8 nor UTF-16: that of Windows in western Europe, a superset of Latin-1."""
@@ -75,6 +79,8 @@ def _read_rows(path: Path) -> list[dict[str, str]]:
         text = read_text(path)
         if any("\udc80" <= letter <= "\udcff" for letter in text) and not _names_files(text, path):
             text = text.encode("utf-8", "surrogateescape").decode(LEGACY, "replace")
+        if CONTROL.search(text):
+            raise ValueError("it is not text")
         lines = text.splitlines(keepends=True)
         while lines and (not lines[0].strip() or _is_comment(lines[0], path)):
             lines.pop(0)
@@ -106,7 +112,7 @@ def _names_files(text: str, path: Path) -> bool:
 
 def _is_comment(line: str, path: Path) -> bool:
     """Tell whether a line begins with # and does not name a file."""
-    return line.startswith("#") and not (path.parent / line.strip()).exists() if "\0" not in line else False
+    return line.startswith("#") and not _exists(line.strip(), path)
 
 
 def _delimiter(lines: list[str]) -> str:
@@ -147,7 +153,11 @@ def _header(rows: list[list[str]], path: Path) -> list[str]:
 
 def _exists(cell: str, path: Path) -> bool:
     """Tell whether a cell names a file or folder."""
-    return bool(cell) and "\0" not in cell and (path.parent / expanded(Path(cell))).exists()
+    try:
+        return bool(cell) and (path.parent / expanded(Path(cell))).exists()
+    except (OSError, ValueError):
+        # Too long for a name, or with a null character.
+        return False
 
 
 def _entry(row: dict[str, str], path: Path) -> Entry:

@@ -91,3 +91,13 @@ def test_panoramas_are_told_by_their_xmp_data():
     assert (part.full_width, part.full_height, part.left, part.top) == (2000, 1000, 500, 125)
     assert find_panorama("", (1024, 512)) is None
     assert find_panorama('GPano:ProjectionType="cylindrical"', (1024, 512)) is None
+
+
+def test_sizes_of_pictures_that_pillow_does_not_decode(tmp_path):
+    (tmp_path / "a.hdr").write_bytes(b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 40 +X 60\n" + bytes(400))
+    # A JPEG XL codestream whose size is small = 1, height = (7 + 1) * 8, ratio 3:2.
+    (tmp_path / "a.jxl").write_bytes(b"\xff\x0a" + (1 | 7 << 1 | 4 << 6).to_bytes(2, "little") + bytes(60))
+    (tmp_path / "a.exr").write_bytes(b"\x76\x2f\x31\x01" + bytes(40))
+    assert read_metadata(tmp_path / "a.hdr").size == (60, 40)
+    assert read_metadata(tmp_path / "a.jxl").size == (96, 64)
+    assert read_metadata(tmp_path / "a.exr").size is None

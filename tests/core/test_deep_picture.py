@@ -147,6 +147,8 @@ def test_png_names_its_encoding(tmp_path: Path, rgb):
     assert worst(tmp_path / "linear.png", rgb) <= 1
     png_with(tmp_path / "gamma.png", rgb, (b"gAMA", struct.pack(">I", 45455)))
     assert worst(tmp_path / "gamma.png", rgb) == 0
+    png_with(tmp_path / "nonsense.png", rgb, (b"gAMA", bytes(4)))
+    assert worst(tmp_path / "nonsense.png", rgb) == 0
 
 
 def write_exr(path: Path, channels: np.ndarray, *, half: bool) -> None:
