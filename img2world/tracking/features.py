@@ -1,12 +1,15 @@
 """Point tracks by feature matching: for photos with wide baselines, and over gaps in a video that flow cannot cross."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, count
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64, UInt8
 
+from img2world.core.progress import Progress, silent
+from img2world.core.threads import usable_cores
 from img2world.tracking.flow import single_threaded
 from img2world.tracking.tracks import Tracks, tracks_from_observations
 
@@ -66,18 +69,33 @@ def track_by_features(
     *,
     kind: FeatureKind = "blobs",
     max_features: int = MAX_PHOTO_FEATURES,
+    progress: Progress = silent,
 ) -> Tracks:
     """Match features between pairs of frames and link the matches to tracks; drop tracks that contradict themselves.
+
+    The result does not depend on the number of threads. Progress counts frames and pairs.
 
     Features are detected where `masks` is True. Source: Lowe, "Distinctive image features from scale-invariant
     keypoints", IJCV 2004.
     """
-    with single_threaded():
-        features = [
-            _detect(picture, None if masks is None else masks[i], kind, max_features) for i, picture in enumerate(rgb)
-        ]
-        max_error = MAX_EPIPOLAR_ERROR / _enlargement(rgb)
-        matches = {(i, j): _match(features[i], features[j], max_error) for i, j in pairs}
+    max_error, total = MAX_EPIPOLAR_ERROR / _enlargement(rgb), len(rgb) + len(pairs)
+    done = count(1)
+
+    def detect(i: int) -> _Features:
+        return _detect(rgb[i], None if masks is None else masks[i], kind, max_features)
+
+    # OpenCV and NumPy release the interpreter lock. One thread each, so that they do not compete.
+    with single_threaded(), ThreadPoolExecutor(usable_cores()) as pool:
+        features = []
+        for found in pool.map(detect, range(len(rgb))):
+            features.append(found)
+            progress(next(done), total, step="confirmation")
+        matches = {}
+        for pair, found in zip(
+            pairs, pool.map(lambda pair: _match(features[pair[0]], features[pair[1]], max_error), pairs), strict=True
+        ):
+            matches[pair] = found
+            progress(next(done), total, step="confirmation")
     return _link_matches(features, matches)
 
 
@@ -165,9 +183,11 @@ def _match(first: _Features, second: _Features, max_error: float) -> Int64[np.nd
 
 def _ratio_test(squared_distances: Float32[np.ndarray, "N M"]) -> Int64[np.ndarray, "N"]:
     """Return for each row the index of its smallest distance, or -1 where the second-smallest is about as small."""
-    best = squared_distances.argmin(1)
-    smallest = np.partition(squared_distances, 1, axis=1)[:, :2]
-    return np.where(smallest[:, 0] < MAX_DISTANCE_RATIO**2 * smallest[:, 1], best, -1)
+    distances = np.array(squared_distances, order="C")
+    rows, best = np.arange(len(distances)), distances.argmin(1)
+    smallest = distances[rows, best]
+    distances[rows, best] = np.inf
+    return np.where(smallest < MAX_DISTANCE_RATIO**2 * distances.min(1), best, -1)
 
 
 def _link_matches(features: list[_Features], matches: dict[tuple[int, int], np.ndarray]) -> Tracks:
