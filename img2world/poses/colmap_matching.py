@@ -1,6 +1,6 @@
 """Features of all pictures and matches between them, found step by step and kept in a `MatchStore`."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -88,13 +88,13 @@ class Matcher:
             self.match(extend_pairs(self.matches, count))
             self.match_weak()
 
-    def match_weak(self) -> bool:
-        """Match the weak pairs of pictures with few strong ones again, with guidance; tell whether there were any."""
-        weak = [pair for pair in weak_pairs(self.matches, len(self.gray)) if pair not in self.guided]
+    def match_weak(self, left_out: Collection[int] = ()) -> bool:
+        """Match weak pairs again, with guidance, see `weak_pairs`; tell whether there were any."""
+        weak = [pair for pair in weak_pairs(self.matches, len(self.gray), left_out) if pair not in self.guided]
         self.match(weak, guided=True)
         return bool(weak)
 
-    def match_left_out(self, left_out: list[int]) -> bool:
+    def match_left_out(self, left_out: Collection[int]) -> bool:
         """Match pictures that mapping left out with all others; tell whether any of the new pairs match."""
         pairs = pairs_of_left_out(left_out, len(self.gray), self.plain)
         self.match(pairs)

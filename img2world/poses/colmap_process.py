@@ -127,12 +127,10 @@ def _left_out(models: "list[Reconstruction]", total: int) -> int:
 def _match_more(matcher: Matcher, best: "Reconstruction | None") -> bool:
     """Look for more matches of the frames that are not placed; tell whether there are any."""
     placed = set() if best is None else {image.image_id - 1 for image in placed_images(best)}
+    left_out = set(range(len(matcher.gray))) - placed
+    found = matcher.match_left_out(left_out) if placed and not matcher.ordered else False
     # Guided matching finds false matches in generated videos, which are distorted, so there it comes last.
-    found = matcher.match_weak() if matcher.ordered else False
-    if best is not None and not matcher.ordered:
-        found = matcher.match_left_out([i for i in range(len(matcher.gray)) if i not in placed])
-        found |= matcher.match_weak()
-    return found
+    return matcher.match_weak(left_out) or found
 
 
 def _map(matcher: Matcher, attempt: int) -> "Iterator[Reconstruction]":

@@ -36,7 +36,10 @@ STRONG = 50
 """Matches of a pair that surely overlaps."""
 
 MIN_STRONG = 4
-"""Such pairs that a picture needs for its place to be found reliably; with fewer, its weak pairs are matched again."""
+"""Such pairs that a picture needs for its place to be found reliably; …"""
+
+ENOUGH = 150
+"""… with fewer, its pairs with fewer matches than this are matched again, with guidance."""
 
 
 def needs_similarities(count: int, *, ordered: bool) -> bool:
@@ -130,15 +133,19 @@ def extend_pairs(matches: Mapping[Pair, Match], count: int) -> list[Pair]:
     return sorted(found, key=lambda pair: (-chains[pair], pair))
 
 
-def weak_pairs(matches: Mapping[Pair, Match], count: int) -> list[Pair]:
-    """Return pairs with few matches of pictures that have too few strong pairs, to be matched again with guidance."""
+def weak_pairs(matches: Mapping[Pair, Match], count: int, left_out: Collection[int] = ()) -> list[Pair]:
+    """Return pairs with few matches of pictures that have too few strong pairs, or that mapping could not place.
+
+    They are to be matched again with guidance.
+    """
+    left_out = frozenset(left_out)
     strong = np.zeros(count, int)
     for pair, match in matches.items():
         strong[list(pair)] += len(match) >= STRONG
     return [
         pair
         for pair, match in sorted(matches.items())
-        if 0 < len(match) < STRONG and strong[list(pair)].min() < MIN_STRONG
+        if 0 < len(match) < ENOUGH and (strong[list(pair)].min() < MIN_STRONG or not left_out.isdisjoint(pair))
     ]
 
 

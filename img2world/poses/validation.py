@@ -11,7 +11,7 @@ from img2world.core.views import Views
 from img2world.poses.camera_parameters import CameraParameters
 from img2world.poses.grade import INLIER_PIXELS, THRESHOLDS, grade_views
 from img2world.poses.triangulation import reprojection_errors
-from img2world.tracking.features import track_by_features
+from img2world.tracking.features import MAX_PHOTO_FEATURES, track_by_features
 from img2world.tracking.flow import prepare_gray_frames, track_by_flow
 from img2world.tracking.object_masks import combine_masks
 from img2world.tracking.tracks import Tracks
@@ -24,6 +24,9 @@ MAX_ALL_PAIRS = 12
 
 NUM_OVERLAPPING = 5
 """Photos that each of more photos is compared with."""
+
+MANY_PHOTOS_FEATURES = 2000
+"""Corners of each of more photos."""
 
 MIN_VIEWS = 3
 """If fewer views are confirmed, all are kept and the grade tells."""
@@ -69,6 +72,7 @@ def _find_validation_tracks(views: Views, own_tracks: Tracks, ordered: bool, pro
         combine_masks(masks, views.mask),
         select_overlapping(own_tracks, len(views)),
         kind="corners",
+        max_features=MAX_PHOTO_FEATURES if len(views) <= MAX_ALL_PAIRS else MANY_PHOTOS_FEATURES,
         progress=progress,
     )
 

@@ -22,6 +22,9 @@ FeatureKind = Literal["blobs", "corners"]
 WORK_SIDE = 640
 """Longest side in pixels to which smaller frames are enlarged, because they have few features at their own size."""
 
+MAX_WORK_SIDE = 1024
+"""Longest side in pixels to which larger frames are reduced: what is found in them is large enough."""
+
 MAX_PHOTO_FEATURES = 3000
 MAX_VIDEO_FEATURES = 1000
 """Features per frame of a video: fewer than in a photo, because there are many similar frames."""
@@ -33,7 +36,7 @@ DESCRIPTOR_NORM = 512
 """Length of a descriptor after scaling; its entries are rounded to whole numbers."""
 
 MAX_EPIPOLAR_ERROR = 2.0
-"""Pixels of the enlarged frames: generated frames are distorted by about as much."""
+"""Pixels of the frames at that size: generated frames are distorted by about as much."""
 
 MIN_MATCHES = 16
 """Matches between two frames that must satisfy the epipolar constraint; fewer may agree by chance."""
@@ -78,7 +81,7 @@ def track_by_features(
     Features are detected where `masks` is True. Source: Lowe, "Distinctive image features from scale-invariant
     keypoints", IJCV 2004.
     """
-    max_error, total = MAX_EPIPOLAR_ERROR / _enlargement(rgb), len(rgb) + len(pairs)
+    max_error, total = MAX_EPIPOLAR_ERROR / _work_scale(rgb), len(rgb) + len(pairs)
     done = count(1)
 
     def detect(i: int) -> _Features:
@@ -103,7 +106,7 @@ def count_matches(first: UInt8[np.ndarray, "H W 3"], second: UInt8[np.ndarray, "
     """Return how many SIFT features two pictures of one scene share; 0 when so few match that it may be chance."""
     with single_threaded():
         features = [_detect(picture, None, "blobs", MAX_VIDEO_FEATURES) for picture in (first, second)]
-        return len(_match(features[0], features[1], MAX_EPIPOLAR_ERROR / _enlargement(first[None])))
+        return len(_match(features[0], features[1], MAX_EPIPOLAR_ERROR / _work_scale(first[None])))
 
 
 def select_video_pairs(num_frames: int) -> list[tuple[int, int]]:
@@ -115,20 +118,21 @@ def select_video_pairs(num_frames: int) -> list[tuple[int, int]]:
     ]
 
 
-def _enlargement(rgb: np.ndarray) -> float:
-    """Return the factor by which frames [V, H, W, 3] are enlarged, at least 1."""
-    return max(1.0, WORK_SIDE / max(rgb.shape[1:3]))
+def _work_scale(rgb: np.ndarray) -> float:
+    """Return the factor by which frames [V, H, W, 3] are enlarged or, when they are large, reduced."""
+    side = max(rgb.shape[1:3])
+    return max(1.0, WORK_SIDE / side) * min(1.0, MAX_WORK_SIDE / side)
 
 
 def _detect(
     rgb: UInt8[np.ndarray, "H W 3"], mask: Bool[np.ndarray, "H W"] | None, kind: FeatureKind, max_features: int
 ) -> _Features:
-    """Detect and describe the features of a frame, which is enlarged when it is small."""
+    """Detect and describe the features of a frame, at the size at which `_work_scale` says."""
     import cv2
 
-    scale = _enlargement(rgb[None])
+    scale = _work_scale(rgb[None])
     size = (round(rgb.shape[1] * scale), round(rgb.shape[0] * scale))
-    gray = cv2.resize(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_CUBIC)
+    gray = cv2.resize(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_CUBIC if scale >= 1 else cv2.INTER_AREA)
     area = None if mask is None else cv2.resize(mask.astype(np.uint8) * 255, size)
     sift = cv2.SIFT.create(max_features, contrastThreshold=0.01)
     keypoints = sift.detect(gray, area) if kind == "blobs" else _detect_corners(gray, area, max_features)
