@@ -67,7 +67,9 @@ def make_set(folder: Path, kind: str, count: int, width: int, height: int) -> No
     for i, pose in enumerate(poses):
         rgb = render(sides, np.linalg.inv(pose), intrinsics, width, height).astype(np.float32)
         rgb = rgb * random.uniform(0.85, 1.15) + random.normal(0, 3, rgb.shape)
-        Image.fromarray(np.clip(rgb, 0, 255).astype(np.uint8)).save(folder / "images" / f"{i:04d}.jpg", quality=92)
+        # Numbers in unequal steps, as those of photos, not of the frames of a video.
+        path = folder / "images" / f"{i * (i + 1):06d}.jpg"
+        Image.fromarray(np.clip(rgb, 0, 255).astype(np.uint8)).save(path, quality=92)
     np.savez(folder / "truth.npz", world_from_cam=poses, focal=focal, principal_point=[width / 2, height / 2])
 
 

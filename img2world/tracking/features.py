@@ -132,7 +132,8 @@ def _detect(
 
     scale = _work_scale(rgb[None])
     size = (round(rgb.shape[1] * scale), round(rgb.shape[0] * scale))
-    gray = cv2.resize(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_CUBIC if scale >= 1 else cv2.INTER_AREA)
+    method = cv2.INTER_CUBIC if scale >= 1 else cv2.INTER_AREA
+    gray = cv2.resize(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), size, interpolation=method)
     area = None if mask is None else cv2.resize(mask.astype(np.uint8) * 255, size)
     sift = cv2.SIFT.create(max_features, contrastThreshold=0.01)
     keypoints = sift.detect(gray, area) if kind == "blobs" else _detect_corners(gray, area, max_features)
