@@ -62,7 +62,7 @@ def reconstruct_from_features(options: dict, progress: Progress) -> None:
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
     matcher = Matcher(
-        store=MatchStore.open(folder / "found", _key(arrays, options)),
+        store=MatchStore.open(folder / "found", key_of(arrays, options)),
         scratch=scratch,
         gray=arrays["gray"],
         masks=arrays.get("masks"),
@@ -82,7 +82,7 @@ def reconstruct_from_features(options: dict, progress: Progress) -> None:
     sparse_model(model, width, height).save(folder / "model.npz")
 
 
-def _key(arrays: dict[str, np.ndarray], options: dict) -> str:
+def key_of(arrays: dict[str, np.ndarray], options: dict) -> str:
     """Return a digest of all that features and matches depend on."""
     import pycolmap
 
@@ -152,7 +152,7 @@ def _map(matcher: Matcher, attempt: int) -> "Iterator[Reconstruction]":
             database,
             matcher.scratch,
             output,
-            _mapper_options(matcher, min_matches, refine_focal),
+            mapper_options(matcher.seed, matcher.deadline, min_matches, refine_focal),
             initial_image_pair_callback=lambda: matcher.progress(2, total, step="placed"),
             next_image_callback=lambda placed=placed: matcher.progress(next(placed, total - 1), total, step="placed"),
         )
@@ -162,7 +162,7 @@ def _map(matcher: Matcher, attempt: int) -> "Iterator[Reconstruction]":
             return
 
 
-def _mapper_options(matcher: Matcher, min_matches: int, refine_focal: bool) -> "IncrementalPipelineOptions":
+def mapper_options(seed: int, deadline: Deadline, min_matches: int, refine_focal: bool) -> "IncrementalPipelineOptions":
     """Return COLMAP's defaults but for the arguments. More lenient options placed more frames, but wrongly."""
     import pycolmap
 
@@ -174,12 +174,11 @@ def _mapper_options(matcher: Matcher, min_matches: int, refine_focal: bool) -> "
     options.min_model_size = MIN_MODEL_SIZE
     options.max_num_models = MAX_MODELS
     options.ba_global_frames_ratio = options.ba_global_points_ratio = GLOBAL_GROWTH
-    seed = matcher.seed
     options.random_seed = options.mapper.random_seed = options.triangulation.random_seed = seed
     options.ba_refine_focal_length = options.mapper.abs_pose_refine_focal_length = refine_focal
-    if matcher.deadline.limit:
+    if deadline.limit:
         # What is placed by then is kept.
-        options.max_runtime_seconds = max(1, round(matcher.deadline.left))
+        options.max_runtime_seconds = max(1, round(deadline.left))
     return options
 
 

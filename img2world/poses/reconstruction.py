@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 FOCAL_RANGE = (0.45, 3.0)
 """Plausible focal lengths in longest sides of the picture: fields of view of 96 to 19 degrees."""
 
-MIN_POINT_FRACTION = 0.15
-"""A frame counts as placed when it sees at least this fraction of the median number of points."""
+MIN_POINT_FRACTION, MIN_POINTS = 0.15, 100
+"""A frame counts as placed when it sees at least this fraction of the median number of points, or so many points."""
 
 
 def configure_colmap(seed: int) -> None:
@@ -47,7 +47,8 @@ def placed_images(model: "Reconstruction") -> "list[Image]":
     """Return the registered images by name, without those that are mostly misplaced: by their lens, or few points."""
     images = sorted((model.image(i) for i in model.reg_image_ids()), key=lambda image: image.name)
     usual = median(image.num_points3D for image in images) if images else 0
-    return [image for image in images if image.num_points3D >= MIN_POINT_FRACTION * usual and _is_real(image.camera)]
+    needed = min(MIN_POINT_FRACTION * usual, MIN_POINTS)
+    return [image for image in images if image.num_points3D >= needed and _is_real(image.camera)]
 
 
 def sparse_model(model: "Reconstruction", width: int, height: int) -> SparseModel:
