@@ -83,7 +83,7 @@ class ColmapPoses:
         if camera_model == "auto":
             camera_model = "SIMPLE_PINHOLE" if frames.ordered else "RADIAL"
         with _folder(work) as folder:
-            np.savez(folder / "pictures.npz", **pictures_for_colmap(frames))
+            np.savez(folder / "pictures.npz", allow_pickle=False, **pictures_for_colmap(frames))
             options = {
                 "folder": str(folder),
                 "ordered": frames.ordered,

@@ -98,7 +98,7 @@ class MatchStore:
         """Write an .npz file under its name only when it is complete and on the disk."""
         partial = self.folder / f".{name}"
         with partial.open("wb") as file:
-            np.savez(file, **arrays)
+            np.savez(file, allow_pickle=False, **arrays)
             file.flush()
             os.fsync(file.fileno())
         partial.replace(self.folder / name)

@@ -29,7 +29,7 @@ def configure_colmap(seed: int) -> None:
 
 def is_plausible(model: "Reconstruction") -> bool:
     """Tell whether the focal lengths are those of real lenses: without parallax they may take any value."""
-    real = [_is_real(model.image(i).camera) for i in model.reg_image_ids()]
+    real = [_is_real(model.cameras[model.image(i).camera_id]) for i in model.reg_image_ids()]
     return sum(real) > len(real) / 2
 
 
@@ -48,14 +48,14 @@ def placed_images(model: "Reconstruction") -> "list[Image]":
     images = sorted((model.image(i) for i in model.reg_image_ids()), key=lambda image: image.name)
     usual = median(image.num_points3D for image in images) if images else 0
     needed = min(MIN_POINT_FRACTION * usual, MIN_POINTS)
-    return [image for image in images if image.num_points3D >= needed and _is_real(image.camera)]
+    return [image for image in images if image.num_points3D >= needed and _is_real(model.cameras[image.camera_id])]
 
 
 def sparse_model(model: "Reconstruction", width: int, height: int) -> SparseModel:
     """Convert a reconstruction of frames named by their indices (0000.png, …), each in the corner of a given size."""
     images = placed_images(model)
-    pinholes = {image.camera_id: _pinhole(image.camera) for image in images}
-    distorted = sorted({image.camera_id for image in images if not image.camera.is_undistorted()})
+    pinholes = {i: _pinhole(model.cameras[i]) for i in {image.camera_id for image in images}}
+    distorted = sorted(i for i in pinholes if not model.cameras[i].is_undistorted())
     maps = [_distorted_positions(model.cameras[i], pinholes[i], width, height) for i in distorted]
     return SparseModel(
         placed=np.array([int(Path(image.name).stem) for image in images]),
@@ -106,8 +106,9 @@ def _points(model: "Reconstruction", images: "list[Image]", pinholes: "dict[int,
     for i, image in enumerate(images):
         here = ids == i
         xy[here] = np.array([point.xy for point in image.points2D]).reshape(-1, 2)[indices[here]]
-        if not image.camera.is_undistorted() and here.any():
-            flat = np.asarray(image.camera.cam_from_img(xy[here]))
+        camera = model.cameras[image.camera_id]
+        if not camera.is_undistorted() and here.any():
+            flat = np.asarray(camera.cam_from_img(xy[here]))
             xy[here] = pinholes[image.camera_id].img_from_cam(np.column_stack([flat, np.ones(len(flat))]))
     return {
         "points": np.array(points, np.float64).reshape(-1, 3),
