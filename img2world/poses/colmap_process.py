@@ -39,6 +39,10 @@ FEW_LEFT_OUT = 40
 GLOBAL_GROWTH = 1.3
 """Growth of the model, in frames or in points, after which all of it is adjusted."""
 
+TOLERANCE = 1e-6
+"""Relative decrease of the cost of an iteration at which bundle adjustment ends. COLMAP goes on to its limit of
+iterations, which takes a third longer, for cameras that are the same to a hundredth of a degree."""
+
 SCRATCH = "scratch"
 """Folder for files in between, in the folder that keeps features and matches."""
 
@@ -174,6 +178,7 @@ def mapper_options(seed: int, deadline: Deadline, min_matches: int, refine_focal
     options.min_model_size = MIN_MODEL_SIZE
     options.max_num_models = MAX_MODELS
     options.ba_global_frames_ratio = options.ba_global_points_ratio = GLOBAL_GROWTH
+    options.ba_local_function_tolerance = options.ba_global_function_tolerance = TOLERANCE
     options.random_seed = options.mapper.random_seed = options.triangulation.random_seed = seed
     options.ba_refine_focal_length = options.mapper.abs_pose_refine_focal_length = refine_focal
     if deadline.limit:
