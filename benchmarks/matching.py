@@ -8,6 +8,7 @@ NaN where unknown, in the order of the photos' names), as `capture_sets.py` and 
 
 import argparse
 import datetime
+import os
 import resource
 import tempfile
 import time
@@ -51,6 +52,8 @@ def main() -> None:
     parser.add_argument("--max-side", type=int, default=1600)
     parser.add_argument("--write", action="store_true", help="write the table into README.md")
     arguments = parser.parse_args()
+    # Where the child of `plain_colmap` finds this module.
+    os.environ["PYTHONPATH"] = str(Path(__file__).parent)
     lines = [
         "| set | photos | method | s | CPU s | placed | grade | rotation ° | position % |",
         "|---|---|---|---|---|---|---|---|---|",
