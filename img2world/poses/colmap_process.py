@@ -6,6 +6,7 @@ a process that also writes PNG files with Pillow.
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,11 +25,26 @@ from img2world.poses.reconstruction import configure_colmap, is_plausible, place
 if TYPE_CHECKING:
     from pycolmap import IncrementalPipelineOptions, Reconstruction
 
-ATTEMPTS = ((15, True), (25, True), (15, False))
-"""Minimum number of matches between two frames, and whether the focal length is refined, in each attempt.
 
-Few matches place more photos with wide baselines; more matches reject repeated structure such as wallpaper.
-"""
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """Settings of the mapper."""
+
+    min_matches: int
+    """Between two frames. Few place more photos with wide baselines, more reject repeated structure as of wallpaper."""
+    refine_focal: bool
+    known_lens: bool = False
+    """Keep the lens as the metadata has it, and begin with less: two photos of flat things fit many lenses, but what
+    fits a known one is mostly right."""
+
+
+ATTEMPTS = (
+    Attempt(min_matches=15, refine_focal=True),
+    Attempt(min_matches=25, refine_focal=True),
+    Attempt(min_matches=15, refine_focal=False),
+    Attempt(min_matches=15, refine_focal=False, known_lens=True),
+)
+"""One after the other, until hardly any frames are left out; the last only where all focal lengths are known."""
 
 MIN_MODEL_SIZE = 3
 MAX_MODELS = 10
@@ -101,9 +117,9 @@ def _find_best_model(matcher: Matcher) -> "Reconstruction":
     """Return the plausible model with the most frames; match those that it leaves out again, as long as that helps."""
     total = len(matcher.gray)
     best = None
-    for attempt in count():
+    for call in count():
         models = [] if best is None else [best]
-        for model in _map(matcher, attempt):
+        for model in _map(matcher, call):
             models.append(model)
             if _left_out([model], total) <= total // FEW_LEFT_OUT:
                 break
@@ -112,7 +128,7 @@ def _find_best_model(matcher: Matcher) -> "Reconstruction":
         best = found
         if best is not None and _left_out([best], total) <= total // FEW_LEFT_OUT:
             return best
-        if (attempt > 0 and not gained) or matcher.deadline.is_over() or not _match_more(matcher, best):
+        if (call > 0 and not gained) or matcher.deadline.is_over() or not _match_more(matcher, best):
             break
     if best is None:
         raise PoseError(
@@ -137,36 +153,36 @@ def _match_more(matcher: Matcher, best: "Reconstruction | None") -> bool:
     return matcher.match_weak(left_out) or found
 
 
-def _map(matcher: Matcher, attempt: int) -> "Iterator[Reconstruction]":
+def _map(matcher: Matcher, call: int) -> "Iterator[Reconstruction]":
     """Yield the plausible models that COLMAP's incremental mapper finds with one setting after the other."""
     import pycolmap
 
     total = len(matcher.gray)
-    database = matcher.scratch / f"mapping{attempt}.db"
+    database = matcher.scratch / f"mapping{call}.db"
     create_database(database, matcher.lenses, range(total))
     write_features(database, matcher.features)
     write_matches(database, matcher.matches)
-    for setting, (min_matches, refine_focal) in enumerate(ATTEMPTS):
-        if matcher.deadline.is_over():
-            return
-        output = matcher.scratch / f"model{attempt}-{setting}"
+    is_known, is_hopeless = bool((matcher.lenses.focals > 0).all()), False
+    for setting, attempt in enumerate(ATTEMPTS):
+        if matcher.deadline.is_over() or (is_hopeless and not attempt.known_lens) or (attempt.known_lens > is_known):
+            continue
+        output = matcher.scratch / f"model{call}-{setting}"
         output.mkdir()
         placed = iter(range(3, total))
         found = pycolmap.incremental_mapping(
             database,
             matcher.scratch,
             output,
-            mapper_options(matcher.seed, matcher.deadline, min_matches, refine_focal),
+            mapper_options(matcher.seed, matcher.deadline, attempt),
             initial_image_pair_callback=lambda: matcher.progress(2, total, step="placed"),
             next_image_callback=lambda placed=placed: matcher.progress(next(placed, total - 1), total, step="placed"),
         )
         yield from (found[key] for key in sorted(found) if is_plausible(found[key]))
-        if not found:
-            # No initial pair. The search for one takes the longest, and another attempt finds none either.
-            return
+        # No initial pair. The search for one takes the longest, and another attempt with as much finds none either.
+        is_hopeless = is_hopeless or not found
 
 
-def mapper_options(seed: int, deadline: Deadline, min_matches: int, refine_focal: bool) -> "IncrementalPipelineOptions":
+def mapper_options(seed: int, deadline: Deadline, attempt: Attempt) -> "IncrementalPipelineOptions":
     """Return COLMAP's defaults but for the arguments. More lenient options placed more frames, but wrongly."""
     import pycolmap
 
@@ -174,13 +190,18 @@ def mapper_options(seed: int, deadline: Deadline, min_matches: int, refine_focal
     # The sums of bundle adjustment depend on the number of threads.
     options.num_threads = 1
     options.extract_colors = False
-    options.min_num_matches = min_matches
+    options.min_num_matches = attempt.min_matches
     options.min_model_size = MIN_MODEL_SIZE
     options.max_num_models = MAX_MODELS
     options.ba_global_frames_ratio = options.ba_global_points_ratio = GLOBAL_GROWTH
     options.ba_local_function_tolerance = options.ba_global_function_tolerance = TOLERANCE
     options.random_seed = options.mapper.random_seed = options.triangulation.random_seed = seed
-    options.ba_refine_focal_length = options.mapper.abs_pose_refine_focal_length = refine_focal
+    options.ba_refine_focal_length = options.mapper.abs_pose_refine_focal_length = attempt.refine_focal
+    if attempt.known_lens:
+        options.ba_refine_extra_params = options.mapper.abs_pose_refine_extra_params = False
+        options.mapper.init_min_num_inliers = 50
+        options.mapper.init_min_tri_angle = 8
+        options.mapper.abs_pose_min_num_inliers = 20
     if deadline.limit:
         # What is placed by then is kept.
         options.max_runtime_seconds = max(1, round(deadline.left))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from img2world.poses.colmap_process import key_of, mapper_options
+from img2world.poses.colmap_process import Attempt, key_of, mapper_options
 from img2world.poses.deadline import Deadline
 
 ARRAYS = {"gray": np.zeros((2, 3, 4), np.uint8), "sizes": np.array([[4, 3]])}
@@ -30,9 +30,19 @@ def test_the_key_changes_with_all_that_features_and_matches_depend_on():
 
 @pytest.mark.parametrize(("limit", "expected"), [(0.0, -1), (600.0, 600)])
 def test_mapping_ends_with_what_it_has_when_the_time_is_over(limit, expected):
-    options = mapper_options(7, Deadline(limit=limit), 25, False)
+    options = mapper_options(7, Deadline(limit=limit), Attempt(min_matches=25, refine_focal=False))
     assert options.max_runtime_seconds == pytest.approx(expected, abs=1)
     assert (options.min_num_matches, options.random_seed, options.mapper.random_seed) == (25, 7, 7)
     assert not options.ba_refine_focal_length
     # More threads would change the last bits.
     assert options.num_threads == 1
+
+
+def test_a_known_lens_is_kept_and_less_is_enough_to_begin_with():
+    usual = mapper_options(0, Deadline(limit=0.0), Attempt(min_matches=15, refine_focal=True))
+    known = mapper_options(0, Deadline(limit=0.0), Attempt(min_matches=15, refine_focal=False, known_lens=True))
+    assert usual.ba_refine_focal_length
+    assert usual.ba_refine_extra_params
+    assert not known.ba_refine_focal_length
+    assert not known.ba_refine_extra_params
+    assert known.mapper.init_min_num_inliers < usual.mapper.init_min_num_inliers
