@@ -18,8 +18,12 @@ from img2world.poses.retrieval import similarities
 PICTURES_PER_THREAD = 2
 """Pictures for each thread in a block, after which what was found is saved."""
 
-PAIRS_PER_THREAD = 24
-"""Pairs for each thread in a block."""
+PAIRS_PER_THREAD = 96
+"""Pairs for each thread in a block: a few seconds of work."""
+
+TILE = 14
+"""Pictures that are matched with as many others in a row. COLMAP prepares each picture of a block once, which takes as
+long as to match it with another one."""
 
 LARGE = 1_000_000
 """Pixels of a picture in which there may be enough features without enlarging it."""
@@ -106,13 +110,14 @@ class Matcher:
         saved = self.store.load_matches(kind)
         known.update({pair: saved[pair] for pair in pairs if pair in saved})
         missing = [pair for pair in pairs if pair not in known]
+        if not self.deadline.limit:
+            # All will be matched, so that the most promising need not come first.
+            missing.sort(key=_tile)
         done = len(pairs) - len(missing)
         for block in _blocks(missing, PAIRS_PER_THREAD * self.num_threads):
             if self.deadline.is_over(MATCHING_TIME):
                 return
-            # In the order of the pictures, each is prepared for matching only once.
-            block = sorted(block)
-            found = match_pairs(self._database, block, guided=guided, seed=self.seed, num_threads=self.num_threads)
+            found = match_pairs(self._database, sorted(block, key=_tile), guided=guided, seed=self.seed, num_threads=self.num_threads)
             self.store.save_matches(kind, found)
             known.update(found)
             done += len(block)
@@ -156,6 +161,11 @@ class Matcher:
         height, width = self.masks.shape[1:]
         kept = self.masks[i, np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)] > 0
         return Features(keypoints=features.keypoints[kept], descriptors=features.descriptors[kept])
+
+
+def _tile(pair: Pair) -> tuple[int, int, Pair]:
+    """Return a key that sorts pairs of the same pictures near each other."""
+    return pair[0] // TILE, pair[1] // TILE, pair
 
 
 def _blocks(items: Sequence, size: int) -> list[Sequence]:
