@@ -117,7 +117,13 @@ class Matcher:
         for block in _blocks(missing, PAIRS_PER_THREAD * self.num_threads):
             if self.deadline.is_over(MATCHING_TIME):
                 return
-            found = match_pairs(self._database, sorted(block, key=_tile), guided=guided, seed=self.seed, num_threads=self.num_threads)
+            found = match_pairs(
+                self._database,
+                sorted(block, key=_tile),
+                guided=guided,
+                seed=self.seed,
+                num_threads=self.num_threads,
+            )
             self.store.save_matches(kind, found)
             known.update(found)
             done += len(block)
@@ -138,7 +144,7 @@ class Matcher:
         found = self._extract_at(large, 0)
         found = {i: features for i, features in found.items() if len(features.keypoints) >= self.max_features}
         found |= self._extract_at({i: picture for i, picture in pictures.items() if i not in found}, -1)
-        return {i: self._unmasked(i, found[i]) for i in block}
+        return {i: self._select(i, found[i]) for i in block}
 
     def _extract_at(self, pictures: dict[int, np.ndarray], first_octave: int) -> dict[int, Features]:
         """Find the features of pictures from an octave on."""
@@ -153,13 +159,16 @@ class Matcher:
             num_threads=self.num_threads,
         )
 
-    def _unmasked(self, i: int, features: Features) -> Features:
-        """Return the features of a picture that lie where they may."""
-        if self.masks is None:
-            return features
-        column, row = np.floor(features.keypoints[:, :2]).astype(int).T
-        height, width = self.masks.shape[1:]
-        kept = self.masks[i, np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)] > 0
+    def _select(self, i: int, features: Features) -> Features:
+        """Return the features of a picture that lie where they may, the largest of them if there are too many."""
+        kept = np.ones(len(features.keypoints), bool)
+        if self.masks is not None:
+            column, row = np.floor(features.keypoints[:, :2]).astype(int).T
+            height, width = self.masks.shape[1:]
+            kept = self.masks[i, np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)] > 0
+        # COLMAP keeps all of the scale at which there are enough, up to twice as many; matching is quadratic in them.
+        order = np.argsort(np.where(kept, -features.scales, np.inf), kind="stable")
+        kept[order[self.max_features :]] = False
         return Features(keypoints=features.keypoints[kept], descriptors=features.descriptors[kept])
 
 

@@ -95,6 +95,16 @@ def test_no_features_where_masks_forbid_them(make):
     assert (matcher.features[0].keypoints[:, 0] < 96).any()
 
 
+def test_of_too_many_features_the_largest_are_kept(make):
+    many, few = make("many", max_features=100_000), make("few", max_features=100)
+    many.find_features()
+    few.find_features()
+    for i in range(4):
+        assert len(few.features[i].keypoints) == 100 < len(many.features[i].keypoints)
+        largest = np.sort(many.features[i].scales)[-100:]
+        assert np.array_equal(np.sort(few.features[i].scales), largest)
+
+
 def test_only_pictures_with_too_few_features_are_enlarged(make, monkeypatch):
     asked = []
     extract = colmap_matching.extract_features
