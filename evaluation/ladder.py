@@ -97,7 +97,7 @@ def _make_views(
     frames = Frames(rgb=truth.rgb, times=np.arange(len(truth.rgb)) / 12.0, alpha=truth.alpha, depth=depth)
     if rung != "true video":
         return CommandedPoses().estimate(frames, truth.cameras, seed=seed), None
-    views = stages.poses.estimate(frames, None, seed=seed, progress=silent)
+    views = stages.poses.estimate(frames, None, seed=seed, progress=silent, work=None)
     return views, world_from_estimate(views, truth)
 
 

@@ -242,7 +242,7 @@ def _run_task(sample: Sample, task: OrbitTask, flip: Flip | None, out: Path, lis
     start = time.perf_counter()
     stage = f"{sample.name} {task.path} {task.label}"
 
-    def progress(done: int, total: int, **quality: float) -> None:
+    def progress(done: int, total: int, *, step: str = "", **quality: float) -> None:
         seconds = time.perf_counter() - start
         listen(Event(kind="step", stage=stage, done=done, total=total, seconds=seconds, quality=quality))
 

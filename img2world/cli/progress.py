@@ -68,6 +68,9 @@ def line_listener(write: Callable[[str], object]) -> Listener:
         if event.kind == "start":
             reported[place] = 0.0
             write(f"{event.stage} …")
+        elif event.kind == "step" and event.seconds < reported.get(place, 0.0):
+            # The same kind of work has begun once more.
+            reported[place] = 0.0
         elif event.kind == "step" and event.seconds - reported.get(place, 0.0) >= LINE_SECONDS:
             reported[place] = event.seconds
             left = event.seconds / max(event.done, 1) * (event.total - event.done)

@@ -24,12 +24,13 @@ MAX_MEMORY = 16 << 30
 
 
 def run_child(
-    module: str, options: dict, *, time_limit: float, error: type[Img2WorldError], progress: Progress = silent
+    module: str, options: dict, *, error: type[Img2WorldError], time_limit: float = 0.0, progress: Progress = silent
 ) -> None:
     """Run `python -m module` with options that JSON can represent, and wait for its end.
 
-    Raises `error` when the child reports one, crashes, or takes longer than `time_limit` seconds. The child does not
-    outlive its parent: it ends on Ctrl-C, on any exception that `progress` raises, and when the parent is killed.
+    Raises `error` when the child reports one, crashes, or takes longer than `time_limit` seconds; 0 is no limit. The
+    child does not outlive its parent: it ends on Ctrl-C, on any exception that `progress` raises, and when the parent
+    is killed.
     """
     command = [sys.executable, "-P", "-m", module, json.dumps(options)]
     root = str(Path(__file__).parents[2])
@@ -49,7 +50,8 @@ def run_child(
         ) as process,
     ):
         timer = threading.Timer(time_limit, lambda: (timed_out.set(), process.kill()))
-        timer.start()
+        if time_limit:
+            timer.start()
         try:
             reported = _listen(process.stdout, error, progress)
         finally:
@@ -81,7 +83,7 @@ def _listen(lines: Iterable[str] | None, error: type[Img2WorldError], progress: 
         event = json.loads(line)
         if event["child"] == "error":
             return error(event["message"], hint=event["hint"])
-        progress(event["done"], event["total"], **event["quality"])
+        progress(event["done"], event["total"], **event["step"], **event["quality"])
     return None
 
 
@@ -103,8 +105,10 @@ def answer(work: Callable[[dict, Progress], None]) -> None:
     limit = MAX_MEMORY if hard == resource.RLIM_INFINITY else min(MAX_MEMORY, hard)
     resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
 
-    def report(done: int, total: int, **quality: float) -> None:
-        print(json.dumps({"child": "progress", "done": done, "total": total, "quality": quality}), flush=True)  # noqa: T201
+    def report(done: int, total: int, *, step: str = "", **quality: float) -> None:
+        named = {"step": step} if step else {}
+        event = {"child": "progress", "done": done, "total": total, "step": named, "quality": quality}
+        print(json.dumps(event), flush=True)  # noqa: T201
 
     try:
         work(json.loads(sys.argv[1]), report)

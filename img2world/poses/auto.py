@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -47,13 +48,23 @@ class AutoPoses:
 
     min_views: Annotated[int, Range(2)] = 3
     """Fewer placed frames are an error."""
-    time_limit: NonNegativeFloat = 1200.0
-    """Seconds after which each run of COLMAP is stopped."""
+    time_limit: NonNegativeFloat = 0.0
+    """Seconds after which each run of COLMAP is stopped, and what it has placed by then is taken; 0 to go on as long as
+    it takes."""
 
     def estimate(
-        self, frames: Frames, trajectory: Cameras | None, *, seed: int = 0, progress: Progress = silent
+        self,
+        frames: Frames,
+        trajectory: Cameras | None,
+        *,
+        seed: int = 0,
+        progress: Progress = silent,
+        work: Path | None = None,
     ) -> Views:
-        """Return the best-graded views. Raises RejectedError when no solver finds cameras."""
+        """Return the best-graded views. Raises RejectedError when no solver finds cameras.
+
+        What COLMAP finds in the frames is kept in the folder `work`, see `ColmapPoses`.
+        """
         if frames.cameras is not None:
             # Frames in order were generated along their cameras; those of a posed dataset may be wrong.
             known = CommandedPoses() if frames.ordered else GivenPoses()
@@ -62,7 +73,7 @@ class AutoPoses:
                 return views
             refined = GivenPoses(refine=True).estimate(frames, trajectory, seed=seed, progress=progress)
             return min((views, refined), key=_rank)
-        search = _Search(backend=self, frames=frames, prior_path=trajectory, seed=seed, progress=progress)
+        search = _Search(backend=self, frames=frames, prior_path=trajectory, seed=seed, progress=progress, work=work)
         found, failures = [], []
         for name, solve in search.solvers():
             try:
@@ -106,6 +117,7 @@ class _Search:
     prior_path: Cameras | None
     seed: int
     progress: Progress
+    work: Path | None
 
     def solvers(self) -> Iterator[tuple[str, Solver]]:
         """Yield name and function of each solver in the order in which they are tried."""
@@ -135,7 +147,7 @@ class _Search:
     def _colmap(self) -> Views:
         """Run COLMAP on its own features."""
         backend = ColmapPoses(min_views=self.backend.min_views, time_limit=self.backend.time_limit)
-        return backend.estimate(self.frames, None, seed=self.seed, progress=self.progress)
+        return backend.estimate(self.frames, None, seed=self.seed, progress=self.progress, work=self.work)
 
     def _flow_colmap(self, fitted: Tracks, held_out: Tracks) -> Views:
         """Run COLMAP on flow tracks, with the focal length of the prior path where there is one."""

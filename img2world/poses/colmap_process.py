@@ -5,178 +5,206 @@ a process that also writes PNG files with Pillow.
 """
 
 import shutil
-from itertools import combinations
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from img2world.core.child_process import answer
 from img2world.core.errors import PoseError
 from img2world.core.progress import Progress
-from img2world.poses.reconstruction import (
-    INITIAL_FOCAL,
-    configure_colmap,
-    is_plausible,
-    placed_images,
-    rank,
-    sparse_model,
-)
+from img2world.poses.colmap_database import Lenses, create_database, write_features, write_matches
+from img2world.poses.colmap_matching import Matcher
+from img2world.poses.deadline import Deadline
+from img2world.poses.match_store import MatchStore, digest_arrays
+from img2world.poses.reconstruction import configure_colmap, is_plausible, placed_images, rank, sparse_model
 
 if TYPE_CHECKING:
     from pycolmap import IncrementalPipelineOptions, Reconstruction
 
-MAX_EXHAUSTIVE = 40
-"""Frames of the longest video of which all pairs of frames are matched; of photos all pairs always are."""
 
-NUM_NEIGHBORS = 8
-"""Frames of a long video are matched with so many after them …"""
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """Settings of the mapper."""
 
-KEY_FRAME_STEP = 6
-"""… and every so many-th frame with all others of these, so that a path that returns is closed."""
+    min_matches: int
+    """Between two frames. Few place more photos with wide baselines, more reject repeated structure as of wallpaper."""
+    refine_focal: bool
+    known_lens: bool = False
+    """Keep the lens as the metadata has it, and begin with less: two photos of flat things fit many lenses, but what
+    fits a known one is mostly right."""
 
-ATTEMPTS = ((15, True), (25, True), (15, False))
-"""Minimum number of matches between two frames, and whether the focal length is refined, in each attempt.
 
-Few matches place more photos with wide baselines; more matches reject repeated structure such as wallpaper.
-"""
+ATTEMPTS = (
+    Attempt(min_matches=15, refine_focal=True),
+    Attempt(min_matches=25, refine_focal=True),
+    Attempt(min_matches=15, refine_focal=False),
+    Attempt(min_matches=15, refine_focal=False, known_lens=True),
+)
+"""One after the other, until hardly any frames are left out; the last only where all focal lengths are known."""
 
 MIN_MODEL_SIZE = 3
 MAX_MODELS = 10
 
-SIFT_PEAK_THRESHOLD = 0.002
-"""A third of COLMAP's default: small, smooth, generated frames have few strong features."""
+FEW_LEFT_OUT = 40
+"""With so many frames one may be left out, with twice as many two, without another attempt to place it."""
 
-FEATURES_TIME, MATCHES_TIME = 0.15, 0.6
-"""Fractions of the time after which features are usually found and matched."""
+GLOBAL_GROWTH = 1.3
+"""Growth of the model, in frames or in points, after which all of it is adjusted."""
+
+TOLERANCE = 1e-6
+"""Relative decrease of the cost of an iteration at which bundle adjustment ends. COLMAP goes on to its limit of
+iterations, which takes a third longer, for cameras that are the same to a hundredth of a degree."""
+
+SCRATCH = "scratch"
+"""Folder for files in between, in the folder that keeps features and matches."""
 
 
 def reconstruct_from_features(options: dict, progress: Progress) -> None:
-    """Write model.npz, a `SparseModel`: the best model of the images in images/.
+    """Write model.npz, a `SparseModel`: the best model of the pictures in pictures.npz.
 
-    Options: folder, num_frames, ordered, camera_model, seed, width, height, max_features, num_threads (the result does
-    not depend on it).
+    Options: folder, where features and matches are kept, with pictures.npz: gray [V, H, W] and, where they are known,
+    masks [V, H, W] and locations [V, 3], the sizes [L, 2] and focals [L] of the lenses, and lenses [V]; ordered,
+    camera_model, seed, max_features, time_limit (seconds, 0 is none), and num_threads (the result does not depend on
+    it).
     """
     configure_colmap(options["seed"])
-    folder, total = Path(options["folder"]), options["num_frames"]
-    _extract_features(folder, options)
-    progress(round(total * FEATURES_TIME), total)
-    model = _find_best_model(folder, options, progress)
-    sparse_model(model, options["width"], options["height"]).save(folder / "model.npz")
-    progress(total, total)
-
-
-def _extract_features(folder: Path, options: dict) -> None:
-    """Add the features of all images to the database, as images of one camera."""
-    import pycolmap
-
-    reader = pycolmap.ImageReaderOptions()
-    reader.camera_model = options["camera_model"]
-    reader.default_focal_length_factor = INITIAL_FOCAL
-    if (folder / "masks").exists():
-        reader.mask_path = folder / "masks"
-    extraction = pycolmap.FeatureExtractionOptions()
-    extraction.num_threads = options["num_threads"]
-    extraction.use_gpu = False
-    extraction.sift.max_num_features = options["max_features"]
-    extraction.sift.peak_threshold = SIFT_PEAK_THRESHOLD
-    database, images, mode = folder / "database.db", folder / "images", pycolmap.CameraMode.SINGLE
-    pycolmap.Database.open(database).close()
-    # Without this the images are numbered in the order in which threads finish, and all that follows depends on it.
-    pycolmap.import_images(database, images, camera_mode=mode, options=reader)
-    pycolmap.extract_features(
-        database,
-        images,
-        camera_mode=mode,
-        reader_options=reader,
-        extraction_options=extraction,
-        device=pycolmap.Device.cpu,
+    folder = Path(options["folder"])
+    with np.load(folder / "pictures.npz") as stored:
+        arrays = dict(stored)
+    lenses = Lenses(
+        model=options["camera_model"], sizes=arrays["sizes"], focals=arrays["focals"], of_picture=arrays["lenses"]
     )
-
-
-def select_pairs(num_frames: int, ordered: bool) -> list[tuple[int, int]]:
-    """Return the pairs of frames to match: all, or neighbours and key frames of a long video."""
-    pairs = combinations(range(num_frames), 2)
-    if not ordered or num_frames <= MAX_EXHAUSTIVE:
-        return list(pairs)
-    return [(i, j) for i, j in pairs if j - i <= NUM_NEIGHBORS or (i % KEY_FRAME_STEP == 0 and j % KEY_FRAME_STEP == 0)]
-
-
-def _match_features(database: Path, options: dict, guided: bool) -> None:
-    """Add matches of the image pairs to the database, verified by two-view geometry."""
-    import pycolmap
-
-    pairs = select_pairs(options["num_frames"], options["ordered"])
-    pairing = pycolmap.ImportedPairingOptions()
-    pairing.match_list_path = database.with_suffix(".txt")
-    pairing.match_list_path.write_text("".join(f"{i:04d}.png {j:04d}.png\n" for i, j in pairs))
-    matching = pycolmap.FeatureMatchingOptions()
-    matching.num_threads = options["num_threads"]
-    matching.use_gpu = False
-    matching.guided_matching = guided
-    verification = pycolmap.TwoViewGeometryOptions()
-    verification.ransac.random_seed = options["seed"]
-    pycolmap.match_image_pairs(
-        database,
-        matching_options=matching,
-        pairing_options=pairing,
-        verification_options=verification,
-        device=pycolmap.Device.cpu,
+    scratch = folder / SCRATCH
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
+    matcher = Matcher(
+        store=MatchStore.open(folder / "found", key_of(arrays, options)),
+        scratch=scratch,
+        gray=arrays["gray"],
+        masks=arrays.get("masks"),
+        lenses=lenses,
+        locations=arrays.get("locations"),
+        ordered=options["ordered"],
+        max_features=options["max_features"],
+        seed=options["seed"],
+        num_threads=options["num_threads"],
+        deadline=Deadline(limit=options["time_limit"]),
+        progress=progress,
     )
+    matcher.find_features()
+    matcher.match_first()
+    model = _find_best_model(matcher)
+    height, width = arrays["gray"].shape[1:]
+    sparse_model(model, width, height).save(folder / "model.npz")
 
 
-def _find_best_model(folder: Path, options: dict, progress: Progress) -> "Reconstruction":
-    """Return the plausible model with the most frames of all attempts; one with all frames ends the search."""
+def key_of(arrays: dict[str, np.ndarray], options: dict) -> str:
+    """Return a digest of all that features and matches depend on."""
     import pycolmap
 
-    total = options["num_frames"]
-    placed = iter(range(round(total * MATCHES_TIME), total))
-    models = []
-    # Guided matching, which searches again along the epipolar lines, places 12 instead of 2 of 13 photos taken 15 to
-    # 60 degrees apart. In generated videos, which are distorted, it finds false matches, so there it comes last.
-    for guided in (False, True) if options["ordered"] else (True,):
-        database = folder / f"guided{guided}.db"
-        shutil.copy(folder / "database.db", database)
-        _match_features(database, options, guided)
-        progress(next(placed, total - 1), total)
-        found = {}
-        for attempt, (min_matches, refine_focal) in enumerate(ATTEMPTS):
-            output = folder / f"guided{guided}{attempt}"
-            output.mkdir()
-            found = pycolmap.incremental_mapping(
-                database,
-                folder / "images",
-                output,
-                _mapper_options(options["seed"], min_matches, refine_focal),
-                next_image_callback=lambda: progress(next(placed, total - 1), total),
-            )
-            models += [found[key] for key in sorted(found) if is_plausible(found[key])]
-            if any(len(placed_images(model)) == total for model in models):
-                return max(models, key=rank)
-            if not found:
-                # No initial pair. The search for one takes the longest, and another attempt finds none either.
+    # Whatever decides on features and matches is in this folder.
+    code = [path.read_text(encoding="utf-8") for path in sorted(Path(__file__).parent.glob("*.py"))]
+    names = ("ordered", "camera_model", "seed", "max_features")
+    pictures = [part for name in sorted(arrays) if name != "locations" for part in (name, arrays[name])]
+    return digest_arrays(pycolmap.__version__, *code, *(repr(options[name]) for name in names), *pictures)
+
+
+def _find_best_model(matcher: Matcher) -> "Reconstruction":
+    """Return the plausible model with the most frames; match those that it leaves out again, as long as that helps."""
+    total = len(matcher.gray)
+    best = None
+    for call in count():
+        models = [] if best is None else [best]
+        for model in _map(matcher, call):
+            models.append(model)
+            if _left_out([model], total) <= total // FEW_LEFT_OUT:
                 break
-        if not models and not found:
+        found = max(models, key=rank, default=None)
+        gained = found is not None and (best is None or rank(found)[0] > rank(best)[0])
+        best = found
+        if best is not None and _left_out([best], total) <= total // FEW_LEFT_OUT:
+            return best
+        if (call > 0 and not gained) or matcher.deadline.is_over() or not _match_more(matcher, best):
             break
-    if not models:
+    if best is None:
         raise PoseError(
             f"COLMAP placed none of {total} frames",
             hint="the frames need texture, overlap and a camera that moves sideways; "
             "or use a camera-controlled video backend with commanded poses",
         )
-    return max(models, key=rank)
+    return best
 
 
-def _mapper_options(seed: int, min_matches: int, refine_focal: bool) -> "IncrementalPipelineOptions":
+def _left_out(models: "list[Reconstruction]", total: int) -> int:
+    """Return how many frames the model that places the most leaves out."""
+    return total - max(len(placed_images(model)) for model in models)
+
+
+def _match_more(matcher: Matcher, best: "Reconstruction | None") -> bool:
+    """Look for more matches of the frames that are not placed; tell whether there are any."""
+    placed = set() if best is None else {image.image_id - 1 for image in placed_images(best)}
+    left_out = set(range(len(matcher.gray))) - placed
+    found = matcher.match_left_out(left_out) if placed and not matcher.ordered else False
+    # Guided matching finds false matches in generated videos, which are distorted, so there it comes last.
+    return matcher.match_weak(left_out) or found
+
+
+def _map(matcher: Matcher, call: int) -> "Iterator[Reconstruction]":
+    """Yield the plausible models that COLMAP's incremental mapper finds with one setting after the other."""
+    import pycolmap
+
+    total = len(matcher.gray)
+    database = matcher.scratch / f"mapping{call}.db"
+    create_database(database, matcher.lenses, range(total))
+    write_features(database, matcher.features)
+    write_matches(database, matcher.matches)
+    is_known, is_hopeless = bool((matcher.lenses.focals > 0).all()), False
+    for setting, attempt in enumerate(ATTEMPTS):
+        if matcher.deadline.is_over() or (is_hopeless and not attempt.known_lens) or (attempt.known_lens > is_known):
+            continue
+        output = matcher.scratch / f"model{call}-{setting}"
+        output.mkdir()
+        placed = iter(range(3, total))
+        found = pycolmap.incremental_mapping(
+            database,
+            matcher.scratch,
+            output,
+            mapper_options(matcher.seed, matcher.deadline, attempt),
+            initial_image_pair_callback=lambda: matcher.progress(2, total, step="placed"),
+            next_image_callback=lambda placed=placed: matcher.progress(next(placed, total - 1), total, step="placed"),
+        )
+        yield from (found[key] for key in sorted(found) if is_plausible(found[key]))
+        # No initial pair. The search for one takes the longest, and another attempt with as much finds none either.
+        is_hopeless = is_hopeless or not found
+
+
+def mapper_options(seed: int, deadline: Deadline, attempt: Attempt) -> "IncrementalPipelineOptions":
     """Return COLMAP's defaults but for the arguments. More lenient options placed more frames, but wrongly."""
     import pycolmap
 
     options = pycolmap.IncrementalPipelineOptions()
     # The sums of bundle adjustment depend on the number of threads.
     options.num_threads = 1
-    options.min_num_matches = min_matches
+    options.extract_colors = False
+    options.min_num_matches = attempt.min_matches
     options.min_model_size = MIN_MODEL_SIZE
     options.max_num_models = MAX_MODELS
+    options.ba_global_frames_ratio = options.ba_global_points_ratio = GLOBAL_GROWTH
+    options.ba_local_function_tolerance = options.ba_global_function_tolerance = TOLERANCE
     options.random_seed = options.mapper.random_seed = options.triangulation.random_seed = seed
-    options.ba_refine_focal_length = options.mapper.abs_pose_refine_focal_length = refine_focal
+    options.ba_refine_focal_length = options.mapper.abs_pose_refine_focal_length = attempt.refine_focal
+    if attempt.known_lens:
+        options.ba_refine_extra_params = options.mapper.abs_pose_refine_extra_params = False
+        options.mapper.init_min_num_inliers = 50
+        options.mapper.init_min_tri_angle = 8
+        options.mapper.abs_pose_min_num_inliers = 20
+    if deadline.limit:
+        # What is placed by then is kept.
+        options.max_runtime_seconds = max(1, round(deadline.left))
     return options
 
 

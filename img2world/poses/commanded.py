@@ -1,6 +1,7 @@
 """Cameras that are known: those of the frames themselves, or the path that the generator was asked for."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32, Int, UInt8
@@ -25,7 +26,13 @@ class CommandedPoses:
     """Sparse points to sample, from the depth of the frames or at random where there is none."""
 
     def estimate(
-        self, frames: Frames, trajectory: Cameras | None, *, seed: int = 0, progress: Progress = silent
+        self,
+        frames: Frames,
+        trajectory: Cameras | None,
+        *,
+        seed: int = 0,
+        progress: Progress = silent,
+        work: Path | None = None,
     ) -> Views:
         """Return the frames with their cameras at confidence 1, and a random sample of points.
 

@@ -12,7 +12,6 @@ from img2world.core.cameras import Cameras
 from img2world.core.child_process import run_child
 from img2world.core.errors import PoseError
 from img2world.core.frames import Frames
-from img2world.core.pictures import save_pictures
 from img2world.core.progress import Progress, silent
 from img2world.core.ranges import NonNegativeFloat, Range
 from img2world.core.views import Views
@@ -39,11 +38,17 @@ class FlowColmapPoses:
     """Focal length in pixels; 0 where it is unknown."""
     min_views: Annotated[int, Range(2)] = 3
     """Fewer placed frames are an error."""
-    time_limit: NonNegativeFloat = 1200.0
-    """Seconds after which COLMAP is stopped."""
+    time_limit: NonNegativeFloat = 0.0
+    """Seconds after which COLMAP is stopped; 0 to go on as long as it takes."""
 
     def estimate(
-        self, frames: Frames, trajectory: Cameras | None, *, seed: int = 0, progress: Progress = silent
+        self,
+        frames: Frames,
+        trajectory: Cameras | None,
+        *,
+        seed: int = 0,
+        progress: Progress = silent,
+        work: Path | None = None,
     ) -> Views:
         """Return the placed frames in a world as that of `ColmapPoses`; the trajectory is not used.
 
@@ -138,8 +143,6 @@ def _run_colmap(
     height, width = frames.rgb.shape[1:3]
     with tempfile.TemporaryDirectory(prefix="img2world-") as name:
         folder = Path(name)
-        # COLMAP takes the colours of the points from the images.
-        save_pictures(frames.rgb, folder / "images")
         np.savez(folder / "tracks.npz", **vars(tracks))
         if prior is not None:
             points = triangulate(tracks, prior)

@@ -10,7 +10,8 @@ from jaxtyping import Float64, Int64
 from img2world.core.child_process import answer
 from img2world.core.errors import PoseError
 from img2world.core.progress import Progress
-from img2world.poses.reconstruction import INITIAL_FOCAL, configure_colmap, is_plausible, rank, sparse_model
+from img2world.poses.colmap_database import Lenses, create_database, picture_name
+from img2world.poses.reconstruction import configure_colmap, is_plausible, rank, sparse_model
 from img2world.tracking.tracks import Tracks
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ MAX_ITERATIONS = 60
 
 
 def reconstruct_from_tracks(options: dict, progress: Progress) -> None:
-    """Write model.npz, a `SparseModel`: the best model from the tracks in tracks.npz and the images in images/.
+    """Write model.npz, a `SparseModel`: the best model from the tracks in tracks.npz.
 
     Options: folder, num_frames, seed, width, height, focal (pixels, or None where it is unknown), principal_point
     (pixels), mapper (incremental, global, or adjust: bundle adjustment that starts from the cameras in prior.npz).
@@ -52,15 +53,15 @@ def _map_tracks(folder: Path, tracks: Tracks, options: dict) -> "list[Reconstruc
     import pycolmap
 
     _write_database(folder, tracks, options)
-    database, images, output = folder / "database.db", folder / "images", folder / "models"
+    database, output = folder / "database.db", folder / "models"
     output.mkdir()
     if options["mapper"] == "incremental":
-        found = pycolmap.incremental_mapping(database, images, output, _mapper_options(options["seed"]))
+        found = pycolmap.incremental_mapping(database, folder, output, _mapper_options(options["seed"]))
     else:
         settings = pycolmap.GlobalPipelineOptions()
         settings.num_threads = 1
         settings.random_seed = options["seed"]
-        found = pycolmap.global_mapping(database, images, output, settings)
+        found = pycolmap.global_mapping(database, folder, output, settings)
     return [found[key] for key in sorted(found)]
 
 
@@ -70,6 +71,7 @@ def _mapper_options(seed: int) -> "IncrementalPipelineOptions":
 
     options = pycolmap.IncrementalPipelineOptions()
     options.num_threads = 1
+    options.extract_colors = False
     options.min_model_size = 3
     options.min_num_matches = 10
     options.random_seed = options.mapper.random_seed = options.triangulation.random_seed = seed
@@ -84,23 +86,22 @@ def _write_database(folder: Path, tracks: Tracks, options: dict) -> None:
     """Write tracks as keypoints, and as matches of all pairs of frames that share enough of them."""
     import pycolmap
 
-    reader = pycolmap.ImageReaderOptions()
-    reader.camera_model = "SIMPLE_PINHOLE"
-    reader.default_focal_length_factor = INITIAL_FOCAL
-    if options["focal"]:
-        reader.camera_params = f"{options['focal']},{options['principal_point'][0]},{options['principal_point'][1]}"
-    path = folder / "database.db"
-    pycolmap.Database.open(path).close()
-    pycolmap.import_images(path, folder / "images", camera_mode=pycolmap.CameraMode.SINGLE, options=reader)
+    count, path = options["num_frames"], folder / "database.db"
+    lenses = Lenses(
+        model="SIMPLE_PINHOLE",
+        sizes=np.array([[options["width"], options["height"]]]),
+        focals=np.array([options["focal"] or 0.0]),
+        of_picture=np.zeros(count, np.int64),
+    )
+    create_database(path, lenses, range(count))
     database = pycolmap.Database.open(path)
-    images = {int(Path(image.name).stem): image.image_id for image in database.read_all_images()}
-    for frame, image in images.items():
-        database.write_keypoints(image, tracks.xy[tracks.frame_ids == frame].astype(np.float32))
+    for frame in range(count):
+        database.write_keypoints(frame + 1, tracks.xy[tracks.frame_ids == frame].astype(np.float32))
     pairs = []
     for (i, j), matches in sorted(pairwise_matches(tracks).items()):
         if len(matches) >= MIN_MATCHES:
-            database.write_matches(images[i], images[j], np.array(matches, np.uint32))
-            pairs.append(f"{i:04d}.png {j:04d}.png\n")
+            database.write_matches(i + 1, j + 1, np.array(matches, np.uint32))
+            pairs.append(f"{picture_name(i)} {picture_name(j)}\n")
     database.close()
     (folder / "pairs.txt").write_text("".join(pairs))
     verification = pycolmap.TwoViewGeometryOptions()

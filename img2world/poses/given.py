@@ -73,7 +73,13 @@ class GivenPoses:
     """Seconds after which an adjustment is stopped."""
 
     def estimate(
-        self, frames: Frames, trajectory: Cameras | None, *, seed: int = 0, progress: Progress = silent
+        self,
+        frames: Frames,
+        trajectory: Cameras | None,
+        *,
+        seed: int = 0,
+        progress: Progress = silent,
+        work: Path | None = None,
     ) -> Views:
         """Return the frames with their cameras in the package's world, and a report on them.
 

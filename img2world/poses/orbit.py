@@ -1,6 +1,7 @@
 """Cameras on a path with few free parameters, for the orbits of video generators."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
@@ -46,7 +47,13 @@ class OrbitPoses:
     """Most Fourier harmonics by which elevation, azimuth and radius may deviate; more only for a clear gain."""
 
     def estimate(
-        self, frames: Frames, trajectory: Cameras | None, *, seed: int = 0, progress: Progress = silent
+        self,
+        frames: Frames,
+        trajectory: Cameras | None,
+        *,
+        seed: int = 0,
+        progress: Progress = silent,
+        work: Path | None = None,
     ) -> Views:
         """Return all frames with cameras in the world of the trajectory, and a report on how well these fit.
 

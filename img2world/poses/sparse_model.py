@@ -38,28 +38,23 @@ class SparseModel:
     placed: Int64[np.ndarray, "K"]
     """Indices of the frames that have a camera, ascending."""
     cam_from_world: Float64[np.ndarray, "K 3 4"]
-    num_observations: Int64[np.ndarray, "K"]
-    """Points seen in each placed frame."""
-    view_errors: Float64[np.ndarray, "K"]
-    """Mean reprojection error of these points, in pixels."""
     points: Float64[np.ndarray, "P 3"]
-    point_colors: UInt8[np.ndarray, "P 3"]
+    """Points that at least two placed frames see."""
     point_errors: Float64[np.ndarray, "P"]
     """Mean reprojection error of each point, in pixels."""
-    track_lengths: Int64[np.ndarray, "P"]
-    """Frames that see each point."""
-    in_first_view: Bool[np.ndarray, "P"]
-    """True if the first placed frame sees the point."""
-    intrinsics: Float64[np.ndarray, "3 3"]
-    """Intrinsics of the pinhole camera of all undistorted pictures."""
-    distorted_xy: Float32[np.ndarray, "H W 2"]
-    """Position in the original frame of each undistorted pixel; empty where there is no distortion."""
+    intrinsics: Float64[np.ndarray, "K 3 3"]
+    """Intrinsics of the pinhole cameras of the undistorted pictures, each in the upper left corner of its frame."""
+    distorted_xy: Float32[np.ndarray, "L H W 2"]
+    """For each lens with distortion, the position in the original frame of each undistorted pixel; -1 beyond the
+    picture."""
+    maps: Int64[np.ndarray, "K"]
+    """Index in `distorted_xy` of the lens of each placed frame; -1 without distortion."""
     observation_frame_ids: Int64[np.ndarray, "O"]
     """Index among the placed frames of each observation of a point."""
     observation_xy: Float64[np.ndarray, "O 2"]
     """Its position in the undistorted frame, in pixels."""
-    observation_starts: Int64[np.ndarray, "T"]
-    """Index of the first observation of each point that two placed frames see."""
+    observation_starts: Int64[np.ndarray, "P"]
+    """Index of the first observation of each point."""
 
     def save(self, path: Path) -> None:
         """Write the model as an .npz file."""
@@ -79,12 +74,24 @@ class SparseModel:
     @property
     def camera_parameters(self) -> CameraParameters:
         """The cameras of the placed frames in COLMAP's world."""
-        count = len(self.placed)
         return CameraParameters(
             cam_from_world=self.cam_from_world,
-            focal=np.tile(self.intrinsics[[0, 1], [0, 1]], (count, 1)),
-            principal_point=np.tile(self.intrinsics[:2, 2], (count, 1)),
+            focal=self.intrinsics[:, [0, 1], [0, 1]],
+            principal_point=self.intrinsics[:, :2, 2],
         )
+
+    @property
+    def num_observations(self) -> Int64[np.ndarray, "K"]:
+        """Points seen in each placed frame."""
+        return self.tracks.count_per_frame(len(self.placed))
+
+    @property
+    def view_errors(self) -> Float64[np.ndarray, "K"]:
+        """Mean reprojection error in pixels of the points seen in each placed frame; infinite without any."""
+        errors = np.repeat(self.point_errors, self.tracks.lengths)
+        sums = np.bincount(self.observation_frame_ids, weights=errors, minlength=len(self.placed))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(self.num_observations > 0, sums / self.num_observations, np.inf)
 
 
 def views_from_model(frames: Frames, model: SparseModel, *, solver: str) -> Views:
@@ -95,10 +102,9 @@ def views_from_model(frames: Frames, model: SparseModel, *, solver: str) -> View
     world_from_cam, points = normalize_world(model)
     good = select_points(model, points)
     height, width = frames.rgb.shape[1:3]
-    count = len(model.placed)
     weight = model.num_observations / (model.num_observations + HALF_CONFIDENCE_POINTS)
     rgb, alpha, mask = (
-        None if pictures is None else _undistort(pictures[model.placed], model.distorted_xy)
+        None if pictures is None else _undistort(pictures[model.placed], model)
         for pictures in (frames.rgb, frames.alpha, frames.mask)
     )
     assert rgb is not None
@@ -108,30 +114,44 @@ def views_from_model(frames: Frames, model: SparseModel, *, solver: str) -> View
         mask=None if mask is None else mask // 255 * 255,
         cameras=Cameras(
             world_from_cam=world_from_cam.astype(np.float32),
-            intrinsics=np.repeat(model.intrinsics[None].astype(np.float32), count, 0),
+            intrinsics=model.intrinsics.astype(np.float32),
             width=width,
             height=height,
         ),
         confidence=(weight / (1 + model.view_errors**2)).astype(np.float32),
         points=points[good].astype(np.float32),
-        point_colors=model.point_colors[good],
+        point_colors=_mean_colors(rgb, model.tracks)[good],
         solver=solver,
     )
 
 
-def _undistort(
-    pictures: UInt8[np.ndarray, "K H W *C"], distorted_xy: Float32[np.ndarray, "H2 W2 2"]
-) -> UInt8[np.ndarray, "K H W *C"]:
-    """Resample pictures to the pinhole camera; return them unchanged when there is no distortion."""
-    if not distorted_xy.size:
+def _undistort(pictures: UInt8[np.ndarray, "K H W *C"], model: SparseModel) -> UInt8[np.ndarray, "K H W *C"]:
+    """Resample pictures to the pinhole cameras; return them unchanged when there is no distortion."""
+    if not model.distorted_xy.size:
         return pictures
     import cv2
 
-    # In OpenCV the centre of the first pixel is (0, 0), here it is (0.5, 0.5).
-    x, y = distorted_xy[..., 0] - 0.5, distorted_xy[..., 1] - 0.5
-    return np.stack(
-        [cv2.remap(picture, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE) for picture in pictures]
-    )
+    undistorted = pictures.copy()
+    for i, lens in enumerate(model.maps):
+        if lens >= 0:
+            positions = model.distorted_xy[lens]
+            # The picture is in the corner of the frame; what is beyond it must not leak in at its edge.
+            row, column = np.flatnonzero((positions >= 0).any((1, 2))), np.flatnonzero((positions >= 0).any((0, 2)))
+            area = (slice(0, row[-1] + 1), slice(0, column[-1] + 1))
+            # In OpenCV the centre of the first pixel is (0, 0), here it is (0.5, 0.5).
+            x, y = positions[area][..., 0] - 0.5, positions[area][..., 1] - 0.5
+            picture = np.ascontiguousarray(pictures[i][area])
+            undistorted[i][area] = cv2.remap(picture, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return undistorted
+
+
+def _mean_colors(rgb: UInt8[np.ndarray, "K H W 3"], tracks: Tracks) -> UInt8[np.ndarray, "P 3"]:
+    """Return the mean colour of the pixels in which each point is seen."""
+    if not len(tracks):
+        return np.zeros((0, 3), np.uint8)
+    column, row = np.clip(np.floor(tracks.xy).astype(int), 0, [rgb.shape[2] - 1, rgb.shape[1] - 1]).T
+    sums = np.add.reduceat(rgb[tracks.frame_ids, row, column].astype(np.float64), tracks.starts)
+    return np.round(sums / tracks.lengths[:, None]).astype(np.uint8)
 
 
 def normalize_world(model: SparseModel) -> tuple[Float64[np.ndarray, "K 4 4"], Float64[np.ndarray, "P 3"]]:
@@ -139,7 +159,7 @@ def normalize_world(model: SparseModel) -> tuple[Float64[np.ndarray, "K 4 4"], F
 
     That view has the identity rotation, is at (0, 0, -1) and looks at the origin, which is as far away as the point
     where the optical axes of all views meet, or else as the median of the points that the view sees.
-    Raises PoseError when it sees none.
+    Raises PoseError when there are none in front of it.
     """
     rotations, translations = model.cam_from_world[:, :, :3], model.cam_from_world[:, :, 3]
     first_rotation, first_translation = rotations[0], translations[0]
@@ -158,7 +178,11 @@ def normalize_world(model: SparseModel) -> tuple[Float64[np.ndarray, "K 4 4"], F
 def _focus_distance(model: SparseModel) -> float:
     """Return the distance from the first view, along its axis, of what the views look at, in COLMAP's unit."""
     rotations, translations = model.cam_from_world[:, :, :3], model.cam_from_world[:, :, 3]
-    depths = (model.points @ rotations[0].T + translations[0])[model.in_first_view, 2]
+    all_depths = (model.points @ rotations[0].T + translations[0])[:, 2]
+    depths = all_depths[model.tracks.track_ids[model.observation_frame_ids == 0]]
+    if not len(depths):
+        # The view is placed, but by points that later turned out wrong: those of the others have to do.
+        depths = all_depths[all_depths > 0]
     if not len(depths):
         raise PoseError("the first frame sees no points", hint="start the video where there is more to see")
     near, median, far = np.percentile(depths, [5, 50, 95])
@@ -177,7 +201,7 @@ def _focus_distance(model: SparseModel) -> float:
 def select_points(model: SparseModel, points: Float64[np.ndarray, "P 3"]) -> Bool[np.ndarray, "P"]:
     """Return which points fit well, are seen in three frames where enough are, and are not far from all others."""
     good = model.point_errors <= MAX_POINT_ERROR
-    seen_thrice = good & (model.track_lengths >= 3)
+    seen_thrice = good & (model.tracks.lengths >= 3)
     good = seen_thrice if seen_thrice.sum() >= MIN_GOOD_POINTS else good
     if not good.any():
         return good

@@ -35,6 +35,10 @@ from img2world.runs.files import (
 )
 
 MANIFEST, RECIPE, OLD = RUN_MANIFEST, "recipe.toml", ".old-"
+WORK = ".work-"
+"""Start of the name of a folder in which a stage keeps what it has found until it is done, so that it can go on there
+after a kill. The backend checks itself that what is there belongs to its input and options."""
+
 SHARED = "exports"
 """The only folder into which several stages write; any other belongs to one stage and is replaced as a whole."""
 
@@ -55,10 +59,11 @@ class Event:
     stage: str
     """Name of the stage, or of a run of a batch."""
     part: str = ""
-    """Current stage of a run of a batch."""
+    """Current kind of work of a stage, or current stage of a run of a batch."""
     done: int = 0
     total: int = 0
     seconds: float = 0.0
+    """Duration of the stage, or of its current kind of work."""
     quality: Mapping[str, float] = field(default_factory=dict)
     """Figures of the result so far, such as psnr."""
 
@@ -72,11 +77,15 @@ def ignore_events(event: Event) -> None:
 
 def report_steps(stage: str, listen: Listener) -> Progress:
     """Return a function that reports the progress of a stage, whose time begins now."""
-    start = time.perf_counter()
+    start, current, last = time.perf_counter(), "", 0
 
-    def report(done: int, total: int, **quality: float) -> None:
-        seconds = time.perf_counter() - start
-        listen(Event(kind="step", stage=stage, done=done, total=total, seconds=seconds, quality=quality))
+    def report(done: int, total: int, *, step: str = "", **quality: float) -> None:
+        nonlocal start, current, last
+        now = time.perf_counter()
+        if step != current or (step and done < last):
+            start = now
+        current, last = step, done
+        listen(Event(kind="step", stage=stage, part=step, done=done, total=total, seconds=now - start, quality=quality))
 
     return report
 
@@ -175,13 +184,19 @@ class RunFolder:
         for name, entry in self.manifest["stages"].items():
             if stages is None or name in stages or name.partition(".")[0] in stages:
                 entry["state"] = "stale"
+                remove(self.work(name))
         self.save()
+
+    def work(self, stage: str) -> Path:
+        """Return the folder for what a stage has found before it is done; it need not exist."""
+        return self.path / f"{WORK}{stage}"
 
     def discard(self, stage: str) -> None:
         """Remove a stage and its products."""
         entry = self.manifest["stages"].pop(stage)
         for product in _products(entry.get("files", {})):
             remove(self.path / product)
+        remove(self.work(stage))
         self.save()
 
     def discard_outdated(self, prefix: str, reads: Mapping[str, str]) -> None:
@@ -213,6 +228,7 @@ class RunFolder:
                 self._set_entry(name, {**_failure(error), "files": old_files})
             raise
         self._set_entry(name, {"state": "done", **vars(record)})
+        remove(self.work(name))
         self.listen(Event(kind="done", stage=name, seconds=record.seconds, quality=record.figures))
         return record
 

@@ -128,8 +128,13 @@ class VideoBackend(Protocol):
 class PoseBackend(Protocol):
     """Estimates cameras."""
 
-    def estimate(self, frames: Frames, trajectory: Cameras | None, *, seed: int, progress: Progress) -> Views:
-        """Estimate the cameras of the frames, and return both."""
+    def estimate(
+        self, frames: Frames, trajectory: Cameras | None, *, seed: int, progress: Progress, work: Path | None
+    ) -> Views:
+        """Estimate the cameras of the frames, and return both.
+
+        A backend that takes long keeps what it has found in the folder `work`, and goes on from there.
+        """
         ...
 
 

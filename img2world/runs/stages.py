@@ -137,7 +137,10 @@ def estimate(
     """Write views/, the frames with their cameras, in an upright world."""
 
     def make(path: Path, progress: Progress) -> dict[str, float]:
-        views = upright(recipe.poses.estimate(frames.value, value(trajectory), seed=recipe.seed, progress=progress))
+        views = recipe.poses.estimate(
+            frames.value, value(trajectory), seed=recipe.seed, progress=progress, work=folder.work("poses")
+        )
+        views = upright(views)
         views.save(path / "views")
         confidence = float(views.confidence.mean())
         return {"views": float(len(views)), "points": float(len(views.points)), "confidence": confidence}

@@ -1,12 +1,15 @@
 """Point tracks by feature matching: for photos with wide baselines, and over gaps in a video that flow cannot cross."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, count
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64, UInt8
 
+from img2world.core.progress import Progress, silent
+from img2world.core.threads import usable_cores
 from img2world.tracking.flow import single_threaded
 from img2world.tracking.tracks import Tracks, tracks_from_observations
 
@@ -19,6 +22,9 @@ FeatureKind = Literal["blobs", "corners"]
 WORK_SIDE = 640
 """Longest side in pixels to which smaller frames are enlarged, because they have few features at their own size."""
 
+MAX_WORK_SIDE = 1024
+"""Longest side in pixels to which larger frames are reduced: what is found in them is large enough."""
+
 MAX_PHOTO_FEATURES = 3000
 MAX_VIDEO_FEATURES = 1000
 """Features per frame of a video: fewer than in a photo, because there are many similar frames."""
@@ -30,7 +36,7 @@ DESCRIPTOR_NORM = 512
 """Length of a descriptor after scaling; its entries are rounded to whole numbers."""
 
 MAX_EPIPOLAR_ERROR = 2.0
-"""Pixels of the enlarged frames: generated frames are distorted by about as much."""
+"""Pixels of the frames at that size: generated frames are distorted by about as much."""
 
 MIN_MATCHES = 16
 """Matches between two frames that must satisfy the epipolar constraint; fewer may agree by chance."""
@@ -66,18 +72,33 @@ def track_by_features(
     *,
     kind: FeatureKind = "blobs",
     max_features: int = MAX_PHOTO_FEATURES,
+    progress: Progress = silent,
 ) -> Tracks:
     """Match features between pairs of frames and link the matches to tracks; drop tracks that contradict themselves.
+
+    The result does not depend on the number of threads. Progress counts frames and pairs.
 
     Features are detected where `masks` is True. Source: Lowe, "Distinctive image features from scale-invariant
     keypoints", IJCV 2004.
     """
-    with single_threaded():
-        features = [
-            _detect(picture, None if masks is None else masks[i], kind, max_features) for i, picture in enumerate(rgb)
-        ]
-        max_error = MAX_EPIPOLAR_ERROR / _enlargement(rgb)
-        matches = {(i, j): _match(features[i], features[j], max_error) for i, j in pairs}
+    max_error, total = MAX_EPIPOLAR_ERROR / _work_scale(rgb), len(rgb) + len(pairs)
+    done = count(1)
+
+    def detect(i: int) -> _Features:
+        return _detect(rgb[i], None if masks is None else masks[i], kind, max_features)
+
+    # OpenCV and NumPy release the interpreter lock. One thread each, so that they do not compete.
+    with single_threaded(), ThreadPoolExecutor(usable_cores()) as pool:
+        features = []
+        for found in pool.map(detect, range(len(rgb))):
+            features.append(found)
+            progress(next(done), total, step="confirmation")
+        matches = {}
+        for pair, found in zip(
+            pairs, pool.map(lambda pair: _match(features[pair[0]], features[pair[1]], max_error), pairs), strict=True
+        ):
+            matches[pair] = found
+            progress(next(done), total, step="confirmation")
     return _link_matches(features, matches)
 
 
@@ -85,7 +106,7 @@ def count_matches(first: UInt8[np.ndarray, "H W 3"], second: UInt8[np.ndarray, "
     """Return how many SIFT features two pictures of one scene share; 0 when so few match that it may be chance."""
     with single_threaded():
         features = [_detect(picture, None, "blobs", MAX_VIDEO_FEATURES) for picture in (first, second)]
-        return len(_match(features[0], features[1], MAX_EPIPOLAR_ERROR / _enlargement(first[None])))
+        return len(_match(features[0], features[1], MAX_EPIPOLAR_ERROR / _work_scale(first[None])))
 
 
 def select_video_pairs(num_frames: int) -> list[tuple[int, int]]:
@@ -97,20 +118,22 @@ def select_video_pairs(num_frames: int) -> list[tuple[int, int]]:
     ]
 
 
-def _enlargement(rgb: np.ndarray) -> float:
-    """Return the factor by which frames [V, H, W, 3] are enlarged, at least 1."""
-    return max(1.0, WORK_SIDE / max(rgb.shape[1:3]))
+def _work_scale(rgb: np.ndarray) -> float:
+    """Return the factor by which frames [V, H, W, 3] are enlarged or, when they are large, reduced."""
+    side = max(rgb.shape[1:3])
+    return max(1.0, WORK_SIDE / side) * min(1.0, MAX_WORK_SIDE / side)
 
 
 def _detect(
     rgb: UInt8[np.ndarray, "H W 3"], mask: Bool[np.ndarray, "H W"] | None, kind: FeatureKind, max_features: int
 ) -> _Features:
-    """Detect and describe the features of a frame, which is enlarged when it is small."""
+    """Detect and describe the features of a frame, at the size at which `_work_scale` says."""
     import cv2
 
-    scale = _enlargement(rgb[None])
+    scale = _work_scale(rgb[None])
     size = (round(rgb.shape[1] * scale), round(rgb.shape[0] * scale))
-    gray = cv2.resize(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_CUBIC)
+    method = cv2.INTER_CUBIC if scale >= 1 else cv2.INTER_AREA
+    gray = cv2.resize(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), size, interpolation=method)
     area = None if mask is None else cv2.resize(mask.astype(np.uint8) * 255, size)
     sift = cv2.SIFT.create(max_features, contrastThreshold=0.01)
     keypoints = sift.detect(gray, area) if kind == "blobs" else _detect_corners(gray, area, max_features)
@@ -165,9 +188,11 @@ def _match(first: _Features, second: _Features, max_error: float) -> Int64[np.nd
 
 def _ratio_test(squared_distances: Float32[np.ndarray, "N M"]) -> Int64[np.ndarray, "N"]:
     """Return for each row the index of its smallest distance, or -1 where the second-smallest is about as small."""
-    best = squared_distances.argmin(1)
-    smallest = np.partition(squared_distances, 1, axis=1)[:, :2]
-    return np.where(smallest[:, 0] < MAX_DISTANCE_RATIO**2 * smallest[:, 1], best, -1)
+    distances = np.array(squared_distances, order="C")
+    rows, best = np.arange(len(distances)), distances.argmin(1)
+    smallest = distances[rows, best]
+    distances[rows, best] = np.inf
+    return np.where(smallest < MAX_DISTANCE_RATIO**2 * distances.min(1), best, -1)
 
 
 def _link_matches(features: list[_Features], matches: dict[tuple[int, int], np.ndarray]) -> Tracks:

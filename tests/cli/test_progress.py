@@ -42,6 +42,25 @@ def test_no_time_left_is_promised_while_more_may_follow():
     assert lines == ["poses  48 of 48"]
 
 
+def test_lines_name_the_kind_of_work_and_another_round_of_it_is_reported_too():
+    lines = []
+    listen = line_listener(lines.append)
+    for part, done, seconds in (
+        ("features", 12, 20.0),
+        ("pairs", 5, 12.0),
+        ("pairs", 9, 29.0),
+        ("pairs", 1, 0.5),
+        ("pairs", 5, 11.0),
+    ):
+        listen(Event(kind="step", stage="poses", part=part, done=done, total=50, seconds=seconds))
+    assert lines == [
+        "poses features  12 of 50, 63 s left",
+        "poses pairs  5 of 50, 108 s left",
+        "poses pairs  9 of 50, 132 s left",
+        "poses pairs  5 of 50, 99 s left",
+    ]
+
+
 def test_a_bar_counts_the_time_until_the_stage_is_done():
     clock = [0.0]
     screen = io.StringIO()

@@ -34,7 +34,7 @@ def short_video(monkeypatch):
 class ShiftedPoses(CommandedPoses):
     """Returns most of the true cameras, in another world frame."""
 
-    def estimate(self, frames, trajectory, *, seed=0, progress=silent):
+    def estimate(self, frames, trajectory, *, seed=0, progress=silent, work=None):
         views = super().estimate(frames, self.true_cameras, seed=seed, progress=progress)
         rotation = rotation_about(np.array([1.0, 2.0, 3.0]), 0.7)
         poses = views.cameras.world_from_cam[PLACED].astype(np.float64)

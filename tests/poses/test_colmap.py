@@ -10,7 +10,7 @@ from img2world.core.errors import PoseError
 from img2world.core.frames import Frames
 from img2world.core.views import Views
 from img2world.poses import colmap
-from img2world.poses.colmap import ColmapPoses, feature_masks
+from img2world.poses.colmap import ColmapPoses, feature_masks, pictures_for_colmap
 from img2world.poses.sparse_model import SparseModel, views_from_model
 
 
@@ -25,11 +25,18 @@ def frames(room) -> Frames:
 def views(frames: Frames) -> Views:
     reports = []
     views = ColmapPoses().estimate(
-        frames, None, progress=lambda done, total, **quality: reports.append((done, quality))
+        frames, None, progress=lambda done, total, **quality: reports.append((done, total, quality))
     )
-    assert reports[-1][1]["placed"] == pytest.approx(5 / 6)
-    assert reports[-1][1]["error"] < 1
-    assert [done for done, _ in reports] == sorted(done for done, _ in reports)
+    done, total, quality = reports.pop()
+    assert (done, total) == (6, 6)
+    assert quality["placed"] == pytest.approx(5 / 6)
+    assert quality["error"] < 1
+    steps = [quality["step"] for _, _, quality in reports]
+    assert list(dict.fromkeys(steps)) == ["features", "pairs", "placed"]
+    assert all(
+        done <= total == (15 if step == "pairs" else 6)
+        for step, (done, total, _) in zip(steps[:8], reports, strict=False)
+    )
     return views
 
 
@@ -90,7 +97,72 @@ def test_lens_and_features_suit_photos_or_videos(room, model, monkeypatch, order
     monkeypatch.setattr(colmap, "run_child", run_child)
     ColmapPoses(**options).reconstruct(replace(room, ordered=ordered), seed=7)
     assert {name: asked[name] for name in expected} == expected
-    assert (asked["seed"], asked["num_frames"], asked["width"], asked["height"]) == (7, 8, 192, 144)
+    assert asked["seed"] == 7
+
+
+def test_a_kill_at_any_step_changes_nothing(frames, model, tmp_path):
+    """Progress that raises kills the child; the next one goes on with what the last one has kept."""
+    waiting = ["features", "pairs", "placed"]
+    reports = []
+
+    def kill_once(done: int, total: int, *, step: str = "", **quality: float) -> None:
+        reports.append((step, done))
+        if waiting and step == waiting[0]:
+            waiting.pop(0)
+            raise KeyboardInterrupt
+
+    while waiting:
+        with pytest.raises(KeyboardInterrupt):
+            ColmapPoses().reconstruct(frames, progress=kill_once, work=tmp_path)
+    kept = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "found").glob("*.npz")}
+    again = ColmapPoses().reconstruct(frames, progress=kill_once, work=tmp_path)
+    for name, array in vars(model).items():
+        assert np.array_equal(getattr(again, name), array), name
+    # What was kept was not made again, and no kind of work was reported from its beginning once more.
+    assert all((tmp_path / "found" / name).stat().st_mtime_ns == time for name, time in kept.items())
+    assert len([report for report in reports if report[0] == "pairs"]) == 1
+
+
+def test_two_lenses_and_picture_sizes(room, arc, pose_errors):
+    """Every second frame is a portrait cut from the middle, enlarged as by a longer lens."""
+    import cv2
+
+    rgb, mask = room.rgb.copy(), np.full(room.rgb.shape[:3], 255, np.uint8)
+    sizes, truth = np.tile([192, 144], (8, 1)), arc.intrinsics.copy()
+    for i in range(1, 8, 2):
+        portrait = cv2.resize(room.rgb[i, 8:128, 51:141], (108, 144), interpolation=cv2.INTER_CUBIC)
+        rgb[i], mask[i], sizes[i] = 0, 0, (108, 144)
+        rgb[i, :, :108], mask[i, :, :108] = portrait, 255
+        truth[i, :2] = (truth[i, :2] - np.array([[0, 0, 51], [0, 0, 8]])) * 1.2
+    lenses = np.arange(8) % 2
+    frames = replace(room, rgb=rgb, mask=mask, ordered=False, sizes=sizes, lenses=lenses)
+    found = views_from_model(frames, ColmapPoses(camera_model="SIMPLE_PINHOLE").reconstruct(frames), solver="colmap")
+    assert len(found) == 8
+    rotation_deg, direction_deg = pose_errors(found.cameras, arc)
+    assert rotation_deg < 2
+    assert direction_deg < 5
+    # The principal points are in the middle of each picture, which the cut is 3 pixels beside.
+    assert found.cameras.intrinsics[:2, :2, 2].tolist() == [[96, 72], [54, 72]]
+    assert np.allclose(found.cameras.intrinsics[:, 0, 0], truth[:, 0, 0], rtol=0.04)
+    assert np.array_equal(found.rgb, rgb)
+    assert np.array_equal(found.mask, mask)
+
+
+def test_lenses_are_told_apart_by_name_and_size_and_start_with_the_focal_length_of_their_pictures(room):
+    frames = replace(
+        room,
+        lenses=np.array([5, 5, 5, 5, 2, 2, 2, 2]),
+        sizes=np.array([[192, 144]] * 6 + [[100, 144]] * 2),
+        focals=np.array([150.0, 0, 160, 170, 0, 0, 90, 0]),
+    )
+    arrays = pictures_for_colmap(frames)
+    lenses = arrays["lenses"]
+    assert len(set(lenses)) == 3
+    assert [arrays["focals"][i] for i in lenses] == [160] * 4 + [0, 0] + [90, 90]
+    assert [arrays["sizes"][i].tolist() for i in lenses] == frames.sizes.tolist()
+    # COLMAP's own grey, as its bitmaps have it.
+    red, green, blue = room.rgb[3, 20, 30].astype(float)
+    assert arrays["gray"][3, 20, 30] == pytest.approx(0.2126 * red + 0.7152 * green + 0.0722 * blue, abs=0.51)
 
 
 def test_refused_without_texture():
@@ -109,8 +181,8 @@ def test_refused_when_too_few_are_given_or_placed(frames, model, monkeypatch):
 
 
 def test_time_limit(frames):
-    with pytest.raises(PoseError, match=r"longer than 0\.1 seconds"):
-        ColmapPoses(time_limit=0.1).estimate(frames, None)
+    with pytest.raises(PoseError, match="longer than 1e-09 seconds"):
+        ColmapPoses(time_limit=1e-9).estimate(frames, None)
 
 
 def test_features_are_allowed_on_the_object_where_frames_count():

@@ -31,7 +31,7 @@ def test_perfect_tracks_give_perfect_cameras(room, arc, observe, cloud, pose_err
     model = map_tracks(room, observe(cloud, arc), mapper=mapper, focal=focal, seed=0, time_limit=60.0)
     assert model.placed.tolist() == list(range(len(arc)))
     assert max(pose_errors(model.camera_parameters.to_cameras(192, 144), arc)) < 0.1
-    assert model.intrinsics[0, 0] == pytest.approx(focal, rel=0.01)
+    assert model.intrinsics[0, 0, 0] == pytest.approx(focal, rel=0.01)
 
 
 def test_bundle_adjustment_goes_from_prior_cameras_to_the_tracks(room, arc, observe, cloud, pose_errors):

@@ -15,6 +15,16 @@ ARC = on_sphere(np.radians(6.0) * np.arange(5), 0.1 * np.sin(np.radians(18.0) * 
 POINTS = np.random.default_rng(1).normal(size=(200, 3)) * 0.2
 
 
+def observed(seen_by) -> dict[str, np.ndarray]:
+    """Observations of points by the given views, all at one place."""
+    lengths = np.array([len(views) for views in seen_by], np.int64)
+    return {
+        "observation_frame_ids": np.array([i for views in seen_by for i in views], np.int64),
+        "observation_xy": np.full((lengths.sum(), 2), [10.5, 20.5]),
+        "observation_starts": np.cumsum(lengths) - lengths,
+    }
+
+
 def make_model(world_from_cam: np.ndarray = ARC) -> SparseModel:
     """Cameras around (or beside) a cloud, in a rotated world of another scale."""
     turn = Rotation.from_rotvec([0.4, -1.1, 2.0]).as_matrix()
@@ -24,18 +34,13 @@ def make_model(world_from_cam: np.ndarray = ARC) -> SparseModel:
     return SparseModel(
         placed=np.arange(5),
         cam_from_world=np.concatenate([rotations, -rotations @ centers[:, :, None]], -1),
-        num_observations=np.array([200, 50, 50, 50, 50]),
-        view_errors=np.array([0.5, 0.0, 1.0, 2.0, 0.0]),
         points=scale * POINTS @ turn.T + shift,
-        point_colors=np.zeros((200, 3), np.uint8),
         point_errors=np.full(200, 0.5),
-        track_lengths=np.full(200, 5),
-        in_first_view=np.ones(200, bool),
-        intrinsics=np.array([[90.0, 0, 32], [0, 80, 24], [0, 0, 1]]),
-        distorted_xy=np.zeros((0, 0, 2), np.float32),
-        observation_frame_ids=np.arange(5),
-        observation_xy=np.zeros((5, 2)),
-        observation_starts=np.array([0]),
+        intrinsics=np.tile([[90.0, 0, 32], [0, 80, 24], [0, 0, 1]], (5, 1, 1)),
+        distorted_xy=np.zeros((0, 0, 0, 2), np.float32),
+        maps=np.full(5, -1),
+        # The first view sees all points, and each of the others a quarter of them.
+        **observed([(0, 1 + i % 4) for i in range(200)]),
     )
 
 
@@ -55,21 +60,26 @@ def test_cameras_side_by_side_take_the_median_depth_for_the_distance():
     assert np.allclose(world_from_cam[:, :3, :3], np.eye(3), atol=1e-9)
 
 
-def test_a_model_whose_first_view_sees_no_points_is_refused():
+def test_a_placed_first_view_without_points_takes_those_of_the_others():
+    """All cameras look at the origin, which is what decides; without any points nothing can."""
+    blind = observed([range(1, 5)] * 200)
+    world_from_cam, _ = normalize_world(replace(make_model(), **blind))
+    assert np.allclose(world_from_cam, ARC, atol=1e-5)
     with pytest.raises(PoseError, match="the first frame sees no points"):
-        normalize_world(replace(make_model(), in_first_view=np.zeros(200, bool)))
+        normalize_world(replace(make_model(), points=np.zeros((0, 3)), point_errors=np.zeros(0), **observed([])))
 
 
 def test_bad_points_are_dropped():
-    model = make_model()
-    errors, lengths = model.point_errors.copy(), model.track_lengths.copy()
-    errors[3], lengths[5] = 2.5, 2
+    seen_by = [range(2) if i == 5 else range(5) for i in range(200)]
+    model = replace(make_model(), **observed(seen_by))
+    errors = model.point_errors.copy()
+    errors[3] = 2.5
     _, points = normalize_world(model)
     points[7] = [50, 0, 0]
-    model = replace(model, point_errors=errors, track_lengths=lengths)
+    model = replace(model, point_errors=errors)
     assert np.flatnonzero(~select_points(model, points)).tolist() == [3, 5, 7]
     # Where most points are seen in two frames only, these are kept.
-    model = replace(model, track_lengths=np.full(200, 2))
+    model = replace(model, **observed([range(2)] * 200))
     assert np.flatnonzero(~select_points(model, points)).tolist() == [3, 7]
 
 
@@ -85,21 +95,43 @@ def frames() -> Frames:
 
 def test_views_are_the_placed_frames(frames):
     placed = np.array([0, 1, 3, 4, 5])
-    views = views_from_model(frames, replace(make_model(), placed=placed), solver="x")
+    # Points that other views see fit worse: 0, 1, 2 and 0 pixels in the views after the first.
+    errors = np.tile([0.0, 1.0, 2.0, 0.0], 50)
+    views = views_from_model(frames, replace(make_model(), placed=placed, point_errors=errors), solver="x")
     assert np.array_equal(views.rgb, frames.rgb[placed])
     assert (views.cameras.width, views.cameras.height, views.solver) == (64, 48, "x")
     assert views.cameras.intrinsics[2].tolist() == [[90, 0, 32], [0, 80, 24], [0, 0, 1]]
-    assert np.allclose(views.confidence, [0.8 / 1.25, 0.5, 0.25, 0.1, 0.5])
+    assert np.allclose(views.confidence, [0.8 / (1 + 0.75**2), 0.5, 0.25, 0.1, 0.5])
+    assert (views.point_colors == [10, 20, 0]).all()
 
 
 def test_distortion_is_undone_where_the_model_says(frames):
     """A lens that shows everything two pixels too far right and one too far down."""
     row, column = np.mgrid[:48, :64] + 0.5
     distorted = np.stack([column + 2, row + 1], -1).astype(np.float32)
-    views = views_from_model(frames, replace(make_model(), distorted_xy=distorted), solver="x")
+    model = replace(make_model(), distorted_xy=distorted[None], maps=np.zeros(5, np.int64))
+    views = views_from_model(frames, model, solver="x")
     assert np.array_equal(views.rgb[:, :40, :60], frames.rgb[:5, 1:41, 2:62])
     assert np.array_equal(views.mask[:, :40, :60], frames.mask[:5, 1:41, 2:62])
     assert set(np.unique(views.mask)) == {0, 255}
+    assert (views.point_colors == [12, 21, 0]).all()
+
+
+def test_each_lens_has_its_own_distortion_and_nothing_leaks_in_from_beyond_a_smaller_picture(frames):
+    """The last two views have a smaller picture of another lens, which shows everything a pixel too far right."""
+    rgb, mask = frames.rgb.copy(), frames.mask.copy()
+    mask[...] = 255
+    rgb[3:5, :, 40:], mask[3:5, :, 40:] = 0, 0
+    distorted = np.full((48, 64, 2), -1, np.float32)
+    row, column = np.mgrid[:48, :40] + 0.5
+    distorted[:, :40] = np.stack([column + 1, row], -1)
+    model = replace(make_model(), distorted_xy=distorted[None], maps=np.array([-1, -1, -1, 0, 0]))
+    views = views_from_model(replace(frames, rgb=rgb, mask=mask, alpha=None), model, solver="x")
+    assert np.array_equal(views.rgb[:3], rgb[:3])
+    assert np.array_equal(views.rgb[3:, :, :39], rgb[3:5, :, 1:40])
+    assert (views.rgb[3:, :, 39] == rgb[3:5, :, 39]).all()
+    assert np.array_equal(views.mask, mask[:5])
+    assert not views.rgb[3:, :, 40:].any()
 
 
 def test_cameras_and_tracks_of_the_model():
@@ -108,7 +140,9 @@ def test_cameras_and_tracks_of_the_model():
     assert np.allclose(cameras.focal, [90, 80])
     assert np.allclose(cameras.principal_point, [32, 24])
     assert np.array_equal(cameras.cam_from_world, model.cam_from_world)
-    assert model.tracks.lengths.tolist() == [5]
+    assert model.tracks.lengths.tolist() == [2] * 200
+    assert model.num_observations.tolist() == [200, 50, 50, 50, 50]
+    assert np.allclose(model.view_errors, 0.5)
 
 
 def test_a_saved_model_is_read_back(tmp_path):

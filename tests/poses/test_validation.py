@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from img2world.core.views import Views
-from img2world.poses.validation import validate_views
+from img2world.poses import validation
+from img2world.poses.validation import select_overlapping, validate_views
 from img2world.tracking.tracks import Tracks
 
 
@@ -65,3 +66,36 @@ def test_pictures_to_be_ignored_validate_nothing(views, observe, cloud):
         assert graded.report is not None
         assert (graded.report.grade, graded.report.tracks) == ("B", 150)
         assert graded.report.reasons == ("no independent points confirm the cameras",)
+
+
+def test_of_many_photos_each_is_compared_with_those_that_share_the_most_points():
+    """Views on a line that share the more points the nearer they are."""
+    seen_by = [np.arange(start, start + length) for length in (2, 3, 5) for start in range(20 - length + 1)]
+    lengths = np.array([len(views) for views in seen_by])
+    tracks = Tracks(
+        frame_ids=np.concatenate(seen_by), xy=np.zeros((lengths.sum(), 2)), starts=np.cumsum(lengths) - lengths
+    )
+    pairs = select_overlapping(tracks, 20, np.arange(20), 4)
+    assert len(pairs) == len(set(pairs))
+    assert {(i, i + step) for i in range(2, 16) for step in (1, 2)} <= set(pairs)
+    assert max(j - i for i, j in pairs) <= 4
+    # Nobody is compared with what it shares nothing with, however few are left.
+    assert select_overlapping(tracks, 20, np.array([0]), 15) == [(0, 1), (0, 2), (0, 3), (0, 4)]
+
+
+def test_photos_that_their_nearest_do_not_confirm_are_compared_with_more(views, observe, cloud, monkeypatch):
+    """The first comparison is made to find nothing of one view; the second compares it with more."""
+    asked = []
+
+    def track(rgb, masks, pairs, **options):
+        asked.append((len(rgb), pairs))
+        found = observe(0.5 * cloud, views.cameras)
+        return found if len(asked) > 1 else found.in_frames(np.arange(5), 6)
+
+    monkeypatch.setattr(validation, "MAX_ALL_PAIRS", 3)
+    monkeypatch.setattr(validation, "track_by_features", track)
+    own = observe(0.5 * cloud, views.cameras)
+    graded = validate_views(views, own, ordered=False, total=6, placed=np.arange(6))
+    assert len(graded) == 6
+    assert [count for count, _ in asked] == [6, 6]
+    assert asked[1][1] == [(i, 5) for i in range(5)]

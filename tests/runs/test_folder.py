@@ -13,7 +13,7 @@ import pytest
 
 from img2world.core.errors import PoseError, RejectedError, RunFolderError
 from img2world.runs.files import clear_disk_errors, file_digest, locked, path_digest, write_text
-from img2world.runs.folder import RunFolder, read_manifest
+from img2world.runs.folder import RunFolder, read_manifest, report_steps
 
 
 class Stages:
@@ -55,6 +55,60 @@ def test_stage_is_made_once_and_kept(run):
     made, second = make_once(run)
     assert made == []
     assert second == first
+
+
+def test_what_a_stage_has_found_is_kept_until_it_is_done(run):
+    with RunFolder.open(run) as folder:
+        Stages(folder).run("first", "text")
+        kept = folder.work("poses") / "found"
+
+        def fail(path, progress):
+            kept.parent.mkdir()
+            kept.write_text("half")
+            raise PoseError("stopped", hint="")
+
+        with pytest.raises(PoseError):
+            folder.stage("poses", options={}, reads={}, make=fail)
+    with RunFolder.open(run) as folder:
+        assert kept.read_text() == "half"
+
+        def succeed(path, progress):
+            (path / "views").write_text(kept.read_text() + " and half")
+            return {}
+
+        folder.stage("poses", options={}, reads={}, make=succeed)
+        assert (run / "views").read_text() == "half and half"
+        assert not kept.parent.exists()
+
+
+@pytest.mark.parametrize("remove", [lambda folder: folder.forget(["poses"]), lambda folder: folder.discard("poses")])
+def test_what_a_stage_has_found_goes_with_it(run, remove):
+    with RunFolder.open(run) as folder:
+        Stages(folder).run("poses", "text")
+        folder.work("poses").mkdir()
+        remove(folder)
+        assert not folder.work("poses").exists()
+
+
+def test_each_kind_of_work_of_a_stage_has_its_own_clock():
+    events = []
+    report = report_steps("poses", events.append)
+    report(1, 2, step="features")
+    time.sleep(0.05)
+    report(2, 2, step="features")
+    report(1, 9, step="pairs", found=3.0)
+    time.sleep(0.05)
+    report(2, 9, step="pairs")
+    report(1, 9, step="pairs")
+    assert [(event.part, event.done, event.total) for event in events[:3]] == [
+        ("features", 1, 2),
+        ("features", 2, 2),
+        ("pairs", 1, 9),
+    ]
+    assert events[2].quality == {"found": 3.0}
+    assert events[1].seconds >= 0.05 > events[2].seconds
+    # Counting from the beginning again is another round.
+    assert events[3].seconds >= 0.05 > events[4].seconds
 
 
 @pytest.mark.parametrize("change", [{"options": {"steps": 2}}, {"reads": {"input": "b"}}, {"options": {"steps": 1.5}}])
