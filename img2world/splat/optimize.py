@@ -16,11 +16,12 @@ from img2world.core.cameras import Cameras
 from img2world.core.errors import Img2WorldError, MissingPackageError, SplatError
 from img2world.core.gaussians import Gaussians
 from img2world.core.progress import Progress, silent
-from img2world.core.ranges import Fraction, NonNegativeFloat, NonNegativeInt, PositiveInt
+from img2world.core.ranges import Fraction, NonNegativeFloat, NonNegativeInt
 from img2world.core.scene import Scene
 from img2world.core.threads import one_torch_thread
 from img2world.core.views import Views
 from img2world.render import Color, resolve_backend
+from img2world.splat.budget import Quality, budget
 from img2world.splat.views import background_color, halve, held_out_mask, training_views
 
 if TYPE_CHECKING:
@@ -53,9 +54,12 @@ MIN_GAIN_DB = 0.02
 class GaussianSplat:
     """Static Gaussians, trained here: on the CPU, or by gsplat where there is CUDA (Kerbl et al. 2023)."""
 
-    steps: PositiveInt = 1000
-    """Each step trains on one view."""
-    max_gaussians: PositiveInt = 80_000
+    quality: Quality = "normal"
+    """Decides how long to train, and on how many Gaussians, where steps and max_gaussians are 0."""
+    steps: NonNegativeInt = 1000
+    """Each step trains on one view. 0: as many as the quality asks for with so many views."""
+    max_gaussians: NonNegativeInt = 80_000
+    """0: as many as the quality asks for with so many pixels."""
     sh_degree: Literal[0, 1, 2, 3] = 1
     """Degree of the spherical harmonics: how finely colour may change with the viewing direction."""
     holdout_every: NonNegativeInt = 8
@@ -102,6 +106,8 @@ class GaussianSplat:
         """
         from img2world.splat.initialize import initialize, median_scene_depth
 
+        if not (self.steps and self.max_gaussians):
+            return self.with_budget(views).optimize(views, seed=seed, progress=progress)
         rasterizer = resolve_backend(self.backend)
         if self.strategy == "mcmc" and rasterizer != "gsplat":
             raise SplatError(
@@ -130,6 +136,11 @@ class GaussianSplat:
         return Scene(
             gaussians=gaussians, cameras=cameras, background=model.background, is_object=views.alpha is not None
         )
+
+    def with_budget(self, views: Views) -> "GaussianSplat":
+        """Return these options with steps and Gaussians as the quality asks for, where they are 0."""
+        spent = budget(self.quality, views)
+        return replace(self, steps=self.steps or spent.steps, max_gaussians=self.max_gaussians or spent.max_gaussians)
 
     def learning_rates(self, fraction: float, scene_depth: float) -> dict[str, float]:
         """Return the learning rates by parameter when a fraction of the training, 0 to 1, is done."""

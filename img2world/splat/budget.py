@@ -1,0 +1,67 @@
+"""How long to train and how many Gaussians to use, from the views and the quality that is asked for."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from img2world.core.views import Views
+
+Quality = Literal["draft", "normal", "high"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """Steps and Gaussians of a training."""
+
+    steps: int
+    max_gaussians: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Rate:
+    """What a quality spends on views: a share for any scene, and more for each view, up to a limit."""
+
+    base_steps: int
+    steps_per_view: int
+    max_steps: int
+    gaussians_per_megapixel: int
+    min_gaussians: int
+    max_gaussians: int
+
+
+RATES: dict[Quality, _Rate] = {
+    "draft": _Rate(
+        base_steps=600,
+        steps_per_view=8,
+        max_steps=3_000,
+        gaussians_per_megapixel=3_000,
+        min_gaussians=20_000,
+        max_gaussians=100_000,
+    ),
+    "normal": _Rate(
+        base_steps=2_000,
+        steps_per_view=30,
+        max_steps=12_000,
+        gaussians_per_megapixel=10_000,
+        min_gaussians=60_000,
+        max_gaussians=300_000,
+    ),
+    "high": _Rate(
+        base_steps=6_000,
+        steps_per_view=90,
+        max_steps=30_000,
+        gaussians_per_megapixel=15_000,
+        min_gaussians=120_000,
+        max_gaussians=1_000_000,
+    ),
+}
+
+
+def budget(quality: Quality, views: Views) -> Budget:
+    """Return what a training of the views may spend. More views show more of a scene, and finer ones more of it."""
+    rate = RATES[quality]
+    megapixels = len(views) * views.cameras.width * views.cameras.height / 1e6
+    gaussians = round(rate.gaussians_per_megapixel * megapixels)
+    return Budget(
+        steps=min(rate.base_steps + rate.steps_per_view * len(views), rate.max_steps),
+        max_gaussians=min(max(gaussians, rate.min_gaussians), rate.max_gaussians),
+    )
