@@ -140,6 +140,8 @@ def test_stages_run_alone(finished, call, tmp_path):
         (["splat", "."], "not a run folder"),
         (["splat", "none"], "not a run folder"),
         (["view", "none"], "nothing at none"),
+        (["run", "photo.png", "--quality", "high"], "--quality is for videos"),
+        (["run", "photo.png", "--quality", "hihg"], "no quality hihg"),
         (["view", "photo.png"], "not a page"),
         (["export", "photo.png"], "no splat format"),
         (["run", "/dev/zero"], "neither a file nor a folder"),

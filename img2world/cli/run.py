@@ -22,7 +22,7 @@ from img2world.cli.app import (
     app,
 )
 from img2world.cli.output import exit_codes, listening, say, say_json
-from img2world.core.errors import ImageError, RunFolderError
+from img2world.core.errors import ImageError, RecipeError, RunFolderError
 
 if TYPE_CHECKING:
     from img2world.runs.recipe import Recipe
@@ -48,6 +48,13 @@ def run(
     seed: Annotated[
         int | None, typer.Option(help="Seed of everything random; another seed invents other hidden sides.")
     ] = None,
+    quality: Annotated[
+        str | None,
+        typer.Option(
+            metavar="draft|normal|high",
+            help="Of videos, photos and datasets: size of pictures, Gaussians, steps.  [default: normal]",
+        ),
+    ] = None,
     metric: MetricOption = None,
     size: SizeOption = None,
     bundle: BundleOption = None,
@@ -66,7 +73,7 @@ def run(
     img2world run chair.png --set splat.steps=150 --set export.formats=ply,mesh
     img2world run walk.mp4
     img2world run clip.mp4 --image photo.jpg      a clip that a video model made from this photo
-    img2world run folder-of-photos/
+    img2world run folder-of-photos/ --quality draft
     img2world run dataset/                        photos with cameras: COLMAP, nerfstudio, Blender, Polycam, …
 
     Run the same command again to resume a run that was interrupted, even by a power cut.
@@ -78,7 +85,8 @@ def run(
         from img2world.runs.source import RECIPES, find_source
 
         found = find_source(source)
-        changes = [*(changes or []), *([] if seed is None else [f"seed={seed}"])]
+        # Options that are set one by one count more than the quality.
+        changes = [*_quality(quality, found), *(changes or []), *([] if seed is None else [f"seed={seed}"])]
         changes += _measures(metric, size)
         if image is not None:
             if found.kind != "video":
@@ -264,6 +272,23 @@ def _run(source: "Source", recipe: "Recipe", out: Path, as_json: bool, **options
         return
     for line in summary_lines(out, report):
         say(line)
+
+
+def _quality(quality: str | None, source: "Source") -> list[str]:
+    """Return the changes to a recipe that a quality means. Raises RecipeError when there is no such quality."""
+    from img2world.runs.options import did_you_mean
+    from img2world.runs.recipe import QUALITIES
+
+    if quality is None:
+        return []
+    if quality not in QUALITIES:
+        raise RecipeError(f"there is no quality {quality}", hint=did_you_mean(quality, list(QUALITIES)))
+    if source.kind == "picture":
+        raise RecipeError(
+            "--quality is for videos, photos and datasets, this is a picture",
+            hint="for a first look use --recipe fast; `img2world recipes` lists the others",
+        )
+    return list(QUALITIES[quality])
 
 
 def _measures(metric: float | None, size: float | None) -> list[str]:

@@ -52,6 +52,13 @@ PLAIN = ("seed", "metric", "size")
 
 MAX_METRES = 10_000.0
 
+QUALITIES = {
+    "draft": ("video.size=480", "video.photo_size=640", "splat.sh_degree=0", "splat.quality=draft"),
+    "normal": ("splat.quality=normal",),
+    "high": ("video.size=960", "video.photo_size=1600", "splat.sh_degree=2", "splat.quality=high"),
+}
+"""Changes to the recipes of videos, photos and datasets for each quality."""
+
 RENAMED = {
     "video.kind": "subject.kind",
     "video.depth": "subject.depth",

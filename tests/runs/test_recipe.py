@@ -9,7 +9,7 @@ import pytest
 from img2world.core.errors import Img2WorldError, RecipeError
 from img2world.core.resources import resource_folder
 from img2world.runs.options import coerce, did_you_mean, option_docs, option_types, toml_text
-from img2world.runs.recipe import EXPORTERS, TABLES, backend_class, load_recipe, recipe_names, recipe_text
+from img2world.runs.recipe import EXPORTERS, QUALITIES, TABLES, backend_class, load_recipe, recipe_names, recipe_text
 
 ALL_BACKENDS = [(stage, name) for stage, table in {**TABLES, "export": EXPORTERS}.items() for name in table]
 
@@ -95,8 +95,8 @@ def test_path_of_a_source_becomes_absolute(monkeypatch, tmp_path):
         ("splat.means_lr=nan", "needs a number", "models"),
         ("splat.means_lr=inf", "needs a number", "models"),
         ("splat.means_lr=-1e-3", "splat.means_lr is -0.001, needs at least 0", "range"),
-        ("splat.steps=0", "splat.steps is 0, needs at least 1", "range"),
-        ("splat.max_gaussians=0", "splat.max_gaussians is 0, needs at least 1", "range"),
+        ("splat.steps=-1", "splat.steps is -1, needs at least 0", "range"),
+        ("splat.max_gaussians=-1", "splat.max_gaussians is -1, needs at least 0", "range"),
         ("splat.dssim_fraction=1.1", "splat.dssim_fraction is 1.1, needs 0 to 1", "range"),
         ("video.supersample=0", "video.supersample is 0, needs 1 to 16", "range"),
         ("export.mesh.resolution=1", "export.mesh.resolution is 1, needs at least 8", "range"),
@@ -287,3 +287,10 @@ def test_paths_count_by_their_content_because_of_their_type(tmp_path):
 def test_a_name_in_two_tables_is_suggested_once():
     assert did_you_mean("foo", ["auto", "file", "auto"]) == "choose from auto, file"
     assert did_you_mean("aut", ["auto", "file", "auto"]) == "did you mean auto?"
+
+
+@pytest.mark.parametrize("name", ["video", "photos", "dataset"])
+@pytest.mark.parametrize("quality", QUALITIES)
+def test_qualities_suit_the_recipes_of_captures(name, quality):
+    recipe = load_recipe(name, QUALITIES[quality])
+    assert (recipe.splat.quality, recipe.splat.steps, recipe.splat.max_gaussians) == (quality, 0, 0)
