@@ -5,6 +5,7 @@ of a process that also writes PNG files with Pillow.
 """
 
 import json
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,9 @@ MIN_POINTS = 100
 FOCAL_RATIOS, MAX_EXTRA_PARAM = (0.05, 100.0), 100.0
 """Plausible focal lengths in longest sides of the picture, and the largest coefficient of distortion; pycolmap reads
 numbers beyond the end of a file."""
+
+MIN_MEMORY, MEMORY_PER_BYTE = 256 << 20, 32
+"""Bytes that reading any model may take, and for each byte of its files; a point takes a few times those of its file."""
 
 MAX_GROWTH = 1.25
 """Largest side of an undistorted picture in sides of the original: the rims of fisheye pictures stretch without end."""
@@ -39,9 +43,10 @@ def read_model(options: dict) -> None:
     """Write model.json, the placed images with their poses and lenses, and points.npz. Options: model, folder."""
     import pycolmap
 
+    limit_memory(sum(file.stat().st_size for file in Path(options["model"]).iterdir() if file.is_file()))
     try:
         model = pycolmap.Reconstruction(options["model"])
-    except (ValueError, RuntimeError, IndexError, KeyError) as error:
+    except (ValueError, RuntimeError, IndexError, KeyError, MemoryError) as error:
         raise CameraError(
             f"COLMAP's model cannot be read: {' '.join(str(error).split())[:200]} ({options['model']})",
             hint="needs cameras, images and points3D as .bin or .txt; export the model again",
@@ -76,6 +81,21 @@ def read_model(options: dict) -> None:
         points=np.array([point.xyz for point in points], np.float64).reshape(-1, 3),
         colors=np.array([point.color for point in points], np.uint8).reshape(-1, 3),
     )
+
+
+def limit_memory(size: int) -> None:
+    """Limit this process to the memory that a model of so many bytes needs.
+
+    Counts in damaged files are arbitrary, and pycolmap makes room for as many points.
+    """
+    used = Path("/proc/self/statm")
+    if not used.exists():
+        # Systems other than Linux do not enforce such a limit.
+        return
+    pages = int(used.read_text().split()[0])
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limit = pages * resource.getpagesize() + MIN_MEMORY + MEMORY_PER_BYTE * size
+    resource.setrlimit(resource.RLIMIT_AS, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
 
 
 def undistort_lenses(options: dict) -> None:

@@ -40,16 +40,21 @@ class CameraParameters:
         """Camera centres in the world."""
         return -np.einsum("vji,vj->vi", self.rotations, self.cam_from_world[:, :, 3])
 
+    @property
+    def world_from_cam(self) -> Float64[np.ndarray, "V 4 4"]:
+        """Poses from camera to world."""
+        poses = np.tile(np.eye(4), (len(self), 1, 1))
+        poses[:, :3, :3] = self.rotations.transpose(0, 2, 1)
+        poses[:, :3, 3] = self.centers
+        return poses
+
     def to_cameras(self, width: int, height: int) -> Cameras:
         """Convert to the package's own form, for pictures of the given size in pixels."""
-        world_from_cam = np.tile(np.eye(4), (len(self), 1, 1))
-        world_from_cam[:, :3, :3] = self.rotations.transpose(0, 2, 1)
-        world_from_cam[:, :3, 3] = self.centers
         intrinsics = np.tile(np.eye(3), (len(self), 1, 1))
         intrinsics[:, [0, 1], [0, 1]] = self.focal
         intrinsics[:, :2, 2] = self.principal_point
         return Cameras(
-            world_from_cam=world_from_cam.astype(np.float32),
+            world_from_cam=self.world_from_cam.astype(np.float32),
             intrinsics=intrinsics.astype(np.float32),
             width=width,
             height=height,

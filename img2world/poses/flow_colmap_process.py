@@ -5,26 +5,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float64, Int64
 
 from img2world.core.child_process import answer
 from img2world.core.errors import PoseError
 from img2world.core.progress import Progress
+from img2world.poses.bundle_adjustment import adjust_near, build_model, keypoint_indices
 from img2world.poses.colmap_database import Lenses, create_database, picture_name
 from img2world.poses.reconstruction import configure_colmap, is_plausible, rank, sparse_model
 from img2world.tracking.tracks import Tracks
 
 if TYPE_CHECKING:
-    from pycolmap import BundleAdjustmentOptions, IncrementalPipelineOptions, Reconstruction
+    from pycolmap import IncrementalPipelineOptions, Reconstruction
 
 MIN_MATCHES = 15
 """Tracks that two frames must share to be matched."""
 
 PRIOR_POSITION_STD = 0.03
 """World units: standard deviation of a camera's position from its prior position."""
-
-MAX_ITERATIONS = 60
-"""Iterations of bundle adjustment."""
 
 
 def reconstruct_from_tracks(options: dict, progress: Progress) -> None:
@@ -109,15 +106,6 @@ def _write_database(folder: Path, tracks: Tracks, options: dict) -> None:
     pycolmap.verify_matches(path, folder / "pairs.txt", options=verification)
 
 
-def keypoint_indices(tracks: Tracks) -> Int64[np.ndarray, "O"]:
-    """Return for each observation its index among those of its frame."""
-    indices = np.empty(len(tracks.frame_ids), np.int64)
-    for frame in np.unique(tracks.frame_ids):
-        here = tracks.frame_ids == frame
-        indices[here] = np.arange(here.sum())
-    return indices
-
-
 def pairwise_matches(tracks: Tracks) -> dict[tuple[int, int], list[tuple[int, int]]]:
     """Return for each pair of frames the keypoint indices of the tracks that both see."""
     indices = keypoint_indices(tracks)
@@ -131,73 +119,19 @@ def pairwise_matches(tracks: Tracks) -> dict[tuple[int, int], list[tuple[int, in
 
 
 def _adjust_bundle(folder: Path, tracks: Tracks, options: dict) -> "list[Reconstruction]":
-    """Return the model after bundle adjustment from prior cameras, with a Gaussian prior on their positions."""
+    """Return the model after bundle adjustment from prior cameras, near their positions."""
     import pycolmap
 
     with np.load(folder / "prior.npz") as prior:
         cam_from_world, points = prior["cam_from_world"], prior["points"]
-    model = build_model(tracks, cam_from_world, points, options)
-    config = pycolmap.BundleAdjustmentConfig()
-    pose_priors = []
-    for i, pose in enumerate(cam_from_world):
-        config.add_image(i + 1)
-        pose_prior = pycolmap.PosePrior()
-        pose_prior.position = -pose[:, :3].T @ pose[:, 3]
-        pose_prior.position_covariance = np.eye(3) * PRIOR_POSITION_STD**2
-        pose_prior.coordinate_system = pycolmap.PosePriorCoordinateSystem.CARTESIAN
-        pose_prior.corr_data_id = model.image(i + 1).data_id
-        pose_priors.append(pose_prior)
-    adjuster = pycolmap.create_pose_prior_bundle_adjuster(
-        _adjustment_options(), pycolmap.PosePriorBundleAdjustmentOptions(), config, pose_priors, model
+    parameters = [options["focal"], *options["principal_point"]]
+    camera = pycolmap.Camera(
+        model="SIMPLE_PINHOLE", width=options["width"], height=options["height"], params=parameters
     )
-    adjuster.solve()
+    model = build_model(tracks, cam_from_world, points, [camera])
+    adjust_near(model, PRIOR_POSITION_STD, refine_focal=True)
     model.update_point_3d_errors()
     return [model]
-
-
-def _adjustment_options() -> "BundleAdjustmentOptions":
-    """Return options for robust, single-threaded bundle adjustment of poses, points and focal length."""
-    import pycolmap
-
-    options = pycolmap.BundleAdjustmentOptions()
-    options.refine_principal_point = options.refine_extra_params = False
-    options.min_track_length = 2
-    options.print_summary = False
-    options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
-    options.ceres.loss_function_scale = 1.0
-    options.ceres.use_gpu = False
-    options.ceres.solver_options.num_threads = 1
-    options.ceres.solver_options.max_num_iterations = MAX_ITERATIONS
-    return options
-
-
-def build_model(
-    tracks: Tracks,
-    cam_from_world: Float64[np.ndarray, "V 3 4"],
-    points: Float64[np.ndarray, "T 3"],
-    options: dict,
-) -> "Reconstruction":
-    """Return cameras, tracks and their points as a reconstruction of pycolmap."""
-    import pycolmap
-
-    model = pycolmap.Reconstruction()
-    parameters = [options["focal"], *options["principal_point"]]
-    model.add_camera_with_trivial_rig(
-        pycolmap.Camera(
-            model="SIMPLE_PINHOLE", width=options["width"], height=options["height"], params=parameters, camera_id=1
-        )
-    )
-    for i, pose in enumerate(cam_from_world):
-        keypoints = tracks.xy[tracks.frame_ids == i]
-        image = pycolmap.Image(name=f"{i:04d}.png", camera_id=1, image_id=i + 1, keypoints=keypoints)
-        model.add_image_with_trivial_frame(image, pycolmap.Rigid3d(pycolmap.Rotation3d(pose[:, :3]), pose[:, 3]))
-    indices = keypoint_indices(tracks)
-    for start, length, point in zip(tracks.starts, tracks.lengths, points, strict=True):
-        elements = [
-            pycolmap.TrackElement(int(tracks.frame_ids[i]) + 1, int(indices[i])) for i in range(start, start + length)
-        ]
-        model.add_point3D(point, pycolmap.Track(elements))
-    return model
 
 
 if __name__ == "__main__":

@@ -9,17 +9,17 @@ from jaxtyping import Bool, Float32, Float64, Int64, UInt8
 
 from img2world.core.cameras import Cameras
 from img2world.core.child_process import run_child
-from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.errors import PoseError
 from img2world.core.frames import Frames
-from img2world.core.pose_report import PoseReport
 from img2world.core.progress import Progress, silent
 from img2world.core.ranges import NonNegativeFloat, NonNegativeInt, PositiveInt
 from img2world.core.views import Views
 from img2world.poses.camera_parameters import CameraParameters
 from img2world.poses.commanded import sample_random_points
 from img2world.poses.grade import INLIER_PIXELS, THRESHOLDS, grade_views
+from img2world.poses.own_world import in_own_world, meeting_depth
 from img2world.poses.triangulation import parallax_angles, project, reprojection_errors, triangulate
+from img2world.poses.validation import add_reason, cap_grade
 from img2world.tracking.features import FeatureKind, track_by_features
 from img2world.tracking.object_masks import combine_masks
 from img2world.tracking.tracks import Tracks
@@ -48,9 +48,6 @@ MIN_POINT_PARALLAX_DEG = 1.0
 
 MAX_RANDOM = 5000
 """Random points where the dataset has none and nothing can be matched."""
-
-MIN_AXIS_SPREAD = 0.005
-"""Least mean squared sine of the angles of the optical axes for the point where they meet to be well defined."""
 
 MAX_POINT_DISTANCE = 20.0
 """Distance of a point from the middle of all, in medians of this distance, beyond which it is dropped."""
@@ -90,15 +87,14 @@ class GivenPoses:
                 "the pictures came without cameras", hint="find them with --set poses.name=auto, or give a dataset"
             )
         points, colors = self._dataset_points(frames)
-        cameras, points = in_own_world(CameraParameters.from_cameras(frames.cameras), points)
+        given = CameraParameters.from_cameras(frames.cameras)
+        cameras, points = in_own_world(given, points, focus_distance(given, points))
         pairs = neighboring_pairs(cameras)
-        validation = self._track(frames, pairs, "corners", MAX_CHECKED)
-        progress(1, 3)
+        validation = self._track(frames, pairs, "corners", MAX_CHECKED, progress)
         own = Tracks.empty()
         if self.refine or not len(points) or len(validation) < THRESHOLDS[1].min_tracks:
             max_features = self.max_features if len(frames) <= FEW_VIEWS else self.max_features // 2
-            own = self._track(frames, pairs, "blobs", max_features)
-        progress(2, 3)
+            own = self._track(frames, pairs, "blobs", max_features, progress)
         solver = "given"
         if self.refine and len(own):
             refined = self._refined(frames, cameras, own, seed)
@@ -106,7 +102,7 @@ class GivenPoses:
                 cameras, solver = refined, "given, refined"
         if not len(points):
             points, colors = triangulated_points(frames, cameras, own)
-            cameras, points = in_own_world(cameras, points)
+            cameras, points = in_own_world(cameras, points, focus_distance(cameras, points))
         height, width = frames.rgb.shape[1:3]
         in_own = cameras.to_cameras(width, height)
         if not len(points):
@@ -121,13 +117,14 @@ class GivenPoses:
             alpha=frames.alpha,
             mask=frames.mask,
         )
-        progress(3, 3)
         return check_views(views, validation, own)
 
-    def _track(self, frames: Frames, pairs: list[tuple[int, int]], kind: FeatureKind, max_features: int) -> Tracks:
+    def _track(
+        self, frames: Frames, pairs: list[tuple[int, int]], kind: FeatureKind, max_features: int, progress: Progress
+    ) -> Tracks:
         """Return points that neighbouring frames share."""
         masks = combine_masks(None if frames.alpha is None else frames.alpha > 127, frames.mask)
-        return track_by_features(frames.rgb, masks, pairs, kind=kind, max_features=max_features)
+        return track_by_features(frames.rgb, masks, pairs, kind=kind, max_features=max_features, progress=progress)
 
     def _refined(self, frames: Frames, cameras: CameraParameters, tracks: Tracks, seed: int) -> CameraParameters:
         """Return the cameras after bundle adjustment that stays near them and keeps their intrinsics."""
@@ -197,41 +194,21 @@ def triangulated_points(
     return points[fits], frames.rgb[tracks.frame_ids[first], y, x][fits]
 
 
-def in_own_world(
-    cameras: CameraParameters, points: Float64[np.ndarray, "P 3"]
-) -> tuple[CameraParameters, Float64[np.ndarray, "P 3"]]:
-    """Return both in the world in which the first camera has identity rotation, one unit before the origin.
-
-    The origin is as far from it as the point where all optical axes meet or, where they do not, the median of the
-    points that it sees, or else the median distance of the cameras from their middle.
-    """
-    rotation, center = cameras.rotations[0], cameras.centers[0]
-    scale = INPUT_DISTANCE / focus_distance(cameras, points)
-    start = np.array([0.0, 0.0, -INPUT_DISTANCE])
-
-    def transform(positions: np.ndarray) -> np.ndarray:
-        return scale * (positions - center) @ rotation.T + start
-
-    rotations = cameras.rotations @ rotation.T
-    translations = -np.einsum("vij,vj->vi", rotations, transform(cameras.centers))
-    return replace(cameras, cam_from_world=np.concatenate([rotations, translations[..., None]], 2)), transform(points)
-
-
 def focus_distance(cameras: CameraParameters, points: Float64[np.ndarray, "P 3"]) -> float:
-    """Return the distance of what the cameras look at from the first, along its axis, in the dataset's unit."""
-    axes, centers = cameras.rotations[:, 2], cameras.centers
-    projectors = np.eye(3) - axes[:, :, None] * axes[:, None, :]  # [V, 3, 3]
-    seen = (points - centers[0]) @ axes[0]
+    """Return the distance of what the cameras look at from the first, along its axis, in the dataset's unit.
+
+    It is that of the point where the optical axes meet or, where they do not, the median of the points that the first
+    camera sees, or else the median distance of the cameras from their middle.
+    """
+    seen = (points - cameras.centers[0]) @ cameras.rotations[0, 2]
     seen = seen[seen > 0]
     low, high = np.percentile(seen, [5, 95]) if len(seen) else (0.0, np.inf)
-    if np.linalg.eigvalsh(projectors.mean(0))[0] > MIN_AXIS_SPREAD:
-        focus = np.linalg.solve(projectors.sum(0), np.einsum("vij,vj->i", projectors, centers))
-        depth = float(axes[0] @ (focus - centers[0]))
-        if low < depth < high:
-            return depth
+    depth = meeting_depth(cameras)
+    if depth is not None and low < depth < high:
+        return depth
     if len(seen):
         return float(np.median(seen))
-    spread = float(np.median(np.linalg.norm(centers - centers.mean(0), axis=1)))
+    spread = float(np.median(np.linalg.norm(cameras.centers - cameras.centers.mean(0), axis=1)))
     return spread if spread > 0 else 1.0
 
 
@@ -239,18 +216,14 @@ def check_views(views: Views, validation: Tracks, own: Tracks) -> Views:
     """Return the views with a report, without those whose cameras the validation tracks contradict."""
     total, frames = len(views), np.arange(len(views))
     if len(validation) < THRESHOLDS[1].min_tracks:
-        graded = grade_views(views, own, total=total, placed=frames)
-        reason = f"only {len(validation)} independent points confirm the cameras"
-        assert graded.report is not None
-        report = graded.report
-        return _with_reason(replace(graded, report=replace(report, grade=max("B", report.grade))), reason)
+        return cap_grade(grade_views(views, own, total=total, placed=frames), len(validation))
     right = ~contradicted(views, validation)
     if right.all() or right.sum() < MIN_VIEWS:
         return grade_views(views, validation, total=total, placed=frames)
     kept: Int64[np.ndarray, "K"] = np.flatnonzero(right)
     graded = grade_views(views.select(kept), validation.in_frames(kept, total), total=total, placed=kept)
     wrong = ", ".join(str(i) for i in np.flatnonzero(~right))
-    return _with_reason(graded, f"the points that other pictures share contradict the cameras of frame {wrong}")
+    return add_reason(graded, f"the points that other pictures share contradict the cameras of frame {wrong}")
 
 
 def contradicted(views: Views, validation: Tracks) -> Bool[np.ndarray, "V"]:
@@ -260,10 +233,3 @@ def contradicted(views: Views, validation: Tracks) -> Bool[np.ndarray, "V"]:
     seen = validation.count_per_frame(len(views))
     fitting = np.bincount(validation.frame_ids, weights=fits, minlength=len(views))
     return (seen >= MIN_OBSERVATIONS) & (fitting < MIN_FITTING * seen)
-
-
-def _with_reason(views: Views, reason: str) -> Views:
-    """Return the views with one more reason in their report."""
-    report = views.report
-    assert isinstance(report, PoseReport)
-    return replace(views, report=replace(report, reasons=(*report.reasons, reason)))

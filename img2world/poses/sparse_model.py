@@ -7,11 +7,11 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64, UInt8
 
 from img2world.core.cameras import Cameras
-from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.errors import PoseError
 from img2world.core.frames import Frames
 from img2world.core.views import Views
 from img2world.poses.camera_parameters import CameraParameters
+from img2world.poses.own_world import in_own_world, meeting_depth
 from img2world.tracking.tracks import Tracks
 
 MAX_POINT_ERROR = 2.0
@@ -22,10 +22,6 @@ MIN_GOOD_POINTS = 100
 
 MAX_POINT_DISTANCE = 10.0
 """Distance of a point from the centre of all points, in medians of this distance, beyond which it is dropped."""
-
-MIN_AXIS_SPREAD = 0.005
-"""Least mean squared sine of the angles between the optical axes and the direction nearest to them all, across which
-they differ least, for the point where they meet to be well defined."""
 
 HALF_CONFIDENCE_POINTS = 50.0
 """Points seen in a frame at which its confidence is halved."""
@@ -161,24 +157,14 @@ def normalize_world(model: SparseModel) -> tuple[Float64[np.ndarray, "K 4 4"], F
     where the optical axes of all views meet, or else as the median of the points that the view sees.
     Raises PoseError when there are none in front of it.
     """
-    rotations, translations = model.cam_from_world[:, :, :3], model.cam_from_world[:, :, 3]
-    first_rotation, first_translation = rotations[0], translations[0]
-    scale = INPUT_DISTANCE / _focus_distance(model)
-    start = np.array([0.0, 0.0, -INPUT_DISTANCE])
-
-    def transform(positions: np.ndarray) -> np.ndarray:
-        return scale * (positions @ first_rotation.T + first_translation) + start
-
-    world_from_cam = np.tile(np.eye(4), (len(rotations), 1, 1))
-    world_from_cam[:, :3, :3] = first_rotation @ rotations.transpose(0, 2, 1)
-    world_from_cam[:, :3, 3] = transform(-np.einsum("kji,kj->ki", rotations, translations))
-    return world_from_cam, transform(model.points)
+    cameras, points = in_own_world(model.camera_parameters, model.points, _focus_distance(model))
+    return cameras.world_from_cam, points
 
 
 def _focus_distance(model: SparseModel) -> float:
     """Return the distance from the first view, along its axis, of what the views look at, in COLMAP's unit."""
-    rotations, translations = model.cam_from_world[:, :, :3], model.cam_from_world[:, :, 3]
-    all_depths = (model.points @ rotations[0].T + translations[0])[:, 2]
+    first = model.cam_from_world[0]
+    all_depths = (model.points @ first[:, :3].T + first[:, 3])[:, 2]
     depths = all_depths[model.tracks.track_ids[model.observation_frame_ids == 0]]
     if not len(depths):
         # The view is placed, but by points that later turned out wrong: those of the others have to do.
@@ -186,16 +172,8 @@ def _focus_distance(model: SparseModel) -> float:
     if not len(depths):
         raise PoseError("the first frame sees no points", hint="start the video where there is more to see")
     near, median, far = np.percentile(depths, [5, 50, 95])
-    axes = rotations[:, 2]  # [K, 3]
-    centers = -np.einsum("kji,kj->ki", rotations, translations)
-    projectors = np.eye(3) - axes[:, :, None] * axes[:, None, :]  # [K, 3, 3]
-    # The point nearest to all optical axes, unless they are almost parallel.
-    if np.linalg.eigvalsh(projectors.mean(0))[0] > MIN_AXIS_SPREAD:
-        focus = np.linalg.solve(projectors.sum(0), np.einsum("kij,kj->i", projectors, centers))
-        depth = float(rotations[0, 2] @ focus + translations[0, 2])
-        if near < depth < far:
-            return depth
-    return float(median)
+    depth = meeting_depth(model.camera_parameters)
+    return depth if depth is not None and near < depth < far else float(median)
 
 
 def select_points(model: SparseModel, points: Float64[np.ndarray, "P 3"]) -> Bool[np.ndarray, "P"]:

@@ -51,7 +51,7 @@ def validate_views(
     """
     validation = _find_validation_tracks(views, own_tracks, ordered, progress)
     if len(validation) < THRESHOLDS[1].min_tracks:
-        return _cap_grade(grade_views(views, own_tracks, total=total, placed=placed), len(validation))
+        return cap_grade(grade_views(views, own_tracks, total=total, placed=placed), len(validation))
     confirmed = _find_confirmed(views, validation)
     if not ordered and len(views) > MAX_ALL_PAIRS and not confirmed.all():
         confirmed |= _compare_with_more(views, own_tracks, np.flatnonzero(~confirmed), progress)
@@ -62,7 +62,7 @@ def validate_views(
         views.select(kept), validation.in_frames(kept, len(views)), total=total, placed=placed[confirmed]
     )
     dropped = ", ".join(str(i) for i in placed[~confirmed])
-    return _add_reason(graded, f"no validation points confirm COLMAP's cameras of frame {dropped}")
+    return add_reason(graded, f"no validation points confirm COLMAP's cameras of frame {dropped}")
 
 
 def _find_confirmed(views: Views, validation: Tracks) -> Bool[np.ndarray, "V"]:
@@ -123,12 +123,12 @@ def select_overlapping(
     return sorted(pairs)
 
 
-def _cap_grade(views: Views, num_tracks: int) -> Views:
+def cap_grade(views: Views, num_tracks: int) -> Views:
     """Limit the grade of views that were graded by the solver's own tracks to B."""
     assert views.report is not None
     grade = "B" if views.report.grade == "A" else views.report.grade
     capped = replace(views, report=replace(views.report, grade=grade))
-    return _add_reason(
+    return add_reason(
         capped,
         f"only {num_tracks} independent points confirm the cameras"
         if num_tracks
@@ -136,7 +136,7 @@ def _cap_grade(views: Views, num_tracks: int) -> Views:
     )
 
 
-def _add_reason(views: Views, reason: str) -> Views:
+def add_reason(views: Views, reason: str) -> Views:
     """Return the views with one more reason in their report."""
     assert views.report is not None
     return replace(views, report=replace(views.report, reasons=(*views.report.reasons, reason)))

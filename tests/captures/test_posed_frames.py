@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -349,6 +351,17 @@ def test_damaged_colmap_models_are_refused(tmp_path: Path, file: str):
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(CameraError):
         read(folder)
+
+
+def test_the_memory_for_a_model_depends_on_its_size():
+    """A count in a damaged file may ask for any number of points."""
+    program = "from img2world.captures.colmap_process import limit_memory; limit_memory({}); bytearray(1 << 30)"
+    small, large = (
+        subprocess.run([sys.executable, "-c", program.format(size)], capture_output=True, text=True, check=False)
+        for size in (1000, 1 << 30)
+    )
+    assert "MemoryError" in small.stderr
+    assert large.returncode == 0, large.stderr
 
 
 def test_far_coordinates_keep_their_precision(tmp_path: Path):

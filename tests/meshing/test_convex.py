@@ -44,4 +44,4 @@ def test_without_coacd_the_error_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "coacd", None)
     with pytest.raises(MissingPackageError, match="coacd") as error:
         convex_pieces(Surface(np.zeros((3, 3)), np.array([[0, 1, 2]], np.int32)))
-    assert "img2world[mesh]" in error.value.hint
+    assert "pip install coacd" in error.value.hint

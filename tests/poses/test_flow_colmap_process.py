@@ -1,10 +1,12 @@
 """Tracks as COLMAP's keypoints, matches and reconstruction."""
 
 import numpy as np
+import pycolmap
 import pytest
 
+from img2world.poses.bundle_adjustment import build_model, keypoint_indices
 from img2world.poses.camera_parameters import CameraParameters
-from img2world.poses.flow_colmap_process import build_model, keypoint_indices, pairwise_matches
+from img2world.poses.flow_colmap_process import pairwise_matches
 from img2world.poses.reconstruction import sparse_model
 
 
@@ -34,8 +36,9 @@ def test_matches_are_those_of_the_tracks(tracks):
 def test_a_model_is_the_same_to_pycolmap(tracks, arc, cloud):
     """pycolmap's own errors of our cameras, points and tracks are 0, and it gives back what it was given."""
     parameters = CameraParameters.from_cameras(arc)
-    options = {"focal": float(parameters.focal[0, 0]), "principal_point": [96.0, 72.0], "width": 192, "height": 144}
-    model = build_model(tracks, parameters.cam_from_world, cloud[:20], options)
+    focal = float(parameters.focal[0, 0])
+    camera = pycolmap.Camera(model="SIMPLE_PINHOLE", width=192, height=144, params=[focal, 96.0, 72.0])
+    model = build_model(tracks, parameters.cam_from_world, cloud[:20], [camera])
     model.update_point_3d_errors()
     assert model.num_points3D() == 20
     assert model.compute_mean_reprojection_error() < 1e-3
