@@ -24,7 +24,7 @@ FOCAL_RATIOS, MAX_EXTRA_PARAM = (0.05, 100.0), 100.0
 numbers beyond the end of a file."""
 
 MIN_MEMORY, MEMORY_PER_BYTE = 256 << 20, 32
-"""Bytes that reading any model may take, and for each byte of its files; a point takes a few times those of its file."""
+"""Bytes that reading any model may take, and more for each byte of its files: a few times that in memory."""
 
 MAX_GROWTH = 1.25
 """Largest side of an undistorted picture in sides of the original: the rims of fisheye pictures stretch without end."""

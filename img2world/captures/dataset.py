@@ -61,7 +61,7 @@ class Dataset:
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """What a reader of a layout found: pictures that need not exist."""
+    """Cameras of a dataset as a reader of its layout found them; their pictures need not exist."""
 
     root: Path
     tool: str

@@ -1,4 +1,4 @@
-"""What the metadata of a photo tell: camera and lens, time and place, and whether it is a panorama.
+"""Metadata of a photo: camera and lens, time and place, and whether it is a panorama.
 
 Source: EXIF 2.32 (CIPA DC-008), sections 4.6.4 to 4.6.6; Google, "Photo Sphere XMP Metadata".
 """
@@ -31,7 +31,7 @@ class Metadata:
     """Width and height as stored, before it is turned upright."""
     orientation: int = 1
     lens: tuple[str, ...] = ()
-    """What tells one lens at one zoom from another."""
+    """Camera, lens and focal lengths, which differ between lenses and zooms; empty where no camera is named."""
     time: float | None = None
     """Seconds of capture, from any origin."""
     place: tuple[float, float, float] | None = None
@@ -65,6 +65,8 @@ def read_metadata(path: Path) -> Metadata:
             xmp = picture.info.get("xmp", picture.info.get("XML:com.adobe.xmp", b""))
             size = picture.size
     except Exception:
+        # Pillow raises anything on broken metadata, and cannot read the formats that `deep_picture` does. A picture
+        # that is broken itself is reported when it is loaded.
         return Metadata(size=stored_size(path))
     orientation = camera.get(ORIENTATION, 1)
     return Metadata(

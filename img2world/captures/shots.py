@@ -37,7 +37,7 @@ class Shot:
     mask: UInt8[np.ndarray, "H W"] | None = None
     """0 where it is to be ignored, else 255, at any size."""
     lens: str = ""
-    """What tells its lens from others, in addition to the metadata."""
+    """Name of its lens where the metadata do not tell it from others."""
 
 
 def frames_from_shots(

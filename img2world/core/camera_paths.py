@@ -16,7 +16,8 @@ from img2world.core.cameras import Cameras, cameras_from_transforms
 from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.errors import CameraError
 from img2world.core.rotation import slerp
-from img2world.core.transforms import MAX_BYTES, posed_pictures, read_json
+from img2world.core.text_file import MAX_BYTES
+from img2world.core.transforms import posed_pictures, read_json
 
 UP_IN_WORLD = np.array([0.0, -1.0, 0.0])
 

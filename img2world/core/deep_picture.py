@@ -32,7 +32,7 @@ class Decoded:
     rgb: UInt8[np.ndarray, "H W 3"]
     alpha: UInt8[np.ndarray, "H W"] | None
     note: str = ""
-    """What was done to its colours, if that can be wrong."""
+    """Conversion of its colours that may be wrong, for the user; empty if there was none."""
 
 
 def format_of(start: bytes) -> str | None:

@@ -65,7 +65,7 @@ class OutOfMemoryError(Img2WorldError):
 
 
 OUT_OF_MEMORY = ("allocate memory", "out of memory", "bad_alloc", "start new thread", "failed to map segment")
-"""What libraries say when they get no memory, or no thread for lack of it."""
+"""Phrases in the errors of libraries that get no memory, or no thread for lack of it."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:

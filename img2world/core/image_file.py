@@ -54,7 +54,7 @@ FILM_DIAGONAL_MM = 43.2666
 
 
 _Read = tuple[list[PillowImage.Image], dict[int, object], str]
-"""Colours and, if any, transparency as stored; EXIF tags; what was done to the colours, if that can be wrong."""
+"""Colours and, if any, transparency as stored; EXIF tags; a note on colours that may be wrong, or nothing."""
 
 
 def load_image(path: Path, *, max_side: int = 2048, max_pixels: int = 64_000_000) -> Image:
@@ -100,6 +100,7 @@ def stored_size(path: Path) -> tuple[int, int] | None:
         with open_header(path) as picture:
             return picture.size
     except Exception:
+        # Decoders raise anything on broken files; loading the picture will tell what is wrong.
         return None
 
 
@@ -141,6 +142,7 @@ def _opens(path: Path) -> bool:
     except UnidentifiedImageError:
         return False
     except Exception:
+        # Broken, which loading it will report.
         return True
     return True
 
@@ -255,6 +257,7 @@ def _exif(picture: PillowImage.Image) -> dict[int, object]:
         exif = picture.getexif()
         return {**exif.get_ifd(EXIF_IFD), ORIENTATION: exif.get(ORIENTATION, 1)}
     except Exception:
+        # Broken tags are common in good pictures, which do without them.
         return {}
 
 

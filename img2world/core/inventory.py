@@ -1,4 +1,4 @@
-"""What was read of a folder, and what was left out and why."""
+"""Lists of the files of a folder that were used, and of those that were left out, with reasons."""
 
 import re
 from collections import Counter
@@ -16,7 +16,7 @@ class LeftOut:
     name: str
     """Path relative to the folder."""
     kind: str
-    """What it is, in the singular, as in "thumbnail"; equal kinds are counted together."""
+    """Noun in the singular, as in "thumbnail"; equal kinds are counted together."""
     reason: str
     is_picture: bool = True
     """False for what nobody expects to become a frame, such as a text file."""
@@ -30,7 +30,7 @@ class Inventory:
     """Path relative to the folder of the picture that each frame shows."""
     left_out: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()
-    """What else the user must know, such as lenses whose distortion was undone."""
+    """Facts for the user, such as the number of lenses whose distortion was undone."""
 
     @property
     def is_complete(self) -> bool:

@@ -6,7 +6,6 @@ OpenGL's axes and the world is +Z up. `applied_transform` and `applied_scale` ar
 """
 
 import json
-import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +15,10 @@ import numpy as np
 from jaxtyping import Float64
 
 from img2world.core.conventions import OPENCV_FROM_OPENGL, Z_UP_FROM_WORLD
-from img2world.core.errors import CameraError
+from img2world.core.errors import CameraError, reason
 from img2world.core.lens import PINHOLE, Lens
 from img2world.core.natural_order import natural_key
-
-MAX_BYTES = 256 << 20
-"""Size of the largest camera file that is read; 100,000 frames take a tenth of it."""
+from img2world.core.text_file import read_text
 
 ROTATION_TOLERANCE = 1e-3
 
@@ -50,15 +47,11 @@ class PosedPicture:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object, with or without a byte order mark. Raises CameraError when there is none."""
+    """Read a JSON object in any encoding of `read_text`. Raises CameraError when there is none."""
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
-            raise CameraError(f"the camera file is no file of at most {MAX_BYTES >> 20} MB: {path}", hint=HINT)
-        # Bytes, so that json finds the encoding.
-        table = json.loads(path.read_bytes())
+        table = json.loads(read_text(path))
     except (OSError, ValueError, RecursionError) as error:
-        raise CameraError(f"the camera file cannot be read: {error} ({path})", hint=HINT) from error
+        raise CameraError(f"the camera file cannot be read ({reason(error)}): {path}", hint=HINT) from error
     if not isinstance(table, dict):
         raise CameraError(f"the camera file holds no JSON object: {path}", hint=HINT)
     return table

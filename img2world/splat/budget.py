@@ -1,4 +1,4 @@
-"""How long to train and how many Gaussians to use, from the views and the quality that is asked for."""
+"""Choice of the length of a training and its number of Gaussians, by the views and the quality asked for."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -18,7 +18,7 @@ class Budget:
 
 @dataclass(frozen=True, kw_only=True)
 class _Rate:
-    """What a quality spends on views: a share for any scene, and more for each view, up to a limit."""
+    """Spending of a quality: steps for any scene, more for each view, and Gaussians by pixels, all within limits."""
 
     base_steps: int
     steps_per_view: int
@@ -57,7 +57,7 @@ RATES: dict[Quality, _Rate] = {
 
 
 def budget(quality: Quality, views: Views) -> Budget:
-    """Return what a training of the views may spend. More views show more of a scene, and finer ones more of it."""
+    """Return steps and Gaussians for a training. More views show more of a scene, and larger ones more detail."""
     rate = RATES[quality]
     megapixels = len(views) * views.cameras.width * views.cameras.height / 1e6
     gaussians = round(rate.gaussians_per_megapixel * megapixels)

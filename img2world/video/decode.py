@@ -50,7 +50,7 @@ OPAQUE = 250
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """What is kept of each frame that can be decoded."""
+    """Measures of each frame that can be decoded."""
 
     stamps: Int64[np.ndarray, "N"]
     """Time stamps in ascending order."""

@@ -38,7 +38,7 @@ BROKEN_HINT = "convert it, for example with `ffmpeg -i BROKEN GOOD.mp4`, or down
 
 @dataclass(frozen=True, kw_only=True)
 class Index:
-    """What is known of a video's frames before they are decoded."""
+    """Facts about a video's frames before they are decoded."""
 
     stamps: list[int]
     """Time stamps of all packets in the order in which they are stored."""

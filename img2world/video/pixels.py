@@ -16,7 +16,7 @@ UNSPECIFIED, ITU709 = 2, 1
 """Matrix coefficients (ITU-T H.273, table 4)."""
 
 PLANAR_LUMA = ("yuv4", "yuvj4", "yuva4", "nv1", "nv2", "gray")
-"""How the names of pixel formats begin that keep luma in a plane of its own."""
+"""Beginnings of the names of pixel formats that keep luma in a plane of its own."""
 
 
 def shown_shape(frame: "VideoFrame", pixel_aspect: float) -> float:

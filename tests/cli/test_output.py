@@ -1,4 +1,4 @@
-"""What becomes of exceptions at the edge of the program."""
+"""Exceptions at the edge of the program become one line and a hint, or keep their traceback."""
 
 import errno
 

@@ -42,7 +42,7 @@ def views(frames: Frames) -> Views:
 
 @pytest.fixture(scope="module")
 def model(frames: Frames) -> SparseModel:
-    """What another run finds in the same frames."""
+    """The views that another run finds in the same frames."""
     return ColmapPoses().reconstruct(frames)
 
 

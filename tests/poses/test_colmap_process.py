@@ -1,4 +1,4 @@
-"""What the child process keeps, and how it maps."""
+"""Files that the child process keeps, and settings of its mapper."""
 
 import numpy as np
 import pytest
