@@ -52,7 +52,7 @@ def run(
         str | None,
         typer.Option(
             metavar="draft|normal|high",
-            help="Of videos, photos and datasets: size of pictures, Gaussians, steps.  [default: normal]",
+            help="Of videos, photos and datasets: steps and Gaussians by the number of views, and size of pictures.",
         ),
     ] = None,
     metric: MetricOption = None,

@@ -52,12 +52,14 @@ PLAIN = ("seed", "metric", "size")
 
 MAX_METRES = 10_000.0
 
+BY_VIEWS = ("splat.steps=0", "splat.max_gaussians=0")
 QUALITIES = {
-    "draft": ("video.size=480", "video.photo_size=640", "splat.sh_degree=0", "splat.quality=draft"),
-    "normal": ("splat.quality=normal",),
-    "high": ("video.size=960", "video.photo_size=1600", "splat.sh_degree=2", "splat.quality=high"),
+    "draft": (*BY_VIEWS, "splat.quality=draft", "splat.sh_degree=0", "video.size=480", "video.photo_size=640"),
+    "normal": (*BY_VIEWS, "splat.quality=normal"),
+    "high": (*BY_VIEWS, "splat.quality=high", "splat.sh_degree=2", "video.size=960", "video.photo_size=1600"),
 }
-"""Changes to the recipes of videos, photos and datasets for each quality."""
+"""Changes to the recipes of videos, photos and datasets for each quality. The recipes themselves train as long whatever
+the views are: more steps gain where there are few views of much, and overfit many views of little."""
 
 RENAMED = {
     "video.kind": "subject.kind",
