@@ -1,15 +1,18 @@
 """The Gaussians that a training starts from: discs on the surfaces that the views show, or the sparse points."""
 
+from dataclasses import fields, replace
+
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 
 from img2world.core.cameras import Cameras
 from img2world.core.errors import SplatError
 from img2world.core.gaussians import Gaussians
+from img2world.core.progress import Progress
 from img2world.core.rotation import quat_from_matrix
 from img2world.core.sh import dc_from_rgb
 from img2world.core.views import Views
-from img2world.splat.views import farthest_first
+from img2world.splat.views import farthest_first, halve
 
 MIN_POINTS = 10
 """Fewer points say nothing about a scene."""
@@ -36,10 +39,18 @@ DISC_THICKNESS = 0.1
 """Standard deviation along the normal as a fraction of that along the shorter side."""
 
 
-def initialize(views: Views, max_gaussians: int) -> Gaussians:
+STEREO_SIZE = 400
+"""Pixels. Views are halved until no side is longer, before stereo looks for depth."""
+
+STEREO_FRACTION = 0.5
+"""Fraction of the Gaussians that start on surfaces found by stereo; the rest is for detail."""
+
+
+def initialize(views: Views, max_gaussians: int, surfaces: Views | None = None) -> Gaussians:
     """Return Gaussians for the views: discs on their surfaces if there is depth, else one for each point.
 
-    Raises SplatError when there is neither depth nor at least ten points.
+    Beside the points, discs are put on `surfaces`: smaller views of the same, with depth. Raises SplatError when there
+    is neither depth nor at least ten points.
     """
     if views.depth is not None and (views.depth > 0).any():
         return gaussians_from_depth(views, max_gaussians)
@@ -48,7 +59,23 @@ def initialize(views: Views, max_gaussians: int) -> Gaussians:
             f"the views have no depth and {len(views.points)} points, needs depth or at least {MIN_POINTS} points",
             hint="use a video backend that gives depth, or poses.colmap with more overlap between the pictures",
         )
-    return gaussians_from_points(views, max_gaussians)
+    from_points = gaussians_from_points(views, max_gaussians)
+    if surfaces is None:
+        return from_points
+    return joined(from_points, gaussians_from_depth(surfaces, int(STEREO_FRACTION * max_gaussians)))
+
+
+def with_stereo_depth(views: Views, progress: Progress) -> Views | None:
+    """Return the views in a small size with depth by stereo, or None if stereo finds no surface."""
+    from img2world.depth.plane_sweep import sweep_depth
+
+    if len(views.points) < MIN_POINTS:
+        return None
+    while max(views.cameras.width, views.cameras.height) > STEREO_SIZE:
+        views = halve(views)
+    depth = sweep_depth(views, progress)
+    views = replace(views, depth=depth)
+    return views if any(_estimate_normals(views, i)[1].any() for i in range(len(views))) else None
 
 
 def gaussians_from_points(views: Views, max_gaussians: int) -> Gaussians:
@@ -247,6 +274,11 @@ def _gaussians(
         logit_opacities=np.full(len(means), np.log(opacity / (1 - opacity)), np.float32),
         sh=dc_from_rgb(rgb)[:, None].astype(np.float32),
     )
+
+
+def joined(*parts: Gaussians) -> Gaussians:
+    """Return all Gaussians as one scene. Their colours must have equal degrees."""
+    return Gaussians(**{f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Gaussians)})
 
 
 def median_scene_depth(cameras: Cameras, means: Float32[np.ndarray, "N 3"]) -> float:

@@ -81,6 +81,8 @@ class GaussianSplat:
     """Learning rate of constant colour; the view-dependent bands learn at a twentieth."""
     coarse_fraction: Fraction = 0.4
     """Fraction of the steps, 0 to 1, that come first and train on images of half the size, unless these are small."""
+    stereo: bool = True
+    """Start from surfaces that stereo between the views finds, where these have no depth; else from sparse points."""
     densify_gradient: NonNegativeFloat = 2e-4
     """Threshold of the classic strategy: Gaussians with a larger mean screen-space gradient are cloned or split."""
     strategy: Literal["classic", "mcmc"] = "classic"
@@ -104,7 +106,8 @@ class GaussianSplat:
         there are fewer than two views, nothing to start from, no held-out views to stop early by, the training
         diverges, or the strategy is not available here, and MissingPackageError when the rasterizer is not.
         """
-        from img2world.splat.initialize import initialize, median_scene_depth
+        from img2world.splat.far_shell import drop_hidden, far_shell, shell_size
+        from img2world.splat.initialize import initialize, joined, median_scene_depth, with_stereo_depth
 
         if not (self.steps and self.max_gaussians):
             return self.with_budget(views).optimize(views, seed=seed, progress=progress)
@@ -121,11 +124,18 @@ class GaussianSplat:
             raise SplatError(
                 "patience needs held-out views, there are none", hint="set splat.patience to 0, or splat.holdout_every"
             )
-        start = initialize(trained, self.max_gaussians)
+        is_capture = views.depth is None and views.alpha is None
+        surfaces = with_stereo_depth(trained, progress) if is_capture and self.stereo else None
+        start = initialize(trained, self.max_gaussians, surfaces)
         scene_depth = median_scene_depth(trained.cameras, start.means)
+        shell = far_shell(trained) if is_capture else None
+        if shell is not None:
+            start = joined(start, shell)
         with one_torch_thread():
             model = make_model(self, rasterizer, start, scene_depth=scene_depth, background=background_color(trained))
             gaussians, refined = train(self, model, trained, unseen, seed=seed, progress=progress)
+            if shell is not None:
+                gaussians = drop_hidden(gaussians, refined, *shell_size(trained))
         if self.refine_poses:
             # The scene may have drifted as a whole together with its cameras, but not with those held out.
             undo_drift = similarity(refined, trained.cameras)

@@ -1,0 +1,107 @@
+"""A far sphere of Gaussians behind a captured scene: its sky, and whatever else is too far or too plain for points.
+
+Without it a training explains a sky or a plain wall by haze close to the cameras, which no other view confirms.
+"""
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float32
+
+from img2world.core.cameras import Cameras
+from img2world.core.gaussians import Gaussians
+from img2world.core.views import Views
+from img2world.render import rasterize
+from img2world.render.splats import splats_from_gaussians
+from img2world.splat.initialize import gaussians_from_surface
+
+NUM_DIRECTIONS = 4000
+"""Gaussians on the whole sphere, about 3° apart; training splits them where the background has detail."""
+
+DISTANCE = 3.0
+"""Radius in units of the distance, from the middle of the cameras, of all but the farthest points."""
+
+BORDER = 0.05
+"""Width around each picture, as a fraction of its longer side, in which the sphere goes on."""
+
+MIN_WEIGHT = 1.0
+"""Pixels, over all views, that a Gaussian of the sphere must fill to be kept."""
+
+
+def far_shell(views: Views) -> Gaussians | None:
+    """Return Gaussians in all directions that the views see, in the median colour of the views, or None if too few.
+
+    The views must have sparse points. The sphere is that of `shell_size`.
+    """
+    center, radius = shell_size(views)
+    directions = _fibonacci_sphere(NUM_DIRECTIONS)
+    points = (center + radius * directions).astype(np.float32)
+    colors, seen = _median_colors(views, points)
+    if seen.sum() < 10:
+        return None
+    return gaussians_from_surface(points[seen], -directions[seen], colors[seen], NUM_DIRECTIONS)
+
+
+def shell_size(views: Views) -> tuple[Float[np.ndarray, "3"], float]:
+    """Return the centre of the sphere, which is the mean position of the cameras, and its radius."""
+    center = views.cameras.centers_in_world.astype(np.float64).mean(0)
+    distances = np.linalg.norm(np.concatenate([views.points, views.cameras.centers_in_world]) - center, axis=1)
+    return center, DISTANCE * float(np.percentile(distances, 99))
+
+
+def drop_hidden(gaussians: Gaussians, cameras: Cameras, beyond: Float[np.ndarray, "3"], radius: float) -> Gaussians:
+    """Remove Gaussians farther from a point than a radius that no camera sees, because others are in front of them."""
+    far = np.linalg.norm(gaussians.means - beyond, axis=1) > radius
+    if not far.any():
+        return gaussians
+    return gaussians.select(~far | (pixels_filled(gaussians, cameras) >= MIN_WEIGHT))
+
+
+def pixels_filled(gaussians: Gaussians, cameras: Cameras) -> Float32[np.ndarray, "N"]:
+    """Return the sum of each Gaussian's blending weights over all pixels of all cameras.
+
+    A weight is the derivative of a pixel's colour by the Gaussian's, so one backward pass a camera gives them all.
+    """
+    splats = splats_from_gaussians(gaussians)
+    colors = torch.ones(len(gaussians), 3, requires_grad=True)
+    for i in range(len(cameras)):
+        rasterize(splats, cameras.select(np.array([i])), colors=colors).rgb[..., 0].sum().backward()
+    assert colors.grad is not None  # Every camera has had a backward pass.
+    return colors.grad[:, 0].numpy()
+
+
+def _fibonacci_sphere(count: int) -> Float[np.ndarray, "N 3"]:
+    """Return directions evenly over a sphere (González 2010, "Measurement of areas on a sphere")."""
+    k = np.arange(count) + 0.5
+    y = 1 - 2 * k / count
+    angle = np.pi * (1 + np.sqrt(5)) * k
+    across = np.sqrt(1 - y * y)
+    return np.stack([across * np.cos(angle), y, across * np.sin(angle)], -1)
+
+
+def _median_colors(
+    views: Views, points: Float32[np.ndarray, "P 3"]
+) -> tuple[Float[np.ndarray, "P 3"], Bool[np.ndarray, "P"]]:
+    """Return the median colour of each point in the views that see it, 0 to 1, and whether any does."""
+    import cv2
+
+    cameras = views.cameras
+    spacing = np.sqrt(4 * np.pi / NUM_DIRECTIONS)
+    samples = np.full((len(views), len(points), 3), np.nan, np.float32)
+    border = BORDER * max(cameras.width, cameras.height)
+    for i, rgb in enumerate(views.rgb):
+        in_cam = points @ cameras.cam_from_world[i, :3, :3].T + cameras.cam_from_world[i, :3, 3]
+        on_screen = in_cam @ cameras.intrinsics[i].T
+        pixels = on_screen[:, :2] / np.where(in_cam[:, 2:] > 0, in_cam[:, 2:], np.inf)
+        inside = (in_cam[:, 2] > 0) & (
+            (pixels > -border) & (pixels < [cameras.width + border, cameras.height + border])
+        ).all(1)
+        # The mean colour of the area that a Gaussian covers.
+        side = max(1, round(spacing * float(cameras.intrinsics[i, 0, 0])))
+        blurred = cv2.blur(rgb, (side, side))
+        columns, rows = np.clip(pixels[inside].astype(np.int64), 0, [cameras.width - 1, cameras.height - 1]).T
+        usable = np.ones(len(rows), bool) if views.mask is None else views.mask[i][rows, columns] > 0
+        samples[i, np.flatnonzero(inside)[usable]] = blurred[rows[usable], columns[usable]] / 255.0
+    seen = np.isfinite(samples[..., 0]).any(0)
+    colors = np.zeros((len(points), 3))
+    colors[seen] = np.nanmedian(samples[:, seen], axis=0)
+    return colors, seen
