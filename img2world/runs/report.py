@@ -13,7 +13,7 @@ from typing import Any
 from img2world.core.subject import FACTS
 from img2world.core.supported_region import region_from_json
 from img2world.quality.grade import grade_world
-from img2world.runs.files import has_digest, write_text
+from img2world.runs.files import has_digest, quoted, write_text
 from img2world.runs.folder import RunFolder, StageRecord
 
 FINDINGS, CAMERAS = "doctor.json", "views/transforms.json"
@@ -161,8 +161,7 @@ def summary_lines(out: Path, report: dict[str, Any]) -> Iterator[str]:
     if report["licence"]:
         yield f"  {'licence':<8}{report['licence']['model']}: {report['licence']['verdict']}"
     if page.exists():
-        command = shlex.join([launcher(), "view", str(out)])
-        yield f"  {'look':<8}{command}    or open {page} in a browser"
+        yield f"  {'look':<8}{shlex.quote(launcher())} view {quoted(out)}    or open {page} in a browser"
 
 
 def launcher() -> str:
