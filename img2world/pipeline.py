@@ -89,8 +89,10 @@ def begin(folder: RunFolder, source: Source, recipe: Recipe, *, fresh: Collectio
     has_products = any(folder.record(stage) for stage in folder.manifest["stages"])
     is_other = known.get("sha256") != source.digest
     if has_products and is_other and set(fresh) != set(STAGES):
+        name, is_same_place = Path(known["path"]).name, known["path"] == str(source.path)
+        what = f"{name} as it was before it changed" if is_same_place else f"another source, {name}"
         raise RunFolderError(
-            f"the folder holds a run of another source, {Path(known['path']).name}: {folder.path}",
+            f"the folder holds a run of {what}: {folder.path}",
             hint="give another folder with --out, or replace that run with --fresh",
         )
     if source.kind != "picture":
@@ -105,7 +107,8 @@ def begin(folder: RunFolder, source: Source, recipe: Recipe, *, fresh: Collectio
         # Not every kind of source has every stage, and a run that stops early must not end with the world of another.
         for stage in [*folder.manifest["stages"]]:
             folder.discard(stage)
-    changes = find_changes(folder, recipe, STAGES)
+    # The same source may have been moved.
+    changes = find_changes(folder, recipe, STAGES, unchanged=() if is_other else ("video.path",))
     is_splat_due = folder.record("splat") is None or "splat" in (*changes.remade, *fresh)
     if is_splat_due and STAGES.index(last) >= STAGES.index("splat"):
         stages.check_programs(recipe.splat)

@@ -94,7 +94,8 @@ def generate(
             save_picture(Image(rgb=frames.rgb[0]), path / PICTURE)
         return {"frames": float(len(frames)), **seen_fractions(frames)}
 
-    options, reads = code_of(recipe.video, recipe.seed), digests(subject=subject, trajectory=trajectory)
+    options = code_of(recipe.video, recipe.seed, source=folder.manifest["source"])
+    reads = digests(subject=subject, trajectory=trajectory)
     record = folder.stage("video", options=options, reads=reads, make=make)
     return Product(digest=record.digest, load=lambda: Frames.load(folder.path / "frames"))
 
