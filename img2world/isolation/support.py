@@ -1,0 +1,255 @@
+"""The table or ground that the subject stands on: a plane through the points, and what it looks like without it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float32, Float64, Int
+
+from img2world.core.cameras import Cameras
+from img2world.core.conventions import NEAR
+from img2world.isolation.aim import Aim
+
+MIN_POINTS, MIN_FRACTION = 30, 0.08
+"""Points of a support, and their fraction of all points around the subject."""
+
+TRIALS = 600
+"""Planes through three random points that are tried."""
+
+THICKNESS = 0.015
+"""Distance of a point from its plane, relative to the radius around the aim."""
+
+REACH = 2.5
+"""Distance from the aim of the points that may lie on the support, in radii."""
+
+MIN_ABOVE = 0.9
+"""Fraction of the cameras that must be on one side of a support."""
+
+MIN_SURROUNDED = 5
+"""Of eight sectors about the foot of the subject, those that must have points of the support."""
+
+FOOT = 0.3
+"""Distance from the aim along the support, in radii, beyond which it is not hidden by the subject."""
+
+MAX_ABOVE_AIM = 0.35
+"""Height of a support above the aim, in radii; the lid of a box is higher than what the cameras aim at by more."""
+
+CELLS = 256
+"""Cells along each side of the square of the support whose appearance is kept."""
+
+SIDE = 1.8
+"""Half side of this square, in radii."""
+
+MIN_LOOKS, MAX_LOOKS = 4, 32
+"""Views that must see a cell, and views that are looked at."""
+
+SPREAD_FLOOR = 4.0
+"""Least deviation of a cell's colour, in grey levels, which is that of noise and compression."""
+
+MAX_SPREAD = 28.0
+"""A cell whose colour differs by more between the views looks like nothing in particular."""
+
+
+BASE_VIEWS = 0.8
+"""Fraction of the views in which the network takes a cell for the subject if it is part of its base."""
+
+MAX_BASE = 0.6
+"""Radius of a base, relative to that around the aim, of which a table has more."""
+
+NEIGHBORHOOD, TEXTURED = 9, 6.0
+"""Cells along each side of what is compared for texture; contrast between them, in deviations, of certain texture."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plate:
+    """The colours of the support, as most views show it."""
+
+    world_from_plane: Float64[np.ndarray, "4 4"]
+    """The x and y axes lie in the plane, z points to the cameras."""
+    half: float
+    """Half side of the square about the origin."""
+    colors: Float32[np.ndarray, "C C 3"]
+    spread: Float32[np.ndarray, "C C"]
+    """Typical deviation in grey levels, infinite where the support is not known."""
+    texture: Float32[np.ndarray, "C C"]
+    """0 where neighbouring cells look alike, so that a thing may look like them by chance, to 1."""
+
+
+def _median(samples: Float32[np.ndarray, "V C K"], counts: Int[np.ndarray, "C"]) -> Float32[np.ndarray, "C K"]:
+    """Return the median over the views of samples that are NaN in some; `numpy.nanmedian` takes ten times as long."""
+    ordered = np.sort(samples, axis=0)
+    return ordered[(counts - 1) // 2, np.arange(len(counts))]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlateView:
+    """What the support looks like in a view, for each pixel."""
+
+    low: Float32[np.ndarray, "H W 3"]
+    high: Float32[np.ndarray, "H W 3"]
+    """Least and largest colour nearby, since cameras and plane are not exact to the pixel."""
+    spread: Float32[np.ndarray, "H W"]
+    texture: Float32[np.ndarray, "H W"]
+    """As those of the plate."""
+
+
+UNKNOWN = 1e6
+"""Deviation in pictures that stands for infinity, which cannot be sampled."""
+
+
+def find_support(points: Float32[np.ndarray, "P 3"], cameras: Cameras, aim: Aim) -> Float64[np.ndarray, "4"] | None:
+    """Return the plane on which the subject stands: its unit normal towards the cameras, and offset; None without one.
+
+    Of the planes that hold many points on all sides of the subject, with the cameras above it, the one with the most
+    points, by random sampling (Fischler and Bolles, "Random sample consensus", 1981).
+    """
+    distance = np.linalg.norm(points - aim.point, axis=1)
+    near = points[distance < REACH * aim.radius].astype(np.float64)
+    if len(near) < MIN_POINTS:
+        return None
+    random = np.random.default_rng(0)
+    centers = cameras.centers_in_world.astype(np.float64)
+    best, best_count = None, max(MIN_POINTS, MIN_FRACTION * len(near))
+    for _ in range(TRIALS):
+        corner, first, second = near[random.choice(len(near), 3, replace=False)]
+        normal = np.cross(first - corner, second - corner)
+        if (length := np.linalg.norm(normal)) < 1e-9:
+            continue
+        plane = np.append(normal / length, -corner @ normal / length)
+        for _ in range(2):
+            on_plane = np.abs(near @ plane[:3] + plane[3]) < THICKNESS * aim.radius
+            if np.count_nonzero(on_plane) < max(4, 0.7 * best_count):
+                break
+            plane = _fitted(near[on_plane], centers)
+        on_plane = np.abs(near @ plane[:3] + plane[3]) < THICKNESS * aim.radius
+        count = np.count_nonzero(on_plane)
+        if count > best_count and _supports(plane, near[on_plane], centers, aim):
+            best, best_count = plane, count
+    return best
+
+
+def _fitted(points: Float64[np.ndarray, "N 3"], centers: Float64[np.ndarray, "V 3"]) -> Float64[np.ndarray, "4"]:
+    """Return the plane with the least squares distance to points, its normal towards the cameras."""
+    middle = points.mean(0)
+    normal = np.linalg.svd(points - middle, full_matrices=False)[2][2]
+    normal = normal if np.median((centers - middle) @ normal) > 0 else -normal
+    return np.append(normal, -middle @ normal)
+
+
+def _supports(
+    plane: Float64[np.ndarray, "4"], points: Float64[np.ndarray, "N 3"], centers: Float64[np.ndarray, "V 3"], aim: Aim
+) -> bool:
+    """Return whether a plane may be what the subject stands on: it goes on around it, below it and the cameras."""
+    if (centers @ plane[:3] + plane[3] > 0).mean() < MIN_ABOVE:
+        return False
+    height = float(aim.point @ plane[:3] + plane[3])
+    if not -MAX_ABOVE_AIM * aim.radius < height < aim.radius:
+        return False
+    in_plane = world_from_plane(plane, aim.point)
+    x, y, _ = ((points - in_plane[:3, 3]) @ in_plane[:3, :3]).T
+    around = np.hypot(x, y) > FOOT * aim.radius
+    sectors = np.floor((np.arctan2(y, x)[around] / (2 * np.pi) + 0.5) * 8).astype(int) % 8
+    return len(np.unique(sectors)) >= MIN_SURROUNDED
+
+
+def world_from_plane(plane: Float64[np.ndarray, "4"], point: Float64[np.ndarray, "3"]) -> Float64[np.ndarray, "4 4"]:
+    """Return the frame of a plane whose origin is below a point."""
+    normal = plane[:3]
+    across = np.cross(normal, [0.0, 0.0, 1.0] if abs(normal[2]) < 0.9 else [1.0, 0.0, 0.0])
+    across /= np.linalg.norm(across)
+    matrix = np.eye(4)
+    matrix[:3, :3] = np.stack([across, np.cross(normal, across), normal], -1)
+    matrix[:3, 3] = point - (point @ normal + plane[3]) * normal
+    return matrix
+
+
+def make_plate(
+    plane: Float64[np.ndarray, "4"],
+    rgb: list[Float32[np.ndarray, "h w 3"]],
+    network: list[Float32[np.ndarray, "h w"]],
+    free: list[Bool[np.ndarray, "h w"]],
+    cameras: Cameras,
+    aim: Aim,
+) -> Plate:
+    """Return the median colour of each cell of the support over the views in which it is `free`.
+
+    What a thing hides in some views is seen by the others; a shadow that lies still belongs to the support. A small
+    area that the `network` takes for the subject in nearly all views is its base, such as the plate under a burger,
+    and not known; a large one is a table.
+    """
+    import cv2
+
+    frame, half = world_from_plane(plane, aim.point), SIDE * aim.radius
+    axis = (np.arange(CELLS) + 0.5) / CELLS * 2 * half - half
+    right, up = np.meshgrid(axis, axis)
+    cells = np.stack([right, up, np.zeros_like(up)], -1).reshape(-1, 3) @ frame[:3, :3].T + frame[:3, 3]
+    chosen = np.unique(np.linspace(0, len(rgb) - 1, min(len(rgb), MAX_LOOKS)).astype(int)).tolist()
+    samples = np.full((len(chosen), CELLS * CELLS, 3), np.nan, np.float32)
+    salient, shown = np.zeros((2, CELLS * CELLS), np.float32)
+    for rank, i in enumerate(chosen):
+        picture = rgb[i]
+        height, width = picture.shape[:2]
+        pose = cameras.cam_from_world[i].astype(np.float64)
+        in_cam = cells @ pose[:3, :3].T + pose[:3, 3]
+        small = cameras.select([i]).resized(width, height).intrinsics[0].astype(np.float64)
+        flat = in_cam[:, :2] / np.maximum(in_cam[:, 2:], NEAR) * small[[0, 1], [0, 1]] + small[:2, 2]
+        flat = np.clip(flat, -2, 4 * max(height, width)).astype(np.float32)
+        seen = (in_cam[:, 2] > NEAR) & ((flat > 0.5) & (flat < [width - 0.5, height - 0.5])).all(1)
+        x, y = (flat - np.float32(0.5)).reshape(CELLS, CELLS, 2).transpose(2, 0, 1)
+        color = cv2.remap(picture, np.ascontiguousarray(x), np.ascontiguousarray(y), cv2.INTER_LINEAR).reshape(-1, 3)
+        column, row = np.clip(flat, 0, [width - 1, height - 1]).astype(np.int32).T
+        salient[seen] += network[i][row, column][seen] > 0.5
+        shown += seen
+        seen &= free[i][row, column]
+        samples[rank, seen] = color[seen]
+    looks = np.isfinite(samples[..., 0]).sum(0)
+    known = looks >= min(MIN_LOOKS, len(chosen))
+    colors, spread = np.zeros((CELLS * CELLS, 3), np.float32), np.full(CELLS * CELLS, np.inf, np.float32)
+    colors[known] = _median(samples[:, known], looks[known])
+    deviation = np.abs(samples[:, known] - colors[known]).max(-1, keepdims=True)
+    spread[known] = np.maximum(1.5 * _median(deviation, looks[known])[:, 0], SPREAD_FLOOR)
+    spread[spread > MAX_SPREAD] = np.inf
+    base = (shown > 0) & (salient > BASE_VIEWS * shown)
+    if base.any() and np.percentile(np.linalg.norm(cells[base] - frame[:3, 3], axis=1), 95) < MAX_BASE * aim.radius:
+        spread[base] = np.inf
+    colors, spread = colors.reshape(CELLS, CELLS, 3), spread.reshape(CELLS, CELLS)
+    window = np.ones((NEIGHBORHOOD, NEIGHBORHOOD), np.uint8)
+    contrast = (cv2.dilate(colors, window) - cv2.erode(colors, window)).max(-1)
+    texture = np.clip((contrast / np.where(np.isfinite(spread), spread, np.float32(1e6)) - 2) / TEXTURED, 0, 1)
+    return Plate(world_from_plane=frame, half=half, colors=colors, spread=spread, texture=texture.astype(np.float32))
+
+
+def plate_in_view(plate: Plate, camera: Cameras) -> PlateView:
+    """Return what the support looks like in a view without the subject."""
+    import cv2
+
+    height, width = camera.height, camera.width
+    (fx, _, cx), (_, fy, cy), _ = camera.intrinsics[0].astype(np.float64)
+    column, row = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+    pose = camera.world_from_cam[0].astype(np.float64)
+    plane_from_cam = plate.world_from_plane[:3, :3].T @ pose[:3, :3]
+    eye = plate.world_from_plane[:3, :3].T @ (pose[:3, 3] - plate.world_from_plane[:3, 3])
+    rays = np.stack([(column - cx) / fx, (row - cy) / fy, np.ones_like(row)], -1) @ plane_from_cam.T
+    along = -eye[2] / np.where(np.abs(rays[..., 2]) > 1e-6, rays[..., 2], 1e-6)
+    xy = np.where((along > 0)[..., None], eye[:2] + along[..., None] * rays[..., :2], 10 * plate.half)
+    at = ((xy + plate.half) / (2 * plate.half) * CELLS - 0.5).clip(-10, CELLS + 10).astype(np.float32)
+    window = np.ones((3, 3), np.uint8)
+    finite = np.where(np.isfinite(plate.spread), plate.spread, np.float32(UNKNOWN))
+    spread = _sampled(finite, at, UNKNOWN)
+    return PlateView(
+        low=_sampled(cv2.erode(plate.colors, window), at, 0),
+        high=_sampled(cv2.dilate(plate.colors, window), at, 0),
+        spread=np.where(spread < UNKNOWN, spread, np.float32(np.inf)),
+        texture=_sampled(plate.texture, at, 0),
+    )
+
+
+def _sampled(
+    picture: Float32[np.ndarray, "h w *C"], at: Float32[np.ndarray, "H W 2"], outside: float
+) -> Float32[np.ndarray, "H W *C"]:
+    """Return the nearest pixels of a picture, and a constant beside it."""
+    import cv2
+
+    x, y = np.ascontiguousarray(at[..., 0]), np.ascontiguousarray(at[..., 1])
+    border: dict[str, Any] = {"borderMode": cv2.BORDER_CONSTANT, "borderValue": (outside,) * 3}
+    return cv2.remap(picture, x, y, cv2.INTER_NEAREST, **border)
