@@ -12,7 +12,7 @@ from img2world.layered.saliency import CutoutModel, find_saliency
 MAX_LOGIT = 4.0
 """Certainty of the network that counts, as a logit; it is often sure of what is wrong."""
 
-CLOSE_WEIGHT = 0.7
+CLOSE_WEIGHT = 0.5
 """Weight of the network's answer to a picture cropped to the subject, against that to the whole picture."""
 
 CROP_MARGIN = 0.3

@@ -43,7 +43,7 @@ class Hull:
     @property
     def is_empty(self) -> bool:
         """True when there is too little to be a subject."""
-        return np.count_nonzero(self.votes > 0) < MIN_POINTS
+        return bool(np.count_nonzero(self.votes > 0) < MIN_POINTS)
 
     @property
     def bounds(self) -> tuple[Float64[np.ndarray, "3"], Float64[np.ndarray, "3"]]:
@@ -94,7 +94,7 @@ def vote(
     left, points_left = np.arange(len(points)), points
     views = np.flatnonzero(weights > 0)
     # Views that are far apart come first: they rule out most points, which the others need not look at.
-    for i in views[np.argsort(np.arange(len(views)) * GOLDEN % 1, kind="stable")]:
+    for i in views[np.argsort(np.arange(len(views)) * GOLDEN % 1, kind="stable")].tolist():
         in_cam = points_left @ cameras.cam_from_world[i, :3, :3].T + cameras.cam_from_world[i, :3, 3]
         values = _sampled(cover[i], cameras.select([i]), in_cam)
         counted = np.isfinite(values)

@@ -34,7 +34,7 @@ FIRST_GRID, GRIDS = 64, (72, 96, 112)
 FIRST_AGREEMENT = 0.55
 """Mean probability over the views above which a point belongs to the subject, in the first round."""
 
-MAX_MISSES, MAX_MISSED_VIEWS = 0.1, 1.5
+MAX_MISSES, MAX_MISSED_VIEWS = 0.17, 1.5
 """Fraction of the views, and of few views their number, that may contradict in the last round."""
 
 MIN_OVERLAP = 0.5
@@ -127,6 +127,8 @@ def isolate_subject(views: Views, *, model: CutoutModel = "builtin", progress: P
     """
     if views.alpha is not None:
         return Isolation(views=views, kept=np.arange(len(views)), overlap=np.ones(len(views)), has_support=False)
+    if model == "none":
+        raise SubjectError("subject.model is none, --subject needs a cut-out network", hint="leave subject.model out")
     aim = find_aim(views.cameras)
     place = Place(aim=aim, support=find_support(views.points, views.cameras, aim))
     small, network = Small.of(views), []

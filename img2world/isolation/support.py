@@ -237,10 +237,10 @@ def plate_in_view(plate: Plate, camera: Cameras) -> PlateView:
     finite = np.where(np.isfinite(plate.spread), plate.spread, np.float32(UNKNOWN))
     spread = _sampled(finite, at, UNKNOWN)
     return PlateView(
-        low=_sampled(cv2.erode(plate.colors, window), at, 0),
-        high=_sampled(cv2.dilate(plate.colors, window), at, 0),
+        low=_sampled(cv2.erode(plate.colors, window), at, 0.0),
+        high=_sampled(cv2.dilate(plate.colors, window), at, 0.0),
         spread=np.where(spread < UNKNOWN, spread, np.float32(np.inf)),
-        texture=_sampled(plate.texture, at, 0),
+        texture=_sampled(plate.texture, at, 0.0),
     )
 
 
