@@ -2,9 +2,9 @@
 
     python benchmarks/capture_sets.py FOLDER [--sets room50 room100 object100 room300 object300]
 
-Each set becomes FOLDER/NAME with images/, truth.npz (world_from_cam [V, 4, 4], focal and principal point in pixels) and,
-of an object, truth_masks/. The scenes are boxes whose sides show random patterns; photos differ in exposure and have
-noise. Nothing is downloaded.
+Each set becomes FOLDER/NAME with images/, truth.npz (world_from_cam [V, 4, 4], focal and principal point in pixels)
+and, of an object, truth_masks/. The scenes are boxes whose sides show random patterns; photos differ in exposure and
+have noise. Nothing is downloaded.
 """
 
 import argparse

@@ -1,9 +1,9 @@
 """Cut what photos or a video turn around out of all views, consistently.
 
 The cut-out network says for each picture what stands out, but not always the same thing, and seldom where a cup ends
-and the table begins. Where the cameras look, what most views agree on (the visual hull), the colours of the thing and of
-its surroundings, and the look of the support without the thing decide together, as in Campbell et al., "Automatic 3D object
-segmentation in multiple views using volumetric graph-cuts", IVC 2010; votes take the place of the graph cut.
+and the table begins. Where the cameras look, what most views agree on (the visual hull), the colours of the thing and
+of its surroundings, and the look of the support without the thing decide together, as in Campbell et al., "Automatic
+3D object segmentation in multiple views using volumetric graph-cuts", IVC 2010; votes take the place of the graph cut.
 """
 
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ from img2world.isolation.evidence import Colors, closer, count_colors, cover_of,
 from img2world.isolation.hull import Hull, closer_grid, first_grid, main_part, silhouette, vote, without_below
 from img2world.isolation.outline import alpha_of
 from img2world.isolation.points import points_on
-from img2world.isolation.support import Plate, find_support, make_plate
+from img2world.isolation.support import Plate, find_support, make_plate, settle_support
 from img2world.layered.saliency import CutoutModel
 from img2world.meshing.grids import BoxGrid
 
@@ -130,8 +130,11 @@ def isolate_subject(views: Views, *, model: CutoutModel = "builtin", progress: P
     if model == "none":
         raise SubjectError("subject.model is none, --subject needs a cut-out network", hint="leave subject.model out")
     aim = find_aim(views.cameras)
-    place = Place(aim=aim, support=find_support(views.points, views.cameras, aim))
     small, network = Small.of(views), []
+    support = find_support(views.points, views.cameras, aim)
+    if support is not None:
+        support = settle_support(support, small.rgb, small.cameras, aim)
+    place = Place(aim=aim, support=support)
     shape = small.cameras.height, small.cameras.width
     for i, picture in enumerate(views.rgb):
         network.append(network_map(picture, shape, model))

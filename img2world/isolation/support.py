@@ -34,6 +34,15 @@ FOOT = 0.3
 MAX_ABOVE_AIM = 0.35
 """Height of a support above the aim, in radii; the lid of a box is higher than what the cameras aim at by more."""
 
+SETTLING_STEPS, MIN_GAIN = (0.03, 0.015, 0.007), 0.005
+"""Moves of a support in radii, and tilts, that are tried; the decrease of the differences that a move must bring."""
+
+SETTLING_CELLS, SETTLING_VIEWS = 96, 16
+"""Cells along each side of the square and views that are compared for that."""
+
+ROW = 32
+"""Points are looked up in rows of so many; all numbers of cells are multiples of it."""
+
 CELLS = 256
 """Cells along each side of the square of the support whose appearance is kept."""
 
@@ -163,6 +172,81 @@ def world_from_plane(plane: Float64[np.ndarray, "4"], point: Float64[np.ndarray,
     return matrix
 
 
+def settle_support(
+    plane: Float64[np.ndarray, "4"], rgb: list[Float32[np.ndarray, "h w 3"]], cameras: Cameras, aim: Aim
+) -> Float64[np.ndarray, "4"]:
+    """Return the plane moved and tilted a little to where the views show most nearly the same on it.
+
+    A plane through few points is off by a few hundredths of the radius, which would cut off the foot of the subject.
+    """
+    best, least = plane, _disagreement(plane, rgb, cameras, aim)
+    frame = world_from_plane(plane, aim.point)
+    for step in SETTLING_STEPS:
+        for axis in (2, 0, 1, 2):
+            for sign in (-1.0, 1.0):
+                # A tilt is about the foot of the subject, so that it moves the rest only.
+                change = sign * step * (np.eye(3)[axis] if axis < 2 else np.zeros(3))
+                normal = best[:3] + frame[:3, :3] @ change
+                normal /= np.linalg.norm(normal)
+                foot = aim.point - (aim.point @ best[:3] + best[3]) * best[:3]
+                lift = sign * step * aim.radius if axis == 2 else 0.0
+                moved = np.append(normal, -foot @ normal - lift)
+                if (found := _disagreement(moved, rgb, cameras, aim)) < (1 - MIN_GAIN) * least:
+                    best, least = moved, found
+                    break
+    return best
+
+
+def _disagreement(
+    plane: Float64[np.ndarray, "4"], rgb: list[Float32[np.ndarray, "h w 3"]], cameras: Cameras, aim: Aim
+) -> float:
+    """Return by how many grey levels the views differ on a plane around the foot of the subject."""
+    frame = world_from_plane(plane, aim.point)
+    cells = _cells(frame, aim.radius, SETTLING_CELLS)
+    samples = []
+    for i in _evenly(len(rgb), SETTLING_VIEWS):
+        color, seen = _looked_up(cells, rgb[i], cameras.select([i]))
+        color /= max(float(color[seen].mean()), 1.0) / 128 if seen.any() else 1.0
+        samples.append(np.where(seen[:, None], color, np.float32(np.nan)))
+    stack = np.stack(samples)
+    looks = np.isfinite(stack[..., 0]).sum(0)
+    known = looks >= MIN_LOOKS
+    if not known.any():
+        return float("inf")
+    middle = _median(stack[:, known], looks[known])
+    apart = np.abs(stack[:, known] - middle).max(-1, keepdims=True)
+    return float(np.minimum(_median(apart, looks[known]), MAX_SPREAD).mean())
+
+
+def _evenly(count: int, most: int) -> list[int]:
+    """Return the indices of at most so many of all views, in even steps."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(int)).tolist()
+
+
+def _cells(frame: Float64[np.ndarray, "4 4"], half: float, count: int) -> Float64[np.ndarray, "C 3"]:
+    """Return the centres of the cells of a square with so many along each side, row by row."""
+    axis = (np.arange(count) + 0.5) / count * 2 * half - half
+    right, up = np.meshgrid(axis, axis)
+    return np.stack([right, up, np.zeros_like(up)], -1).reshape(-1, 3) @ frame[:3, :3].T + frame[:3, 3]
+
+
+def _looked_up(
+    points: Float64[np.ndarray, "C 3"], picture: Float32[np.ndarray, "h w *K"], camera: Cameras
+) -> tuple[Float32[np.ndarray, "C *K"], Bool[np.ndarray, "C"]]:
+    """Return the values of a picture at points, and which points are in it."""
+    import cv2
+
+    pose, intrinsics = camera.cam_from_world[0].astype(np.float64), camera.intrinsics[0].astype(np.float64)
+    in_cam = points @ pose[:3, :3].T + pose[:3, 3]
+    flat = in_cam[:, :2] / np.maximum(in_cam[:, 2:], NEAR) * intrinsics[[0, 1], [0, 1]] + intrinsics[:2, 2]
+    size = [camera.width, camera.height]
+    seen = (in_cam[:, 2] > NEAR) & ((flat > 0.5) & (flat < np.array(size) - 0.5)).all(1)
+    # In rows of a picture, which OpenCV limits to 32767 pixels in a row.
+    x, y = (np.clip(flat, -2, 4 * max(size)) - 0.5).astype(np.float32).T.reshape(2, -1, ROW)
+    values = cv2.remap(picture, np.ascontiguousarray(x), np.ascontiguousarray(y), cv2.INTER_LINEAR)
+    return values.reshape(len(points), *picture.shape[2:]), seen
+
+
 def make_plate(
     plane: Float64[np.ndarray, "4"],
     rgb: list[Float32[np.ndarray, "h w 3"]],
@@ -180,33 +264,21 @@ def make_plate(
     import cv2
 
     frame, half = world_from_plane(plane, aim.point), SIDE * aim.radius
-    axis = (np.arange(CELLS) + 0.5) / CELLS * 2 * half - half
-    right, up = np.meshgrid(axis, axis)
-    cells = np.stack([right, up, np.zeros_like(up)], -1).reshape(-1, 3) @ frame[:3, :3].T + frame[:3, 3]
-    chosen = np.unique(np.linspace(0, len(rgb) - 1, min(len(rgb), MAX_LOOKS)).astype(int)).tolist()
-    samples = np.full((len(chosen), CELLS * CELLS, 3), np.nan, np.float32)
-    salient, shown = np.zeros((2, CELLS * CELLS), np.float32)
-    for rank, i in enumerate(chosen):
-        picture = rgb[i]
-        height, width = picture.shape[:2]
-        pose = cameras.cam_from_world[i].astype(np.float64)
-        in_cam = cells @ pose[:3, :3].T + pose[:3, 3]
-        small = cameras.select([i]).resized(width, height).intrinsics[0].astype(np.float64)
-        flat = in_cam[:, :2] / np.maximum(in_cam[:, 2:], NEAR) * small[[0, 1], [0, 1]] + small[:2, 2]
-        flat = np.clip(flat, -2, 4 * max(height, width)).astype(np.float32)
-        seen = (in_cam[:, 2] > NEAR) & ((flat > 0.5) & (flat < [width - 0.5, height - 0.5])).all(1)
-        x, y = (flat - np.float32(0.5)).reshape(CELLS, CELLS, 2).transpose(2, 0, 1)
-        color = cv2.remap(picture, np.ascontiguousarray(x), np.ascontiguousarray(y), cv2.INTER_LINEAR).reshape(-1, 3)
-        column, row = np.clip(flat, 0, [width - 1, height - 1]).astype(np.int32).T
-        salient[seen] += network[i][row, column][seen] > 0.5
+    cells = _cells(frame, half, CELLS)
+    salient, shown = np.zeros((2, len(cells)), np.float32)
+    samples = []
+    for i in _evenly(len(rgb), MAX_LOOKS):
+        color, seen = _looked_up(cells, rgb[i], cameras.select([i]))
+        found, _ = _looked_up(cells, np.dstack([network[i], free[i]]).astype(np.float32), cameras.select([i]))
+        salient += seen & (found[:, 0] > 0.5)
         shown += seen
-        seen &= free[i][row, column]
-        samples[rank, seen] = color[seen]
-    looks = np.isfinite(samples[..., 0]).sum(0)
-    known = looks >= min(MIN_LOOKS, len(chosen))
-    colors, spread = np.zeros((CELLS * CELLS, 3), np.float32), np.full(CELLS * CELLS, np.inf, np.float32)
-    colors[known] = _median(samples[:, known], looks[known])
-    deviation = np.abs(samples[:, known] - colors[known]).max(-1, keepdims=True)
+        samples.append(np.where((seen & (found[:, 1] > 0.99))[:, None], color, np.float32(np.nan)))
+    stack = np.stack(samples)
+    looks = np.isfinite(stack[..., 0]).sum(0)
+    known = looks >= min(MIN_LOOKS, len(stack))
+    colors, spread = np.zeros((len(cells), 3), np.float32), np.full(len(cells), np.inf, np.float32)
+    colors[known] = _median(stack[:, known], looks[known])
+    deviation = np.abs(stack[:, known] - colors[known]).max(-1, keepdims=True)
     spread[known] = np.maximum(1.5 * _median(deviation, looks[known])[:, 0], SPREAD_FLOOR)
     spread[spread > MAX_SPREAD] = np.inf
     base = (shown > 0) & (salient > BASE_VIEWS * shown)

@@ -202,8 +202,8 @@ def isolate(folder: RunFolder, source: Source, recipe: Recipe, views: Product[Vi
     facts = json.loads((folder.path / ISOLATED_FACTS).read_text(encoding="utf-8"))
     if left_out := facts["left_out"]:
         warnings.warn(
-            f"{len(left_out)} of {len(facts['overlap'])} views are left out, in which the subject is not seen or differs from "
-            f"that of the others: {', '.join(map(str, left_out))}",
+            f"{len(left_out)} of {len(facts['overlap'])} views left out, in which the subject is not seen or differs "
+            f"from that of the others: {', '.join(map(str, left_out))}",
             stacklevel=2,
         )
     return Product(digest=record.digest, load=lambda: Views.load(folder.path / "isolated"))
