@@ -133,9 +133,9 @@ def without_below(hull: Hull, plane: Float64[np.ndarray, "4"]) -> Hull:
 
 def main_part(hull: Hull, aim: Aim) -> Hull:
     """Return the hull without what is apart from the part that the cameras look at, the largest near the aim."""
-    from scipy.ndimage import label
+    import scipy.ndimage
 
-    labels, count = label(hull.votes > 0)
+    labels, count = scipy.ndimage.label(hull.votes > 0)  # pyright: ignore[reportGeneralTypeIssues]
     if count < 2:
         return hull
     inside = np.argwhere(labels > 0)

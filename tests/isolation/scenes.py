@@ -1,4 +1,4 @@
-"""A checkered ball on a patterned table in front of a far wall, ray-traced, with the truth about what shows the ball."""
+"""A checkered ball on a patterned table in front of a far wall, ray-traced, and what shows the ball in truth."""
 
 import numpy as np
 

@@ -10,7 +10,10 @@ from img2world.isolation.aim import find_aim
 
 def cameras_at(centers, targets) -> Cameras:
     few = cameras_around(len(centers))
-    poses = [look_at(np.array(center, float), np.array(target, float)) for center, target in zip(centers, targets)]
+    poses = [
+        look_at(np.array(center, float), np.array(target, float))
+        for center, target in zip(centers, targets, strict=True)
+    ]
     return Cameras(
         world_from_cam=np.stack(poses).astype(np.float32), intrinsics=few.intrinsics, width=few.width, height=few.height
     )

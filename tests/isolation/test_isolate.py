@@ -7,7 +7,6 @@ from scenes import RADIUS, TABLE
 from img2world.core.errors import SubjectError
 from img2world.isolation.isolate import isolate_subject
 
-
 STRANGE = 3
 """A view that shows something else."""
 
