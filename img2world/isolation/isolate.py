@@ -228,19 +228,17 @@ def _cut_out(views: Views, kept: Int[np.ndarray, "K"], hull: Hull, cover: Maps, 
     """Return the kept views on white, with alpha, and the points on the hull."""
     surface = hull.surface()
     middle = surface.vertices.mean(0)
-    rgb, alphas = [], []
+    # Its arrays are copies, which are overwritten to save memory.
+    chosen = replace(views.select(kept), report=views.report)
+    alphas = np.zeros(chosen.rgb.shape[:3], np.uint8)
     for count, i in enumerate(kept.tolist()):
         camera = views.cameras.select([i])
         depth = float((middle - camera.centers_in_world[0]) @ camera.world_from_cam[0, :3, 2])
         sigma = HULL_SIGMA * hull.grid.step * float(camera.intrinsics[0, 0, 0]) / max(depth, 1e-6)
-        alpha = alpha_of(views.rgb[i], silhouette(surface, camera), cover[i], sigma=max(sigma, 1.0))
-        part = alpha[..., None].astype(np.float32) / 255
-        rgb.append(np.round(views.rgb[i] * part + 255 * (1 - part)).astype(np.uint8))
-        alphas.append(alpha)
+        alphas[count] = alpha_of(views.rgb[i], silhouette(surface, camera), cover[i], sigma=max(sigma, 1.0))
+        part = alphas[count, ..., None].astype(np.float32) / 255
+        chosen.rgb[count] = np.round(views.rgb[i] * part + 255 * (1 - part))
         progress(count + 1, len(kept), step="outlines")
-    alpha = np.stack(alphas)
-    chosen = replace(views.select(kept), rgb=np.stack(rgb), alpha=alpha, report=views.report)
-    if chosen.depth is not None:
-        chosen = replace(chosen, depth=np.where(alpha > 127, chosen.depth, np.float32(0)))
+    depth = None if chosen.depth is None else np.where(alphas > 127, chosen.depth, np.float32(0))
     points, colors = points_on(hull, surface, chosen)
-    return replace(chosen, points=points, point_colors=colors)
+    return replace(chosen, alpha=alphas, depth=depth, points=points, point_colors=colors)
