@@ -33,8 +33,11 @@ RING = 0.15
 CHANGED = 0.05
 """Fraction of the support that shows something else than in most views, such as a thing on it or a moving shadow."""
 
-SUPPORT_LOGIT = (-4.0, 2.0)
+SUPPORT_LOGIT = (-3.0, 2.0)
 """Least and largest evidence from the support, as a logit."""
+
+TEXTURE_LOGIT = -5.0
+"""Further evidence where the texture of the support is seen: more than the network can be certain of."""
 
 COLOR_LOGIT = 1.5
 """Largest evidence from colour alone."""
@@ -148,7 +151,7 @@ def cover_of(
         on_support = (1 - CHANGED) * density + CHANGED * around
         low, high = SUPPORT_LOGIT
         # Without knowing the colours of the subject, only a match with a texture is no chance.
-        low = low * seen.texture if colors is None else low
+        low = (low * seen.texture if colors is None else low) + TEXTURE_LOGIT * seen.texture
         more = np.where(known, np.clip(np.log(on_subject / on_support), low, high), more)
     return (1 / (1 + np.exp(-(logit + more)))).astype(np.float32)
 

@@ -21,7 +21,7 @@ from img2world.isolation.evidence import Colors, closer, count_colors, cover_of,
 from img2world.isolation.hull import Hull, closer_grid, first_grid, main_part, silhouette, vote, without_below
 from img2world.isolation.outline import alpha_of
 from img2world.isolation.points import points_on
-from img2world.isolation.support import Plate, find_support, make_plate, settle_support
+from img2world.isolation.support import Plate, completed, find_support, make_plate, settle_support
 from img2world.layered.saliency import CutoutModel
 from img2world.meshing.grids import BoxGrid
 
@@ -157,7 +157,8 @@ def isolate_subject(views: Views, *, model: CutoutModel = "builtin", progress: P
                     network[i] = closer(network[i], network_map(views.rgb[i], shape, model, area))
                 progress(i + 1, len(views), step="details")
         colors = count_colors(small.rgb, outlines, small.valid)
-        cover = _covers(network, small, _plate(network, small, outlines, place), colors)
+        bare = _plate(network, small, outlines, place)
+        cover = _covers(network, small, bare and plate and completed(bare, plate), colors)
         weights = np.clip((_overlaps(cover, outlines, small) - NO_OVERLAP) / (FULL_OVERLAP - NO_OVERLAP), 0, 1)
         hull = _carved(cover, weights, small, closer_grid(hull, resolution), agreement, place)
     overlap = _overlaps(cover, _outlines(hull, small.cameras), small)

@@ -1,6 +1,6 @@
 """The table or ground that the subject stands on: a plane through the points, and what it looks like without it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -62,6 +62,9 @@ MAX_SPREAD = 28.0
 BASE_VIEWS = 0.8
 """Fraction of the views in which the network takes a cell for the subject if it is part of its base."""
 
+BASE_LEVELS, BASE_CONTRAST = 8, 3.0
+"""Levels of each colour channel; a base has its colours so many times as often as the rest of the support."""
+
 MAX_BASE = 0.6
 """Radius of a base, relative to that around the aim, of which a table has more."""
 
@@ -82,6 +85,31 @@ class Plate:
     """Typical deviation in grey levels, infinite where the support is not known."""
     texture: Float32[np.ndarray, "C C"]
     """0 where neighbouring cells look alike, so that a thing may look like them by chance, to 1."""
+
+
+def completed(plate: Plate, other: Plate) -> Plate:
+    """Return a plate with the cells of another where it is not known: those that an outline hides in too many views."""
+    known = np.isfinite(plate.spread)
+    return replace(
+        plate,
+        colors=np.where(known[..., None], plate.colors, other.colors),
+        spread=np.where(known, plate.spread, other.spread),
+        texture=np.where(known, plate.texture, other.texture),
+    )
+
+
+def _base(
+    colors: Float32[np.ndarray, "C 3"], known: Bool[np.ndarray, "C"], share: Float32[np.ndarray, "C"]
+) -> Bool[np.ndarray, "C"]:
+    """Return the cells that most views take for the subject and that do not have the colours of the other cells."""
+    level = (colors.clip(0, 255) / (256 / BASE_LEVELS)).astype(np.int64)
+    bins = (level[:, 0] * BASE_LEVELS + level[:, 1]) * BASE_LEVELS + level[:, 2]
+    base = known & (share > BASE_VIEWS)
+    inside, outside = (
+        np.bincount(bins[cells], minlength=BASE_LEVELS**3) / max(np.count_nonzero(cells), 1)
+        for cells in (base, known & (share < 0.5))
+    )
+    return base & (inside > BASE_CONTRAST * outside)[bins]
 
 
 def _median(samples: Float32[np.ndarray, "V C K"], counts: Int[np.ndarray, "C"]) -> Float32[np.ndarray, "C K"]:
@@ -259,7 +287,7 @@ def make_plate(
 
     What a thing hides in some views is seen by the others; a shadow that lies still belongs to the support. A small
     area that the `network` takes for the subject in nearly all views is its base, such as the plate under a burger,
-    and not known; a large one is a table.
+    and not known, unless it looks like the rest; a large one is a table.
     """
     import cv2
 
@@ -281,7 +309,8 @@ def make_plate(
     deviation = np.abs(stack[:, known] - colors[known]).max(-1, keepdims=True)
     spread[known] = np.maximum(1.5 * _median(deviation, looks[known])[:, 0], SPREAD_FLOOR)
     spread[spread > MAX_SPREAD] = np.inf
-    base = (shown > 0) & (salient > BASE_VIEWS * shown)
+    share = (salient / np.maximum(shown, 1)).astype(np.float32)
+    base = _base(colors, known, share)
     if base.any() and np.percentile(np.linalg.norm(cells[base] - frame[:3, 3], axis=1), 95) < MAX_BASE * aim.radius:
         spread[base] = np.inf
     colors, spread = colors.reshape(CELLS, CELLS, 3), spread.reshape(CELLS, CELLS)
