@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, UInt8
 
 from img2world.core.cameras import Cameras
-from img2world.isolation.support import Plate, plate_in_view
+from img2world.isolation.plate import Plate, plate_in_view
 from img2world.layered.saliency import CutoutModel, find_saliency
 
 MAX_LOGIT = 4.0

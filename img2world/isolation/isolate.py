@@ -20,8 +20,9 @@ from img2world.isolation.aim import HINT, Aim, find_aim
 from img2world.isolation.evidence import Colors, closer, count_colors, cover_of, crop_to, match_exposures, network_map
 from img2world.isolation.hull import Hull, closer_grid, first_grid, main_part, silhouette, vote, without_below
 from img2world.isolation.outline import alpha_of
+from img2world.isolation.plate import Plate, completed, make_plate
 from img2world.isolation.points import points_on
-from img2world.isolation.support import Plate, completed, find_support, make_plate, settle_support
+from img2world.isolation.support import find_support, settle_support
 from img2world.layered.saliency import CutoutModel
 from img2world.meshing.grids import BoxGrid
 
@@ -69,8 +70,8 @@ class Isolation:
     """Index of each view among those that were given."""
     overlap: Float64[np.ndarray, "V"]
     """Of every given view, how well its own evidence fits the outline of the subject (intersection over union)."""
-    has_support: bool
-    """Whether it stands on something, which was cut away."""
+    reason: str
+    """How it was found, in one phrase."""
 
     @property
     def mean_overlap(self) -> float:
@@ -79,10 +80,9 @@ class Isolation:
 
     def as_json(self) -> dict[str, Any]:
         """Return what was found as a JSON object, with the kind and reason of a subject."""
-        below = "without what it stands on" if self.has_support else "no table or ground was found below it"
         return {
             "kind": "object",
-            "reason": f"what the cameras turn around, {below}",
+            "reason": self.reason,
             "left_out": np.setdiff1d(np.arange(len(self.overlap)), self.kept).tolist(),
             "overlap": [round(value, 4) for value in self.overlap.tolist()],
         }
@@ -126,19 +126,17 @@ def isolate_subject(views: Views, *, model: CutoutModel = "builtin", progress: P
     and what `find_saliency` raises.
     """
     if views.alpha is not None:
-        return Isolation(views=views, kept=np.arange(len(views)), overlap=np.ones(len(views)), has_support=False)
+        every, overlap = np.arange(len(views)), np.ones(len(views))
+        return Isolation(views=views, kept=every, overlap=overlap, reason="the views are transparent beside it")
     if model == "none":
         raise SubjectError("subject.model is none, --subject needs a cut-out network", hint="leave subject.model out")
     aim = find_aim(views.cameras)
-    small, network = Small.of(views), []
+    small = Small.of(views)
     support = find_support(views.points, views.cameras, aim)
     if support is not None:
         support = settle_support(support, small.rgb, small.cameras, aim)
     place = Place(aim=aim, support=support)
-    shape = small.cameras.height, small.cameras.width
-    for i, picture in enumerate(views.rgb):
-        network.append(network_map(picture, shape, model))
-        progress(i + 1, len(views), step="cut-outs")
+    network = _network(views, small, model, progress)
     plate = _plate(network, small, None, place)
     if plate is not None:
         small = replace(small, rgb=match_exposures(small.rgb, plate, small.valid, small.cameras))
@@ -152,10 +150,7 @@ def isolate_subject(views: Views, *, model: CutoutModel = "builtin", progress: P
     for round_, (resolution, agreement) in enumerate(zip(GRIDS, agreements, strict=True)):
         outlines = _outlines(hull, small.cameras)
         if round_ == CLOSE_ROUND:
-            for i, outline in enumerate(outlines):
-                if area := crop_to(outline, views.rgb.shape[1:3]):
-                    network[i] = closer(network[i], network_map(views.rgb[i], shape, model, area))
-                progress(i + 1, len(views), step="details")
+            network = _closer(network, outlines, views, model, progress)
         colors = count_colors(small.rgb, outlines, small.valid)
         bare = _plate(network, small, outlines, place)
         cover = _covers(network, small, bare and plate and completed(bare, plate), colors)
@@ -169,7 +164,27 @@ def isolate_subject(views: Views, *, model: CutoutModel = "builtin", progress: P
             hint=HINT,
         )
     isolated = _cut_out(views, kept, hull, cover, progress)
-    return Isolation(views=isolated, kept=kept, overlap=overlap, has_support=place.support is not None)
+    below = "no table or ground was found below it" if support is None else "without what it stands on"
+    return Isolation(views=isolated, kept=kept, overlap=overlap, reason=f"what the cameras turn around, {below}")
+
+
+def _network(views: Views, small: Small, model: CutoutModel, progress: Progress) -> Maps:
+    """Return what the network says of each whole view."""
+    maps = []
+    for i, picture in enumerate(views.rgb):
+        maps.append(network_map(picture, (small.cameras.height, small.cameras.width), model))
+        progress(i + 1, len(views), step="cut-outs")
+    return maps
+
+
+def _closer(network: Maps, outlines: Masks, views: Views, model: CutoutModel, progress: Progress) -> Maps:
+    """Return what the network says together with what it says of the surroundings of the outlines alone."""
+    maps = []
+    for i, (whole, outline) in enumerate(zip(network, outlines, strict=True)):
+        area = crop_to(outline, views.rgb.shape[1:3])
+        maps.append(whole if area is None else closer(whole, network_map(views.rgb[i], outline.shape, model, area)))
+        progress(i + 1, len(views), step="details")
+    return maps
 
 
 def _carved(
