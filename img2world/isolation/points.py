@@ -13,6 +13,9 @@ REACH = 2.0
 MIN_POINTS = 4000
 """With fewer points on the subject, a training begins with points all over the hull, too."""
 
+MIN_FACING = 0.15
+"""Cosine between the normal of a point of the hull and the direction to a view that faces it."""
+
 SAMPLED_VIEWS = 3
 """Views that a point of the hull has the mean colour of: those that face it."""
 
@@ -31,6 +34,9 @@ def points_on(
     vertices = surface.vertices[index].astype(np.float32)
     away = views.cameras.centers_in_world[None] - vertices[:, None]  # [P, V, 3]
     facing = np.einsum("pvi,pi->pv", away / np.linalg.norm(away, axis=-1, keepdims=True), normals.astype(np.float32))
+    # What no view faces has no colour, and would only float behind the rest.
+    seen = facing.max(1) > MIN_FACING
+    vertices, facing = vertices[seen], facing[seen]
     best = np.argsort(-facing, axis=1, kind="stable")[:, :SAMPLED_VIEWS]
     total = np.zeros((len(vertices), 3), np.float32)
     for rank in range(best.shape[1]):
