@@ -32,7 +32,7 @@ FOOT = 0.3
 MAX_ABOVE_AIM = 0.35
 """Height of a support above the aim, in radii; the lid of a box is higher than what the cameras aim at by more."""
 
-SETTLING_STEPS, MIN_GAIN = (0.03, 0.015, 0.007), 0.005
+SETTLING_STEPS, MIN_GAIN = (0.08, 0.04, 0.02, 0.01, 0.005), 0.005
 """Moves of a support in radii, and tilts, that are tried; the decrease of the differences that a move must bring."""
 
 SETTLING_CELLS, SETTLING_VIEWS = 96, 16
