@@ -1,6 +1,7 @@
 """The whole program on a page: what becomes of a picture, a video, photos or a posed dataset.
 
     Source ──► Subject ──► Cameras ──► Frames ──► Findings ──► Views ──► Scene ──► files, report
+                                                               (of the subject alone, where that is asked for)
 
 Each step is a stage (see `runs.stages`): it takes what the steps before it have made, has a backend of the recipe do
 the work, and leaves its own product in the run folder. A product that the same code has made with the same options
@@ -26,7 +27,7 @@ from img2world.video import VIDEOS
 from img2world.video.diffusion import checkpoints
 from img2world.video.diffusion.cards import CARDS
 
-STAGES = ("input", "trajectory", "video", "doctor", "poses", "splat", "measure", "quality", "export")
+STAGES = ("input", "trajectory", "video", "doctor", "poses", "isolation", "splat", "measure", "quality", "export")
 
 
 def run(
@@ -70,6 +71,8 @@ def make_world(folder: RunFolder, source: Source, recipe: Recipe, *, anyway: boo
     views = stages.estimate(folder, recipe, frames, trajectory)
     stages.check_cameras(folder, anyway=anyway)
     yield "poses"
+    views = stages.isolate(folder, source, recipe, views)
+    yield "isolation"
     fitted = stages.optimize(folder, recipe, views)
     yield "splat"
     scene = stages.measure(folder, recipe, fitted)

@@ -22,6 +22,9 @@ FINDINGS, CAMERAS = "doctor.json", "views/transforms.json"
 INVENTORY = "inventory.json"
 """File of the run folder that holds which files of a folder were used, and which were left out and why."""
 
+ISOLATION, ISOLATED_FACTS = "isolation", "isolated/isolation.json"
+"""The stage that cuts the subject out of the views of a capture, and its file on how it was found."""
+
 WORLD = "world.json"
 """File of the run folder that holds the measures of the scene."""
 
@@ -36,7 +39,10 @@ def write_report(folder: RunFolder) -> dict[str, Any]:
     if "machine" not in folder.manifest or "torch" in sys.modules:
         folder.manifest["machine"] = describe_machine()
         folder.save()
-    subject = _subject(_read_product(folder, records.get("input"), f"subject/{FACTS}"))
+    subject = _subject(
+        _read_product(folder, records.get("input"), f"subject/{FACTS}")
+        or _read_product(folder, records.get(ISOLATION), ISOLATED_FACTS)
+    )
     cameras = _cameras(_read_product(folder, records.get("poses"), CAMERAS))
     report = {
         "source": folder.manifest["source"],
@@ -71,7 +77,7 @@ def _inventory(folder: RunFolder, record: StageRecord | None) -> dict[str, Any] 
 
 
 def _subject(facts: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return what the picture shows, why, and how many things are lifted off a scene."""
+    """Return what the picture or the capture shows, why, and how many things are lifted off a scene."""
     return facts and {
         "kind": facts["kind"],
         "reason": facts["reason"],

@@ -11,7 +11,7 @@ from img2world.core.errors import MissingPackageError, RunFolderError
 from img2world.pipeline import STAGES, begin, run
 from img2world.runs.changes import find_changes
 from img2world.runs.folder import RunFolder
-from img2world.runs.recipe import load_recipe
+from img2world.runs.recipe import load_recipe, recipe_text
 from img2world.runs.source import find_source, source_of_run
 
 
@@ -55,6 +55,21 @@ def test_a_new_or_unfinished_run_has_nothing_to_replace(copy, tmp_path):
     with RunFolder.open(copy) as folder:
         folder.forget()
     assert changes(copy, "splat.steps=10").remade == []
+
+
+def test_a_subject_that_is_asked_for_later_replaces_the_scene(tmp_path):
+    def make(path, progress):
+        (path / "scene").mkdir()
+        (path / "scene" / "scene.safetensors").write_text("")
+        return {}
+
+    with RunFolder.open(tmp_path / "run") as folder:
+        (folder.path / "recipe.toml").write_text(recipe_text(load_recipe("photos")))
+        folder.stage("splat", options={}, reads={}, make=make)
+        found = find_changes(folder, load_recipe("photos", ["subject.kind=object"]), STAGES)
+        assert (found.options, found.remade) == (["subject.kind was auto"], ["splat"])
+        # Captures of scenes are not cut out.
+        assert find_changes(folder, load_recipe("photos", ["subject.model=none"]), STAGES).remade == []
 
 
 def test_a_run_says_what_it_replaces_and_a_single_stage_does_not(copy, picture):
