@@ -2,8 +2,9 @@
 
     python benchmarks/capture_sets.py FOLDER [--sets room50 room100 object100 room300 object300]
 
-Each set becomes FOLDER/NAME with images/ and truth.npz (world_from_cam [V, 4, 4], focal and principal point in pixels).
-The scenes are boxes whose sides show random patterns; photos differ in exposure and have noise. Nothing is downloaded.
+Each set becomes FOLDER/NAME with images/, truth.npz (world_from_cam [V, 4, 4], focal and principal point in pixels)
+and, of an object, truth_masks/. The scenes are boxes whose sides show random patterns; photos differ in exposure and
+have noise. Nothing is downloaded.
 """
 
 import argparse
@@ -25,6 +26,9 @@ SETS = {
     "object300": ("object", 300, 1600, 1200),
 }
 """Kind of scene, number of photos, width and height."""
+
+TABLE_SIDES = 6
+"""Sides of the table, which come before those of the object on it."""
 
 TEXTURE = 1024
 """Pixels along each side of a texture."""
@@ -61,26 +65,33 @@ def make_set(folder: Path, kind: str, count: int, width: int, height: int) -> No
     """Render one set with seeded scene, cameras and noise."""
     random = np.random.default_rng(count)
     sides, poses = (room(random), walk(random, count)) if kind == "room" else (table(random), turns(random, count))
+    first = len(sides) if kind == "room" else TABLE_SIDES
     focal = 0.8 * max(width, height)
     intrinsics = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
     (folder / "images").mkdir(parents=True, exist_ok=True)
     for i, pose in enumerate(poses):
-        rgb = render(sides, np.linalg.inv(pose), intrinsics, width, height).astype(np.float32)
-        rgb = rgb * random.uniform(0.85, 1.15) + random.normal(0, 3, rgb.shape)
+        rgb, shown = render(sides, np.linalg.inv(pose), intrinsics, width, height)
+        rgb = rgb.astype(np.float32) * random.uniform(0.85, 1.15) + random.normal(0, 3, rgb.shape)
         # Numbers in unequal steps, as those of photos, not of the frames of a video.
         path = folder / "images" / f"{i * (i + 1):06d}.jpg"
         Image.fromarray(np.clip(rgb, 0, 255).astype(np.uint8)).save(path, quality=92)
+        if first < len(sides):
+            # Not beside the photos, where a run would take them for masks of what is to be ignored.
+            truth = folder / "truth_masks" / f"{path.stem}.png"
+            truth.parent.mkdir(exist_ok=True)
+            Image.fromarray(np.where(shown >= first, 255, 0).astype(np.uint8)).save(truth)
     np.savez(folder / "truth.npz", world_from_cam=poses, focal=focal, principal_point=[width / 2, height / 2])
 
 
 def render(
     sides: list[Side], cam_from_world: np.ndarray, intrinsics: np.ndarray, width: int, height: int
-) -> np.ndarray:
-    """Return the picture [H, W, 3] of the sides, the nearest one at each pixel."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the picture [H, W, 3] of the sides, and the index of the nearest one at each pixel [H, W], -1 for none."""
     picture = np.full((height, width, 3), 128, np.uint8)
+    nearest = np.full((height, width), -1)
     inverse_depth = np.zeros((height, width), np.float32)
     rotation, translation = cam_from_world[:3, :3], cam_from_world[:3, 3]
-    for side in sides:
+    for index, side in enumerate(sides):
         corner = rotation @ side.corner + translation
         right, down = rotation @ side.right, rotation @ side.down
         outline = clip(np.stack([corner, corner + right, corner + right + down, corner + down]))
@@ -107,7 +118,8 @@ def render(
             drawn = cv2.remap(levels, u * size - 0.5, v * size - 0.5, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
             picture[area][shown] = drawn[shown]
             inverse_depth[area][shown] = nearness[shown]
-    return picture
+            nearest[area][shown] = index
+    return picture, nearest
 
 
 def pyramid_level(texture: np.ndarray, u: np.ndarray, v: np.ndarray, shown: np.ndarray) -> np.ndarray:

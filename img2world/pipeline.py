@@ -1,6 +1,7 @@
 """The whole program on a page: what becomes of a picture, a video, photos or a posed dataset.
 
     Source ──► Subject ──► Cameras ──► Frames ──► Findings ──► Views ──► Scene ──► files, report
+                                                               (of the subject alone, where that is asked for)
 
 Each step is a stage (see `runs.stages`): it takes what the steps before it have made, has a backend of the recipe do
 the work, and leaves its own product in the run folder. A product that the same code has made with the same options
@@ -26,7 +27,7 @@ from img2world.video import VIDEOS
 from img2world.video.diffusion import checkpoints
 from img2world.video.diffusion.cards import CARDS
 
-STAGES = ("input", "trajectory", "video", "doctor", "poses", "splat", "measure", "quality", "export")
+STAGES = ("input", "trajectory", "video", "doctor", "poses", "isolation", "splat", "measure", "quality", "export")
 
 
 def run(
@@ -70,6 +71,8 @@ def make_world(folder: RunFolder, source: Source, recipe: Recipe, *, anyway: boo
     views = stages.estimate(folder, recipe, frames, trajectory)
     stages.check_cameras(folder, anyway=anyway)
     yield "poses"
+    views = stages.isolate(folder, source, recipe, views)
+    yield "isolation"
     fitted = stages.optimize(folder, recipe, views)
     yield "splat"
     scene = stages.measure(folder, recipe, fitted)
@@ -89,8 +92,10 @@ def begin(folder: RunFolder, source: Source, recipe: Recipe, *, fresh: Collectio
     has_products = any(folder.record(stage) for stage in folder.manifest["stages"])
     is_other = known.get("sha256") != source.digest
     if has_products and is_other and set(fresh) != set(STAGES):
+        name, is_same_place = Path(known["path"]).name, known["path"] == str(source.path)
+        what = f"{name} as it was before it changed" if is_same_place else f"another source, {name}"
         raise RunFolderError(
-            f"the folder holds a run of another source, {Path(known['path']).name}: {folder.path}",
+            f"the folder holds a run of {what}: {folder.path}",
             hint="give another folder with --out, or replace that run with --fresh",
         )
     if source.kind != "picture":
@@ -105,7 +110,8 @@ def begin(folder: RunFolder, source: Source, recipe: Recipe, *, fresh: Collectio
         # Not every kind of source has every stage, and a run that stops early must not end with the world of another.
         for stage in [*folder.manifest["stages"]]:
             folder.discard(stage)
-    changes = find_changes(folder, recipe, STAGES)
+    # The same source may have been moved.
+    changes = find_changes(folder, recipe, STAGES, unchanged=() if is_other else ("video.path",))
     is_splat_due = folder.record("splat") is None or "splat" in (*changes.remade, *fresh)
     if is_splat_due and STAGES.index(last) >= STAGES.index("splat"):
         stages.check_programs(recipe.splat)

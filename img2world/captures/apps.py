@@ -15,7 +15,7 @@ from img2world.core.errors import CameraError
 from img2world.core.lens import PINHOLE, Lens
 from img2world.core.natural_order import natural_key
 from img2world.core.rotation import matrix_from_quat
-from img2world.core.transforms import PosedPicture, check_pose, read_json, world_from_opengl
+from img2world.core.transforms import ROTATION_TOLERANCE, PosedPicture, check_pose, read_json, world_from_opengl
 
 POLYCAM = (("corrected_cameras", "corrected_images"), ("cameras", "images"))
 """Folders of cameras and pictures in `keyframes`; the corrected ones come from bundle adjustment."""
@@ -28,19 +28,25 @@ def find_app_export(path: Path) -> tuple[Path, Reader] | None:
     """Return the folder or the file with the cameras of an app's export, and its reader; None where there is none."""
     keyframes = path if path.name == "keyframes" else path / "keyframes"
     for cameras, images in POLYCAM:
-        if any((keyframes / cameras).glob("*.json")) and (keyframes / images).is_dir():
+        if _camera_files(keyframes / cameras) and (keyframes / images).is_dir():
             return keyframes / cameras, read_polycam
-    metadata = path / "metadata.json"
-    # The file's name is a common one.
-    if metadata.is_file() and any((path / name).is_dir() for name in RECORD3D) and b'"poses"' in metadata.read_bytes():
-        return metadata, read_record3d
+    for metadata in (path / "metadata.json", path / "metadata"):
+        # The file's name is a common one.
+        has_pictures = metadata.is_file() and any((path / name).is_dir() for name in RECORD3D)
+        if has_pictures and b'"poses"' in metadata.read_bytes():
+            return metadata, read_record3d
     return None
+
+
+def _camera_files(folder: Path) -> list[Path]:
+    """Return Polycam's camera files in a folder, without the hidden ones that macOS adds to archives."""
+    return [file for file in folder.glob("*.json") if not file.name.startswith(".")]
 
 
 def read_polycam(cameras: Path) -> Layout:
     """Read the keyframes of Polycam's raw data. Raises CameraError when a camera lacks a number."""
     images = cameras.with_name(cameras.name.replace("cameras", "images"))
-    files = sorted(cameras.glob("*.json"), key=lambda file: natural_key(file.name))
+    files = sorted(_camera_files(cameras), key=lambda file: natural_key(file.name))
     pictures = []
     for file in files:
         row = read_json(file)
@@ -60,7 +66,10 @@ def read_polycam(cameras: Path) -> Layout:
 
 
 def read_record3d(metadata: Path) -> Layout:
-    """Read Record3D's export as pictures with metadata.json. Raises CameraError when it lacks a number."""
+    """Read Record3D's export as pictures with metadata.json, or its .r3d file when unpacked.
+
+    Raises CameraError when it lacks a number, or has an impossible one.
+    """
     table, root = read_json(metadata), metadata.parent
     try:
         # Column-major.
@@ -76,6 +85,8 @@ def read_record3d(metadata: Path) -> Layout:
     shared = (matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2])
     pictures = []
     for i, numbers in enumerate(poses):
+        if not np.isclose(np.linalg.norm(numbers[:4]), 1, atol=ROTATION_TOLERANCE):
+            raise CameraError(f"the pose of frame {i} is not a rotation and a translation", hint="export it again")
         pose = np.eye(4)
         # The quaternion is xyzw.
         pose[:3, :3], pose[:3, 3] = matrix_from_quat(numbers[[3, 0, 1, 2]]), numbers[4:]

@@ -31,10 +31,11 @@ def find_colmap_model(path: Path) -> tuple[Path, Reader] | None:
     """
     for name in MODELS:
         folder = path / name
-        if _images_file(folder) is None:
+        is_numbered = name.endswith("0") and folder.parent.is_dir()
+        candidates = [item for item in sorted(folder.parent.iterdir()) if item.name.isdecimal()] if is_numbered else []
+        models = [item for item in (folder, *candidates) if _images_file(item) is not None]
+        if not models:
             continue
-        beside = [folder, *(other for other in sorted(folder.parent.iterdir()) if other.name.isdecimal())]
-        models = [other for other in beside if _images_file(other) is not None] if name.endswith("0") else [folder]
         return max(models, key=_images_size), partial(read_colmap_model, root=dataset_root(path))
     return None
 
@@ -68,7 +69,9 @@ def read_colmap_model(model: Path, root: Path) -> Layout:
     for row in rows:
         lens = Lens(model=row["model"], params=tuple(row["params"]), width=row["width"], height=row["height"])
         cam_from_world = check_pose(np.array(row["cam_from_world"]), row["name"])
-        pictures.append(PosedPicture(name=row["name"], world_from_cam=np.linalg.inv(cam_from_world), lens=lens))
+        # COLMAP on Windows may have written backslashes.
+        name = row["name"].replace("\\", "/")
+        pictures.append(PosedPicture(name=name, world_from_cam=np.linalg.inv(cam_from_world), lens=lens))
     require_pictures(pictures, model)
     return Layout(
         root=root,

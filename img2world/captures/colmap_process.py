@@ -26,6 +26,12 @@ numbers beyond the end of a file."""
 MIN_MEMORY, MEMORY_PER_BYTE = 256 << 20, 32
 """Bytes that reading any model may take, and more for each byte of its files: a few times that in memory."""
 
+FILES = ("cameras", "images", "points3D", "rigs", "frames")
+"""Files of a model; points are often removed, and the last two are new in COLMAP 3.12."""
+
+NAME, BLANK = 9, "\x1f"
+"""Column of the name in images.txt, and what stands for a blank in it, where pycolmap would end the name."""
+
 MAX_GROWTH = 1.25
 """Largest side of an undistorted picture in sides of the original: the rims of fisheye pictures stretch without end."""
 
@@ -44,14 +50,15 @@ def read_model(options: dict) -> None:
     import pycolmap
 
     limit_memory(sum(file.stat().st_size for file in Path(options["model"]).iterdir() if file.is_file()))
+    folder = Path(options["folder"])
     try:
-        model = pycolmap.Reconstruction(options["model"])
+        model = pycolmap.Reconstruction(_readable(Path(options["model"]), folder))
+        images = sorted((model.image(i) for i in model.reg_image_ids()), key=lambda image: image.name)
     except (ValueError, RuntimeError, IndexError, KeyError, MemoryError) as error:
         raise CameraError(
             f"COLMAP's model cannot be read: {' '.join(str(error).split())[:200]} ({options['model']})",
             hint="needs cameras, images and points3D as .bin or .txt; export the model again",
         ) from error
-    images = sorted((model.image(i) for i in model.reg_image_ids()), key=lambda image: image.name)
     rows = []
     for image in images:
         camera = model.camera(image.camera_id)
@@ -63,7 +70,7 @@ def read_model(options: dict) -> None:
             )
         rows.append(
             {
-                "name": image.name,
+                "name": image.name.replace(BLANK, " "),
                 "cam_from_world": np.asarray(image.cam_from_world().matrix()).tolist(),
                 "model": camera.model_name,
                 "params": np.asarray(camera.params).tolist(),
@@ -71,7 +78,6 @@ def read_model(options: dict) -> None:
                 "height": camera.height,
             }
         )
-    folder = Path(options["folder"])
     (folder / "model.json").write_text(json.dumps(rows))
     points = [model.point3D(i) for i in sorted(model.point3D_ids())]
     long = [point for point in points if point.track.length() >= MIN_TRACK_LENGTH]
@@ -81,6 +87,39 @@ def read_model(options: dict) -> None:
         points=np.array([point.xyz for point in points], np.float64).reshape(-1, 3),
         colors=np.array([point.color for point in points], np.uint8).reshape(-1, 3),
     )
+
+
+def _readable(model: Path, folder: Path) -> Path:
+    """Return a copy in `folder` of a model as pycolmap reads it: with points, and without blanks in names."""
+    copy = folder / "readable"
+    copy.mkdir()
+    suffix = ".bin" if (model / "images.bin").is_file() and (model / "cameras.bin").is_file() else ".txt"
+    for name in FILES:
+        source, target = model / f"{name}{suffix}", copy / f"{name}{suffix}"
+        if not source.is_file():
+            if name == "points3D":
+                target.write_bytes(bytes(8) if suffix == ".bin" else b"")
+        elif suffix == ".bin":
+            target.symlink_to(source.absolute())
+        else:
+            _copy_text(source, target, with_names=name == "images")
+    return copy
+
+
+def _copy_text(source: Path, target: Path, *, with_names: bool) -> None:
+    """Copy a text file of a model without a byte order mark and, in the names of images, blanks."""
+    is_image = True
+    with (
+        source.open(encoding="utf-8-sig", errors="surrogateescape") as lines,
+        target.open("w", encoding="utf-8", errors="surrogateescape") as file,
+    ):
+        for line in lines:
+            is_comment = line.startswith("#") or (is_image and not line.strip())
+            if with_names and is_image and not is_comment and len(cells := line.split(maxsplit=NAME)) > NAME:
+                line = " ".join([*cells[:NAME], cells[NAME].strip().replace(" ", BLANK)]) + "\n"
+            file.write(line)
+            # After each image comes a line with its features, which may be empty.
+            is_image = is_image == is_comment
 
 
 def limit_memory(size: int) -> None:

@@ -1,5 +1,7 @@
 """Posed datasets: pictures with cameras, in the layouts in which tools leave them on the disk."""
 
+import os
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -15,7 +17,7 @@ from img2world.core.image_file import stored_size
 from img2world.core.inventory import LeftOut
 from img2world.core.natural_order import natural_key
 from img2world.core.ply import read_ply
-from img2world.core.transforms import PosedPicture, posed_pictures, read_json
+from img2world.core.transforms import PosedPicture, picture_name, posed_pictures, read_json
 
 MAX_POINTS = 100_000
 
@@ -71,7 +73,9 @@ class Layout:
     """Folders in which the pictures may lie, the likeliest first."""
     points: Points | None = None
     missing: tuple[str, ...] = ()
-    """Names of pictures whose size is not known, because they do not exist."""
+    """Names of pictures that do not exist and whose size is therefore not known."""
+    unsized: tuple[Path, ...] = ()
+    """Pictures whose size is not known, because they cannot be read."""
     notes: list[str] = field(default_factory=list)
 
 
@@ -116,12 +120,19 @@ def read_dataset(path: Path) -> Dataset:
     found = [(picture, file) for picture, file in zip(layout.pictures, files, strict=True) if file is not None]
     # Of paths from several machines, the files' own are comparable.
     found.sort(key=lambda pair: natural_key(relative_name(pair[1], layout.root)))
+    found, left_out = _without_repeated(found)
     pictures, paths = [picture for picture, _ in found], [file for _, file in found]
     masks = [find_picture((layout.root,), picture.mask) if picture.mask else None for picture in pictures]
+    no_masks = sum(picture.mask != "" and mask is None for picture, mask in zip(pictures, masks, strict=True))
     outside = sum(leads_out(picture.name) for picture in pictures)
     missing = [*layout.missing, *(p.name for p, file in zip(layout.pictures, files, strict=True) if file is None)]
     reason = "the camera file names this picture, which does not exist in the dataset"
-    left_out = [LeftOut(name=name, kind="missing picture", reason=reason) for name in missing]
+    left_out += [LeftOut(name=name, kind="missing picture", reason=reason) for name in missing]
+    reason = "neither it nor the camera file tells its size"
+    left_out += [
+        LeftOut(name=relative_name(file, layout.root), kind="picture that cannot be used", reason=reason)
+        for file in layout.unsized
+    ]
     if len(paths) < 2:
         why = f", {missing[0]} is missing" if missing else ""
         raise CameraError(
@@ -131,7 +142,9 @@ def read_dataset(path: Path) -> Dataset:
     notes = [f"{layout.tool} cameras", *layout.notes]
     if outside:
         notes.append(f"{outside} paths lead out of the dataset, the files of these names inside it are used")
-    no_camera, masks = _other_files(layout.root, paths, masks)
+    if no_masks:
+        notes.append(f"masks of {no_masks} pictures are missing")
+    no_camera, masks = _other_files(layout, paths, masks)
     return Dataset(
         root=layout.root,
         tool=layout.tool,
@@ -145,10 +158,26 @@ def read_dataset(path: Path) -> Dataset:
     )
 
 
-def _other_files(root: Path, paths: list[Path], masks: list[Path | None]) -> tuple[list[LeftOut], list[Path | None]]:
+def _without_repeated(
+    found: list[tuple[PosedPicture, Path]],
+) -> tuple[list[tuple[PosedPicture, Path]], list[LeftOut]]:
+    """Return each picture once, with its first camera, and the others as left out."""
+    kept, left_out = {}, []
+    for picture, file in found:
+        if kept.setdefault(file, picture) is picture:
+            continue
+        same = np.allclose(kept[file].world_from_cam, picture.world_from_cam)
+        reason = f"the camera file has it twice, with {'equal' if same else 'different'} poses; the first is used"
+        left_out.append(LeftOut(name=picture.name, kind="repeated camera", reason=reason))
+    return [(picture, file) for file, picture in kept.items()], left_out
+
+
+def _other_files(
+    layout: Layout, paths: list[Path], masks: list[Path | None]
+) -> tuple[list[LeftOut], list[Path | None]]:
     """Return what in the folders of the pictures has no camera, and the masks, also those beside the pictures."""
-    folders = sorted({path.parent for path in paths})
-    used = {*paths, *(mask for mask in masks if mask)}
+    root, folders = layout.root, sorted({path.parent for path in paths})
+    used = {*paths, *layout.unsized, *(mask for mask in masks if mask)}
     left_out, beside = [], {}
     for folder in folders if len(folders) < 10 else []:
         listing = list_photos(folder)
@@ -180,9 +209,35 @@ def find_picture(folders: tuple[Path, ...], name: str) -> Path | None:
             if path.suffix.lower() in SUFFIXES:
                 candidates += [path.with_suffix(suffix) for suffix in _cases(SUFFIXES)]
             for candidate in candidates:
-                if candidate.is_file():
+                if is_file(candidate):
                     return candidate
+            if (alike := _named_alike(folder, parts[start:])) is not None:
+                return alike
     return None
+
+
+def is_file(path: Path) -> bool:
+    """Tell whether there is such a file; no for a name that no file can have, such as one that is too long."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def _named_alike(folder: Path, parts: list[str]) -> Path | None:
+    """Return the file whose path differs only in capitals, or in how accents are composed, as macOS and Windows do."""
+    for part in parts:
+        names = os.listdir(folder) if folder.is_dir() else []
+        same = next((name for name in names if _plain_name(name) == _plain_name(part)), None)
+        if same is None:
+            return None
+        folder = folder / same
+    return folder if is_file(folder) else None
+
+
+def _plain_name(name: str) -> str:
+    """Return a name in small letters, its accents composed."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _cases(suffixes: tuple[str, ...]) -> list[str]:
@@ -200,14 +255,15 @@ def read_transforms(path: Path) -> Layout:
 
     pictures = posed_pictures(table, find_size)
     known = {picture.name for picture in pictures}
-    names = [str(row.get("file_path", "")).replace("\\", "/").removeprefix("./") for row in table["frames"]]
+    names = [name for row in table["frames"] if (name := picture_name(row, "file_path")) not in known]
+    unsized = [file for name in names if (file := find_picture((root,), name)) is not None]
     notes = []
     tests = [name for name in ("transforms_test.json", "transforms_val.json") if (root / name).is_file()]
     if path.name == "transforms_train.json" and tests:
         notes.append(f"the views of {' and '.join(tests)} are kept for tests")
     points, points_file = None, None
     if table.get("ply_file_path"):
-        points_file = find_picture((root,), str(table["ply_file_path"]).replace("\\", "/"))
+        points_file = find_picture((root,), picture_name(table, "ply_file_path"))
         if points_file is None:
             notes.append(f"its points {table['ply_file_path']} are missing")
         else:
@@ -220,7 +276,8 @@ def read_transforms(path: Path) -> Layout:
         pictures=pictures,
         folders=(root,),
         points=points,
-        missing=tuple(name for name in names if name not in known),
+        missing=tuple(name for name in names if find_picture((root,), name) is None),
+        unsized=tuple(unsized),
         notes=notes,
     )
 
@@ -234,8 +291,12 @@ def read_points(path: Path) -> Points:
         raise CameraError(f"the points of the dataset cannot be read: {error} ({path})", hint="remove them") from error
     named = all(name in columns for name in ("red", "green", "blue"))
     colors = np.stack([columns[name] for name in ("red", "green", "blue")], -1) if named else np.full(xyz.shape, 128)
+    if np.issubdtype(colors.dtype, np.floating) and np.nanmax(colors, initial=0) <= 1:
+        colors = 255 * colors
     good = np.isfinite(xyz).all(1)
-    return thinned(Points(xyz=xyz[good] @ Z_UP_FROM_WORLD[:3, :3], colors=colors[good].astype(np.uint8)))
+    return thinned(
+        Points(xyz=xyz[good] @ Z_UP_FROM_WORLD[:3, :3], colors=np.clip(colors[good], 0, 255).astype(np.uint8))
+    )
 
 
 def thinned(points: Points) -> Points:

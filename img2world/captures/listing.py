@@ -116,7 +116,7 @@ def list_photos(root: Path) -> Listing:
 
 
 def _walk(root: Path) -> tuple[list[Path], list[LeftOut]]:
-    """Return the files in a folder and its subfolders in natural order, and the subfolders that are left out."""
+    """Return the files in a folder and its subfolders in natural order, and what is left out."""
 
     def fail(error: OSError) -> None:
         raise VideoError(
@@ -140,6 +140,11 @@ def _walk(root: Path) -> tuple[list[Path], list[LeftOut]]:
                 f"the folder holds more than {MAX_FILES} files: {root}", hint="give the folder of the photos themselves"
             )
     files = [path for path in found if path.is_file()]
+    for path in sorted(set(found) - set(files)):
+        if path.suffix.lower() in SUFFIXES:
+            reason = "it is a link to nothing" if path.is_symlink() else "it is a device or a pipe"
+            kind = f"{path.suffix[1:].upper()} file that cannot be read"
+            left_out.append(LeftOut(name=relative_name(path, root), kind=kind, reason=reason))
     return sorted(files, key=lambda path: natural_key(relative_name(path, root))), left_out
 
 
@@ -204,21 +209,23 @@ def _names_beside(picture: Path) -> list[str]:
 def _masks_in_folders(root: Path, kept: list[Path], pictures: list[Path]) -> dict[Path, Path]:
     """Return the masks that lie in folders of their own. Raises VideoError when one belongs to no picture."""
     roots = [root, *([root.parent] if root.name == "images" else [])]
-    folders = [folder for place in roots for name in MASK_FOLDERS if (folder := place / name).is_dir()]
+    folders = [folder for place in roots for folder in sorted(place.glob("[Mm][Aa][Ss][Kk]*"))]
+    folders = [folder for folder in folders if folder.name.lower() in MASK_FOLDERS and folder.is_dir()]
     found: dict[Path, Path] = {}
     for folder in folders:
         names = {relative_name(path, folder) for path in _walk(folder)[0] if _classify(path) == "picture"}
-        owners = {name: path for path in pictures for name in _names_in_folder(relative_name(path, root))}
-        unknown = sorted(names - set(owners))
+        # Windows and macOS do not distinguish capitals.
+        owners = {name.lower(): path for path in pictures for name in _names_in_folder(relative_name(path, root))}
+        unknown = sorted(name for name in names if name.lower() not in owners)
         if unknown:
             raise VideoError(
                 f"{len(unknown)} of the masks in {folder} ({unknown[0]}, …) belong to no picture",
                 hint="name each as its picture with .png after it: IMG_1.jpg.png",
             )
-        found |= {owners[name]: folder / name for name in sorted(names) if owners[name] in kept}
+        found |= {owners[name.lower()]: folder / name for name in sorted(names) if owners[name.lower()] in kept}
     return found
 
 
-def _names_in_folder(picture: str) -> tuple[str, str]:
+def _names_in_folder(picture: str) -> tuple[str, str, str]:
     """Return the names that a picture's mask may have in a folder of masks."""
-    return f"{picture}.png", f"{os.path.splitext(picture)[0]}.png"
+    return f"{picture}.png", f"{os.path.splitext(picture)[0]}.png", picture

@@ -15,7 +15,7 @@ from img2world.captures.listing import SUFFIXES, Listing, list_photos
 from img2world.captures.metadata import Metadata, read_metadata
 from img2world.captures.panorama import cut_rig, load_panorama
 from img2world.captures.shots import SAME_SHAPE, Shot, frames_from_shots
-from img2world.core.errors import Img2WorldError, VideoError
+from img2world.core.errors import ImageError, Img2WorldError, VideoError
 from img2world.core.frames import Frames
 from img2world.core.image import Image
 from img2world.core.image_file import load_image
@@ -184,7 +184,10 @@ def load_mask(path: Path, picture: Image) -> UInt8[np.ndarray, "H W"]:
 
     Raises VideoError when its shape is not that of the picture, ImageError when it cannot be read.
     """
-    image = load_image(path)
+    try:
+        image = load_image(path)
+    except ImageError as error:
+        raise ImageError(f"the mask cannot be used: {error}", hint="repair or remove it") from error
     if abs(image.width * picture.height / (image.height * picture.width) - 1) > SAME_SHAPE:
         raise VideoError(
             f"the mask is {image.width}x{image.height}, its picture {picture.width}x{picture.height}: {path}",

@@ -51,13 +51,14 @@ def frames_from_dataset(path: Path, *, size: int, max_photos: int, progress: Pro
         reason = f"at most {max_photos} are used, see video.max_photos"
         left_out.append(LeftOut(name=_name(dataset, i), kind="picture beyond the limit", reason=reason))
     index, images, masks = [], [], []
-    broken = 0
+    broken, hint = 0, ""
     for done, i in enumerate(chosen.tolist()):
         try:
             image, mask = _load(dataset, i, size)
         except Img2WorldError as error:
             reason = str(error).replace(f": {dataset.paths[i]}", "")
             left_out.append(LeftOut(name=_name(dataset, i), kind="picture that cannot be used", reason=reason))
+            hint = error.hint
             broken += 1
             continue
         index.append(i)
@@ -68,7 +69,7 @@ def frames_from_dataset(path: Path, *, size: int, max_photos: int, progress: Pro
         raise CameraError(
             f"{broken} of {len(chosen)} pictures of the dataset cannot be used, {left_out[-1].name}: "
             f"{left_out[-1].reason}",
-            hint="copy the dataset again",
+            hint=hint,
         )
     lenses = [dataset.pictures[i].lens for i in index]
     images, masks, intrinsics = undistort(images, masks, lenses)

@@ -55,6 +55,14 @@ def run(
             help="Of videos, photos and datasets: steps and Gaussians by the number of views, and size of pictures.",
         ),
     ] = None,
+    subject: Annotated[
+        bool,
+        typer.Option(
+            "--subject",
+            help="Reconstruct only the thing that a video, photos or a dataset turn around, or a picture shows: an "
+            "object with a closed mesh, without what it stands on. Same as --set subject.kind=object.",
+        ),
+    ] = False,
     metric: MetricOption = None,
     size: SizeOption = None,
     bundle: BundleOption = None,
@@ -74,6 +82,7 @@ def run(
     img2world run walk.mp4
     img2world run clip.mp4 --image photo.jpg      a clip that a video model made from this photo
     img2world run folder-of-photos/ --quality draft
+    img2world run folder-of-photos/ --subject     only the thing that they turn around, as an object
     img2world run dataset/                        photos with cameras: COLMAP, nerfstudio, Blender, Polycam, …
 
     Run the same command again to resume a run that was interrupted, even by a power cut.
@@ -86,7 +95,8 @@ def run(
 
         found = find_source(source)
         # Options that are set one by one count more than the quality.
-        changes = [*_quality(quality, found), *(changes or []), *([] if seed is None else [f"seed={seed}"])]
+        alone = ["subject.kind=object"] if subject else []
+        changes = [*_quality(quality, found), *alone, *(changes or []), *([] if seed is None else [f"seed={seed}"])]
         changes += _measures(metric, size)
         if image is not None:
             if found.kind != "video":

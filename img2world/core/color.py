@@ -45,14 +45,18 @@ def is_srgb(transfer: int, primaries: int) -> bool:
 def srgb_from_code(
     code: UInt16[np.ndarray, "H W 3"], transfer: int, primaries: int = BT709
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """Convert code values, 65535 at their maximum, to sRGB, with highlights above reference white compressed."""
-    return srgb_from_linear(linear_table(transfer)[code], PRIMARIES.get(primaries, PRIMARIES[BT709]))
+    """Convert code values, 65535 at their maximum, to sRGB; in HDR, highlights above reference white are compressed."""
+    linear = linear_table(transfer)[code]
+    return srgb_from_linear(linear, PRIMARIES.get(primaries, PRIMARIES[BT709]), is_hdr=transfer in (PQ, HLG))
 
 
 def srgb_from_linear(
-    linear: Float[np.ndarray, "H W 3"], primaries: tuple[tuple[float, float], ...] = PRIMARIES[BT709]
+    linear: Float[np.ndarray, "H W 3"],
+    primaries: tuple[tuple[float, float], ...] = PRIMARIES[BT709],
+    *,
+    is_hdr: bool = True,
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """Convert linear light, 1 at reference white, to sRGB by `tone_map`.
+    """Convert linear light, 1 at reference white, to sRGB: in HDR by `tone_map`, else white stays white.
 
     Colours outside the gamut of sRGB are mixed with grey of their luminance until no channel is negative.
     """
@@ -63,7 +67,8 @@ def srgb_from_linear(
     luminance = (linear @ np.array([0.2126, 0.7152, 0.0722], np.float32))[..., None].clip(0)
     lowest = linear.min(-1, keepdims=True)
     kept = np.where(lowest < 0, luminance / np.maximum(luminance - lowest, 1e-9), 1)
-    mapped = tone_map((luminance + kept * (linear - luminance)).clip(0))
+    inside = (luminance + kept * (linear - luminance)).clip(0)
+    mapped = tone_map(inside) if is_hdr else inside.clip(0, 1)
     coded = np.where(mapped <= 0.0031308, 12.92 * mapped, 1.055 * mapped ** np.float32(1 / 2.4) - 0.055)
     return np.round(coded * 255).clip(0, 255).astype(np.uint8)
 

@@ -249,6 +249,6 @@ def srgb_from_gamma(
     """
     table = np.linspace(0, 1, np.iinfo(rgb.dtype).max + 1, dtype=np.float32) ** np.float32(1 / gamma)
     if len(chromaticities) != 8:
-        return srgb_from_linear(table[rgb])
+        return srgb_from_linear(table[rgb], is_hdr=False)
     red, green, blue = ((chromaticities[i], chromaticities[i + 1]) for i in (2, 4, 6))
-    return srgb_from_linear(table[rgb], (red, green, blue))
+    return srgb_from_linear(table[rgb], (red, green, blue), is_hdr=False)

@@ -36,6 +36,10 @@ class RejectedError(Img2WorldError):
     """The video, or the cameras found in it, are too poor to continue; the exit code is 3."""
 
 
+class SubjectError(Img2WorldError):
+    """What the pictures turn around cannot be told from the rest."""
+
+
 class SplatError(Img2WorldError):
     """The scene could not be reconstructed."""
 

@@ -38,6 +38,9 @@ UPRIGHT = {
 }
 """Operation that turns a picture of each EXIF orientation upright (EXIF 2.32, section 4.6.4, tag 0x0112)."""
 
+MAX_PAGES = 100
+"""Pages of a TIFF that are searched for the largest."""
+
 SUBFILE_TYPE, BITS_PER_SAMPLE, MAX_SAMPLE = 254, 258, 281
 """Tags of TIFF 6.0; the lowest bit of the first says that the picture is a smaller copy of another in the file."""
 
@@ -148,16 +151,16 @@ def _opens(path: Path) -> bool:
 
 
 def _read_pillow(path: Path, start: bytes, max_pixels: int, max_side: int) -> _Read:
-    """Return the layers of a picture that Pillow decodes, its EXIF tags, and no note."""
+    """Return the layers of a picture that Pillow decodes, its EXIF tags, and a note if the file holds several."""
     _know_heif(start)
     with path.open("rb") as file:
-        picture = _open(file, start, path, max_pixels, max_side)
+        picture, note = _open(file, start, path, max_pixels, max_side)
         with _broken(path):
             picture.load()
             # After load(), which turns TIFFs upright itself, and before the file is closed.
             exif = _exif(picture)
     rgb, alpha = _srgb(picture, path)
-    return [rgb] if alpha is None else [rgb, alpha], exif, ""
+    return [rgb] if alpha is None else [rgb, alpha], exif, note
 
 
 def _start_of(path: Path) -> bytes:
@@ -178,13 +181,18 @@ def _start_of(path: Path) -> bytes:
     raise ImageError(f"the picture file is empty (0 bytes): {path}", hint="copy or download it again")
 
 
-def _open(file: io.BufferedReader, start: bytes, path: Path, max_pixels: int, max_side: int) -> PillowImage.Image:
-    """Open a picture and check format and size from its header, without decoding it."""
+def _open(
+    file: io.BufferedReader, start: bytes, path: Path, max_pixels: int, max_side: int
+) -> tuple[PillowImage.Image, str]:
+    """Open a picture and check format and size from its header, without decoding it; with a note or nothing."""
+    note = ""
     try:
         with library_errors(
             ImageError, f"the picture's header is broken ({{reason}}): {path}", hint="copy or download it again"
         ):
             picture = PillowImage.open(file)
+            if picture.format == "TIFF" and getattr(picture, "n_frames", 1) > 1:
+                note = _choose_page(picture, path)
     except ImageError as error:
         if isinstance(error.__cause__, UnidentifiedImageError):
             raise _not_a_picture(start, path) from error
@@ -208,7 +216,20 @@ def _open(file: io.BufferedReader, start: bytes, path: Path, max_pixels: int, ma
         scale = min(1.0, max_side / max(width, height))
         picture.draft(picture.mode, (round(width * scale), round(height * scale)))
     _check_size((width, height), path, max_pixels, decoded=picture.size)
-    return picture
+    return picture, note
+
+
+def _choose_page(picture: PillowImage.Image, path: Path) -> str:
+    """Go to the largest page of a TIFF, the first of several; return a note if there are several."""
+    pages = getattr(picture, "n_frames", 1)
+    sizes = []
+    for page in range(min(pages, MAX_PAGES)):
+        picture.seek(page)
+        sizes.append(picture.width * picture.height)
+    picture.seek(sizes.index(max(sizes)))
+    if sizes.count(max(sizes)) == 1:
+        return ""
+    return f"the file holds {pages} pictures, the first of its largest is used: {path}"
 
 
 def _check_size(size: tuple[int, int], path: Path, max_pixels: int, decoded: tuple[int, int] | None = None) -> None:

@@ -7,6 +7,9 @@ from jaxtyping import Float32
 
 from img2world.core.errors import CameraError
 
+MAX_SIDE = 1_000_000
+"""Pixels. No picture is as wide or as high."""
+
 PINHOLE, SIMPLE_PINHOLE = "PINHOLE", "SIMPLE_PINHOLE"
 
 
@@ -22,9 +25,13 @@ class Lens:
     height: int
 
     def __post_init__(self) -> None:
-        if self.width < 1 or self.height < 1 or not np.isfinite(self.params).all() or self.params[0] <= 0:
+        if (
+            not (0 < self.width < MAX_SIDE and 0 < self.height < MAX_SIDE)
+            or not np.isfinite(self.params).all()
+            or self.params[0] <= 0
+        ):
             raise CameraError(
-                f"a camera has size {self.width}x{self.height} and parameters {list(self.params)}",
+                f"a camera has size {self.width:g}x{self.height:g} and parameters {list(self.params)}",
                 hint="size and focal length must be positive, and all numbers finite",
             )
 

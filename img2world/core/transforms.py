@@ -30,6 +30,16 @@ FISHEYE_MODELS = ("FISHEYE", "OPENCV_FISHEYE")
 `perspective` and `fisheye`."""
 
 SIZE_KEYS = ("w", "h")
+
+FOCAL_LENGTHS = ("fl_x", "fl_y", "camera_angle_x", "camera_angle_y")
+"""Keys of focal lengths in pixels and of fields of view in radians, of which one is needed."""
+
+COEFFICIENTS = ("k1", "k2", "k3", "k4", "p1", "p2")
+"""Coefficients of distortion in the order in which nerfstudio's `distortion_params` lists them."""
+
+MAX_NUMBER = 1e30
+"""Larger numbers in a pose are none, since float32 does not hold their squares."""
+
 FindSize = Callable[[str], tuple[int, int] | None]
 
 
@@ -72,15 +82,20 @@ def posed_pictures(transforms: dict[str, Any], find_size: FindSize = no_size) ->
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         raise CameraError("the camera file has no frames", hint=HINT)
     shared = {key: value for key, value in transforms.items() if key != "frames"}
-    pictures = [_posed_picture({**shared, **row}, i, find_size) for i, row in enumerate(rows)]
+    pictures = [_posed_picture(_known({**shared, **row}), i, find_size) for i, row in enumerate(rows)]
     found = [picture for picture in pictures if picture is not None]
     # Files in the order in which they happened to be written are common. Frames without names keep their order.
     return sorted(found, key=lambda picture: natural_key(picture.name))
 
 
+def _known(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the keys that have a value: null is as good as none."""
+    return {key: value for key, value in row.items() if value is not None}
+
+
 def _posed_picture(row: dict[str, Any], index: int, find_size: FindSize) -> PosedPicture | None:
     """Return one picture from the keys of its frame and those that all frames share; None if it cannot be measured."""
-    name = str(row.get("file_path", "")).replace("\\", "/").removeprefix("./")
+    name = picture_name(row, "file_path")
     where = f"frame {index} ({name})" if name else f"frame {index}"
     try:
         size = tuple(int(float(row[key])) for key in SIZE_KEYS) if all(key in row for key in SIZE_KEYS) else None
@@ -91,12 +106,20 @@ def _posed_picture(row: dict[str, Any], index: int, find_size: FindSize) -> Pose
             name=name,
             world_from_cam=world_from_opengl(check_pose(pose, where), Z_UP_FROM_WORLD),
             lens=_lens(row, size[0], size[1], where),
-            mask=str(row.get("mask_path") or "").replace("\\", "/").removeprefix("./"),
+            mask=picture_name(row, "mask_path"),
         )
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+    except KeyError as error:
+        raise CameraError(f"{where} of the camera file lacks {error.args[0]}", hint=HINT) from error
+    except (TypeError, ValueError, OverflowError) as error:
         raise CameraError(
             f"the camera file cannot be used, {where}: {type(error).__name__} {error}", hint=HINT
         ) from error
+
+
+def picture_name(row: dict[str, Any], key: str) -> str:
+    """Return a path in the row of a frame with slashes, empty where there is none; programs of Windows write others."""
+    value = row.get(key)
+    return "" if value is None else str(value).replace("\\", "/").removeprefix("./")
 
 
 def world_from_opengl(
@@ -111,7 +134,7 @@ def check_pose(pose: Float64[np.ndarray, "R C"], where: str) -> Float64[np.ndarr
     """Return a pose of 3 or 4 rows as a matrix of 4. Raises CameraError unless it is a rotation and a translation."""
     if pose.shape not in ((3, 4), (4, 4)):
         raise CameraError(f"the pose of {where} has shape {pose.shape}, needs 4x4 or 3x4", hint=HINT)
-    if not np.isfinite(pose).all():
+    if not (np.abs(pose) < MAX_NUMBER).all():
         raise CameraError(f"the pose of {where} is not finite", hint="remove this frame from the file")
     rotation, last = pose[:3, :3], np.array([0.0, 0, 0, 1])
     if pose.shape[0] == 4 and not np.allclose(pose[3], last, atol=ROTATION_TOLERANCE):
@@ -133,16 +156,23 @@ def check_pose(pose: Float64[np.ndarray, "R C"], where: str) -> Float64[np.ndarr
 def _lens(row: dict[str, Any], width: int, height: int, where: str) -> Lens:
     """Return the lens of a frame. Raises CameraError when it is not one of the models that are known."""
     model = str(row.get("camera_model", "")).upper()
-    is_fisheye = model in FISHEYE_MODELS or bool(row.get("is_fisheye", False))
+    is_fisheye = model in FISHEYE_MODELS or str(row.get("is_fisheye", False)).lower() in ("true", "1")
     if model not in (*PERSPECTIVE_MODELS, *FISHEYE_MODELS):
         raise CameraError(
             f"the camera model of {where} is {model}, needs PINHOLE, OPENCV or OPENCV_FISHEYE",
             hint="cut perspective pictures out of panoramas first, or give the pictures alone",
         )
-    focal_x = float(row["fl_x"]) if "fl_x" in row else _focal(row, "x", width)
-    focal_y = float(row["fl_y"]) if "fl_y" in row else _focal(row, "y", height, focal_x)
+    if not any(key in row for key in FOCAL_LENGTHS):
+        raise CameraError(f"{where} has none of {' '.join(FOCAL_LENGTHS)}", hint=HINT)
+    known = [_focal(row, axis, size) for axis, size in (("x", width), ("y", height))]
+    focal_x, focal_y = (next(focal for focal in (own, *known) if focal is not None) for own in known)
+    if not (0 < focal_x < np.inf and 0 < focal_y < np.inf):
+        raise CameraError(
+            f"{where} has the focal lengths {focal_x:g} and {focal_y:g}",
+            hint="they must be positive; camera_angle_x and camera_angle_y are in radians",
+        )
     center = (float(row.get("cx", width / 2)), float(row.get("cy", height / 2)))
-    k1, k2, k3, k4, p1, p2 = (float(row.get(key) or 0) for key in ("k1", "k2", "k3", "k4", "p1", "p2"))
+    k1, k2, k3, k4, p1, p2 = _distortion(row, where)
     head = (focal_x, focal_y, *center)
     if is_fisheye:
         return Lens(model="OPENCV_FISHEYE", params=(*head, k1, k2, k3, k4), width=width, height=height)
@@ -155,9 +185,26 @@ def _lens(row: dict[str, Any], width: int, height: int, where: str) -> Lens:
     return Lens(model=PINHOLE, params=head, width=width, height=height)
 
 
-def _focal(row: dict[str, Any], axis: str, size: int, default: float | None = None) -> float:
-    """Return the focal length in pixels from the field of view along an axis, or the default."""
-    key = f"camera_angle_{axis}"
-    if key not in row and default is not None:
-        return default
-    return 0.5 * size / float(np.tan(0.5 * float(row[key])))
+def _focal(row: dict[str, Any], axis: str, size: int) -> float | None:
+    """Return the focal length in pixels along an axis, None where neither it nor the field of view is known."""
+    if f"fl_{axis}" in row:
+        return float(row[f"fl_{axis}"])
+    if f"camera_angle_{axis}" not in row:
+        return None
+    slope = float(np.tan(0.5 * float(row[f"camera_angle_{axis}"])))
+    return 0.5 * size / slope if slope else np.inf
+
+
+def _distortion(row: dict[str, Any], where: str) -> list[float]:
+    """Return the `COEFFICIENTS` of a frame. Raises CameraError when it has others, which are not undone here."""
+    if (listed := row.get("distortion_params")) is not None:
+        if len(listed) != len(COEFFICIENTS):
+            raise CameraError(
+                f"{where} has {len(listed)} distortion_params, needs {len(COEFFICIENTS)}",
+                hint=f"they are {' '.join(COEFFICIENTS)}",
+            )
+        row = {**row, **dict(zip(COEFFICIENTS, listed, strict=True))}
+    others = [key for key in ("k5", "k6", "s1", "s2", "s3", "s4") if float(row.get(key, 0)) != 0]
+    if others:
+        raise CameraError(f"{where} has the coefficient {others[0]}", hint="fit the lens with k1 to k3, p1 and p2")
+    return [float(row.get(key, 0)) for key in COEFFICIENTS]

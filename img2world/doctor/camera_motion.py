@@ -58,6 +58,8 @@ class HomographyFit:
     """Median displacement of the points, in pixels."""
     residual: float
     """Distance in pixels within which three in four points are from where the homography maps them."""
+    tail: float
+    """The same for nineteen in twenty points: those off the plane that most of the picture may show."""
     zoom: float
     """Magnification."""
 
@@ -133,15 +135,18 @@ def _fit_pairs(clip: Clip, transitions: list[Transition], baseline: float) -> It
 
 
 def _residual_stays(clip: Clip, near: list[HomographyFit], far: list[HomographyFit]) -> bool:
-    """Tell whether the residual hardly grows with the baseline: then it is distortion of the frames, not parallax."""
+    """Tell whether the residual hardly grows with the baseline: then it is distortion of the frames, not parallax.
+
+    Nor may that of the points which fit worst: most of what a walk through a room shows is often a single wall.
+    """
     far = [fit for fit in far if fit.motion > 0.8 * LONG_BASELINE * BASELINE * clip.diagonal]
     if len(far) < MIN_PAIRS or clip.masks is not None:
         return False
-    (residual, motion), (far_residual, far_motion) = (
-        np.median([(fit.residual**2, fit.motion**2) for fit in fits], 0) for fits in (near, far)
+    before, after = (
+        np.median([(fit.residual**2, fit.tail**2, fit.motion**2) for fit in fits], 0) for fits in (near, far)
     )
-    growth = np.sqrt(max(0.0, far_residual - residual) / max(far_motion - motion, 1e-9))
-    return bool(growth < MAX_RESIDUAL_GROWTH and far_residual < (MAX_RELATIVE_RESIDUAL**2) * far_motion)
+    growth = np.sqrt(np.maximum(0, after - before)[:2] / max(after[2] - before[2], 1e-9))
+    return bool((growth < MAX_RESIDUAL_GROWTH).all() and after[0] < (MAX_RELATIVE_RESIDUAL**2) * after[2])
 
 
 def _fit_homography(clip: Clip, i: int, j: int) -> HomographyFit | None:
@@ -160,6 +165,7 @@ def _fit_homography(clip: Clip, i: int, j: int) -> HomographyFit | None:
     return HomographyFit(
         motion=transition.motion,
         residual=float(np.percentile(distances, 75)),
+        tail=float(np.percentile(distances, 95)),
         zoom=_magnification(transition.start, expected),
     )
 

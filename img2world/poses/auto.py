@@ -67,12 +67,14 @@ class AutoPoses:
         """
         if frames.cameras is not None:
             # Frames in order were generated along their cameras; those of a posed dataset may be wrong.
-            known = CommandedPoses() if frames.ordered else GivenPoses()
-            views = known.estimate(frames, trajectory, seed=seed, progress=progress)
-            if views.report is None or views.report.grade in GOOD:
+            if frames.ordered:
+                return CommandedPoses().estimate(frames, trajectory, seed=seed, progress=progress)
+            known = GivenPoses()
+            given = known.prepare(frames, progress)
+            views = known.solve(given, refine=False, seed=seed)
+            if _report(views).grade in GOOD:
                 return views
-            refined = GivenPoses(refine=True).estimate(frames, trajectory, seed=seed, progress=progress)
-            return min((views, refined), key=_rank)
+            return min((views, known.solve(given, refine=True, seed=seed)), key=_rank)
         search = _Search(backend=self, frames=frames, prior_path=trajectory, seed=seed, progress=progress, work=work)
         found, failures = [], []
         for name, solve in search.solvers():

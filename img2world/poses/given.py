@@ -2,6 +2,7 @@
 
 import tempfile
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,34 @@ MAX_POINT_DISTANCE = 20.0
 
 
 @dataclass(frozen=True, kw_only=True)
+class GivenFrames:
+    """Frames with cameras and points in the package's world, and what neighbouring frames share, found when needed."""
+
+    frames: Frames
+    cameras: CameraParameters
+    points: Float64[np.ndarray, "P 3"]
+    colors: UInt8[np.ndarray, "P 3"]
+    max_features: int
+    progress: Progress
+
+    @cached_property
+    def validation(self) -> Tracks:
+        """Corners, which check the cameras."""
+        return self._track("corners", MAX_CHECKED)
+
+    @cached_property
+    def own(self) -> Tracks:
+        """Blobs, to which the cameras may be adjusted."""
+        return self._track("blobs", self.max_features)
+
+    def _track(self, kind: FeatureKind, max_features: int) -> Tracks:
+        """Return points that neighbouring frames share."""
+        frames, pairs = self.frames, neighboring_pairs(self.cameras)
+        masks = combine_masks(None if frames.alpha is None else frames.alpha > 127, frames.mask)
+        return track_by_features(frames.rgb, masks, pairs, kind=kind, max_features=max_features, progress=self.progress)
+
+
+@dataclass(frozen=True, kw_only=True)
 class GivenPoses:
     """Keep the cameras that the pictures came with, check them, and find points where the dataset has none.
 
@@ -82,6 +111,10 @@ class GivenPoses:
 
         The trajectory is not used. Raises PoseError when the frames have no cameras.
         """
+        return self.solve(self.prepare(frames, progress), refine=self.refine, seed=seed)
+
+    def prepare(self, frames: Frames, progress: Progress = silent) -> "GivenFrames":
+        """Return the frames with their cameras in the package's world. Raises PoseError when they have none."""
         if frames.cameras is None:
             raise PoseError(
                 "the pictures came without cameras", hint="find them with --set poses.name=auto, or give a dataset"
@@ -89,14 +122,19 @@ class GivenPoses:
         points, colors = self._dataset_points(frames)
         given = CameraParameters.from_cameras(frames.cameras)
         cameras, points = in_own_world(given, points, focus_distance(given, points))
-        pairs = neighboring_pairs(cameras)
-        validation = self._track(frames, pairs, "corners", MAX_CHECKED, progress)
-        own = Tracks.empty()
-        if self.refine or not len(points) or len(validation) < THRESHOLDS[1].min_tracks:
-            max_features = self.max_features if len(frames) <= FEW_VIEWS else self.max_features // 2
-            own = self._track(frames, pairs, "blobs", max_features, progress)
+        max_features = self.max_features if len(frames) <= FEW_VIEWS else self.max_features // 2
+        return GivenFrames(
+            frames=frames, cameras=cameras, points=points, colors=colors, max_features=max_features, progress=progress
+        )
+
+    def solve(self, given: "GivenFrames", *, refine: bool, seed: int = 0) -> Views:
+        """Return the views with their cameras as given, or adjusted if that helps, and a report on them."""
+        frames, cameras, points, colors = given.frames, given.cameras, given.points, given.colors
+        validation, own = given.validation, Tracks.empty()
+        if refine or not len(points) or len(validation) < THRESHOLDS[1].min_tracks:
+            own = given.own
         solver = "given"
-        if self.refine and len(own):
+        if refine and len(own):
             refined = self._refined(frames, cameras, own, seed)
             if median_error(validation, refined) < median_error(validation, cameras):
                 cameras, solver = refined, "given, refined"
@@ -118,13 +156,6 @@ class GivenPoses:
             mask=frames.mask,
         )
         return check_views(views, validation, own)
-
-    def _track(
-        self, frames: Frames, pairs: list[tuple[int, int]], kind: FeatureKind, max_features: int, progress: Progress
-    ) -> Tracks:
-        """Return points that neighbouring frames share."""
-        masks = combine_masks(None if frames.alpha is None else frames.alpha > 127, frames.mask)
-        return track_by_features(frames.rgb, masks, pairs, kind=kind, max_features=max_features, progress=progress)
 
     def _refined(self, frames: Frames, cameras: CameraParameters, tracks: Tracks, seed: int) -> CameraParameters:
         """Return the cameras after bundle adjustment that stays near them and keeps their intrinsics."""

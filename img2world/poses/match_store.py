@@ -8,6 +8,7 @@ options or code.
 import hashlib
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,9 +69,8 @@ class MatchStore:
     def load_features(self) -> dict[int, Features]:
         """Return the features of all pictures that have them."""
         found = {}
-        for path in sorted(self.folder.glob("features-*.npz")):
-            with np.load(path) as arrays:
-                found[int(path.stem.partition("-")[2])] = Features(**arrays)
+        for path, arrays in self._read("features"):
+            found[int(path.stem.partition("-")[2])] = Features(**arrays)
         return found
 
     def save_matches(self, kind: str, block: dict[Pair, Match]) -> None:
@@ -87,12 +87,23 @@ class MatchStore:
     def load_matches(self, kind: str) -> dict[Pair, Match]:
         """Return the matches of all pairs of a kind that were tried."""
         found = {}
-        for path in sorted(self.folder.glob(f"{kind}-*.npz")):
-            with np.load(path) as arrays:
-                parts = np.split(arrays["inliers"], np.cumsum(arrays["lengths"])[:-1])
-                for (i, j), geometry, inliers in zip(arrays["pairs"], arrays["geometries"], parts, strict=True):
-                    found[int(i), int(j)] = Match(geometry=int(geometry), inliers=inliers)
+        for _, arrays in self._read(kind):
+            parts = np.split(arrays["inliers"], np.cumsum(arrays["lengths"])[:-1])
+            for (i, j), geometry, inliers in zip(arrays["pairs"], arrays["geometries"], parts, strict=True):
+                found[int(i), int(j)] = Match(geometry=int(geometry), inliers=inliers)
         return found
+
+    def _read(self, kind: str) -> Iterator[tuple[Path, dict[str, np.ndarray]]]:
+        """Yield the files of a kind with their arrays; remove those that are damaged, to be made again."""
+        for path in sorted(self.folder.glob(f"{kind}-*.npz")):
+            try:
+                with np.load(path) as file:
+                    arrays = dict(file)
+            except Exception:
+                # Damaged archives make NumPy and zipfile raise anything.
+                path.unlink()
+                continue
+            yield path, arrays
 
     def _write(self, name: str, **arrays: np.ndarray) -> None:
         """Write an .npz file under its name only when it is complete and on the disk."""

@@ -140,7 +140,9 @@ def _header(rows: list[list[str]], path: Path) -> list[str]:
         return []
     words = [cell.lower() for cell in rows[0]]
     header = [next((name for name, known in COLUMNS.items() if word in known), word) for word in words]
-    if "input" in header and not _exists(rows[0][0], path):
+    # A folder `input` may lie beside the list.
+    is_certain = any(name in header for name in ("name", "recipe"))
+    if "input" in header and (is_certain or not _exists(rows[0][0], path)):
         # Of several headings that could be the input, that which is known first.
         best = min(
             (i for i, name in enumerate(header) if name == "input"), key=lambda i: COLUMNS["input"].index(words[i])
@@ -169,5 +171,8 @@ def _entry(row: dict[str, str], path: Path) -> Entry:
     elif any("\0" in cell for cell in given.values()):
         error = "a row of the list holds a null character"
         given = {name: cell.replace("\0", "\ufffd") for name, cell in given.items()}
+    if "\\" in given["input"] and not _exists(given["input"], path):
+        # Lists written on Windows.
+        given["input"] = given["input"].replace("\\", "/")
     source = (path.parent / expanded(Path(given["input"]))).absolute()
     return Entry(input=source, name=given["name"], recipe=given["recipe"], error=error)

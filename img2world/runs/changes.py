@@ -1,7 +1,7 @@
 """Differences between the recipe of an existing run and the one that is about to replace its products."""
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,10 +42,12 @@ class Changes:
         return f"this run was made with other options ({text}): replaces {', '.join(self.remade)}{deleted}"
 
 
-def find_changes(folder: RunFolder, recipe: Recipe, stages: Sequence[str]) -> Changes:
+def find_changes(
+    folder: RunFolder, recipe: Recipe, stages: Sequence[str], *, unchanged: Collection[str] = ()
+) -> Changes:
     """Compare a recipe with the one that the run folder was made with.
 
-    `stages` are the names of all stages in order.
+    `stages` are the names of all stages in order, `unchanged` options whose values mean the same, whatever they are.
     """
     try:
         before = _flatten(tomllib.loads(read_text(folder.path / RECIPE)))
@@ -54,16 +56,27 @@ def find_changes(folder: RunFolder, recipe: Recipe, stages: Sequence[str]) -> Ch
     now = _flatten(tomllib.loads(recipe_text(recipe)))
     names = [name for name in folder.manifest["stages"] if folder.record(name)]
     done = [stage for stage in stages if any(name.partition(".")[0] == stage for name in names)]
-    changed = [option for option in _different(before, now) if FIRST_STAGES.get(option.partition(".")[0]) in done]
+    different = [option for option in _different(before, now) if option not in unchanged]
+    firsts = {option: _first_stage(option, done) for option in different}
+    changed = [option for option, stage in firsts.items() if stage in done]
     if not changed:
         return Changes(options=[], remade=[], deleted=[])
-    first = min(stages.index(FIRST_STAGES[option.partition(".")[0]]) for option in changed)
+    first = min(stages.index(firsts[option]) for option in changed)
     formats = [name.partition(".")[2] for name in names if name.startswith("export.")]
     return Changes(
         options=[f"{option} was {before[option]}" for option in changed],
         remade=[stage for stage in done if stages.index(stage) >= first],
         deleted=[name for name in formats if name not in (*recipe.exports, "licence")],
     )
+
+
+def _first_stage(option: str, done: Sequence[str]) -> str:
+    """Return the first stage that depends on an option, empty for those that replace nothing."""
+    stage = FIRST_STAGES.get(option.partition(".")[0], "")
+    if stage != "input" or "input" in done:
+        return stage
+    # A capture has no picture to look at, but its subject may be isolated.
+    return "isolation" if "isolation" in done else "splat" if option == "subject.kind" else ""
 
 
 def _flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """The diagnosis that `img2world doctor` prints for a photo, a video, a folder of frames, or a run."""
 
 import json
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 from img2world.core.errors import RunFolderError
 from img2world.core.image_file import load_image
 from img2world.doctor.findings import VideoFinding, findings_from_json, select_rejections
+from img2world.runs.files import quoted
 from img2world.runs.folder import MANIFEST, read_manifest
 from img2world.runs.recipe import load_recipe, options_of
 from img2world.runs.report import CAMERAS, FINDINGS
@@ -96,7 +96,7 @@ def _examine_run(run: Path) -> Examination:
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise RunFolderError(
             f"{FINDINGS} or {CAMERAS} is broken ({type(error).__name__}: {error}): {run}",
-            hint=f"make them again with `img2world poses {shlex.quote(str(run))}`",
+            hint=f"make them again with `img2world poses {quoted(run)}`",
         ) from error
     if cameras is not None and cameras.get("moving_frames"):
         from img2world.doctor.camera_motion import moving_subject

@@ -1,6 +1,6 @@
 """Products of stages, and the keys that decide when they must be made again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -42,10 +42,11 @@ def digests(**products: Product[Any] | None) -> dict[str, str]:
     return {name: product.digest for name, product in products.items() if product}
 
 
-def code_of(backend: object = None, seed: int = 0) -> dict[str, Any]:
+def code_of(backend: object = None, seed: int = 0, source: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Return what determines a stage's result in addition to its input, for its key: code, options and seed.
 
-    `backend` is the backend or the name of the module that does the work, or None if `core` alone does it.
+    `backend` is the backend or the name of the module that does the work, or None if `core` alone does it. `source` is
+    the entry of the manifest, which knows the digest of a source that is no longer there.
     """
     # Only the file itself: everything can be reached from the stages.
     own = {"stages": file_digest(Path(__file__).with_name("stages.py"))}
@@ -57,5 +58,8 @@ def code_of(backend: object = None, seed: int = 0) -> dict[str, Any]:
     for name, option in options.items():
         if is_path(option):
             is_source = isinstance(backend, FileVideo) and name == "path"
-            options[name] = (source_digest if is_source else path_digest)(Path(option))
+            if is_source and source and source["path"] == str(option) and not Path(option).exists():
+                options[name] = source["sha256"]
+            else:
+                options[name] = (source_digest if is_source else path_digest)(Path(option))
     return {**own, "backend": type(backend).__name__, "code": code, "seed": seed, **options}

@@ -13,7 +13,7 @@ from typing import Any
 from img2world.core.subject import FACTS
 from img2world.core.supported_region import region_from_json
 from img2world.quality.grade import grade_world
-from img2world.runs.files import has_digest, write_text
+from img2world.runs.files import has_digest, quoted, write_text
 from img2world.runs.folder import RunFolder, StageRecord
 
 FINDINGS, CAMERAS = "doctor.json", "views/transforms.json"
@@ -21,6 +21,9 @@ FINDINGS, CAMERAS = "doctor.json", "views/transforms.json"
 
 INVENTORY = "inventory.json"
 """File of the run folder that holds which files of a folder were used, and which were left out and why."""
+
+ISOLATION, ISOLATED_FACTS = "isolation", "isolated/isolation.json"
+"""The stage that cuts the subject out of the views of a capture, and its file on how it was found."""
 
 WORLD = "world.json"
 """File of the run folder that holds the measures of the scene."""
@@ -36,7 +39,10 @@ def write_report(folder: RunFolder) -> dict[str, Any]:
     if "machine" not in folder.manifest or "torch" in sys.modules:
         folder.manifest["machine"] = describe_machine()
         folder.save()
-    subject = _subject(_read_product(folder, records.get("input"), f"subject/{FACTS}"))
+    subject = _subject(
+        _read_product(folder, records.get("input"), f"subject/{FACTS}")
+        or _read_product(folder, records.get(ISOLATION), ISOLATED_FACTS)
+    )
     cameras = _cameras(_read_product(folder, records.get("poses"), CAMERAS))
     report = {
         "source": folder.manifest["source"],
@@ -71,7 +77,7 @@ def _inventory(folder: RunFolder, record: StageRecord | None) -> dict[str, Any] 
 
 
 def _subject(facts: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return what the picture shows, why, and how many things are lifted off a scene."""
+    """Return what the picture or the capture shows, why, and how many things are lifted off a scene."""
     return facts and {
         "kind": facts["kind"],
         "reason": facts["reason"],
@@ -161,8 +167,7 @@ def summary_lines(out: Path, report: dict[str, Any]) -> Iterator[str]:
     if report["licence"]:
         yield f"  {'licence':<8}{report['licence']['model']}: {report['licence']['verdict']}"
     if page.exists():
-        command = shlex.join([launcher(), "view", str(out)])
-        yield f"  {'look':<8}{command}    or open {page} in a browser"
+        yield f"  {'look':<8}{shlex.quote(launcher())} view {quoted(out)}    or open {page} in a browser"
 
 
 def launcher() -> str:

@@ -24,8 +24,8 @@ from img2world.runs.files import write_text
 from img2world.runs.folder import RunFolder
 from img2world.runs.licences import licence_of, model_licences
 from img2world.runs.product import Product, code_of, digests, value
-from img2world.runs.recipe import NeedsPrograms, Recipe
-from img2world.runs.report import FINDINGS, INVENTORY, WORLD
+from img2world.runs.recipe import NeedsPrograms, Recipe, options_of
+from img2world.runs.report import FINDINGS, INVENTORY, ISOLATED_FACTS, ISOLATION, WORLD
 from img2world.runs.source import Source
 from img2world.video.diffusion.cards import licence_text
 
@@ -94,7 +94,8 @@ def generate(
             save_picture(Image(rgb=frames.rgb[0]), path / PICTURE)
         return {"frames": float(len(frames)), **seen_fractions(frames)}
 
-    options, reads = code_of(recipe.video, recipe.seed), digests(subject=subject, trajectory=trajectory)
+    options = code_of(recipe.video, recipe.seed, source=folder.manifest["source"])
+    reads = digests(subject=subject, trajectory=trajectory)
     record = folder.stage("video", options=options, reads=reads, make=make)
     return Product(digest=record.digest, load=lambda: Frames.load(folder.path / "frames"))
 
@@ -170,6 +171,43 @@ def check_cameras(folder: RunFolder, *, anyway: bool) -> None:
             hint=f"{advice}; --anyway continues regardless",
         )
     warnings.warn(f"the cameras are uncertain (grade {report.grade}, by {report.solver}): {why}", stacklevel=2)
+
+
+def isolate(folder: RunFolder, source: Source, recipe: Recipe, views: Product[Views]) -> Product[Views]:
+    """Write isolated/, the views of what they turn around alone, where the recipe says that they show an object.
+
+    Returns the views as they are for other recipes and for pictures, whose object was cut out before. Warns of views
+    that are left out. Raises SubjectError when nothing can be isolated.
+    """
+    options = options_of(recipe.subject)
+    if source.kind == "picture" or options["kind"] != "object":
+        if ISOLATION in folder.manifest["stages"]:
+            folder.discard(ISOLATION)
+        return views
+
+    def make(path: Path, progress: Progress) -> dict[str, float]:
+        from img2world.isolation.isolate import isolate_subject
+
+        isolation = isolate_subject(views.value, model=options["model"], progress=progress)
+        isolation.views.save(path / "isolated")
+        write_text(path / ISOLATED_FACTS, json.dumps(isolation.as_json(), indent=1) + "\n")
+        count = len(isolation.views)
+        return {"views": float(count), "points": float(len(isolation.views.points)), "overlap": isolation.mean_overlap}
+
+    record = folder.stage(
+        ISOLATION,
+        options={**code_of("img2world.isolation"), "model": options["model"]},
+        reads=digests(views=views),
+        make=make,
+    )
+    facts = json.loads((folder.path / ISOLATED_FACTS).read_text(encoding="utf-8"))
+    if left_out := facts["left_out"]:
+        warnings.warn(
+            f"{len(left_out)} of {len(facts['overlap'])} views left out, in which the subject is not seen or differs "
+            f"from that of the others: {', '.join(map(str, left_out))}",
+            stacklevel=2,
+        )
+    return Product(digest=record.digest, load=lambda: Views.load(folder.path / "isolated"))
 
 
 def check_programs(*backends: Any) -> None:

@@ -1,5 +1,6 @@
 """Which files of a folder are photos, and what is said about the others."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from PIL import Image as PillowImage
 
 from img2world.captures.listing import list_photos
 from img2world.captures.photos import frames_from_folder
-from img2world.core.errors import VideoError
+from img2world.core.errors import ImageError, VideoError
 from img2world.core.frames import Frames
 from img2world.core.progress import silent
 
@@ -88,7 +89,9 @@ def test_a_photo_that_cannot_be_decoded_is_named_with_its_reason(tmp_path: Path)
     assert inventory.as_json()["left_out"][0]["name"] == "3.HEIC"
 
 
-@pytest.mark.parametrize("name", ["1.jpg.png", "1_mask.png", "1.mask.png", "1.jpg.mask.png", "masks/1.jpg.png"])
+@pytest.mark.parametrize(
+    "name", ["1.jpg.png", "1_mask.png", "1.mask.png", "1.jpg.mask.png", "masks/1.jpg.png", "Masks/1.PNG"]
+)
 def test_masks_are_found_beside_photos_and_in_their_folder(tmp_path: Path, name: str):
     for i in range(3):
         save(tmp_path / f"{i}.jpg", i)
@@ -112,6 +115,26 @@ def test_masks_of_subfolders_and_beside_images(tmp_path: Path):
     save(tmp_path / "masks/c/1.jpg.png", format="PNG")
     with pytest.raises(VideoError, match=r"1 of the masks .*c/1\.jpg\.png"):
         list_photos(tmp_path / "images")
+
+
+def test_a_mask_that_cannot_be_read_is_an_error_that_names_it(tmp_path: Path):
+    for i in range(3):
+        save(tmp_path / f"{i}.jpg", i)
+    (tmp_path / "1.jpg.png").write_bytes(b"text")
+    with pytest.raises(ImageError, match=r"the mask cannot be used: .*1\.jpg\.png"):
+        read(tmp_path)
+
+
+def test_links_to_nothing_and_pipes_are_told(tmp_path: Path):
+    for i in range(3):
+        save(tmp_path / f"{i}.jpg", i)
+    (tmp_path / "3.jpg").symlink_to("nowhere.jpg")
+    (tmp_path / "4.jpg").symlink_to("4.jpg")
+    os.mkfifo(tmp_path / "5.jpg")
+    inventory = read(tmp_path).inventory
+    assert inventory is not None
+    assert inventory.line() == "3 of 6 pictures used: 3 JPG files that cannot be read"
+    assert "a link to nothing" in inventory.left_out[0].reason
 
 
 def test_photos_that_a_camera_numbered_are_no_video(tmp_path: Path):

@@ -42,6 +42,19 @@ def test_what_srgb_can_show_comes_back(transfer, primaries):
     assert np.abs(srgb_from_code(code, transfer, primaries).astype(int) - srgb).max() <= 2
 
 
+@pytest.mark.parametrize(("transfer", "primaries"), [(LINEAR, 1), (13, 12), (14, 9), (4, 1)])
+def test_white_stays_white_unless_something_can_be_whiter(transfer, primaries):
+    code = np.full((1, 2, 3), 65535, np.uint16)
+    assert srgb_from_code(code, transfer, primaries).min() == 255
+
+
+def test_bright_colours_of_display_p3_are_exact():
+    # P3 (0.98, 0.95, 0.9) is (0.9866, 0.9487, 0.8942) in sRGB by the published matrix between the two.
+    code = np.round(np.array([[[0.98, 0.95, 0.9]]]) * 65535).astype(np.uint16)
+    expected = np.array([0.9866, 0.9487, 0.8942]) * 255
+    assert np.abs(srgb_from_code(code, 13, 12)[0, 0] - expected).max() < 0.6
+
+
 def test_highlights_keep_order_and_hue():
     bright = np.linspace(0, 12, 500)[:, None] * [1.0, 0.5, 0.25]
     mapped = tone_map(bright)

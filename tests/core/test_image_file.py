@@ -351,3 +351,13 @@ def test_damaged_files_raise_nothing_else(tmp_path: Path, rgb):
             except ImageError:
                 refused += 1
     assert refused > 30
+
+
+def test_of_several_pages_the_largest_is_read_and_equal_ones_are_told(tmp_path: Path, rgb, recwarn):
+    picture, small = PillowImage.fromarray(rgb), PillowImage.new("RGB", (32, 20))
+    small.save(tmp_path / "a.tif", save_all=True, append_images=[picture, small])
+    assert np.array_equal(load_image(tmp_path / "a.tif").rgb, rgb)
+    assert not recwarn.list
+    picture.save(tmp_path / "b.tif", save_all=True, append_images=[picture.rotate(180)])
+    with pytest.warns(UserWarning, match="holds 2 pictures, the first of its largest is used"):
+        assert np.array_equal(load_image(tmp_path / "b.tif").rgb, rgb)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from img2world.core.rotation import rotation_about
-from img2world.doctor.camera_motion import find_camera_faults, moving_subject
+from img2world.doctor.camera_motion import HomographyFit, _residual_stays, find_camera_faults, moving_subject
 
 COUNT = 12
 
@@ -33,6 +33,17 @@ def test_zoom_in_place(room, compared):
     (finding,) = find_camera_faults(*compared(np.stack(zoomed)))
     assert (finding.kind, finding.severity) == ("zoom only", "reject")
     assert "zooms" in finding.found
+
+
+def test_a_wall_with_things_before_it_is_no_rotation_in_place(room, compared):
+    """The figures are those of a walk whose cameras COLMAP finds to grade A, and of a clip that slides as a whole."""
+    clip, _ = compared(room.rgb)
+
+    def fits(motion: float, residual: float, tail: float) -> list[HomographyFit]:
+        return [HomographyFit(motion=motion, residual=residual, tail=tail, zoom=1.0)] * 3
+
+    assert not _residual_stays(clip, fits(22.1, 2.5, 7.2), fits(38.2, 0.4, 11.1))
+    assert _residual_stays(clip, fits(20.9, 0.9, 2.7), fits(41.5, 1.2, 2.9))
 
 
 def test_no_motion(room, compared):

@@ -67,3 +67,14 @@ def test_the_digest_tells_contents_shapes_and_types_apart():
     different = [digest_arrays(each) for each in (a, a + 1, a.reshape(2, 3), a.astype(np.int32), "a", None)]
     assert len(set(different)) == len(different)
     assert digest_arrays(a, "x") == digest_arrays(a.copy(), "x")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\3\4 cut", b"\x93NUMPY"])
+def test_damaged_files_are_made_again(tmp_path, content):
+    store = MatchStore.open(tmp_path / "found", "key")
+    store.save_features(1, some_features(3))
+    store.save_features(2, some_features(4))
+    damaged = tmp_path / "found" / "features-00001.npz"
+    damaged.write_bytes(content)
+    assert list(store.load_features()) == [2]
+    assert not damaged.exists()

@@ -93,3 +93,13 @@ def test_what_is_no_list_is_refused(tmp_path):
         with pytest.raises(Img2WorldError, match=r"the list cannot be read") as caught:
             read_inputs(tmp_path / name)
         assert "\n" not in str(caught.value)
+
+
+def test_a_folder_named_like_the_heading_and_paths_of_windows(folder):
+    (folder / "input").mkdir()
+    (folder / "input" / "c.png").write_bytes(b"")
+    assert entries_of(folder, "input;name\ninput\\c.png;one\n.\\a.png;two\n") == [
+        ("input/c.png", "one", ""),
+        ("a.png", "two", ""),
+    ]
+    assert entries_of(folder, "input\na.png\n") == [("input", "", ""), ("a.png", "", "")]

@@ -3,14 +3,16 @@
 import shutil
 import warnings
 
+import numpy as np
 import pytest
+from PIL import Image as PillowImage
 
-from img2world.core.errors import MissingPackageError
-from img2world.pipeline import STAGES, run
+from img2world.core.errors import MissingPackageError, RunFolderError
+from img2world.pipeline import STAGES, begin, run
 from img2world.runs.changes import find_changes
 from img2world.runs.folder import RunFolder
-from img2world.runs.recipe import load_recipe
-from img2world.runs.source import find_source
+from img2world.runs.recipe import load_recipe, recipe_text
+from img2world.runs.source import find_source, source_of_run
 
 
 @pytest.fixture
@@ -55,6 +57,21 @@ def test_a_new_or_unfinished_run_has_nothing_to_replace(copy, tmp_path):
     assert changes(copy, "splat.steps=10").remade == []
 
 
+def test_a_subject_that_is_asked_for_later_replaces_the_scene(tmp_path):
+    def make(path, progress):
+        (path / "scene").mkdir()
+        (path / "scene" / "scene.safetensors").write_text("")
+        return {}
+
+    with RunFolder.open(tmp_path / "run") as folder:
+        (folder.path / "recipe.toml").write_text(recipe_text(load_recipe("photos")))
+        folder.stage("splat", options={}, reads={}, make=make)
+        found = find_changes(folder, load_recipe("photos", ["subject.kind=object"]), STAGES)
+        assert (found.options, found.remade) == (["subject.kind was auto"], ["splat"])
+        # Captures of scenes are not cut out.
+        assert find_changes(folder, load_recipe("photos", ["subject.model=none"]), STAGES).remade == []
+
+
 def test_a_run_says_what_it_replaces_and_a_single_stage_does_not(copy, picture):
     def messages(*options, **how):
         recipe = load_recipe(str(copy / "recipe.toml"), options)
@@ -80,3 +97,30 @@ def test_a_missing_program_is_noticed_before_anything_is_replaced(copy, picture,
     assert {path: path.read_bytes() for path in before} == before
     # The video can be made without it.
     run(find_source(picture), recipe, copy, last="video")
+
+
+def test_photos_that_were_moved_or_removed_are_no_change_and_changed_ones_are_told(tmp_path):
+    photos, moved, out = tmp_path / "photos", tmp_path / "moved", tmp_path / "run"
+    photos.mkdir()
+    for i in range(3):
+        noise = np.random.default_rng(i).integers(0, 255, (32, 48, 3), dtype=np.uint8)
+        PillowImage.fromarray(noise).save(photos / f"{i}.jpg")
+    told = []
+
+    def go(source):
+        told.clear()
+        run(source, load_recipe("photos"), out, last="video", listen=lambda event: told.append(event.kind))
+
+    go(find_source(photos))
+    photos.rename(moved)
+    with RunFolder.open(out) as folder, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        begin(folder, find_source(moved), load_recipe("photos"), fresh=(), last=STAGES[-1])
+    go(find_source(moved))
+    assert told == ["skip"]
+    (moved / "3.jpg").write_bytes((moved / "2.jpg").read_bytes())
+    with pytest.raises(RunFolderError, match="a run of moved as it was before it changed"):
+        go(find_source(moved))
+    shutil.rmtree(moved)
+    go(source_of_run(out))
+    assert told == ["skip"]

@@ -1,6 +1,7 @@
 import os
 import shlex
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -56,6 +57,9 @@ def test_printed_command_can_be_pasted(environment, tmp_path, monkeypatch):
         page.parent.mkdir(parents=True)
         page.touch()
         assert shown_command(tmp_path / name) == ["img2world", "view", str(tmp_path / name)]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photo").rename("-x")
+    assert shown_command(Path("-x")) == ["img2world", "view", "./-x"]
 
 
 @pytest.mark.parametrize(

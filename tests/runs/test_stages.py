@@ -1,8 +1,51 @@
 import numpy as np
 import pytest
+from scenes import ball_views
 
+from img2world.core.errors import SubjectError
 from img2world.core.frames import Frames
-from img2world.runs.stages import seen_fractions
+from img2world.core.views import Views
+from img2world.runs.folder import RunFolder
+from img2world.runs.product import Product
+from img2world.runs.recipe import load_recipe
+from img2world.runs.source import Source
+from img2world.runs.stages import isolate, seen_fractions
+
+
+@pytest.fixture
+def isolate_in(tmp_path):
+    """Isolates what views show in a run folder; gives what the stage did, and the views that are passed on."""
+
+    def call(views: Views, *changes: str, name: str = "run"):
+        told = []
+        source = Source(kind="photos", path=tmp_path, known_digest="photos")
+        with RunFolder.open(tmp_path / name, told.append) as folder:
+            product = Product(digest="views", load=lambda: views)
+            passed_on = isolate(folder, source, load_recipe("photos", changes), product)
+            return [event.kind for event in told if event.kind in ("done", "skip")], passed_on.value
+
+    return call
+
+
+def test_the_subject_is_isolated_once_and_given_up_when_it_is_no_longer_asked_for(isolate_in, tmp_path):
+    views, _ = ball_views(4)
+    done, alone = isolate_in(views, "subject.kind=object")
+    assert done == ["done"]
+    assert alone.alpha is not None
+    done, again = isolate_in(views, "subject.kind=object")
+    assert done == ["skip"]
+    np.testing.assert_array_equal(again.rgb, alone.rgb)
+    done, all_of_it = isolate_in(views)
+    assert done == []
+    assert all_of_it is views
+    assert not (tmp_path / "run" / "isolated").exists()
+
+
+def test_views_of_nothing_leave_no_product(isolate_in, tmp_path):
+    views, _ = ball_views(4)
+    with pytest.raises(SubjectError, match="2 views"):
+        isolate_in(views.select(np.arange(2)), "subject.kind=object")
+    assert not (tmp_path / "run" / "isolated").exists()
 
 
 def test_of_an_object_only_its_own_pixels_are_counted_by_origin():

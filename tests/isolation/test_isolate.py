@@ -1,0 +1,59 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scenes import RADIUS, TABLE
+
+from img2world.core.errors import SubjectError
+from img2world.isolation.isolate import isolate_subject
+
+STRANGE = 3
+"""A view that shows something else."""
+
+
+@pytest.fixture(scope="module")
+def isolated(ball):
+    views, _ = ball
+    rgb = views.rgb.copy()
+    rgb[STRANGE] = np.random.default_rng(0).integers(0, 256, rgb[STRANGE].shape, np.uint8)
+    return isolate_subject(replace(views, rgb=rgb))
+
+
+def test_the_ball_is_cut_out_of_every_view_and_the_table_is_not(ball, isolated):
+    views, masks = isolated.views, ball[1][isolated.kept]
+    assert "without what it stands on" in isolated.reason
+    cut = views.alpha > 127
+    overlap = (cut & masks).sum((1, 2)) / (cut | masks).sum((1, 2))
+    # An outline that is off by half a pixel costs 6 percent of a ball that is 32 pixels wide.
+    assert overlap.min() > 0.9
+    assert (views.rgb[views.alpha == 0] == 255).all()
+
+
+def test_a_view_of_something_else_is_left_out(isolated):
+    assert isolated.kept.tolist() == [0, 1, 2, 4, 5, 6, 7]
+    assert isolated.as_json()["left_out"] == [STRANGE]
+    assert len(isolated.views) == len(isolated.views.cameras) == 7
+
+
+def test_only_points_on_the_ball_remain(isolated):
+    distance = np.linalg.norm(isolated.views.points, axis=1)
+    assert len(distance) > 150
+    # The hull of seven views has corners.
+    assert distance.max() < 1.35 * RADIUS
+    assert isolated.views.points[:, 1].max() < TABLE + 0.05
+
+
+def test_views_that_show_nothing_in_common_are_refused(ball):
+    few = ball[0].select(np.array([0, 2, 4]))
+    noise = np.random.default_rng(0).integers(0, 256, few.rgb.shape, np.uint8)
+    with pytest.raises(SubjectError, match="no subject stands out"):
+        isolate_subject(replace(few, rgb=noise))
+
+
+def test_without_a_network_there_is_one_clear_line(ball):
+    with pytest.raises(SubjectError, match=r"subject\.model is none"):
+        isolate_subject(ball[0], model="none")
+
+
+def test_views_that_are_cut_out_already_stay_as_they_are(isolated):
+    assert isolate_subject(isolated.views).views is isolated.views
