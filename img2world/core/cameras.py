@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Bool, Float, Float32
 
 from img2world.core.checks import check_dtypes, check_finite, check_shapes
 from img2world.core.conventions import OPENCV_FROM_OPENGL, Z_UP_FROM_WORLD
@@ -49,6 +49,19 @@ class Cameras:
 
     def __len__(self) -> int:
         return len(self.world_from_cam)
+
+    def project(
+        self, i: int, points: Float[np.ndarray, "P 3"], border: float = 0.0
+    ) -> tuple[Float[np.ndarray, "P"], Float[np.ndarray, "P 2"], Bool[np.ndarray, "P"]]:
+        """Return the depth along +Z of points in camera i, their pixels, and whether these lie inside the picture.
+
+        `border` in pixels counts as inside, too. The pixels of points behind the camera mean nothing.
+        """
+        in_cam = points @ self.cam_from_world[i, :3, :3].T + self.cam_from_world[i, :3, 3]
+        depth = in_cam[:, 2]
+        pixels = (in_cam @ self.intrinsics[i].T)[:, :2] / np.where(depth > 0, depth, np.inf)[:, None]
+        on_picture = (pixels > -border) & (pixels < [self.width + border, self.height + border])
+        return depth, pixels, (depth > 0) & on_picture.all(1)
 
     @property
     def cam_from_world(self) -> Float32[np.ndarray, "V 4 4"]:

@@ -53,14 +53,15 @@ def sweep_depth(views: Views, progress: Progress = silent) -> Float32[np.ndarray
     The views must have sparse points, which tell what range of depths to search.
     """
     cameras = views.cameras
-    depths, seen = _project(cameras, views.points)
+    projections = [cameras.project(i, views.points) for i in range(len(views))]
+    seen = np.stack([inside for _, _, inside in projections])
     neighbours = [_choose_neighbours(cameras, views.points, seen, i) for i in range(len(views))]
     gray = [_gray(rgb) for rgb in views.rgb]
     raw = np.zeros(views.rgb.shape[:3], np.float32)
 
     def sweep(i: int) -> None:
         if len(neighbours[i]) and seen[i].sum() >= MIN_POINTS:
-            near, far = np.percentile(depths[i, seen[i]], [1, 99])
+            near, far = np.percentile(projections[i][0][seen[i]], [1, 99])
             raw[i] = _sweep_view(cameras, gray, i, neighbours[i], NEAR_MARGIN * near, FAR_MARGIN * far)
 
     with ThreadPoolExecutor(usable_cores()) as pool:
@@ -74,18 +75,6 @@ def _gray(rgb: np.ndarray) -> Float32[np.ndarray, "H W"]:
     import cv2
 
     return cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
-
-
-def _project(
-    cameras: Cameras, points: Float32[np.ndarray, "P 3"]
-) -> tuple[Float32[np.ndarray, "V P"], Bool[np.ndarray, "V P"]]:
-    """Return the depth of each point in each view, and whether it lies inside the picture."""
-    cam_from_world = cameras.cam_from_world
-    in_cam = np.einsum("vij,pj->vpi", cam_from_world[:, :3, :3], points) + cam_from_world[:, None, :3, 3]
-    on_screen = np.einsum("vij,vpj->vpi", cameras.intrinsics, in_cam)
-    depth = in_cam[..., 2]
-    pixels = on_screen[..., :2] / np.where(depth > 0, depth, np.inf)[..., None]
-    return depth, (depth > 0) & ((pixels > 0) & (pixels < [cameras.width, cameras.height])).all(-1)
 
 
 def _choose_neighbours(

@@ -8,15 +8,23 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from img2world.core.cameras import Cameras
+from img2world.core.views import Views
 from img2world.render.adam import adam_step
 from img2world.render.splats import CameraTensors
 
-POSE_LR, EXPOSURE_LR = 2e-4, 1e-2
+POSE_LR, EXPOSURE_LR = 2e-4, 2e-3
 """First learning rates: of poses in radians and in units of the scene's median depth, of exposures in fractions of
 full brightness. At higher rates the cameras of videos jitter, and held-out views lose more than they gain."""
 
 LR_DECAY = 0.05
 """Last learning rate as a fraction of the first."""
+
+
+DARKEST, BRIGHTEST = 60.0, 720.0
+"""Sums of red, green and blue, 0 to 765, between which brightness is neither noise nor clipped."""
+
+MIN_POINTS = 20
+"""Points that a view must show to tell its exposure."""
 
 
 class Corrections:
@@ -26,11 +34,17 @@ class Corrections:
     view instead would pass its error on to all others.
     """
 
-    def __init__(self, num_views: int, *, poses: bool, exposures: bool, scene_depth: float) -> None:
+    def __init__(
+        self, num_views: int, *, poses: bool, gains: Float[np.ndarray, "V"] | None, scene_depth: float
+    ) -> None:
+        """Start from the views' poses and, if exposures are to be matched, from log gains of their brightness."""
         self._scene_depth = scene_depth
         # Rotation and translation in camera axes; log gain and offset of each colour channel.
         self._twists = _PerViewParameters.zeros(num_views) if poses else None
-        self._exposures = _PerViewParameters.zeros(num_views) if exposures else None
+        self._exposures = None
+        if gains is not None:
+            self._exposures = _PerViewParameters.zeros(num_views)
+            self._exposures.values.detach()[:, :3] = torch.from_numpy(gains - np.mean(gains))[:, None]
 
     def correct_camera(self, camera: CameraTensors, i: int) -> CameraTensors:
         """Return the corrected camera of view i, differentiable in its correction."""
@@ -69,6 +83,30 @@ def rigid_motion(twist: Float[Tensor, "6"], unit: float) -> Float[Tensor, "4 4"]
     skew = [[zero, -z, y], [z, zero, -x], [-y, x, zero]]
     rows = [torch.stack([*row, part * unit]) for row, part in zip(skew, shift, strict=True)]
     return torch.linalg.matrix_exp(torch.stack([*rows, torch.zeros_like(rows[0])])).to(twist)
+
+
+def exposure_gains(views: Views) -> Float[np.ndarray, "V"] | None:
+    """Return the logarithm of each view's brightness over that of the scene, from the colours of the sparse points.
+
+    The gain of a view is the median over the points in it, as some are hidden. Returns None when a view shows too few
+    points to tell, or the views are of an object, whose white background no exposure changes.
+    """
+    import cv2
+
+    if views.alpha is not None:
+        return None
+    brightness = views.point_colors.sum(1, dtype=np.float64)
+    gains = np.zeros(len(views))
+    for i in range(len(views)):
+        _, pixels, inside = views.cameras.project(i, views.points)
+        columns, rows = pixels[inside].astype(np.int64).T
+        here = cv2.GaussianBlur(views.rgb[i], (0, 0), 1.0)[rows, columns].sum(1, dtype=np.float64)
+        there = brightness[inside]
+        usable = (np.minimum(here, there) > DARKEST) & (np.maximum(here, there) < BRIGHTEST)
+        if usable.sum() < MIN_POINTS:
+            return None
+        gains[i] = np.median(np.log(here[usable] / there[usable]))
+    return gains
 
 
 @dataclass(frozen=True, kw_only=True)

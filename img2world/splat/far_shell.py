@@ -3,6 +3,8 @@
 Without it a training explains a sky or a plain wall by haze close to the cameras, which no other view confirms.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32
@@ -16,6 +18,9 @@ from img2world.splat.initialize import gaussians_from_surface
 
 NUM_DIRECTIONS = 4000
 """Gaussians on the whole sphere, about 3° apart; training splits them where the background has detail."""
+
+OVERLAP = 1.4
+"""Size of the Gaussians in units of that of discs on a surface, so that nothing shows between them."""
 
 DISTANCE = 3.0
 """Radius in units of the distance, from the middle of the cameras, of all but the farthest points."""
@@ -38,7 +43,8 @@ def far_shell(views: Views) -> Gaussians | None:
     colors, seen = _median_colors(views, points)
     if seen.sum() < 10:
         return None
-    return gaussians_from_surface(points[seen], -directions[seen], colors[seen], NUM_DIRECTIONS)
+    shell = gaussians_from_surface(points[seen], -directions[seen], colors[seen], NUM_DIRECTIONS)
+    return replace(shell, log_scales=shell.log_scales + np.float32(np.log(OVERLAP)))
 
 
 def shell_size(views: Views) -> tuple[Float[np.ndarray, "3"], float]:
@@ -89,19 +95,14 @@ def _median_colors(
     samples = np.full((len(views), len(points), 3), np.nan, np.float32)
     border = BORDER * max(cameras.width, cameras.height)
     for i, rgb in enumerate(views.rgb):
-        in_cam = points @ cameras.cam_from_world[i, :3, :3].T + cameras.cam_from_world[i, :3, 3]
-        on_screen = in_cam @ cameras.intrinsics[i].T
-        pixels = on_screen[:, :2] / np.where(in_cam[:, 2:] > 0, in_cam[:, 2:], np.inf)
-        inside = (in_cam[:, 2] > 0) & (
-            (pixels > -border) & (pixels < [cameras.width + border, cameras.height + border])
-        ).all(1)
+        _, pixels, inside = cameras.project(i, points, border)
         # The mean colour of the area that a Gaussian covers.
         side = max(1, round(spacing * float(cameras.intrinsics[i, 0, 0])))
         blurred = cv2.blur(rgb, (side, side))
         columns, rows = np.clip(pixels[inside].astype(np.int64), 0, [cameras.width - 1, cameras.height - 1]).T
         usable = np.ones(len(rows), bool) if views.mask is None else views.mask[i][rows, columns] > 0
         samples[i, np.flatnonzero(inside)[usable]] = blurred[rows[usable], columns[usable]] / 255.0
-    seen = np.isfinite(samples[..., 0]).any(0)
+    seen = np.asarray(np.isfinite(samples[..., 0]).any(0))
     colors = np.zeros((len(points), 3))
     colors[seen] = np.nanmedian(samples[:, seen], axis=0)
     return colors, seen

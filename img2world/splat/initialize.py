@@ -1,6 +1,6 @@
 """The Gaussians that a training starts from: discs on the surfaces that the views show, or the sparse points."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
@@ -12,6 +12,7 @@ from img2world.core.progress import Progress
 from img2world.core.rotation import quat_from_matrix
 from img2world.core.sh import dc_from_rgb
 from img2world.core.views import Views
+from img2world.formats.splat_file import join
 from img2world.splat.views import farthest_first, halve
 
 MIN_POINTS = 10
@@ -62,7 +63,7 @@ def initialize(views: Views, max_gaussians: int, surfaces: Views | None = None) 
     from_points = gaussians_from_points(views, max_gaussians)
     if surfaces is None:
         return from_points
-    return joined(from_points, gaussians_from_depth(surfaces, int(STEREO_FRACTION * max_gaussians)))
+    return join(from_points, gaussians_from_depth(surfaces, int(STEREO_FRACTION * max_gaussians)))
 
 
 def with_stereo_depth(views: Views, progress: Progress) -> Views | None:
@@ -274,11 +275,6 @@ def _gaussians(
         logit_opacities=np.full(len(means), np.log(opacity / (1 - opacity)), np.float32),
         sh=dc_from_rgb(rgb)[:, None].astype(np.float32),
     )
-
-
-def joined(*parts: Gaussians) -> Gaussians:
-    """Return all Gaussians as one scene. Their colours must have equal degrees."""
-    return Gaussians(**{f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Gaussians)})
 
 
 def median_scene_depth(cameras: Cameras, means: Float32[np.ndarray, "N 3"]) -> float:

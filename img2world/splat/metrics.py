@@ -46,11 +46,22 @@ def ssim(image: Float[np.ndarray, "H W 3"], truth: Float[np.ndarray, "H W 3"]) -
     return float(similarity)
 
 
+def match_colors(image: Float[np.ndarray, "H W 3"], truth: Float[np.ndarray, "H W 3"]) -> Float[np.ndarray, "H W 3"]:
+    """Return an image with the gain and the offset of each channel that bring it nearest to another."""
+    matched = np.empty_like(image)
+    for channel in range(3):
+        x, y = image[..., channel].astype(np.float64), truth[..., channel].astype(np.float64)
+        gain = ((x - x.mean()) * (y - y.mean())).mean() / max(x.var(), 1e-12)
+        matched[..., channel] = np.clip(y.mean() + gain * (x - x.mean()), 0, 1)
+    return matched
+
+
 def evaluate(scene: Scene, views: Views, held_out: Bool[np.ndarray, "V"]) -> dict[str, float]:
     """Compare the views with what the scene's own cameras see.
 
-    Returns means: train_psnr, heldout_psnr and heldout_ssim, the latter two only if views were held out;
-    num_gaussians; and floaters, only if the views have depth.
+    Returns means: train_psnr; heldout_psnr and heldout_ssim, only if views were held out; num_gaussians; with depth
+    floaters; and without it heldout_psnr_matched, for which each rendering was first matched to the brightness and tint
+    of its view, as exposures of photos differ.
     """
     views = replace(views, cameras=scene.cameras)
     trained = compare(scene.gaussians, views.select(np.flatnonzero(~held_out)), scene.background)
@@ -62,6 +73,8 @@ def evaluate(scene: Scene, views: Views, held_out: Bool[np.ndarray, "V"]) -> dic
         unseen = compare(scene.gaussians, views.select(np.flatnonzero(held_out)), scene.background)
         facts["heldout_psnr"] = float(np.mean([psnr(*pair) for pair in unseen]))
         facts["heldout_ssim"] = float(np.mean([ssim(*pair) for pair in unseen]))
+        if views.depth is None and views.alpha is None:
+            facts["heldout_psnr_matched"] = float(np.mean([psnr(match_colors(*pair), pair[1]) for pair in unseen]))
     if views.depth is not None:
         facts["floaters"] = find_floaters(scene.gaussians, views)
     return facts

@@ -40,6 +40,9 @@ MEANS_LR_DECAY = 0.05
 REST_LR_FRACTION = 0.05
 """Learning rate of view-dependent colour as a fraction of that of constant colour (Kerbl 2023)."""
 
+MIN_EXPOSURE_SPREAD = 0.02
+"""Standard deviation of the views' brightness, in its logarithm, from which exposures are matched by themselves."""
+
 REPORT_EVERY = 10
 """Steps between progress reports."""
 
@@ -90,8 +93,9 @@ class GaussianSplat:
     (Kheradmand 2024), with gsplat on CUDA only, better for long trainings."""
     refine_poses: bool = False
     """Refine the cameras along with the scene, where they are known to be slightly wrong; their mean pose is kept."""
-    match_exposures: bool = False
-    """Let each image differ from the scene in brightness and tint, as photos with automatic exposure do."""
+    match_exposures: Literal["auto", "on", "off"] = "auto"
+    """Let each image differ from the scene in brightness and tint, as photos with automatic exposure do. auto: where
+    the sparse points differ in brightness from view to view."""
     patience: NonNegativeInt = 0
     """Stop when the held-out views have not improved for so many twentieths of the steps. 0 never stops early."""
 
@@ -106,8 +110,9 @@ class GaussianSplat:
         there are fewer than two views, nothing to start from, no held-out views to stop early by, the training
         diverges, or the strategy is not available here, and MissingPackageError when the rasterizer is not.
         """
+        from img2world.formats.splat_file import join
         from img2world.splat.far_shell import drop_hidden, far_shell, shell_size
-        from img2world.splat.initialize import initialize, joined, median_scene_depth, with_stereo_depth
+        from img2world.splat.initialize import initialize, median_scene_depth, with_stereo_depth
 
         if not (self.steps and self.max_gaussians):
             return self.with_budget(views).optimize(views, seed=seed, progress=progress)
@@ -124,13 +129,12 @@ class GaussianSplat:
             raise SplatError(
                 "patience needs held-out views, there are none", hint="set splat.patience to 0, or splat.holdout_every"
             )
-        is_capture = views.depth is None and views.alpha is None
-        surfaces = with_stereo_depth(trained, progress) if is_capture and self.stereo else None
+        surfaces = with_stereo_depth(trained, progress) if self.stereo and views.depth is None else None
         start = initialize(trained, self.max_gaussians, surfaces)
         scene_depth = median_scene_depth(trained.cameras, start.means)
-        shell = far_shell(trained) if is_capture else None
+        shell = far_shell(trained) if views.depth is None and views.alpha is None else None
         if shell is not None:
-            start = joined(start, shell)
+            start = join(start, shell)
         with one_torch_thread():
             model = make_model(self, rasterizer, start, scene_depth=scene_depth, background=background_color(trained))
             gaussians, refined = train(self, model, trained, unseen, seed=seed, progress=progress)
@@ -206,12 +210,16 @@ def train(
 
     The `unseen` views decide when to stop early. Raises SplatError when the training diverges.
     """
-    from img2world.splat.corrections import Corrections
+    from img2world.splat.corrections import Corrections, exposure_gains
     from img2world.splat.metrics import compare, psnr, unit_rgb
 
     rng = np.random.default_rng(seed)
-    refine = {"poses": options.refine_poses, "exposures": options.match_exposures}
-    corrections = Corrections(len(views), **refine, scene_depth=model.scene_depth)
+    gains = None if options.match_exposures == "off" else exposure_gains(views)
+    if options.match_exposures == "on":
+        gains = np.zeros(len(views)) if gains is None else gains
+    elif gains is not None and gains.std() < MIN_EXPOSURE_SPREAD:
+        gains = None
+    corrections = Corrections(len(views), poses=options.refine_poses, gains=gains, scene_depth=model.scene_depth)
     coarse = halve(views) if min(views.cameras.width, views.cameras.height) >= MIN_SIZE_TO_HALVE else views
     stopping = _EarlyStopping(options)
     mean_psnr = 0.0

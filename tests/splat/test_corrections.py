@@ -59,8 +59,8 @@ def test_wrong_cameras_are_corrected(wall_views):
 def test_exposures_are_matched(wall_views):
     gains = np.array([1, 0.8, 1.1, 0.7, 0.9])[:, None, None, None]
     uneven = replace(wall_views, rgb=np.clip(np.round(wall_views.rgb * gains), 0, 255).astype(np.uint8))
-    plain = GaussianSplat(**STEPS).optimize(uneven)
-    matched = GaussianSplat(**STEPS, match_exposures=True).optimize(uneven)
+    plain = GaussianSplat(**STEPS, match_exposures="off").optimize(uneven)
+    matched = GaussianSplat(**STEPS, match_exposures="on").optimize(uneven)
     # Compared with evenly exposed images of the mean brightness.
     mean = float(np.exp(np.log(gains).mean()))
     even = replace(wall_views, rgb=np.round(wall_views.rgb * mean).astype(np.uint8))
@@ -70,7 +70,7 @@ def test_exposures_are_matched(wall_views):
 
 
 def test_nothing_changes_unless_asked():
-    corrections = Corrections(3, poses=False, exposures=False, scene_depth=1.0)
+    corrections = Corrections(3, poses=False, gains=None, scene_depth=1.0)
     rgb = torch.rand(4, 5, 3)
     assert corrections.expose(rgb, 1) is rgb
     corrections.step(1, 0.5)
