@@ -22,7 +22,7 @@ NUM_DIRECTIONS = 4000
 OVERLAP = 1.4
 """Size of the Gaussians in units of that of discs on a surface, so that nothing shows between them."""
 
-DISTANCE = 3.0
+DISTANCE = 4.0
 """Radius in units of the distance, from the middle of the cameras, of all but the farthest points."""
 
 BORDER = 0.05

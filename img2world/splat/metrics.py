@@ -1,5 +1,6 @@
 """Metrics of a scene: the match with training and held-out views, and the floaters in front of them."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,7 @@ from img2world.core.gaussians import Gaussians
 from img2world.core.rotation import matrix_from_quat
 from img2world.core.scene import Scene
 from img2world.core.views import Views
-from img2world.render import Color, render
+from img2world.render import Color, render_each
 from img2world.splat.views import farthest_first
 
 PEAK_DB = 100.0
@@ -70,7 +71,7 @@ def evaluate(scene: Scene, views: Views, held_out: Bool[np.ndarray, "V"]) -> dic
         "train_psnr": float(np.mean([psnr(*pair) for pair in trained])),
     }
     if held_out.any():
-        unseen = compare(scene.gaussians, views.select(np.flatnonzero(held_out)), scene.background)
+        unseen = list(compare(scene.gaussians, views.select(np.flatnonzero(held_out)), scene.background))
         facts["heldout_psnr"] = float(np.mean([psnr(*pair) for pair in unseen]))
         facts["heldout_ssim"] = float(np.mean([ssim(*pair) for pair in unseen]))
         if views.depth is None and views.alpha is None:
@@ -127,13 +128,12 @@ def _nearest_surface(views: Views, i: int) -> Float32[np.ndarray, "H W"]:
 
 def compare(
     gaussians: Gaussians, views: Views, background: Color
-) -> list[tuple[Float32[np.ndarray, "H W 3"], Float32[np.ndarray, "H W 3"]]]:
-    """Return the rendered and the true image of each view, equal where the view is masked."""
-    rendered = render(gaussians, views.cameras, background=background)
-    truth = unit_rgb(views.rgb)
-    if views.mask is not None:
-        truth = np.where(views.mask[..., None] == 0, rendered.rgb, truth)
-    return list(zip(rendered.rgb, truth, strict=True))
+) -> Iterator[tuple[Float32[np.ndarray, "H W 3"], Float32[np.ndarray, "H W 3"]]]:
+    """Yield the rendered and the true image of one view after the other, equal where the view is masked."""
+    rendered = render_each(gaussians, views.cameras, background=background)
+    for i, (rgb, _, _) in enumerate(rendered):
+        truth = unit_rgb(views.rgb[i])
+        yield rgb, truth if views.mask is None else np.where(views.mask[i][..., None] == 0, rgb, truth)
 
 
 def unit_rgb(rgb: UInt8[np.ndarray, "*S"]) -> Float32[np.ndarray, "*S"]:
