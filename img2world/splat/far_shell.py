@@ -1,9 +1,9 @@
-"""A far sphere of Gaussians behind a captured scene: its sky, and whatever else is too far or too plain for points.
+"""A far shell of Gaussians behind a captured scene: its sky, its ground, and what is too far or too plain for points.
 
 Without it a training explains a sky or a plain wall by haze close to the cameras, which no other view confirms.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,10 +11,11 @@ from jaxtyping import Bool, Float, Float32
 
 from img2world.core.cameras import Cameras
 from img2world.core.gaussians import Gaussians
+from img2world.core.metric import up_direction
 from img2world.core.views import Views
 from img2world.render import rasterize
 from img2world.render.splats import splats_from_gaussians
-from img2world.splat.initialize import gaussians_from_surface
+from img2world.splat.initialize import MIN_POINTS, gaussians_from_surface
 
 NUM_DIRECTIONS = 4000
 """Gaussians on the whole sphere, about 3° apart; training splits them where the background has detail."""
@@ -28,38 +29,66 @@ DISTANCE = 4.0
 BORDER = 0.05
 """Width around each picture, as a fraction of its longer side, in which the sphere goes on."""
 
+MIN_FLOOR = 0.01
+"""Smallest distance of a floor below the cameras, as a fraction of the radius."""
+
+TOLERANCE = 0.9
+"""Fraction of the shell's distance from which a Gaussian counts as part of it."""
+
 MIN_WEIGHT = 1.0
 """Pixels, over all views, that a Gaussian of the sphere must fill to be kept."""
 
 
-def far_shell(views: Views) -> Gaussians | None:
-    """Return Gaussians in all directions that the views see, in the median colour of the views, or None if too few.
+@dataclass(frozen=True, kw_only=True)
+class FarShell:
+    """A sphere around all cameras and points, cut off below by a floor beneath all points."""
 
-    The views must have sparse points. The sphere is that of `shell_size`.
-    """
-    center, radius = shell_size(views)
-    directions = _fibonacci_sphere(NUM_DIRECTIONS)
-    points = (center + radius * directions).astype(np.float32)
-    colors, seen = _median_colors(views, points)
-    if seen.sum() < 10:
-        return None
-    shell = gaussians_from_surface(points[seen], -directions[seen], colors[seen], NUM_DIRECTIONS)
-    return replace(shell, log_scales=shell.log_scales + np.float32(np.log(OVERLAP)))
+    center: Float[np.ndarray, "3"]
+    """Mean position of the cameras in the world."""
+    radius: float
+    down: Float[np.ndarray, "3"]
+    """Unit vector."""
+    floor: float
+    """Distance from the centre down to the floor; infinite where no points are below."""
 
+    @staticmethod
+    def around(views: Views) -> "FarShell":
+        """Return the shell of views with sparse points."""
+        positions = views.cameras.centers_in_world.astype(np.float64)
+        center, down = positions.mean(0), -up_direction(views.cameras)
+        offsets = np.concatenate([views.points, positions]) - center
+        radius = DISTANCE * float(np.percentile(np.linalg.norm(offsets, axis=1), 99))
+        depth = float(np.percentile(offsets @ down, 99))
+        return FarShell(center=center, radius=radius, down=down, floor=depth if depth > MIN_FLOOR * radius else np.inf)
 
-def shell_size(views: Views) -> tuple[Float[np.ndarray, "3"], float]:
-    """Return the centre of the sphere, which is the mean position of the cameras, and its radius."""
-    center = views.cameras.centers_in_world.astype(np.float64).mean(0)
-    distances = np.linalg.norm(np.concatenate([views.points, views.cameras.centers_in_world]) - center, axis=1)
-    return center, DISTANCE * float(np.percentile(distances, 99))
+    def distance(self, directions: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N"]:
+        """Return the distance of the shell from its centre in directions of unit length."""
+        return np.minimum(self.radius, self.floor / np.maximum(directions @ self.down, 1e-9))
 
+    def holds(self, gaussians: Gaussians) -> Bool[np.ndarray, "N"]:
+        """Mark the Gaussians that are on the shell or beyond."""
+        offsets = gaussians.means - self.center
+        lengths = np.linalg.norm(offsets, axis=1)
+        return lengths > TOLERANCE * self.distance(offsets / np.maximum(lengths, 1e-9)[:, None])
 
-def drop_hidden(gaussians: Gaussians, cameras: Cameras, beyond: Float[np.ndarray, "3"], radius: float) -> Gaussians:
-    """Remove Gaussians farther from a point than a radius that no camera sees, because others are in front of them."""
-    far = np.linalg.norm(gaussians.means - beyond, axis=1) > radius
-    if not far.any():
-        return gaussians
-    return gaussians.select(~far | (pixels_filled(gaussians, cameras) >= MIN_WEIGHT))
+    def gaussians(self, views: Views) -> Gaussians | None:
+        """Return Gaussians wherever the views look, in the median colour of the views, or None if too few."""
+        directions = _fibonacci_sphere(NUM_DIRECTIONS)
+        distances = self.distance(directions)
+        points = (self.center + distances[:, None] * directions).astype(np.float32)
+        colors, seen = _median_colors(views, points)
+        if seen.sum() < MIN_POINTS:
+            return None
+        normals = np.where((distances < self.radius)[:, None], -self.down, -directions)
+        shell = gaussians_from_surface(points[seen], normals[seen], colors[seen], NUM_DIRECTIONS)
+        return replace(shell, log_scales=shell.log_scales + np.float32(np.log(OVERLAP)))
+
+    def without_hidden(self, gaussians: Gaussians, cameras: Cameras) -> Gaussians:
+        """Remove what is on the shell but hidden from all cameras by what is in front of it."""
+        on_shell = self.holds(gaussians)
+        if not on_shell.any():
+            return gaussians
+        return gaussians.select(~on_shell | (pixels_filled(gaussians, cameras) >= MIN_WEIGHT))
 
 
 def pixels_filled(gaussians: Gaussians, cameras: Cameras) -> Float32[np.ndarray, "N"]:

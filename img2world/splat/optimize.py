@@ -111,7 +111,7 @@ class GaussianSplat:
         diverges, or the strategy is not available here, and MissingPackageError when the rasterizer is not.
         """
         from img2world.formats.splat_file import join
-        from img2world.splat.far_shell import drop_hidden, far_shell, shell_size
+        from img2world.splat.far_shell import FarShell
         from img2world.splat.initialize import initialize, median_scene_depth, with_stereo_depth
 
         if not (self.steps and self.max_gaussians):
@@ -132,14 +132,14 @@ class GaussianSplat:
         surfaces = with_stereo_depth(trained, progress) if self.stereo and views.depth is None else None
         start = initialize(trained, self.max_gaussians, surfaces)
         scene_depth = median_scene_depth(trained.cameras, start.means)
-        shell = far_shell(trained) if views.depth is None and views.alpha is None else None
-        if shell is not None:
-            start = join(start, shell)
+        shell = FarShell.around(trained) if views.depth is None and views.alpha is None else None
+        if shell is not None and (behind := shell.gaussians(trained)) is not None:
+            start = join(start, behind)
         with one_torch_thread():
             model = make_model(self, rasterizer, start, scene_depth=scene_depth, background=background_color(trained))
             gaussians, refined = train(self, model, trained, unseen, seed=seed, progress=progress)
             if shell is not None:
-                gaussians = drop_hidden(gaussians, refined, *shell_size(trained))
+                gaussians = shell.without_hidden(gaussians, refined)
         if self.refine_poses:
             # The scene may have drifted as a whole together with its cameras, but not with those held out.
             undo_drift = similarity(refined, trained.cameras)
