@@ -96,6 +96,9 @@ def _quality(
     # Views that were generated from a photo resemble each other, held out or not.
     added = "floaters" if figures else "heldout_psnr"
     figures |= {name: metrics[name] for name in (added,) if name in metrics}
+    if added in figures and (matched := metrics.get(f"{added}_matched")) is not None:
+        # A difference in exposure alone is not a fault of the world.
+        figures[added] = matched
     is_object = subject is not None and subject["kind"] == "object"
     return grade_world(figures, is_object=is_object, cameras=cameras) | figures
 

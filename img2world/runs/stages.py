@@ -231,7 +231,7 @@ def optimize(folder: RunFolder, recipe: Recipe, views: Product[Views]) -> Produc
         return evaluate(scene, views.value, recipe.splat.held_out(len(views.value)))
 
     record = folder.stage("splat", options=code_of(recipe.splat, recipe.seed), reads=digests(views=views), make=make)
-    psnr = record.figures.get("heldout_psnr", MIN_PSNR)
+    psnr = record.figures.get("heldout_psnr_matched", record.figures.get("heldout_psnr", MIN_PSNR))
     if psnr < MIN_PSNR:
         warnings.warn(
             f"the scene reproduces held-out views badly: {psnr:.1f} dB, {MIN_PSNR:g} or more are usual; expect blur",

@@ -8,7 +8,7 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from img2world.core.scene import Scene
 from img2world.render import render
-from img2world.splat.metrics import PEAK_DB, evaluate, find_floaters, psnr, ssim
+from img2world.splat.metrics import PEAK_DB, evaluate, find_floaters, match_colors, psnr, ssim
 
 
 @pytest.fixture(scope="module")
@@ -127,3 +127,11 @@ def test_whatever_is_beside_an_object_floats(wall_views, wall_gaussians):
     # Masked pixels and unknown depth say nothing.
     mask = np.zeros_like(alpha)
     assert find_floaters(gaussians, replace(wall_views, alpha=alpha, mask=mask)) == 0
+
+
+def test_matched_colours_undo_gain_and_offset_but_not_blur():
+    truth = np.random.default_rng(3).uniform(0.2, 0.8, (20, 30, 3))
+    dim = truth * [0.7, 0.8, 0.6] + [0.05, 0.0, 0.1]
+    np.testing.assert_allclose(match_colors(dim, truth), truth, atol=1e-9)
+    blurred = np.full_like(truth, 0.4)
+    assert psnr(match_colors(blurred, truth), truth) == pytest.approx(psnr(truth.mean((0, 1)) + 0 * truth, truth))
