@@ -17,7 +17,7 @@ from PIL import Image
 from img2world.core.cameras import Cameras
 from img2world.core.views import Views
 from img2world.formats.files import read_splats
-from img2world.splat.metrics import psnr, unit_rgb
+from img2world.splat.metrics import match_colors, psnr, unit_rgb
 
 STEP = re.compile(r"Step (\d+): (\S+)")
 NEIGHBOURS = 15
@@ -101,10 +101,15 @@ class HeldOutRenderer:
 
     def psnr(self, snapshot: Path) -> float:
         """Return the mean PSNR in dB. Raises RuntimeError if the training step changed the Gaussians."""
-        return float(np.mean([self._psnr(snapshot, i) for i in range(len(self.views))]))
+        return float(np.mean([psnr(*self._pair(snapshot, i)) for i in range(len(self.views))]))
 
-    def _psnr(self, snapshot: Path, i: int) -> float:
-        """Return the PSNR of one view."""
+    def matched_psnr(self, snapshot: Path) -> float:
+        """Return the same after the brightness and tint of each rendering are matched to its view."""
+        pairs = [self._pair(snapshot, i) for i in range(len(self.views))]
+        return float(np.mean([psnr(match_colors(*pair), pair[1]) for pair in pairs]))
+
+    def _pair(self, snapshot: Path, i: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rendering and the picture of one view, [H, W, 3], 0 to 1."""
         dataset = self.folder / f"view-{i}"
         if not dataset.exists():
             _with_blind_view(self.views.select(np.array([i])), self.points).save(dataset)
@@ -122,7 +127,7 @@ class HeldOutRenderer:
             raise RuntimeError(f"OpenSplat could not render {snapshot.name}: {output.strip()[-200:]}")
         _check_unchanged(snapshot, work / "end.ply")
         with Image.open(work / f"{last}.png") as image:
-            return psnr(unit_rgb(np.asarray(image.convert("RGB"))), unit_rgb(self.views.rgb[i]))
+            return unit_rgb(np.asarray(image.convert("RGB"))), unit_rgb(self.views.rgb[i])
 
 
 def _steps_of(snapshot: Path) -> int:
