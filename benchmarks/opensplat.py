@@ -69,7 +69,12 @@ def main() -> None:
     if program is None:
         sys.exit(f"there is no program {options.opensplat}; {README} describes how to build OpenSplat")
     try:
-        sets = {folder.name: load_views(folder, options.size) for folder in options.photos}
+        # Saved views lie in the folder `views` of a run.
+        names = [folder.parent.name if folder.name == "views" else folder.name for folder in options.photos]
+        if len(set(names)) < len(names):
+            sys.exit(f"two folders have the same name: {', '.join(names)}")
+        views = (load_views(folder, options.size) for folder in options.photos)
+        sets = dict(zip(names, views, strict=True))
     except Img2WorldError as error:
         sys.exit(f"{error}; {error.hint}")
     if options.keep_views:
