@@ -37,10 +37,10 @@ COUNT, WIDTH, HEIGHT = 30, 640, 480
 """Views of a model, and their size."""
 
 EVERY, SIDE = 3, 800
-"""Of a set on the disk, every third photo counts, at most so many pixels wide."""
+"""One in so many photos of a set on the disk is used, scaled to this width in pixels."""
 
 RADIUS = 0.5
-"""Of a model."""
+"""Radius of a model in world units, to which each is scaled."""
 
 HEAD = "set | views | IoU | worst | outline | network | worst | outline | hull | worst | s"
 

@@ -37,7 +37,7 @@ class RejectedError(Img2WorldError):
 
 
 class SubjectError(Img2WorldError):
-    """What the pictures turn around cannot be told from the rest."""
+    """No subject could be isolated from the pictures of a capture."""
 
 
 class SplatError(Img2WorldError):

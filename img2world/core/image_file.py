@@ -9,14 +9,13 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
 from PIL import Image as PillowImage
-from PIL import ImageCms, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
 from img2world.core import deep_picture
-from img2world.core.color import is_srgb, srgb_from_code
 from img2world.core.errors import ImageError, library_errors, reason
 from img2world.core.image import Image
+from img2world.core.picture_color import to_srgb
 
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF", "JPEG2000", "PPM")
 """Formats that Pillow decodes here. It has more, but EPS starts Ghostscript, and TGA accepts any bytes."""
@@ -41,11 +40,8 @@ UPRIGHT = {
 MAX_PAGES = 100
 """Pages of a TIFF that are searched for the largest."""
 
-SUBFILE_TYPE, BITS_PER_SAMPLE, MAX_SAMPLE = 254, 258, 281
-"""Tags of TIFF 6.0; the lowest bit of the first says that the picture is a smaller copy of another in the file."""
-
-STANDARD_GAMMA = 0.45455
-"""Value of a PNG's gAMA chunk that stands for sRGB."""
+SUBFILE_TYPE = 254
+"""Tag of TIFF 6.0 whose lowest bit says that the picture is a smaller copy of another in the file."""
 
 ORIENTATION, EXIF_IFD, FOCAL_35MM = 0x0112, 0x8769, 0xA405
 FOCAL_MM, PIXELS_X, PIXELS_Y, PLANE_RESOLUTION, PLANE_UNIT = 0x920A, 0xA002, 0xA003, 0xA20E, 0xA210
@@ -159,7 +155,7 @@ def _read_pillow(path: Path, start: bytes, max_pixels: int, max_side: int) -> _R
             picture.load()
             # After load(), which turns TIFFs upright itself, and before the file is closed.
             exif = _exif(picture)
-    rgb, alpha = _srgb(picture, path)
+    rgb, alpha = to_srgb(picture, path)
     return [rgb] if alpha is None else [rgb, alpha], exif, note
 
 
@@ -308,76 +304,6 @@ def _focal(exif: dict[int, object], size: tuple[int, int]) -> float | None:
 def _alike(ratio: float, other: float) -> bool:
     """Tell whether two aspect ratios agree, possibly after a quarter turn of one."""
     return min(abs(ratio / other - 1), abs(ratio * other - 1)) < 0.02
-
-
-def _srgb(picture: PillowImage.Image, path: Path) -> tuple[PillowImage.Image, PillowImage.Image | None]:
-    """Return the colours in sRGB, and the transparency if there is any."""
-    stored, form = picture.mode, picture.format
-    with library_errors(
-        ImageError, f"the picture's colours ({stored}) cannot be read ({{reason}}): {path}", hint="save it as RGB PNG"
-    ):
-        if picture.mode[0] in "IF":
-            return PillowImage.fromarray(_eight_bits(picture, path)).convert("RGB"), None
-        if picture.mode == "P":
-            picture = picture.convert("RGBA" if "transparency" in picture.info else "RGB")
-        transparent = "transparency" in picture.info or picture.mode in ("RGBA", "LA", "PA", "La", "RGBa")
-        alpha = picture.convert("RGBA").getchannel("A") if transparent else None
-        if (converted := _decode_colors(picture, form, path)) is not None:
-            return PillowImage.fromarray(converted), alpha
-        if picture.mode not in ("L", "RGB", "CMYK", "LAB"):
-            picture = picture.convert("L" if picture.mode in ("LA", "La", "1") else "RGB")
-        return _apply_profile(picture), alpha
-
-
-def _decode_colors(picture: PillowImage.Image, form: str | None, path: Path) -> UInt8[np.ndarray, "H W 3"] | None:
-    """Return the colours of a picture in HDR, of another gamut or gamma than sRGB; None for other pictures.
-
-    What names the encoding counts in the order of the PNG specification: cICP (nclx in AVIF and HEIF), ICC profile,
-    sRGB, gAMA and cHRM.
-    """
-    info = picture.info
-    encoding = deep_picture.encoding_of(path, form)
-    if encoding is not None and not is_srgb(*encoding):
-        code = deep_picture.coded_colors(path, form)
-        if code is None or code.shape[:2] != (picture.height, picture.width):
-            code = np.asarray(picture.convert("RGB")).astype(np.uint16) * np.uint16(257)
-        return srgb_from_code(code, *encoding)
-    gamma = info.get("gamma", STANDARD_GAMMA)
-    usual = abs(gamma / STANDARD_GAMMA - 1) < 0.05 or not 0.1 < gamma < 5
-    if "icc_profile" in info or "srgb" in info or encoding is not None or usual:
-        return None
-    code = deep_picture.coded_colors(path, form)
-    return None if code is None else deep_picture.srgb_from_gamma(code, gamma, info.get("chromaticity", ()))
-
-
-def _eight_bits(picture: PillowImage.Image, path: Path) -> UInt8[np.ndarray, "H W"]:
-    """Convert grey values of 9 to 32 bits, or floats, to 0 to 255."""
-    values = np.asarray(picture).astype(np.float64)
-    if not np.isfinite(values).all():
-        raise ImageError(f"the picture holds NaN or infinite values: {path}", hint="save it as an 8-bit PNG")
-    whole = bool((values == np.round(values)).all())
-    tags = getattr(picture, "tag_v2", {})
-    bits = tags.get(BITS_PER_SAMPLE, (16,))[0]
-    named = tags.get(MAX_SAMPLE, (2**bits - 1 if 8 < bits < 16 else 65535,))[0]
-    maximum = float(values.max())
-    white = float(named) if whole and 1 < maximum <= named else max(maximum, 1.0)
-    return np.round(np.clip(values / white, 0, 1) * 255).astype(np.uint8)
-
-
-def _apply_profile(picture: PillowImage.Image) -> PillowImage.Image:
-    """Convert a picture to sRGB by its embedded ICC profile, if it has one that is usable."""
-    data = picture.info.get("icc_profile")
-    if data:
-        try:
-            profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
-            if "sRGB" not in ImageCms.getProfileDescription(profile):
-                srgb = ImageCms.createProfile("sRGB")
-                converted = ImageCms.profileToProfile(picture, profile, srgb, outputMode="RGB")
-                return converted if converted is not None else picture.convert("RGB")
-        except Exception:
-            # The profile is broken, or for another colour space than the picture's.
-            return picture.convert("RGB")
-    return picture.convert("RGB")
 
 
 def _upright(layer: PillowImage.Image, orientation: object) -> PillowImage.Image:

@@ -191,20 +191,17 @@ def _confirmed(
     cameras: Cameras, depth: Float32[np.ndarray, "V H W"], i: int, neighbours: Int[np.ndarray, "K"]
 ) -> Float32[np.ndarray, "H W"]:
     """Return the depth of view i where other views have the same, else 0."""
-    height, width = depth[i].shape
     rows, columns = np.nonzero(depth[i])
     pixels = np.stack([columns + 0.5, rows + 0.5, np.ones(len(rows))], -1)
     in_cam = pixels @ np.linalg.inv(cameras.intrinsics[i]).T.astype(np.float64) * depth[i, rows, columns, None]
+    pose = cameras.world_from_cam[i].astype(np.float64)
+    points = in_cam @ pose[:3, :3].T + pose[:3, 3]
     count = np.zeros(len(rows), np.int64)
-    for j in neighbours:
-        motion = cameras.cam_from_world[j].astype(np.float64) @ cameras.world_from_cam[i]
-        there = in_cam @ motion[:3, :3].T + motion[:3, 3]
-        on_screen = there @ cameras.intrinsics[j].T.astype(np.float64)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            u, v = np.floor(on_screen[:, :2] / on_screen[:, 2:]).T
-        inside = (there[:, 2] > 0) & (u >= 0) & (u < width) & (v >= 0) & (v < height)
-        other = depth[j, v[inside].astype(np.int64), u[inside].astype(np.int64)]
-        count[inside] += (other > 0) & (np.abs(other - there[inside, 2]) < MAX_DIFFERENCE * there[inside, 2])
+    for j in neighbours.tolist():
+        there, at, inside = cameras.project(j, points)
+        u, v = at[inside].astype(np.int64).T
+        other = depth[j, v, u]
+        count[inside] += (other > 0) & (np.abs(other - there[inside]) < MAX_DIFFERENCE * there[inside])
     confirmed = np.zeros_like(depth[i])
     certain = count >= min(MIN_CONFIRMING, len(neighbours))
     confirmed[rows[certain], columns[certain]] = depth[i, rows[certain], columns[certain]]

@@ -1,4 +1,4 @@
-"""What the cameras turn around: the point at which they look, and how large a thing there can be."""
+"""Find what the cameras turn around: the point at which they look, and how large a thing there can be."""
 
 from dataclasses import dataclass
 
@@ -41,7 +41,7 @@ class Aim:
 
     point: Float64[np.ndarray, "3"]
     radius: float
-    """Of a ball about the point that holds the subject, in world units."""
+    """Radius of the ball about the point that holds the subject, in world units."""
     aimed: Bool[np.ndarray, "V"]
     """Cameras that look at the point."""
 

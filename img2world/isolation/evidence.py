@@ -1,4 +1,4 @@
-"""How likely each pixel of a view shows the subject: by the cut-out network, the support behind it, and colour."""
+"""Estimate how likely each pixel shows the subject, by the cut-out network, the support behind it, and colour."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ BLUR = 0.8
 """Standard deviation in such levels by which histograms are blurred."""
 
 FLOOR = 0.1
-"""Of a colour that was never seen, its frequency relative to that in an even histogram."""
+"""Frequency of a colour that was never seen, relative to that in an even histogram."""
 
 RING = 0.15
 """Width of the surroundings whose colours are compared with the subject's, relative to the size of the picture."""
@@ -45,7 +45,7 @@ COLOR_LOGIT = 1.5
 
 @dataclass(frozen=True, kw_only=True)
 class Colors:
-    """How frequent each colour is on the subject and around it."""
+    """Histograms of the colours on the subject and around it; each sums to 1."""
 
     subject: Float32[np.ndarray, "L L L"]
     around: Float32[np.ndarray, "L L L"]

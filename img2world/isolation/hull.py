@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64
 
 from img2world.core.cameras import Cameras
-from img2world.core.conventions import NEAR
 from img2world.isolation.aim import Aim
 from img2world.meshing.grids import BoxGrid, box_grid
 from img2world.meshing.surface import Surface
@@ -95,8 +94,7 @@ def vote(
     views = np.flatnonzero(weights > 0)
     # Views that are far apart come first: they rule out most points, which the others need not look at.
     for i in views[np.argsort(np.arange(len(views)) * GOLDEN % 1, kind="stable")].tolist():
-        in_cam = points_left @ cameras.cam_from_world[i, :3, :3].T + cameras.cam_from_world[i, :3, 3]
-        values = _sampled(cover[i], cameras.select([i]), in_cam)
+        values = _sampled(cover[i], cameras, i, points_left)
         counted = np.isfinite(values)
         missed[left] += np.float32(weights[i]) * np.where(counted, 1 - values, 0)
         seen[left] += np.float32(weights[i]) * counted
@@ -109,17 +107,14 @@ def vote(
 
 
 def _sampled(
-    cover: Float32[np.ndarray, "h w"], camera: Cameras, in_cam: Float32[np.ndarray, "P 3"]
+    cover: Float32[np.ndarray, "h w"], cameras: Cameras, i: int, points: Float32[np.ndarray, "P 3"]
 ) -> Float32[np.ndarray, "P"]:
-    """Return the values of a picture at points, NaN at those that it does not show."""
+    """Return the values of the picture of view i at points, NaN at those that it does not show."""
     height, width = cover.shape
-    scale = np.array([width / camera.width, height / camera.height], np.float32)
-    focal, center = scale * camera.intrinsics[0, [0, 1], [0, 1]], scale * camera.intrinsics[0, :2, 2]
-    xy = in_cam[:, :2] / np.maximum(in_cam[:, 2:], NEAR) * focal + center
-    column, row = np.floor(np.clip(xy, -1, [width, height])).astype(np.int32).T
-    inside = (in_cam[:, 2] > NEAR) & (column >= 0) & (row >= 0) & (column < width) & (row < height)
-    values = np.full(len(in_cam), np.nan, np.float32)
-    values[inside] = cover[row[inside], column[inside]]
+    _, pixels, inside = cameras.resized(width, height).project(i, points)
+    column, row = pixels[inside].astype(np.int64).T
+    values = np.full(len(points), np.nan, np.float32)
+    values[inside] = cover[row, column]
     return values
 
 

@@ -6,6 +6,7 @@ options or code.
 """
 
 import hashlib
+import io
 import os
 import shutil
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32, Float64, UInt8, UInt32
+
+from img2world.core.errors import is_out_of_memory
 
 Pair = tuple[int, int]
 """Indices of two pictures, the smaller first."""
@@ -96,11 +99,14 @@ class MatchStore:
     def _read(self, kind: str) -> Iterator[tuple[Path, dict[str, np.ndarray]]]:
         """Yield the files of a kind with their arrays; remove those that are damaged, to be made again."""
         for path in sorted(self.folder.glob(f"{kind}-*.npz")):
+            data = path.read_bytes()
             try:
-                with np.load(path) as file:
+                with np.load(io.BytesIO(data)) as file:
                     arrays = dict(file)
-            except Exception:
-                # Damaged archives make NumPy and zipfile raise anything.
+            except Exception as error:
+                # Damaged archives make NumPy and zipfile raise anything; a sound one must not go for lack of memory.
+                if is_out_of_memory(error):
+                    raise
                 path.unlink()
                 continue
             yield path, arrays

@@ -94,12 +94,14 @@ class FarShell:
 def pixels_filled(gaussians: Gaussians, cameras: Cameras) -> Float32[np.ndarray, "N"]:
     """Return the sum of each Gaussian's blending weights over all pixels of all cameras.
 
-    A weight is the derivative of a pixel's colour by the Gaussian's, so one backward pass a camera gives them all.
+    A weight is the derivative of a pixel's colour by the Gaussian's, so one backward pass a camera gives them all. It
+    is taken on the CPU, wherever the Gaussians were trained.
     """
     splats = splats_from_gaussians(gaussians)
     colors = torch.ones(len(gaussians), 3, requires_grad=True)
     for i in range(len(cameras)):
-        rasterize(splats, cameras.select(np.array([i])), colors=colors).rgb[..., 0].sum().backward()
+        rendering = rasterize(splats, cameras.select([i]), colors=colors, backend="native")
+        rendering.rgb[..., 0].sum().backward()
     assert colors.grad is not None  # Every camera has had a backward pass.
     return colors.grad[:, 0].numpy()
 

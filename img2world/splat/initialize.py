@@ -61,13 +61,12 @@ def initialize(views: Views, max_gaussians: int, surfaces: Views | None = None) 
             hint="use a video backend that gives depth, or poses.colmap with more overlap between the pictures",
         )
     from_points = gaussians_from_points(views, max_gaussians)
-    if surfaces is None:
-        return from_points
-    return join(from_points, gaussians_from_depth(surfaces, int(STEREO_FRACTION * max_gaussians)))
+    discs = None if surfaces is None else _discs_on_surfaces(surfaces, int(STEREO_FRACTION * max_gaussians))
+    return from_points if discs is None else join(from_points, discs)
 
 
 def with_stereo_depth(views: Views, progress: Progress) -> Views | None:
-    """Return the views in a small size with depth by stereo, or None if stereo finds no surface."""
+    """Return the views in a small size with depth by stereo, 0 where unknown; None if they have too few points."""
     from img2world.depth.plane_sweep import sweep_depth
 
     if len(views.points) < MIN_POINTS:
@@ -75,8 +74,7 @@ def with_stereo_depth(views: Views, progress: Progress) -> Views | None:
     while max(views.cameras.width, views.cameras.height) > STEREO_SIZE:
         views = halve(views)
     depth = sweep_depth(views, progress)
-    views = replace(views, depth=depth)
-    return views if any(_estimate_normals(views, i)[1].any() for i in range(len(views))) else None
+    return replace(views, depth=depth if views.mask is None else np.where(views.mask > 0, depth, np.float32(0)))
 
 
 def gaussians_from_points(views: Views, max_gaussians: int) -> Gaussians:
@@ -130,17 +128,23 @@ def gaussians_from_depth(views: Views, max_gaussians: int) -> Gaussians:
     Views are visited farthest first; pixels where earlier views have already placed a disc are skipped. Raises
     SplatError when the depth has no smooth surface.
     """
-    assert views.depth is not None  # Only called where there is depth.
+    if (discs := _discs_on_surfaces(views, max_gaussians)) is None:
+        raise SplatError(
+            "the depth of the views shows no surface that is not an edge",
+            hint="use a better depth model, or poses.colmap",
+        )
+    return discs
+
+
+def _discs_on_surfaces(views: Views, max_gaussians: int) -> Gaussians | None:
+    """Return the discs of `gaussians_from_depth`, or None if there are none."""
     order = farthest_first(views.cameras)
     known = _has_surface(views, int(order[0]))
     stride = max(MIN_STRIDE, int(np.sqrt(known.sum() / max_gaussians)))
     while (discs := _discs(views, order, stride, max_gaussians)) is None:
         stride += 1
     if len(discs["means"]) == 0:
-        raise SplatError(
-            "the depth of the views shows no surface that is not an edge",
-            hint="use a better depth model, or poses.colmap",
-        )
+        return None
     return _gaussians(discs["means"], discs["quats"], discs["scales"], discs["rgb"], DISC_OPACITY)
 
 

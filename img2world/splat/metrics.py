@@ -48,7 +48,7 @@ def ssim(image: Float[np.ndarray, "H W 3"], truth: Float[np.ndarray, "H W 3"]) -
 
 
 def match_colors(image: Float[np.ndarray, "H W 3"], truth: Float[np.ndarray, "H W 3"]) -> Float[np.ndarray, "H W 3"]:
-    """Return an image with the gain and the offset of each channel that bring it nearest to another."""
+    """Return an image, values 0 to 1, with the gain and the offset of each channel that bring it nearest to another."""
     matched = np.empty_like(image)
     for channel in range(3):
         x, y = image[..., channel].astype(np.float64), truth[..., channel].astype(np.float64)
@@ -60,9 +60,9 @@ def match_colors(image: Float[np.ndarray, "H W 3"], truth: Float[np.ndarray, "H 
 def evaluate(scene: Scene, views: Views, held_out: Bool[np.ndarray, "V"]) -> dict[str, float]:
     """Compare the views with what the scene's own cameras see.
 
-    Returns means: train_psnr; heldout_psnr and heldout_ssim, only if views were held out; num_gaussians; with depth
-    floaters; and without it heldout_psnr_matched, for which each rendering was first matched to the brightness and tint
-    of its view, as exposures of photos differ.
+    Returns means over views: train_psnr in dB and, only if views were held out, heldout_psnr and heldout_ssim; of views
+    with neither depth nor alpha also heldout_psnr_matched, for which each rendering was first matched to the brightness
+    and tint of its view, as exposures of photos differ. Also num_gaussians and, only if the views have depth, floaters.
     """
     views = replace(views, cameras=scene.cameras)
     trained = compare(scene.gaussians, views.select(np.flatnonzero(~held_out)), scene.background)
@@ -94,16 +94,13 @@ def find_floaters(gaussians: Gaussians, views: Views) -> float:
     in_front, in_view = np.zeros(len(points), bool), np.zeros(len(points), bool)
     nearest = np.full(len(gaussians), np.inf, np.float32)
     for i in farthest_first(views.cameras)[:FLOATER_VIEWS].tolist():
-        in_cam = points @ views.cameras.cam_from_world[i, :3, :3].T + views.cameras.cam_from_world[i, :3, 3]
-        nearest = np.minimum(nearest, np.linalg.norm(in_cam[: len(gaussians)], axis=1))
         surface = _nearest_surface(views, i)
         height, width = surface.shape
-        border = BORDER * max(height, width)
-        on_screen = in_cam @ views.cameras.intrinsics[i].T
-        pixels = on_screen[:, :2] / np.where(in_cam[:, 2:] > 0, in_cam[:, 2:], np.inf)
-        inside = (in_cam[:, 2] > 0) & ((pixels >= -border) & (pixels < [width + border, height + border])).all(1)
+        depth, pixels, inside = views.cameras.project(i, points, BORDER * max(height, width))
+        away = np.linalg.norm(gaussians.means - views.cameras.centers_in_world[i], axis=1)
+        nearest = np.minimum(nearest, away)
         columns, rows = np.clip(pixels[inside].astype(np.int64), 0, [[width - 1, height - 1]]).T
-        in_front[inside] |= in_cam[inside, 2] < (1 - FLOATER_MARGIN) * surface[rows, columns]
+        in_front[inside] |= depth[inside] < (1 - FLOATER_MARGIN) * surface[rows, columns]
         in_view |= inside
     floating = (in_front | ~in_view).reshape(3, -1).any(0)
     largest = np.sort(gaussians.log_scales, 1)[:, 1:].sum(1)

@@ -78,3 +78,17 @@ def test_damaged_files_are_made_again(tmp_path, content):
     damaged.write_bytes(content)
     assert list(store.load_features()) == [2]
     assert not damaged.exists()
+
+
+def test_a_sound_file_outlives_a_lack_of_memory(tmp_path, monkeypatch):
+    store = MatchStore.open(tmp_path / "found", "key")
+    store.save_features(1, some_features(3))
+
+    def full(*_):
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "load", full)
+        with pytest.raises(MemoryError):
+            store.load_features()
+    assert list(store.load_features()) == [1]

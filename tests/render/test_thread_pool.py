@@ -42,7 +42,7 @@ def test_a_busy_machine_does_not_change_a_bit(busy_neighbour, monkeypatch):
     expected = [draw(seed) for seed in range(8)]
     for threads in (2, 3, 16):
         monkeypatch.setenv("IMG2WORLD_THREADS", str(threads))
-        for i in range(100):
+        for i in range(400):
             assert draw(i % 8) == expected[i % 8], f"{threads} threads, picture {i}"
 
 

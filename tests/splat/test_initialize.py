@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from img2world.core.errors import SplatError
+from img2world.core.progress import silent
 from img2world.core.rotation import matrix_from_quat
 from img2world.core.sh import rgb_from_dc
 from img2world.render import render
-from img2world.splat.initialize import initialize, median_scene_depth
+from img2world.splat.initialize import initialize, median_scene_depth, with_stereo_depth
 from img2world.splat.metrics import psnr
 
 WALL_NORMAL = np.array([0.3, 0, -1]) / np.hypot(0.3, 1)
@@ -108,3 +109,19 @@ def test_the_scene_depth_is_that_of_what_is_in_view(wall_views, wall_gaussians):
     assert median_scene_depth(wall_views.cameras, wall_gaussians.means) == pytest.approx(2, abs=0.1)
     behind = np.float32([[0, 0, -3]])
     assert median_scene_depth(wall_views.cameras, behind) == pytest.approx(3, abs=0.1)
+
+
+def test_stereo_that_finds_nothing_leaves_the_points(wall_views):
+    points_only = replace(wall_views, depth=None)
+    blind = replace(wall_views, depth=np.zeros_like(wall_views.depth))
+    expected = initialize(points_only, 500)
+    np.testing.assert_array_equal(initialize(points_only, 500, blind).means, expected.means)
+    assert len(initialize(points_only, 500, wall_views)) > len(expected)
+
+
+def test_stereo_knows_no_depth_where_pixels_are_masked(wall_views):
+    mask = np.full(wall_views.rgb.shape[:3], 255, np.uint8)
+    mask[:, :, :20] = 0
+    depth = with_stereo_depth(replace(wall_views, depth=None, mask=mask), silent).depth
+    assert not depth[:, :, :20].any()
+    assert (depth[:, :, 20:] > 0).mean() > 0.3
