@@ -12,6 +12,7 @@ from img2world.core.cameras import Cameras
 from img2world.core.frames import Frames
 from img2world.core.image import Image
 from img2world.core.inventory import Inventory
+from img2world.core.pictures import stack_pictures
 
 FRAME_SECONDS = 1 / 24
 """Time between frames that were stored as pictures: the rate of film, since pictures hold no times."""
@@ -56,7 +57,7 @@ def frames_from_shots(
     width, height = sizes.max(0).tolist()
     is_uniform = bool((sizes == (width, height)).all())
     layers = [on_white(shot.image, (w, h)) for shot, (w, h) in zip(shots, sizes.tolist(), strict=True)]
-    rgb = np.stack([_on_canvas(colors, width, height) for colors, _ in layers])
+    rgb = stack_pictures((_on_canvas(colors, width, height) for colors, _ in layers), len(layers))
     alphas = [alpha for _, alpha in layers if alpha is not None]
     alpha = np.stack([_on_canvas(layer, width, height) for layer in alphas]) if len(alphas) == len(shots) else None
     mask = None

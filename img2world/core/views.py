@@ -10,7 +10,7 @@ from jaxtyping import Float32, Int, UInt8
 from img2world.core.cameras import Cameras, cameras_from_transforms, transforms_from_cameras
 from img2world.core.checks import check_finite, check_shapes
 from img2world.core.conventions import Z_UP_FROM_WORLD
-from img2world.core.pictures import load_arrays, load_masks, load_pictures, save_arrays, save_pictures
+from img2world.core.pictures import load_arrays, load_masks, load_pictures, save_arrays, save_pictures, select_pictures
 from img2world.core.ply import read_ply, write_ply
 from img2world.core.pose_report import PoseReport
 
@@ -55,11 +55,11 @@ class Views:
         maps = {name: getattr(self, name) for name in ("depth", "alpha", "mask")}
         return replace(
             self,
-            rgb=self.rgb[index],
+            rgb=select_pictures(self.rgb, index),
             cameras=self.cameras.select(index),
             confidence=self.confidence[index],
             report=None,
-            **{name: None if array is None else array[index] for name, array in maps.items()},
+            **{name: None if array is None else select_pictures(array, index) for name, array in maps.items()},
         )
 
     def save(self, folder: Path) -> None:

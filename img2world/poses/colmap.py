@@ -14,6 +14,7 @@ from img2world.core.cameras import Cameras
 from img2world.core.child_process import run_child
 from img2world.core.errors import PoseError
 from img2world.core.frames import Frames
+from img2world.core.pictures import stack_pictures
 from img2world.core.progress import Progress, silent
 from img2world.core.ranges import NonNegativeFloat, PositiveInt, Range
 from img2world.core.threads import usable_cores
@@ -121,7 +122,7 @@ def pictures_for_colmap(frames: Frames) -> dict[str, np.ndarray]:
     known = np.zeros(count) if frames.focals is None else np.where(frames.focals > 0, frames.focals, np.nan)
     focals = [np.nanmedian(each) if np.isfinite(each := known[lenses == i]).any() else 0.0 for i in range(len(kinds))]
     arrays = {
-        "gray": np.stack([np.round(picture @ np.array(LUMA, np.float32)).astype(np.uint8) for picture in frames.rgb]),
+        "gray": stack_pictures((_gray(picture) for picture in frames.rgb), count),
         "masks": feature_masks(frames),
         "sizes": kinds[:, 1:].astype(np.int64),
         "focals": np.array(focals, np.float64),
@@ -129,6 +130,11 @@ def pictures_for_colmap(frames: Frames) -> dict[str, np.ndarray]:
         "locations": frames.locations,
     }
     return {name: array for name, array in arrays.items() if array is not None}
+
+
+def _gray(rgb: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H W"]:
+    """Return the brightness of a picture."""
+    return np.round(rgb @ np.array(LUMA, np.float32)).astype(np.uint8)
 
 
 def feature_masks(frames: Frames) -> UInt8[np.ndarray, "V H W"] | None:

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float32, Float64, Int64, UInt8
 from img2world.core.cameras import Cameras
 from img2world.core.errors import PoseError
 from img2world.core.frames import Frames
+from img2world.core.pictures import select_pictures
 from img2world.core.views import Views
 from img2world.poses.camera_parameters import CameraParameters
 from img2world.poses.own_world import in_own_world, meeting_depth
@@ -100,7 +101,7 @@ def views_from_model(frames: Frames, model: SparseModel, *, solver: str) -> View
     height, width = frames.rgb.shape[1:3]
     weight = model.num_observations / (model.num_observations + HALF_CONFIDENCE_POINTS)
     rgb, alpha, mask = (
-        None if pictures is None else _undistort(pictures[model.placed], model)
+        None if pictures is None else _undistort(select_pictures(pictures, model.placed), model)
         for pictures in (frames.rgb, frames.alpha, frames.mask)
     )
     assert rgb is not None
@@ -122,12 +123,9 @@ def views_from_model(frames: Frames, model: SparseModel, *, solver: str) -> View
 
 
 def _undistort(pictures: UInt8[np.ndarray, "K H W *C"], model: SparseModel) -> UInt8[np.ndarray, "K H W *C"]:
-    """Resample pictures to the pinhole cameras; return them unchanged when there is no distortion."""
-    if not model.distorted_xy.size:
-        return pictures
+    """Resample pictures, in place, to the pinhole cameras."""
     import cv2
 
-    undistorted = pictures.copy()
     for i, lens in enumerate(model.maps):
         if lens >= 0:
             positions = model.distorted_xy[lens]
@@ -136,9 +134,9 @@ def _undistort(pictures: UInt8[np.ndarray, "K H W *C"], model: SparseModel) -> U
             area = (slice(0, row[-1] + 1), slice(0, column[-1] + 1))
             # In OpenCV the centre of the first pixel is (0, 0), here it is (0.5, 0.5).
             x, y = positions[area][..., 0] - 0.5, positions[area][..., 1] - 0.5
-            picture = np.ascontiguousarray(pictures[i][area])
-            undistorted[i][area] = cv2.remap(picture, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    return undistorted
+            picture = pictures[i][area].copy()
+            pictures[i][area] = cv2.remap(picture, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return pictures
 
 
 def _mean_colors(rgb: UInt8[np.ndarray, "K H W 3"], tracks: Tracks) -> UInt8[np.ndarray, "P 3"]:

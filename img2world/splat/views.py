@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float32, Int, UInt8
 
 from img2world.core.cameras import Cameras
 from img2world.core.errors import SplatError
+from img2world.core.pictures import stack_pictures
 from img2world.core.views import Views
 from img2world.render import Color
 
@@ -85,7 +86,8 @@ def _downscale(images: UInt8[np.ndarray, "V H W *C"], width: int, height: int) -
     """Average images over the area of each new pixel."""
     import cv2
 
-    return np.stack([cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA) for image in images])
+    smaller = (cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA) for image in images)
+    return stack_pictures(smaller, len(images))
 
 
 def _downscale_mask(masks: UInt8[np.ndarray, "V H W"], width: int, height: int) -> UInt8[np.ndarray, "V h w"]:

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from img2world.core import pictures
 from img2world.core.errors import SplatError
+from img2world.core.views import Views
 from img2world.render import render
 from img2world.splat import OPTIMIZERS, limits, metrics
 from img2world.splat.metrics import compare, evaluate, psnr
@@ -63,6 +65,16 @@ def test_the_same_seed_gives_the_same_bits_for_any_number_of_threads(wall_views,
     for other in trained[1:]:
         for name, value in vars(trained[0]).items():
             assert value.tobytes() == getattr(other, name).tobytes()
+
+
+def test_views_that_lie_on_disk_give_the_same_bits(wall_views, tmp_path, monkeypatch):
+    wall_views.save(tmp_path)
+    trained = []
+    for limit in (2**30, 0):
+        monkeypatch.setattr(pictures, "IN_MEMORY", limit)
+        trained.append(GaussianSplat(**QUICK).optimize(Views.load(tmp_path)).gaussians)
+    for name, value in vars(trained[0]).items():
+        assert value.tobytes() == getattr(trained[1], name).tobytes()
 
 
 def test_another_seed_gives_another_scene(wall_views):
