@@ -1,8 +1,8 @@
 """Make the video of a walk as a phone records it: `python benchmarks/walk_video.py FOLDER --seconds 60`.
 
 A room of textured boxes, drawn by homographies: 4K held upright (rotation metadata), 30 frames a second, blurred by the
-camera's own motion, with hand shake, pauses, jerks, sensor noise and changes of exposure. The true cameras and the
-length of the blur in pixels are written beside it as truth.npz.
+camera's own motion, with hand shake, pauses, jerks, sensor noise and changes of exposure. The cameras of the upright
+frames (world_from_cam [V, 4, 4]) and the length of the blur in pixels are written beside it as truth.npz.
 """
 
 import argparse
@@ -202,10 +202,12 @@ def frames_of(room: Room, walk: Walk, truth: dict[str, list]) -> Iterator[np.nda
         picture = cv2.resize(picture, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
         x, y = rng.integers(0, 64, 2)
         picture = cv2.add(picture, np.repeat(noise[y : y + HEIGHT, x : x + WIDTH], 3, 2), dtype=cv2.CV_8U)
-        rotation, eye = walk.camera(time + SHUTTER / RATE / 2)
+        (down, left, forward), eye = walk.camera(time + SHUTTER / RATE / 2)
         truth["blur"].append(blur)
-        truth["rotation"].append(rotation)
-        truth["eye"].append(eye)
+        # Of the picture as it is shown, upright.
+        pose = np.eye(4)
+        pose[:3] = np.stack([-left, down, forward, eye], 1)
+        truth["world_from_cam"].append(pose)
         yield picture
 
 
@@ -232,7 +234,7 @@ def main() -> None:
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         stream.set_display_rotation(270)
         outputs.append((container, stream))
-    truth: dict[str, list] = {"blur": [], "rotation": [], "eye": []}
+    truth: dict[str, list] = {"blur": [], "world_from_cam": []}
     for picture in frames_of(Room(args.seed), Walk(args.seconds, args.seed), truth):
         frame = av.VideoFrame.from_ndarray(picture, "rgb24").reformat(format="yuv420p", dst_colorspace="ITU709")
         for container, stream in outputs:
@@ -242,8 +244,7 @@ def main() -> None:
     for container, stream in outputs:
         container.mux(stream.encode())
         container.close()
-    blur, rotation, eye = (np.array(truth[name]) for name in ("blur", "rotation", "eye"))
-    np.savez(args.folder / "truth.npz", blur=blur, rotation=rotation, eye=eye)
+    np.savez(args.folder / "truth.npz", **{name: np.array(values) for name, values in truth.items()})
 
 
 if __name__ == "__main__":
