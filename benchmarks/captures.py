@@ -13,7 +13,6 @@ import datetime
 import json
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import cv2
@@ -27,6 +26,7 @@ from img2world.core.frames import Frames
 from img2world.core.scene import Scene
 from img2world.core.views import Views
 from img2world.render import render
+from img2world.runs.recipe import load_recipe
 from img2world.splat.optimize import GaussianSplat
 
 COLUMNS = ("set", "used", "placed", "cameras", "rotation °", "position %", "grade", "steps", "s / step", "poses s")
@@ -60,9 +60,11 @@ def measure(folder: Path, runs: Path) -> list[str]:
             (runs / f"{folder.stem}.log").write_text(ended.stdout + ended.stderr)
             return [folder.stem, f"failed, see {folder.stem}.log", *[""] * (len(COLUMNS) - 2)]
     report = json.loads((out / "report.json").read_text())
-    steps = tomllib.loads((out / "recipe.toml").read_text())["splat"]["steps"]
     views, scene = Views.load(out / "views"), Scene.load(out / "scene" / "scene.safetensors")
-    contact_sheet(views, scene).save(runs / f"{folder.stem}.png")
+    splat = load_recipe(str(out / "recipe.toml")).splat
+    assert isinstance(splat, GaussianSplat)
+    splat = splat.with_budget(views)
+    contact_sheet(views, scene, splat.held_out(len(views))).save(runs / f"{folder.stem}.png")
     cameras, metrics = report["cameras"], report["metrics"]
     used, inventory = f"{cameras['total']}", report.get("inventory")
     if inventory:
@@ -73,9 +75,9 @@ def measure(folder: Path, runs: Path) -> list[str]:
         f"{len(cameras['frames'])} of {cameras['total']}",
         cameras["grade"],
         *errors_of(folder, views.cameras, np.array(cameras["frames"]), out),
-        report["quality"]["grade"],
-        str(steps),
-        f"{metrics['seconds_splat'] / steps:.3f}",
+        report["quality"].get("grade", ""),
+        str(splat.steps),
+        f"{metrics['seconds_splat'] / splat.steps:.3f}",
         f"{metrics['seconds_poses']:.0f}",
         f"{metrics['seconds_splat']:.0f}",
         f"{metrics['seconds']:.0f}",
@@ -114,10 +116,10 @@ VIDEO_RATE = 30
 """Frames per second of `walk_video.py`."""
 
 
-def contact_sheet(views: Views, scene: Scene) -> Image.Image:
-    """Return photos that were held out side by side, and below them what the scene shows."""
-    held_out = np.flatnonzero(GaussianSplat().held_out(len(views)))
-    chosen = held_out[np.linspace(0, len(held_out) - 1, min(SHOWN, len(held_out))).astype(int)]
+def contact_sheet(views: Views, scene: Scene, held_out: np.ndarray) -> Image.Image:
+    """Return photos that were held out, or any of a few, side by side, and below them what the scene shows."""
+    indices = np.flatnonzero(held_out) if held_out.any() else np.arange(len(views))
+    chosen = indices[np.linspace(0, len(indices) - 1, min(SHOWN, len(indices))).astype(int)]
     scale = SIDE / max(views.cameras.width, views.cameras.height)
     width, height = round(views.cameras.width * scale), round(views.cameras.height * scale)
     seen = render(scene.gaussians, scene.cameras.select(chosen).resized(width, height), background=scene.background).rgb

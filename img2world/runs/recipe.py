@@ -58,8 +58,7 @@ QUALITIES = {
     "normal": (*BY_VIEWS, "splat.quality=normal"),
     "high": (*BY_VIEWS, "splat.quality=high", "splat.sh_degree=2", "video.size=960", "video.photo_size=1600"),
 }
-"""Changes to the recipes of videos, photos and datasets for each quality. The recipes themselves train as long whatever
-the views are: more steps gain where there are few views of much, and overfit many views of little."""
+"""Changes to the recipes of videos, photos and datasets for each quality."""
 
 RENAMED = {
     "video.kind": "subject.kind",

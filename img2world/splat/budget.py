@@ -30,17 +30,17 @@ class _Rate:
 
 RATES: dict[Quality, _Rate] = {
     "draft": _Rate(
-        base_steps=600,
-        steps_per_view=8,
-        max_steps=3_000,
+        base_steps=500,
+        steps_per_view=10,
+        max_steps=1_500,
         gaussians_per_megapixel=3_000,
         min_gaussians=20_000,
         max_gaussians=100_000,
     ),
     "normal": _Rate(
-        base_steps=2_000,
-        steps_per_view=30,
-        max_steps=12_000,
+        base_steps=800,
+        steps_per_view=35,
+        max_steps=4_000,
         gaussians_per_megapixel=10_000,
         min_gaussians=60_000,
         max_gaussians=300_000,
