@@ -48,9 +48,10 @@ class Measures:
 def measured(scene: Scene, height_m: float) -> Measures:
     """Measure a scene whose subject is `height_m` metres high; 0 if that is unknown.
 
-    The subject is the object or, in a scene, everything within SUBJECT_RADIUS of the first camera.
+    The world is upright. The subject is the object or, in a scene, everything within SUBJECT_RADIUS of the first
+    camera.
     """
-    up = up_direction(scene.cameras)
+    up = UP_IN_WORLD
     gaussians = scene.at(0.0)
     means = gaussians.means.astype(np.float64)
     subject = gaussians.opacities > MIN_OPACITY
@@ -87,7 +88,11 @@ def upright(views: Views) -> Views:
     The input camera has identity rotation, so the world of a photo taken from above leans towards it. Views whose
     world leans by less than UPRIGHT_TOLERANCE are returned unchanged.
     """
-    up = up_direction(views.cameras)
+    return turned_up(views, up_direction(views.cameras))
+
+
+def turned_up(views: Views, up: Float64[np.ndarray, "3"]) -> Views:
+    """Rotate the world of views about its origin such that a unit vector points up."""
     axis = np.cross(up, UP_IN_WORLD)
     angle = float(np.arctan2(np.linalg.norm(axis), up @ UP_IN_WORLD))
     if angle < UPRIGHT_TOLERANCE:

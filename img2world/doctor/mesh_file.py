@@ -17,6 +17,7 @@ from img2world.core.child_process import answer, run_child
 from img2world.core.errors import ExportError
 from img2world.core.packages import name_with_version
 from img2world.core.progress import Progress
+from img2world.meshing.surface import is_closed
 
 TIME_LIMIT = 300.0
 """Seconds that a reader may take."""
@@ -148,6 +149,7 @@ def _trimesh(path: Path) -> dict[str, Any]:
     # Vertices that differ only in their texture coordinates are one point of the surface.
     merged = trimesh.Trimesh(whole.vertices, whole.faces, process=False)
     merged.merge_vertices()
+    closed = is_closed(merged.faces)
     size = float(np.ptp(whole.bounds, axis=0).max())
     visuals: list[Any] = [mesh.visual for mesh in scene.geometry.values() if isinstance(mesh, trimesh.Trimesh)]
     pictures = {id(picture): picture.size for visual in visuals for picture in _textures(visual)}
@@ -162,8 +164,8 @@ def _trimesh(path: Path) -> dict[str, Any]:
         "uv": any(getattr(visual, "uv", None) is not None for visual in visuals),
         "colors": any("color" in names for names in attributes) or any(visual.kind == "vertex" for visual in visuals),
         "textures": list(pictures.values()),
-        "watertight": bool(merged.is_watertight),
-        "inside_out": bool(merged.is_watertight and merged.volume < 0),
+        "watertight": closed,
+        "inside_out": closed and merged.volume < 0,
         "degenerate": int((whole.area_faces <= 1e-14 * size**2).sum()),
     }
 

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float32, Float64, Int
 
 from img2world.core.cameras import Cameras
 from img2world.core.errors import SubjectError
+from img2world.core.metric import transformed_views, turned_up
 from img2world.core.progress import Progress, silent
 from img2world.core.views import Views
 from img2world.isolation.aim import HINT, Aim, find_aim
@@ -121,6 +122,8 @@ class Place:
 def isolate_subject(views: Views, *, model: CutoutModel = "builtin", progress: Progress = silent) -> Isolation:
     """Return views of what the cameras turn around, on white, with alpha and only the points on it.
 
+    It stands upright on its support, if it has one, around the origin.
+
     `model` names the cut-out network. Views that have an alpha are returned as they are. Views that contradict the
     others are left out. Raises SubjectError when the cameras turn around nothing or the views do not agree on a thing,
     and what `find_saliency` raises.
@@ -164,6 +167,10 @@ def isolate_subject(views: Views, *, model: CutoutModel = "builtin", progress: P
             hint=HINT,
         )
     isolated = _cut_out(views, kept, hull, cover, progress)
+    if support is not None:
+        # Of a thing on a table many photos are taken with the camera turned, but tables are level.
+        isolated = turned_up(isolated, support[:3])
+    isolated = _centered(isolated)
     below = "no table or ground was found below it" if support is None else "without what it stands on"
     return Isolation(views=isolated, kept=kept, overlap=overlap, reason=f"what the cameras turn around, {below}")
 
@@ -238,6 +245,13 @@ def _overlaps(cover: Maps, outlines: Masks, small: Small) -> Float64[np.ndarray,
         union = np.count_nonzero((own | outline) & valid)
         overlaps.append(np.count_nonzero(own & outline) / union if union else 0.0)
     return np.array(overlaps)
+
+
+def _centered(views: Views) -> Views:
+    """Move the world such that the middle of the points is at its origin."""
+    shift = np.eye(4)
+    shift[:3, 3] = -(views.points.min(0) + views.points.max(0)) / 2
+    return transformed_views(views, shift)
 
 
 def _cut_out(views: Views, kept: Int[np.ndarray, "K"], hull: Hull, cover: Maps, progress: Progress) -> Views:

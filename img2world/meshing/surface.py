@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int32
+from jaxtyping import Bool, Float32, Float64, Int, Int32
 
 from img2world.core.mesh import Mesh
 from img2world.meshing.depth_maps import DepthMaps, surface_colors
@@ -106,14 +106,17 @@ def mesh_statistics(mesh: Mesh) -> dict[str, float]:
     A vertex on both sides of a seam of the texture counts as one there.
     """
     _, merged = np.unique(mesh.vertices, axis=0, return_inverse=True)
-    faces = merged.reshape(-1)[mesh.faces].astype(np.int64)
-    ends = np.stack([faces, np.roll(faces, -1, 1)], -1).reshape(-1, 2)
-    ends = ends[ends[:, 0] != ends[:, 1]]
-    code = np.where(ends[:, 0] < ends[:, 1], 1, -1) * (ends.min(1) * len(mesh.vertices) + ends.max(1))
-    edges, edge = np.unique(np.abs(code), return_inverse=True)
-    balance = np.bincount(edge.reshape(-1), np.sign(code), len(edges))
     return {
         "vertices": float(len(mesh.vertices)),
         "faces": float(len(mesh.faces)),
-        "watertight": float(not balance.any()),
+        "watertight": float(is_closed(merged.reshape(-1)[mesh.faces])),
     }
+
+
+def is_closed(faces: Int[np.ndarray, "F 3"]) -> bool:
+    """Tell whether faces of consistent winding meet at each edge: as many pass it one way as the other."""
+    ends = np.stack([faces, np.roll(faces, -1, 1)], -1).reshape(-1, 2).astype(np.int64)
+    ends = ends[ends[:, 0] != ends[:, 1]]
+    code = np.where(ends[:, 0] < ends[:, 1], 1, -1) * (ends.min(1) * (faces.max(initial=0) + 1) + ends.max(1))
+    edges, edge = np.unique(np.abs(code), return_inverse=True)
+    return not np.bincount(edge.reshape(-1), np.sign(code), len(edges)).any()

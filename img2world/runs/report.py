@@ -25,6 +25,9 @@ INVENTORY = "inventory.json"
 ISOLATION, ISOLATED_FACTS = "isolation", "isolated/isolation.json"
 """The stage that cuts the subject out of the views of a capture, and its file on how it was found."""
 
+MAX_NAMES = 3
+"""Photos that the summary names."""
+
 WORLD = "world.json"
 """File of the run folder that holds the measures of the scene."""
 
@@ -43,10 +46,11 @@ def write_report(folder: RunFolder) -> dict[str, Any]:
         _read_product(folder, records.get("input"), f"subject/{FACTS}")
         or _read_product(folder, records.get(ISOLATION), ISOLATED_FACTS)
     )
-    cameras = _cameras(_read_product(folder, records.get("poses"), CAMERAS))
+    inventory = _inventory(folder, records.get("video"))
+    cameras = _cameras(_read_product(folder, records.get("poses"), CAMERAS), inventory)
     report = {
         "source": folder.manifest["source"],
-        "inventory": _inventory(folder, records.get("video")),
+        "inventory": inventory,
         "seed": folder.manifest["seed"],
         "licence": folder.manifest.get("licence"),
         "subject": subject,
@@ -108,9 +112,16 @@ def _supported(world: dict[str, Any] | None) -> dict[str, float] | None:
     return world and region_from_json(world["supported"]).report()
 
 
-def _cameras(views: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return the report on the cameras, or the solver alone where the cameras are those of the video backend."""
-    return views and (views.get("pose_report") or {"solver": views["solver"]})
+def _cameras(views: dict[str, Any] | None, inventory: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return the report on the cameras, or the solver alone where the cameras are those of the video backend.
+
+    `not_placed` names the files of a folder that have no camera.
+    """
+    report = views and (views.get("pose_report") or {"solver": views["solver"]})
+    if not report or not inventory or "frames" not in report:
+        return report
+    placed = set(report["frames"])
+    return report | {"not_placed": [name for i, name in enumerate(inventory["used"]) if i not in placed]}
 
 
 def _pixel_fractions(records: dict[str, StageRecord]) -> dict[str, float]:
@@ -150,6 +161,8 @@ def summary_lines(out: Path, report: dict[str, Any]) -> Iterator[str]:
     yield ""
     if quality := report["quality"]:
         yield f"  {'quality':<8}{quality['grade']}: {quality['reason']}"
+    elif "splat" in report["stages"] and report["source"]["kind"] != "picture":
+        yield f"  {'quality':<8}not graded: of so few views none was held out to test the world on"
     if inventory := report.get("inventory"):
         yield f"  {'source':<8}{inventory['summary']}"
     if subject := report["subject"]:
@@ -163,7 +176,8 @@ def summary_lines(out: Path, report: dict[str, Any]) -> Iterator[str]:
     cameras = report["cameras"] or {}
     if "grade" in cameras:
         placed = f"{cameras['placed']} of {cameras['total']} frames"
-        yield f"  {'cameras':<8}grade {cameras['grade']}, by {cameras['solver']}, {placed}"
+        missing = _some(cameras.get("not_placed", []))
+        yield f"  {'cameras':<8}grade {cameras['grade']}, by {cameras['solver']}, {placed}{missing}"
     for finding in report["findings"]:
         if finding["severity"] != "note":
             yield f"  {'doctor':<8}{finding['kind']}: {finding['found']}"
@@ -171,6 +185,14 @@ def summary_lines(out: Path, report: dict[str, Any]) -> Iterator[str]:
         yield f"  {'licence':<8}{report['licence']['model']}: {report['licence']['verdict']}"
     if page.exists():
         yield f"  {'look':<8}{shlex.quote(launcher())} view {quoted(out)}    or open {page} in a browser"
+
+
+def _some(names: list[str]) -> str:
+    """Return the names of photos that were not placed, at most three, as the end of a line."""
+    if not names:
+        return ""
+    more = len(names) - MAX_NAMES
+    return f"; not placed: {', '.join(names[:MAX_NAMES])}" + (f" and {more} more, see report.json" if more > 0 else "")
 
 
 def launcher() -> str:
