@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 import warnings
@@ -18,11 +19,17 @@ from img2world.core.scene import Scene
 pytest_plugins = ["tests.balls"]
 
 TINY = [
-    "subject.kind=object", "trajectory.name=orbit", "trajectory.size=64", "trajectory.num_views=6",
+    "subject.kind=object", "subject.model=none", "trajectory.name=orbit", "trajectory.size=64", "trajectory.num_views=6",
     "video.name=synthetic",
     "video.supersample=1", "splat.steps=20", "splat.max_gaussians=500", "export.formats=ply,html",
 ]  # fmt: skip
 """Changes to the recipe `auto` that make a whole run take seconds."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes():
+    """Give each worker one thread: threads of several workers on the same cores mostly wait for each other."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def save_picture(path: Path) -> Path:
