@@ -1,3 +1,4 @@
+import gc
 import os
 import subprocess
 import sys
@@ -30,6 +31,17 @@ TINY = [
 def pytest_xdist_setupnodes():
     """Give each worker one thread: threads of several workers on the same cores mostly wait for each other."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Spare the garbage collector what is imported here: packages and tests are there to the end."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def save_picture(path: Path) -> Path:
