@@ -3,7 +3,7 @@ import os
 import subprocess
 import sys
 import warnings
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,9 +20,9 @@ from img2world.core.scene import Scene
 pytest_plugins = ["tests.balls"]
 
 TINY = [
-    "subject.kind=object", "subject.model=none", "trajectory.name=orbit", "trajectory.size=64", "trajectory.num_views=6",
-    "video.name=synthetic",
-    "video.supersample=1", "splat.steps=20", "splat.max_gaussians=500", "export.formats=ply,html",
+    "subject.kind=object", "subject.model=none", "trajectory.name=orbit", "trajectory.size=64",
+    "trajectory.num_views=6", "video.name=synthetic", "video.supersample=1",
+    "splat.steps=20", "splat.max_gaussians=500", "export.formats=ply,html",
 ]  # fmt: skip
 """Changes to the recipe `auto` that make a whole run take seconds."""
 
@@ -165,6 +165,17 @@ def scene_of(gaussians: Gaussians, *, is_object: bool = False) -> Scene:
 def scenes() -> SimpleNamespace:
     """Small scenes that no mirrored or rotated image can pass for: `scenes.scene_of(scenes.three_blobs())`."""
     return SimpleNamespace(cameras=cameras, three_blobs=three_blobs, cloud=cloud, scene_of=scene_of)
+
+
+@pytest.fixture(scope="session")
+def photo_subject():
+    """What is found in a sample photo: `photo_subject("coffee")`; to be read, never to be changed."""
+    from skimage import data
+
+    from img2world.core.image import Image
+    from img2world.layered.subject import AutoSubject
+
+    return cache(lambda name: AutoSubject().find(Image(rgb=getattr(data, name)())))
 
 
 @pytest.fixture(scope="session")
