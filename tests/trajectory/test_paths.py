@@ -43,6 +43,7 @@ def test_auto_orbits_objects_and_arcs_before_scenes(photo_subject):
     assert (before.width, before.height) == (96, 64)
 
 
+@cache
 def can(elevation: float) -> Subject:
     """A can with two hoops, lit from the left, seen from above by an angle."""
     size = 256
