@@ -146,11 +146,11 @@ def test_exif_focal_length_is_used_for_scenes():
 @pytest.mark.parametrize(
     "backend",
     [
-        OrbitTrajectory(size=8),
-        OrbitTrajectory(num_views=1),
+        OrbitTrajectory(size=8, upright=False),
+        OrbitTrajectory(num_views=1, upright=False),
         OrbitTrajectory(elevation_deg=95.0),
         OrbitTrajectory(elevation_deg=-100.0, upright=False),
-        DynamicOrbitTrajectory(amplitude_deg=88.0),
+        DynamicOrbitTrajectory(amplitude_deg=88.0, upright=False),
         FileTrajectory(),
     ],
 )
@@ -162,7 +162,7 @@ def test_impossible_options_are_refused(backend):
 
 @pytest.mark.parametrize("change", [{"w": 10**9}, {"w": float("inf")}, {"w": 32, "h": 32}, {"frames": 1}])
 def test_camera_file_of_impossible_frames_is_refused(tmp_path, change):
-    cameras = OrbitTrajectory(size=64, num_views=3).cameras(cut_out())
+    cameras = OrbitTrajectory(size=64, num_views=3, upright=False).cameras(cut_out())
     table = transforms_from_cameras(cameras, [""] * 3)
     table |= {"frames": table["frames"][:1]} if "frames" in change else change
     (tmp_path / "path.json").write_text(json.dumps(table))
