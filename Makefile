@@ -35,9 +35,10 @@ demo: $(VENV)/ready
 	$(BIN)/img2world run $(PICTURE) --out $(OUT) $(ARGS)
 
 # Tests start hundreds of processes, which would each compile the package where Python may not keep its bytecode.
+# With worksteal, tests that lie side by side run in one worker, so that what they share is made once.
 test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/ready-dev
-	$(BIN)/python -m pytest -n auto $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 test-engines: $(VENV)/ready-dev $(BLENDER)/ready $(ENGINES)/node_modules/.package-lock.json
 	$(BIN)/python -m pytest -n 0 -rs -m 'engines or not engines' $(ENGINES) $(ARGS)

@@ -1,7 +1,9 @@
+import gc
+import os
 import subprocess
 import sys
 import warnings
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,11 +20,28 @@ from img2world.core.scene import Scene
 pytest_plugins = ["tests.balls"]
 
 TINY = [
-    "subject.kind=object", "trajectory.name=orbit", "trajectory.size=64", "trajectory.num_views=6",
-    "video.name=synthetic",
-    "video.supersample=1", "splat.steps=20", "splat.max_gaussians=500", "export.formats=ply,html",
+    "subject.kind=object", "subject.model=none", "trajectory.name=orbit", "trajectory.size=64",
+    "trajectory.num_views=6", "video.name=synthetic", "video.supersample=1",
+    "splat.steps=20", "splat.max_gaussians=500", "export.formats=ply,html",
 ]  # fmt: skip
 """Changes to the recipe `auto` that make a whole run take seconds."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes():
+    """Give each worker one thread: threads of several workers on the same cores mostly wait for each other."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Spare the garbage collector what is imported here: packages and tests are there to the end."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def save_picture(path: Path) -> Path:
@@ -146,6 +165,17 @@ def scene_of(gaussians: Gaussians, *, is_object: bool = False) -> Scene:
 def scenes() -> SimpleNamespace:
     """Small scenes that no mirrored or rotated image can pass for: `scenes.scene_of(scenes.three_blobs())`."""
     return SimpleNamespace(cameras=cameras, three_blobs=three_blobs, cloud=cloud, scene_of=scene_of)
+
+
+@pytest.fixture(scope="session")
+def photo_subject():
+    """What is found in a sample photo: `photo_subject("coffee")`; to be read, never to be changed."""
+    from skimage import data
+
+    from img2world.core.image import Image
+    from img2world.layered.subject import AutoSubject
+
+    return cache(lambda name: AutoSubject().find(Image(rgb=getattr(data, name)())))
 
 
 @pytest.fixture(scope="session")

@@ -48,7 +48,7 @@ def up_in_cam(elevation: float) -> Float64[np.ndarray, "3"]:
 def around_axis(elevation: float, angles: Float64[np.ndarray, "A"]) -> Float64[np.ndarray, "A 3"]:
     """Return horizontal unit vectors in camera space: away from the camera at angle 0, to its right at π/2."""
     right = np.array([1.0, 0, 0])
-    away = np.cross(up_in_cam(elevation), right)
+    away = np.array([0, -np.sin(elevation), np.cos(elevation)])  # up × right
     return np.sin(angles)[:, None] * right + np.cos(angles)[:, None] * away
 
 

@@ -27,8 +27,9 @@ SMALL = [
 
 
 @pytest.fixture
-def ball(tmp_path) -> Path:
-    """A splat file of a ball."""
+def ball(tmp_path, monkeypatch) -> Path:
+    """A splat file of a ball, of which small pictures are rendered."""
+    monkeypatch.setattr("img2world.runs.splat_export.SIZE", 96)
     normals = np.random.default_rng(0).normal(size=(3000, 3))
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     gaussians = Gaussians(
@@ -56,18 +57,21 @@ def test_bundles_are_added_to_a_run_and_named_in_its_report(call, finished, tmp_
     manifest = json.loads((run / "exports" / "bundle-godot" / "manifest.json").read_text())
     assert manifest["camera"]["of"] == "the photo"
     assert manifest["frame"]["origin"] == "on the ground, below the middle of the object"
-    assert {"model": "U²-Net-p", "part": "cut-out", "licence": "Apache-2.0"}.items() <= manifest["licences"][
-        2
-    ].items() | manifest["licences"][3].items()
+    licences = [(model["model"], model["licence"]) for model in manifest["licences"]]
+    assert licences == [(model, "Apache-2.0") for model in ("nano-geo", "nano-depth", "U²-Net-p")]
     assert call("export", run, "--bundle", "godot", "--zip")[0] == 0
     assert {path.name for path in (run / "exports").glob("bundle*")} == {"bundle-godot.zip", "bundle-unreal"}
 
 
 def test_a_splat_file_becomes_a_bundle_which_is_replaced_by_the_next(call, ball, tmp_path):
-    for _ in range(2):
-        code, out, _ = call("export", ball, "--bundle", "godot", *SMALL, "--out", tmp_path / "files")
-        assert (code, out) == (0, f"{tmp_path / 'files' / 'bundle-godot'}\n")
-        assert [path.name for path in (tmp_path / "files").iterdir()] == ["bundle-godot"]
+    old = tmp_path / "files" / "bundle-godot"
+    old.mkdir(parents=True)
+    (old / "manifest.json").write_text("{}")
+    (old / "mesh.glb.old").write_bytes(b"of an earlier version")
+    code, out, _ = call("export", ball, "--bundle", "godot", *SMALL, "--out", tmp_path / "files")
+    assert (code, out) == (0, f"{old}\n")
+    assert [path.name for path in (tmp_path / "files").iterdir()] == ["bundle-godot"]
+    assert not (old / "mesh.glb.old").exists()
     manifest = json.loads((tmp_path / "files" / "bundle-godot" / "manifest.json").read_text())
     assert manifest["licences"].startswith("unknown")
     assert manifest["camera"]["of"] == "a view of the whole"

@@ -460,8 +460,15 @@ def ball(tmp_path) -> Path:
     return path
 
 
-def test_a_splat_file_becomes_a_mesh_a_turntable_and_a_page(call, ball, tmp_path):
-    words = ["--set", "export.mesh.resolution=48", "--set", "export.turntable.seconds=0.2"]
+@pytest.fixture
+def small_pictures(monkeypatch):
+    """Render small pictures of a splat file for its mesh."""
+    monkeypatch.setattr("img2world.runs.splat_export.SIZE", 128)
+
+
+def test_a_splat_file_becomes_a_mesh_a_turntable_and_a_page(call, ball, small_pictures, tmp_path):
+    options = ["mesh.resolution=48", "mesh.picture_size=96", "turntable.seconds=0.2"]
+    words = [word for option in options for word in ("--set", f"export.{option}")]
     out = tmp_path / "new" / "files"
     code, stdout, _ = call("export", ball, *words, "--out", out)
     assert code == 0
@@ -482,7 +489,7 @@ def test_a_splat_file_becomes_a_mesh_a_turntable_and_a_page(call, ball, tmp_path
     assert below[1] - below[0] > 60
 
 
-def test_all_files_of_a_mesh_are_written(call, ball, tmp_path):
+def test_all_files_of_a_mesh_are_written(call, ball, small_pictures, tmp_path):
     options = {"resolution": 32, "picture_size": 48, "texture_size": 32, "lods": 1, "files": "glb,obj"}
     words = [word for name, option in options.items() for word in ("--set", f"export.mesh.{name}={option}")]
     code, stdout, _ = call("export", ball, "mesh", *words, "--out", tmp_path / "a")

@@ -1,14 +1,21 @@
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
-from scenes import RADIUS, TABLE
+from scenes import RADIUS, TABLE, ball_views
 
 from img2world.core.errors import SubjectError
 from img2world.isolation.isolate import isolate_subject
 
 STRANGE = 3
 """A view that shows something else."""
+
+
+@pytest.fixture(scope="module")
+def ball():
+    """Six views around a ball on a table, and where they show it: each costs two runs of the cut-out network."""
+    return ball_views(6)
 
 
 @pytest.fixture(scope="module")
@@ -30,17 +37,24 @@ def test_the_ball_is_cut_out_of_every_view_and_the_table_is_not(ball, isolated):
 
 
 def test_a_view_of_something_else_is_left_out(isolated):
-    assert isolated.kept.tolist() == [0, 1, 2, 4, 5, 6, 7]
+    assert isolated.kept.tolist() == [0, 1, 2, 4, 5]
     assert isolated.as_json()["left_out"] == [STRANGE]
-    assert len(isolated.views) == len(isolated.views.cameras) == 7
+    assert len(isolated.views) == len(isolated.views.cameras) == 5
 
 
-def test_only_points_on_the_ball_remain(isolated):
-    distance = np.linalg.norm(isolated.views.points, axis=1)
-    assert len(distance) > 150
-    # The hull of seven views has corners.
-    assert distance.max() < 1.35 * RADIUS
-    assert isolated.views.points[:, 1].max() < TABLE + 0.05
+def test_only_points_on_the_ball_remain(ball, isolated):
+    points, cameras = isolated.views.points, isolated.views.cameras
+    assert len(points) > 150
+    assert points[:, 1].max() < TABLE + 0.05
+    # The hull of five views has corners.
+    assert np.linalg.norm(points, axis=1).max() < 1.6 * RADIUS
+    shown = np.zeros(len(points))
+    for i, mask in enumerate(ball[1][isolated.kept]):
+        _, pixels, inside = cameras.project(i, points)
+        column, row = pixels[inside].astype(int).T
+        shown[inside] += cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8))[row, column]
+    # One view of so few may contradict.
+    assert (shown >= 4).mean() > 0.98
 
 
 def test_views_that_show_nothing_in_common_are_refused(ball):

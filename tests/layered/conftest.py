@@ -4,11 +4,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from skimage import data
 
 from img2world.core.cameras import Cameras
 from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.image import Image
+from img2world.core.subject import Subject
 from img2world.layered.build import build_layers, input_camera
 from img2world.layered.layers import rays_in_cam
 from img2world.layered.solids import up_in_cam
@@ -43,9 +43,8 @@ def shapes() -> SimpleNamespace:
     return SimpleNamespace(disc=disc, ball_picture=ball_picture, heights_seen=heights_seen)
 
 
-def built(picture: Image, size: int) -> SimpleNamespace:
-    """The subject of a picture, its layered image and camera, and `look`, which draws it from a pose."""
-    subject = AutoSubject().find(picture)
+def built(subject: Subject, size: int) -> SimpleNamespace:
+    """A subject, its layered image and camera, and `look`, which draws it from a pose."""
     layered, camera = build_layers(subject, size), input_camera(subject, size)
     warper = Warper(layered)
 
@@ -64,10 +63,10 @@ def built(picture: Image, size: int) -> SimpleNamespace:
 @pytest.fixture(scope="session")
 def ball() -> SimpleNamespace:
     """A ball that is cut out, as layers of 96 pixels; to be read, never to be changed."""
-    return built(ball_picture((255, 255, 255), alpha=True), 96)
+    return built(AutoSubject().find(ball_picture((255, 255, 255), alpha=True)), 96)
 
 
 @pytest.fixture(scope="session")
-def coffee() -> SimpleNamespace:
+def coffee(photo_subject) -> SimpleNamespace:
     """The photo of a cup, as layers of 160 pixels; to be read, never to be changed."""
-    return built(Image(rgb=data.coffee()), 160)
+    return built(photo_subject("coffee"), 160)

@@ -90,7 +90,7 @@ def test_resampling_keeps_the_corners_of_short_segments():
     assert all(np.linalg.norm(places - corner, axis=1).min() < 1e-12 for corner in line)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     elevation=st.floats(12, 35),
     yaw=st.floats(-70, -20) | st.floats(20, 70),

@@ -1,3 +1,5 @@
+from functools import cache
+
 import cv2
 import numpy as np
 import pytest
@@ -14,7 +16,12 @@ from img2world.layered.foreground import (
     has_clear_outline,
     refine_outline,
 )
-from img2world.layered.subject import AutoSubject
+
+
+@cache
+def photo_foreground(name: str) -> list:
+    """What stands out in a sample photo."""
+    return find_foreground(Image(rgb=getattr(data, name)()), "builtin")
 
 
 @pytest.mark.parametrize("background", [(255, 255, 255), (128, 128, 128), (30, 60, 110)])
@@ -76,7 +83,7 @@ def test_a_ring_keeps_its_hole_and_a_patch_of_the_background_color_is_no_hole(sh
 def test_parts_with_the_color_of_the_background_are_found_by_the_network():
     """A cup in front of a wall of its own color."""
     photo = data.coffee()
-    truth, *_ = find_foreground(Image(rgb=photo), "builtin")
+    truth, *_ = photo_foreground("coffee")
     opacity = truth[..., None] / np.float32(255)
     paint = np.median(photo[truth == 255], axis=0)
     picture = Image(rgb=np.round(opacity * photo + (1 - opacity) * paint).astype(np.uint8))
@@ -129,7 +136,7 @@ def test_flooding_follows_slopes_and_stops_at_steps():
     ("name", "inside", "outside"), [("coffee", (200, 250), (50, 550)), ("astronaut", (300, 200), (30, 400))]
 )
 def test_what_stands_out_in_a_photo_is_cut_out(name, inside, outside):
-    (alpha, *_) = find_foreground(Image(rgb=getattr(data, name)()), "builtin")
+    (alpha, *_) = photo_foreground(name)
     assert (alpha[inside], alpha[outside]) == (255, 0)
     assert ((alpha > 5) & (alpha < 250)).mean() < 0.05
 
@@ -159,12 +166,10 @@ def test_an_outline_is_clear_where_the_picture_has_an_edge(step, clear):
     assert has_clear_outline((255 * inside).astype(np.uint8), rgb) == clear
 
 
-def test_a_face_that_fills_the_picture_stays_in_the_scene():
+def test_a_face_that_fills_the_picture_stays_in_the_scene(photo_subject):
     """The network's outline runs through the fur, where nothing ends."""
-    (cat, *_), (astronaut, *_) = (
-        find_foreground(Image(rgb=picture()), "builtin") for picture in (data.chelsea, data.astronaut)
-    )
+    (cat, *_), (astronaut, *_) = photo_foreground("chelsea"), photo_foreground("astronaut")
     assert not has_clear_outline(cat, data.chelsea())
     assert has_clear_outline(astronaut, data.astronaut())
-    subjects = [AutoSubject().find(Image(rgb=picture())) for picture in (data.chelsea, data.astronaut)]
+    subjects = [photo_subject(name) for name in ("chelsea", "astronaut")]
     assert [(subject.is_close_up, len(subject.foreground)) for subject in subjects] == [(True, 0), (False, 1)]

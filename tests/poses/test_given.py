@@ -12,10 +12,28 @@ from img2world.core.rotation import rotation_about
 from img2world.core.views import Views
 from img2world.poses.auto import AutoPoses
 from img2world.poses.given import GivenPoses
+from img2world.tracking import features
 from img2world.video.synthetic import SyntheticVideo
 
 UNIT = 37.0
 """Units of the dataset in one of ours."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def detected_once():
+    """Detect the features of a picture once: the cameras, which most tests are about, do not matter to them."""
+    found, detect = {}, features._detect
+
+    def remembered(rgb, mask, kind, max_features):
+        assert mask is None
+        key = (rgb.tobytes(), kind, max_features)
+        if key not in found:
+            found[key] = detect(rgb, mask, kind, max_features)
+        return found[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(features, "_detect", remembered)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +52,7 @@ def dataset(make_cameras) -> Frames:
 @pytest.fixture(scope="module")
 def right(dataset: Frames) -> Views:
     """The views of the dataset as it is."""
-    return GivenPoses().estimate(dataset, None)
+    return GivenPoses(max_features=1200).estimate(dataset, None)
 
 
 def with_poses(frames: Frames, poses: np.ndarray) -> Frames:
@@ -60,7 +78,7 @@ def test_points_of_the_dataset_are_kept(dataset: Frames):
     assert dataset.cameras is not None
     points = (dataset.cameras.centers_in_world + UNIT * dataset.cameras.world_from_cam[:, :3, 2]).astype(np.float32)
     known = replace(dataset, points=points, point_colors=np.full(points.shape, 7, np.uint8))
-    views = GivenPoses().estimate(known, None)
+    views = GivenPoses(max_features=1200).estimate(known, None)
     # The cameras are 1.02 units from the origin.
     assert np.abs(views.points).max() < 0.03
     assert (views.point_colors == 7).all()
@@ -78,7 +96,7 @@ def test_wrong_cameras_are_found(dataset: Frames, fault: str):
         for i, pose in enumerate(poses):
             axis = np.random.default_rng(i).normal(size=3)
             pose[:3, :3] = rotation_about(axis, np.radians(8)) @ pose[:3, :3]
-    report = GivenPoses().estimate(with_poses(dataset, poses), None).report
+    report = GivenPoses(max_features=1200).estimate(with_poses(dataset, poses), None).report
     assert report is not None
     assert report.grade == "D"
 
@@ -87,7 +105,7 @@ def test_one_wrong_camera_is_left_out(dataset: Frames):
     assert dataset.cameras is not None
     poses = dataset.cameras.world_from_cam.astype(np.float64)
     poses[5, :3, :3] = poses[5, :3, :3] @ rotation_about(np.array([0.0, 1, 0]), np.radians(25))
-    report = GivenPoses().estimate(with_poses(dataset, poses), None).report
+    report = GivenPoses(max_features=1200).estimate(with_poses(dataset, poses), None).report
     assert report is not None
     assert report.frames == (0, 1, 2, 3, 4, 6, 7, 8)
     assert any("contradict the cameras of frame 5" in reason for reason in report.reasons)
@@ -101,7 +119,7 @@ def test_auto_refines_cameras_that_are_not_good(dataset: Frames, pose_errors):
         axis = np.random.default_rng(i).normal(size=3)
         pose[:3, :3] = rotation_about(axis, np.radians(1.0)) @ pose[:3, :3]
     wrong = with_poses(dataset, poses)
-    given = GivenPoses().estimate(wrong, None)
+    given = GivenPoses(max_features=1200).estimate(wrong, None)
     refined = AutoPoses().estimate(wrong, None)
     assert refined.solver == "given, refined"
     assert given.report is not None
@@ -123,4 +141,4 @@ def test_options_bound_points_and_features(dataset: Frames, right: Views):
 
 def test_pictures_without_cameras_are_refused(dataset: Frames):
     with pytest.raises(PoseError, match="without cameras"):
-        GivenPoses().estimate(replace(dataset, cameras=None), None)
+        GivenPoses(max_features=1200).estimate(replace(dataset, cameras=None), None)

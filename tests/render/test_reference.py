@@ -84,7 +84,8 @@ def test_gradients_are_exact(make_splats, make_camera):
         )
         return drawn.rgb, drawn.alpha, drawn.depth
 
-    assert torch.autograd.gradcheck(draw, splats.tensors(), eps=1e-7, atol=1e-5)
+    # Fast: along random directions instead of for every number.
+    assert torch.autograd.gradcheck(draw, splats.tensors(), eps=1e-7, atol=1e-5, fast_mode=True)
 
 
 def test_bands_do_not_change_the_picture(make_splats, make_camera, monkeypatch):

@@ -14,10 +14,13 @@ import pytest
 from PIL import Image as PillowImage
 
 from img2world.core.errors import Img2WorldError, RunFolderError
+from img2world.pipeline import run
 from img2world.runs.batch import name_entries
 from img2world.runs.batch_list import Entry, read_inputs
 from img2world.runs.batch_summary import Result, write_summary
 from img2world.runs.folder import RunFolder
+from img2world.runs.recipe import load_recipe
+from img2world.runs.source import find_source
 
 
 @pytest.fixture
@@ -88,11 +91,24 @@ def test_failure_does_not_stop_the_rest_and_only_the_failed_run_is_repeated(word
     assert {path: path.stat().st_mtime_ns for path in (out / "one").rglob("*.png")} == before
 
 
-def test_changed_picture_is_run_again_in_its_folder(words, picture, tmp_path):
+@pytest.fixture
+def run_before(tiny, picture, tmp_path):
+    """Return a function that puts a picture into a folder and runs it as a batch does, but in this process."""
+
+    def run_before(path):
+        path.parent.mkdir()
+        shutil.copy(picture, path)
+        out = tmp_path / "out"
+        out.mkdir()
+        (entry,) = name_entries(read_inputs(path.parent), out)
+        run(find_source(path), load_recipe("auto", tiny), out / entry.name)
+
+    return run_before
+
+
+def test_changed_picture_is_run_again_in_its_folder(words, run_before, picture, tmp_path):
     pictures = tmp_path / "pictures"
-    pictures.mkdir()
-    shutil.copy(picture, pictures / "one.png")
-    assert subprocess.run(words(pictures), capture_output=True, check=False).returncode == 0
+    run_before(pictures / "one.png")
     with PillowImage.open(picture) as opened:
         changed = opened.rotate(180)
     changed.save(pictures / "one.png")
@@ -181,12 +197,11 @@ def test_run_folders_do_not_take_the_names_of_the_batchs_own_files(tmp_path):
     assert names == {"summary.html-2", "summary.csv-2", "batch.json-2", "logs-2"}
 
 
-def test_file_name_that_is_not_utf_8_is_an_input_like_any_other(words, picture, tmp_path):
+def test_file_name_that_is_not_utf_8_is_an_input_like_any_other(words, run_before, tmp_path):
     """As for a picture from an old archive, whose name is in Latin-1."""
     folder = tmp_path / "pictures"
-    folder.mkdir()
     latin, broken = (folder / os.fsdecode(name) for name in (b"caf\xe9.png", b"\xe9.jpg"))
-    shutil.copy(picture, latin)
+    run_before(latin)
     broken.write_bytes(b"\xff\xd8\xff\xe0 no more")
     process = subprocess.run(words(folder), capture_output=True, check=False)
     assert process.returncode == 1, process.stderr

@@ -37,15 +37,15 @@ def test_a_frozen_video_is_rejected_with_exit_code_3(command, frozen):
     assert lines[-1]["rejected"]
 
 
-def test_a_run_stops_with_exit_code_3(command, frozen, tmp_path):
-    done = command("run", frozen, "--out", tmp_path / "run")
-    assert done.returncode == 3
-    assert "the doctor rejects the video: frozen" in done.stderr
-    assert "hint: " in done.stderr
-    assert "--anyway" in done.stderr
-    again = command("doctor", tmp_path / "run")
-    assert again.returncode == 3
-    assert "frozen" in again.stdout
+def test_a_run_stops_with_exit_code_3(call, frozen, tmp_path):
+    code, _, stderr = call("run", frozen, "--out", tmp_path / "run")
+    assert code == 3
+    assert "the doctor rejects the video: frozen" in stderr
+    assert "hint: " in stderr
+    assert "--anyway" in stderr
+    code, stdout, _ = call("doctor", tmp_path / "run")
+    assert code == 3
+    assert "frozen" in stdout
 
 
 def pan(photo: np.ndarray, count: int) -> np.ndarray:
@@ -54,7 +54,7 @@ def pan(photo: np.ndarray, count: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", ["rotation only", "too short", "cut"])
-def test_video_without_depth_is_refused(command, tmp_path, kind):
+def test_video_without_depth_is_refused(call, tmp_path, kind):
     first, second = skimage.data.astronaut(), skimage.data.coffee()
     clips = {
         "rotation only": lambda: pan(first, 14),
@@ -62,9 +62,9 @@ def test_video_without_depth_is_refused(command, tmp_path, kind):
         "cut": lambda: np.concatenate([pan(first, 8), pan(second, 8)]),
     }
     write_mp4(clips[kind](), tmp_path / "clip.mp4", 12.0)
-    done = command("run", tmp_path / "clip.mp4", "--out", tmp_path / "run")
-    assert done.returncode == 3
-    assert f"the doctor rejects the video: {kind}" in done.stderr
+    code, _, stderr = call("run", tmp_path / "clip.mp4", "--out", tmp_path / "run")
+    assert code == 3
+    assert f"the doctor rejects the video: {kind}" in stderr
     # Nothing is invented: no cameras, no scene, no file.
     assert not any((tmp_path / "run" / name).exists() for name in ("views", "scene", "exports"))
     assert json.loads((tmp_path / "run" / "doctor.json").read_text())[0]["kind"] == kind

@@ -20,7 +20,7 @@ from training.trainer import run_training
 from training.views import ViewGenerator
 from training.weights import load_weights
 
-TINY = {"batch": 2, "window": 3, "textures": 6, "channels": (16, 24, 32), "warmup": 2, "seed": 5}
+TINY = {"batch": 2, "window": 3, "textures": 2, "channels": (16, 24, 32), "warmup": 2, "seed": 5}
 
 
 @pytest.fixture(scope="module")

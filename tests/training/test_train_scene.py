@@ -12,12 +12,12 @@ from training.scene_batches import SceneBatch
 from training.train_scene import SceneConfig, SceneTraining, scene_loss
 from training.trainer import run_training
 
-TINY = {"batch": 3, "window": 2, "textures": 4, "warmup": 2, "seed": 3}
+TINY = {"batch": 2, "window": 2, "textures": 2, "warmup": 2, "seed": 3}
 
 
 def run(out, *, stop_at=0):
     """Run a tiny training on the shipped features."""
-    training = SceneTraining(SceneConfig(steps=4, **TINY), photo_network().backbone, held_out=2)
+    training = SceneTraining(SceneConfig(steps=4, **TINY), photo_network().backbone, held_out=1)
     run_training(training, out, report_every=2, stop_at=stop_at)
     return training
 

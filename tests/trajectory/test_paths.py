@@ -34,15 +34,16 @@ def cut_out() -> Subject:
     return AutoSubject().find(Image(rgb=np.full((80, 60, 3), 90, np.uint8), alpha=alpha))
 
 
-def test_auto_orbits_objects_and_arcs_before_scenes():
+def test_auto_orbits_objects_and_arcs_before_scenes(photo_subject):
     around = AutoTrajectory(size=96, upright=False).cameras(cut_out())
-    before = AutoTrajectory(size=96).cameras(AutoSubject().find(Image(rgb=data.coffee())))
+    before = AutoTrajectory(size=96).cameras(photo_subject("coffee"))
     assert around.centers_in_world[:, 2].max() > 0.9
     assert before.centers_in_world[:, 2].max() < -0.9
     assert (around.width, around.height) == (96, 96)
     assert (before.width, before.height) == (96, 64)
 
 
+@cache
 def can(elevation: float) -> Subject:
     """A can with two hoops, lit from the left, seen from above by an angle."""
     size = 256
@@ -103,15 +104,15 @@ def test_the_extent_of_a_path_is_an_option(narrow, wide):
     assert ranges[1][axis] == pytest.approx(2 * ranges[0][axis], rel=0.02)
 
 
-def test_arc_narrows_when_less_may_be_unseen():
-    subject = AutoSubject().find(Image(rgb=data.astronaut()))
+def test_arc_narrows_when_less_may_be_unseen(photo_subject):
+    subject = photo_subject("astronaut")
     wide, narrow = (ArcTrajectory(size=64, max_unseen=share).supported_degrees(subject) for share in (0.15, 0.05))
     assert 2 <= narrow < wide <= 15
     assert ArcTrajectory(size=64, max_degrees=1.0).supported_degrees(subject) == 1.0
 
 
-def test_arc_narrows_when_less_may_be_stretched():
-    subject = AutoSubject().find(Image(rgb=data.astronaut()))
+def test_arc_narrows_when_less_may_be_stretched(photo_subject):
+    subject = photo_subject("astronaut")
     wide, narrow = (
         ArcTrajectory(size=64, max_unseen=1.0, max_stretched=fraction).supported_degrees(subject)
         for fraction in (0.1, 0.02)
@@ -137,19 +138,19 @@ def test_a_flat_scene_may_be_looked_at_from_farther_aside_than_a_deep_one():
 
 
 def test_exif_focal_length_is_used_for_scenes():
-    subject = AutoSubject().find(Image(rgb=data.coffee(), focal=900.0))
-    camera = DollyTrajectory(size=300).cameras(subject)
-    assert camera.intrinsics[0, 0, 0] == pytest.approx(450)  # 600 pixels wide, shown at 300
+    subject = AutoSubject(model="none").find(Image(rgb=data.coffee()[::4, ::4], focal=225.0))
+    camera = DollyTrajectory(size=75).cameras(subject)
+    assert camera.intrinsics[0, 0, 0] == pytest.approx(112.5)  # 150 pixels wide, shown at 75
 
 
 @pytest.mark.parametrize(
     "backend",
     [
-        OrbitTrajectory(size=8),
-        OrbitTrajectory(num_views=1),
+        OrbitTrajectory(size=8, upright=False),
+        OrbitTrajectory(num_views=1, upright=False),
         OrbitTrajectory(elevation_deg=95.0),
         OrbitTrajectory(elevation_deg=-100.0, upright=False),
-        DynamicOrbitTrajectory(amplitude_deg=88.0),
+        DynamicOrbitTrajectory(amplitude_deg=88.0, upright=False),
         FileTrajectory(),
     ],
 )
@@ -161,7 +162,7 @@ def test_impossible_options_are_refused(backend):
 
 @pytest.mark.parametrize("change", [{"w": 10**9}, {"w": float("inf")}, {"w": 32, "h": 32}, {"frames": 1}])
 def test_camera_file_of_impossible_frames_is_refused(tmp_path, change):
-    cameras = OrbitTrajectory(size=64, num_views=3).cameras(cut_out())
+    cameras = OrbitTrajectory(size=64, num_views=3, upright=False).cameras(cut_out())
     table = transforms_from_cameras(cameras, [""] * 3)
     table |= {"frames": table["frames"][:1]} if "frames" in change else change
     (tmp_path / "path.json").write_text(json.dumps(table))
@@ -171,10 +172,10 @@ def test_camera_file_of_impossible_frames_is_refused(tmp_path, change):
 
 
 def test_an_orbit_around_a_scene_is_refused():
-    scene = AutoSubject(kind="scene").find(Image(rgb=data.coffee()[::4, ::4]))
+    scene = AutoSubject(kind="scene", model="none").find(Image(rgb=data.coffee()[::4, ::4]))
     for path in (OrbitTrajectory(size=64), DynamicOrbitTrajectory(size=64, upright=False)):
         with pytest.raises(CameraError, match="an orbit goes around an object") as caught:
             path.cameras(scene)
         assert "subject.kind=object" in caught.value.hint
-    as_object = AutoSubject(kind="object").find(Image(rgb=data.coffee()[::4, ::4]))
+    as_object = AutoSubject(kind="object", model="none").find(Image(rgb=data.coffee()[::4, ::4]))
     assert len(OrbitTrajectory(size=64, num_views=5).cameras(as_object)) == 5

@@ -27,6 +27,16 @@ def checkpoint(tmp_path_factory):
     return get
 
 
+@pytest.fixture
+def decoded_here(monkeypatch):
+    """Decode videos in this process: the start of another takes far longer than those of tests."""
+    from img2world.core.progress import silent
+    from img2world.video import file
+    from img2world.video.decode import decode
+
+    monkeypatch.setattr(file, "run_child", lambda module, options, **_: decode(options, silent))
+
+
 @pytest.fixture(scope="session")
 def scene_subject() -> Subject:
     """Return a landscape picture of seeded blots, without a plain background."""

@@ -60,6 +60,7 @@ def sharpness(rgb: np.ndarray) -> float:
     return float((4 * grey[1:-1, 1:-1] - grey[:-2, 1:-1] - grey[2:, 1:-1] - grey[1:-1, :-2] - grey[1:-1, 2:]).var())
 
 
+@pytest.mark.usefixtures("decoded_here")
 @pytest.mark.parametrize(
     ("name", "codec", "options"),
     [
@@ -85,6 +86,7 @@ def test_each_container(tmp_path: Path, name, codec, options):
         assert np.abs(quarters(frames.rgb[i]) - COLORS.astype(int) - 5 * i).max() <= 8
 
 
+@pytest.mark.usefixtures("decoded_here")
 def test_gif(tmp_path: Path):
     frames = [PillowImage.fromarray(corner_picture(20 * (i % 2))) for i in range(4)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=[100, 300, 100, 100])
@@ -94,6 +96,7 @@ def test_gif(tmp_path: Path):
         assert np.abs(quarters(found.rgb[i]) - COLORS.astype(int) - 20 * (i % 2)).max() <= 8
 
 
+@pytest.mark.usefixtures("decoded_here")
 @pytest.mark.parametrize("rotation", [90, 180, 270])
 def test_rotation_metadata_is_honoured(tmp_path: Path, rotation):
     write_video(tmp_path / "a.mp4", [corner_picture()] * 3, rotation=rotation)
@@ -103,6 +106,7 @@ def test_rotation_metadata_is_honoured(tmp_path: Path, rotation):
     assert np.abs(quarters(frames.rgb[0]) - quarters(upright)).max() <= 8
 
 
+@pytest.mark.usefixtures("decoded_here")
 def test_frames_are_even_in_time_when_the_rate_varies(tmp_path: Path):
     # One second at 5 frames a second, then one at 50.
     times = [0, 200, 400, 600, 800, *range(1000, 2001, 20)]
@@ -113,6 +117,7 @@ def test_frames_are_even_in_time_when_the_rate_varies(tmp_path: Path):
     assert shown == pytest.approx(frames.times.tolist(), abs=1e-3)
 
 
+@pytest.mark.usefixtures("decoded_here")
 def test_repeated_frames_are_left_out_unless_frames_are_even(tmp_path: Path):
     random = np.random.default_rng(0)
     texture = random.integers(0, 255, (16, 40, 3), dtype=np.uint8).repeat(4, 0).repeat(4, 1)
@@ -125,6 +130,7 @@ def test_repeated_frames_are_left_out_unless_frames_are_even(tmp_path: Path):
     assert (chosen.times > 2.05).sum() <= 1 < (even.times > 2.05).sum()
 
 
+@pytest.mark.usefixtures("decoded_here")
 def test_sharper_neighbour_is_taken(tmp_path: Path):
     random = np.random.default_rng(0)
     sharp = random.integers(0, 255, (8, 12, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
@@ -137,12 +143,14 @@ def test_sharper_neighbour_is_taken(tmp_path: Path):
     assert min(sharpness(rgb) for rgb in frames.rgb[:4]) > 2 * sharpness(frames.rgb[4])
 
 
+@pytest.mark.usefixtures("decoded_here")
 def test_large_frames_are_scaled_and_pixels_made_square(tmp_path: Path):
     write_video(tmp_path / "a.mp4", [corner_picture(size=(720, 480))] * 2, sample_aspect_ratio=Fraction(4, 3))
     frames = FileVideo(path=tmp_path / "a.mp4", size=320).generate(None, None)
     assert frames.rgb.shape == (2, 160, 320, 3)  # 720 * 4/3 = 960 wide.
 
 
+@pytest.mark.usefixtures("decoded_here")
 def test_hd_colours_without_a_tag_are_bt709(tmp_path: Path):
     picture = np.full((720, 1280, 3), (220, 60, 30), np.uint8)
     with av.open(str(tmp_path / "a.mp4"), "w") as container:

@@ -9,20 +9,14 @@ import pytest
 from PIL import Image as PillowImage
 
 from img2world.core.errors import VideoError
-from img2world.core.progress import silent
 from img2world.runs.source import find_source
-from img2world.video import file
-from img2world.video.decode import decode
 from img2world.video.file import FileVideo
 
 BT2020_FROM_BT709 = np.array([[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]])
 """ITU-R BT.2087-0, section 2."""
 
 
-@pytest.fixture(autouse=True)
-def decoded_here(monkeypatch):
-    """Decode in this process: the start of another takes far longer than these videos."""
-    monkeypatch.setattr(file, "run_child", lambda module, options, **_: decode(options, silent))
+pytestmark = pytest.mark.usefixtures("decoded_here")
 
 
 def smooth_picture(shift: int = 0) -> np.ndarray:

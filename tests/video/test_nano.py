@@ -16,8 +16,8 @@ from img2world.trajectory.paths import AutoTrajectory
 from img2world.video.nano import NanoVideo
 
 
-def test_frames_know_their_cameras_depth_and_honesty():
-    subject = AutoSubject().find(Image(rgb=data.coffee()))
+def test_frames_know_their_cameras_depth_and_honesty(photo_subject):
+    subject = photo_subject("coffee")
     trajectory = AutoTrajectory(size=96, num_views=6).cameras(subject)
     frames = NanoVideo().generate(subject, trajectory)
     assert frames.cameras is trajectory
@@ -32,8 +32,8 @@ def test_frames_know_their_cameras_depth_and_honesty():
     np.testing.assert_array_equal(frames.rgb, again.rgb)
 
 
-def test_neighbouring_frames_agree_where_depth_says_so():
-    subject = AutoSubject().find(Image(rgb=data.coffee()))
+def test_neighbouring_frames_agree_where_depth_says_so(photo_subject):
+    subject = photo_subject("coffee")
     trajectory = AutoTrajectory(size=128, num_views=24).cameras(subject)
     frames = NanoVideo().generate(subject, trajectory)
     rays = np.linalg.inv(trajectory.intrinsics[0]) @ np.stack(
@@ -57,8 +57,8 @@ def test_neighbouring_frames_agree_where_depth_says_so():
     assert np.median(difference) < 4
 
 
-def test_missing_picture_and_lost_camera_are_refused():
-    subject = AutoSubject().find(Image(rgb=data.coffee()))
+def test_missing_picture_and_lost_camera_are_refused(photo_subject):
+    subject = photo_subject("coffee")
     trajectory = AutoTrajectory(size=64, num_views=2).cameras(subject)
     with pytest.raises(VideoError):
         NanoVideo().generate(None, trajectory)
