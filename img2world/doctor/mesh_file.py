@@ -165,7 +165,7 @@ def _trimesh(path: Path) -> dict[str, Any]:
         "colors": any("color" in names for names in attributes) or any(visual.kind == "vertex" for visual in visuals),
         "textures": list(pictures.values()),
         "watertight": closed,
-        "inside_out": closed and merged.volume < 0,
+        "inside_out": closed and bool(merged.volume < 0),
         "degenerate": int((whole.area_faces <= 1e-14 * size**2).sum()),
     }
 

@@ -161,7 +161,7 @@ def summary_lines(out: Path, report: dict[str, Any]) -> Iterator[str]:
     yield ""
     if quality := report["quality"]:
         yield f"  {'quality':<8}{quality['grade']}: {quality['reason']}"
-    elif "splat" in report["stages"] and report["source"]["kind"] != "picture":
+    elif "num_gaussians" in metrics and report["source"]["kind"] != "picture":
         yield f"  {'quality':<8}not graded: of so few views none was held out to test the world on"
     if inventory := report.get("inventory"):
         yield f"  {'source':<8}{inventory['summary']}"

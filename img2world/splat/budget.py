@@ -40,7 +40,7 @@ RATES: dict[Quality, _Rate] = {
     "normal": _Rate(
         base_steps=800,
         steps_per_view=35,
-        max_steps=4_000,
+        max_steps=3_000,
         gaussians_per_megapixel=3_000,
         min_gaussians=80_000,
         max_gaussians=150_000,

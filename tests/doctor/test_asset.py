@@ -117,6 +117,8 @@ def test_suspicious_meshes_are_warned_of(tmp_path):
     opened = textured_box()
     opened.update_faces(np.arange(12) > 0)
     assert "not watertight" in warnings_of(opened, tmp_path / "a.glb")
+    other = textured_box().apply_translation((1, 2, 0))  # It shares an edge, where four faces meet.
+    assert "watertight" not in warnings_of(trimesh.util.concatenate([textured_box(), other]), tmp_path / "a.glb")
     turned = textured_box()
     turned.faces = turned.faces[:, ::-1]
     assert "look inwards" in warnings_of(turned, tmp_path / "a.glb")

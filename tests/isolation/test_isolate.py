@@ -6,6 +6,8 @@ import pytest
 from scenes import RADIUS, TABLE, ball_views
 
 from img2world.core.errors import SubjectError
+from img2world.core.metric import transformed_views
+from img2world.core.rotation import rotation_about
 from img2world.isolation.isolate import isolate_subject
 
 STRANGE = 3
@@ -23,7 +25,9 @@ def isolated(ball):
     views, _ = ball
     rgb = views.rgb.copy()
     rgb[STRANGE] = np.random.default_rng(0).integers(0, 256, rgb[STRANGE].shape, np.uint8)
-    return isolate_subject(replace(views, rgb=rgb))
+    lean = np.eye(4)
+    lean[:3, :3] = rotation_about(np.array([1.0, 0.2, 0.4]), 0.6)
+    return isolate_subject(transformed_views(replace(views, rgb=rgb), lean))
 
 
 def test_the_ball_is_cut_out_of_every_view_and_the_table_is_not(ball, isolated):
@@ -40,6 +44,12 @@ def test_a_view_of_something_else_is_left_out(isolated):
     assert isolated.kept.tolist() == [0, 1, 2, 4, 5]
     assert isolated.as_json()["left_out"] == [STRANGE]
     assert len(isolated.views) == len(isolated.views.cameras) == 5
+
+
+def test_the_ball_stands_upright_around_the_origin_even_if_all_cameras_were_turned(ball, isolated):
+    heights = isolated.views.cameras.centers_in_world[:, 1]
+    np.testing.assert_allclose(heights, ball[0].cameras.centers_in_world[isolated.kept, 1], atol=0.05)
+    assert np.abs(isolated.views.points.min(0) + isolated.views.points.max(0)).max() < 1e-5
 
 
 def test_only_points_on_the_ball_remain(ball, isolated):

@@ -71,6 +71,28 @@ def test_the_summary_says_what_the_picture_shows(tmp_path, count, end):
     assert next(line for line in summary_lines(tmp_path, report) if "subject" in line).endswith(end)
 
 
+def test_photos_without_a_camera_are_named(tmp_path):
+    names = [f"IMG_{i}.jpg" for i in range(6)]
+    cameras = {"grade": "C", "solver": "colmap", "placed": 2, "total": 6}
+
+    def line(**more):
+        lines = summary_lines(tmp_path, REPORT | {"cameras": cameras | more})
+        return next(line.strip() for line in lines if "cameras" in line)
+
+    assert line() == line(not_placed=[]) == "cameras grade C, by colmap, 2 of 6 frames"
+    assert line(not_placed=names[:2]).endswith("2 of 6 frames; not placed: IMG_0.jpg, IMG_1.jpg")
+    assert line(not_placed=names[2:]).endswith(
+        "; not placed: IMG_2.jpg, IMG_3.jpg, IMG_4.jpg and 1 more, see report.json"
+    )
+
+
+def test_a_capture_without_views_to_test_on_is_said_not_to_be_graded(tmp_path):
+    report = REPORT | {"metrics": REPORT["metrics"] | {"num_gaussians": 9.0}, "source": {"kind": "photos"}}
+    assert "quality not graded" in "\n".join(summary_lines(tmp_path, report))
+    report |= {"source": {"kind": "picture"}}
+    assert "quality" not in "\n".join(summary_lines(tmp_path, report))
+
+
 def test_the_grade_is_the_headline_and_held_out_views_are_not(tmp_path):
     report = REPORT | {"quality": {"grade": "B", "score": 6.2, "reason": "31% of the widest views is invented"}}
     lines = [line.strip() for line in summary_lines(tmp_path, report) if line]
