@@ -92,13 +92,13 @@ def track_by_features(
         features = []
         for found in pool.map(detect, range(len(rgb))):
             features.append(found)
-            progress(next(done), total, step="confirmation")
+            progress(next(done), total, step="check")
         matches = {}
         for pair, found in zip(
             pairs, pool.map(lambda pair: _match(features[pair[0]], features[pair[1]], max_error), pairs), strict=True
         ):
             matches[pair] = found
-            progress(next(done), total, step="confirmation")
+            progress(next(done), total, step="check")
     return _link_matches(features, matches)
 
 
