@@ -25,6 +25,9 @@ MAX_FRAME_STEP = 10
 LONG_BASELINE = 2.5
 """A longer baseline, as a multiple of the first. Parallax grows with it, but the distortion of each frame does not."""
 
+MIN_BASELINE_GROWTH = 1.8
+"""Growth of the motion from the short to the long baseline that a comparison of both needs."""
+
 MAX_RESIDUAL_GROWTH = 0.12
 """Growth of the residual from the short to the long baseline, relative to that of the motion, without parallax."""
 
@@ -145,7 +148,10 @@ def _residual_stays(clip: Clip, near: list[HomographyFit], far: list[HomographyF
     before, after = (
         np.median([(fit.residual**2, fit.tail**2, fit.motion**2) for fit in fits], 0) for fits in (near, far)
     )
-    growth = np.sqrt(np.maximum(0, after - before)[:2] / max(after[2] - before[2], 1e-9))
+    if after[2] < MIN_BASELINE_GROWTH**2 * before[2]:
+        # In frames that are far apart, only jerks, which are rotations, move points much farther than the others.
+        return False
+    growth = np.sqrt((np.maximum(0, after - before) / (after[2] - before[2]))[:2])
     return bool((growth < MAX_RESIDUAL_GROWTH).all() and after[0] < (MAX_RELATIVE_RESIDUAL**2) * after[2])
 
 
