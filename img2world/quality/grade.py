@@ -57,12 +57,13 @@ CAMERA_POINTS = {"A": 0.0, "B": 2.5, "C": 4.5, "D": 8.0}
 
 HELDOUT = Loss(
     figure="heldout_psnr",
-    good=33.0,
-    bad=18.0,
+    good=27.0,
+    bad=15.0,
     points=7.0,
-    reason="views that were held out are met within {:.0f} dB, 33 or more are the best",
+    reason="views that were held out are met within {:.0f} dB, 27 or more cost nothing",
 )
-"""Of videos and photo sets, whose views are pictures; those made from one photo resemble each other anyway."""
+"""Of videos and photo sets, whose views are pictures; those made from one photo resemble each other anyway. Both limits
+were set on six photo sets, looked at beside the photos that were held out."""
 
 
 def grade_world(figures: Mapping[str, float], *, is_object: bool, cameras: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def test_videos_are_graded_by_held_out_views_and_cameras():
         report = {"grade": cameras, "reasons": ["few frames fit"]}
         return grade_world({"heldout_psnr": psnr, "floaters": 0.9}, is_object=False, cameras=report)
 
-    assert [grade(psnr)["grade"] for psnr in (31.0, 27.0, 23.0, 16.0)] == ["A", "B", "C", "D"]
+    assert [grade(psnr)["grade"] for psnr in (28.0, 23.0, 20.0, 16.0)] == ["A", "B", "C", "D"]
     assert grade(31.0, "D")["grade"] == "D"
     assert "few frames fit" in grade(31.0, "C")["reason"]
     assert "23 dB" in grade(23.0)["reason"]
