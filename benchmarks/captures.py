@@ -5,7 +5,7 @@
 A set is a video, a folder of photos or of a dataset, or a folder with images/ or one .mp4 and, where the cameras are
 known, truth.npz (world_from_cam [V, 4, 4] of each photo or video frame), as `capture_sets.py` and `walk_video.py` make
 them. Each set becomes a run in FOLDER, with a contact sheet SET.png beside it: photos that were not trained on, above
-what the scene shows there. Runs that are complete are kept, so that the table can grow.
+what the scene shows there. Runs that are complete or were refused are kept, so that the table can grow.
 """
 
 import argparse
@@ -52,13 +52,16 @@ def main() -> None:
 
 def measure(folder: Path, runs: Path) -> list[str]:
     """Run a set and return its row."""
-    out = runs / folder.stem
-    if not (out / "report.json").exists():
+    out, log = runs / folder.stem, runs / f"{folder.stem}.log"
+    if not (out / "scene").exists() and not log.exists():
         words = [sys.executable, "-m", "img2world.cli", "run", str(source_of(folder)), "--out", str(out)]
         ended = subprocess.run([*words, "--json"], capture_output=True, text=True)
         if ended.returncode:
-            (runs / f"{folder.stem}.log").write_text(ended.stdout + ended.stderr)
-            return [folder.stem, f"failed, see {folder.stem}.log", *[""] * (len(COLUMNS) - 2)]
+            log.write_text(ended.stdout)
+    if log.exists():
+        events = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+        why = next((event["message"] for event in events if event["event"] == "error"), "crashed")
+        return [folder.stem, f"refused: {why}", *[""] * (len(COLUMNS) - 2)]
     report = json.loads((out / "report.json").read_text())
     views, scene = Views.load(out / "views"), Scene.load(out / "scene" / "scene.safetensors")
     splat = load_recipe(str(out / "recipe.toml")).splat
