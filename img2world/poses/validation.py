@@ -19,6 +19,10 @@ from img2world.tracking.tracks import Tracks
 MIN_INLIERS = 8
 """Validation observations that must fit in a view. With fewer, repeated structure may have misplaced it."""
 
+MIN_SHARE = 2 / 3
+"""Fraction of the validation observations in a frame of a video that must fit, relative to the median of all frames.
+Frames after a jerk may be placed as if the camera had turned on the spot, which only what is far away fits."""
+
 MAX_ALL_PAIRS = 12
 """Photos of which all pairs are compared."""
 
@@ -52,7 +56,7 @@ def validate_views(
     validation = _find_validation_tracks(views, own_tracks, ordered, progress)
     if len(validation) < THRESHOLDS[1].min_tracks:
         return cap_grade(grade_views(views, own_tracks, total=total, placed=placed), len(validation))
-    confirmed = _find_confirmed(views, validation)
+    confirmed = _find_confirmed(views, validation, MIN_SHARE if ordered else 0.0)
     if not ordered and len(views) > MAX_ALL_PAIRS and not confirmed.all():
         confirmed |= _compare_with_more(views, own_tracks, np.flatnonzero(~confirmed), progress)
     if confirmed.all() or confirmed.sum() < MIN_VIEWS:
@@ -62,14 +66,16 @@ def validate_views(
         views.select(kept), validation.in_frames(kept, len(views)), total=total, placed=placed[confirmed]
     )
     dropped = ", ".join(str(i) for i in placed[~confirmed])
-    return add_reason(graded, f"no validation points confirm COLMAP's cameras of frame {dropped}")
+    return add_reason(graded, f"too few validation points confirm COLMAP's cameras of frame {dropped}")
 
 
-def _find_confirmed(views: Views, validation: Tracks) -> Bool[np.ndarray, "V"]:
-    """Tell for each view whether enough observations fit."""
+def _find_confirmed(views: Views, validation: Tracks, min_share: float = 0.0) -> Bool[np.ndarray, "V"]:
+    """Tell for each view whether enough observations fit, and a fraction of all that is near the median of the views."""
     errors = reprojection_errors(validation, CameraParameters.from_cameras(views.cameras))
     fits = errors * min(1.0, 256 / views.cameras.width) < INLIER_PIXELS
-    return np.bincount(validation.frame_ids, weights=fits, minlength=len(views)) >= MIN_INLIERS
+    fitting = np.bincount(validation.frame_ids, weights=fits, minlength=len(views))
+    share = fitting / np.maximum(np.bincount(validation.frame_ids, minlength=len(views)), 1)
+    return (fitting >= MIN_INLIERS) & (share >= min_share * np.median(share))
 
 
 def _compare_with_more(

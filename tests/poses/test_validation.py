@@ -47,13 +47,25 @@ def test_true_cameras_of_a_video_are_confirmed(views):
     assert graded.report.grade in "AB"
 
 
+def test_a_video_frame_that_only_far_points_fit_is_dropped(views, monkeypatch):
+    """A third of a step too far on its way, which what is near contradicts."""
+    poses = views.cameras.world_from_cam.copy()
+    poses[3, :3, 3] += 0.3 * (poses[4, :3, 3] - poses[3, :3, 3])
+    moved = replace(views, cameras=replace(views.cameras, world_from_cam=poses))
+    graded = validate_views(moved, Tracks.empty(), ordered=True, total=6, placed=np.arange(6))
+    assert graded.report is not None
+    assert graded.report.frames == (0, 1, 2, 4, 5)
+    monkeypatch.setattr(validation, "MIN_SHARE", 0.0)
+    assert len(validate_views(moved, Tracks.empty(), ordered=True, total=6, placed=np.arange(6))) == 6
+
+
 def test_a_misplaced_photo_is_dropped_and_named(views):
     four = turned_away(views.select(np.arange(4)), 3)
     graded = validate_views(four, Tracks.empty(), ordered=False, total=5, placed=np.array([0, 1, 2, 4]))
     assert graded.report is not None
     assert len(graded) == 3
     assert graded.report.frames == (0, 1, 2)
-    assert graded.report.reasons[-1] == "no validation points confirm COLMAP's cameras of frame 4"
+    assert graded.report.reasons[-1] == "too few validation points confirm COLMAP's cameras of frame 4"
     assert graded.report.heldout_px < 0.5
 
 
