@@ -26,6 +26,9 @@ NEIGHBOURS = 15
 FAR_AWAY = 20.0
 """Distance of the blind camera, in sizes of the scene."""
 
+MAX_CHANGED = 1e-3
+"""Fraction of the Gaussians that may change: a few are so large that the far camera sees them, too."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
@@ -166,5 +169,5 @@ def _check_unchanged(before: Path, after: Path) -> None:
     size = float(np.abs(old.means).max())
     # Positions were transformed to OpenSplat's world and back.
     same = len(old) == len(new) and np.abs(old.means - new.means).max() < 1e-4 * size
-    if not same or not np.allclose(old.logit_opacities, new.logit_opacities, atol=1e-4):
+    if not same or (np.abs(old.logit_opacities - new.logit_opacities) > 1e-4).mean() > MAX_CHANGED:
         raise RuntimeError(f"OpenSplat changed {before.name} while rendering it, so the image shows something else")
