@@ -70,7 +70,7 @@ def validate_views(
 
 
 def _find_confirmed(views: Views, validation: Tracks, min_share: float = 0.0) -> Bool[np.ndarray, "V"]:
-    """Tell for each view whether enough observations fit, and a fraction of all that is near the median of the views."""
+    """Tell for each view whether enough observations fit, and about as large a fraction as in most views."""
     errors = reprojection_errors(validation, CameraParameters.from_cameras(views.cameras))
     fits = errors * min(1.0, 256 / views.cameras.width) < INLIER_PIXELS
     fitting = np.bincount(validation.frame_ids, weights=fits, minlength=len(views))
