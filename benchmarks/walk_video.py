@@ -244,7 +244,7 @@ def main() -> None:
     for container, stream in outputs:
         container.mux(stream.encode())
         container.close()
-    np.savez(args.folder / "truth.npz", **{name: np.array(values) for name, values in truth.items()})
+    np.savez(args.folder / "truth.npz", blur=np.array(truth["blur"]), world_from_cam=np.array(truth["world_from_cam"]))
 
 
 if __name__ == "__main__":
