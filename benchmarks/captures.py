@@ -31,6 +31,12 @@ from img2world.splat.optimize import GaussianSplat
 
 COLUMNS = ("set", "used", "placed", "cameras", "rotation °", "position %", "grade", "steps", "s / step", "poses s")
 COLUMNS += ("splat s", "all s", "GB", "held-out dB", "matched dB", "SSIM")
+HELD_OUT = {"heldout_psnr": 1, "heldout_psnr_matched": 1, "heldout_ssim": 3}
+"""Metrics of the views that were held out, and their digits."""
+
+VIDEO_RATE = 30
+"""Frames per second of `walk_video.py`."""
+
 SHOWN, SIDE = 6, 400
 """Pictures of a contact sheet, and pixels of the longer side of each."""
 
@@ -89,10 +95,6 @@ def measure(folder: Path, runs: Path) -> list[str]:
     ]
 
 
-HELD_OUT = {"heldout_psnr": 1, "heldout_psnr_matched": 1, "heldout_ssim": 3}
-"""Metrics of the views that were held out, and their digits."""
-
-
 def source_of(folder: Path) -> Path:
     """Return what of a set is given to the program."""
     if (folder / "images").is_dir() and (folder / "truth.npz").exists():
@@ -113,10 +115,6 @@ def errors_of(folder: Path, found: Cameras, placed: np.ndarray, out: Path) -> li
         truth = truth[np.clip(indices, 0, len(truth) - 1)]
     rotation, position = errors(found.world_from_cam.astype(np.float64), truth[placed])
     return [f"{rotation[0]:.2f} / {rotation[1]:.2f}", f"{100 * position[0]:.2f} / {100 * position[1]:.2f}"]
-
-
-VIDEO_RATE = 30
-"""Frames per second of `walk_video.py`."""
 
 
 def contact_sheet(views: Views, scene: Scene, held_out: np.ndarray) -> Image.Image:

@@ -169,7 +169,7 @@ def scenes() -> SimpleNamespace:
 
 @pytest.fixture(scope="session")
 def photo_subject():
-    """What is found in a sample photo: `photo_subject("coffee")`; to be read, never to be changed."""
+    """Return a function from the name of a sample photo to what is found in it, to be read, never to be changed."""
     from skimage import data
 
     from img2world.core.image import Image

@@ -86,7 +86,7 @@ def _apply_profile(picture: PillowImage.Image) -> PillowImage.Image:
                 srgb = ImageCms.createProfile("sRGB")
                 converted = ImageCms.profileToProfile(picture, profile, srgb, outputMode="RGB")
                 return converted if converted is not None else picture.convert("RGB")
-        except Exception:
+        except (ImageCms.PyCMSError, OSError):
             # The profile is broken, or for another colour space than the picture's.
             return picture.convert("RGB")
     return picture.convert("RGB")

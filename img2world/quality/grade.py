@@ -62,8 +62,8 @@ HELDOUT = Loss(
     points=7.0,
     reason="views that were held out are met within {:.0f} dB, 27 or more cost nothing",
 )
-"""Of videos and photo sets, whose views are pictures; those made from one photo resemble each other anyway. Both limits
-were set on six photo sets, looked at beside the photos that were held out."""
+"""Loss of worlds from videos and photo sets, whose views are pictures; views made from one photo resemble each other
+anyway. Both limits were set on six photo sets, looked at beside the photos that were held out."""
 
 
 def grade_world(figures: Mapping[str, float], *, is_object: bool, cameras: Mapping[str, Any] | None) -> dict[str, Any]:

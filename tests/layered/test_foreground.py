@@ -20,7 +20,7 @@ from img2world.layered.foreground import (
 
 @cache
 def photo_foreground(name: str) -> list:
-    """What stands out in a sample photo."""
+    """Return what stands out in a sample photo."""
     return find_foreground(Image(rgb=getattr(data, name)()), "builtin")
 
 
