@@ -33,7 +33,7 @@ def procedural_object(seed: int) -> TexturedMesh:
         part.apply_scale(rng.uniform(0.2, 0.55))
         part.apply_translation(body.vertices[rng.integers(len(body.vertices))])
         parts.append(part)
-    return mesh_from_scene(trimesh.Scene([_with_random_texture(part, rng) for part in parts]))
+    return mesh_from_scene(trimesh.Scene([with_random_texture(part, rng) for part in parts]))
 
 
 def procedural_room(seed: int) -> TexturedMesh:
@@ -47,7 +47,7 @@ def procedural_room(seed: int) -> TexturedMesh:
         _wall_grid(low, high, axis, position)
         for axis, position in ((1, low), (1, high), (0, low), (0, high), (2, high))
     ]
-    meshes = [_with_random_texture(wall, rng, repeat=rng.uniform(0.7, 1.6)) for wall in walls]
+    meshes = [with_random_texture(wall, rng, repeat=rng.uniform(0.7, 1.6)) for wall in walls]
     for _ in range(rng.integers(6, 11)):
         size = rng.uniform([0.3, 0.3, 0.3], [1.2, 1.5, 1.0])
         box = trimesh.creation.box(extents=size)
@@ -55,12 +55,12 @@ def procedural_room(seed: int) -> TexturedMesh:
         # Keep the camera's path clear.
         x, z = rng.uniform([low[0] + 0.4, 0.45 * depth], [high[0] - 0.4, depth - 0.4])
         box.apply_translation([x, eye - size[1] / 2, z])
-        meshes.append(_with_random_texture(box, rng))
+        meshes.append(with_random_texture(box, rng))
     for _ in range(rng.integers(1, 4)):
         painting = trimesh.creation.box(extents=rng.uniform([0.5, 0.4, 0.04], [1.1, 0.9, 0.06]))
         x, y = rng.uniform([0.6 * low[0], eye - 0.75 * height], [0.6 * high[0], eye - 0.5 * height])
         painting.apply_translation([x, y, depth - 0.03])
-        meshes.append(_with_random_texture(painting, rng, repeat=1.0))
+        meshes.append(with_random_texture(painting, rng, repeat=1.0))
     # mesh_from_scene expects +Y up, but these meshes are in the world's axes already.
     return mesh_from_scene(trimesh.Scene(meshes)).transformed(Y_UP_FROM_WORLD)
 
@@ -100,7 +100,7 @@ def _wall_grid(
     return trimesh.Trimesh(vertices, faces, process=False)
 
 
-def _with_random_texture(mesh: "Trimesh", rng: np.random.Generator, repeat: float | None = None) -> "Trimesh":
+def with_random_texture(mesh: "Trimesh", rng: np.random.Generator, repeat: float | None = None) -> "Trimesh":
     """Return the mesh with a random texture, box-projected, `repeat` times per metre."""
     import trimesh
     from PIL import Image as PillowImage

@@ -36,6 +36,10 @@ class PoseReport:
     moving_frames: tuple[int, ...] = ()
     """Indices of the frames with such points; empty if nothing moves by itself."""
 
+    gain_db: float | None = None
+    """By how much a small scene made with these cameras shows new views better than their neighbours do; None if there
+    were too few views to tell."""
+
     @property
     def placed(self) -> int:
         """Number of frames whose camera was found."""

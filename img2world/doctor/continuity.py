@@ -59,7 +59,9 @@ def find_discontinuities(clip: Clip, transitions: list[Transition]) -> Iterator[
         if {first, last + 1} & explained:
             continue
         neighbor, own = (first - 1, first) if first > 0 else (last + 1, last)
-        if _is_linked(compare_frames(clip, neighbor, own, flipped=True), usual):
+        if _is_linked(compare_frames(clip, neighbor, own, flipped=True), usual) and (
+            clip.masks is None or _turns_back(transitions, first, last)
+        ):
             explained |= {first, last + 1}
             yield _mirrored(first, last)
     for start, end in combinations(broken, 2):
@@ -122,6 +124,22 @@ def _odd_segments(broken: list[int], count: int) -> list[tuple[int, int]]:
     return sorted((each for each in segments if each != longest), key=lambda segment: segment[1] - segment[0])
 
 
+def _turns_back(transitions: list[Transition], first: int, last: int) -> bool:
+    """Tell whether an object turns the other way in frames `first` to `last` than in all others.
+
+    Of most things the mirror image is what is seen from the other side, so that it proves nothing; but a mirrored
+    video turns the other way.
+    """
+    flow = np.array(
+        [float(np.mean(each.end[:, 0] - each.start[:, 0])) if len(each.start) else 0 for each in transitions]
+    )
+    inside = np.arange(len(flow))
+    inside = (inside >= first) & (inside < last)
+    if not inside.any() or inside.all():
+        return False
+    return bool(np.median(flow[inside]) * np.median(flow[~inside]) < 0)
+
+
 def _mirrored(first: int, last: int) -> VideoFinding:
     """Return the finding that frames are linked to the others only when they are mirrored."""
     return VideoFinding(
@@ -164,7 +182,7 @@ def _cut_or_jump(clip: Clip, link: int, transitions: list[Transition], usual: fl
     transition = transitions[link - 1]
     sure = float(np.clip(1 - transition.tracked_fraction / max(usual, 1e-6), 0.5, 0.99))
     followed = f"{transition.tracked_fraction:.0%} of the points can be followed, usually {usual:.0%}"
-    if _is_cut(clip, link, transition):
+    if _is_cut(clip, link, transition, usual):
         return VideoFinding(
             kind="cut",
             severity="reject",
@@ -183,10 +201,19 @@ def _cut_or_jump(clip: Clip, link: int, transitions: list[Transition], usual: fl
     )
 
 
-def _is_cut(clip: Clip, link: int, transition: Transition) -> bool:
+def _pairs_across(link: int, count: int) -> list[tuple[int, int]]:
+    """Return the pairs of frames next to those on both sides of a link."""
+    pairs = ((link - 2, link), (link - 1, link + 1), (link - 2, link + 1))
+    return [(i, j) for i, j in pairs if i >= 0 and j < count]
+
+
+def _is_cut(clip: Clip, link: int, transition: Transition, usual: float) -> bool:
     """Tell whether nothing of the scene reappears after a broken link, as far as there are features to tell by."""
     neighbors = (link - 2, link - 1) if link > 1 else (link, min(link + 1, len(clip) - 1))
     # The other sides of a rotating object share nothing with the first, so there the colours decide.
+    if any(_is_linked(compare_frames(clip, i, j), usual) for i, j in _pairs_across(link, len(clip))):
+        # Flicker breaks a link, but not those between the frames before and after it.
+        return False
     if clip.masks is not None or count_matches(*(clip.equalized[i] for i in neighbors)) < MIN_SHOT_MATCHES:
         return transition.histogram_distance > MAX_HISTOGRAM_DISTANCE
     return count_matches(clip.equalized[link - 1], clip.equalized[link]) == 0

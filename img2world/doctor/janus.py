@@ -22,6 +22,10 @@ MIN_MATCHES = 14
 MIN_RELATIVE_MATCHES = 0.25
 """The same as a fraction of the matches between the first two frames."""
 
+MAX_SIDE_MATCHES = 0.5
+"""Matches of a view that shows another side, relative to those at the back: a camera that stands still shows the front
+all the time, and is none that sees it again."""
+
 MIN_CLOSING_MATCHES = 0.6
 """Matches between first and last frame, as a fraction of those of the first two frames, that close an orbit."""
 
@@ -38,8 +42,11 @@ def find_janus(clip: Clip) -> Iterator[VideoFinding]:
     first, last = int(np.ceil(MIN_DISTANCE * len(clip))), int((1 - MIN_DISTANCE) * len(clip))
     counts = {j: _count_matches(front, _detect_features(clip, j)) for j in range(first, last + 1)}
     fronts = {j: count for j, count in counts.items() if count >= max(MIN_MATCHES, MIN_RELATIVE_MATCHES * neighbor)}
-    if fronts:
-        best = max(fronts, key=lambda j: fronts[j])
+    if not fronts:
+        return
+    best = max(fronts, key=lambda j: fronts[j])
+    sides = ((j for j in range(2, best)), (j for j in range(best + 1, len(clip) - 1)))
+    if all(_is_hidden(front, (_detect_features(clip, j) for j in side), fronts[best]) for side in sides):
         yield VideoFinding(
             kind="janus",
             severity="warning",
@@ -48,6 +55,11 @@ def find_janus(clip: Clip) -> Iterator[VideoFinding]:
             found=f"the back looks like the front: {fronts[best]} features of frame 0 appear again in frame {best}",
             advice="try another seed, or describe the back in the prompt; some objects look alike from all sides",
         )
+
+
+def _is_hidden(front: "_Features", views: "Iterator[_Features]", at_back: int) -> bool:
+    """Tell whether the front is out of sight in one of the views."""
+    return any(_count_matches(front, view) < MAX_SIDE_MATCHES * at_back for view in views)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ from img2world.poses.flow_colmap import adjust_bundle, map_tracks, track_video
 from img2world.poses.given import GivenPoses
 from img2world.poses.grade import grade_views
 from img2world.poses.orbit import OrbitPoses, views_on_path
+from img2world.poses.second_opinion import has_known_lenses, with_second_opinion
 from img2world.poses.sparse_model import views_from_model
 from img2world.tracking.flow import prepare_gray_frames
 from img2world.tracking.object_masks import object_masks
@@ -79,7 +80,7 @@ class AutoPoses:
         found, failures = [], []
         for name, solve in search.solvers():
             try:
-                views = solve()
+                views = search.judged(solve())
             except PoseError as error:
                 failures.append(f"{name}: {error}")
                 continue
@@ -93,7 +94,7 @@ class AutoPoses:
             )
         # With a prior path the first solvers stay close to it: with equal grades, they are the safer choice.
         best = min(found, key=_rank if trajectory is None else lambda views: _report(views).grade)
-        tried = [f"tried {_report(views).solver}: {_report(views).grade}" for views in found if views is not best]
+        tried = [f"tried {_describe(_report(views))}" for views in found if views is not best]
         reasons = (*_report(best).reasons, *tried, *failures)
         return replace(best, report=replace(_report(best), reasons=reasons))
 
@@ -104,10 +105,16 @@ def _report(views: Views) -> PoseReport:
     return views.report
 
 
-def _rank(views: Views) -> tuple[str, float]:
-    """Sort by grade, then by held-out error per fraction of placed frames."""
+def _rank(views: Views) -> tuple[str, float, float]:
+    """Sort by grade, then by the second opinion, then by held-out error per fraction of placed frames."""
     report = _report(views)
-    return report.grade, report.heldout_px / max(report.placed / report.total, 0.1)
+    return report.grade, -(report.gain_db or 0.0), report.heldout_px / max(report.placed / report.total, 0.1)
+
+
+def _describe(report: PoseReport) -> str:
+    """Return solver, grade and gain in a phrase."""
+    gain = "" if report.gain_db is None else f" ({report.gain_db:+.1f} dB over neighbouring views)"
+    return f"{report.solver}: {report.grade}{gain}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +152,12 @@ class _Search:
             if on_path:
                 yield "bundle adjustment", lambda: self._bundle_adjustment(on_path[0], masks)
             yield "commanded", lambda: self._commanded(held_out)
+
+    def judged(self, views: Views) -> Views:
+        """Return what a solver found with a second opinion on it."""
+        if _report(views).gain_db is not None:
+            return views
+        return with_second_opinion(views, ordered=self.frames.ordered, known_lens=has_known_lenses(self.frames))
 
     def _colmap(self) -> Views:
         """Run COLMAP on its own features."""

@@ -19,6 +19,7 @@ from img2world.core.progress import Progress, silent
 from img2world.core.ranges import NonNegativeFloat, PositiveInt, Range
 from img2world.core.threads import usable_cores
 from img2world.core.views import Views
+from img2world.poses.second_opinion import has_known_lenses, with_second_opinion
 from img2world.poses.sparse_model import SparseModel, views_from_model
 from img2world.poses.validation import validate_views
 
@@ -70,7 +71,7 @@ class ColmapPoses:
             views, model.tracks, ordered=frames.ordered, total=total, placed=model.placed, progress=progress
         )
         progress(total, total, placed=placed / total, error=float(model.point_errors.mean()))
-        return views
+        return with_second_opinion(views, ordered=frames.ordered, known_lens=has_known_lenses(frames))
 
     def reconstruct(
         self, frames: Frames, *, seed: int = 0, progress: Progress = silent, work: Path | None = None

@@ -18,6 +18,7 @@ from img2world.core.views import Views
 from img2world.poses.camera_parameters import CameraParameters
 from img2world.poses.estimate import HELD_OUT_FRACTION
 from img2world.poses.grade import grade_views
+from img2world.poses.second_opinion import with_second_opinion
 from img2world.poses.sparse_model import SparseModel, views_from_model
 from img2world.poses.triangulation import triangulate
 from img2world.tracking.features import MAX_VIDEO_FEATURES, select_video_pairs, track_by_features
@@ -78,7 +79,8 @@ class FlowColmapPoses:
                 hint="the frames need texture and a camera that moves sideways",
             )
         views = views_from_model(frames, model, solver=f"flow-colmap ({self.mapper})")
-        return grade_views(views, held_out.in_frames(placed, total), total=total, placed=placed)
+        views = grade_views(views, held_out.in_frames(placed, total), total=total, placed=placed)
+        return with_second_opinion(views, ordered=True, known_lens=self.focal > 0)
 
 
 def track_video(

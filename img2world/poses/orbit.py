@@ -18,6 +18,7 @@ from img2world.poses.estimate import PathEstimate, PoseEstimate
 from img2world.poses.grade import attach_report
 from img2world.poses.path_model import is_closed_path, path_from_cameras
 from img2world.poses.prior_path import fit_prior_path
+from img2world.poses.second_opinion import with_second_opinion
 from img2world.poses.triangulation import mean_track_errors, triangulate
 from img2world.tracking.flow import GrayFrames, prepare_gray_frames
 from img2world.tracking.object_masks import object_masks
@@ -68,7 +69,7 @@ class OrbitPoses:
         gray_frames = prepare_gray_frames(frames.rgb, masks, frames.mask)
         path = self.find_path(frames, gray_frames, trajectory, seed=seed)
         progress(len(frames), len(frames), cost=path.cost)
-        return views_on_path(frames, masks, path)
+        return with_second_opinion(views_on_path(frames, masks, path), ordered=True)
 
     def find_path(
         self, frames: Frames, gray_frames: GrayFrames, prior_path: Cameras | None, *, seed: int = 0

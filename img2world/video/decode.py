@@ -18,18 +18,15 @@ from jaxtyping import Float64, Int64, UInt8
 from img2world.core.child_process import answer
 from img2world.core.errors import VideoError
 from img2world.core.progress import Progress
+from img2world.tracking.sharpness import SHARPNESS_SIDE, blurred_among, detail_map, sharpness_step
 from img2world.video.frame_selection import (
     COMPARED_SIDE,
     MAX_COMPARED,
     MAX_GAP,
-    SHARPNESS_SIDE,
     assign_slots,
-    blurred_among,
-    detail_map,
     motion_between,
     motion_curve,
     runs_of,
-    sharpness_step,
     useful_count,
 )
 from img2world.video.packets import BROKEN_HINT, Index, decoded_frames, read_index, too_short

@@ -1,4 +1,4 @@
-"""Measure the camera's motion and the blur in a video, so that sharp frames can be selected at equal steps of motion.
+"""Measure the camera's motion in a video, so that frames can be selected at equal steps of it.
 
 Frames at equal steps of time show nearly the same where the camera rests, and too little in common where it hurries.
 """
@@ -6,7 +6,7 @@ Frames at equal steps of time show nearly the same where the camera rests, and t
 from collections.abc import Iterable
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Float64, Int, UInt8
+from jaxtyping import Bool, Float, Float64, Int, UInt8
 
 MAX_COMPARED = 600
 """Number of frames that are compared; the motion between them is interpolated."""
@@ -29,17 +29,8 @@ MIN_FRAMES, PLENTY = 12, 48
 MAX_SHIFT = 0.35
 """Distance from its even position at which a sharper frame may be selected, in steps between selected frames."""
 
-SHARPNESS_SIDE, CELL = 640, 16
-"""Longest side in pixels at which blur is measured, and side of the cells in which it is."""
-
-AROUND, MAX_BLUR = 30, 1.5
-"""Frames on either side with which one is compared, and the logarithm by which it may be less sharp than most."""
-
 MAX_GAP = 0.3
 """Motion in diagonals between two frames that show enough in common, if those between them are left out."""
-
-DARK = 8.0
-"""Grey value that is added where detail is divided by brightness, so that noise in the dark does not count."""
 
 MAX_RETURN_ERROR = 1.0
 """Distance in pixels within which a corner returns to its start when it is followed forward and back."""
@@ -99,46 +90,10 @@ def assign_slots(curve: Float[np.ndarray, "N"], count: int) -> Int[np.ndarray, "
     return slots
 
 
-def blurred_among(sharpness: Float[np.ndarray, "N"]) -> Bool[np.ndarray, "N"]:
-    """Tell which frames are far more blurred than most around them; `sharpness` is logarithmic."""
-    around = np.lib.stride_tricks.sliding_window_view(np.pad(sharpness, AROUND, mode="edge"), 2 * AROUND + 1)
-    return sharpness < np.median(around, axis=1) - MAX_BLUR
-
-
 def runs_of(flags: Bool[np.ndarray, "N"]) -> list[tuple[int, int]]:
     """Return start and end of each run of true values."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]])))
     return [(int(start), int(end)) for start, end in zip(edges[::2], edges[1::2], strict=True)]
-
-
-def detail_map(grey: UInt8[np.ndarray, "h w"]) -> Float32[np.ndarray, "2 r c"]:
-    """Return the contrast of the finest detail in each cell of a frame, along rows and along columns.
-
-    It is the energy of the second difference by the square of the brightness. Motion blurs detail in its own direction
-    only, which the sum of both directions would hide.
-    """
-    import cv2
-
-    cells = (max(1, grey.shape[1] // CELL), max(1, grey.shape[0] // CELL))
-    kernel = np.array([[-1, 2, -1]], np.float32)
-    differences = [cv2.filter2D(grey, cv2.CV_32F, k) for k in (kernel, kernel.T)]
-    energies = [cv2.resize(d * d, cells, interpolation=cv2.INTER_AREA).reshape(cells[::-1]) for d in differences]
-    brightness = cv2.resize(grey, cells, interpolation=cv2.INTER_AREA).reshape(cells[::-1]).astype(np.float32)
-    return np.stack(energies) / (brightness + DARK) ** 2
-
-
-def sharpness_step(before: Float32[np.ndarray, "2 r c"], after: Float32[np.ndarray, "2 r c"]) -> float:
-    """Return by how much a frame is sharper than the one before it, as a logarithm, from their `detail_map`s.
-
-    Texture that enters the picture looks like sharpness, and what leaves it like blur. Neighbours show nearly the same
-    in each cell, and the median of the cells ignores those that do not; the sum of the steps therefore tells blur from
-    texture. Cells with less detail than most are left out, where noise hides the difference.
-    """
-    total = 0.0
-    for old, new in zip(before, after, strict=True):
-        textured = old + new >= np.median(old + new)
-        total += float(np.median(np.log((new[textured] + 1e-6) / (old[textured] + 1e-6))))
-    return total
 
 
 def motion_between(before: UInt8[np.ndarray, "h w"], after: UInt8[np.ndarray, "h w"]) -> float:

@@ -1,0 +1,52 @@
+"""Frames that are far more blurred than most around them."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+from jaxtyping import Float
+
+from img2world.core.frames import Frames
+from img2world.doctor.findings import VideoFinding
+from img2world.tracking.sharpness import AROUND, SHARPNESS_SIDE, detail_map, sharpness_step
+
+SHARP_PERCENTILE = 75
+"""Percentile of the sharpness of the frames around one that counts as sharp: up to three in four may be blurred."""
+
+MAX_BLUR = 2.2
+"""Logarithm of the contrast of fine detail by which a frame may be less sharp. Warps, noise and compression of
+generated frames reach 2.0, and a blur of 9 of 256 pixels 2.5 and more."""
+
+MANY = 0.1
+"""Fraction of blurred frames from which the result suffers."""
+
+
+def find_blur(frames: Frames) -> Iterator[VideoFinding]:
+    """Yield a finding when frames are blurred and others are not."""
+    blurred = _sharpness(frames) < -MAX_BLUR
+    if not blurred.any():
+        return
+    yield VideoFinding(
+        kind="blur",
+        severity="warning" if blurred.mean() >= MANY else "note",
+        frames=tuple(np.flatnonzero(blurred).tolist()),
+        sure=0.85,
+        found=f"{blurred.sum()} of {len(frames)} frames are far more blurred than the others",
+        advice="move the camera more slowly, in more light; with a generator, ask for less motion",
+    )
+
+
+def _sharpness(frames: Frames) -> Float[np.ndarray, "V"]:
+    """Return the logarithmic sharpness of each frame relative to that of the sharp ones around it."""
+    import cv2
+
+    height, width = frames.rgb.shape[1:3]
+    scale = min(1.0, SHARPNESS_SIDE / max(height, width))
+    size = (round(width * scale), round(height * scale))
+    details = (
+        detail_map(cv2.resize(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA))
+        for picture in frames.rgb
+    )
+    sharpness = np.cumsum([0.0, *(sharpness_step(before, after) for before, after in pairwise(details))])
+    around = np.lib.stride_tricks.sliding_window_view(np.pad(sharpness, AROUND, mode="reflect"), 2 * AROUND + 1)
+    return sharpness - np.percentile(around, SHARP_PERCENTILE, axis=1)

@@ -1,0 +1,199 @@
+"""A second opinion on cameras, from a judge that shares nothing with their solvers: it looks at pictures alone.
+
+Tracks that agree with each other agree with many cameras: with those of a thing that turns, of one that deforms, or of
+another side of something symmetric. A scene does not. A small one is trained on three in four of the views, and must
+show the others better than their neighbours do.
+"""
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+from jaxtyping import Float
+
+from img2world.core.errors import SplatError
+from img2world.core.frames import Frames
+from img2world.core.pose_report import Grade, PoseReport
+from img2world.core.views import Views
+from img2world.poses.validation import add_reason
+
+MIN_VIEWS = 8
+"""Of fewer views, too few are left to train on and to test with."""
+
+MAX_VIEWS = 48
+"""Of more, as many at even steps are enough."""
+
+MAX_SIDE = 160
+"""Pixels. Pictures are halved until no side is longer."""
+
+STEPS, NUM_GAUSSIANS = 200, 6000
+HOLD_OUT_EVERY = 4
+
+MIN_GAIN = 2.0
+"""Decibels by which a trained scene must show new views better than the view that was taken nearest to each. On clips
+of 17 kinds, right cameras gain 1.8 to 11, wrong ones -2.8 to 1.9."""
+
+MAX_UNLIKE = 2.0
+"""Decibels by which views whose cameras are next to each other may be less alike than those next to each other in
+time."""
+
+MAX_SEAM = 4.0
+"""Angle between the first and the last camera of a video whose views are as alike as those of neighbours, in usual
+steps."""
+
+MAX_JERK = 0.6
+"""RMS change of a camera's steps around an object, relative to the steps. Videos of objects on a plain background
+have 0.3 on circles and 0.4 where the camera swings to and fro; wrong cameras that fit the points have 0.8 to 1.7."""
+
+MAX_MOVING = 0.08
+"""Fraction of the points of an object that may move by themselves. On a plain background nothing tells which of the
+two stands still."""
+
+MAX_FOCAL = 4.5
+"""Focal length in widths of the picture. A longer lens, of less than 13 degrees, films neither phones nor generators;
+it is what a solver finds where something moves in front of a camera that stands still."""
+
+DOUBTFUL: Grade = "C"
+"""Best grade of cameras against which there is an objection."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecondOpinion:
+    """What the pictures say about cameras; PSNR in dB, after matching brightness and tint."""
+
+    shown: float
+    """Median over held-out views of how well the scene that the other views make shows them."""
+    nearest: float
+    """The same of the training view whose camera is nearest."""
+    next_in_time: float
+    """The same of the better one of the neighbours in time; equal to `nearest` for photos."""
+
+    @property
+    def gain(self) -> float:
+        """Return by how much the scene is better than the best neighbour."""
+        return self.shown - max(self.nearest, self.next_in_time)
+
+
+def with_second_opinion(views: Views, *, ordered: bool, known_lens: bool = False) -> Views:
+    """Return the views, their grade limited to C where the pictures contradict the cameras, with the reasons.
+
+    `ordered` is True for the frames of a video; `known_lens` where the focal length was not estimated. The gain is kept
+    in the report. Views without a report, and too few to judge by, are returned as they are.
+    """
+    if views.report is None or len(views) < MIN_VIEWS or len(views.points) == 0:
+        return views
+    opinion = judge(views, ordered=ordered)
+    report = replace(views.report, gain_db=round(opinion.gain, 2))
+    views = replace(views, report=report)
+    objections = list(_objections(opinion, views, ordered=ordered, known_lens=known_lens))
+    for objection in objections:
+        views = add_reason(views, objection)
+    return _limited(views, report) if objections else views
+
+
+def has_known_lenses(frames: Frames) -> bool:
+    """Tell whether the files tell the focal length of all frames."""
+    return frames.focals is not None and bool((frames.focals > 0).all())
+
+
+def judge(views: Views, *, ordered: bool) -> SecondOpinion:
+    """Train a small scene on three in four of the views and compare the others with it and with their neighbours."""
+    from img2world.splat.metrics import compare, match_colors, psnr, unit_rgb
+    from img2world.splat.optimize import GaussianSplat
+
+    views = _small(views)
+    training = GaussianSplat(
+        steps=STEPS, max_gaussians=NUM_GAUSSIANS, holdout_every=HOLD_OUT_EVERY, stereo=False, sh_degree=0
+    )
+    held_out = training.held_out(len(views))
+    try:
+        scene = training.optimize(views, seed=0)
+    except SplatError:
+        # Cameras from which nothing can be trained are the worst.
+        return SecondOpinion(shown=0.0, nearest=0.0, next_in_time=0.0)
+    trained, tested = np.flatnonzero(~held_out), np.flatnonzero(held_out)
+    angles = viewing_angles(views)
+
+    def likeness(i: int, truth: Float[np.ndarray, "H W 3"]) -> float:
+        return psnr(match_colors(unit_rgb(views.rgb[i]), truth), truth)
+
+    figures = []
+    for k, (rgb, truth) in zip(tested, compare(scene.gaussians, views.select(tested), scene.background), strict=True):
+        nearest = likeness(int(trained[np.argmin(angles[k, trained])]), truth)
+        neighbors = [likeness(int(i), truth) for i in trained if abs(i - k) == 1] if ordered else []
+        figures.append((psnr(match_colors(rgb, truth), truth), nearest, max(neighbors, default=nearest)))
+    shown, nearest, next_in_time = np.median(figures, axis=0).tolist()
+    return SecondOpinion(shown=shown, nearest=nearest, next_in_time=next_in_time)
+
+
+def viewing_angles(views: Views) -> Float[np.ndarray, "V V"]:
+    """Return the angle in radians at which each two cameras stand, as seen from the middle of the scene's points."""
+    directions = _directions(views)
+    return np.arccos(np.clip(directions @ directions.T, -1, 1))
+
+
+def _directions(views: Views) -> Float[np.ndarray, "V 3"]:
+    """Return the unit vector to each camera from the middle of the scene's points."""
+    offsets = views.cameras.centers_in_world.astype(np.float64) - np.median(views.points, axis=0)
+    return offsets / np.maximum(np.linalg.norm(offsets, axis=1, keepdims=True), 1e-9)
+
+
+def _objections(opinion: SecondOpinion, views: Views, *, ordered: bool, known_lens: bool) -> list[str]:
+    """Return what speaks against the cameras, in phrases."""
+    found = []
+    if opinion.gain < MIN_GAIN:
+        found.append(
+            f"a scene made with these cameras shows new views only {opinion.gain:.1f} dB better than the views next to "
+            f"them do, B needs {MIN_GAIN:g}"
+        )
+    if opinion.nearest < opinion.next_in_time - MAX_UNLIKE:
+        found.append("views whose cameras are close look less alike than neighbours in the video")
+    if ordered and _is_torn(views):
+        found.append("the first and the last view look alike, but their cameras are far apart")
+    if ordered and views.alpha is not None:
+        if (jerk := _jerk(views)) > MAX_JERK:
+            found.append(f"the camera moves around the object by fits and starts ({jerk:.1f}, B needs {MAX_JERK})")
+        if (share := views.report.moving_share if views.report else 0.0) >= MAX_MOVING:
+            found.append(f"{share:.0%} of the object's points move by themselves")
+    focal = float(np.median(views.cameras.intrinsics[:, 0, 0])) / views.cameras.width
+    if not known_lens and focal > MAX_FOCAL:
+        found.append(f"the focal length is {focal:.1f} widths of the picture, which no usual lens has")
+    return found
+
+
+def _jerk(views: Views) -> float:
+    """Return the RMS change of the steps between neighbouring viewing directions, relative to that of the steps."""
+    steps = np.diff(_directions(views), axis=0)
+    changes = np.diff(steps, axis=0)
+    return float(np.sqrt(np.square(changes).sum(1).mean() / max(np.square(steps).sum(1).mean(), 1e-12)))
+
+
+def _is_torn(views: Views) -> bool:
+    """Tell whether the first and the last view look like neighbours and are none."""
+    from img2world.splat.metrics import match_colors, psnr, unit_rgb
+
+    views = _small(views)
+    pictures = [unit_rgb(picture) for picture in views.rgb]
+    angles = viewing_angles(views)
+    steps = np.array([angles[i, i + 1] for i in range(len(views) - 1)])
+    if angles[0, -1] < MAX_SEAM * float(np.median(steps)):
+        return False
+    usual = float(np.median([psnr(match_colors(a, b), b) for a, b in pairwise(pictures)]))
+    return psnr(match_colors(pictures[-1], pictures[0]), pictures[0]) > usual
+
+
+def _small(views: Views) -> Views:
+    """Return at most MAX_VIEWS of the views, small."""
+    from img2world.splat.views import halve
+
+    if len(views) > MAX_VIEWS:
+        views = views.select(np.linspace(0, len(views) - 1, MAX_VIEWS).round().astype(np.int64))
+    while max(views.cameras.width, views.cameras.height) > MAX_SIDE:
+        views = halve(views)
+    return views
+
+
+def _limited(views: Views, report: PoseReport) -> Views:
+    """Return the views with a grade of C at best."""
+    assert views.report is not None
+    return replace(views, report=replace(views.report, grade=max(report.grade, DOUBTFUL)))
