@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from img2world.runs.files import write_text
+from img2world.runs.page.markup import printable
 
 PAGE, TABLE = "summary.html", "summary.csv"
 METRICS = {
@@ -71,11 +72,6 @@ def write_summary(results: Sequence[Result], out: Path) -> None:
         f"<style>{STYLE}</style>\n<h1>{html.escape(out.name)}</h1><p>{done} of {len(results)} done</p>\n"
         f"<table><tr><th>input</th><th>picture and video</th><th>quality</th>{heads}</tr>\n{rows}\n</table></html>\n",
     )
-
-
-def printable(text: str) -> str:
-    """Return the text with a replacement character for each byte of a file name that is not UTF-8."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _row(result: Result, out: Path) -> str:
