@@ -14,6 +14,7 @@ from PIL import Image as PillowImage
 
 from img2world.runs.files import write_text
 from img2world.runs.page.markup import printable
+from img2world.runs.report import REPORT_PAGE
 
 PAGE, TABLE = "summary.html", "summary.csv"
 METRICS = {
@@ -80,6 +81,8 @@ def _row(result: Result, out: Path) -> str:
     page = out / result.name / "exports" / "world.html"
     label = f'<a href="{folder}/exports/world.html">{name}</a>' if page.exists() else name
     label += f"<br><small>{html.escape(printable(Path(result.input).name))}</small>"
+    if (out / result.name / REPORT_PAGE).exists():
+        label += f'<br><a href="{folder}/{REPORT_PAGE}">report</a>'
     if result.state != "done":
         reason = html.escape(printable(result.error))
         return f'<tr class="failed"><td>{label}</td><td colspan="{len(METRICS) + 2}">{reason}</td></tr>'

@@ -12,7 +12,7 @@ from img2world.runs.page.pictures import origins, read_as_is
 from img2world.runs.page.places import placed_frames
 from img2world.runs.page.reading import attempt, read_json
 from img2world.runs.page.words import SEVERITIES, percent, sentence
-from img2world.runs.report import COMPARISON
+from img2world.runs.report import COMPARISON, FINDINGS
 from img2world.splat.comparison import FACTS, PICTURES
 
 MAX_SHOWN = 6
@@ -148,6 +148,8 @@ def findings_section(material: Material) -> Markup | None:
     if not material.has("doctor"):
         return None
     findings = _findings(material)
+    if note := material.changed("doctor", FINDINGS):
+        return section("findings", "What was noticed", note)
     if not findings:
         nothing = "Nothing was found that would harm the world."
         return section("findings", "What was noticed", element("p", nothing))

@@ -94,7 +94,8 @@ def _costs(material: Material) -> list[Cost]:
     """Return what each figure cost."""
     subject, quality = material.report["subject"], material.report["quality"]
     is_object = subject is not None and subject["kind"] == "object"
-    return find_costs(quality, is_object=is_object, cameras=material.report["cameras"])
+    figures = {name: value for name, value in quality.items() if not isinstance(value, str) and name != "score"}
+    return find_costs(figures, is_object=is_object, cameras=material.report["cameras"])
 
 
 def grade_section(material: Material) -> Markup | None:

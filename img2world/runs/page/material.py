@@ -5,7 +5,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from img2world.runs.files import has_digest
 from img2world.runs.folder import RunFolder
+from img2world.runs.page.markup import Markup, element
 from img2world.runs.page.pictures import Picture, thumbnails
 from img2world.runs.page.reading import Read, attempt
 from img2world.runs.source import SourceKind
@@ -58,6 +60,14 @@ class Material:
     def has(self, stage: str) -> bool:
         """Tell whether a stage is done."""
         return self.folder.record(stage) is not None
+
+    def changed(self, stage: str, name: str) -> Markup | None:
+        """Return a note if a file of a stage is not as it was written, so that the report holds nothing of it."""
+        record = self.folder.record(stage)
+        if record is None or name not in record.files or has_digest(self.path / name, record.files[name]):
+            return None
+        state = "was changed since it was written" if (self.path / name).exists() else "is missing"
+        return element("p", f"Left out: what {name} told. It {state}; run the same command again.", class_="missing")
 
     @cached_property
     def thumbnails(self) -> Read[dict[int, Picture]]:

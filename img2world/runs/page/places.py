@@ -17,8 +17,8 @@ from img2world.core.scene import Scene
 from img2world.core.sh import rgb_from_dc
 from img2world.runs.page.reading import reading
 
-MAX_POINTS, MIN_OPACITY = 12_000, 0.8
-"""Points of the 3D view, and opacity of the Gaussians that may be among them."""
+MAX_POINTS, MIN_OPACITY = 8_000, 0.8
+"""Points of each kind in the 3D view, and opacity of the Gaussians that may be among them."""
 
 FAR = 4.0
 """Points that are farther away from the cameras' middle than this many times the median are left out: sky, mostly."""
@@ -57,14 +57,18 @@ class Places:
 
 
 def read_places(views: Path, scene: Path | None, report: dict[str, Any]) -> Places:
-    """Return the cameras of the views in a folder, with points of the scene or, without one, those of the solver.
+    """Return the cameras of the views in a folder, with their points and, if there is a scene, some of that.
 
     Raises an Img2WorldError when a file is missing or damaged.
     """
     with reading("transforms.json"):
         cameras = cameras_from_transforms(json.loads((views / "transforms.json").read_text(encoding="utf-8")))
     frames = placed_frames(report, len(cameras))
-    points, colors = _of_solver(views / "points.ply") if scene is None else _of_scene(scene)
+    points, colors = _of_solver(views / "points.ply")
+    if scene is not None:
+        # Gaussians are many where there is detail, and few on the walls, on which points of depth maps lie, too.
+        more, their_colors = _of_scene(scene)
+        points, colors = np.concatenate([points, more]), np.concatenate([colors, their_colors])
     keep = _near(points, cameras)
     return Places(cameras=cameras, frames=frames, points=points[keep], colors=colors[keep])
 
@@ -84,7 +88,7 @@ def _of_scene(path: Path) -> tuple[np.ndarray, np.ndarray]:
     with reading("the scene"):
         gaussians = Scene.load(path).gaussians
     visible = np.flatnonzero(gaussians.opacities > MIN_OPACITY)
-    chosen = np.random.default_rng(0).permutation(visible)[: 2 * MAX_POINTS]
+    chosen = np.random.default_rng(0).permutation(visible)[:MAX_POINTS]
     colors = rgb_from_dc(gaussians.sh[chosen, 0]).clip(0, 1)
     return gaussians.means[chosen].astype(np.float64), (colors * 255).round().astype(np.uint8)
 
@@ -95,15 +99,14 @@ def _of_solver(path: Path) -> tuple[np.ndarray, np.ndarray]:
         columns = read_ply(path)
         points = np.stack([columns[axis] for axis in "xyz"], -1).astype(np.float64) @ Z_UP_FROM_WORLD[:3, :3]
         colors = np.stack([columns[name] for name in ("red", "green", "blue")], -1).astype(np.uint8)
-    chosen = np.random.default_rng(0).permutation(len(points))[: 2 * MAX_POINTS]
+    chosen = np.random.default_rng(0).permutation(len(points))[:MAX_POINTS]
     return points[chosen], colors[chosen]
 
 
 def _near(points: Float[np.ndarray, "N 3"], cameras: Cameras) -> np.ndarray:
-    """Return the indices of the points to show: not too far from the cameras, and not too many."""
+    """Return the indices of the points to show, which are not too far from the cameras."""
     distance = np.linalg.norm(points - cameras.centers_in_world.mean(0), axis=1)
-    near = np.flatnonzero(distance <= FAR * np.median(distance)) if len(points) else np.zeros(0, int)
-    return near[:MAX_POINTS]
+    return np.flatnonzero(distance <= FAR * np.median(distance)) if len(points) else np.zeros(0, int)
 
 
 def _base64(array: np.ndarray) -> str:

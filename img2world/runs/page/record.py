@@ -17,6 +17,9 @@ from img2world.runs.page.words import FORMATS, STAGES, TERMS, file_facts, second
 from img2world.runs.recipe import load_recipe, recipe_text
 from img2world.runs.source import RECIPES
 
+FILE_COLUMNS = ("File", "Size", "Read back by", "Found in it")
+"""Headings of the table of files; on a narrow screen each cell has its own."""
+
 OTHERS = {
     "input.png": "the picture that it was made from",
     "video.mp4": "the frames as a video",
@@ -41,7 +44,7 @@ def files_section(material: Material) -> Markup:
     if exported and not material.is_refused:
         rows = [_file(name, facts) for name, facts in exported.items()]
         caption = "Each file was read again after it was written, and compared with the world"
-        parts.append(table(["File", "Size", "Read back by", "Found in it"], rows, caption))
+        parts.append(table(list(FILE_COLUMNS), rows, caption, class_="files"))
     elif exported:
         parts.append(element("p", "The files in exports/ are those of an earlier run.", class_="missing"))
     there = {name: what for name, what in OTHERS.items() if (material.path / name).exists()}
@@ -55,11 +58,12 @@ def _file(name: str, facts: dict[str, Any]) -> list:
     base = name.rpartition("/")[2]
     link = element("a", base, href=quote(name))
     what = FORMATS.get(base)
+    size = size_text(float(facts["bytes"])) if "bytes" in facts else ""
     return [
         element("th", link, [element("br"), element("small", what)] if what else None, scope="row"),
-        element("td", size_text(float(facts["bytes"])) if "bytes" in facts else "", class_="number"),
-        str(facts.get("reader", "")),
-        file_facts(facts),
+        element("td", size, class_="number", data_label=FILE_COLUMNS[1]),
+        element("td", str(facts.get("reader", "")), data_label=FILE_COLUMNS[2]),
+        element("td", file_facts(facts), data_label=FILE_COLUMNS[3]),
     ]
 
 

@@ -21,7 +21,7 @@ function startView({ scale, points, colors, cameras, frames }) {
     const width = Math.max(Math.round(canvas.clientWidth * density), 1), height = Math.max(Math.round(canvas.clientHeight * density), 1);
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
     const axes = axesOf(view), eye = view.target.map((value, i) => value - view.distance * axes.forward[i]);
-    const focal = 1.1 * Math.min(width, height * 1.4);
+    const focal = 1.25 * Math.min(width, height);
     const project = (x, y, z) => {
       const dx = x - eye[0], dy = y - eye[1], dz = z - eye[2];
       const depth = dx * axes.forward[0] + dy * axes.forward[1] + dz * axes.forward[2];

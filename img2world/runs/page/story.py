@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from img2world.core.subject import FACTS as SUBJECT
 from img2world.runs.page.elements import image, movie, section, table
 from img2world.runs.page.markup import Markup, element, join
 from img2world.runs.page.material import Material
@@ -9,6 +10,7 @@ from img2world.runs.page.pictures import read_video
 from img2world.runs.page.places import Places, read_places
 from img2world.runs.page.reading import attempt
 from img2world.runs.page.words import CAMERA_GRADES, plural, sentence
+from img2world.runs.report import CAMERAS, INVENTORY, ISOLATED_FACTS, ISOLATION
 
 MAX_NAMED = 100
 """Files left out, and photos without a camera, that are named."""
@@ -17,7 +19,11 @@ MAX_NAMED = 100
 def input_section(material: Material) -> Markup | None:
     """Return what the input was taken for, and which files were left out and why."""
     subject, inventory = material.report["subject"], material.report["inventory"]
-    parts: list[Markup | None] = []
+    parts: list[Markup | None] = [
+        material.changed("input", f"subject/{SUBJECT}"),
+        material.changed(ISOLATION, ISOLATED_FACTS),
+        material.changed("video", INVENTORY),
+    ]
     if subject:
         kind = "an object to look at from all around" if subject["kind"] == "object" else "a scene to look into"
         text = f"It was taken for {kind}, because {subject['reason']}."
@@ -35,7 +41,7 @@ def input_section(material: Material) -> Markup | None:
         if rows:
             more = f" (the first {MAX_NAMED} of {len(files)})" if len(files) > MAX_NAMED else ""
             parts.append(table(["File", "What it is", "Why"], rows, f"Left out{more}"))
-    return section("input", "What went in", parts) if parts else None
+    return section("input", "What went in", parts) if any(parts) else None
 
 
 def frames_section(material: Material) -> Markup | None:
@@ -80,8 +86,10 @@ def cameras_section(material: Material) -> tuple[Markup | None, Places | None]:
     """Return where the cameras stood and how certain that is, and the data of the 3D view."""
     report = material.report["cameras"]
     if report is None:
-        text = element("p", "No cameras were found, so there is nothing to show here.")
-        return section("cameras", "The cameras", text) if material.is_refused else None, None
+        note = material.changed("poses", CAMERAS)
+        if note is None and material.is_refused:
+            note = element("p", "No cameras were found, so there is nothing to show here.")
+        return note and section("cameras", "The cameras", note), None
     views = material.path / ("isolated" if material.has("isolation") and material.world else "views")
     scene = material.path / "scene" / "scene.safetensors" if material.world else None
     found = attempt("the cameras in 3D", read_places, views, scene, material.report)

@@ -106,9 +106,8 @@ READ_BACK = {
     "frames": "{:,.0f} frames",
     "bundles": "{:,.0f} bundles",
     "psnr": "{:.0f} dB",
+    "deviation": "within {:.2g} grid steps of the surface",
     "max_error_in_steps": "largest error {:.2g} steps of rounding",
-    "max_rotation_error_deg": "largest rotation error {:.2g}°",
-    "rotation_error_deg": "largest rotation error {:.2g}°",
 }
 """How facts of files are told; others by their names."""
 
@@ -121,7 +120,9 @@ def file_facts(facts: Mapping[str, Any]) -> str:
     if "watertight" in facts:
         told.append("closed" if facts["watertight"] else "open surface")
     for name, value in facts.items():
-        if name in READ_BACK:
+        if name.endswith("_deg"):
+            told.append(f"rotations within {max(value, 0.001):.2g}°")
+        elif name in READ_BACK:
             told.append(READ_BACK[name].format(value))
         elif name not in ("bytes", "reader", "width", "height", "watertight"):
             told.append(f"{name.replace('_', ' ')} {value:.3g}" if isinstance(value, float | int) else str(value))
