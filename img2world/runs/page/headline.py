@@ -112,12 +112,32 @@ def grade_section(material: Material) -> Markup | None:
         if cost.points >= LEAST
     ]
     costs = table(["Points", "What cost them"], rows, f"{quality['score']:g} of 10 points are left") if rows else None
-    return section("grade", "Why this grade", costs or element("p", "All 10 points: nothing stands out."))
+    return section(
+        "grade", "Why this grade", costs or element("p", "All 10 points: nothing stands out."), _reach(material)
+    )
+
+
+def _reach(material: Material) -> Markup | None:
+    """Return how far a visitor may go."""
+    region = material.report["supported"]
+    if region is None:
+        return None
+    is_round = min(region["left"], region["right"]) >= 180
+    sides = {} if is_round else {"left": "to the left", "right": "to the right"}
+    far = {**sides, "up": "up", "down": "down"}
+    ways = [f"{region[name]:.0f}° {way}" for name, way in far.items() if region[name] >= 0.5]
+    ways = ["all around", *ways] if is_round else ways
+    if not ways:
+        return None
+    return element("p", f"From the first camera one may go {', '.join(ways)}; beyond that the world ends.")
 
 
 def _links(material: Material) -> Markup | None:
     """Return the links to what people want first."""
     wanted = {WORLD_PAGE: "Open the world", TURNTABLE: "Video of the world", "video.mp4": "Video of the frames"}
+    if material.kind in ("photos", "dataset"):
+        # That video shows one photo after the other, too quickly to look at.
+        del wanted["video.mp4"]
     there = {name: label for name, label in wanted.items() if (material.path / name).is_file()}
     if not material.world:
         there = {name: label for name, label in there.items() if not name.startswith("exports/")}

@@ -36,7 +36,7 @@ function startView({ scale, points, colors, cameras, frames }) {
   function drawPoints(context, width, height, project, density) {
     const image = context.createImageData(width, height), pixels = new Uint32Array(image.data.buffer);
     const depths = new Float32Array(width * height).fill(Infinity);
-    const side = Math.max(Math.round(1.6 * density), 2);
+    const side = Math.max(Math.round(2.6 * density), 2);
     for (let i = 0; i < count; i++) {
       const at = project(xyz[3 * i], xyz[3 * i + 1], xyz[3 * i + 2]);
       if (!at) continue;
@@ -234,7 +234,7 @@ function firstView(xyz, centers, forward) {
     return (Math.min(...all) + Math.max(...all)) / 2;
   });
   const away = (point) => Math.hypot(...point.map((value, axis) => value - middle[axis]));
-  const reach = points.map(away).sort((a, b) => a - b)[Math.floor(0.85 * points.length)] ?? 0;
+  const reach = points.map(away).sort((a, b) => a - b)[Math.floor(0.7 * points.length)] ?? 0;
   const radius = Math.max(reach, ...centers.map(away), 1e-6);
   return { yaw: Math.atan2(forward[0], forward[2]) + 0.65, pitch: 0.5, distance: 2.5 * radius, target: middle };
 }
