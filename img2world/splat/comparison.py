@@ -103,9 +103,10 @@ def _compare_each(
         return
     chosen = replace(views, cameras=scene.cameras).select(np.array(index))
     may_differ = views.depth is None and views.alpha is None
-    for i, (image, truth) in zip(index, compare(scene.gaussians, chosen, scene.background), strict=True):
-        matched = match_colors(image, truth) if may_differ else image
-        seen, rendered, compared = _reduced(truth), _reduced(image), _reduced(matched)
+    for k, (image, truth) in enumerate(compare(scene.gaussians, chosen, scene.background)):
+        matched, i = match_colors(image, truth) if may_differ else image, index[k]
+        part = (slice(None), slice(None)) if chosen.mask is None else _used_part(chosen.mask[k])
+        seen, rendered, compared = (_reduced(picture[part]) for picture in (truth, image, matched))
         difference = color_difference(compared, seen)
         yield Comparison(
             index=i,
@@ -114,6 +115,14 @@ def _compare_each(
             differing=float((difference > VISIBLE).mean()),
             pictures=(_bytes(seen), _bytes(rendered), _difference_map(difference)),
         )
+
+
+def _used_part(mask: UInt8[np.ndarray, "H W"]) -> tuple[slice, slice]:
+    """Return the rows and columns of a view between which something counts."""
+    rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+    if len(rows) == 0:
+        return slice(None), slice(None)
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 def _reduced(picture: Float32[np.ndarray, "H W 3"]) -> Float32[np.ndarray, "h w 3"]:

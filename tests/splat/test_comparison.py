@@ -49,6 +49,14 @@ def test_held_out_views_come_first_the_worst_of_them_before_all(made):
     assert shown[4].differing == 0
 
 
+def test_what_is_masked_at_the_border_is_not_shown(made):
+    scene, views = made
+    mask = np.zeros(views.rgb.shape[:3], np.uint8)
+    mask[:, :100, :150] = 255
+    for comparison in compare_views(scene, replace(views, mask=mask), held_out_mask(12, 3)):
+        assert {picture.shape for picture in comparison.pictures} == {(100, 150, 3)}
+
+
 def test_without_held_out_views_those_of_the_training_are_shown(made):
     shown = compare_views(*made, held_out_mask(12, 0))
     assert [comparison.index for comparison in shown] == [0, 2, 4, 7, 9, 11]

@@ -151,7 +151,7 @@ def findings_section(material: Material) -> Markup | None:
     if note := material.changed("doctor", FINDINGS):
         return section("findings", "What was noticed", note)
     if not findings:
-        nothing = "Nothing was found that would harm the world."
+        nothing = "No fault was noticed in the pictures." if material.is_refused else "Nothing that harms the world."
         return section("findings", "What was noticed", element("p", nothing))
     return section("findings", "What was noticed", [_finding(material, finding) for finding in findings])
 

@@ -7,7 +7,7 @@ from img2world.quality.grade import Cost, find_costs
 from img2world.runs.page.elements import image, movie, section, table, term
 from img2world.runs.page.markup import Markup, element, join
 from img2world.runs.page.material import Material
-from img2world.runs.page.pictures import read_as_is, read_picture, read_video
+from img2world.runs.page.pictures import WHOLE, read_as_is, read_picture, read_video
 from img2world.runs.page.reading import attempt
 from img2world.runs.page.words import COSTS, SOURCES, STAGES, WORLD_GRADES, sentence
 from img2world.runs.report import COMPARISON
@@ -150,7 +150,8 @@ def _links(material: Material) -> Markup | None:
 
 def _pair(material: Material) -> Markup:
     """Return the input beside the finished world; the input alone where there is none."""
-    picture = attempt("the picture that it was made from", read_picture, material.path / "input.png", LARGE)
+    path, extent = material.path / "input.png", (material.extents or [WHOLE])[0]
+    picture = attempt("the picture that it was made from", read_picture, path, LARGE, extent)
     label = {"picture": "The photo", "video": "First frame of the video"}.get(material.kind, "One of the photos")
     figures = [_figure(image(picture.value, label), label) if picture.value else picture.note]
     if material.world:

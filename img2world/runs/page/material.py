@@ -8,7 +8,7 @@ from typing import Any
 from img2world.runs.files import has_digest
 from img2world.runs.folder import RunFolder
 from img2world.runs.page.markup import Markup, element
-from img2world.runs.page.pictures import Picture, thumbnails
+from img2world.runs.page.pictures import Extent, Picture, read_extents, thumbnails
 from img2world.runs.page.reading import Read, attempt
 from img2world.runs.source import SourceKind
 
@@ -70,9 +70,15 @@ class Material:
         return element("p", f"Left out: what {name} told. It {state}; run the same command again.", class_="missing")
 
     @cached_property
+    def extents(self) -> list[Extent]:
+        """Part of each frame that its picture covers; empty if each fills its frame."""
+        frames = self.path / "frames"
+        return attempt("sizes", read_extents, frames).value or [] if self.kind in ("photos", "dataset") else []
+
+    @cached_property
     def thumbnails(self) -> Read[dict[int, Picture]]:
         """Small pictures of the frames by their index."""
-        return attempt("pictures of the frames", thumbnails, self.path / "video.mp4", self.num_frames)
+        return attempt("pictures of the frames", thumbnails, self.path / "video.mp4", self.num_frames, self.extents)
 
     def thumbnail(self, i: int) -> Picture | None:
         """Return the small picture of a frame, if the page has one."""

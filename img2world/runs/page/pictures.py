@@ -31,6 +31,11 @@ TINT = 0.6
 """Fraction of the tint in the colour of a pixel."""
 
 
+Extent = tuple[float, float]
+WHOLE: Extent = (1.0, 1.0)
+"""Fractions of the width and the height of a frame that its picture covers, from the upper left corner."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Picture:
     """A picture for a page."""
@@ -51,10 +56,10 @@ def picture_of(picture: PillowImage.Image, side: int, quality: int = QUALITY) ->
     return Picture(url=data_url(data.getvalue(), "image/webp"), width=small.width, height=small.height)
 
 
-def read_picture(path: Path, side: int) -> Picture:
-    """Read a picture. Raises FormatError when it is missing or damaged."""
-    with reading(path.name), PillowImage.open(path, formats=("PNG", "WEBP")) as picture:
-        return picture_of(picture, side)
+def read_picture(path: Path, side: int, extent: Extent = WHOLE) -> Picture:
+    """Read a PNG, of it the given part. Raises FormatError when it is missing or damaged."""
+    with reading(path.name), PillowImage.open(path, formats=("PNG",)) as picture:
+        return picture_of(_part(picture, extent), side)
 
 
 def read_as_is(path: Path) -> Picture:
@@ -65,8 +70,22 @@ def read_as_is(path: Path) -> Picture:
         return Picture(url=data_url(path.read_bytes(), "image/webp"), width=picture.width, height=picture.height)
 
 
-def thumbnails(video: Path, count: int) -> dict[int, Picture]:
+def read_extents(frames: Path) -> list[Extent]:
+    """Return which part of each frame its picture covers; empty if each fills its frame.
+
+    `frames` has the files of `Frames.save`. Raises FormatError when they are missing or damaged.
+    """
+    with reading("frames/"), safe_open(frames / "frames.safetensors", "numpy") as file:
+        if "sizes" not in file.keys():  # noqa: SIM118
+            return []
+        _, height, width = file.get_slice("mask").get_shape()
+        return [(float(w) / width, float(h) / height) for w, h in file.get_tensor("sizes")]
+
+
+def thumbnails(video: Path, count: int, extents: list[Extent]) -> dict[int, Picture]:
     """Return small pictures of the frames of a video of `count` frames by their index, of many at equal steps.
+
+    `extents` has the part of each frame to show; it may be empty.
 
     Raises FormatError when the video is missing, damaged, or has another number of frames.
     """
@@ -74,7 +93,8 @@ def thumbnails(video: Path, count: int) -> dict[int, Picture]:
     found, i = {}, -1
     for i, frame in enumerate(_frames(video, THUMBNAIL)):
         if i in wanted:
-            found[i] = picture_of(PillowImage.fromarray(frame), THUMBNAIL, 72)
+            part = _part(PillowImage.fromarray(frame), extents[i] if i < len(extents) else WHOLE)
+            found[i] = picture_of(part, THUMBNAIL, 72)
     if i + 1 != count:
         raise FormatError(f"{video.name} has {i + 1} frames, needs {count}", hint="run the same command again")
     return found
@@ -144,6 +164,12 @@ def tinted(
         there = (seen == origin) & (alpha > 127)
         picture[there] = (1 - TINT) * picture[there] + TINT * np.array(tint, np.float32)
     return picture.round().astype(np.uint8)
+
+
+def _part(picture: PillowImage.Image, extent: Extent) -> PillowImage.Image:
+    """Return the upper left part of a picture."""
+    width, height = (max(round(a * b), 1) for a, b in zip(picture.size, extent, strict=True))
+    return picture.crop((0, 0, width, height))
 
 
 def data_url(data: bytes, kind: str) -> str:

@@ -15,6 +15,7 @@ from img2world.core.errors import FormatError
 from img2world.core.ply import read_ply
 from img2world.core.scene import Scene
 from img2world.core.sh import rgb_from_dc
+from img2world.runs.page.pictures import WHOLE, Extent
 from img2world.runs.page.reading import reading
 
 MAX_POINTS, MIN_OPACITY = 8_000, 0.8
@@ -34,13 +35,16 @@ class Places:
     cameras: Cameras
     frames: tuple[int, ...]
     """Index of the frame that each camera took."""
+    covered: Float[np.ndarray, "V 2"]
+    """Fractions of the width and height of each frame that its picture covers."""
     points: Float[np.ndarray, "P 3"]
     colors: UInt8[np.ndarray, "P 3"]
 
     def as_json(self) -> dict[str, Any]:
         """Return them as a JSON object; coordinates of points are 16-bit integers, little-endian, times `scale`."""
         scale = float(np.abs(self.points).max(initial=1e-9)) / LEVELS
-        corners = np.array([[0, 0], [self.cameras.width, self.cameras.height]])
+        size = np.array([self.cameras.width, self.cameras.height])
+        corners = np.stack([np.zeros_like(self.covered), self.covered * size], axis=1)  # [V, 2, 2]
         # The corners of the picture at a distance of 1.
         focal, center = self.cameras.intrinsics[:, [0, 1], [0, 1]], self.cameras.intrinsics[:, :2, 2]
         bounds = ((corners - center[:, None]) / focal[:, None]).reshape(-1, 4)
@@ -56,8 +60,10 @@ class Places:
         }
 
 
-def read_places(views: Path, scene: Path | None, report: dict[str, Any]) -> Places:
+def read_places(views: Path, scene: Path | None, report: dict[str, Any], extents: list[Extent]) -> Places:
     """Return the cameras of the views in a folder, with their points and, if there is a scene, some of that.
+
+    `extents` has the part of each frame that its picture covers; it may be empty.
 
     Raises an Img2WorldError when a file is missing or damaged.
     """
@@ -70,7 +76,8 @@ def read_places(views: Path, scene: Path | None, report: dict[str, Any]) -> Plac
         more, their_colors = _of_scene(scene)
         points, colors = np.concatenate([points, more]), np.concatenate([colors, their_colors])
     keep = _near(points, cameras)
-    return Places(cameras=cameras, frames=frames, points=points[keep], colors=colors[keep])
+    covered = np.array([extents[frame] if extents else WHOLE for frame in frames])
+    return Places(cameras=cameras, frames=frames, covered=covered, points=points[keep], colors=colors[keep])
 
 
 def placed_frames(report: dict[str, Any], count: int) -> tuple[int, ...]:

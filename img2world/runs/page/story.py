@@ -92,7 +92,7 @@ def cameras_section(material: Material) -> tuple[Markup | None, Places | None]:
         return note and section("cameras", "The cameras", note), None
     views = material.path / ("isolated" if material.has("isolation") and material.world else "views")
     scene = material.path / "scene" / "scene.safetensors" if material.world else None
-    found = attempt("the cameras in 3D", read_places, views, scene, material.report)
+    found = attempt("the cameras in 3D", read_places, views, scene, material.report, material.extents)
     space = _space(material, found.value) if found.value else found.note
     return section("cameras", "The cameras", _camera_words(report, material), space), found.value
 

@@ -53,6 +53,11 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
+def places_of(text):
+    """Return the data of the 3D view of a page."""
+    return json.loads(re.search(r'<script id="places" type="application/json">(.*?)</script>', text)[1])
+
+
 @pytest.fixture
 def copy(finished, tmp_path):
     """A copy of a finished run; gives its page after a change to the report."""
@@ -101,8 +106,7 @@ def test_the_page_is_the_same_each_time(finished):
 def test_the_cameras_of_the_3d_view_are_those_of_the_run(finished):
     from img2world.core.views import Views
 
-    text = (finished / "report.html").read_text(encoding="utf-8")
-    places = json.loads(re.search(r'<script id="places" type="application/json">(.*?)</script>', text)[1])
+    places = places_of((finished / "report.html").read_text(encoding="utf-8"))
     cameras = Views.load(finished / "views").cameras
     rows = np.array(places["cameras"])
     np.testing.assert_allclose(rows[:, :3], cameras.centers_in_world, atol=1e-5)
@@ -220,6 +224,23 @@ def test_frames_are_tinted_where_they_are_invented_or_continued():
     assert invented[0] > invented[2]
     assert continued[2] > continued[0]
     assert as_in_photo.tolist() == outside.tolist() == [100, 100, 100]
+
+
+def test_of_pictures_of_several_sizes_only_the_pictures_are_shown(copy):
+    frames = Frames.load(copy.path / "frames")
+    sizes = np.tile(np.array([[64, 64]]), (6, 1))
+    sizes[3] = [64, 32]
+    mask = np.full(frames.rgb.shape[:3], 255, np.uint8)
+    replace(frames, sizes=sizes, mask=mask).save(copy.path / "frames")
+    source = json.loads((copy.path / "report.json").read_text())["source"]
+    with RunFolder.open(copy.path) as folder:
+        text = page_html(folder, {**write_report(folder), "source": source | {"kind": "photos"}})
+    heights = [image["height"] for image in Page(text).all("img") if (image.get("id") or "").startswith("frame-")]
+    assert heights == ["64", "64", "64", "32", "64", "64"]
+    cameras = np.array(places_of(text)["cameras"])
+    np.testing.assert_allclose((cameras[3] - cameras[0])[[12, 13, 14]], 0, atol=1e-5)
+    # Half of the picture ends at its middle, which lies on the axis.
+    assert cameras[3, 15] == pytest.approx(0, abs=1e-5)
 
 
 def test_transparent_pictures_are_shown_on_white(tmp_path):
