@@ -15,7 +15,14 @@ def section(name: str, heading: str, *content: str | Markup | Iterable | None) -
 def image(picture: Picture, text: str, **attributes: str | None) -> Markup:
     """Return a picture with a text for those who cannot see it."""
     return element(
-        "img", src=picture.url, alt=text, width=picture.width, height=picture.height, decoding="async", **attributes
+        "img",
+        src=picture.url,
+        alt=text,
+        width=picture.width,
+        height=picture.height,
+        style=_ratio(picture),
+        decoding="async",
+        **attributes,
     )
 
 
@@ -27,6 +34,7 @@ def movie(video: Video, text: str) -> Markup:
         poster=video.poster.url,
         width=video.width,
         height=video.height,
+        style=_ratio(video),
         controls=True,
         loop=True,
         muted=True,
@@ -34,6 +42,11 @@ def movie(video: Video, text: str) -> Markup:
         preload="metadata",
         aria_label=text,
     )
+
+
+def _ratio(picture: Picture | Video) -> str:
+    """Return the ratio of width to height for the style sheet, which limits the height of wide columns."""
+    return f"--ratio:{picture.width / picture.height:.4f}"
 
 
 def term(name: str, text: str) -> Markup:

@@ -24,8 +24,11 @@ NUM_ORIGINS = 6
 
 def views_section(material: Material) -> Markup | None:
     """Return some views beside the world as the same camera sees it, and where they differ."""
-    if not material.world or not material.has("comparison"):
+    if not material.world:
         return None
+    if not material.has("comparison"):
+        note = element("p", "Left out: views beside the world. They were not drawn yet.", class_="missing")
+        return section("views", "Picture by picture", note)
     folder = material.path / COMPARISON
     found = attempt("views beside the world", read_json, folder / FACTS)
     if found.value is None:
