@@ -3,8 +3,8 @@
     python benchmarks/sample_bytes.py digests.json              write the digests of this tree
     python benchmarks/sample_bytes.py --compare digests.json    run again, and exit with 1 where a file differs
 
-Left out are run.json and report.json, which hold times, and recipe.toml, which holds the names of options. Digests are
-those of one machine: another instruction set rounds differently.
+Left out are run.json, report.json and report.html, which hold times, and recipe.toml, which holds the names of options.
+Digests are those of one machine: another instruction set rounds differently.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = ("coffee.png", "blocks.png")
-LEFT_OUT = ("run.json", "report.json", "recipe.toml", ".lock")
+LEFT_OUT = ("run.json", "report.json", "report.html", "recipe.toml", ".lock")
 
 
 def main() -> None:

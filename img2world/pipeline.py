@@ -14,12 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from img2world.core.errors import RecipeError, RejectedError, RunFolderError
+from img2world.core.errors import PoseError, RecipeError, RejectedError, RunFolderError, SplatError, SubjectError
 from img2world.runs import stages
 from img2world.runs.changes import find_changes
 from img2world.runs.files import write_text
 from img2world.runs.folder import RECIPE, Listener, RunFolder, ignore_events
 from img2world.runs.licences import licence_of
+from img2world.runs.page.document import write_page
 from img2world.runs.recipe import Recipe, backend_name, options_of, recipe_text, with_options
 from img2world.runs.report import write_report
 from img2world.runs.source import Source
@@ -27,7 +28,10 @@ from img2world.video import VIDEOS
 from img2world.video.diffusion import checkpoints
 from img2world.video.diffusion.cards import CARDS
 
-STAGES = ("input", "trajectory", "video", "doctor", "poses", "isolation", "splat", "measure", "quality", "export")
+STAGES = (
+    "input", "trajectory", "video", "doctor", "poses", "isolation",
+    "splat", "measure", "quality", "comparison", "export",
+)  # fmt: skip
 
 
 def run(
@@ -52,10 +56,12 @@ def run(
             for stage in make_world(folder, source, recipe, anyway=anyway):
                 if stage == last:
                     break
-        except RejectedError:
-            write_report(folder)
+        except (RejectedError, PoseError, SubjectError, SplatError) as error:
+            write_page(folder, write_report(folder, error))
             raise
-        return write_report(folder)
+        report = write_report(folder)
+        write_page(folder, report)
+        return report
 
 
 def make_world(folder: RunFolder, source: Source, recipe: Recipe, *, anyway: bool = False) -> Iterator[str]:
@@ -79,6 +85,8 @@ def make_world(folder: RunFolder, source: Source, recipe: Recipe, *, anyway: boo
     yield "measure"
     stages.assess(folder, subject, trajectory, frames, fitted)
     yield "quality"
+    stages.compare(folder, recipe, fitted, views)
+    yield "comparison"
     stages.export(folder, recipe, scene, views)
     yield "export"
 

@@ -31,7 +31,7 @@ def product_hashes(folder: Path) -> dict[str, str]:
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in files
-        if path.name not in ("run.json", "report.json", ".lock")
+        if path.name not in ("run.json", "report.json", "report.html", ".lock")
     }
 
 
@@ -103,8 +103,8 @@ def test_report_names_what_read_each_file_back(finished):
 def test_manifest_tells_of_every_file(finished):
     manifest = read_manifest(finished)
     assert list(manifest["stages"]) == [
-        "input", "trajectory", "video", "doctor", "poses", "splat", "measure", "quality", "export.ply",
-        "export.html",
+        "input", "trajectory", "video", "doctor", "poses", "splat", "measure", "quality", "comparison",
+        "export.ply", "export.html",
     ]  # fmt: skip
     files = {name: digest for entry in manifest["stages"].values() for name, digest in entry["files"].items()}
     calm = product_hashes(finished)
@@ -116,7 +116,7 @@ def test_manifest_tells_of_every_file(finished):
 def test_second_run_does_nothing_and_changes_nothing(again, calm, tmp_path):
     made, kept = again()
     assert not made
-    assert len(kept) == 10
+    assert len(kept) == 11
     assert product_hashes(tmp_path / "run") == calm
 
 
@@ -128,7 +128,7 @@ def test_same_input_and_recipe_give_the_same_bytes_elsewhere(calm, picture, fini
 
 def test_changed_option_redoes_only_what_depends_on_it(again):
     made, _ = again("splat.steps=10")
-    assert made == {"splat", "measure", "quality", "export.ply", "export.html"}
+    assert made == {"splat", "measure", "quality", "comparison", "export.ply", "export.html"}
     made, _ = again("splat.steps=10", "export.ply.full_sh=true")
     assert made == {"export.ply"}
 
@@ -168,7 +168,7 @@ def test_seed_changes_the_result(go, calm, tmp_path):
 
 def test_fresh_redoes_everything_the_same(again, calm, tmp_path):
     made, kept = again(fresh=STAGES)
-    assert len(made) == 10
+    assert len(made) == 11
     assert not kept
     assert product_hashes(tmp_path / "run") == calm
 
@@ -231,7 +231,16 @@ def test_nothing_of_another_source_stays(go, finished, picture, tmp_path):
     (tmp_path / "run" / "exports" / "notes.txt").write_text("the user's own")
     run(video, load_recipe("video", ["video.num_frames=4"]), tmp_path / "run", last="video", fresh=STAGES)
     kept = {path.name for path in (tmp_path / "run").iterdir() if not path.name.startswith(".")}
-    assert kept == {"exports", "frames", "input.png", "recipe.toml", "report.json", "run.json", "video.mp4"}
+    assert kept == {
+        "exports",
+        "frames",
+        "input.png",
+        "recipe.toml",
+        "report.html",
+        "report.json",
+        "run.json",
+        "video.mp4",
+    }
     assert [path.name for path in (tmp_path / "run" / "exports").iterdir()] == ["notes.txt"]
     go(source=picture, last="video", fresh=STAGES)
     assert go(last="video")[1] == {"input": "skip", "trajectory": "skip", "video": "skip"}

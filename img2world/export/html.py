@@ -98,7 +98,7 @@ def world_html(scene: Scene, *, title: str) -> str:
         "style": _static("page.css"),
         "script": "\n".join(_static(name) for name in SCRIPTS),
         "sort_worker": _static("sort_worker.js"),
-        "world": _json_in_html(_describe(scene, header)),
+        "world": json_in_html(_describe(scene, header)),
         "splats": base64.b64encode(zlib.compress(payload, 9)).decode("ascii"),
     }
     # In a single pass, so that a marker inside the title is not replaced.
@@ -206,7 +206,7 @@ def _max_angle(a: np.ndarray, b: np.ndarray) -> float:
     return float(2 * np.arcsin(np.minimum(chord / 2, 1)).max(initial=0))
 
 
-def _json_in_html(value: dict) -> str:
+def json_in_html(value: dict) -> str:
     """Return JSON that cannot close the script element that contains it."""
     return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
 

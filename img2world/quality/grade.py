@@ -52,8 +52,9 @@ OBJECT = (
     Loss(figure="thickness", good=0.3, bad=0.05, points=3.0, reason="it is flat: {:.0%} as thick as large"),
 )
 
+CAMERAS = "cameras"
 CAMERA_POINTS = {"A": 0.0, "B": 2.5, "C": 4.5, "D": 8.0}
-"""Points that the grade of estimated cameras costs."""
+"""Points that the grade of estimated cameras costs, and the name of that cost."""
 
 HELDOUT = Loss(
     figure="heldout_psnr",
@@ -66,24 +67,49 @@ HELDOUT = Loss(
 anyway. Both limits were set on six photo sets, looked at beside the photos that were held out."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """The points that a world lost."""
+
+    figure: str
+    """Name of the figure that cost them, or CAMERAS."""
+    points: float
+    most: float
+    """The points that it can cost."""
+    reason: str
+
+
+def find_costs(figures: Mapping[str, float], *, is_object: bool, cameras: Mapping[str, Any] | None) -> list[Cost]:
+    """Return what each figure of a world and the grade of its cameras cost, of 10 points; empty without a figure."""
+    table = (HELDOUT,) if HELDOUT.figure in figures else OBJECT if is_object else SCENE
+    costs = [
+        Cost(figure=loss.figure, points=loss.of(value), most=loss.points, reason=loss.reason.format(value))
+        for loss, value in _known(figures, table)
+    ]
+    if costs and cameras and "grade" in cameras:
+        why = "; ".join(cameras.get("reasons", ())) or "they fit their frames"
+        reason, most = f"the cameras have grade {cameras['grade']}: {why}", max(CAMERA_POINTS.values())
+        costs.append(Cost(figure=CAMERAS, points=CAMERA_POINTS[cameras["grade"]], most=most, reason=reason))
+    return costs
+
+
 def grade_world(figures: Mapping[str, float], *, is_object: bool, cameras: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return grade, score of 10 and reason of a world, by its figures and by the report on its cameras.
 
     The reason is the figure that costs most of the points that it can cost. Figures that are missing cost nothing;
     without any there is no grade.
     """
-    table = (HELDOUT,) if HELDOUT.figure in figures else OBJECT if is_object else SCENE
-    losses = [(loss.of(value), loss.points, loss.reason.format(value)) for loss, value in _known(figures, table)]
-    if not losses:
+    costs = find_costs(figures, is_object=is_object, cameras=cameras)
+    if not costs:
         return {}
-    if cameras and "grade" in cameras:
-        why = "; ".join(cameras.get("reasons", ())) or "they fit their frames"
-        points = CAMERA_POINTS[cameras["grade"]]
-        losses.append((points, max(CAMERA_POINTS.values()), f"the cameras have grade {cameras['grade']}: {why}"))
-    score = max(10 - sum(points for points, _, _ in losses), 0.0)
+    score = max(10 - sum(cost.points for cost in costs), 0.0)
     grade = next(grade for limit, grade in GRADES if score >= limit)
-    points, _, reason = max(losses, key=lambda loss: loss[0] / loss[1])
-    return {"grade": grade, "score": round(score, 1), "reason": reason if points > 0 else "nothing stands out"}
+    worst = max(costs, key=lambda cost: cost.points / cost.most)
+    return {
+        "grade": grade,
+        "score": round(score, 1),
+        "reason": worst.reason if worst.points > 0 else "nothing stands out",
+    }
 
 
 def _known(figures: Mapping[str, float], table: Sequence[Loss]) -> Iterator[tuple[Loss, float]]:

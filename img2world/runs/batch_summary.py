@@ -13,6 +13,8 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from img2world.runs.files import write_text
+from img2world.runs.page.markup import printable
+from img2world.runs.report import REPORT_PAGE
 
 PAGE, TABLE = "summary.html", "summary.csv"
 METRICS = {
@@ -73,17 +75,14 @@ def write_summary(results: Sequence[Result], out: Path) -> None:
     )
 
 
-def printable(text: str) -> str:
-    """Return the text with a replacement character for each byte of a file name that is not UTF-8."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
 def _row(result: Result, out: Path) -> str:
     """Return the row of summary.html for one result."""
     name, folder = html.escape(result.name), quote(result.name)
     page = out / result.name / "exports" / "world.html"
     label = f'<a href="{folder}/exports/world.html">{name}</a>' if page.exists() else name
     label += f"<br><small>{html.escape(printable(Path(result.input).name))}</small>"
+    if (out / result.name / REPORT_PAGE).exists():
+        label += f'<br><a href="{folder}/{REPORT_PAGE}">report</a>'
     if result.state != "done":
         reason = html.escape(printable(result.error))
         return f'<tr class="failed"><td>{label}</td><td colspan="{len(METRICS) + 2}">{reason}</td></tr>'

@@ -50,13 +50,13 @@ def find_changes(
     `stages` are the names of all stages in order, `unchanged` options whose values mean the same, whatever they are.
     """
     try:
-        before = _flatten(tomllib.loads(read_text(folder.path / RECIPE)))
+        before = flatten(tomllib.loads(read_text(folder.path / RECIPE)))
     except (FileNotFoundError, ValueError, RecursionError):
         return Changes(options=[], remade=[], deleted=[])
-    now = _flatten(tomllib.loads(recipe_text(recipe)))
+    now = flatten(tomllib.loads(recipe_text(recipe)))
     names = [name for name in folder.manifest["stages"] if folder.record(name)]
     done = [stage for stage in stages if any(name.partition(".")[0] == stage for name in names)]
-    different = [option for option in _different(before, now) if option not in unchanged]
+    different = [option for option in different_options(before, now) if option not in unchanged]
     firsts = {option: _first_stage(option, done) for option in different}
     changed = [option for option, stage in firsts.items() if stage in done]
     if not changed:
@@ -79,15 +79,15 @@ def _first_stage(option: str, done: Sequence[str]) -> str:
     return "isolation" if "isolation" in done else "splat" if option == "subject.kind" else ""
 
 
-def _flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return the values of nested tables by their dotted names."""
     flat: dict[str, Any] = {}
     for key, value in table.items():
-        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return flat
 
 
-def _different(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+def different_options(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Return the options whose values differ; of a stage with another backend only its name."""
     replaced = [name.partition(".")[0] for name in before if name.endswith(".name") and before[name] != now.get(name)]
     changed = [name for name in before if name in now and before[name] != now[name]]

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from img2world.core.errors import Img2WorldError
 from img2world.core.subject import FACTS
 from img2world.core.supported_region import region_from_json
 from img2world.quality.grade import grade_world
@@ -19,11 +20,17 @@ from img2world.runs.folder import RunFolder, StageRecord
 FINDINGS, CAMERAS = "doctor.json", "views/transforms.json"
 """Files of the run folder that hold what the doctor found in the video, and the cameras of its frames."""
 
+COMPARISON = "comparison"
+"""Folder of the run folder that holds pictures of some views beside the scene; see `splat.comparison`."""
+
 INVENTORY = "inventory.json"
 """File of the run folder that holds which files of a folder were used, and which were left out and why."""
 
 ISOLATION, ISOLATED_FACTS = "isolation", "isolated/isolation.json"
 """The stage that cuts the subject out of the views of a capture, and its file on how it was found."""
+
+REPORT, REPORT_PAGE = "report.json", "report.html"
+"""Files of the run folder that tell how the run went: for programs, and for people."""
 
 MAX_NAMES = 3
 """Photos that the summary names."""
@@ -35,8 +42,11 @@ PACKAGES = ("img2world", "numpy", "torch", "opencv-python-headless", "av", "pyco
 """Packages whose version may change a result."""
 
 
-def write_report(folder: RunFolder) -> dict[str, Any]:
-    """Write report.json from the stages that are done, and return its content."""
+def write_report(folder: RunFolder, refusal: Img2WorldError | None = None) -> dict[str, Any]:
+    """Write report.json from the stages that are done, and return its content.
+
+    `refusal` is the error with which a run ended that could not be finished.
+    """
     names = folder.manifest["stages"]
     records = {name: record for name in names if (record := folder.record(name))}
     if "machine" not in folder.manifest or "torch" in sys.modules:
@@ -53,6 +63,7 @@ def write_report(folder: RunFolder) -> dict[str, Any]:
         "inventory": inventory,
         "seed": folder.manifest["seed"],
         "licence": folder.manifest.get("licence"),
+        "refused": refusal and {"reason": str(refusal), "hint": refusal.hint},
         "subject": subject,
         "quality": _quality(records, subject, cameras),
         "metrics": collect_metrics(records),
@@ -64,7 +75,7 @@ def write_report(folder: RunFolder) -> dict[str, Any]:
         "files": _files(records),
         "unfinished": [name for name in names if name not in records],
     }
-    write_text(folder.path / "report.json", json.dumps(report, indent=1) + "\n")
+    write_text(folder.path / REPORT, json.dumps(report, indent=1) + "\n")
     return report
 
 
@@ -81,11 +92,12 @@ def _inventory(folder: RunFolder, record: StageRecord | None) -> dict[str, Any] 
 
 
 def _subject(facts: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return what the picture or the capture shows, why, and how many things are lifted off a scene."""
+    """Return what the picture or the capture shows and why, how many things are lifted off, and views without it."""
     return facts and {
         "kind": facts["kind"],
         "reason": facts["reason"],
         "foreground": len(facts.get("foreground", [])),
+        "left_out": facts.get("left_out", []),
     }
 
 
@@ -169,7 +181,7 @@ def summary_lines(out: Path, report: dict[str, Any]) -> Iterator[str]:
         count = subject["foreground"]
         things = f", {count} {'thing' if count == 1 else 'things'} in front of it cut out" if count else ""
         yield f"  {'subject':<8}{subject['kind']} ({subject['reason']}){things}"
-    for label, place in {"video": "video.mp4", "files": "exports", "report": "report.json"}.items():
+    for label, place in {"video": "video.mp4", "files": "exports", "report": REPORT_PAGE}.items():
         if (out / place).exists():
             yield f"  {label:<8}{out / place}"
     yield f"  {'cost':<8}{metrics['seconds']:.0f} s, {metrics['peak_rss_gb']:.1f} GB"
@@ -192,7 +204,9 @@ def _some(names: list[str]) -> str:
     if not names:
         return ""
     more = len(names) - MAX_NAMES
-    return f"; not placed: {', '.join(names[:MAX_NAMES])}" + (f" and {more} more, see report.json" if more > 0 else "")
+    return f"; not placed: {', '.join(names[:MAX_NAMES])}" + (
+        f" and {more} more, see {REPORT_PAGE}" if more > 0 else ""
+    )
 
 
 def launcher() -> str:

@@ -25,7 +25,7 @@ from img2world.runs.folder import RunFolder
 from img2world.runs.licences import licence_of, model_licences
 from img2world.runs.product import Product, code_of, digests, value
 from img2world.runs.recipe import NeedsPrograms, Recipe, options_of
-from img2world.runs.report import FINDINGS, INVENTORY, ISOLATED_FACTS, ISOLATION, WORLD
+from img2world.runs.report import COMPARISON, FINDINGS, INVENTORY, ISOLATED_FACTS, ISOLATION, WORLD
 from img2world.runs.source import Source
 from img2world.video.diffusion.cards import licence_text
 
@@ -238,6 +238,19 @@ def optimize(folder: RunFolder, recipe: Recipe, views: Product[Views]) -> Produc
             stacklevel=2,
         )
     return Product(digest=record.digest, load=lambda: Scene.load(folder.path / "scene" / "scene.safetensors"))
+
+
+def compare(folder: RunFolder, recipe: Recipe, scene: Product[Scene], views: Product[Views]) -> None:
+    """Write comparison/, some views beside what the scene's own cameras see there, for report.html."""
+    from img2world.splat.comparison import compare_views, save_comparisons
+
+    def make(path: Path, progress: Progress) -> dict[str, float]:
+        comparisons = compare_views(scene.value, views.value, recipe.splat.held_out(len(views.value)))
+        save_comparisons(comparisons, path / COMPARISON)
+        return {"compared": float(len(comparisons))}
+
+    options = {**code_of("img2world.splat.comparison"), "splat": code_of(recipe.splat)}
+    folder.stage("comparison", options=options, reads=digests(scene=scene, views=views), make=make)
 
 
 def measure(folder: RunFolder, recipe: Recipe, scene: Product[Scene]) -> Product[Scene]:

@@ -74,6 +74,7 @@ def test_failure_does_not_stop_the_rest_and_only_the_failed_run_is_repeated(word
     assert summary["one"]["grade"] in "ABCD"
     assert summary["one"]["reason"]
     page = (out / "summary.html").read_text()
+    assert '<a href="one/report.html">report</a>' in page
     assert 'href="one/exports/world.html"' in page
     assert (out / "one" / "exports" / "world.html").is_file()
     assert "<th>peak memory, GB</th>" in page

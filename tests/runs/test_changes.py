@@ -29,18 +29,18 @@ def changes(copy, *options):
 def test_changed_options_and_what_depends_on_them_are_named(copy):
     found = changes(copy, "splat.steps=10", "splat.holdout_every=3", "export.formats=ply")
     assert found.options == ["splat.steps was 20", "splat.holdout_every was 8"]
-    assert found.remade == ["splat", "measure", "quality", "export"]
+    assert found.remade == ["splat", "measure", "quality", "comparison", "export"]
     assert found.deleted == ["html"]
     assert found.line() == (
         "this run was made with other options (splat.steps was 20, splat.holdout_every was 8): "
-        "replaces splat, measure, quality, export; deletes html"
+        "replaces splat, measure, quality, comparison, export; deletes html"
     )
 
 
 def test_another_backend_is_one_change(copy):
     found = changes(copy, "video.name=nano")
     assert found.options == ["video.name was synthetic"]
-    assert found.remade == ["video", "doctor", "poses", "splat", "measure", "quality", "export"]
+    assert found.remade == ["video", "doctor", "poses", "splat", "measure", "quality", "comparison", "export"]
     assert changes(copy, "seed=1").options == ["seed was 0"]
 
 

@@ -82,7 +82,7 @@ def test_photos_without_a_camera_are_named(tmp_path):
     assert line() == line(not_placed=[]) == "cameras grade C, by colmap, 2 of 6 frames"
     assert line(not_placed=names[:2]).endswith("2 of 6 frames; not placed: IMG_0.jpg, IMG_1.jpg")
     assert line(not_placed=names[2:]).endswith(
-        "; not placed: IMG_2.jpg, IMG_3.jpg, IMG_4.jpg and 1 more, see report.json"
+        "; not placed: IMG_2.jpg, IMG_3.jpg, IMG_4.jpg and 1 more, see report.html"
     )
 
 
