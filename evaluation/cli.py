@@ -129,7 +129,8 @@ def poses(
     assets: AssetsOption = None,
     solver: Annotated[list[str] | None, typer.Option(help="A pose solver; may be repeated.  [default: auto]")] = None,
     path: Annotated[
-        list[str] | None, typer.Option(help="circle, wobble or room; may be repeated.  [default: all]")
+        list[str] | None,
+        typer.Option(help="circle, wobble, room, or generated; may be repeated.  [default: the first three]"),
     ] = None,
     degradation: DegradationOption = None,
     count: Annotated[int, typer.Option(help="Maximum number of objects, and number of rooms.", min=1)] = 12,
@@ -161,11 +162,18 @@ def poses(
     \b
     RRA, RTA: percentage of pairs of frames whose relative rotation (translation direction) is within 5 or 15
     degrees.  AUC@30: mean of both over 1 to 30 degrees.  Frames that are not placed count as wrong.
-    The second table shows how many clips of each grade were right: A and B promise an AUC@30 of 80.
+    The second table shows how many clips of each grade were right: A and B promise an AUC@30 of 80, or rotations
+    within 5 degrees and positions within a tenth of the path. The third table has right + wrong by kind of clip.
+
+    \b
+    python -m evaluation poses --path generated --solver examined --count 2
+    \b
+    Clips of kinds that generators make: things that look alike from several sides, change their shape or move by
+    themselves, and cameras that stand still, of which no cameras are right.  examined: the doctor, then auto.
     """
     with exit_codes(as_json):
         from evaluation.pose_benchmark import PoseOptions, evaluate_poses
-        from evaluation.pose_tables import confusion_lines, json_from_row, mean_lines, read_rows
+        from evaluation.pose_tables import confusion_lines, grade_lines, json_from_row, mean_lines, read_rows
 
         options = PoseOptions(
             assets=assets,
@@ -193,7 +201,7 @@ def poses(
                     err=True,
                 )
         if not as_json:
-            for line in [*mean_lines(rows), "", *confusion_lines(rows)]:
+            for line in [*mean_lines(rows), "", *confusion_lines(rows), "", *grade_lines(rows)]:
                 say(line)
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from evaluation.assets import TexturedMesh, find_assets, load_asset, normalize_mesh
 from evaluation.checks import check_names
 from evaluation.degradations import DEGRADATIONS, degrade_frames
+from evaluation.generated_clips import KINDS, make_clip
 from evaluation.placement import azimuth_rotation, square_cameras
 from evaluation.pose_metrics import PoseScore, score_poses
 from evaluation.posed_photos import find_scene_folders, load_posed_photos, scene_name
@@ -21,6 +22,8 @@ from img2world.core.cameras import Cameras
 from img2world.core.errors import PoseError, RejectedError
 from img2world.core.frames import Frames
 from img2world.core.views import Views
+from img2world.doctor.findings import select_rejections
+from img2world.doctor.video import examine_video
 from img2world.poses.auto import AutoPoses
 from img2world.poses.colmap import ColmapPoses
 from img2world.poses.commanded import CommandedPoses
@@ -35,8 +38,23 @@ PRIOR_ELEVATION_ERROR = np.radians(8.0)
 PRIOR_FOCAL_ERROR = 1.25
 """Factor on the focal length. The prior path is as wrong as generators typically are."""
 
+GENERATED = "generated"
+"""Name of all kinds of generated clips together."""
+
 NO_PATH = "-no-path"
 """Suffix of solvers that are not given the prior path."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExaminedPoses:
+    """What a run of a video does: the doctor examines the frames, then `auto` finds the cameras without a path."""
+
+    def estimate(self, frames: Frames, trajectory: Cameras | None) -> Views:
+        """Return the views. Raises RejectedError where the doctor rejects the frames or no cameras are found."""
+        if rejections := select_rejections(examine_video(frames)):
+            raise RejectedError(f"doctor: {rejections[0].line()}", hint=rejections[0].advice)
+        return AutoPoses().estimate(frames, None)
+
 
 SOLVERS = {
     "auto": AutoPoses(),
@@ -47,6 +65,7 @@ SOLVERS = {
     "flow-colmap-global": FlowColmapPoses(mapper="global"),
     f"auto{NO_PATH}": AutoPoses(),
     f"orbit{NO_PATH}": OrbitPoses(),
+    "examined": ExaminedPoses(),
 }
 
 
@@ -87,19 +106,21 @@ class PoseOptions:
     """Folder of posed photos, which are given to solvers without order and prior path."""
     size: int = 256
     paths: tuple[str, ...] | None = None
-    """None renders all paths, or none where there are posed photos."""
+    """None renders all paths, or none where there are posed photos; `generated` stands for all kinds of clips."""
     degradations: tuple[str, ...] = ("clean", "hard")
     solvers: tuple[str, ...] = ("auto",)
 
     def __post_init__(self) -> None:
-        check_names("path", self.chosen_paths, PATHS)
+        check_names("path", self.chosen_paths, [*PATHS, *KINDS, GENERATED])
         check_names("degradation", self.degradations, DEGRADATIONS)
         check_names("solver", self.solvers, SOLVERS)
 
     @property
     def chosen_paths(self) -> tuple[str, ...]:
         """Return the paths to render."""
-        return (() if self.scenes else tuple(PATHS)) if self.paths is None else self.paths
+        if self.paths is None:
+            return () if self.scenes else tuple(PATHS)
+        return tuple(dict.fromkeys(name for path in self.paths for name in (KINDS if path == GENERATED else (path,))))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,8 +160,7 @@ def evaluate_poses(options: PoseOptions, *, known: Collection[tuple[ClipId, str]
     """Yield the rows of all solvers on all clips, seed by seed, except those whose `key` is known."""
     for seed in range(options.first, options.first + options.seeds):
         for path in options.chosen_paths:
-            for sample, render, truth in _make_samples(options, PATHS[path], seed):
-                prior_path = _make_prior_path(truth, PATHS[path], seed)
+            for sample, render, truth, prior_path in _make_samples(options, path, seed):
                 tasks = [
                     (ClipId(sample=sample, seed=seed, path=path, degradation=degradation), solver)
                     for degradation in options.degradations
@@ -189,6 +209,8 @@ def evaluate_solver(clip: ClipId, solver: str, frames: Frames, truth: Cameras, p
             "inliers": report.inlier_share,
             "tracks": float(report.tracks),
             "parallax": report.parallax_deg,
+            "moving": report.moving_share if report.moving_frames else 0.0,
+            "gain": float("nan") if report.gain_db is None else report.gain_db,
             **report.margins,
         }
     return PoseRow(
@@ -217,18 +239,29 @@ def _cpu_seconds() -> float:
 
 
 def _make_samples(
-    options: PoseOptions, spec: PathSpec, seed: int
-) -> Iterator[tuple[str, Callable[[], Frames], Cameras]]:
-    """Yield the name of each object or room, a function that renders its clean frames, and the true cameras."""
+    options: PoseOptions, path: str, seed: int
+) -> Iterator[tuple[str, Callable[[], Frames], Cameras, Cameras | None]]:
+    """Yield the name of each object or room, a function that renders its clean frames, its true cameras and the prior.
+
+    Of clips of generated kinds nobody knows what path was asked for.
+    """
+    if path in KINDS:
+        for i in range(options.count):
+            clip = make_clip(path, 100 * i + seed, options.size)
+            yield f"clip-{i:02d}", lambda clip=clip: clip.frames, clip.cameras, None
+        return
+    spec = PATHS[path]
     files = None if options.assets is None else find_assets(options.assets)[: options.count]
     for i in range(options.count if spec.is_room or files is None else len(files)):
         number = 100 * i + seed
         truth = _make_true_cameras(spec, options.size, seed=number)
         if spec.is_room:
-            yield f"room-{i:02d}", lambda truth=truth, number=number: _render_room(truth, number), truth
+            prior = _make_prior_path(truth, spec, seed)
+            yield f"room-{i:02d}", lambda truth=truth, number=number: _render_room(truth, number), truth, prior
         else:
             name = f"object-{i:02d}" if files is None else files[i].stem
-            yield name, lambda i=i, truth=truth: _render_object(_load_object(files, i), truth, seed), truth
+            prior = _make_prior_path(truth, spec, seed)
+            yield name, lambda i=i, truth=truth: _render_object(_load_object(files, i), truth, seed), truth, prior
 
 
 def _load_object(files: list[Path] | None, i: int) -> TexturedMesh:

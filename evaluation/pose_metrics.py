@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from jaxtyping import Float64, Int
+from jaxtyping import Float, Float64, Int
 
 from img2world.core.cameras import Cameras
 
 AUC_LIMIT = 30
 """Largest threshold in degrees."""
+
+
+MIN_AUC, MAX_ROTATION_DEG, MAX_POSITION_ERROR, MIN_PLACED = 80.0, 5.0, 0.1, 0.8
+"""Limits of right cameras."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +39,17 @@ class PoseScore:
     median_direction_deg: float
     focal_error: float
     """Median ratio of estimated and true focal length, minus 1."""
+    position_error: float = float("inf")
+    """RMS distance of the positions after the best similarity, relative to the RMS size of the path."""
+
+    @property
+    def is_right(self) -> bool:
+        """True if 80 % of the pairs agree in direction and rotation (AUC@30), or all cameras do as a whole.
+
+        Where a path is short beside the distance of what it shows, the direction from one camera to the next is noise.
+        """
+        as_a_whole = self.median_rotation_deg <= MAX_ROTATION_DEG and self.position_error <= MAX_POSITION_ERROR
+        return self.auc30 >= MIN_AUC or (as_a_whole and self.placed >= MIN_PLACED * self.total)
 
 
 def score_poses(estimated_cameras: Cameras, truth: Cameras, placed: Int[np.ndarray, "K"]) -> PoseScore:
@@ -68,7 +83,22 @@ def score_poses(estimated_cameras: Cameras, truth: Cameras, placed: Int[np.ndarr
         focal_error=float(np.median(estimated_cameras.intrinsics[:, 0, 0] / truth.intrinsics[placed, 0, 0]) - 1)
         if count
         else 0.0,
+        position_error=_position_error(estimated_cameras.centers_in_world, truth.centers_in_world[placed]),
     )
+
+
+def _position_error(estimated: Float[np.ndarray, "K 3"], truth: Float[np.ndarray, "K 3"]) -> float:
+    """Return the RMS distance after the best similarity, relative to the size of the path; infinite without one."""
+    size = float(np.sqrt(np.square(truth - truth.mean(0)).sum(1).mean())) if len(truth) > 2 else 0.0
+    if size < 1e-6:
+        return float("inf")
+    # Umeyama 1991, "Least-squares estimation of transformation parameters between two point patterns".
+    source, target = (points.astype(np.float64) - points.mean(0) for points in (estimated, truth))
+    u, singular, v = np.linalg.svd(target.T @ source)
+    signs = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ v))])
+    scale = (singular * signs).sum() / max(np.square(source).sum(), 1e-12)
+    aligned = scale * source @ (u * signs @ v).T
+    return float(np.sqrt(np.square(aligned - target).sum(1).mean())) / size
 
 
 def _rotation_angle(rotation: Float64[np.ndarray, "3 3"]) -> float:

@@ -63,10 +63,23 @@ def _mean_cells(rows: list[PoseRow]) -> list[str]:
     return [*cells, f"{focal:.1%}", f"{placed:.0%}", f"{np.mean([row.seconds for row in rows]):.1f}"]
 
 
-def confusion_lines(rows: list[PoseRow], *, threshold: float = 80.0) -> Iterator[str]:
-    """Yield a Markdown table of how many clips of each grade reach an AUC@30."""
+def confusion_lines(rows: list[PoseRow]) -> Iterator[str]:
+    """Yield a Markdown table of how many clips of each grade have right cameras."""
     cells = []
     for grade in ("A", "B", "C", "D", ""):
-        reached = [row.score.auc30 >= threshold for row in rows if row.grade == grade]
-        cells.append([grade or "refused", str(sum(reached)), str(len(reached) - sum(reached))])
-    return markdown_table(["grade", f"AUC@30 of {threshold:g} and more", "less"], cells)
+        right = [row.score.is_right for row in rows if row.grade == grade]
+        cells.append([grade or "refused", str(sum(right)), str(len(right) - sum(right))])
+    return markdown_table(["grade", "right", "wrong"], cells)
+
+
+def grade_lines(rows: list[PoseRow]) -> Iterator[str]:
+    """Yield a Markdown table of the grades of each path's clips, right and wrong ones."""
+    grades = ("A", "B", "C", "D", "")
+    cells = []
+    for path, degradation in dict.fromkeys((row.clip.path, row.clip.degradation) for row in rows):
+        group = [row for row in rows if (row.clip.path, row.clip.degradation) == (path, degradation)]
+        counts = [[row.score.is_right for row in group if row.grade == grade] for grade in grades]
+        cells.append(
+            [path, degradation, *(f"{sum(each)} + {len(each) - sum(each)}" if each else "" for each in counts)]
+        )
+    return markdown_table(["clips", "frames", *(grade or "refused" for grade in grades)], cells)

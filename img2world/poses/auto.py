@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, UInt8
 
 from img2world.core.cameras import Cameras
 from img2world.core.errors import PoseError, RejectedError
@@ -21,15 +21,20 @@ from img2world.poses.estimate import PathEstimate
 from img2world.poses.flow_colmap import adjust_bundle, map_tracks, track_video
 from img2world.poses.given import GivenPoses
 from img2world.poses.grade import grade_views
+from img2world.poses.moving_parts import mask_moving
 from img2world.poses.orbit import OrbitPoses, views_on_path
 from img2world.poses.second_opinion import has_known_lenses, with_second_opinion
 from img2world.poses.sparse_model import views_from_model
+from img2world.poses.validation import add_reason
 from img2world.tracking.flow import prepare_gray_frames
 from img2world.tracking.object_masks import object_masks
 from img2world.tracking.tracks import Tracks
 
 GOOD: tuple[Grade, ...] = ("A", "B")
 """Grades at which no other solver is tried."""
+
+MASKING_ROUNDS = 2
+"""Rounds in which what moves is masked and the cameras are found again: better cameras show more of it."""
 
 UNVERIFIED_CONFIDENCE = 0.1
 """Confidence of views on the requested path that no solver could confirm."""
@@ -94,7 +99,10 @@ class AutoPoses:
             )
         # With a prior path the first solvers stay close to it: with equal grades, they are the safer choice.
         best = min(found, key=_rank if trajectory is None else lambda views: _report(views).grade)
-        tried = [f"tried {_describe(_report(views))}" for views in found if views is not best]
+        best = search.without_moving(best)
+        tried = [
+            f"tried {_describe(_report(views))}" for views in found if _report(views).solver != _report(best).solver
+        ]
         reasons = (*_report(best).reasons, *tried, *failures)
         return replace(best, report=replace(_report(best), reasons=reasons))
 
@@ -152,6 +160,44 @@ class _Search:
             if on_path:
                 yield "bundle adjustment", lambda: self._bundle_adjustment(on_path[0], masks)
             yield "commanded", lambda: self._commanded(held_out)
+
+    def without_moving(self, views: Views) -> Views:
+        """Return views of a scene with masks of what moves by itself; cameras found without it, if they are better."""
+        report = _report(views)
+        if not self.frames.ordered or views.alpha is not None or not report.moving_frames:
+            return views
+        found = views
+        for _ in range(MASKING_ROUNDS):
+            masks = mask_moving(found)
+            if masks is None:
+                break
+            found = replace(views, mask=masks)
+            try:
+                again = self.judged(self._again(masks, found))
+            except PoseError:
+                break
+            if _rank(again) >= _rank(views):
+                break
+            views = found = again
+        share, reports = report.moving_share, _report(found)
+        masked = f"{share:.0%} of the points move by themselves; they are masked"
+        # The report tells what moves in the video, although its masks hide it.
+        reports = replace(reports, moving_share=share, moving_frames=report.moving_frames)
+        return add_reason(replace(found, report=reports), masked)
+
+    def _again(self, masks: UInt8[np.ndarray, "K H W"], views: Views) -> Views:
+        """Run the solver that found the views once more, on their frames with masks."""
+        report = _report(views)
+        mask = (
+            np.full(self.frames.rgb.shape[:3], 255, np.uint8) if self.frames.mask is None else self.frames.mask.copy()
+        )
+        mask[list(report.frames)] = masks
+        frames = replace(self.frames, mask=mask)
+        search = replace(self, frames=frames, work=None)
+        if report.solver == "colmap":
+            return search._colmap()
+        fitted, held_out = track_video(frames, prepare_gray_frames(frames.rgb, None, mask), None, seed=self.seed)
+        return search._flow_colmap(fitted, held_out)
 
     def judged(self, views: Views) -> Views:
         """Return what a solver found with a second opinion on it."""

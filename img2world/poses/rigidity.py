@@ -11,15 +11,14 @@ from img2world.poses.camera_parameters import CameraParameters
 from img2world.poses.triangulation import mean_track_errors
 from img2world.tracking.tracks import Tracks
 
-MEDIAN_FACTOR = 3.0
-"""A track is an outlier when its error exceeds the median by this factor …"""
+MEDIAN_FACTOR = 2.0
+"""Tracks move by themselves when the median error of those around them exceeds that of all by this factor …"""
 
-MIN_ERROR = 2.5
+MIN_ERROR = 1.5
 """… and this many pixels in frames 256 pixels wide: smaller errors are no motion."""
 
-NUM_NEIGHBORS = 8
-MIN_OUTLIER_NEIGHBORS = 0.5
-"""Fraction of the nearest tracks that must be outliers too: a part moves as a whole, while lost points are isolated."""
+NUM_NEIGHBORS = 12
+"""Tracks around one: a part moves as a whole, while lost points are isolated."""
 
 MIN_MOVING_FRACTION = 0.08
 """Fraction of the tracks from which something counts as moving."""
@@ -30,21 +29,21 @@ def find_moving_tracks(tracks: Tracks, cameras: CameraParameters, width: int) ->
     errors = mean_track_errors(tracks, cameras) * min(1.0, 256 / width)
     if not len(errors):
         return np.zeros(0, bool)
-    outliers = errors > max(MEDIAN_FACTOR * float(np.median(errors)), MIN_ERROR)
-    if outliers.sum() < NUM_NEIGHBORS:
+    limit = max(MEDIAN_FACTOR * float(np.median(errors)), MIN_ERROR)
+    if (errors > limit).sum() < NUM_NEIGHBORS:
         return np.zeros(len(tracks), bool)
     from scipy.spatial import KDTree
 
     track_ids = tracks.track_ids
-    outlier_neighbors = np.zeros(len(tracks.frame_ids))
+    around = np.zeros(len(tracks.frame_ids))
     for frame in np.unique(tracks.frame_ids):
         here = np.flatnonzero(tracks.frame_ids == frame)
         if len(here) <= NUM_NEIGHBORS:
             continue
         nearest = np.asarray(KDTree(tracks.xy[here]).query(tracks.xy[here], NUM_NEIGHBORS + 1)[1])
         # The nearest is the point itself.
-        outlier_neighbors[here] = outliers[track_ids[here]][nearest[:, 1:]].mean(1)
-    return outliers & (np.add.reduceat(outlier_neighbors, tracks.starts) / tracks.lengths >= MIN_OUTLIER_NEIGHBORS)
+        around[here] = np.median(errors[track_ids[here]][nearest[:, 1:]], axis=1)
+    return np.add.reduceat(around, tracks.starts) / tracks.lengths > limit
 
 
 def find_moving_frames(tracks: Tracks, moving: Bool[np.ndarray, "T"], num_frames: int) -> tuple[int, ...]:

@@ -6,7 +6,6 @@ show the others better than their neighbours do.
 """
 
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float
@@ -16,6 +15,7 @@ from img2world.core.frames import Frames
 from img2world.core.pose_report import Grade, PoseReport
 from img2world.core.views import Views
 from img2world.poses.validation import add_reason
+from img2world.tracking.flow import prepare_gray_frames, track_by_flow
 
 MIN_VIEWS = 8
 """Of fewer views, too few are left to train on and to test with."""
@@ -25,6 +25,9 @@ MAX_VIEWS = 48
 
 MAX_SIDE = 160
 """Pixels. Pictures are halved until no side is longer."""
+
+MIN_TRACKS = 100
+"""Points that tell whether a part of an object stands still."""
 
 STEPS, NUM_GAUSSIANS = 200, 6000
 HOLD_OUT_EVERY = 4
@@ -52,6 +55,10 @@ two stands still."""
 MAX_FOCAL = 4.5
 """Focal length in widths of the picture. A longer lens, of less than 13 degrees, films neither phones nor generators;
 it is what a solver finds where something moves in front of a camera that stands still."""
+
+STILL, MAX_STILL = 0.1, 0.2
+"""Speed of a point in the picture, relative to that which a quarter of the points exceed, below which it stands still;
+and the fraction of an object's points that may do so. Around a turning object 0 to 0.1 do, near its axis."""
 
 DOUBTFUL: Grade = "C"
 """Best grade of cameras against which there is an objection."""
@@ -98,7 +105,7 @@ def has_known_lenses(frames: Frames) -> bool:
 
 def judge(views: Views, *, ordered: bool) -> SecondOpinion:
     """Train a small scene on three in four of the views and compare the others with it and with their neighbours."""
-    from img2world.splat.metrics import compare, match_colors, psnr, unit_rgb
+    from img2world.splat.metrics import compare, unit_rgb
     from img2world.splat.optimize import GaussianSplat
 
     views = _small(views)
@@ -114,16 +121,23 @@ def judge(views: Views, *, ordered: bool) -> SecondOpinion:
     trained, tested = np.flatnonzero(~held_out), np.flatnonzero(held_out)
     angles = viewing_angles(views)
 
-    def likeness(i: int, truth: Float[np.ndarray, "H W 3"]) -> float:
-        return psnr(match_colors(unit_rgb(views.rgb[i]), truth), truth)
-
+    rendered = compare(scene.gaussians, views.select(tested), scene.background)
     figures = []
-    for k, (rgb, truth) in zip(tested, compare(scene.gaussians, views.select(tested), scene.background), strict=True):
-        nearest = likeness(int(trained[np.argmin(angles[k, trained])]), truth)
-        neighbors = [likeness(int(i), truth) for i in trained if abs(i - k) == 1] if ordered else []
-        figures.append((psnr(match_colors(rgb, truth), truth), nearest, max(neighbors, default=nearest)))
+    for k, (rgb, _) in zip(tested.tolist(), rendered, strict=True):
+        nearest = likeness(unit_rgb(views.rgb[trained[np.argmin(angles[k, trained])]]), views, k)
+        neighbors = [likeness(unit_rgb(views.rgb[i]), views, k) for i in trained if abs(i - k) == 1] if ordered else []
+        figures.append((likeness(rgb, views, k), nearest, max(neighbors, default=nearest)))
     shown, nearest, next_in_time = np.median(figures, axis=0).tolist()
     return SecondOpinion(shown=shown, nearest=nearest, next_in_time=next_in_time)
+
+
+def likeness(image: Float[np.ndarray, "H W 3"], views: Views, i: int) -> float:
+    """Return the PSNR of an image and a view where that is not masked, after matching brightness and tint."""
+    from img2world.splat.metrics import match_colors, psnr, unit_rgb
+
+    counts = np.ones(image.shape[:2], bool) if views.mask is None else views.mask[i] > 0
+    pixels, truth = image[counts][:, None], unit_rgb(views.rgb[i])[counts][:, None]
+    return psnr(match_colors(pixels, truth), truth) if len(truth) else 0.0
 
 
 def viewing_angles(views: Views) -> Float[np.ndarray, "V V"]:
@@ -155,10 +169,25 @@ def _objections(opinion: SecondOpinion, views: Views, *, ordered: bool, known_le
             found.append(f"the camera moves around the object by fits and starts ({jerk:.1f}, B needs {MAX_JERK})")
         if (share := views.report.moving_share if views.report else 0.0) >= MAX_MOVING:
             found.append(f"{share:.0%} of the object's points move by themselves")
+        if (share := still_share(views)) > MAX_STILL:
+            found.append(f"{share:.0%} of the object's points stand still in the picture while others move")
     focal = float(np.median(views.cameras.intrinsics[:, 0, 0])) / views.cameras.width
     if not known_lens and focal > MAX_FOCAL:
         found.append(f"the focal length is {focal:.1f} widths of the picture, which no usual lens has")
     return found
+
+
+def still_share(views: Views) -> float:
+    """Return the fraction of an object's points that stand still in the picture; 0 where too few can be followed."""
+    masks = None if views.alpha is None else views.alpha > 127
+    tracks = track_by_flow(prepare_gray_frames(views.rgb, masks, views.mask), closed=False)
+    if len(tracks) < MIN_TRACKS:
+        return 0.0
+    lengths = np.linalg.norm(np.diff(tracks.xy, axis=0), axis=1)
+    within = np.diff(tracks.track_ids) == 0
+    sums = np.bincount(tracks.track_ids[1:][within], weights=lengths[within], minlength=len(tracks))
+    speeds = sums / (tracks.lengths - 1)
+    return float((speeds < STILL * np.percentile(speeds, 75)).mean())
 
 
 def _jerk(views: Views) -> float:
@@ -170,16 +199,14 @@ def _jerk(views: Views) -> float:
 
 def _is_torn(views: Views) -> bool:
     """Tell whether the first and the last view look like neighbours and are none."""
-    from img2world.splat.metrics import match_colors, psnr, unit_rgb
+    from img2world.splat.metrics import unit_rgb
 
     views = _small(views)
-    pictures = [unit_rgb(picture) for picture in views.rgb]
     angles = viewing_angles(views)
-    steps = np.array([angles[i, i + 1] for i in range(len(views) - 1)])
-    if angles[0, -1] < MAX_SEAM * float(np.median(steps)):
+    if angles[0, -1] < MAX_SEAM * float(np.median(np.diagonal(angles, 1))):
         return False
-    usual = float(np.median([psnr(match_colors(a, b), b) for a, b in pairwise(pictures)]))
-    return psnr(match_colors(pictures[-1], pictures[0]), pictures[0]) > usual
+    usual = float(np.median([likeness(unit_rgb(views.rgb[i - 1]), views, i) for i in range(1, len(views))]))
+    return likeness(unit_rgb(views.rgb[-1]), views, 0) > usual
 
 
 def _small(views: Views) -> Views:

@@ -87,6 +87,7 @@ def failing():
 def test_the_first_good_result_or_else_the_best_is_kept(room, arc, monkeypatch, grades, chosen, reasons):
     made = [solver(room, arc, name, grade, error_px=error) for name, (grade, error) in grades.items()]
     monkeypatch.setattr(auto._Search, "solvers", lambda self: iter([made[0], ("broken", failing), made[1]]))
+    monkeypatch.setattr(auto, "with_second_opinion", lambda views, **_: views)
     views: Views = AutoPoses().estimate(room, None)
     assert views.report is not None
     assert (views.report.solver, views.report.reasons) == (chosen, reasons)

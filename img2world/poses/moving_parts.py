@@ -1,0 +1,62 @@
+"""Masks of what moves by itself in a video, from tracks that the cameras do not explain."""
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+
+from img2world.core.views import Views
+from img2world.poses.camera_parameters import CameraParameters
+from img2world.poses.rigidity import find_moving_tracks
+from img2world.tracking.flow import prepare_gray_frames, track_by_flow
+from img2world.tracking.tracks import Tracks
+
+CELL = 4
+"""Side in pixels of the cells that are masked as a whole."""
+
+NUM_NEAREST = 5
+"""Tracks around a cell, most of which must move."""
+
+MAX_DISTANCE, MARGIN = 0.06, 0.02
+"""Distance within which these must be, and width by which masks are dilated, in widths of the picture: what moves
+uncovers what is beside it."""
+
+
+def mask_moving(views: Views) -> UInt8[np.ndarray, "V H W"] | None:
+    """Return 0 where a view of a video shows something that moves by itself, else 255; None where nothing does.
+
+    What is masked in the views already stays masked.
+    """
+    tracks = track_by_flow(prepare_gray_frames(views.rgb, None, views.mask), closed=False)
+    moving = find_moving_tracks(tracks, CameraParameters.from_cameras(views.cameras), views.cameras.width)
+    if not moving.any():
+        return None
+    still = ~cells_with_moving(tracks, moving, views.rgb.shape[:3])
+    masks = np.where(still, np.uint8(255), np.uint8(0))
+    return masks if views.mask is None else np.minimum(masks, views.mask)
+
+
+def cells_with_moving(
+    tracks: Tracks, moving: Bool[np.ndarray, "T"], shape: tuple[int, int, int]
+) -> Bool[np.ndarray, "V H W"]:
+    """Return the pixels around which most tracks move, with a margin; `shape` is that of the frames."""
+    import cv2
+    from scipy.spatial import KDTree
+
+    count, height, width = shape
+    rows, columns = -(-height // CELL), -(-width // CELL)
+    centers = CELL * (np.stack(np.mgrid[:rows, :columns], -1)[..., ::-1].reshape(-1, 2) + 0.5)
+    radius = max(1, round(MARGIN * width / CELL))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    moves = moving[tracks.track_ids]
+    masks = np.zeros(shape, bool)
+    for i in range(count):
+        here = np.flatnonzero(tracks.frame_ids == i)
+        if len(here) < NUM_NEAREST or not moves[here].any():
+            continue
+        distances, nearest = KDTree(tracks.xy[here]).query(centers, NUM_NEAREST)
+        votes = moves[here][nearest] & (distances < MAX_DISTANCE * width)
+        small = (votes.mean(1) > 0.5).reshape(rows, columns).astype(np.uint8)
+        grown = cv2.dilate(small, kernel)
+        masks[i] = (
+            cv2.resize(grown, (columns * CELL, rows * CELL), interpolation=cv2.INTER_NEAREST)[:height, :width] > 0
+        )
+    return masks
