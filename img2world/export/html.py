@@ -21,7 +21,7 @@ from img2world.core.progress import Progress, silent
 from img2world.core.rotation import matrix_from_quat
 from img2world.core.scene import Scene
 from img2world.core.views import Views
-from img2world.export.packed_splats import SQUARE_LEVELS, pack, unpack
+from img2world.viewer.packed_splats import SQUARE_LEVELS, pack, unpack
 from img2world.export.support import supported_region
 
 SCRIPTS = ("splat_data.js", "math.js", "shaders.js", "renderer.js", "region.js", "navigation.js", "input.js", "main.js")
