@@ -45,8 +45,8 @@ def run(
     """Turn a source into a world in the folder `out`, up to the stage `last`, and return the report.
 
     What is up to date is kept, except for the stages in `fresh`. Cameras and the scene are shown to `live`, which may
-    stop the training early; the run then goes on with the best so far. Raises an Img2WorldError when the source, the recipe
-    or the folder cannot be used, and RejectedError when the video or the estimated cameras are too bad for a
+    stop the training early; the run then goes on with the best so far. Raises an Img2WorldError when the source, the
+    recipe or the folder cannot be used, and RejectedError when the video or the estimated cameras are too bad for a
     reconstruction, unless the run is to continue `anyway`.
     """
     with RunFolder.open(out, listen) as folder:
