@@ -91,7 +91,8 @@ def page_of_run(title: str, out: Path, options: LiveOptions, *, as_json: bool) -
         except BaseException as error:
             page.end("failed", message=type(error).__name__, hint=again)
             raise
-        page.end("finished", hint=f"See it again with {shlex.quote(launcher())} view {quoted(out)}")
+        command = f"{shlex.quote(launcher())} view {quoted(out)}"
+        page.end("finished", hint=f"The files are in {out}. This shows the world again:", command=command)
 
 
 def _heard_by(page: "LivePage", listen: "Listener") -> "Listener":
@@ -111,9 +112,10 @@ def _show_results(page: "LivePage", out: Path, report: Mapping[str, Any]) -> Non
     """Show on the page how good the world is, and its files."""
     quality = report["quality"]
     grade = f"Quality {quality['grade']}: {quality['reason']}" if quality else ""
-    places = [out / name for name in report["files"]]
-    files = [(str(place), place.stat().st_size if place.is_file() else None) for place in places if place.exists()]
-    page.report(message=grade, files=files or [(str(out), None)])
+    places = [(name, out / name) for name in report["files"] if (out / name).exists()]
+    page.report(
+        message=grade, files=[(name, place.stat().st_size if place.is_file() else None) for name, place in places]
+    )
 
 
 def address_lines(url: str, environment: Mapping[str, str]) -> Iterator[str]:

@@ -36,7 +36,7 @@ EDGE_WIDTH = 0.012
 FRUSTUM_DEPTHS = (0.03, 0.12)
 """Smallest and largest depth of a frustum, relative to the size of the whole."""
 
-POINT_SIZE = 0.0025
+POINT_SIZE = 0.004
 """Standard deviation of a point, relative to the size of the whole."""
 
 MAX_POINTS = 60_000
@@ -45,6 +45,9 @@ OVERVIEW_ANGLES = np.radians(35), np.radians(22)
 """Azimuth and elevation from the first camera to that which sees the whole."""
 
 OVERVIEW_FOV = np.radians(50)
+
+OVERVIEW_DISTANCE = 0.85
+"""Distance of that camera, relative to the one from which a ball around everything fits its picture."""
 
 SWAY = {"yaw": [-0.08, 0.08], "pitch": [-0.02, 0.02]}
 """Idle motion to each side, in radians."""
@@ -112,7 +115,7 @@ def overview(cameras: Cameras, center: Float[np.ndarray, "3"], size: float) -> C
     azimuth = np.arctan2(away[0], -away[2]) + OVERVIEW_ANGLES[0]
     elevation = OVERVIEW_ANGLES[1]
     way = np.array([np.cos(elevation) * np.sin(azimuth), -np.sin(elevation), -np.cos(elevation) * np.cos(azimuth)])
-    pose = look_at(center + way * size / np.sin(OVERVIEW_FOV / 2), center)
+    pose = look_at(center + OVERVIEW_DISTANCE * size / np.sin(OVERVIEW_FOV / 2) * way, center)
     side = 1000
     focal = 0.5 * side / np.tan(OVERVIEW_FOV / 2)
     return Cameras(

@@ -56,7 +56,8 @@ function figuresText({ part, done, total, psnr, left, stage }) {
   const count = `${part || (stage === "splat" ? "step" : "")} ${done.toLocaleString("en")} of ${total.toLocaleString("en")}`.trim();
   const decibels = psnr ? `${psnr.toFixed(1)} dB` : "";
   const time = left && done < total ? `${timeText(left)} left` : "";
-  return [count, decibels, time].filter(Boolean).join(" · ");
+  // A line may end between figures, not within.
+  return [count, decibels, time].filter(Boolean).map((text) => text.replaceAll(" ", "\u00a0")).join(" · ");
 }
 
 function showState(state) {
@@ -99,6 +100,7 @@ function showEnd(state) {
   });
   element("files").replaceChildren(...rows);
   setText("note", [element("note").textContent, state.hint].filter(Boolean).join(". "));
+  setText("command", state.command ?? "");
   sayGoodbye();
 }
 
@@ -174,14 +176,15 @@ async function draw(buffer) {
   const size = new DataView(buffer).getUint32(0, true);
   const world = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, size)));
   const payload = await inflate(new Uint8Array(buffer, 4 + size), world.splats.bytes, () => {});
-  const isNewKind = world.kind !== live.world.kind;
+  // A scene stays where it is while it sharpens, but with more points the middle of everything is elsewhere.
+  const isNewView = world.kind === "cameras" || live.world.kind === "cameras";
   const isFirst = live.splats === null;
   live.world = world;
   live.splats = decodeSplats(world.splats, payload);
   await show();
   const { navigation } = live.viewer;
   if (isFirst) navigation.now = copyPose(navigation.home);
-  if (isFirst || (isNewKind && document.body.dataset.used === undefined)) navigation.reset();
+  if (isFirst || (isNewView && document.body.dataset.used === undefined)) navigation.reset();
   if (world.kind === "scene") setText("count", `${world.drawn.toLocaleString("en")} Gaussians`);
   else setText("count", world.drawn ? `${world.drawn.toLocaleString("en")} points` : "");
   document.body.dataset.drawn = world.kind;
