@@ -216,7 +216,7 @@ def train(
     *,
     seed: int,
     progress: Progress,
-    look: Callable[[int, Callable[[], Result]], bool],
+    look: Callable[[int, Callable[[], Result]], bool] = lambda done, result: False,
 ) -> Result:
     """Fit the model to the views and return the Gaussians and the cameras, which are refined if that is asked for.
 

@@ -15,6 +15,9 @@ const STAGES = {
 };
 const ENDS = { finished: "Finished", failed: "The run failed", rejected: "The run was ended", interrupted: "Interrupted" };
 const RETRY_MS = 1500;
+// Shortest pause after a scene, relative to the time it takes to draw: without a graphics card the training needs the
+// processor, too.
+const REST = 3;
 const SURE_MS = 4000; // time for the second press of the stop button
 const EMPTY_WORLD = {
   kind: "", tone: "dark", drawn: 0, background: [0.055, 0.063, 0.078], is_object: true,
@@ -27,6 +30,8 @@ const EMPTY_WORLD = {
 };
 
 const live = { state: { state: "running" }, revision: 0, world: EMPTY_WORLD, splats: null, wantsCameras: null, viewer: null };
+
+live.ended = new Promise((resolve) => { live.end = resolve; });
 
 const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
@@ -93,6 +98,7 @@ function showStop(stop) {
 
 function showEnd(state) {
   document.body.dataset.over = state.state;
+  live.end();
   const rows = (state.files ?? []).map(([name, bytes]) => {
     const row = document.createElement("li");
     for (const text of [name, bytes === null ? "" : sizeText(bytes)]) row.append(Object.assign(document.createElement("span"), { textContent: text }));
@@ -157,8 +163,13 @@ async function followScene() {
     try {
       const reply = await fetch(`scene?after=${live.revision}`, { signal: live.request.signal });
       if (reply.status === 200) {
-        await draw(await reply.arrayBuffer());
+        const buffer = await reply.arrayBuffer();
+        const begin = performance.now();
+        await draw(buffer);
         live.revision = Number(reply.headers.get("X-Revision"));
+        for (let i = 0; i < 2; i++) await nextPaint();
+        sayGoodbye();
+        await Promise.race([pause(REST * (performance.now() - begin)), live.ended]);
       } else if (reply.status !== 204) {
         await pause(RETRY_MS);
       }

@@ -1,7 +1,5 @@
 // Starts the page of a world, which holds it.
 
-const nextPaint = () => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
-
 async function start() {
   const canvas = element("canvas");
   if (!createContext(canvas)) {

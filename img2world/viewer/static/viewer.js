@@ -10,6 +10,8 @@ const OBJECT_FILL = 0.8;
 
 const element = (id) => document.getElementById(id);
 
+const nextPaint = () => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
+
 /** The sort worker, with at most one request in flight. */
 class Sorter {
   constructor(means) {
