@@ -46,7 +46,7 @@ OVERVIEW_ANGLES = np.radians(35), np.radians(22)
 
 OVERVIEW_FOV = np.radians(50)
 
-OVERVIEW_DISTANCE = 0.85
+OVERVIEW_DISTANCE = 0.95
 """Distance of that camera, relative to the one from which a ball around everything fits its picture."""
 
 SWAY = {"yaw": [-0.08, 0.08], "pitch": [-0.02, 0.02]}
