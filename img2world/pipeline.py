@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from img2world.core.errors import PoseError, RecipeError, RejectedError, RunFolderError, SplatError, SubjectError
+from img2world.core.live import UNWATCHED, Live
 from img2world.runs import stages
 from img2world.runs.changes import find_changes
 from img2world.runs.files import write_text
@@ -43,17 +44,19 @@ def run(
     fresh: Collection[str] = (),
     anyway: bool = False,
     listen: Listener = ignore_events,
+    live: Live = UNWATCHED,
 ) -> dict[str, Any]:
     """Turn a source into a world in the folder `out`, up to the stage `last`, and return the report.
 
-    What is up to date is kept, except for the stages in `fresh`. Raises an Img2WorldError when the source, the recipe
-    or the folder cannot be used, and RejectedError when the video or the estimated cameras are too bad for a
+    What is up to date is kept, except for the stages in `fresh`. Cameras and the scene are shown to `live`, which may
+    stop the training early; the run then goes on with the best so far. Raises an Img2WorldError when the source, the
+    recipe or the folder cannot be used, and RejectedError when the video or the estimated cameras are too bad for a
     reconstruction, unless the run is to continue `anyway`.
     """
     with RunFolder.open(out, listen) as folder:
         recipe = begin(folder, source, recipe, fresh=fresh, last=last)
         try:
-            for stage in make_world(folder, source, recipe, anyway=anyway):
+            for stage in make_world(folder, source, recipe, anyway=anyway, live=live):
                 if stage == last:
                     break
         except (RejectedError, PoseError, SubjectError, SplatError) as error:
@@ -64,30 +67,38 @@ def run(
         return report
 
 
-def make_world(folder: RunFolder, source: Source, recipe: Recipe, *, anyway: bool = False) -> Iterator[str]:
+def make_world(
+    folder: RunFolder, source: Source, recipe: Recipe, *, anyway: bool = False, live: Live = UNWATCHED
+) -> Iterator[str]:
     """Do the stages one after the other, yielding the name of each when it is done."""
     subject = stages.find_subject(folder, source, recipe)
     yield "input"
     trajectory = stages.plan_cameras(folder, recipe, subject)
+    if trajectory is not None:
+        live.show(lambda: trajectory.value)
     yield "trajectory"
     frames = stages.generate(folder, recipe, subject, trajectory)
     yield "video"
     stages.examine(folder, subject, frames, anyway=anyway)
     yield "doctor"
     views = stages.estimate(folder, recipe, frames, trajectory)
+    live.show(lambda: views.value)
     stages.check_cameras(folder, anyway=anyway)
     yield "poses"
-    views = stages.isolate(folder, source, recipe, views)
+    trained = stages.isolate(folder, source, recipe, views)
+    if trained is not views:
+        live.show(lambda: trained.value)
     yield "isolation"
-    fitted = stages.optimize(folder, recipe, views)
+    fitted = stages.optimize(folder, recipe, trained, live)
+    live.show(lambda: fitted.value)
     yield "splat"
     scene = stages.measure(folder, recipe, fitted)
     yield "measure"
     stages.assess(folder, subject, trajectory, frames, fitted)
     yield "quality"
-    stages.compare(folder, recipe, fitted, views)
+    stages.compare(folder, recipe, fitted, trained)
     yield "comparison"
-    stages.export(folder, recipe, scene, views)
+    stages.export(folder, recipe, scene, trained)
     yield "export"
 
 

@@ -50,6 +50,17 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 AnywayOption = Annotated[
     bool, typer.Option("--anyway", help="Continue even if the doctor rejects the video or the cameras.")
 ]
+LiveOption = Annotated[
+    bool,
+    typer.Option(
+        "--live",
+        help="Watch in the browser: cameras, points, then the scene as it is trained, and a button that stops early.",
+    ),
+]
+PortOption = Annotated[
+    int | None, typer.Option(help="The port of --live.  [default: any free one]", min=0, max=65535, show_default=False)
+]
+BrowserOption = Annotated[bool, typer.Option("--browser/--no-browser", help="Whether --live opens a browser window.")]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder made by `img2world run`.")]
 
 

@@ -4,6 +4,7 @@ Heavy modules are imported inside the commands, so that `--help` is fast.
 """
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,16 +12,20 @@ import typer
 
 from img2world.cli.app import (
     AnywayOption,
+    BrowserOption,
     BundleOption,
     FreshOption,
     JsonOption,
+    LiveOption,
     MetricOption,
+    PortOption,
     RunArgument,
     SetOption,
     SizeOption,
     ZipOption,
     app,
 )
+from img2world.cli.live import LiveOptions, followed, live_options
 from img2world.cli.output import exit_codes, listening, say, say_json
 from img2world.core.errors import ImageError, RecipeError, RunFolderError
 
@@ -71,12 +76,16 @@ def run(
         bool, typer.Option("--fresh/--resume", help="Start over, or resume and keep what is up to date.")
     ] = False,
     anyway: AnywayOption = False,
+    live: LiveOption = False,
+    port: PortOption = None,
+    browser: BrowserOption = True,
     as_json: JsonOption = False,
 ) -> None:
     """Make a world from a picture, a video, photos or a posed dataset.
 
     \b
     img2world run photo.jpg
+    img2world run photo.jpg --live                watch it in the browser, and stop early from there
     img2world run photo.jpg --recipe fast --out runs/first-look
     img2world run chair.png --set splat.steps=150 --set export.formats=ply,mesh
     img2world run walk.mp4
@@ -105,7 +114,8 @@ def run(
         name = recipe or (picture_recipe() if found.kind == "picture" else RECIPES[found.kind])
         changes += _added_exports(name, changes, [], bundle, zipped=zipped)
         folder = out or Path("runs") / found.name
-        _run(found, load_recipe(name, changes), folder, as_json, fresh=STAGES if fresh else (), anyway=anyway)
+        watch = live_options(live, port, browser=browser)
+        _run(found, load_recipe(name, changes), folder, as_json, watch, fresh=STAGES if fresh else (), anyway=anyway)
 
 
 @app.command()
@@ -142,14 +152,19 @@ def splat(
     changes: SetOption = None,
     fresh: FreshOption = False,
     anyway: AnywayOption = False,
+    live: LiveOption = False,
+    port: PortOption = None,
+    browser: BrowserOption = True,
     as_json: JsonOption = False,
 ) -> None:
     """Reconstruct the scene of a run and stop: scene/.
 
     \b
     img2world splat runs/photo --set splat.steps=3000
+    img2world splat runs/photo --fresh --live      watch the training in the browser
     """
-    _run_stage(run, "splat", changes, as_json, fresh=fresh, anyway=anyway)
+    watch = live_options(live, port, browser=browser)
+    _run_stage(run, "splat", changes, as_json, watch, fresh=fresh, anyway=anyway)
 
 
 @app.command()
@@ -270,13 +285,14 @@ def view(
         serve(page, host=host, port=port, open_browser=browser, on_ready=lambda url: say(f"{url}  (Ctrl-C to stop)"))
 
 
-def _run(source: "Source", recipe: "Recipe", out: Path, as_json: bool, **options: Any) -> None:
+def _run(
+    source: "Source", recipe: "Recipe", out: Path, as_json: bool, live: LiveOptions | None = None, **options: Any
+) -> None:
     """Run the pipeline, show its progress, and print where the results are."""
     from img2world.pipeline import run as run_pipeline
     from img2world.runs.report import summary_lines
 
-    with listening(as_json) as listen:
-        report = run_pipeline(source, recipe, out, listen=listen, **options)
+    report = followed(partial(run_pipeline, source, recipe, out, **options), source.name, out, live, as_json=as_json)
     if as_json:
         say_json({"event": "finished", "out": str(out), **report})
         return
@@ -314,6 +330,7 @@ def _run_stage(
     stage: str,
     changes: list[str] | None,
     as_json: bool,
+    live: LiveOptions | None = None,
     *,
     fresh: bool,
     anyway: bool = False,
@@ -338,6 +355,7 @@ def _run_stage(
             load_recipe(str(saved), changes),
             run,
             as_json,
+            live,
             last=stage,
             fresh=(stage,) if fresh else (),
             anyway=anyway,

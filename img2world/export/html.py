@@ -3,11 +3,9 @@
 import base64
 import html
 import json
-import re
 import zlib
 from dataclasses import dataclass
 from html.parser import HTMLParser
-from importlib.resources import files
 from pathlib import Path
 from typing import ClassVar
 
@@ -21,11 +19,9 @@ from img2world.core.progress import Progress, silent
 from img2world.core.rotation import matrix_from_quat
 from img2world.core.scene import Scene
 from img2world.core.views import Views
-from img2world.export.packed_splats import SQUARE_LEVELS, pack, unpack
 from img2world.export.support import supported_region
-
-SCRIPTS = ("splat_data.js", "math.js", "shaders.js", "renderer.js", "region.js", "navigation.js", "input.js", "main.js")
-"""Files of the viewer, in the order in which they are concatenated to one module."""
+from img2world.viewer.packed_splats import SQUARE_LEVELS, pack, unpack
+from img2world.viewer.page import camera_json, is_light, json_in_html, page_html
 
 SWAY_FRACTION = 0.6
 """Fraction of the range of the scene's cameras that the idle sway uses."""
@@ -87,22 +83,19 @@ def world_html(scene: Scene, *, title: str) -> str:
     """Return the text of the page, which depends only on the scene and the title."""
     header, payload = pack(displayed_gaussians(scene))
     red, green, blue = (round(255 * channel) for channel in scene.background)
-    is_light = scene.is_object and 0.299 * red + 0.587 * green + 0.114 * blue > 150
     parts = {
         "title": html.escape(title),
         "count": f"{header['count']:,}",
         "idle": "Rotate" if scene.is_object else "Sway",
         "keys": "Arrow keys to orbit, + and − to zoom" if scene.is_object else "WASD and arrow keys to walk",
-        "tone": "light" if is_light else "dark",
+        "tone": "light" if is_light(scene.background, is_object=scene.is_object) else "dark",
         "background": f"rgb({red} {green} {blue})",
-        "style": _static("page.css"),
-        "script": "\n".join(_static(name) for name in SCRIPTS),
-        "sort_worker": _static("sort_worker.js"),
+        "sources": "",
+        "panel": "",
         "world": json_in_html(_describe(scene, header)),
         "splats": base64.b64encode(zlib.compress(payload, 9)).decode("ascii"),
     }
-    # In a single pass, so that a marker inside the title is not replaced.
-    return re.sub("@@([a-z_]+)@@", lambda marker: parts[marker[1]], _static("page.html"))
+    return page_html(parts, start="main")
 
 
 def read_world_html(text: str) -> tuple[dict, Gaussians]:
@@ -177,23 +170,12 @@ def sway_ranges(cameras: Cameras) -> dict[str, list[float]]:
 
 def _describe(scene: Scene, header: dict) -> dict:
     """Return what the page's script has to know besides the Gaussians."""
-    pose, intrinsics = scene.cameras.world_from_cam[0], scene.cameras.intrinsics[0]
-    camera = {
-        "rotation": pose[:3, :3].ravel().tolist(),
-        "center": pose[:3, 3].tolist(),
-        "fx": float(intrinsics[0, 0]),
-        "fy": float(intrinsics[1, 1]),
-        "cx": float(intrinsics[0, 2]),
-        "cy": float(intrinsics[1, 2]),
-        "width": scene.cameras.width,
-        "height": scene.cameras.height,
-    }
     return {
         "background": list(scene.background),
         "is_object": scene.is_object,
         "supported": (scene.supported or supported_region(scene)).as_json(),
         "sway": sway_ranges(scene.cameras),
-        "camera": camera,
+        "camera": camera_json(scene.cameras),
         "splats": header,
     }
 
@@ -204,16 +186,6 @@ def _max_angle(a: np.ndarray, b: np.ndarray) -> float:
     # Unlike the arc cosine of the trace, the chord is precise for small angles.
     chord = np.linalg.norm(rotations - np.eye(3), axis=(1, 2)) / np.sqrt(2)
     return float(2 * np.arcsin(np.minimum(chord / 2, 1)).max(initial=0))
-
-
-def json_in_html(value: dict) -> str:
-    """Return JSON that cannot close the script element that contains it."""
-    return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
-
-
-def _static(name: str) -> str:
-    """Return the text of a file in viewer/static."""
-    return files("img2world.viewer").joinpath("static", name).read_text(encoding="utf-8").rstrip("\n")
 
 
 class _ScriptReader(HTMLParser):

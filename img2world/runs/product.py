@@ -1,9 +1,9 @@
 """Products of stages, and the keys that decide when they must be made again."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any, Generic, TypeVar
 
 from img2world.runs.code import code_digest
@@ -25,11 +25,16 @@ class Product(Generic[T]):
 
     digest: str
     load: Callable[[], T]
+    _loaded: list[T] = field(default_factory=list, init=False, repr=False)
+    _lock: Any = field(default_factory=Lock, init=False, repr=False)
 
-    @cached_property
+    @property
     def value(self) -> T:
-        """The product, loaded once."""
-        return self.load()
+        """The product, loaded once, even if the page of a run asks for it at the same time as a stage."""
+        with self._lock:
+            if not self._loaded:
+                self._loaded.append(self.load())
+            return self._loaded[0]
 
 
 def value(product: Product[T] | None) -> T | None:

@@ -29,6 +29,7 @@ from img2world.core.cameras import Cameras
 from img2world.core.errors import RecipeError, reason
 from img2world.core.frames import Frames
 from img2world.core.image import Image
+from img2world.core.live import UNWATCHED, Live
 from img2world.core.progress import Progress
 from img2world.core.resources import resource_folder
 from img2world.core.scene import Scene
@@ -150,8 +151,8 @@ class PoseBackend(Protocol):
 class SplatBackend(Protocol):
     """Reconstructs a scene."""
 
-    def optimize(self, views: Views, *, seed: int, progress: Progress) -> Scene:
-        """Fit Gaussians to the views."""
+    def optimize(self, views: Views, *, seed: int, progress: Progress, live: Live = UNWATCHED) -> Scene:
+        """Fit Gaussians to the views, show them to whoever looks on, and stop early where that is asked for."""
         ...
 
     def held_out(self, num_views: int) -> np.ndarray:

@@ -175,6 +175,8 @@ def summary_lines(out: Path, report: dict[str, Any]) -> Iterator[str]:
         yield f"  {'quality':<8}{quality['grade']}: {quality['reason']}"
     elif "num_gaussians" in metrics and report["source"]["kind"] != "picture":
         yield f"  {'quality':<8}not graded: of so few views none was held out to test the world on"
+    if stopped := metrics.get("stopped_at"):
+        yield f"  {'splat':<8}stopped early, at step {stopped:.0f}; --fresh trains it in full"
     if inventory := report.get("inventory"):
         yield f"  {'source':<8}{inventory['summary']}"
     if subject := report["subject"]:

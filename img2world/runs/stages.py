@@ -13,6 +13,7 @@ from img2world.core.cameras import Cameras, load_cameras, save_cameras
 from img2world.core.errors import RejectedError
 from img2world.core.frames import Frames
 from img2world.core.image import Image
+from img2world.core.live import UNWATCHED, Live
 from img2world.core.metric import asset_from_world, measured, upright
 from img2world.core.pose_report import PoseReport
 from img2world.core.progress import Progress
@@ -217,18 +218,19 @@ def check_programs(*backends: Any) -> None:
             backend.check_programs()
 
 
-def optimize(folder: RunFolder, recipe: Recipe, views: Product[Views]) -> Product[Scene]:
+def optimize(folder: RunFolder, recipe: Recipe, views: Product[Views], live: Live = UNWATCHED) -> Product[Scene]:
     """Write scene/scene.safetensors, Gaussians fitted to the views, and measure them on held-out views.
 
-    Warns when the scene reproduces these badly.
+    The metrics say where a training was stopped early by whoever looks on. Warns when the scene reproduces these badly.
     """
     from img2world.splat.metrics import evaluate
 
     def make(path: Path, progress: Progress) -> dict[str, float]:
-        scene = recipe.splat.optimize(views.value, seed=recipe.seed, progress=progress)
+        scene = recipe.splat.optimize(views.value, seed=recipe.seed, progress=progress, live=live)
         (path / "scene").mkdir()
         scene.save(path / "scene" / "scene.safetensors")
-        return evaluate(scene, views.value, recipe.splat.held_out(len(views.value)))
+        stopped = {} if live.stopped_at is None else {"stopped_at": float(live.stopped_at)}
+        return {**evaluate(scene, views.value, recipe.splat.held_out(len(views.value))), **stopped}
 
     record = folder.stage("splat", options=code_of(recipe.splat, recipe.seed), reads=digests(views=views), make=make)
     psnr = record.figures.get("heldout_psnr_matched", record.figures.get("heldout_psnr", MIN_PSNR))

@@ -1,5 +1,7 @@
 """Gaussians under training on the CPU: our rasterizer, Adam and adaptive density control."""
 
+from dataclasses import replace
+
 import numpy as np
 from jaxtyping import Float
 from torch import Tensor
@@ -56,6 +58,10 @@ class CpuModel:
             densify(self._parameters, self._gradients.mean(), self._densification, rng)
             self._gradients = ScreenGradients(len(self))
         self._step += 1
+
+    def stop_growing(self) -> None:
+        """Add and remove no more Gaussians."""
+        self._densification = replace(self._densification, steps=0)
 
     def gaussians(self) -> Gaussians:
         """Return a copy of the Gaussians that are visible at all."""

@@ -148,6 +148,10 @@ class CudaModel:
             self._densify(rates["means"])
         self._step += 1
 
+    def stop_growing(self) -> None:
+        """Add and remove no more Gaussians."""
+        self._strategy.refine_stop_iter = 0
+
     def gaussians(self) -> Gaussians:
         """Return a copy of the Gaussians that are visible at all, with unit quaternions."""
         gaussians = gaussians_from_splats(splats_from_parameters(self._params))

@@ -24,6 +24,7 @@ from img2world.core.conventions import Z_UP_FROM_WORLD
 from img2world.core.errors import Img2WorldError, MissingPackageError, SplatError
 from img2world.core.external_program import run_program, scratch_folder
 from img2world.core.gaussians import Gaussians
+from img2world.core.live import UNWATCHED, Live
 from img2world.core.progress import Progress, silent
 from img2world.core.ranges import NonNegativeFloat, NonNegativeInt, PositiveInt
 from img2world.core.scene import Scene
@@ -75,13 +76,14 @@ class NerfstudioSplat:
         """Return the mask of the views that are never trained on."""
         return held_out_mask(num_views, self.holdout_every)
 
-    def optimize(self, views: Views, *, seed: int = 0, progress: Progress = silent) -> Scene:
+    def optimize(self, views: Views, *, seed: int = 0, progress: Progress = silent, live: Live = UNWATCHED) -> Scene:
         """Reconstruct the scene with nerfstudio and transform it to our world space.
 
         Raises MissingPackageError when its programs are missing, SplatError when there are fewer than two views, or
         nerfstudio fails or takes too long.
         """
         train, export = (self._program(name) for name in PROGRAMS)
+        live.decline("nerfstudio shows no scene while it trains, and cannot be stopped from the page")
         held_out = self.held_out(len(views))
         trained = training_views(views, held_out)
         with scratch_folder() as folder:

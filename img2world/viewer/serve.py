@@ -7,12 +7,17 @@ from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from img2world.core.errors import Img2WorldError
 
+HTML = "text/html; charset=utf-8"
+
 EVERYWHERE = "0.0.0.0"
 """Host that makes the page available to other computers and phones in the network."""
+
+Server = TypeVar("Server", bound=ThreadingHTTPServer)
 
 
 def serve(
@@ -42,9 +47,13 @@ def serve(
 
 def page_server(page: Path | str, *, host: str = "127.0.0.1", port: int = 0) -> ThreadingHTTPServer:
     """Return a server that is bound but not yet running. Raises Img2WorldError as `serve` does."""
-    content = _read(page)
+    return bound_server(ThreadingHTTPServer, partial(_PageHandler, _read(page)), host=host, port=port)
+
+
+def bound_server(kind: type[Server], handler: Callable[..., BaseHTTPRequestHandler], *, host: str, port: int) -> Server:
+    """Return a server of a kind that is bound to a port. Raises Img2WorldError when the port cannot be used."""
     try:
-        server = ThreadingHTTPServer((host, port), partial(_PageHandler, content))
+        server = kind((host, port), handler)
     except (OSError, OverflowError) as error:
         raise Img2WorldError(
             f"the page cannot be served on {host} port {port}: {error}", hint="choose another --port, or none"
@@ -60,10 +69,31 @@ def page_url(server: ThreadingHTTPServer) -> str:
     return f"http://{_lan_address() if host == EVERYWHERE else host}:{port}/"
 
 
-class _PageHandler(BaseHTTPRequestHandler):
-    """Serves the one page and nothing else."""
+class QuietHandler(BaseHTTPRequestHandler):
+    """Answers with whole pages and prints nothing."""
 
     protocol_version = "HTTP/1.1"
+
+    def send_head(self, size: int, content_type: str) -> None:
+        """Send the headers of an answer of so many bytes."""
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(size))
+        self.end_headers()
+
+    def end_headers(self) -> None:
+        """Send the headers that all answers have, and end them."""
+        # The next run may serve another world at the same URL.
+        self.send_header("Cache-Control", "no-cache, no-store")
+        self.send_header("X-Content-Type-Options", "nosniff")
+        super().end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - named by http.server
+        """Print nothing: only the command line prints."""
+
+
+class _PageHandler(QuietHandler):
+    """Serves the one page and nothing else."""
 
     def __init__(self, content: bytes, *args, **kwargs) -> None:  # noqa: ANN002, ANN003 - the standard library's own
         self.content = content
@@ -71,29 +101,20 @@ class _PageHandler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Send the page."""
-        if self._send_head():
+        if self._found():
             self.wfile.write(self.content)
 
     def do_HEAD(self) -> None:
         """Send the headers of the page."""
-        self._send_head()
+        self._found()
 
-    def _send_head(self) -> bool:
+    def _found(self) -> bool:
         """Send the headers, or an error for any other path; return True if the page may follow."""
         if urlsplit(self.path).path not in ("/", "/index.html", "/world.html"):
             self.send_error(HTTPStatus.NOT_FOUND)
             return False
-        self.send_response(HTTPStatus.OK)
-        self.send_header("Content-Type", "text/html; charset=utf-8")
-        self.send_header("Content-Length", str(len(self.content)))
-        # The next run may serve another world at the same URL.
-        self.send_header("Cache-Control", "no-cache, no-store")
-        self.send_header("X-Content-Type-Options", "nosniff")
-        self.end_headers()
+        self.send_head(len(self.content), HTML)
         return True
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - named by http.server
-        """Print nothing: only the command line prints."""
 
 
 def _read(page: Path | str) -> bytes:

@@ -4,12 +4,13 @@ from scenes import ball_views
 
 from img2world.core.errors import SubjectError
 from img2world.core.frames import Frames
+from img2world.core.live import Unwatched
 from img2world.core.views import Views
 from img2world.runs.folder import RunFolder
 from img2world.runs.product import Product
 from img2world.runs.recipe import load_recipe
 from img2world.runs.source import Source
-from img2world.runs.stages import isolate, seen_fractions
+from img2world.runs.stages import isolate, optimize, seen_fractions
 
 
 @pytest.fixture
@@ -46,6 +47,28 @@ def test_views_of_nothing_leave_no_product(isolate_in, tmp_path):
     with pytest.raises(SubjectError, match="2 views"):
         isolate_in(views, "subject.kind=object")
     assert not (tmp_path / "run" / "isolated").exists()
+
+
+class Stopping(Unwatched):
+    """Someone who stops a training after its third step."""
+
+    def stops(self, done: int) -> bool:
+        self.stopped_at = 3 if done >= 3 else None
+        return done >= 3
+
+
+@pytest.mark.filterwarnings("ignore:the scene reproduces held-out views badly")
+def test_a_training_that_was_stopped_is_done_until_it_is_to_start_over(balls_views, tmp_path):
+    recipe = load_recipe("photos", ["splat.steps=40", "splat.max_gaussians=100"])
+    views, told = Product(digest="views", load=lambda: balls_views), []
+    with RunFolder.open(tmp_path / "run", told.append) as folder:
+        stopped = optimize(folder, recipe, views, Stopping())
+        assert folder.record("splat").metrics["stopped_at"] == 3
+        assert optimize(folder, recipe, views).digest == stopped.digest
+        assert [event.kind for event in told if event.kind in ("done", "skip")] == ["done", "skip"]
+        folder.forget(["splat"])
+        assert optimize(folder, recipe, views).digest != stopped.digest
+        assert "stopped_at" not in folder.record("splat").metrics
 
 
 def test_of_an_object_only_its_own_pixels_are_counted_by_origin():

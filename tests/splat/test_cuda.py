@@ -109,9 +109,10 @@ def cuda_model(start, views, options, kernels=KERNELS):
     )
 
 
-def train_here(options, start, views, unseen=None, *, seed=0, progress=silent, kernels=KERNELS):
+def train_here(options, start, views, unseen=None, *, seed=0, progress=silent, kernels=KERNELS, **others):
+    model = cuda_model(start, views, options, kernels)
     with one_torch_thread():
-        return train(options, cuda_model(start, views, options, kernels), views, unseen, seed=seed, progress=progress)
+        return train(options, model, views, unseen, seed=seed, progress=progress, **others)
 
 
 @pytest.fixture(scope="module")
@@ -193,6 +194,24 @@ def test_it_stops_when_the_held_out_views_gain_nothing(trained_views, unseen_vie
     # The first check, after 25 steps, sets the mark that the second fails to pass.
     assert reports == [10, 20, 30, 40, 50, 400]
     assert len(gaussians) > 0
+
+
+@pytest.mark.parametrize("stop_after", [38, 1000])
+def test_a_stopped_training_grows_no_more(trained_views, stop_after):
+    reports, options = {}, GaussianSplat(steps=100, max_gaussians=5000, densify_gradient=1e-6)
+    train_here(
+        options, initialize(trained_views, 100), trained_views,
+        progress=lambda done, total, **quality: reports.update({done: quality["gaussians"]}),
+        look=lambda done, result: done >= stop_after,
+    )  # fmt: skip
+    assert reports[10] < reports[30] == reports[40]
+    # gsplat's strategy adds Gaussians every twenty steps.
+    if stop_after == 38:
+        assert max(reports) == 43
+        assert reports[43] == reports[40]
+    else:
+        assert max(reports) == 100
+        assert reports[50] > reports[40]
 
 
 def test_colours_gain_bands_as_the_training_proceeds(trained_views):

@@ -34,6 +34,7 @@ from img2world.splat.nerfstudio import (
     read_transform,
     write_dataset,
 )
+from img2world.viewer.live import LivePage
 
 HERE = Path(__file__).parent
 RECORDED = json.loads((HERE / "nerfstudio_1_1_5.json").read_text())
@@ -254,8 +255,12 @@ def test_a_failing_program_is_one_error_and_leaves_nothing(views, tmp_path, monk
     make_programs(tmp_path, "echo 'ModuleNotFoundError: No module named torch' >&2; exit 1")
     (tmp_path / "tmp").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
-    with pytest.raises(SplatError, match=r"^ns-train failed \(exit code 1\): ModuleNotFoundError"):
-        NerfstudioSplat(bin=str(tmp_path)).optimize(views)
+    page = LivePage("")
+    with (
+        pytest.raises(SplatError, match=r"^ns-train failed \(exit code 1\): ModuleNotFoundError"),
+        pytest.warns(UserWarning, match="nerfstudio shows no scene while it trains, and cannot be stopped"),
+    ):
+        NerfstudioSplat(bin=str(tmp_path)).optimize(views, live=page)
     assert not list((tmp_path / "tmp").iterdir())
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from importlib.resources import files
 from typing import Any
 
-from img2world.export.html import json_in_html
 from img2world.runs.files import write_text
 from img2world.runs.folder import RunFolder
 from img2world.runs.page.evidence import findings_section, origins_section, views_section
@@ -17,6 +16,7 @@ from img2world.runs.page.material import Material
 from img2world.runs.page.record import costs_section, files_section, repeat_section, terms_section
 from img2world.runs.page.story import cameras_section, frames_section, input_section
 from img2world.runs.report import REPORT_PAGE
+from img2world.viewer.page import json_in_html
 
 
 def write_page(folder: RunFolder, report: dict[str, Any]) -> None:

@@ -27,23 +27,27 @@ function poseFromCamera(rotation, center, pivot) {
 }
 
 class Navigation {
-  /**
-   * `supported` is the region in which the world looks right; `sway` holds the ranges of yaw and pitch of the idle
-   * motion about the pivot, relative to home.
-   */
-  constructor(home, { isObject, supported, sway }) {
-    this.home = copyPose(home);
+  constructor(home, world) {
+    this.settle(home, world);
     this.goal = copyPose(home);
     this.now = copyPose(home);
     this.speeds = new Map();
+    this.isFree = false;
+    this.anchored = true;
+    this.idle = false;
+    this.idleTime = 0;
+  }
+
+  /**
+   * Sets the start and the limits. `supported` is the region in which the world looks right; `sway` holds the ranges of
+   * yaw and pitch of the idle motion about the pivot, relative to home.
+   */
+  settle(home, { is_object: isObject, supported, sway }) {
+    this.home = copyPose(home);
     this.unit = length(home.pivotInCam);
     this.isObject = isObject;
     this.region = new Region(supported, home, isObject);
-    this.isFree = false;
-    this.anchored = true;
     this.sway = sway;
-    this.idle = false;
-    this.idleTime = 0;
   }
 
   /** Changes the goal, less where that leaves the region. `anchored` is true if the pivot stays in the world. */

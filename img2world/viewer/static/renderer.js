@@ -44,16 +44,30 @@ function createContext(canvas) {
 class Renderer {
   constructor(gl, splats, background) {
     this.gl = gl;
+    this.bases = 0;
+    this.hasHalfFloats = Boolean(gl.getExtension("EXT_color_buffer_float") || gl.getExtension("EXT_color_buffer_half_float"));
+    this.copyProgram = createProgram(gl, COPY_VERTEX_SHADER, COPY_FRAGMENT_SHADER);
+    this.#createBatch();
+    this.#createTarget();
+    this.setSplats(splats, background);
+  }
+
+  /** Sets the Gaussians, in place of those before; nothing is drawn until they have an order. */
+  setSplats(splats, background) {
+    const { gl } = this;
+    for (const texture of [this.geometry, this.colors, this.order]) gl.deleteTexture(texture ?? null);
     this.background = background;
     this.drawn = 0;
-    this.hasHalfFloats = Boolean(gl.getExtension("EXT_color_buffer_float") || gl.getExtension("EXT_color_buffer_half_float"));
-    this.splatProgram = createProgram(gl, splatVertexShader(splats.bases), SPLAT_FRAGMENT_SHADER);
-    this.copyProgram = createProgram(gl, COPY_VERTEX_SHADER, COPY_FRAGMENT_SHADER);
     this.geometry = createDataTexture(gl, gl.RGBA32F, splats.geometry);
     this.colors = createDataTexture(gl, gl.RGBA16F, splats.colors);
-    this.#createBatch();
     this.#createOrder(splats.count);
-    this.#createTarget();
+    if (splats.bases !== this.bases) this.#createSplatProgram(splats.bases);
+  }
+
+  #createSplatProgram(bases) {
+    const { gl } = this;
+    this.bases = bases;
+    this.splatProgram = createProgram(gl, splatVertexShader(bases), SPLAT_FRAGMENT_SHADER);
     this.uniforms = {};
     const count = gl.getProgramParameter(this.splatProgram, gl.ACTIVE_UNIFORMS);
     for (let i = 0; i < count; i++) {

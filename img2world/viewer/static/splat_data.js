@@ -1,4 +1,4 @@
-// Decodes packed Gaussians. The format is specified in img2world/export/packed_splats.py; the header lists the
+// Decodes packed Gaussians. The format is specified in img2world/viewer/packed_splats.py; the header lists the
 // fields, so only the two encodings are implemented here a second time.
 
 const FORMAT_VERSION = 1;

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from img2world.core.gaussians import Gaussians
-from img2world.export.packed_splats import pack, unpack
+from img2world.viewer.packed_splats import pack, unpack
 
 
 def random_gaussians(count: int, degree: int, *, spread: float = 1.0) -> Gaussians:

@@ -1,6 +1,6 @@
 """The compact form of Gaussians inside a world page, specified here.
 
-A JSON header lists the fields; viewer/static/splat_data.js reads that list and implements the two encodings below.
+A JSON header lists the fields; static/splat_data.js reads that list and implements the two encodings below.
 The payload holds, for each field, each component and each of its bytes (least significant first), one plane of N bytes:
 similar bytes lie next to each other and deflate better than one record per Gaussian.
 
