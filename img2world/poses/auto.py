@@ -23,7 +23,7 @@ from img2world.poses.given import GivenPoses
 from img2world.poses.grade import grade_views
 from img2world.poses.moving_parts import mask_moving
 from img2world.poses.orbit import OrbitPoses, views_on_path
-from img2world.poses.second_opinion import has_known_lenses, with_second_opinion
+from img2world.poses.second_opinion import has_known_lenses, shows_object, with_second_opinion
 from img2world.poses.sparse_model import views_from_model
 from img2world.poses.validation import add_reason
 from img2world.tracking.flow import prepare_gray_frames
@@ -33,7 +33,7 @@ from img2world.tracking.tracks import Tracks
 GOOD: tuple[Grade, ...] = ("A", "B")
 """Grades at which no other solver is tried."""
 
-MASKING_ROUNDS = 2
+MASKING_ROUNDS = 3
 """Rounds in which what moves is masked and the cameras are found again: better cameras show more of it."""
 
 UNVERIFIED_CONFIDENCE = 0.1
@@ -85,7 +85,7 @@ class AutoPoses:
         found, failures = [], []
         for name, solve in search.solvers():
             try:
-                views = search.judged(solve())
+                views = search.without_moving(search.judged(solve()))
             except PoseError as error:
                 failures.append(f"{name}: {error}")
                 continue
@@ -99,7 +99,6 @@ class AutoPoses:
             )
         # With a prior path the first solvers stay close to it: with equal grades, they are the safer choice.
         best = min(found, key=_rank if trajectory is None else lambda views: _report(views).grade)
-        best = search.without_moving(best)
         tried = [
             f"tried {_describe(_report(views))}" for views in found if _report(views).solver != _report(best).solver
         ]
@@ -162,28 +161,32 @@ class _Search:
             yield "commanded", lambda: self._commanded(held_out)
 
     def without_moving(self, views: Views) -> Views:
-        """Return views of a scene with masks of what moves by itself; cameras found without it, if they are better."""
-        report = _report(views)
-        if not self.frames.ordered or views.alpha is not None or not report.moving_frames:
+        """Return views of a scene with what moves by itself masked, and the cameras found again without it.
+
+        Better cameras show more of it, so that this is repeated as long as it helps.
+        """
+        first = _report(views)
+        is_scene = self.frames.ordered and not shows_object(self.frames.rgb, self.frames.alpha)
+        if not (is_scene and first.moving_frames):
             return views
-        found = views
+        best = views
         for _ in range(MASKING_ROUNDS):
-            masks = mask_moving(found)
-            if masks is None:
+            masks = mask_moving(best)
+            if masks is None or not _report(best).moving_frames:
                 break
-            found = replace(views, mask=masks)
             try:
-                again = self.judged(self._again(masks, found))
+                again = self.judged(self._again(masks, best))
             except PoseError:
                 break
-            if _rank(again) >= _rank(views):
+            if _rank(again) >= _rank(best):
                 break
-            views = found = again
-        share, reports = report.moving_share, _report(found)
-        masked = f"{share:.0%} of the points move by themselves; they are masked"
-        # The report tells what moves in the video, although its masks hide it.
-        reports = replace(reports, moving_share=share, moving_frames=report.moving_frames)
-        return add_reason(replace(found, report=reports), masked)
+            best = again
+        left = _report(best)
+        share = f"{first.moving_share:.0%} of the points move by themselves"
+        reason = f"{share}, and masks do not hide all of it" if left.moving_frames else f"{share}; they are masked"
+        # What moves in the video is told although it is masked.
+        report = replace(left, moving_share=first.moving_share, moving_frames=first.moving_frames)
+        return add_reason(replace(best, report=report), reason)
 
     def _again(self, masks: UInt8[np.ndarray, "K H W"], views: Views) -> Views:
         """Run the solver that found the views once more, on their frames with masks."""

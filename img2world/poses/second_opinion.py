@@ -8,7 +8,7 @@ show the others better than their neighbours do.
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from img2world.core.errors import SplatError
 from img2world.core.frames import Frames
@@ -16,6 +16,7 @@ from img2world.core.pose_report import Grade, PoseReport
 from img2world.core.views import Views
 from img2world.poses.validation import add_reason
 from img2world.tracking.flow import prepare_gray_frames, track_by_flow
+from img2world.tracking.object_masks import find_background_color, object_masks
 
 MIN_VIEWS = 8
 """Of fewer views, too few are left to train on and to test with."""
@@ -49,8 +50,7 @@ MAX_JERK = 0.6
 have 0.3 on circles and 0.4 where the camera swings to and fro; wrong cameras that fit the points have 0.8 to 1.7."""
 
 MAX_MOVING = 0.08
-"""Fraction of the points of an object that may move by themselves. On a plain background nothing tells which of the
-two stands still."""
+"""Fraction of the points that may move by themselves: with more, nothing tells for sure which part stands still."""
 
 MAX_FOCAL = 4.5
 """Focal length in widths of the picture. A longer lens, of less than 13 degrees, films neither phones nor generators;
@@ -96,6 +96,11 @@ def with_second_opinion(views: Views, *, ordered: bool, known_lens: bool = False
     for objection in objections:
         views = add_reason(views, objection)
     return _limited(views, report) if objections else views
+
+
+def shows_object(rgb: UInt8[np.ndarray, "V H W 3"], alpha: UInt8[np.ndarray, "V H W"] | None) -> bool:
+    """Tell whether frames show an object alone, so that nothing behind it tells where the camera is."""
+    return alpha is not None or find_background_color(rgb) is not None
 
 
 def has_known_lenses(frames: Frames) -> bool:
@@ -164,13 +169,13 @@ def _objections(opinion: SecondOpinion, views: Views, *, ordered: bool, known_le
         found.append("views whose cameras are close look less alike than neighbours in the video")
     if ordered and _is_torn(views):
         found.append("the first and the last view look alike, but their cameras are far apart")
-    if ordered and views.alpha is not None:
+    if ordered and shows_object(views.rgb, views.alpha):
         if (jerk := _jerk(views)) > MAX_JERK:
             found.append(f"the camera moves around the object by fits and starts ({jerk:.1f}, B needs {MAX_JERK})")
-        if (share := views.report.moving_share if views.report else 0.0) >= MAX_MOVING:
-            found.append(f"{share:.0%} of the object's points move by themselves")
         if (share := still_share(views)) > MAX_STILL:
             found.append(f"{share:.0%} of the object's points stand still in the picture while others move")
+    if (share := views.report.moving_share if views.report else 0.0) >= MAX_MOVING:
+        found.append(f"{share:.0%} of the points move by themselves, so that the cameras may be those of what moves")
     focal = float(np.median(views.cameras.intrinsics[:, 0, 0])) / views.cameras.width
     if not known_lens and focal > MAX_FOCAL:
         found.append(f"the focal length is {focal:.1f} widths of the picture, which no usual lens has")
@@ -179,7 +184,7 @@ def _objections(opinion: SecondOpinion, views: Views, *, ordered: bool, known_le
 
 def still_share(views: Views) -> float:
     """Return the fraction of an object's points that stand still in the picture; 0 where too few can be followed."""
-    masks = None if views.alpha is None else views.alpha > 127
+    masks = object_masks(Frames(rgb=views.rgb, alpha=views.alpha, times=np.arange(len(views), dtype=np.float64)))
     tracks = track_by_flow(prepare_gray_frames(views.rgb, masks, views.mask), closed=False)
     if len(tracks) < MIN_TRACKS:
         return 0.0

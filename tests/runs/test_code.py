@@ -42,7 +42,11 @@ STAGES = (
 REACHES = {
     "img2world/tracking/flow.py": {"img2world.poses.auto", "img2world.doctor.video"},
     "img2world/poses/colmap_process.py": {"img2world.poses.auto"},  # only its name stands in a string
-    "img2world/render/gsplat.py": {"img2world.splat.optimize", "img2world.export.html"},  # a table names it
+    "img2world/render/gsplat.py": {
+        "img2world.poses.auto",
+        "img2world.splat.optimize",
+        "img2world.export.html",
+    },  # a table names it
     "img2world/viewer/static/main.js": {"img2world.export.html"},
     "assets/nano/nano_geo_scene.safetensors": {"img2world.video.nano"},
     "img2world/core/cameras.py": set(STAGES),
