@@ -9,6 +9,9 @@ from jaxtyping import Float64
 from img2world.doctor.continuity import find_broken_links
 from img2world.doctor.findings import VideoFinding
 from img2world.doctor.transitions import Clip, Transition, compare_frames
+from img2world.tracking.flow import GrayFrames, track_by_flow
+from img2world.tracking.stillness import MAX_STILL, still_share
+from img2world.tracking.tracks import Tracks
 
 MIN_MOTION = 0.012
 """Diagonals of the picture. A camera that moves points by less, from the first frame to any other, stands still."""
@@ -73,6 +76,11 @@ def find_camera_faults(clip: Clip, transitions: list[Transition]) -> Iterator[Vi
     if reach < MIN_MOTION * clip.diagonal:
         yield _no_motion(reach / clip.diagonal, transitions)
         return
+    share = still_share(_follow(clip))
+    if share > MAX_STILL:
+        yield _still_camera(share, is_scene=clip.masks is None)
+        if clip.masks is None:
+            return
     moved = [fit for fit in _fit_pairs(clip, transitions, BASELINE) if fit.motion > 0.5 * BASELINE * clip.diagonal]
     if len(moved) < MIN_PAIRS:
         return
@@ -95,6 +103,27 @@ def moving_subject(fraction: float, frames: tuple[int, ...]) -> VideoFinding:
         sure=float(np.clip(0.5 + 2 * fraction, 0.5, 0.95)),
         found=f"{fraction:.0%} of the points move together, but not with the rest of the scene",
         advice="what moves will be blurred or doubled: use a part of the video in which it stands still, or mask it",
+    )
+
+
+def _follow(clip: Clip) -> Tracks:
+    """Return tracks through the clip."""
+    frames = GrayFrames(images=clip.equalized_gray, masks=clip.masks, valid=None, scale=1.0)
+    return track_by_flow(frames, closed=False)
+
+
+def _still_camera(share: float, *, is_scene: bool) -> VideoFinding:
+    """Return the finding that this fraction of the points does not move while others do.
+
+    Behind an object alone there is nothing that shows whether the camera moves.
+    """
+    return VideoFinding(
+        kind="still camera",
+        severity="reject" if is_scene else "warning",
+        frames=(),
+        sure=float(np.clip(0.6 + (share - MAX_STILL), 0.6, 0.95)),
+        found=f"{share:.0%} of the points stand still while others move: the subject moves, the camera does not",
+        advice="use a video in which the camera moves around, or give a single frame as a picture",
     )
 
 

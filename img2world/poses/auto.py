@@ -15,7 +15,7 @@ from img2world.core.pose_report import Grade, PoseReport
 from img2world.core.progress import Progress, silent
 from img2world.core.ranges import NonNegativeFloat, Range
 from img2world.core.views import Views
-from img2world.poses.colmap import ColmapPoses
+from img2world.poses.colmap import TAKE_PHOTOS, ColmapPoses
 from img2world.poses.commanded import CommandedPoses, match_prior_path
 from img2world.poses.estimate import PathEstimate
 from img2world.poses.flow_colmap import adjust_bundle, map_tracks, track_video
@@ -94,8 +94,11 @@ class AutoPoses:
                 break
         if not found:
             raise RejectedError(
-                f"no cameras could be found for {len(frames)} frames; {'; '.join(failures)}",
-                hint="film things with texture, and move the camera itself: turning or zooming shows no depth",
+                f"no cameras could be found for {len(frames)} {'frames' if frames.ordered else 'photos'}; "
+                f"{'; '.join(failures)}",
+                hint="film things with texture, and move the camera itself: turning or zooming shows no depth"
+                if frames.ordered
+                else TAKE_PHOTOS,
             )
         # With a prior path the first solvers stay close to it: with equal grades, they are the safer choice.
         best = min(found, key=_rank if trajectory is None else lambda views: _report(views).grade)

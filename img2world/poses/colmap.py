@@ -23,6 +23,9 @@ from img2world.poses.second_opinion import has_known_lenses, with_second_opinion
 from img2world.poses.sparse_model import SparseModel, views_from_model
 from img2world.poses.validation import validate_views
 
+TAKE_PHOTOS = "add photos from places in between: each must show half of what the one before it shows"
+"""Hint where photos have too little in common."""
+
 LUMA = (0.2126, 0.7152, 0.0722)
 """Weights of red, green and blue in a grey picture (ITU-R BT.709), as in COLMAP."""
 
@@ -63,8 +66,11 @@ class ColmapPoses:
         placed, total = len(model.placed), len(frames)
         if placed < self.min_views:
             raise PoseError(
-                f"COLMAP placed {placed} of {total} frames, needs at least {self.min_views}",
-                hint="try --set poses.name=flow-colmap, or more frames with --set video.num_frames",
+                f"COLMAP placed {placed} of {total} {'frames' if frames.ordered else 'photos'}, "
+                f"needs at least {self.min_views}",
+                hint="try --set poses.name=flow-colmap, or more frames with --set video.num_frames"
+                if frames.ordered
+                else TAKE_PHOTOS,
             )
         views = views_from_model(frames, model, solver="colmap")
         views = validate_views(
@@ -79,7 +85,9 @@ class ColmapPoses:
         """Return COLMAP's model of the frames, in its own world. Raises PoseError when there is none."""
         if len(frames) < self.min_views:
             raise PoseError(
-                f"there are {len(frames)} frames, COLMAP needs at least {self.min_views}", hint="raise video.num_frames"
+                f"there are {len(frames)} {'frames' if frames.ordered else 'photos'}, COLMAP needs at least "
+                f"{self.min_views}",
+                hint="raise video.num_frames" if frames.ordered else TAKE_PHOTOS,
             )
         camera_model = self.camera_model
         if camera_model == "auto":

@@ -16,6 +16,7 @@ import numpy as np
 from img2world.core.child_process import answer
 from img2world.core.errors import PoseError
 from img2world.core.progress import Progress
+from img2world.poses.colmap import TAKE_PHOTOS
 from img2world.poses.colmap_database import Lenses, create_database, write_features, write_matches
 from img2world.poses.colmap_matching import Matcher
 from img2world.poses.deadline import Deadline
@@ -33,6 +34,9 @@ class Attempt:
     min_matches: int
     """Between two frames. Few place more photos with wide baselines, more reject repeated structure as of wallpaper."""
     refine_focal: bool
+    for_few: bool = False
+    """Begin with still less, and take two photos for a model: of a few photos, each is worth a try. What is found is
+    validated like all else."""
     known_lens: bool = False
     """Keep the lens as the metadata has it, and begin with less: two photos of flat things fit many lenses, but what
     fits a known one is mostly right."""
@@ -43,8 +47,13 @@ ATTEMPTS = (
     Attempt(min_matches=25, refine_focal=True),
     Attempt(min_matches=15, refine_focal=False),
     Attempt(min_matches=15, refine_focal=False, known_lens=True),
+    Attempt(min_matches=15, refine_focal=False, for_few=True),
 )
-"""One after the other, until hardly any frames are left out; the last only where all focal lengths are known."""
+"""One after the other, until hardly any frames are left out; `known_lens` only where all focal lengths are known,
+`for_few` only for few photos."""
+
+FEW = 7
+"""Photos that are few."""
 
 MIN_MODEL_SIZE = 3
 MAX_MODELS = 10
@@ -132,9 +141,11 @@ def _find_best_model(matcher: Matcher) -> "Reconstruction":
             break
     if best is None:
         raise PoseError(
-            f"COLMAP placed none of {total} frames",
+            f"COLMAP placed none of {total} {'frames' if matcher.ordered else 'photos'}",
             hint="the frames need texture, overlap and a camera that moves sideways; "
-            "or use a camera-controlled video backend with commanded poses",
+            "or use a camera-controlled video backend with commanded poses"
+            if matcher.ordered
+            else TAKE_PHOTOS,
         )
     return best
 
@@ -164,7 +175,9 @@ def _map(matcher: Matcher, call: int) -> "Iterator[Reconstruction]":
     write_matches(database, matcher.matches)
     is_known, is_hopeless = bool((matcher.lenses.focals > 0).all()), False
     for setting, attempt in enumerate(ATTEMPTS):
-        if matcher.deadline.is_over() or (is_hopeless and not attempt.known_lens) or (attempt.known_lens > is_known):
+        if matcher.deadline.is_over() or (is_hopeless and not (attempt.known_lens or attempt.for_few)):
+            continue
+        if attempt.known_lens > is_known or attempt.for_few > (total <= FEW and not matcher.ordered):
             continue
         output = matcher.scratch / f"model{call}-{setting}"
         output.mkdir()
@@ -202,6 +215,12 @@ def mapper_options(seed: int, deadline: Deadline, attempt: Attempt) -> "Incremen
         options.mapper.init_min_num_inliers = 50
         options.mapper.init_min_tri_angle = 8
         options.mapper.abs_pose_min_num_inliers = 20
+    if attempt.for_few:
+        options.min_model_size = 2
+        options.mapper.init_min_num_inliers = 30
+        options.mapper.init_min_tri_angle = 3
+        options.mapper.abs_pose_min_num_inliers = 15
+        options.mapper.abs_pose_min_inlier_ratio = 0.15
     if deadline.limit:
         # What is placed by then is kept.
         options.max_runtime_seconds = max(1, round(deadline.left))

@@ -17,6 +17,7 @@ from img2world.core.views import Views
 from img2world.poses.validation import add_reason
 from img2world.tracking.flow import prepare_gray_frames, track_by_flow
 from img2world.tracking.object_masks import find_background_color, object_masks
+from img2world.tracking.stillness import MAX_STILL, still_share
 
 MIN_VIEWS = 8
 """Of fewer views, too few are left to train on and to test with."""
@@ -26,9 +27,6 @@ MAX_VIEWS = 48
 
 MAX_SIDE = 160
 """Pixels. Pictures are halved until no side is longer."""
-
-MIN_TRACKS = 100
-"""Points that tell whether a part of an object stands still."""
 
 STEPS, NUM_GAUSSIANS = 200, 6000
 HOLD_OUT_EVERY = 4
@@ -40,6 +38,10 @@ of 17 kinds, right cameras gain 1.8 to 11, wrong ones -2.8 to 1.9."""
 MAX_UNLIKE = 2.0
 """Decibels by which views whose cameras are next to each other may be less alike than those next to each other in
 time."""
+
+SEAM_MARGIN = 1.0
+"""Decibels by which the first and the last view may be less alike than neighbours usually are, and still be
+neighbours."""
 
 MAX_SEAM = 4.0
 """Angle between the first and the last camera of a video whose views are as alike as those of neighbours, in usual
@@ -55,10 +57,6 @@ MAX_MOVING = 0.08
 MAX_FOCAL = 4.5
 """Focal length in widths of the picture. A longer lens, of less than 13 degrees, films neither phones nor generators;
 it is what a solver finds where something moves in front of a camera that stands still."""
-
-STILL, MAX_STILL = 0.1, 0.2
-"""Speed of a point in the picture, relative to that which a quarter of the points exceed, below which it stands still;
-and the fraction of an object's points that may do so. Around a turning object 0 to 0.1 do, near its axis."""
 
 DOUBTFUL: Grade = "C"
 """Best grade of cameras against which there is an objection."""
@@ -169,11 +167,10 @@ def _objections(opinion: SecondOpinion, views: Views, *, ordered: bool, known_le
         found.append("views whose cameras are close look less alike than neighbours in the video")
     if ordered and _is_torn(views):
         found.append("the first and the last view look alike, but their cameras are far apart")
-    if ordered and shows_object(views.rgb, views.alpha):
-        if (jerk := _jerk(views)) > MAX_JERK:
-            found.append(f"the camera moves around the object by fits and starts ({jerk:.1f}, B needs {MAX_JERK})")
-        if (share := still_share(views)) > MAX_STILL:
-            found.append(f"{share:.0%} of the object's points stand still in the picture while others move")
+    if ordered and shows_object(views.rgb, views.alpha) and (jerk := _jerk(views)) > MAX_JERK:
+        found.append(f"the camera moves around the object by fits and starts ({jerk:.1f}, B needs {MAX_JERK})")
+    if ordered and (share := _still_share(views)) > MAX_STILL:
+        found.append(f"{share:.0%} of the points stand still in the picture, so that the camera may stand still")
     if (share := views.report.moving_share if views.report else 0.0) >= MAX_MOVING:
         found.append(f"{share:.0%} of the points move by themselves, so that the cameras may be those of what moves")
     focal = float(np.median(views.cameras.intrinsics[:, 0, 0])) / views.cameras.width
@@ -182,17 +179,10 @@ def _objections(opinion: SecondOpinion, views: Views, *, ordered: bool, known_le
     return found
 
 
-def still_share(views: Views) -> float:
-    """Return the fraction of an object's points that stand still in the picture; 0 where too few can be followed."""
+def _still_share(views: Views) -> float:
+    """Return the fraction of the points that stand still in the video."""
     masks = object_masks(Frames(rgb=views.rgb, alpha=views.alpha, times=np.arange(len(views), dtype=np.float64)))
-    tracks = track_by_flow(prepare_gray_frames(views.rgb, masks, views.mask), closed=False)
-    if len(tracks) < MIN_TRACKS:
-        return 0.0
-    lengths = np.linalg.norm(np.diff(tracks.xy, axis=0), axis=1)
-    within = np.diff(tracks.track_ids) == 0
-    sums = np.bincount(tracks.track_ids[1:][within], weights=lengths[within], minlength=len(tracks))
-    speeds = sums / (tracks.lengths - 1)
-    return float((speeds < STILL * np.percentile(speeds, 75)).mean())
+    return still_share(track_by_flow(prepare_gray_frames(views.rgb, masks, views.mask), closed=False))
 
 
 def _jerk(views: Views) -> float:
@@ -211,7 +201,7 @@ def _is_torn(views: Views) -> bool:
     if angles[0, -1] < MAX_SEAM * float(np.median(np.diagonal(angles, 1))):
         return False
     usual = float(np.median([likeness(unit_rgb(views.rgb[i - 1]), views, i) for i in range(1, len(views))]))
-    return likeness(unit_rgb(views.rgb[-1]), views, 0) > usual
+    return likeness(unit_rgb(views.rgb[-1]), views, 0) > usual - SEAM_MARGIN
 
 
 def _small(views: Views) -> Views:

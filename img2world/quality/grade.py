@@ -1,7 +1,7 @@
 """One grade for a world, with the reason why it is not better."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from img2world.core.pose_report import Grade
@@ -56,6 +56,9 @@ CAMERAS = "cameras"
 CAMERA_POINTS = {"A": 0.0, "B": 2.5, "C": 4.5, "D": 8.0}
 """Points that the grade of estimated cameras costs, and the name of that cost."""
 
+HELDOUT_VIEWS = "heldout_views"
+"""Name of the number of views that were held out."""
+
 HELDOUT = Loss(
     figure="heldout_psnr",
     good=27.0,
@@ -65,6 +68,10 @@ HELDOUT = Loss(
 )
 """Loss of worlds from videos and photo sets, whose views are pictures; views made from one photo resemble each other
 anyway. Both limits were set on six photo sets, looked at beside the photos that were held out."""
+
+HELDOUT_ALONE = replace(
+    HELDOUT, reason="the only view that was held out is met within {:.0f} dB; a single view says little"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +88,8 @@ class Cost:
 
 def find_costs(figures: Mapping[str, float], *, is_object: bool, cameras: Mapping[str, Any] | None) -> list[Cost]:
     """Return what each figure of a world and the grade of its cameras cost, of 10 points; empty without a figure."""
-    table = (HELDOUT,) if HELDOUT.figure in figures else OBJECT if is_object else SCENE
+    held_out = HELDOUT_ALONE if figures.get(HELDOUT_VIEWS) == 1 else HELDOUT
+    table = (held_out,) if HELDOUT.figure in figures else OBJECT if is_object else SCENE
     costs = [
         Cost(figure=loss.figure, points=loss.of(value), most=loss.points, reason=loss.reason.format(value))
         for loss, value in _known(figures, table)

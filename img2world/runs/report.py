@@ -13,7 +13,7 @@ from typing import Any
 from img2world.core.errors import Img2WorldError
 from img2world.core.subject import FACTS
 from img2world.core.supported_region import region_from_json
-from img2world.quality.grade import grade_world
+from img2world.quality.grade import HELDOUT_VIEWS, grade_world
 from img2world.runs.files import has_digest, quoted, write_text
 from img2world.runs.folder import RunFolder, StageRecord
 
@@ -111,7 +111,8 @@ def _quality(
     figures = dict(records["quality"].figures) if "quality" in records else {}
     # Views that were generated from a photo resemble each other, held out or not.
     added = "floaters" if figures else "heldout_psnr"
-    figures |= {name: metrics[name] for name in (added,) if name in metrics}
+    names = (added, HELDOUT_VIEWS) if added == "heldout_psnr" else (added,)
+    figures |= {name: metrics[name] for name in names if name in metrics}
     if added in figures and (matched := metrics.get(f"{added}_matched")) is not None:
         # A difference in exposure alone is not a fault of the world.
         figures[added] = matched

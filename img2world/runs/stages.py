@@ -165,6 +165,8 @@ def check_cameras(folder: RunFolder, *, anyway: bool) -> None:
     why = "; ".join(report.reasons)
     if report.grade == "D" and not anyway:
         advice = "film things with texture, and move the camera farther around them"
+        if folder.manifest["source"]["kind"] == "photos":
+            advice = "take more photos of things with texture, from places that are close to each other"
         if report.solver.startswith("given"):
             advice = "improve these cameras with --set poses.refine=true, or find others with --set poses.name=colmap"
         raise RejectedError(

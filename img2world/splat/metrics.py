@@ -60,9 +60,10 @@ def match_colors(image: Float[np.ndarray, "H W 3"], truth: Float[np.ndarray, "H 
 def evaluate(scene: Scene, views: Views, held_out: Bool[np.ndarray, "V"]) -> dict[str, float]:
     """Compare the views with what the scene's own cameras see.
 
-    Returns means over views: train_psnr in dB and, only if views were held out, heldout_psnr and heldout_ssim; of views
-    with neither depth nor alpha also heldout_psnr_matched, for which each rendering was first matched to the brightness
-    and tint of its view, as exposures of photos differ. Also num_gaussians and, only if the views have depth, floaters.
+    Returns means over views: train_psnr in dB and, only if views were held out, heldout_psnr, heldout_ssim and their
+    number heldout_views; of views with neither depth nor alpha also heldout_psnr_matched, for which each rendering was
+    first matched to the brightness and tint of its view, as exposures of photos differ. Also num_gaussians and, only if
+    the views have depth, floaters.
     """
     views = replace(views, cameras=scene.cameras)
     trained = compare(scene.gaussians, views.select(np.flatnonzero(~held_out)), scene.background)
@@ -72,6 +73,7 @@ def evaluate(scene: Scene, views: Views, held_out: Bool[np.ndarray, "V"]) -> dic
     }
     if held_out.any():
         unseen = list(compare(scene.gaussians, views.select(np.flatnonzero(held_out)), scene.background))
+        facts["heldout_views"] = float(len(unseen))
         facts["heldout_psnr"] = float(np.mean([psnr(*pair) for pair in unseen]))
         facts["heldout_ssim"] = float(np.mean([ssim(*pair) for pair in unseen]))
         if views.depth is None and views.alpha is None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from img2world.doctor.continuity import find_broken_links, find_discontinuities
+from img2world.doctor.continuity import _turns_back, find_broken_links, find_discontinuities
 from img2world.doctor.transitions import Transition
 
 
@@ -37,6 +37,12 @@ def test_mirrored_frames(room, compared):
     assert kinds(compared, rgb)["mirrored"] == (7, 8, 9, 10)
 
 
+def test_one_dark_frame_is_no_cut(room, compared):
+    rgb = room.rgb.copy()
+    rgb[8] = (0.15 * rgb[8]).astype(np.uint8)
+    assert "cut" not in kinds(compared, rgb)
+
+
 def test_reversed_frames(room, compared):
     rgb = room.rgb.copy()
     rgb[5:15] = rgb[5:15][::-1]
@@ -54,6 +60,14 @@ def test_many_broken_links_are_told_once(room, compared):
     clip, _ = compared(room.rgb[:9])
     (finding,) = find_discontinuities(clip, [transition(), transition(tracked=0.1, difference=20.0)] * 4)
     assert (finding.kind, finding.frames) == ("no link", (2, 4, 6, 8))
+
+
+def test_a_mirrored_part_of_an_orbit_turns_the_other_way():
+    """The mirror image of most things is what is seen from the other side."""
+    turning = [transition(motion=3.0)] * 6
+    assert not _turns_back([*turning, *turning], 4, 8)
+    assert _turns_back([*turning[:4], *[transition(motion=-3.0)] * 4, *turning[:4]], 4, 8)
+    assert not _turns_back(turning, 3, 3)  # A single frame turns neither way.
 
 
 def test_a_leap_is_much_longer_than_usual_and_than_its_neighbours(room, compared):

@@ -26,3 +26,10 @@ def test_an_orbit_that_is_short_or_does_not_close_is_not_examined(thing, frames_
     assert not list(find_janus(downscale(frames_of(twice))))
     half = np.concatenate([thing.rgb[:6], thing.rgb[:1], thing.rgb[3:9]])
     assert not list(find_janus(downscale(frames_of(half))))
+
+
+def test_a_camera_that_stands_still_sees_no_back(thing, frames_of):
+    """The front is in sight all the time."""
+    rng = np.random.default_rng(0)
+    still = np.clip(np.repeat(thing.rgb[:1], 16, 0) + rng.normal(0, 2, (16, *thing.rgb.shape[1:])), 0, 255)
+    assert not list(find_janus(downscale(frames_of(still.astype(np.uint8)))))

@@ -39,7 +39,7 @@ def test_videos_and_photos_without_texture_are_rejected_by_the_solvers_that_suit
     )
     with pytest.raises(RejectedError) as caught:
         AutoPoses().estimate(replace(GRAY, ordered=False), None)
-    assert str(caught.value) == "no cameras could be found for 4 frames; colmap: COLMAP placed none of 4 frames"
+    assert str(caught.value) == "no cameras could be found for 4 photos; colmap: COLMAP placed none of 4 photos"
 
 
 def test_options_reach_the_solvers():
