@@ -165,10 +165,11 @@ def _objections(opinion: SecondOpinion, views: Views, *, ordered: bool, known_le
         )
     if opinion.nearest < opinion.next_in_time - MAX_UNLIKE:
         found.append("views whose cameras are close look less alike than neighbours in the video")
-    if ordered and _is_torn(views):
-        found.append("the first and the last view look alike, but their cameras are far apart")
-    if ordered and shows_object(views.rgb, views.alpha) and (jerk := _jerk(views)) > MAX_JERK:
-        found.append(f"the camera moves around the object by fits and starts ({jerk:.1f}, B needs {MAX_JERK})")
+    if ordered and shows_object(views.rgb, views.alpha):
+        if _is_torn(views):
+            found.append("the first and the last view look alike, but their cameras are far apart")
+        if (jerk := _jerk(views)) > MAX_JERK:
+            found.append(f"the camera moves around the object by fits and starts ({jerk:.1f}, B needs {MAX_JERK})")
     if ordered and (share := _still_share(views)) > MAX_STILL:
         found.append(f"{share:.0%} of the points stand still in the picture, so that the camera may stand still")
     if (share := views.report.moving_share if views.report else 0.0) >= MAX_MOVING:
@@ -193,15 +194,19 @@ def _jerk(views: Views) -> float:
 
 
 def _is_torn(views: Views) -> bool:
-    """Tell whether the first and the last view look like neighbours and are none."""
+    """Tell whether the first and the last view of an object look like neighbours and are none."""
     from img2world.splat.metrics import unit_rgb
 
     views = _small(views)
     angles = viewing_angles(views)
     if angles[0, -1] < MAX_SEAM * float(np.median(np.diagonal(angles, 1))):
         return False
-    usual = float(np.median([likeness(unit_rgb(views.rgb[i - 1]), views, i) for i in range(1, len(views))]))
-    return likeness(unit_rgb(views.rgb[-1]), views, 0) > usual - SEAM_MARGIN
+    count = len(views)
+    usual = np.median([likeness(unit_rgb(views.rgb[i - 1]), views, i) for i in range(1, count)])
+    apart = np.median([likeness(unit_rgb(views.rgb[i - count // 2]), views, i) for i in range(count)])
+    seam = likeness(unit_rgb(views.rgb[-1]), views, 0)
+    # Where neighbours are hardly more alike than other views are, likeness tells nothing.
+    return bool(seam > usual - SEAM_MARGIN and seam > apart + SEAM_MARGIN)
 
 
 def _small(views: Views) -> Views:

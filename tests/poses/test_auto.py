@@ -44,7 +44,7 @@ def test_videos_and_photos_without_texture_are_rejected_by_the_solvers_that_suit
 
 def test_options_reach_the_solvers():
     photos = replace(GRAY, ordered=False)
-    with pytest.raises(RejectedError, match="there are 4 frames, COLMAP needs at least 5"):
+    with pytest.raises(RejectedError, match="there are 4 photos, COLMAP needs at least 5"):
         AutoPoses(min_views=5).estimate(photos, None)
     with pytest.raises(RejectedError, match="longer than 1e-09 seconds"):
         AutoPoses(time_limit=1e-9).estimate(photos, None)
