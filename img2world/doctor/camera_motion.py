@@ -76,7 +76,7 @@ def find_camera_faults(clip: Clip, transitions: list[Transition]) -> Iterator[Vi
     if reach < MIN_MOTION * clip.diagonal:
         yield _no_motion(reach / clip.diagonal, transitions)
         return
-    share = still_share(_follow(clip))
+    share = still_share(_follow(clip), clip.gray.shape[2])
     if share > MAX_STILL:
         yield _still_camera(share, is_scene=clip.masks is None)
         if clip.masks is None:

@@ -183,7 +183,8 @@ def _objections(opinion: SecondOpinion, views: Views, *, ordered: bool, known_le
 def _still_share(views: Views) -> float:
     """Return the fraction of the points that stand still in the video."""
     masks = object_masks(Frames(rgb=views.rgb, alpha=views.alpha, times=np.arange(len(views), dtype=np.float64)))
-    return still_share(track_by_flow(prepare_gray_frames(views.rgb, masks, views.mask), closed=False))
+    tracks = track_by_flow(prepare_gray_frames(views.rgb, masks, views.mask), closed=False)
+    return still_share(tracks, views.cameras.width)
 
 
 def _jerk(views: Views) -> float:
