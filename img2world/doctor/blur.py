@@ -1,10 +1,10 @@
 """Frames that are far more blurred than most around them."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from img2world.core.frames import Frames
 from img2world.doctor.findings import VideoFinding
@@ -17,13 +17,21 @@ MAX_BLUR = 2.2
 """Logarithm of the contrast of fine detail by which a frame may be less sharp. Warps, noise and compression of
 generated frames reach 2.0, and a blur of 9 of 256 pixels 2.5 and more."""
 
+MIN_LENGTH = 6
+"""Frames of a part without a broken link in which blurred ones are told from sharp ones."""
+
 MANY = 0.1
 """Fraction of blurred frames from which the result suffers."""
 
 
-def find_blur(frames: Frames) -> Iterator[VideoFinding]:
-    """Yield a finding when frames are blurred and others are not."""
-    blurred = _sharpness(frames) < -MAX_BLUR
+def find_blur(frames: Frames, broken: Collection[int] = ()) -> Iterator[VideoFinding]:
+    """Yield a finding when frames are blurred and others are not.
+
+    Across the `broken` links, named by their second frames, nothing tells which side is sharper.
+    """
+    steps = _sharpness_steps(frames)
+    edges = [0, *sorted(broken), len(frames)]
+    blurred = np.concatenate([_blurred(steps[start : end - 1]) for start, end in pairwise(edges)])
     if not blurred.any():
         return
     yield VideoFinding(
@@ -36,8 +44,17 @@ def find_blur(frames: Frames) -> Iterator[VideoFinding]:
     )
 
 
-def _sharpness(frames: Frames) -> Float[np.ndarray, "V"]:
-    """Return the logarithmic sharpness of each frame relative to that of the sharp ones around it."""
+def _blurred(steps: Float[np.ndarray, "S"]) -> Bool[np.ndarray, "N"]:
+    """Tell which frames of a part are far less sharp than the sharp ones around them."""
+    sharpness = np.concatenate([[0.0], np.cumsum(steps)])
+    if len(sharpness) < MIN_LENGTH:
+        return np.zeros(len(sharpness), bool)
+    around = np.lib.stride_tricks.sliding_window_view(np.pad(sharpness, AROUND, mode="reflect"), 2 * AROUND + 1)
+    return sharpness < np.percentile(around, SHARP_PERCENTILE, axis=1) - MAX_BLUR
+
+
+def _sharpness_steps(frames: Frames) -> Float[np.ndarray, "S"]:
+    """Return by how much each frame is sharper than the one before it, as a logarithm."""
     import cv2
 
     height, width = frames.rgb.shape[1:3]
@@ -47,6 +64,4 @@ def _sharpness(frames: Frames) -> Float[np.ndarray, "V"]:
         detail_map(cv2.resize(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA))
         for picture in frames.rgb
     )
-    sharpness = np.cumsum([0.0, *(sharpness_step(before, after) for before, after in pairwise(details))])
-    around = np.lib.stride_tricks.sliding_window_view(np.pad(sharpness, AROUND, mode="reflect"), 2 * AROUND + 1)
-    return sharpness - np.percentile(around, SHARP_PERCENTILE, axis=1)
+    return np.array([sharpness_step(before, after) for before, after in pairwise(details)])

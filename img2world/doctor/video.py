@@ -7,7 +7,7 @@ import numpy as np
 from img2world.core.frames import Frames
 from img2world.doctor.blur import find_blur
 from img2world.doctor.camera_motion import find_camera_faults
-from img2world.doctor.continuity import find_discontinuities
+from img2world.doctor.continuity import find_broken_links, find_discontinuities
 from img2world.doctor.findings import VideoFinding, select_rejections
 from img2world.doctor.janus import find_janus
 from img2world.doctor.letterbox import find_letterbox
@@ -40,7 +40,7 @@ def examine_video(frames: Frames) -> list[VideoFinding]:
         *find_letterbox(clip),
         *_find_still_frames(transitions),
         *_find_flicker(transitions),
-        *find_blur(frames),
+        *find_blur(frames, find_broken_links(transitions)),
         *find_discontinuities(clip, transitions),
     ]
     if not select_rejections(findings):
