@@ -43,7 +43,8 @@ def cells_with_moving(
 
     count, height, width = shape
     rows, columns = -(-height // CELL), -(-width // CELL)
-    centers = CELL * (np.stack(np.mgrid[:rows, :columns], -1)[..., ::-1].reshape(-1, 2) + 0.5)
+    row, column = np.mgrid[:rows, :columns].reshape(2, -1)
+    centers = CELL * (np.stack([column, row], -1) + 0.5)
     radius = max(1, round(MARGIN * width / CELL))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     moves = moving[tracks.track_ids]
