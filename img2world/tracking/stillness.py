@@ -12,12 +12,13 @@ MAX_STILL = 0.3
 """Fraction of points that may stand still before a camera that moves. Videos of rooms and streets have up to 0.2,
 turning objects, whose axis stands still, 0.28; things that move before a camera that stands still have 0.33 to 0.86."""
 
-MIN_TRACKS = 100
-"""Fewer points tell nothing."""
+MIN_TRACKS, MIN_LENGTH = 100, 6
+"""Fewer points tell nothing, nor do those that are followed through fewer frames."""
 
 
 def still_share(tracks: Tracks, width: int) -> float:
     """Return the fraction of points that stand still in frames `width` pixels wide; 0 where too few are followed."""
+    tracks = tracks.select(tracks.lengths >= MIN_LENGTH)
     if len(tracks) < MIN_TRACKS:
         return 0.0
     last = tracks.starts + tracks.lengths - 1

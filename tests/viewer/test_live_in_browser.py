@@ -48,7 +48,9 @@ def pixels(page) -> np.ndarray:
             const { width, height, data } = img2world.readPixels();
             const at = (x, y) => [...data.slice(4 * (y * width + x), 4 * (y * width + x) + 3)];
             const numbers = [];
-            for (let y = 5; y < height; y += 10) for (let x = 5; x < width; x += 10) numbers.push(...at(x, y));
+            // As many for any size: the picture grows and shrinks with the panel.
+            for (let i = 0.5; i < 32; i++) for (let j = 0.5; j < 32; j++)
+                numbers.push(...at(Math.floor((j / 32) * width), Math.floor((i / 32) * height)));
             return numbers;
         }"""
     )
