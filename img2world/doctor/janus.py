@@ -45,7 +45,7 @@ def find_janus(clip: Clip) -> Iterator[VideoFinding]:
     if not fronts:
         return
     best = max(fronts, key=lambda j: fronts[j])
-    sides = ((j for j in range(2, best)), (j for j in range(best + 1, len(clip) - 1)))
+    sides = range(2, best), range(best + 1, len(clip) - 1)
     if all(_is_hidden(front, (_detect_features(clip, j) for j in side), fronts[best]) for side in sides):
         yield VideoFinding(
             kind="janus",

@@ -76,7 +76,7 @@ def read_extents(frames: Path) -> list[Extent]:
     `frames` has the files of `Frames.save`. Raises FormatError when they are missing or damaged.
     """
     with reading("frames/"), safe_open(frames / "frames.safetensors", "numpy") as file:
-        if "sizes" not in file.keys():  # noqa: SIM118
+        if "sizes" not in file.keys():  # noqa: SIM118 - not a dict
             return []
         _, height, width = file.get_slice("mask").get_shape()
         return [(float(w) / width, float(h) / height) for w, h in file.get_tensor("sizes")]
@@ -145,7 +145,7 @@ def origins(folder: Path, chosen: list[int]) -> list[Picture]:
     """
     pictures = []
     with reading("frames/"), safe_open(folder / "frames.safetensors", "numpy") as file:
-        maps = {name: file.get_slice(name) for name in ("seen", "alpha") if name in file.keys()}  # noqa: SIM118
+        maps = {name: file.get_slice(name) for name in ("seen", "alpha") if name in file.keys()}  # noqa: SIM118 - not a dict
         for i in chosen:
             with PillowImage.open(folder / f"{i:04d}.png", formats=("PNG",)) as picture:
                 rgb = np.asarray(picture.convert("RGB"))
