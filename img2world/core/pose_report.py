@@ -30,12 +30,15 @@ class PoseReport:
     focal_at_limit: bool
     """True if the focal length, or another parameter, ended at its bound."""
     margins: dict[str, float] = field(default_factory=dict)
-    """By what fraction other solutions fit worse: the next model, the opposite direction."""
+    """By what fraction other solutions fit worse: the next model, the opposite direction, half the focal
+    length."""
     moving_share: float = 0.0
     """Fraction of the points that move together, but not with the scene."""
     moving_frames: tuple[int, ...] = ()
     """Indices of the frames with such points; empty if nothing moves by itself."""
-
+    unsupported: float = 0.0
+    """Error of the part of a scene that cameras found without it explain worst, relative to that of the rest: 1 to 1.5
+    where all is rigid; 0 if not measured."""
     gain_db: float | None = None
     """By how much a small scene made with these cameras shows new views better than their neighbours do; None if there
     were too few views to tell."""

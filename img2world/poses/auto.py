@@ -21,7 +21,8 @@ from img2world.poses.estimate import PathEstimate
 from img2world.poses.flow_colmap import adjust_bundle, map_tracks, track_video
 from img2world.poses.given import GivenPoses
 from img2world.poses.grade import grade_views
-from img2world.poses.moving_parts import mask_moving
+from img2world.poses.leave_out import MOVING_RATIO
+from img2world.poses.moving_parts import find_moving_parts
 from img2world.poses.orbit import OrbitPoses, views_on_path
 from img2world.poses.second_opinion import has_known_lenses, shows_object, with_second_opinion
 from img2world.poses.sparse_model import views_from_model
@@ -170,26 +171,30 @@ class _Search:
         """
         first = _report(views)
         is_scene = self.frames.ordered and not shows_object(self.frames.rgb, self.frames.alpha)
-        if not (is_scene and first.moving_frames):
+        if not is_scene or not (first.moving_frames or first.unsupported >= MOVING_RATIO):
             return views
-        best = views
+        best, share, frames = views, first.moving_share, first.moving_frames
         for _ in range(MASKING_ROUNDS):
-            masks = mask_moving(best)
-            if masks is None or not _report(best).moving_frames:
+            parts = find_moving_parts(best)
+            if parts is None:
                 break
+            if parts.share > share:
+                share, frames = parts.share, tuple(_report(best).frames[i] for i in parts.views)
             try:
-                again = self.judged(self._again(masks, best))
+                again = self.judged(self._again(parts.masks, best))
             except PoseError:
                 break
             if _rank(again) >= _rank(best):
                 break
             best = again
+            if not (_report(best).moving_frames or _report(best).unsupported >= MOVING_RATIO):
+                break
         left = _report(best)
-        share = f"{first.moving_share:.0%} of the points move by themselves"
-        reason = f"{share}, and masks do not hide all of it" if left.moving_frames else f"{share}; they are masked"
+        is_left = best is views or left.moving_frames or left.unsupported >= MOVING_RATIO
+        reason = f"{share:.0%} of the points move by themselves"
+        reason += ", and masks do not hide all of it" if is_left else "; they are masked"
         # What moves in the video is told although it is masked.
-        report = replace(left, moving_share=first.moving_share, moving_frames=first.moving_frames)
-        return add_reason(replace(best, report=report), reason)
+        return add_reason(replace(best, report=replace(left, moving_share=share, moving_frames=frames)), reason)
 
     def _again(self, masks: UInt8[np.ndarray, "K H W"], views: Views) -> Views:
         """Run the solver that found the views once more, on their frames with masks."""

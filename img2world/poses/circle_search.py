@@ -9,7 +9,7 @@ from img2world.core.camera_paths import on_sphere
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.errors import PoseError
 from img2world.core.frames import Frames
-from img2world.poses.estimate import PathEstimate, held_out_cost
+from img2world.poses.estimate import SHORTER_LENS, PathEstimate, held_out_cost
 from img2world.poses.fit import fit_path
 from img2world.poses.path_model import CameraPath, FreeParameters, path_from_cameras, reverse_path
 from img2world.poses.prior_path import COARSE_LEVELS, MAX_COARSE_TRACKS, fit_prior_path, split_tracks
@@ -56,7 +56,22 @@ def search_circle(
     fitted, held_out = split_tracks(tracks, random, MAX_COARSE_TRACKS)
     trials = [_try_start(path, fitted, held_out) for path in _start_paths(frames, closed)]
     best = min(trials, key=lambda trial: (trial.at_limit, trial.cost))
-    return fit_prior_path(gray_frames, best.path, random, max_harmonics=max_harmonics, name="circle", caveat="")
+    found = fit_prior_path(gray_frames, best.path, random, max_harmonics=max_harmonics, name="circle", caveat="")
+    margins = {**found.estimate.margins, SHORTER_LENS: _shorter_lens_margin(found, frames, closed)}
+    return replace(found, estimate=replace(found.estimate, margins=margins))
+
+
+def _shorter_lens_margin(found: PathEstimate, frames: Frames, closed: bool) -> float:
+    """Return by what fraction half the focal length fits worse, with the elevation and arc that suit it best.
+
+    Where the frames are too distorted to tell lenses apart, they do not tell the elevation either.
+    """
+    height, width = frames.rgb.shape[1:3]
+    same = path_from_cameras(found.estimate.cameras.to_cameras(width, height), closed=closed)
+    free = FreeParameters(names=("elevation",) if closed else ("elevation", "arc"))
+    shorter = fit_path(found.fitted, replace(same, focal=same.focal / 2), free, max_iterations=12)
+    cost = held_out_cost(found.fitted, found.estimate.cameras, width)
+    return held_out_cost(found.fitted, shorter.cameras, width) / max(cost, 1e-9) - 1
 
 
 def _start_paths(frames: Frames, closed: bool) -> list[CameraPath]:

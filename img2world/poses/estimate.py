@@ -19,6 +19,9 @@ CLEAR_GAIN = 0.08
 GAIN_PER_PARAMETER = 0.02
 """The same for each additional parameter where there are few: fitting a frame's distortion gains as much."""
 
+OPPOSITE, SHORTER_LENS = "opposite direction", "half the focal length"
+"""Names of the alternative estimates that grades depend on."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PoseEstimate:

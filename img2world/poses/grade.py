@@ -8,7 +8,7 @@ from jaxtyping import Int64
 from img2world.core.pose_report import Grade, PoseReport
 from img2world.core.views import Views
 from img2world.poses.camera_parameters import CameraParameters
-from img2world.poses.estimate import PoseEstimate
+from img2world.poses.estimate import OPPOSITE, SHORTER_LENS, PoseEstimate
 from img2world.poses.rigidity import MIN_MOVING_FRACTION, find_moving_frames, find_moving_tracks
 from img2world.poses.triangulation import parallax_angles, reprojection_errors
 from img2world.tracking.tracks import Tracks
@@ -31,9 +31,11 @@ class Thresholds:
     min_parallax_deg: float
     min_reverse_margin: float
     """Relative increase of the cost in the opposite direction, where that was tried."""
+    min_lens_margin: float
+    """The same with half the focal length."""
     min_tracks: int
-    allows_caveat: bool = False
-    """True if an estimate with a caveat can get the grade."""
+    allows_doubt: bool = False
+    """True if an estimate with a caveat, or with a parameter at its limit, can get the grade."""
 
 
 THRESHOLDS = (
@@ -44,6 +46,7 @@ THRESHOLDS = (
         min_inliers=0.7,
         min_parallax_deg=6.0,
         min_reverse_margin=0.5,
+        min_lens_margin=0.02,
         min_tracks=100,
     ),
     Thresholds(
@@ -53,6 +56,7 @@ THRESHOLDS = (
         min_inliers=0.4,
         min_parallax_deg=3.0,
         min_reverse_margin=0.15,
+        min_lens_margin=0.02,
         min_tracks=50,
     ),
     Thresholds(
@@ -62,8 +66,9 @@ THRESHOLDS = (
         min_inliers=0.15,
         min_parallax_deg=1.5,
         min_reverse_margin=-0.2,
+        min_lens_margin=-1.0,
         min_tracks=20,
-        allows_caveat=True,
+        allows_doubt=True,
     ),
 )
 
@@ -156,9 +161,10 @@ def assign_grade(measured: Measurements) -> tuple[Grade, tuple[str, ...]]:
 def _shortfalls(measured: Measurements, needed: Thresholds) -> list[str]:
     """Return a line for each threshold that is not met."""
     grade = needed.grade
-    reverse_margin = measured.margins.get("opposite direction", float("inf"))
+    reverse_margin = measured.margins.get(OPPOSITE, float("inf"))
+    lens_margin = measured.margins.get(SHORTER_LENS, float("inf"))
     checks = [
-        (bool(measured.caveat) and not needed.allows_caveat, measured.caveat),
+        (bool(measured.caveat) and not needed.allows_doubt, measured.caveat),
         (
             measured.placed < needed.min_placed,
             f"{measured.placed:.0%} of the frames are placed, {grade} needs {needed.min_placed:.0%}",
@@ -184,6 +190,10 @@ def _shortfalls(measured: Measurements, needed: Thresholds) -> list[str]:
             f"the opposite direction fits only {reverse_margin:.0%} worse, "
             f"{grade} needs {needed.min_reverse_margin:.0%}",
         ),
-        (measured.at_limit, "the focal length or another parameter reached its limit"),
+        (
+            lens_margin < needed.min_lens_margin,
+            f"half the focal length fits as well ({lens_margin:+.1%}), {grade} needs {needed.min_lens_margin:+.0%}",
+        ),
+        (measured.at_limit and not needed.allows_doubt, "the focal length or another parameter reached its limit"),
     ]
     return [reason for failed, reason in checks if failed]

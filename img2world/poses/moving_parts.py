@@ -1,11 +1,14 @@
 """Masks of what moves by itself in a video, from tracks that the cameras do not explain."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from jaxtyping import Bool, UInt8
 
 from img2world.core.views import Views
 from img2world.poses.camera_parameters import CameraParameters
-from img2world.poses.rigidity import find_moving_tracks
+from img2world.poses.leave_out import MOVING_RATIO, leave_out_parts
+from img2world.poses.rigidity import MIN_MOVING_FRACTION, find_moving_frames, find_moving_tracks
 from img2world.tracking.flow import prepare_gray_frames, track_by_flow
 from img2world.tracking.tracks import Tracks
 
@@ -20,18 +23,46 @@ MAX_DISTANCE, MARGIN = 0.06, 0.02
 uncovers what is beside it."""
 
 
-def mask_moving(views: Views) -> UInt8[np.ndarray, "V H W"] | None:
-    """Return 0 where a view of a video shows something that moves by itself, else 255; None where nothing does.
+MAX_PARTS = 3
+"""Parts that may be left out one after another: what moves may be divided into several."""
 
-    What is masked in the views already stays masked.
+
+@dataclass(frozen=True, kw_only=True)
+class MovingParts:
+    """What moves by itself in the views of a video."""
+
+    masks: UInt8[np.ndarray, "V H W"]
+    """0 where it is, or where the views are masked; else 255."""
+    share: float
+    """Fraction of the tracks on it."""
+    views: tuple[int, ...]
+    """Indices of the views with enough of them to tell of."""
+
+
+def find_moving_parts(views: Views) -> MovingParts | None:
+    """Return what moves by itself in the views of a video, beside what is masked in them; None where nothing does.
+
+    This is what their cameras do not explain, and then what cameras do not explain that are found without it.
     """
     tracks = track_by_flow(prepare_gray_frames(views.rgb, None, views.mask), closed=False)
-    moving = find_moving_tracks(tracks, CameraParameters.from_cameras(views.cameras), views.cameras.width)
+    cameras, width = CameraParameters.from_cameras(views.cameras), views.cameras.width
+    moving = find_moving_tracks(tracks, cameras, width)
+    for _ in range(MAX_PARTS):
+        parts = leave_out_parts(tracks.select(~moving), cameras, width, views.cameras.height)
+        if not parts or parts[0].ratio < MOVING_RATIO:
+            break
+        cameras = parts[0].cameras
+        moving[np.flatnonzero(~moving)[parts[0].tracks]] = True
+        moving |= find_moving_tracks(tracks, cameras, width)
     if not moving.any():
         return None
-    still = ~cells_with_moving(tracks, moving, views.rgb.shape[:3])
-    masks = np.where(still, np.uint8(255), np.uint8(0))
-    return masks if views.mask is None else np.minimum(masks, views.mask)
+    masks = np.where(cells_with_moving(tracks, moving, views.rgb.shape[:3]), np.uint8(0), np.uint8(255))
+    share = float(moving.mean())
+    return MovingParts(
+        masks=masks if views.mask is None else np.minimum(masks, views.mask),
+        share=share,
+        views=find_moving_frames(tracks, moving, len(views)) if share >= MIN_MOVING_FRACTION else (),
+    )
 
 
 def cells_with_moving(

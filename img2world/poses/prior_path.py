@@ -9,6 +9,7 @@ from img2world.core.errors import PoseError
 from img2world.poses.estimate import (
     CLEAR_GAIN,
     HELD_OUT_FRACTION,
+    OPPOSITE,
     PathEstimate,
     PoseEstimate,
     held_out_cost,
@@ -77,7 +78,7 @@ def fit_prior_path(
         at_limit=fits[chosen].at_limit,
         caveat="" if count else caveat,
         margins={
-            "opposite direction": other.cost / max(best.cost, 1e-9) - 1,
+            OPPOSITE: other.cost / max(best.cost, 1e-9) - 1,
             "next model": next_best / max(costs[chosen], 1e-9) - 1,
         },
     )

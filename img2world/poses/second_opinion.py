@@ -14,9 +14,12 @@ from img2world.core.errors import SplatError
 from img2world.core.frames import Frames
 from img2world.core.pose_report import Grade, PoseReport
 from img2world.core.views import Views
+from img2world.poses.camera_parameters import CameraParameters
+from img2world.poses.leave_out import LeftOut, leave_out_parts
 from img2world.tracking.flow import prepare_gray_frames, track_by_flow
 from img2world.tracking.object_masks import find_background_color, object_masks
 from img2world.tracking.stillness import MAX_STILL, still_share
+from img2world.tracking.tracks import Tracks
 
 MIN_VIEWS = 8
 """Of fewer views, too few are left to train on and to test with."""
@@ -82,21 +85,29 @@ class SecondOpinion:
 def with_second_opinion(views: Views, *, ordered: bool, known_lens: bool = False) -> Views:
     """Return the views, their grade limited to C where the pictures contradict the cameras, with the reasons.
 
-    `ordered` is True for the frames of a video; `known_lens` where the focal length was not estimated. The gain is kept
-    in the report. Views without a report, and too few to judge by, are returned as they are.
+    `ordered` is True for the frames of a video; `known_lens` where the focal length was not estimated. What was
+    measured is kept in the report. Views without a report, and too few to judge by, are returned as they are.
     """
     if views.report is None or len(views) < MIN_VIEWS or len(views.points) == 0:
         return views
     opinion = judge(views, ordered=ordered)
-    report = replace(views.report, gain_db=round(opinion.gain, 2))
-    views = replace(views, report=report)
-    objections = _objections(opinion, views, report, ordered=ordered, known_lens=known_lens)
-    if not objections:
-        return views
-    return replace(
-        views,
-        report=replace(report, grade=max(report.grade, DOUBTFUL), reasons=(*report.reasons, *objections)),
+    is_object = shows_object(views.rgb, views.alpha)
+    tracks = _follow(views) if ordered else Tracks.empty()
+    unsupported = _find_unsupported(tracks, views) if ordered and not is_object else None
+    report = replace(
+        views.report,
+        gain_db=round(opinion.gain, 2),
+        unsupported=0.0 if unsupported is None else round(unsupported.ratio, 2),
     )
+    objections = [
+        *_about_likeness(opinion),
+        *(_about_path(views) if ordered and is_object else []),
+        *_about_motion(tracks, views, report, unsupported),
+        *([] if known_lens else _about_lens(views)),
+    ]
+    if objections:
+        report = replace(report, grade=max(report.grade, DOUBTFUL), reasons=(*report.reasons, *objections))
+    return replace(views, report=report)
 
 
 def shows_object(rgb: UInt8[np.ndarray, "V H W 3"], alpha: UInt8[np.ndarray, "V H W"] | None) -> bool:
@@ -158,10 +169,8 @@ def _directions(views: Views) -> Float[np.ndarray, "V 3"]:
     return offsets / np.maximum(np.linalg.norm(offsets, axis=1, keepdims=True), 1e-9)
 
 
-def _objections(
-    opinion: SecondOpinion, views: Views, report: PoseReport, *, ordered: bool, known_lens: bool
-) -> list[str]:
-    """Return what speaks against the cameras, in phrases."""
+def _about_likeness(opinion: SecondOpinion) -> list[str]:
+    """Return what the likeness of pictures tells against the cameras, in phrases."""
     found = []
     if opinion.gain < MIN_GAIN:
         found.append(
@@ -170,27 +179,54 @@ def _objections(
         )
     if opinion.nearest < opinion.next_in_time - MAX_UNLIKE:
         found.append("views whose cameras are close look less alike than neighbours in the video")
-    if ordered and shows_object(views.rgb, views.alpha):
-        if _is_torn(views):
-            found.append("the first and the last view look alike, but their cameras are far apart")
-        if (jerk := _jerk(views)) > MAX_JERK:
-            found.append(f"the camera moves around the object by fits and starts ({jerk:.1f}, B needs {MAX_JERK})")
-    if ordered and (share := _still_share(views)) > MAX_STILL:
+    return found
+
+
+def _about_path(views: Views) -> list[str]:
+    """Return what is odd about a path around an object, in phrases."""
+    found = []
+    if _is_torn(views):
+        found.append("the first and the last view look alike, but their cameras are far apart")
+    if (jerk := _jerk(views)) > MAX_JERK:
+        found.append(f"the camera moves around the object by fits and starts ({jerk:.1f}, B needs {MAX_JERK})")
+    return found
+
+
+def _about_motion(tracks: Tracks, views: Views, report: PoseReport, unsupported: LeftOut | None) -> list[str]:
+    """Return why something else may move than the camera, in phrases."""
+    found = []
+    if (share := still_share(tracks, views.cameras.width)) > MAX_STILL:
         found.append(f"{share:.0%} of the points stand still in the picture, so that the camera may stand still")
     if report.moving_share >= MAX_MOVING:
         share = f"{report.moving_share:.0%} of the points"
         found.append(f"{share} move by themselves, so that the cameras may be those of what moves")
-    focal = float(np.median(views.cameras.intrinsics[:, 0, 0])) / views.cameras.width
-    if not known_lens and focal > MAX_FOCAL:
-        found.append(f"the focal length is {focal:.1f} widths of the picture, which no usual lens has")
+    if unsupported is not None and unsupported.is_doubtful:
+        found.append(
+            f"cameras found without {unsupported.share:.0%} of the points miss these {unsupported.ratio:.1f} times as "
+            "far as the others, so that they may move by themselves"
+        )
     return found
 
 
-def _still_share(views: Views) -> float:
-    """Return the fraction of the points that stand still in the video."""
+def _about_lens(views: Views) -> list[str]:
+    """Return what is odd about the estimated focal length, in phrases."""
+    focal = float(np.median(views.cameras.intrinsics[:, 0, 0])) / views.cameras.width
+    if focal > MAX_FOCAL:
+        return [f"the focal length is {focal:.1f} widths of the picture, which no usual lens has"]
+    return []
+
+
+def _follow(views: Views) -> Tracks:
+    """Return points of a video that are followed by optical flow."""
     masks = object_masks(Frames(rgb=views.rgb, alpha=views.alpha, times=np.arange(len(views), dtype=np.float64)))
-    tracks = track_by_flow(prepare_gray_frames(views.rgb, masks, views.mask), closed=False)
-    return still_share(tracks, views.cameras.width)
+    return track_by_flow(prepare_gray_frames(views.rgb, masks, views.mask), closed=False)
+
+
+def _find_unsupported(tracks: Tracks, views: Views) -> LeftOut | None:
+    """Return the doubtful part of the tracks that other cameras explain worst, else the worst; None without parts."""
+    cameras = CameraParameters.from_cameras(views.cameras)
+    parts = leave_out_parts(tracks, cameras, views.cameras.width, views.cameras.height)
+    return max(parts, key=lambda part: (part.is_doubtful, part.ratio), default=None)
 
 
 def _jerk(views: Views) -> float:

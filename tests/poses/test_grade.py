@@ -44,7 +44,8 @@ def test_perfect_measurements_are_graded_a():
         ({"parallax_deg": 1.0}, "D", "the median parallax is 1.0 degrees, C needs 1.5"),
         ({"margins": {"opposite direction": 0.3}}, "B", "the opposite direction fits only 30% worse, A needs 50%"),
         ({"caveat": "nobody knows"}, "C", "nobody knows"),
-        ({"at_limit": True}, "D", "the focal length or another parameter reached its limit"),
+        ({"margins": {"half the focal length": 0.01}}, "C", "half the focal length fits as well (+1.0%), B needs +2%"),
+        ({"at_limit": True}, "C", "the focal length or another parameter reached its limit"),
     ],
 )
 def test_what_is_missing_lowers_the_grade_and_is_named(change, grade, reason):
