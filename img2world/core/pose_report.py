@@ -33,7 +33,7 @@ class PoseReport:
     """By what fraction other solutions fit worse: the next model, the opposite direction, half the focal
     length."""
     moving_share: float = 0.0
-    """Fraction of the points that move together, but not with the scene."""
+    """Fraction of the points, or of the pixels where these are masked, that move together, but not with the scene."""
     moving_frames: tuple[int, ...] = ()
     """Indices of the frames with such points; empty if nothing moves by itself."""
     unsupported: float = 0.0

@@ -24,7 +24,8 @@ from img2world.poses.grade import grade_views
 from img2world.poses.leave_out import MOVING_RATIO
 from img2world.poses.moving_parts import find_moving_parts
 from img2world.poses.orbit import OrbitPoses, views_on_path
-from img2world.poses.second_opinion import has_known_lenses, shows_object, with_second_opinion
+from img2world.poses.rigidity import MIN_MOVING_FRACTION
+from img2world.poses.second_opinion import DOUBTFUL, has_known_lenses, shows_object, with_second_opinion
 from img2world.poses.sparse_model import views_from_model
 from img2world.poses.validation import add_reason
 from img2world.tracking.flow import prepare_gray_frames
@@ -36,6 +37,9 @@ GOOD: tuple[Grade, ...] = ("A", "B")
 
 MASKING_ROUNDS = 3
 """Rounds in which what moves is masked and the cameras are found again: better cameras show more of it."""
+
+MAX_MASKED = 0.35
+"""Fraction of the picture that may be masked: of more, it may be what stands still."""
 
 UNVERIFIED_CONFIDENCE = 0.1
 """Confidence of views on the requested path that no solver could confirm."""
@@ -128,6 +132,12 @@ def _describe(report: PoseReport) -> str:
     return f"{report.solver}: {report.grade}{gain}"
 
 
+def _shows_motion(views: Views) -> bool:
+    """Tell whether something in the views moves by itself."""
+    report = _report(views)
+    return bool(report.moving_frames) or report.unsupported >= MOVING_RATIO
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Search:
     """The frames of one video or set of photos, and the solvers that suit them."""
@@ -167,34 +177,47 @@ class _Search:
     def without_moving(self, views: Views) -> Views:
         """Return views of a scene with what moves by itself masked, and the cameras found again without it.
 
-        Better cameras show more of it, so that this is repeated as long as it helps.
+        Better cameras show more of it, so that this is repeated, even if the first masks do not help.
         """
-        first = _report(views)
         is_scene = self.frames.ordered and not shows_object(self.frames.rgb, self.frames.alpha)
-        if not is_scene or not (first.moving_frames or first.unsupported >= MOVING_RATIO):
+        if not (is_scene and _shows_motion(views)):
             return views
-        best, share, frames = views, first.moving_share, first.moving_frames
+        best, now, first = views, views, None
         for _ in range(MASKING_ROUNDS):
-            parts = find_moving_parts(best)
+            parts = find_moving_parts(now)
             if parts is None:
                 break
-            if parts.share > share:
-                share, frames = parts.share, tuple(_report(best).frames[i] for i in parts.views)
+            first = first or parts
             try:
-                again = self.judged(self._again(parts.masks, best))
+                now = self.judged(self._again(parts.masks, now))
             except PoseError:
                 break
-            if _rank(again) >= _rank(best):
+            best = min(best, now, key=_rank)
+            if not _shows_motion(now):
                 break
-            best = again
-            if not (_report(best).moving_frames or _report(best).unsupported >= MOVING_RATIO):
-                break
-        left = _report(best)
-        is_left = best is views or left.moving_frames or left.unsupported >= MOVING_RATIO
-        reason = f"{share:.0%} of the points move by themselves"
-        reason += ", and masks do not hide all of it" if is_left else "; they are masked"
-        # What moves in the video is told although it is masked.
-        return add_reason(replace(best, report=replace(left, moving_share=share, moving_frames=frames)), reason)
+        report = _report(best)
+        if best is not views:
+            # What moves in the video is told although it is masked.
+            share, frames = self._masked_share(best)
+            reason = f"{share:.0%} of the picture moves by itself"
+            reason += ", and masks do not hide all of it" if _shows_motion(best) else "; it is masked"
+            if share > MAX_MASKED:
+                reason += ", but with so much of it nothing tells which of both stands still"
+                report = replace(report, grade=max(report.grade, DOUBTFUL))
+        elif first is not None:
+            share, frames = first.share, tuple(report.frames[i] for i in first.views)
+            reason = f"{share:.0%} of the points move by themselves, and cameras without them are no better"
+        else:
+            return views
+        return add_reason(replace(best, report=replace(report, moving_share=share, moving_frames=frames)), reason)
+
+    def _masked_share(self, views: Views) -> tuple[float, tuple[int, ...]]:
+        """Return the fraction of pixels that are masked in views and not in the frames, and the frames with many."""
+        assert views.mask is not None
+        frames = np.array(_report(views).frames)
+        masked = (views.mask == 0) & (True if self.frames.mask is None else self.frames.mask[frames] > 0)
+        shares = masked.mean((1, 2))
+        return float(shares.mean()), tuple(frames[shares >= MIN_MOVING_FRACTION].tolist())
 
     def _again(self, masks: UInt8[np.ndarray, "K H W"], views: Views) -> Views:
         """Run the solver that found the views once more, on their frames with masks."""

@@ -33,9 +33,9 @@ MAX_OBSERVATIONS = 16_000
 USUAL_ERROR = 0.7
 """Pixels of frames 256 pixels wide. Smaller errors of the rest count as this: of clean frames, they are nearly 0."""
 
-MAX_RATIO, MIN_LARGE_SHARE = 1.6, 0.1
+MAX_RATIO, MIN_LARGE_SHARE = 1.5, 0.1
 """Ratio from which a large part, of this fraction of the tracks, makes cameras doubtful. In rigid rooms the largest is
-1.2 to 1.5; small parts at the edge have up to 2.3, since cameras found without them extrapolate."""
+1.2 to 1.45; small parts at the edge have up to 2.3, since cameras found without them extrapolate."""
 
 MOVING_RATIO = 3.0
 """Ratio from which any part moves by itself: passers-by have 3.3 and more."""
