@@ -106,6 +106,17 @@ def _two_fronts(rng: np.random.Generator, seed: int, size: int) -> GeneratedClip
     return _symmetric(rng, seed, size, copies=2)
 
 
+def make_janus_clip(seed: int, size: int) -> GeneratedClip:
+    """Return an orbit of what a generator with the Janus problem makes: a front, and the same front as its back.
+
+    The halves are reliefs, flat where they meet, so that the sides are those of neither.
+    """
+    rng, mesh = np.random.default_rng([seed, 7]), _object(seed)
+    relief = replace(mesh, vertices=np.minimum(mesh.vertices, np.array([np.inf, np.inf, 0.0])).astype(np.float32))
+    cameras = _orbit_cameras(rng, _azimuths(360, rng), size)
+    return _clip(_composite([render_asset(each, cameras) for each in _repeated_around(relief, 2)]))
+
+
 def _vase(rng: np.random.Generator, seed: int, size: int) -> GeneratedClip:
     """Return an orbit of a solid of revolution, whose outline never changes."""
     import trimesh
