@@ -12,7 +12,7 @@ from evaluation.markdown import markdown_table
 from img2world.doctor.findings import select_rejections
 from img2world.doctor.video import examine_video
 
-VISIBLE_FLICKER = 0.1
+VISIBLE_FLICKER = 0.05
 """Degradations that flicker at least this much make the finding "flicker" correct."""
 
 

@@ -27,11 +27,12 @@ BLUR_EXTENT = (0.035, 0.06)
 SOUND_KINDS: dict[str, tuple[str, ...]] = {
     "rigid": (),
     "arc": (),
-    "swing": (),
-    # What looks alike from two or more sides does show its front again at the back.
+    # Where the camera turns back, two frames may be the same.
+    "swing": ("repeated",),
+    # What looks alike from several sides, or has a pattern that repeats around it, shows its front again at the back.
     "symmetric": ("janus",),
     "two fronts": ("janus",),
-    "vase": (),
+    "vase": ("janus",),
     "soft": (),
     "sails": (),
     "walk": (),
@@ -40,8 +41,17 @@ SOUND_KINDS: dict[str, tuple[str, ...]] = {
 }
 """Generated kinds of clip without a fault, and what is nevertheless right to say about them."""
 
-STILL_KINDS = ("still, room", "still, sails", "still, walking", "still, breathing")
-"""Generated kinds of clip before a camera that stands still."""
+STILL_KINDS: dict[str, tuple[str, ...]] = {
+    # "no motion" says of the same camera that it stands still.
+    "still, room": ("still camera", "no motion"),
+    # Before a plain background, a subject that slides and a camera that pans make the same picture.
+    "still, sails": ("still camera", "no motion", "rotation only"),
+    "still, walking": ("still camera", "no motion", "rotation only"),
+}
+"""Generated kinds of clip before a camera that stands still, and what names it.
+
+"still, breathing" is left out: where all that can be seen changes its shape, nothing tells what the camera does.
+"""
 
 Rgb = UInt8[np.ndarray, "V H W 3"]
 
@@ -56,7 +66,7 @@ class CleanClips:
     """The room seen by a camera that rotates in place."""
     creeping: Rgb
     """The same, and the camera also moves a little to the side."""
-    leaping: Rgb
+    leaping: UInt8[np.ndarray, "L H W 3"]
     """The room from places so far apart that neighbouring frames share little."""
     other_room: Rgb
     other_object: Rgb
@@ -87,9 +97,7 @@ def render_clean_clips(seed: int, degradation: Degradation | None, size: int) ->
     blurred = sorted(rng.choice(NUM_FRAMES, round(share * NUM_FRAMES), replace=False).tolist())
     kernels = {i: _blur_kernel(rng, size) for i in blurred}
 
-    def clip(
-        poses: np.ndarray, kind: Literal["room", "object"], number: int = 10 * seed, *, blur: bool = False
-    ) -> Rgb:
+    def clip(poses: np.ndarray, kind: Literal["room", "object"], number: int = 10 * seed, *, blur: bool = False) -> Rgb:
         fov = np.radians(60.0 if kind == "room" else 40.0)
         cameras = square_cameras(poses.astype(np.float32), fov, size)
         video = SyntheticVideo(kind=kind).generate(None, cameras, seed=number)
@@ -101,7 +109,7 @@ def render_clean_clips(seed: int, degradation: Degradation | None, size: int) ->
         room=clip(walk, "room"),
         object_clip=clip(circle, "object"),
         panning=clip(_pan(0.0), "room"),
-        creeping=clip(_pan(0.08), "room"),
+        creeping=clip(_pan(0.06), "room"),
         leaping=clip(orbit(8, elevation=0.2), "room"),
         other_room=clip(walk, "room", 10 * seed + 5),
         other_object=clip(circle, "object", 10 * seed + 5),
@@ -273,15 +281,14 @@ def generated_clips(seed: int, degradation: Degradation | None, size: int) -> di
     def frames_of(clip: GeneratedClip) -> Rgb:
         return degrade_frames(clip.frames, degradation, seed=seed).rgb
 
-    # "no motion" says of the same camera that it stands still.
     return {
         **{
             f"none, {kind}": lambda kind=kind, also=also: _whole(frames_of(make_clip(kind, seed, size)), also=also)
             for kind, also in SOUND_KINDS.items()
         },
         **{
-            kind: lambda kind=kind: _whole(frames_of(make_clip(kind, seed, size)), "still camera", "no motion")
-            for kind in STILL_KINDS
+            kind: lambda kind=kind, names=names: _whole(frames_of(make_clip(kind, seed, size)), *names)
+            for kind, names in STILL_KINDS.items()
         },
         "front as back": lambda: _whole(frames_of(make_janus_clip(seed, size)), "janus"),
     }

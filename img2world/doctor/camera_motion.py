@@ -16,6 +16,9 @@ from img2world.tracking.tracks import Tracks
 MIN_MOTION = 0.012
 """Diagonals of the picture. A camera that moves points by less, from the first frame to any other, stands still."""
 
+USUAL_PERCENTILE = 75
+"""Percentile of the motion between neighbouring frames that counts too: few of a still camera are distorted as much."""
+
 NUM_PROBES = 8
 """Frames with which the first is compared for this."""
 
@@ -72,7 +75,8 @@ class HomographyFit:
 
 def find_camera_faults(clip: Clip, transitions: list[Transition]) -> Iterator[VideoFinding]:
     """Yield a finding when the camera motion does not reveal depth."""
-    reach = _measure_reach(clip)
+    # What looks alike from several sides seems to be where it was, but not from one frame to the next.
+    reach = max(_measure_reach(clip), float(np.percentile([each.motion for each in transitions], USUAL_PERCENTILE)))
     if reach < MIN_MOTION * clip.diagonal:
         yield _no_motion(reach / clip.diagonal, transitions)
         return
@@ -153,17 +157,22 @@ def _no_motion(reach: float, transitions: list[Transition]) -> VideoFinding:
 
 
 def _fit_pairs(clip: Clip, transitions: list[Transition], baseline: float) -> Iterator[HomographyFit]:
-    """Yield homographies between consecutive frames that are about a baseline apart, not across broken links."""
+    """Yield homographies between frames that are about a baseline apart, not across broken links.
+
+    Pairs of a long baseline overlap, so that one bad fit of three does not decide.
+    """
     broken = set(find_broken_links(transitions))
     i = 0
     while i < len(clip) - 1:
-        moved, j = 0.0, i
+        moved, j, following = 0.0, i, None
         while j < len(clip) - 1 and j - i < MAX_FRAME_STEP and moved < baseline * clip.diagonal:
             moved += transitions[j].motion
             j += 1
+            if following is None and moved >= BASELINE * clip.diagonal:
+                following = j
         if not any(i < link <= j for link in broken) and (fit := _fit_homography(clip, i, j)) is not None:
             yield fit
-        i = j
+        i = following or j
 
 
 def _residual_stays(clip: Clip, near: list[HomographyFit], far: list[HomographyFit]) -> bool:
