@@ -139,10 +139,11 @@ def _blur_kernel(rng: np.random.Generator, size: int) -> np.ndarray:
     if rng.random() < 0.5:
         angle = rng.uniform(0, np.pi)
         reach = extent / 2 * np.array([np.cos(angle), np.sin(angle)])
-        ends = [tuple(np.round(16 * (middle + sign * reach)).astype(int).tolist()) for sign in (-1, 1)]
-        cv2.line(kernel, *ends, 1.0, 1, cv2.LINE_AA, 4)
+        x, y = np.round(16 * reach).astype(int).tolist()
+        center = 16 * middle
+        cv2.line(kernel, (center - x, center - y), (center + x, center + y), (1.0,), 1, cv2.LINE_AA, 4)
     else:
-        cv2.circle(kernel, (16 * middle,) * 2, round(8 * extent), 1.0, -1, cv2.LINE_AA, 4)
+        cv2.circle(kernel, (16 * middle, 16 * middle), round(8 * extent), (1.0,), -1, cv2.LINE_AA, 4)
     return kernel / kernel.sum()
 
 
