@@ -97,9 +97,10 @@ def precision_lines(rows: list[DoctorRow]) -> Iterator[str]:
             name: [bool({*row.expected} & {*row.found}) for row in planted if name in (row.degradation, "")]
             for name in ("", *degradations)
         }
-        rejects = sum(kind in row.rejecting for row in rows)
-        cells.append([kind, str(rejects), _percentage(correct), *map(_percentage, detected.values())])
-    return markdown_table(["finding", "rejected for it", "precision", "recall", *degradations], cells)
+        rejections = [kind in (*row.expected, *row.also_correct) for row in rows if kind in row.rejecting]
+        figures = (rejections, correct, *detected.values())
+        cells.append([kind, *map(_percentage, figures)])
+    return markdown_table(["finding", "rejected rightly", "precision", "recall", *degradations], cells)
 
 
 def _percentage(values: list[bool]) -> str:

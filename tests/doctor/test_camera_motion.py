@@ -64,6 +64,13 @@ def test_what_looks_alike_from_many_sides_moves(room, compared):
     assert "no motion" not in {finding.kind for finding in find_camera_faults(clip, moving)}
 
 
+def test_an_object_whose_points_cannot_be_followed_may_turn(thing, compared):
+    clip, transitions = compared(np.repeat(thing.rgb[:1], COUNT, 0))
+    for fraction, severity in ((0.9, "reject"), (0.6, "warning")):
+        (finding,) = find_camera_faults(clip, [replace(each, tracked_fraction=fraction) for each in transitions])
+        assert (finding.kind, finding.severity) == ("no motion", severity)
+
+
 def test_a_moving_subject():
     finding = moving_subject(0.2, (3, 4))
     assert (finding.kind, finding.frames, finding.sure) == ("moving subject", (3, 4), pytest.approx(0.9))

@@ -57,12 +57,12 @@ def test_tables_count_findings():
     assert lines[2] == "| a cut | hard | 2 | 1 | 1 | jump 1× |"
     assert lines[3].startswith("| nothing | hard | 1 | – | – | cut 1×")
     table = list(precision_lines(rows))
-    assert table[0] == "| finding | rejected for it | precision | recall | hard |"
-    assert "| cut | 2 | 50% (1 of 2) | 50% (1 of 2) | 50% (1 of 2) |" in table
-    assert "| jump | 0 | 0% (0 of 1) | – | – |" in table
-    assert "| flicker | 0 | 100% (1 of 1) | – | – |" in table
-    assert "| no motion | 0 | 100% (1 of 1) | – | – |" in table
-    assert "| still camera | 0 | – | 100% (1 of 1) | 100% (1 of 1) |" in table
+    assert table[0] == "| finding | rejected rightly | precision | recall | hard |"
+    assert "| cut | 50% (1 of 2) | 50% (1 of 2) | 50% (1 of 2) | 50% (1 of 2) |" in table
+    assert "| jump | – | 0% (0 of 1) | – | – |" in table
+    assert "| flicker | – | 100% (1 of 1) | – | – |" in table
+    assert "| no motion | – | 100% (1 of 1) | – | – |" in table
+    assert "| still camera | – | – | 100% (1 of 1) | 100% (1 of 1) |" in table
 
 
 def test_unknown_degradation_raises():
