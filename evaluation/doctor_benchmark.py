@@ -7,11 +7,12 @@ import numpy as np
 
 from evaluation.checks import check_names
 from evaluation.degradations import DEGRADATIONS
-from evaluation.faults import FaultyClip, faulty_clips, render_clean_clips
+from evaluation.faults import FaultyClip, faulty_clips, generated_clips, render_clean_clips
 from evaluation.markdown import markdown_table
+from img2world.doctor.findings import select_rejections
 from img2world.doctor.video import examine_video
 
-VISIBLE_FLICKER = 0.1
+VISIBLE_FLICKER = 0.05
 """Degradations that flicker at least this much make the finding "flicker" correct."""
 
 
@@ -23,11 +24,13 @@ class DoctorRow:
     seed: int
     degradation: str
     expected: tuple[str, ...]
-    """Kinds of finding that name the fault; empty for a clip without one."""
+    """Kinds of finding that name the fault, its own name first; empty for a clip without one."""
     also_correct: tuple[str, ...]
-    """Kinds of finding that are correct because of the degradation."""
+    """Kinds of finding that are not wrong either, for one because of the degradation."""
     found: dict[str, tuple[int, ...]]
     """Kind of each finding and its frames."""
+    rejecting: tuple[str, ...]
+    """Kinds of finding for which the clip is rejected."""
     localized: bool
     """True if the fault was found at the right frames."""
 
@@ -42,16 +45,19 @@ def evaluate_doctor(
             degradation = DEGRADATIONS[name]
             clips = render_clean_clips(seed, degradation, size)
             flickers = degradation is not None and degradation.flicker >= VISIBLE_FLICKER
-            for fault, make in faulty_clips(clips, np.random.default_rng([seed, 6])).items():
+            makers = faulty_clips(clips, np.random.default_rng([seed, 6])) | generated_clips(seed, degradation, size)
+            for fault, make in makers.items():
                 clip = make()
-                found = {finding.kind: finding.frames for finding in examine_video(clip.frames)}
+                findings = examine_video(clip.frames)
+                found = {finding.kind: finding.frames for finding in findings}
                 yield DoctorRow(
                     fault=fault,
                     seed=seed,
                     degradation=name,
                     expected=clip.expected,
-                    also_correct=("flicker",) if flickers else (),
+                    also_correct=(*clip.also_correct, *(("flicker",) if flickers else ())),
                     found=found,
+                    rejecting=tuple(finding.kind for finding in select_rejections(findings)),
                     localized=_is_localized(clip, found),
                 )
 
@@ -78,13 +84,23 @@ def recall_lines(rows: list[DoctorRow]) -> Iterator[str]:
 
 
 def precision_lines(rows: list[DoctorRow]) -> Iterator[str]:
-    """Yield a Markdown table of precision and recall of each kind of finding."""
+    """Yield a Markdown table of precision and recall of each kind of finding, over all clips and by degradation.
+
+    A fault counts as found when any kind that names it was found, and as the kind of its own name.
+    """
+    degradations = list(dict.fromkeys(row.degradation for row in rows))
     cells = []
     for kind in sorted({kind for row in rows for kind in (*row.expected, *row.found)}):
         correct = [kind in (*row.expected, *row.also_correct) for row in rows if kind in row.found]
-        detected = [kind in row.found for row in rows if kind in row.expected]
-        cells.append([kind, _percentage(correct), _percentage(detected)])
-    return markdown_table(["finding", "precision", "recall"], cells)
+        planted = [row for row in rows if kind in row.expected[:1]]
+        detected = {
+            name: [bool({*row.expected} & {*row.found}) for row in planted if name in (row.degradation, "")]
+            for name in ("", *degradations)
+        }
+        rejections = [kind in (*row.expected, *row.also_correct) for row in rows if kind in row.rejecting]
+        figures = (rejections, correct, *detected.values())
+        cells.append([kind, *map(_percentage, figures)])
+    return markdown_table(["finding", "rejected rightly", "precision", "recall", *degradations], cells)
 
 
 def _percentage(values: list[bool]) -> str:

@@ -73,7 +73,7 @@ def _object(seed: int) -> TexturedMesh:
 
 
 def _rigid(rng: np.random.Generator, seed: int, size: int) -> GeneratedClip:
-    return _clip(render_asset(_object(seed), _orbit_cameras(rng, _azimuths(360, rng), size)))
+    return _clip(render_asset(_object(seed), _orbit_cameras(rng, _azimuths(360.0, rng), size)))
 
 
 def _arc(rng: np.random.Generator, seed: int, size: int) -> GeneratedClip:
@@ -98,12 +98,23 @@ def _symmetric(rng: np.random.Generator, seed: int, size: int, copies: int | Non
     copies = int(rng.integers(3, 7)) if copies is None else copies
     side = normalize_mesh(procedural_object(seed), 0.6 * RADIUS)
     side = side.transformed(scale_and_translate(1.0, np.array([0.0, 0.0, -0.35 * RADIUS])))
-    cameras = _orbit_cameras(rng, _azimuths(360, rng), size)
+    cameras = _orbit_cameras(rng, _azimuths(360.0, rng), size)
     return _clip(_composite([render_asset(each, cameras) for each in _repeated_around(side, copies)]))
 
 
 def _two_fronts(rng: np.random.Generator, seed: int, size: int) -> GeneratedClip:
     return _symmetric(rng, seed, size, copies=2)
+
+
+def make_janus_clip(seed: int, size: int) -> GeneratedClip:
+    """Return an orbit of what a generator with the Janus problem makes: a front, and the same front as its back.
+
+    The halves are reliefs, flat where they meet, so that the sides are those of neither.
+    """
+    rng, mesh = np.random.default_rng([seed, 7]), _object(seed)
+    relief = replace(mesh, vertices=np.minimum(mesh.vertices, np.array([np.inf, np.inf, 0.0])).astype(np.float32))
+    cameras = _orbit_cameras(rng, _azimuths(360.0, rng), size)
+    return _clip(_composite([render_asset(each, cameras) for each in _repeated_around(relief, 2)]))
 
 
 def _vase(rng: np.random.Generator, seed: int, size: int) -> GeneratedClip:
@@ -116,12 +127,12 @@ def _vase(rng: np.random.Generator, seed: int, size: int) -> GeneratedClip:
     body = trimesh.creation.revolve(outline, sections=64)
     body.apply_transform(trimesh.transformations.rotation_matrix(-np.pi / 2, [1, 0, 0]))
     mesh = normalize_mesh(mesh_from_scene(trimesh.Scene([with_random_texture(body, rng)])), RADIUS)
-    return _clip(render_asset(mesh, _orbit_cameras(rng, _azimuths(360, rng), size)))
+    return _clip(render_asset(mesh, _orbit_cameras(rng, _azimuths(360.0, rng), size)))
 
 
 def _soft(rng: np.random.Generator, seed: int, size: int) -> GeneratedClip:
     """Return an orbit of something whose shape drifts from frame to frame."""
-    mesh, cameras = _object(seed), _orbit_cameras(rng, _azimuths(360, rng), size)
+    mesh, cameras = _object(seed), _orbit_cameras(rng, _azimuths(360.0, rng), size)
     shapes = _drifting(mesh, rng, 0.05 * RADIUS, periods=1.0)
     return _clip(_stack([render_asset(shape, cameras.select([i])) for i, shape in enumerate(shapes)]))
 

@@ -17,6 +17,10 @@ MAX_BLUR = 2.2
 """Logarithm of the contrast of fine detail by which a frame may be less sharp. Warps, noise and compression of
 generated frames reach 2.0, and a blur of 9 of 256 pixels 2.5 and more."""
 
+MIN_CHANGE = 1.1
+"""Change of the same from one frame to the next with which blur begins or ends. What turns or passes by and shows a
+smoother side changes by up to 1.0 a frame, and is sharp."""
+
 MIN_LENGTH = 6
 """Frames of a part without a broken link in which blurred ones are told from sharp ones."""
 
@@ -50,7 +54,18 @@ def _blurred(steps: Float[np.ndarray, "S"]) -> Bool[np.ndarray, "N"]:
     if len(sharpness) < MIN_LENGTH:
         return np.zeros(len(sharpness), bool)
     around = np.lib.stride_tricks.sliding_window_view(np.pad(sharpness, AROUND, mode="reflect"), 2 * AROUND + 1)
-    return sharpness < np.percentile(around, SHARP_PERCENTILE, axis=1) - MAX_BLUR
+    blurred = sharpness < np.percentile(around, SHARP_PERCENTILE, axis=1) - MAX_BLUR
+    for first, last in _runs(blurred):
+        change = max(-steps[first - 1] if first else 0.0, steps[last] if last < len(steps) else 0.0)
+        if change < MIN_CHANGE:
+            blurred[first : last + 1] = False
+    return blurred
+
+
+def _runs(flags: Bool[np.ndarray, "N"]) -> list[tuple[int, int]]:
+    """Return the first and last index of each run of true flags."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(int)))
+    return [(int(start), int(end) - 1) for start, end in edges.reshape(-1, 2)]
 
 
 def _sharpness_steps(frames: Frames) -> Float[np.ndarray, "S"]:

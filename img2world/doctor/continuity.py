@@ -9,7 +9,7 @@ from itertools import combinations, pairwise
 import numpy as np
 
 from img2world.doctor.findings import VideoFinding
-from img2world.doctor.transitions import Clip, Transition, compare_frames
+from img2world.doctor.transitions import Clip, Transition, compare_frames, hue_distance, turning
 from img2world.tracking.features import count_matches
 
 BROKEN_FRACTION = 0.4
@@ -21,11 +21,27 @@ BROKEN_DIFFERENCE = 1.25
 MIN_USUAL_FRACTION = 0.3
 """Least fraction of points that counts as usual: where all links are bad, none stands out."""
 
+NEIGHBORS = 3
+"""Links before and after one that must be better, too: a narrow side of an object that turns shows little."""
+
+MIN_LINK = 0.2
+"""Fraction of points below which a link holds nothing together, where most have no more."""
+
+WEAK_FRACTION = 0.8
+"""As part of the usual one, below which mirrored frames may begin or end although the link is not broken …"""
+
+SWAPPED_FRACTION = 1.3
+"""… if so many times as many points can be followed when left and right are swapped."""
+
 LINKED_FRACTION = 0.6
 """Two frames are linked when the fraction of points that can be followed is above this part of the usual one."""
 
 MAX_HISTOGRAM_DISTANCE = 0.5
 """Hellinger distance of colour histograms from which two frames show different places."""
+
+MAX_HUE_DISTANCE = 0.33
+"""The same of chromaticities from which two parts of a video show different objects. Those of one object, turned by up
+to a third of a turn, have up to 0.24, other objects 0.42 and more."""
 
 LEAP_FACTOR = 3.5
 """Multiple of the usual motion from which the camera jumps although points can be followed …"""
@@ -55,13 +71,8 @@ def find_discontinuities(clip: Clip, transitions: list[Transition]) -> Iterator[
         )
         return
     explained: set[int] = set()
-    for first, last in _odd_segments(broken, len(clip)):
-        if {first, last + 1} & explained:
-            continue
-        neighbor, own = (first - 1, first) if first > 0 else (last + 1, last)
-        if _is_linked(compare_frames(clip, neighbor, own, flipped=True), usual) and (
-            clip.masks is None or _turns_back(transitions, first, last)
-        ):
+    for first, last in _find_mirrored(clip, transitions, broken):
+        if not {first, last + 1} & explained:
             explained |= {first, last + 1}
             yield _mirrored(first, last)
     for start, end in combinations(broken, 2):
@@ -72,7 +83,7 @@ def find_discontinuities(clip: Clip, transitions: list[Transition]) -> Iterator[
             yield _backwards(start, end - 1)
     for link in broken:
         if link not in explained:
-            yield _cut_or_jump(clip, link, transitions, usual)
+            yield _cut_or_jump(clip, link, transitions, broken)
     for link in _find_leaps(clip, transitions):
         if not {link - 1, link, link + 1} & {*broken, *explained}:
             yield _leap(link, transitions)
@@ -80,13 +91,15 @@ def find_discontinuities(clip: Clip, transitions: list[Transition]) -> Iterator[
 
 def find_broken_links(transitions: list[Transition]) -> list[int]:
     """Return the links across which points cannot be followed and the picture changes."""
-    usual = _usual_fraction(transitions)
+    fractions = np.array([transition.tracked_fraction for transition in transitions])
+    if np.isfinite(fractions).any() and np.nanmedian(fractions) < MIN_LINK:
+        return [int(i) + 1 for i in np.flatnonzero(fractions < MIN_LINK)]
     differences = np.array([transition.difference for transition in transitions])
     limit = max(BROKEN_DIFFERENCE * float(np.median(differences)), 1.0)
-    broken = []
+    usual, broken = _usual_fraction(transitions), []
     for i, transition in enumerate(transitions):
-        fraction = transition.tracked_fraction
-        lost = np.isfinite(fraction) and fraction < BROKEN_FRACTION * usual
+        around = transitions[max(0, i - NEIGHBORS) : i] + transitions[i + 1 : i + 1 + NEIGHBORS]
+        lost = fractions[i] < BROKEN_FRACTION * min(usual, _usual_fraction(around))
         changed = transition.difference > limit or transition.histogram_distance > MAX_HISTOGRAM_DISTANCE
         if lost and changed:
             broken.append(i + 1)
@@ -117,6 +130,32 @@ def _is_linked(transition: Transition, usual: float) -> bool:
     return bool(np.isfinite(fraction) and fraction > LINKED_FRACTION * usual)
 
 
+def _find_mirrored(clip: Clip, transitions: list[Transition], broken: list[int]) -> Iterator[tuple[int, int]]:
+    """Yield first and last frame of segments that are linked to the others when left and right are swapped."""
+    usual = _usual_fraction(transitions)
+    for first, last in _odd_segments(broken, len(clip)):
+        link = first if first > 0 else last + 1
+        if _is_linked(compare_frames(clip, link - 1, link, flipped=True), usual) and (
+            clip.masks is None or _turns_back(transitions, first, last)
+        ):
+            yield first, last
+    if clip.masks is None:
+        return
+    # Where an object's mirror image resembles the frame before, that link is only weak. Then both ends must fit better
+    # when they are swapped.
+    weak = [i + 1 for i, each in enumerate(transitions) if each.tracked_fraction < WEAK_FRACTION * usual]
+    pairs = {(min(a, b), max(a, b)) for a in broken for b in weak if a != b and b not in broken}
+    for start, end in sorted(pairs, key=lambda pair: pair[1] - pair[0]):
+        if end - start <= len(clip) // 2 and _turns_back(transitions, start, end - 1):
+            swapped = {link: compare_frames(clip, link - 1, link, flipped=True) for link in (start, end)}
+            if all(
+                _is_linked(each, usual)
+                and each.tracked_fraction > SWAPPED_FRACTION * transitions[link - 1].tracked_fraction
+                for link, each in swapped.items()
+            ):
+                yield start, end - 1
+
+
 def _odd_segments(broken: list[int], count: int) -> list[tuple[int, int]]:
     """Return first and last frame of the segments between broken links, the shortest first, without the longest."""
     segments = [(a, b - 1) for a, b in pairwise([0, *broken, count])]
@@ -130,9 +169,7 @@ def _turns_back(transitions: list[Transition], first: int, last: int) -> bool:
     Of most things the mirror image is what is seen from the other side, so that it proves nothing; but a mirrored
     video turns the other way.
     """
-    flow = np.array(
-        [float(np.mean(each.end[:, 0] - each.start[:, 0])) if len(each.start) else 0 for each in transitions]
-    )
+    flow = turning(transitions)
     inside = np.arange(len(flow))
     inside = (inside >= first) & (inside < last)
     if not inside.any() or inside.all():
@@ -177,12 +214,12 @@ def _leap(link: int, transitions: list[Transition]) -> VideoFinding:
     )
 
 
-def _cut_or_jump(clip: Clip, link: int, transitions: list[Transition], usual: float) -> VideoFinding:
+def _cut_or_jump(clip: Clip, link: int, transitions: list[Transition], broken: list[int]) -> VideoFinding:
     """Return the finding for a broken link that nothing else explains."""
-    transition = transitions[link - 1]
+    transition, usual = transitions[link - 1], _usual_fraction(transitions)
     sure = float(np.clip(1 - transition.tracked_fraction / max(usual, 1e-6), 0.5, 0.99))
     followed = f"{transition.tracked_fraction:.0%} of the points can be followed, usually {usual:.0%}"
-    if _is_cut(clip, link, transition, usual):
+    if _is_cut(clip, link, transition, usual, broken):
         return VideoFinding(
             kind="cut",
             severity="reject",
@@ -207,13 +244,17 @@ def _pairs_across(link: int, count: int) -> list[tuple[int, int]]:
     return [(i, j) for i, j in pairs if i >= 0 and j < count]
 
 
-def _is_cut(clip: Clip, link: int, transition: Transition, usual: float) -> bool:
+def _is_cut(clip: Clip, link: int, transition: Transition, usual: float, broken: list[int]) -> bool:
     """Tell whether nothing of the scene reappears after a broken link, as far as there are features to tell by."""
     neighbors = (link - 2, link - 1) if link > 1 else (link, min(link + 1, len(clip) - 1))
-    # The other sides of a rotating object share nothing with the first, so there the colours decide.
     if any(_is_linked(compare_frames(clip, i, j), usual) for i, j in _pairs_across(link, len(clip))):
         # Flicker breaks a link, but not those between the frames before and after it.
         return False
-    if clip.masks is not None or count_matches(*(clip.equalized[i] for i in neighbors)) < MIN_SHOT_MATCHES:
+    if clip.masks is not None:
+        # The other sides of a rotating object share nothing with the first, so there the colours decide.
+        start = max((other for other in broken if other < link), default=0)
+        end = min((other for other in broken if other > link), default=len(clip))
+        return hue_distance(clip, range(start, link), range(link, end)) > MAX_HUE_DISTANCE
+    if count_matches(*(clip.equalized[i] for i in neighbors)) < MIN_SHOT_MATCHES:
         return transition.histogram_distance > MAX_HISTOGRAM_DISTANCE
     return count_matches(clip.equalized[link - 1], clip.equalized[link]) == 0

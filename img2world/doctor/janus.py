@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float32, Float64
 
 from img2world.doctor.findings import VideoFinding
-from img2world.doctor.transitions import Clip
+from img2world.doctor.transitions import Clip, Transition, turning
 
 MIN_FRAMES = 12
 MIN_DISTANCE = 0.35
@@ -26,13 +26,19 @@ MAX_SIDE_MATCHES = 0.5
 """Matches of a view that shows another side, relative to those at the back: a camera that stands still shows the front
 all the time, and is none that sees it again."""
 
+MIN_ONE_WAY = 0.8
+"""Sum of the motion to the right, relative to that of its amounts: a camera that goes to and fro sees it again, too."""
+
 MIN_CLOSING_MATCHES = 0.6
 """Matches between first and last frame, as a fraction of those of the first two frames, that close an orbit."""
 
 
-def find_janus(clip: Clip) -> Iterator[VideoFinding]:
+def find_janus(clip: Clip, transitions: list[Transition]) -> Iterator[VideoFinding]:
     """Yield a finding when views from behind show much of what the first view shows, for a closed orbit."""
     if clip.masks is None or len(clip) < MIN_FRAMES:
+        return
+    turns = turning(transitions)
+    if np.abs(turns.sum()) < MIN_ONE_WAY * np.abs(turns).sum():
         return
     front = _detect_features(clip, 0)
     neighbor = _count_matches(front, _detect_features(clip, 1))

@@ -27,6 +27,9 @@ MIN_POINTS = 30
 HISTOGRAM_BINS = 8
 """Per colour channel."""
 
+CHROMATICITY_BINS = 11
+"""Per channel: about as fine, since hardly any colour is more than three quarters red or green."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:
@@ -161,6 +164,28 @@ def _brightness_gain(
     return float(np.median((second + 5) / (first + 5)))
 
 
+def turning(transitions: list[Transition]) -> Float64[np.ndarray, "T"]:
+    """Return the mean motion to the right across each transition, in pixels: the way in which an object turns."""
+    return np.array([(each.end[:, 0] - each.start[:, 0]).mean() if len(each.start) else 0.0 for each in transitions])
+
+
+def hue_distance(clip: Clip, first: range, second: range) -> float:
+    """Return the Hellinger distance, 0 to 1, of the chromaticities in two parts of a clip, on the object.
+
+    Chromaticity is the share of red and green in a colour: brightness does not change it, and the tints of many frames
+    cancel out.
+    """
+    histograms = []
+    for part in (first, second):
+        pictures = clip.rgb[part.start : part.stop]
+        rgb = pictures.reshape(-1, 3) if clip.masks is None else pictures[clip.masks[part.start : part.stop]]
+        # Near black, compression makes colours up.
+        shares = (rgb[:, :2] + 8.0) / (rgb.sum(1, keepdims=True, dtype=np.float64) + 24.0)
+        bins = (shares * CHROMATICITY_BINS).astype(np.int64) @ np.array([CHROMATICITY_BINS, 1])
+        histograms.append(np.bincount(bins, minlength=CHROMATICITY_BINS**2) / max(len(rgb), 1))
+    return _hellinger(*histograms)
+
+
 def _histogram_distance(first: UInt8[np.ndarray, "N 3"], second: UInt8[np.ndarray, "M 3"]) -> float:
     """Return the Hellinger distance of the histograms of two sets of colours."""
     if not len(first) or not len(second):
@@ -169,4 +194,9 @@ def _histogram_distance(first: UInt8[np.ndarray, "N 3"], second: UInt8[np.ndarra
     for colors in (first, second):
         bins = (colors.astype(np.int64) * HISTOGRAM_BINS // 256) @ np.array([HISTOGRAM_BINS**2, HISTOGRAM_BINS, 1])
         histograms.append(np.bincount(bins, minlength=HISTOGRAM_BINS**3) / len(colors))
-    return float(np.sqrt(max(0.0, 1 - np.sqrt(histograms[0] * histograms[1]).sum())))
+    return _hellinger(*histograms)
+
+
+def _hellinger(first: Float64[np.ndarray, "B"], second: Float64[np.ndarray, "B"]) -> float:
+    """Return the Hellinger distance of two histograms whose bins sum to 1."""
+    return float(np.sqrt(max(0.0, 1 - np.sqrt(first * second).sum())))

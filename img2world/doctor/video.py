@@ -36,15 +36,17 @@ def examine_video(frames: Frames) -> list[VideoFinding]:
         return []
     clip = downscale(frames)
     transitions = [compare_frames(clip, i, i + 1) for i in range(len(clip) - 1)]
+    broken = find_broken_links(transitions)
     findings = [
         *find_letterbox(clip),
         *_find_still_frames(transitions),
-        *_find_flicker(transitions),
-        *find_blur(frames, find_broken_links(transitions)),
+        *_find_flicker(transitions, broken),
+        *find_blur(frames, broken),
         *find_discontinuities(clip, transitions),
     ]
     if not select_rejections(findings):
-        findings += [*find_camera_faults(clip, transitions), *find_janus(clip)]
+        # A camera that stands still sees no back.
+        findings += list(find_camera_faults(clip, transitions)) or list(find_janus(clip, transitions))
     order = {"reject": 0, "warning": 1, "note": 2}
     return sorted(findings, key=lambda finding: (order[finding.severity], finding.kind))
 
@@ -89,12 +91,15 @@ def _find_still_frames(transitions: list[Transition]) -> Iterator[VideoFinding]:
         )
 
 
-def _find_flicker(transitions: list[Transition]) -> Iterator[VideoFinding]:
-    """Yield a finding when brightness changes from frame to frame."""
+def _find_flicker(transitions: list[Transition], broken: list[int]) -> Iterator[VideoFinding]:
+    """Yield a finding when brightness changes from frame to frame; across `broken` links nothing tells."""
     gains = np.log([transition.gain for transition in transitions])
-    deviations = np.abs(gains - np.median(gains))
+    gains[np.array(broken, int) - 1] = np.nan
+    if np.isnan(gains).all():
+        return
+    deviations = np.abs(gains - np.nanmedian(gains))
     # The median absolute deviation of a normal distribution is 0.6745 standard deviations.
-    std = 1.4826 * float(np.median(deviations))
+    std = 1.4826 * float(np.nanmedian(deviations))
     if std > FLICKER:
         yield VideoFinding(
             kind="flicker",

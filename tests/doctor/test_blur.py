@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from img2world.doctor.blur import find_blur
+from img2world.doctor.blur import _blurred, find_blur
 
 
 def blurred(rgb: np.ndarray, which: list[int], length: int = 7) -> np.ndarray:
@@ -34,3 +34,10 @@ def test_objects_on_a_plain_background_too(thing, frames_of):
 def test_sharp_frames_are_not(room, thing):
     assert not list(find_blur(room))
     assert not list(find_blur(thing))
+
+
+def test_a_smooth_side_comes_gradually_and_blur_at_once():
+    """Changes of fine detail, as logarithms: an object turns a smooth side to the camera, or two frames are blurred."""
+    turning = np.concatenate([np.zeros(8), np.full(6, -0.8), np.zeros(4), np.full(6, 0.8), np.zeros(8)])
+    assert not _blurred(turning).any()
+    assert np.flatnonzero(_blurred(np.array([0.0] * 8 + [-3.0, 0.1, 2.9] + [0.0] * 8))).tolist() == [9, 10]

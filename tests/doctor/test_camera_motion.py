@@ -1,5 +1,7 @@
 """Cameras that rotate, zoom or stand still, and cameras that move around."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -53,6 +55,20 @@ def test_no_motion(room, compared):
     (finding,) = find_camera_faults(*compared(still))
     assert (finding.kind, finding.severity) == ("no motion", "reject")
     assert "what changes is the subject" in finding.found
+
+
+def test_what_looks_alike_from_many_sides_moves(room, compared):
+    """Later frames may look like the first one; neighbouring ones show that points move."""
+    clip, transitions = compared(np.repeat(room.rgb[:1], COUNT, 0))
+    moving = [replace(each, start=each.start[:9], end=each.start[:9] + np.array([4.0, 0.0])) for each in transitions]
+    assert "no motion" not in {finding.kind for finding in find_camera_faults(clip, moving)}
+
+
+def test_an_object_whose_points_cannot_be_followed_may_turn(thing, compared):
+    clip, transitions = compared(np.repeat(thing.rgb[:1], COUNT, 0))
+    for fraction, severity in ((0.9, "reject"), (0.6, "warning")):
+        (finding,) = find_camera_faults(clip, [replace(each, tracked_fraction=fraction) for each in transitions])
+        assert (finding.kind, finding.severity) == ("no motion", severity)
 
 
 def test_a_moving_subject():

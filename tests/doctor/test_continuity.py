@@ -37,6 +37,21 @@ def test_mirrored_frames(room, compared):
     assert kinds(compared, rgb)["mirrored"] == (7, 8, 9, 10)
 
 
+def test_another_object_is_a_cut_and_another_side_a_jump(thing, render, compared):
+    from img2world.core.camera_paths import orbit
+
+    other = render(orbit(18, elevation=0.2), "object", seed=2, fov=0.7).rgb
+    assert kinds(compared, np.concatenate([thing.rgb[:8], other[8:]])) == {"cut": (8,)}
+    assert kinds(compared, np.concatenate([thing.rgb[:6], thing.rgb[12:]])) == {"jump": (6,)}
+
+
+def test_mirrored_frames_of_an_object(thing, compared):
+    for first in (4, 10):
+        rgb = thing.rgb.copy()
+        rgb[first : first + 4] = rgb[first : first + 4, :, ::-1]
+        assert kinds(compared, rgb) == {"mirrored": tuple(range(first, first + 4))}
+
+
 def test_one_dark_frame_is_no_cut(room, compared):
     rgb = room.rgb.copy()
     rgb[8] = (0.15 * rgb[8]).astype(np.uint8)
@@ -88,6 +103,11 @@ def test_a_link_is_broken_where_points_are_lost_and_the_picture_changes():
     assert find_broken_links([*usual, transition(tracked=0.1)]) == []  # Blur loses points but changes little.
     assert find_broken_links([*usual, transition(difference=20.0)]) == []
     assert find_broken_links([*usual, transition(tracked=float("nan"), difference=20.0)]) == []
+    # A narrow side of an object that turns is no break.
+    narrow = [transition(tracked=fraction, difference=20.0) for fraction in (0.4, 0.3, 0.2, 0.25, 0.35)]
+    assert find_broken_links([*usual, *narrow, *usual]) == []
+    # Where hardly anything can be followed anywhere, nothing holds the video together.
+    assert find_broken_links([transition(tracked=0.1)] * 3 + [transition(tracked=0.3)]) == [1, 2, 3]
     # Where most links are bad, none stands out.
     assert (
         find_broken_links([transition(tracked=0.2) for _ in range(5)] + [transition(tracked=0.15, difference=20.0)])
