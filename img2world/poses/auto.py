@@ -90,7 +90,7 @@ class AutoPoses:
         found, failures = [], []
         for name, solve in search.solvers():
             try:
-                views = search.without_moving(search.judged(solve()))
+                views = search.judged(solve())
             except PoseError as error:
                 failures.append(f"{name}: {error}")
                 continue
@@ -110,6 +110,7 @@ class AutoPoses:
         tried = [
             f"tried {_describe(_report(views))}" for views in found if _report(views).solver != _report(best).solver
         ]
+        best = search.without_moving(best)
         reasons = (*_report(best).reasons, *tried, *failures)
         return replace(best, report=replace(_report(best), reasons=reasons))
 

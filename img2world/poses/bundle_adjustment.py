@@ -56,7 +56,9 @@ def keypoint_indices(tracks: Tracks) -> Int64[np.ndarray, "O"]:
     return indices
 
 
-def adjust_near(model: "Reconstruction", position_std: float, *, refine_focal: bool) -> None:
+def adjust_near(
+    model: "Reconstruction", position_std: float, *, refine_focal: bool, max_iterations: int = MAX_ITERATIONS
+) -> None:
     """Adjust the poses and points of a model of `build_model`, and its focal lengths where asked for.
 
     `position_std` is the standard deviation of a camera's position from its present one, in units of the model.
@@ -72,7 +74,7 @@ def adjust_near(model: "Reconstruction", position_std: float, *, refine_focal: b
         prior.coordinate_system = pycolmap.PosePriorCoordinateSystem.CARTESIAN
         prior.corr_data_id = model.image(i).data_id
         priors.append(prior)
-    options = _options()
+    options = _options(max_iterations)
     options.refine_focal_length = refine_focal
     adjuster = pycolmap.create_pose_prior_bundle_adjuster(
         options, pycolmap.PosePriorBundleAdjustmentOptions(), config, priors, model
@@ -80,7 +82,7 @@ def adjust_near(model: "Reconstruction", position_std: float, *, refine_focal: b
     adjuster.solve()
 
 
-def _options() -> "BundleAdjustmentOptions":
+def _options(max_iterations: int) -> "BundleAdjustmentOptions":
     """Return options for robust, single-threaded bundle adjustment of poses, points and focal lengths."""
     import pycolmap
 
@@ -93,5 +95,5 @@ def _options() -> "BundleAdjustmentOptions":
     options.ceres.use_gpu = False
     # The sums depend on the number of threads.
     options.ceres.solver_options.num_threads = 1
-    options.ceres.solver_options.max_num_iterations = MAX_ITERATIONS
+    options.ceres.solver_options.max_num_iterations = max_iterations
     return options
