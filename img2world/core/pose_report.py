@@ -36,6 +36,8 @@ class PoseReport:
     """Fraction of the points, or of the pixels where these are masked, that move together, but not with the scene."""
     moving_frames: tuple[int, ...] = ()
     """Indices of the frames with such points; empty if nothing moves by itself."""
+    moving_masked: bool = False
+    """True if the views are masked where something moves by itself."""
     unsupported: float = 0.0
     """Error of the part of a scene that cameras found without it explain worst, relative to that of the rest: 1 to 1.5
     where all is rigid; 0 if not measured."""

@@ -104,15 +104,22 @@ def find_camera_faults(clip: Clip, transitions: list[Transition]) -> Iterator[Vi
         yield _little_parallax(flattish)
 
 
-def moving_subject(fraction: float, frames: tuple[int, ...]) -> VideoFinding:
-    """Return the finding that this fraction of the points moves independently of the scene in these frames."""
+def moving_subject(fraction: float, frames: tuple[int, ...], *, masked: bool = False) -> VideoFinding:
+    """Return the finding that this fraction of the points moves independently of the scene in these frames.
+
+    Where that is masked, the fraction is that of the pixels.
+    """
     return VideoFinding(
         kind="moving subject",
         severity="warning",
         frames=frames,
         sure=float(np.clip(0.5 + 2 * fraction, 0.5, 0.95)),
-        found=f"{fraction:.0%} of the points move together, but not with the rest of the scene",
-        advice="what moves will be blurred or doubled: use a part of the video in which it stands still, or mask it",
+        found=f"{fraction:.0%} of the picture moves by itself, and is masked"
+        if masked
+        else f"{fraction:.0%} of the points move together, but not with the rest of the scene",
+        advice="the world is what is behind it; where no frame shows that, there is a gap"
+        if masked
+        else "what moves will be blurred or doubled: use a part of the video in which it stands still, or mask it",
     )
 
 

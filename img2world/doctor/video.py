@@ -86,7 +86,7 @@ def _find_still_frames(transitions: list[Transition]) -> Iterator[VideoFinding]:
             severity="note",
             frames=frames,
             sure=0.9,
-            found=f"{len(frames)} frames are repeated",
+            found="1 frame is repeated" if len(frames) == 1 else f"{len(frames)} frames are repeated",
             advice="nothing to do: repeated frames are dropped when frames are selected",
         )
 

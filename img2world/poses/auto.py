@@ -210,7 +210,9 @@ class _Search:
             reason = f"{share:.0%} of the points move by themselves, and cameras without them are no better"
         else:
             return views
-        return add_reason(replace(best, report=replace(report, moving_share=share, moving_frames=frames)), reason)
+        masked = best is not views
+        report = replace(report, moving_share=share, moving_frames=frames, moving_masked=masked)
+        return add_reason(replace(best, report=report), reason)
 
     def _masked_share(self, views: Views) -> tuple[float, tuple[int, ...]]:
         """Return the fraction of pixels that are masked in views and not in the frames, and the frames with many."""

@@ -101,7 +101,8 @@ def _examine_run(run: Path) -> Examination:
     if cameras is not None and cameras.get("moving_frames"):
         from img2world.doctor.camera_motion import moving_subject
 
-        findings.append(moving_subject(cameras["moving_share"], tuple(cameras["moving_frames"])))
+        masked = cameras.get("moving_masked", False)
+        findings.append(moving_subject(cameras["moving_share"], tuple(cameras["moving_frames"]), masked=masked))
     return Examination(
         findings=findings,
         num_frames=0,

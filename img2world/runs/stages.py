@@ -159,7 +159,9 @@ def check_cameras(folder: RunFolder, *, anyway: bool) -> None:
     if report is not None and report.moving_frames:
         from img2world.doctor.camera_motion import moving_subject
 
-        warnings.warn(moving_subject(report.moving_share, report.moving_frames).line(), stacklevel=2)
+        warnings.warn(
+            moving_subject(report.moving_share, report.moving_frames, masked=report.moving_masked).line(), stacklevel=2
+        )
     if report is None or report.grade in ("A", "B"):
         return
     why = "; ".join(report.reasons)

@@ -76,6 +76,9 @@ def test_a_moving_subject():
     assert (finding.kind, finding.frames, finding.sure) == ("moving subject", (3, 4), pytest.approx(0.9))
     assert finding.found.startswith("20% of the points")
     assert moving_subject(0.9, ()).sure == 0.95
+    masked = moving_subject(0.2, (3, 4), masked=True)
+    assert masked.found == "20% of the picture moves by itself, and is masked"
+    assert "mask it" not in masked.advice
 
 
 def test_a_subject_that_moves_before_a_still_camera(room, compared):

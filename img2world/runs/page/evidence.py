@@ -167,7 +167,8 @@ def _findings(material: Material) -> list[VideoFinding]:
     findings = [VideoFinding(**{**entry, "frames": tuple(entry["frames"])}) for entry in entries]
     cameras = material.report["cameras"] or {}
     if cameras.get("moving_frames"):
-        findings.append(moving_subject(cameras["moving_share"], tuple(cameras["moving_frames"])))
+        masked = cameras.get("moving_masked", False)
+        findings.append(moving_subject(cameras["moving_share"], tuple(cameras["moving_frames"]), masked=masked))
     order = list(SEVERITIES)
     return sorted(findings, key=lambda finding: order.index(finding.severity))
 
