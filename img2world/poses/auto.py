@@ -44,6 +44,15 @@ MAX_MASKED = 0.35
 UNVERIFIED_CONFIDENCE = 0.1
 """Confidence of views on the requested path that no solver could confirm."""
 
+STEPS = {
+    "orbit": "a circle",
+    "colmap": "matching pictures",
+    "flow-colmap": "following points",
+    "bundle adjustment": "adjusting the path",
+    "commanded": "checking the path",
+}
+"""What the progress calls each solver of the chain."""
+
 Solver = Callable[[], Views]
 
 
@@ -89,6 +98,7 @@ class AutoPoses:
         search = _Search(backend=self, frames=frames, prior_path=trajectory, seed=seed, progress=progress, work=work)
         found, failures = [], []
         for name, solve in search.solvers():
+            progress(0, 1, step=STEPS[name])
             try:
                 views = search.judged(solve())
             except PoseError as error:
@@ -185,6 +195,7 @@ class _Search:
             return views
         best, now, first = views, views, None
         for _ in range(MASKING_ROUNDS):
+            self.progress(0, 1, step="what moves")
             parts = find_moving_parts(now)
             if parts is None:
                 break
@@ -240,6 +251,7 @@ class _Search:
         """Return what a solver found with a second opinion on it."""
         if _report(views).gain_db is not None:
             return views
+        self.progress(0, 1, step="second opinion")
         return with_second_opinion(views, ordered=self.frames.ordered, known_lens=has_known_lenses(self.frames))
 
     def _colmap(self) -> Views:

@@ -173,9 +173,10 @@ def _about_likeness(opinion: SecondOpinion) -> list[str]:
     """Return what the likeness of pictures tells against the cameras, in phrases."""
     found = []
     if opinion.gain < MIN_GAIN:
+        by = f"only {opinion.gain:.1f} dB better" if opinion.gain >= 0 else f"{-opinion.gain:.1f} dB worse"
         found.append(
-            f"a scene made with these cameras shows new views only {opinion.gain:.1f} dB better than the views next to "
-            f"them do, B needs {MIN_GAIN:g}"
+            f"a scene made with these cameras shows new views {by} than the views next to them do, B needs "
+            f"{MIN_GAIN:g} dB better"
         )
     if opinion.nearest < opinion.next_in_time - MAX_UNLIKE:
         found.append("views whose cameras are close look less alike than neighbours in the video")
@@ -188,7 +189,10 @@ def _about_path(views: Views) -> list[str]:
     if _is_torn(views):
         found.append("the first and the last view look alike, but their cameras are far apart")
     if (jerk := _jerk(views)) > MAX_JERK:
-        found.append(f"the camera moves around the object by fits and starts ({jerk:.1f}, B needs {MAX_JERK})")
+        found.append(
+            f"the camera moves around the object by fits and starts: its steps change by {jerk:.0%}, "
+            f"B needs {MAX_JERK:.0%} at most"
+        )
     return found
 
 
