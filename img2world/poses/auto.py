@@ -98,7 +98,7 @@ class AutoPoses:
         search = _Search(backend=self, frames=frames, prior_path=trajectory, seed=seed, progress=progress, work=work)
         found, failures = [], []
         for name, solve in search.solvers():
-            progress(0, 1, step=STEPS[name])
+            progress(0, 1, step=STEPS.get(name, name))
             try:
                 views = search.judged(solve())
             except PoseError as error:
