@@ -292,7 +292,7 @@ def _run(
     from img2world.pipeline import run as run_pipeline
     from img2world.runs.report import summary_lines
 
-    report = followed(partial(run_pipeline, source, recipe, out, **options), source.name, out, live, as_json=as_json)
+    report = followed(partial(run_pipeline, source, recipe, out, **options), source, out, live, as_json=as_json)
     if as_json:
         say_json({"event": "finished", "out": str(out), **report})
         return

@@ -13,7 +13,7 @@ from img2world.runs.page.elements import section, table
 from img2world.runs.page.markup import Markup, element
 from img2world.runs.page.material import Material
 from img2world.runs.page.reading import attempt, reading
-from img2world.runs.page.words import FORMATS, STAGES, TERMS, file_facts, seconds_text, size_text
+from img2world.runs.page.words import FORMATS, TERMS, file_facts, seconds_text, size_text, stage_name
 from img2world.runs.recipe import load_recipe, recipe_text
 from img2world.runs.source import RECIPES
 
@@ -73,7 +73,7 @@ def costs_section(material: Material) -> Markup:
     longest = max((stage["seconds"] for stage in stages.values()), default=0.0)
     rows = [
         [
-            element("th", _stage_name(name, material), scope="row"),
+            element("th", stage_name(name, material.kind), scope="row"),
             element("td", seconds_text(stage["seconds"]), class_="number"),
             element("td", _bar(stage["seconds"] / max(longest, 1e-9)), class_="bar-cell"),
         ]
@@ -81,14 +81,6 @@ def costs_section(material: Material) -> Markup:
     ]
     caption = f"{seconds_text(metrics['seconds'])} in all, with {metrics['peak_rss_gb']:.1f} GB of memory at most"
     return section("costs", "Time", table(["Step", "Time", "Share"], rows, caption, class_="times"))
-
-
-def _stage_name(stage: str, material: Material) -> str:
-    """Return what a stage does."""
-    name, _, part = stage.partition(".")
-    if name == "video" and material.kind == "picture":
-        return "Making the video"
-    return f"Writing {part}" if part else STAGES.get(name, name)
 
 
 def _bar(fraction: float) -> Markup:

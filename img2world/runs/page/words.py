@@ -52,6 +52,15 @@ STAGES = {
 }
 """What each stage does; those of exports are named by their format."""
 
+
+def stage_name(stage: str, kind: str) -> str:
+    """Return what a stage does for a source of a kind: picture, video, photos or dataset."""
+    name, _, part = stage.partition(".")
+    if name == "video" and kind == "picture":
+        return "Making the video"
+    return f"Writing {part}" if part else STAGES.get(name, name)
+
+
 FORMATS = {
     "world.html": "The world as a web page: double-click it, send it, host it anywhere",
     "scene.ply": "Gaussians for SuperSplat, Unity, Unreal, Blender",
