@@ -100,7 +100,6 @@ def page_of_run(title: str, out: Path, options: LiveOptions, *, as_json: bool) -
 
 def _heard_by(page: "LivePage", listen: "Listener", kind: str) -> "Listener":
     """Return a listener that hands each event on, and shows it on the page."""
-
     from img2world.runs.page.words import stage_name
 
     def hear(event: "Event") -> None:

@@ -273,6 +273,7 @@ def view(
     """
     with exit_codes():
         from img2world.cli.splats import page_of_file
+        from img2world.runs.examination import check_has_world
         from img2world.runs.folder import check_inside
         from img2world.viewer.serve import EVERYWHERE, serve
 
@@ -280,6 +281,7 @@ def view(
             raise RunFolderError(f"there is nothing at {run}", hint="give a run folder, a page or a splat file")
         if run.is_dir():
             check_inside(run, WORLD_PAGE)
+            check_has_world(run)
         page = run / WORLD_PAGE if run.is_dir() else page_of_file(run)
         host = EVERYWHERE if lan else "127.0.0.1"
         serve(page, host=host, port=port, open_browser=browser, on_ready=lambda url: say(f"{url}  (Ctrl-C to stop)"))

@@ -12,7 +12,7 @@ from img2world.doctor.findings import VideoFinding, findings_from_json, select_r
 from img2world.runs.files import quoted
 from img2world.runs.folder import MANIFEST, read_manifest
 from img2world.runs.recipe import load_recipe, options_of
-from img2world.runs.report import CAMERAS, FINDINGS
+from img2world.runs.report import CAMERAS, FINDINGS, REPORT, REPORT_PAGE
 from img2world.runs.source import find_source
 from img2world.video.file import FileVideo
 
@@ -110,3 +110,18 @@ def _examine_run(run: Path) -> Examination:
         failures={name: entry.get("error", "an unexpected error") for name, entry in failed.items()},
         is_refused=any(entry["state"] == "rejected" for entry in failed.values()),
     )
+
+
+def check_has_world(run: Path) -> None:
+    """Raise RunFolderError, which says where to read why, when a run was refused and has no page of a world."""
+    if (run / "exports" / "world.html").exists() or not (run / REPORT).is_file():
+        return
+    try:
+        refused = json.loads((run / REPORT).read_text(encoding="utf-8"))["refused"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return
+    if refused:
+        raise RunFolderError(
+            f"the run was refused, so there is no world to look at: {run}",
+            hint=f"{quoted(run / REPORT_PAGE)} says why and what to do",
+        )

@@ -46,6 +46,10 @@ def test_a_run_stops_with_exit_code_3(call, frozen, tmp_path):
     code, stdout, _ = call("doctor", tmp_path / "run")
     assert code == 3
     assert "frozen" in stdout
+    code, _, stderr = call("view", tmp_path / "run", "--no-browser")
+    assert code == 1
+    assert "the run was refused" in stderr
+    assert str(tmp_path / "run" / "report.html") in stderr
 
 
 def pan(photo: np.ndarray, count: int) -> np.ndarray:
