@@ -240,6 +240,7 @@ def batch(
     with exit_codes(as_json):
         from img2world.runs.batch import run_batch
         from img2world.runs.batch_list import read_inputs
+        from img2world.runs.files import quoted
 
         entries = read_inputs(inputs)
         with listening(as_json) as listen:
@@ -250,7 +251,7 @@ def batch(
         else:
             for result in failed:
                 say(f"failed  {result.input}: {result.error}", err=True)
-            say(f"{len(results) - len(failed)} of {len(results)} done, see {out / 'summary.html'}")
+            say(f"{len(results) - len(failed)} of {len(results)} done, see {quoted(out / 'summary.html')}")
         if failed:
             raise typer.Exit(1)
 

@@ -24,6 +24,7 @@ from img2world.core.views import Views
 from img2world.runs.files import write_text
 from img2world.runs.folder import RunFolder
 from img2world.runs.licences import licence_of, model_licences
+from img2world.runs.next_steps import refusal_hint
 from img2world.runs.product import Product, code_of, digests, value
 from img2world.runs.recipe import NeedsPrograms, Recipe, options_of
 from img2world.runs.report import COMPARISON, FINDINGS, INVENTORY, ISOLATED_FACTS, ISOLATION, WORLD
@@ -129,7 +130,7 @@ def examine(folder: RunFolder, subject: Product[Subject] | None, frames: Product
     if bad and not anyway and not (folder.path / "frames" / "cameras.json").exists():
         raise RejectedError(
             f"the doctor rejects the video: {'; '.join(finding.line() for finding in bad)}",
-            hint=f"{bad[0].advice}; --anyway continues regardless",
+            hint=refusal_hint(folder, bad[0].advice),
         )
 
 
@@ -173,7 +174,7 @@ def check_cameras(folder: RunFolder, *, anyway: bool) -> None:
             advice = "improve these cameras with --set poses.refine=true, or find others with --set poses.name=colmap"
         raise RejectedError(
             f"the cameras cannot be trusted (grade D, by {report.solver}): {why}",
-            hint=f"{advice}; --anyway continues regardless",
+            hint=refusal_hint(folder, advice),
         )
     warnings.warn(f"the cameras are uncertain (grade {report.grade}, by {report.solver}): {why}", stacklevel=2)
 

@@ -37,10 +37,12 @@ OTHERS = {
 """Further files and folders of a run."""
 
 
-def files_section(material: Material) -> Markup:
+def files_section(material: Material) -> Markup | None:
     """Return the files of the world with their sizes and what read them back, and the other files of the run."""
     parts: list[Markup | None] = []
     exported = material.report["files"]
+    if not exported and material.is_refused:
+        return None
     if exported and not material.is_refused:
         rows = [_file(name, facts) for name, facts in exported.items()]
         caption = "Each file was read again after it was written, and compared with the world"
@@ -139,9 +141,10 @@ def _option(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def terms_section() -> Markup:
-    """Return the terms of the page and what they mean."""
-    entries = [
-        [element("dt", name, id=f"term-{key}"), element("dd", meaning)] for key, (name, meaning) in TERMS.items()
-    ]
+def terms_section(page: Markup) -> Markup | None:
+    """Return the terms that a page refers to and what they mean."""
+    used = {key: TERMS[key] for key in TERMS if f'href="#term-{key}"' in page}
+    if not used:
+        return None
+    entries = [[element("dt", name, id=f"term-{key}"), element("dd", meaning)] for key, (name, meaning) in used.items()]
     return section("terms", "What the words mean", element("dl", entries))

@@ -78,6 +78,12 @@ TERMS = {
         "A to D, for what one sees. A looks right from everywhere on the path, B has faults that one notices, "
         "C disappoints in places, D is a preview at most.",
     ),
+    "camera-grade": (
+        "Grade of the cameras",
+        "A to D, for how far the positions of the cameras can be trusted, whatever the world looks like. A is "
+        "reliable, B is good enough for a reconstruction, C is doubtful, at D the run stops. It is measured on points that were "
+        "kept aside while the cameras were found.",
+    ),
     "held-out": (
         "Held out",
         "A picture that was kept aside while the world was trained, as an exam question is. Only such pictures tell "
