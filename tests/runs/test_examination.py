@@ -78,6 +78,8 @@ def test_run_is_examined_by_its_reports(finished, tmp_path):
     run = Path(shutil.copytree(finished, tmp_path / "run"))
     found = examine_path(run)
     assert found.cameras == {"solver": "commanded"}
+    grade = json.loads((run / "report.json").read_text())["quality"]["grade"]
+    assert any(line.startswith(f"world:   quality {grade}: ") for line in found.summary())
     table = json.loads((run / "views" / "transforms.json").read_text())
     (run / "views" / "transforms.json").write_text(
         json.dumps({**table, "pose_report": {"solver": "orbit", "grade": "D", "reasons": ["few points"]}})

@@ -81,8 +81,8 @@ TERMS = {
     "camera-grade": (
         "Grade of the cameras",
         "A to D, for how far the positions of the cameras can be trusted, whatever the world looks like. A is "
-        "reliable, B is good enough for a reconstruction, C is doubtful, at D the run stops. It is measured on points that were "
-        "kept aside while the cameras were found.",
+        "reliable, B is good enough for a reconstruction, C is doubtful, at D the run stops. It is measured on points "
+        "that were kept aside while the cameras were found.",
     ),
     "held-out": (
         "Held out",
