@@ -84,7 +84,7 @@ def generate(
     """Write frames/ and video.mp4, generated from the picture or read from files, and of these inventory.json."""
     from img2world.export.mp4 import write_mp4
 
-    def make(path: Path, progress: Progress) -> dict[str, float]:
+    def make(path: Path, progress: Progress) -> dict[str, float | str]:
         frames = recipe.video.generate(value(subject), value(trajectory), seed=recipe.seed, progress=progress)
         frames.save(path / "frames")
         if frames.inventory is not None:
@@ -94,7 +94,8 @@ def generate(
         write_mp4(frames.rgb, path / "video.mp4", frames_per_second(frames))
         if subject is None:
             save_picture(Image(rgb=frames.rgb[0]), path / PICTURE)
-        return {"frames": float(len(frames)), **seen_fractions(frames)}
+        selection = {"selection": frames.selection} if frames.selection else {}
+        return {"frames": float(len(frames)), **seen_fractions(frames), **selection}
 
     options = code_of(recipe.video, recipe.seed, source=folder.manifest["source"])
     reads = digests(subject=subject, trajectory=trajectory)

@@ -56,7 +56,9 @@ def frames_section(material: Material) -> Markup | None:
         found = attempt("the video", read_video, material.path / "video.mp4")
         if found.value:
             note = " This is a smaller copy of video.mp4." if found.value.is_reduced else ""
-            parts.append(element("p", made.format(plural(count, "frame")), f".{note}"))
+            selection = material.report["stages"].get("video", {}).get("selection")
+            taken = sentence(selection) if selection else f"{made.format(plural(count, 'frame'))}."
+            parts.append(element("p", taken, note))
             parts.append(element("div", movie(found.value, "The frames as a video"), class_="film"))
         else:
             parts.append(found.note or element("p", element("a", "video.mp4", href="video.mp4"), " is too large here."))

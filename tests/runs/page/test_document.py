@@ -199,6 +199,11 @@ def test_a_training_that_was_stopped_and_the_grade_of_cameras_are_explained(copy
     assert "--fresh" in page.text[""]
 
 
+def test_the_page_says_why_frames_of_a_video_were_left_out(copy):
+    reason = "4 of 6 frames were taken; left out were 2 blurred"
+    assert reason in copy(stages={"video": {"seconds": 1.0, "selection": reason}}).text["frames"]
+
+
 def test_a_finding_shows_its_frames(copy):
     finding = {
         "kind": "cut", "severity": "warning", "frames": [2, 4], "sure": 0.9, "found": "frames have nothing in common",
