@@ -21,9 +21,10 @@ from img2world.runs.changes import find_changes
 from img2world.runs.files import write_text
 from img2world.runs.folder import RECIPE, Listener, RunFolder, ignore_events
 from img2world.runs.licences import licence_of
+from img2world.runs.next_steps import name_page, outdated_stages
 from img2world.runs.page.document import write_page
 from img2world.runs.recipe import Recipe, backend_name, options_of, recipe_text, with_options
-from img2world.runs.report import write_report
+from img2world.runs.report import REPORT_PAGE, write_report
 from img2world.runs.source import Source
 from img2world.video import VIDEOS
 from img2world.video.diffusion import checkpoints
@@ -61,7 +62,10 @@ def run(
                     break
         except (RejectedError, PoseError, SubjectError, SplatError) as error:
             write_page(folder, write_report(folder, error))
+            name_page(error, out / REPORT_PAGE)
             raise
+        # Products of later stages may stem from what was just replaced.
+        folder.forget(outdated_stages(folder))
         report = write_report(folder)
         write_page(folder, report)
         return report

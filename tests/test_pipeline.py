@@ -21,6 +21,7 @@ from img2world.core.views import Views
 from img2world.pipeline import STAGES, run
 from img2world.runs.folder import RunFolder, read_manifest
 from img2world.runs.recipe import load_recipe
+from img2world.runs.report import summary_lines
 from img2world.runs.source import find_source, source_of_run
 from img2world.runs.stages import check_cameras
 
@@ -181,6 +182,27 @@ def test_stops_after_the_last_stage_and_goes_on_from_there(go, tmp_path):
     assert {name for name, kind in stages.items() if kind == "skip"} == {
         "input", "trajectory", "video", "doctor", "poses",
     }  # fmt: skip
+
+
+def test_what_new_cameras_leave_behind_is_out_of_date(go, finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "run")
+    report, _ = go(last="poses")
+    assert report["unfinished"] == []
+    assert report["quality"]
+    report, _ = go("trajectory.elevation_deg=25", last="poses")
+    later = ["splat", "measure", "quality", "comparison", "export.ply", "export.html"]
+    assert sorted(report["unfinished"]) == sorted(later)
+    assert not report["quality"]
+    assert not report["files"]
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "out of date" in page
+    assert 'href="exports/world.html"' not in page
+    lines = list(summary_lines(tmp_path / "run", report))
+    assert any("out of date: splat, " in line and f"--out {tmp_path / 'run'}" in line for line in lines)
+    assert not any("world.html" in line for line in lines)
+    report, _ = go("trajectory.elevation_deg=25")
+    assert report["unfinished"] == []
+    assert report["quality"]
 
 
 def test_outdated_exports_go_and_others_stay(again, tmp_path):

@@ -19,6 +19,7 @@ from img2world.core.errors import Img2WorldError, RejectedError
 
 if TYPE_CHECKING:
     from img2world.runs.folder import Event, Listener
+    from img2world.runs.source import Source
     from img2world.viewer.live import LivePage
 
 
@@ -40,16 +41,16 @@ def live_options(live: bool, port: int | None, *, browser: bool) -> LiveOptions 
 
 
 def followed(
-    run: Callable[..., dict[str, Any]], title: str, out: Path, live: LiveOptions | None, *, as_json: bool
+    run: Callable[..., dict[str, Any]], source: "Source", out: Path, live: LiveOptions | None, *, as_json: bool
 ) -> dict[str, Any]:
     """Run a pipeline, which takes `listen` and `live`, with its progress in the terminal and perhaps on a page."""
     if live is None:
         with listening(as_json) as listen:
             return run(listen=listen)
-    with page_of_run(title, out, live, as_json=as_json) as page:
+    with page_of_run(source.name, out, live, as_json=as_json) as page:
         # The address comes before the bars, which stay at the end of the terminal.
         with listening(as_json) as listen:
-            report = run(listen=_heard_by(page, listen), live=page)
+            report = run(listen=_heard_by(page, listen, source.kind), live=page)
         _show_results(page, out, report)
     return report
 
@@ -63,7 +64,7 @@ def page_of_run(title: str, out: Path, options: LiveOptions, *, as_json: bool) -
     import webbrowser
 
     from img2world.runs.files import quoted
-    from img2world.runs.report import launcher
+    from img2world.runs.report import REPORT_PAGE, launcher
     from img2world.viewer.live import LivePage
     from img2world.viewer.live_server import live_server
 
@@ -92,16 +93,19 @@ def page_of_run(title: str, out: Path, options: LiveOptions, *, as_json: bool) -
             page.end("failed", message=type(error).__name__, hint=again)
             raise
         command = f"{shlex.quote(launcher())} view {quoted(out)}"
-        page.end("finished", hint=f"The files are in {out}. This shows the world again:", command=command)
+        report = quoted(out / REPORT_PAGE)
+        hint = f"The files are in {quoted(out)}. This shows the world again:"
+        page.end("finished", hint=hint, command=command, report=report)
 
 
-def _heard_by(page: "LivePage", listen: "Listener") -> "Listener":
+def _heard_by(page: "LivePage", listen: "Listener", kind: str) -> "Listener":
     """Return a listener that hands each event on, and shows it on the page."""
+    from img2world.runs.page.words import stage_name
 
     def hear(event: "Event") -> None:
         listen(event)
         if event.kind == "start":
-            page.begin_stage(event.stage)
+            page.begin_stage(event.stage, stage_name(event.stage, kind))
         elif event.kind == "step":
             page.report_steps(event.part, event.done, event.total, **event.quality)
 

@@ -34,7 +34,8 @@ def exit_codes(as_json: bool = False) -> Iterator[None]:
     except Img2WorldError as error:
         if as_json:
             say_json({"event": "error", "message": str(error), "hint": error.hint})
-        say(f"img2world: {error}\n  hint: {error.hint}", err=True)
+        hint = error.hint.replace("\n", "\n  ")
+        say(f"img2world: {error}\n  hint: {hint}", err=True)
         raise typer.Exit(3 if isinstance(error, RejectedError) else 1) from error
     except KeyboardInterrupt as error:
         say("img2world: interrupted; run the same command again to resume", err=True)

@@ -30,7 +30,9 @@ def _format_figure(name: str, value: float) -> str:
     """Format one figure for people."""
     if name in FLAGS:
         return "yes" if value else "no"
-    return f"{value:.0f}" if float(value).is_integer() else f"{value:.4g}"
+    if float(value).is_integer() or abs(value) >= 1000:
+        return f"{value:.0f}"
+    return "<0.001" if 0 < value < 0.001 else f"{value:.3g}"
 
 
 def format_json(value: Mapping[str, object]) -> str:
@@ -90,6 +92,7 @@ def line_listener(write: Callable[[str], object]) -> Listener:
 def bar_listener(console: "Console") -> Iterator[Listener]:
     """Provide a listener that draws one bar per stage: step, speed, time left and quality so far."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.table import Column
 
     columns = [
         TextColumn("{task.description:<16}"),
@@ -97,7 +100,8 @@ def bar_listener(console: "Console") -> Iterator[Listener]:
         MofNCompleteColumn(),
         TextColumn("{task.fields[speed]}"),
         TimeRemainingColumn(elapsed_when_finished=True),
-        TextColumn("[dim]{task.fields[quality]}"),
+        # On a narrow terminal the figures take several lines; nothing is cut off.
+        TextColumn("[dim]{task.fields[quality]}", table_column=Column(overflow="fold", min_width=20)),
     ]
     with Progress(*columns, console=console) as progress:
         tasks = {}

@@ -240,6 +240,7 @@ def batch(
     with exit_codes(as_json):
         from img2world.runs.batch import run_batch
         from img2world.runs.batch_list import read_inputs
+        from img2world.runs.files import quoted
 
         entries = read_inputs(inputs)
         with listening(as_json) as listen:
@@ -250,7 +251,7 @@ def batch(
         else:
             for result in failed:
                 say(f"failed  {result.input}: {result.error}", err=True)
-            say(f"{len(results) - len(failed)} of {len(results)} done, see {out / 'summary.html'}")
+            say(f"{len(results) - len(failed)} of {len(results)} done, see {quoted(out / 'summary.html')}")
         if failed:
             raise typer.Exit(1)
 
@@ -273,6 +274,7 @@ def view(
     """
     with exit_codes():
         from img2world.cli.splats import page_of_file
+        from img2world.runs.examination import check_has_world
         from img2world.runs.folder import check_inside
         from img2world.viewer.serve import EVERYWHERE, serve
 
@@ -280,6 +282,7 @@ def view(
             raise RunFolderError(f"there is nothing at {run}", hint="give a run folder, a page or a splat file")
         if run.is_dir():
             check_inside(run, WORLD_PAGE)
+            check_has_world(run)
         page = run / WORLD_PAGE if run.is_dir() else page_of_file(run)
         host = EVERYWHERE if lan else "127.0.0.1"
         serve(page, host=host, port=port, open_browser=browser, on_ready=lambda url: say(f"{url}  (Ctrl-C to stop)"))
@@ -292,7 +295,7 @@ def _run(
     from img2world.pipeline import run as run_pipeline
     from img2world.runs.report import summary_lines
 
-    report = followed(partial(run_pipeline, source, recipe, out, **options), source.name, out, live, as_json=as_json)
+    report = followed(partial(run_pipeline, source, recipe, out, **options), source, out, live, as_json=as_json)
     if as_json:
         say_json({"event": "finished", "out": str(out), **report})
         return

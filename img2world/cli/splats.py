@@ -34,12 +34,29 @@ def inspect(
         from img2world.formats.inspection import inspect_file
 
         for path in files:
+            _check_not_run(path)
             found = inspect_file(path)
             if as_json:
                 say_json(found.as_json())
             else:
                 for line in found.lines():
                     say(line)
+
+
+def _check_not_run(path: Path) -> None:
+    """Raise FormatError for a run folder, with the splat file in it that can be inspected."""
+    from img2world.core.errors import FormatError
+    from img2world.formats.files import is_splat_file
+    from img2world.runs.files import quoted
+    from img2world.runs.folder import MANIFEST
+
+    if not (path / MANIFEST).is_file():
+        return
+    found = [file for file in sorted((path / "exports").glob("*")) if is_splat_file(file)]
+    # A PLY of the whole world first, the file that most programs open.
+    found.sort(key=lambda file: file.name != "scene.ply")
+    hint = f"`img2world inspect {quoted(found[0])}`" if found else f"`img2world export {quoted(path)} ply` writes one"
+    raise FormatError(f"this is a run folder, not a splat file: {path}", hint=hint)
 
 
 @app.command()

@@ -49,6 +49,8 @@ class Frames:
     point_colors: UInt8[np.ndarray, "P 3"] | None = None
     inventory: Inventory | None = None
     """The files that became frames and those that did not, of frames that were just read from a folder."""
+    selection: str = ""
+    """Why only some frames of a video were taken, of frames that were just read from one; empty if all were."""
     is_rendered: bool = False
     """Rendered from known geometry, so that cameras and depth are exact by construction."""
 

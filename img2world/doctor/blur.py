@@ -38,12 +38,13 @@ def find_blur(frames: Frames, broken: Collection[int] = ()) -> Iterator[VideoFin
     blurred = np.concatenate([_blurred(steps[start : end - 1]) for start, end in pairwise(edges)])
     if not blurred.any():
         return
+    count = int(blurred.sum())
     yield VideoFinding(
         kind="blur",
         severity="warning" if blurred.mean() >= MANY else "note",
         frames=tuple(np.flatnonzero(blurred).tolist()),
         sure=0.85,
-        found=f"{blurred.sum()} of {len(frames)} frames are far more blurred than the others",
+        found=f"{count} of {len(frames)} frames {'is' if count == 1 else 'are'} far more blurred than the others",
         advice="move the camera more slowly, in more light; with a generator, ask for less motion",
     )
 

@@ -37,6 +37,8 @@ def read_splats(path: Path) -> SplatFile:
 
     Raises FormatError when it is none that is known, or is damaged.
     """
+    if path.is_dir():
+        raise FormatError(f"this is a folder, not a splat file: {path}", hint="give one of the files in it")
     try:
         module = format_module(detect_suffix(path))
         # Values of odd files overflow; what is not finite is left out in the end.

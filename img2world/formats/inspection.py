@@ -1,11 +1,14 @@
 """Facts about a splat file and warnings of what is suspicious in it, in one screen."""
 
+import shlex
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from img2world.core.sh import sh_degree
+from img2world.formats import READ_ONLY
 from img2world.formats.actions import FLOATER_NEIGHBORS, find_floaters, y_up_means
 from img2world.formats.files import read_splats
 from img2world.formats.splat_file import SplatFile, used_degree
@@ -38,6 +41,8 @@ class Inspection:
     """Values of scale, opacity and brightness at QUANTILES percent."""
     details: dict[str, object]
     warnings: list[str]
+    remedy: str
+    """The command that writes the file without what can be dropped; empty if there is nothing to drop."""
 
     def as_json(self) -> dict[str, object]:
         """Return the facts as a JSON object."""
@@ -56,7 +61,8 @@ class Inspection:
             f"{'quantiles':<12}{''.join(f'{q} %'.rjust(10) for q in QUANTILES)}",
         ]
         lines += [f"  {name:<10}" + "".join(f"{value:>10.4g}" for value in row) for name, row in self.quantiles.items()]
-        return lines + [f"{'warning':<12}{text}" for text in self.warnings]
+        lines += [f"{'warning':<12}{text}" for text in self.warnings]
+        return lines + ([f"{'remedy':<12}{self.remedy}"] if self.remedy else [])
 
 
 def inspect_file(path: Path) -> Inspection:
@@ -68,6 +74,7 @@ def inspect_splats(file: SplatFile, path: Path) -> Inspection:
     """Return facts about the content of a splat file."""
     gaussians = file.gaussians
     count = len(gaussians)
+    found = list(_warnings(file))
     points = y_up_means(gaussians) if count else np.zeros((1, 3))
     values = {
         "scale": gaussians.scales,
@@ -87,8 +94,20 @@ def inspect_splats(file: SplatFile, path: Path) -> Inspection:
             for name, array in values.items()
         },
         details=file.details,
-        warnings=_warnings(file),
+        warnings=[f"{text}; {option}" if option else text for text, option in found],
+        remedy=_remedy(path, [option for _, option in found if option]),
     )
+
+
+def _remedy(path: Path, options: list[str]) -> str:
+    """Return the command that writes a file anew with some options of `img2world convert`; empty without any."""
+    if not options:
+        return ""
+    clean = path.with_name(f"clean-{path.name}")
+    if clean.suffix in READ_ONLY:
+        clean = clean.with_suffix(".glb")
+    words = ["img2world", "convert", str(path), str(clean)]
+    return " ".join([shlex.join(words), *options])
 
 
 def _total_bytes(path: Path) -> int:
@@ -97,29 +116,29 @@ def _total_bytes(path: Path) -> int:
     return sum(file.stat().st_size for file in (path, *beside))
 
 
-def _warnings(file: SplatFile) -> list[str]:
-    """Return what is suspicious in a file."""
-    gaussians, found = file.gaussians, []
+def _warnings(file: SplatFile) -> Iterator[tuple[str, str]]:
+    """Yield what is suspicious in a file, each with the option of `img2world convert` that drops it, or nothing."""
+    gaussians = file.gaussians
     count = len(gaussians)
     if file.broken:
-        found.append(f"{file.broken:,} Gaussians have values that are not finite, or no orientation; --drop-nan")
+        yield f"{file.broken:,} Gaussians have values that are not finite, or no orientation", "--drop-nan"
     if count == 0:
-        return [*found, "the file has no Gaussians"]
+        yield "the file has no Gaussians", ""
+        return
     degree, used = sh_degree(gaussians.sh.shape[1]), used_degree(gaussians.sh)
     if used < degree:
-        found.append(f"harmonics above degree {used} are all zero; --sh {used} leaves them out")
+        yield f"harmonics above degree {used} are all zero", f"--sh {used}"
     low, high = np.percentile(gaussians.means, (1, 99), axis=0)
     extent = max(float(np.linalg.norm(high - low)), 1e-12)
     scales = np.sort(gaussians.scales, axis=1)
     if huge := int((scales[:, 2] > HUGE_RATIO * extent).sum()):
-        found.append(f"{huge:,} Gaussians are larger than a tenth of the scene")
+        yield f"{huge:,} Gaussians are larger than a tenth of the scene", ""
     if needles := int((scales[:, 2] > NEEDLE_RATIO * scales[:, 1]).sum()):
-        found.append(f"{needles:,} Gaussians are needles, more than {NEEDLE_RATIO:.0f} times as long as wide")
+        yield f"{needles:,} Gaussians are needles, more than {NEEDLE_RATIO:.0f} times as long as wide", ""
     if faint := int((gaussians.opacities < 1 / 255).sum()):
-        found.append(f"{faint:,} Gaussians cannot be seen, below an opacity of 1/255; --opacity-min 0.004")
+        yield f"{faint:,} Gaussians cannot be seen, below an opacity of 1/255", "--opacity-min 0.004"
     if FLOATER_NEIGHBORS < count <= MAX_FLOATER_COUNT and (alone := int(find_floaters(gaussians.means).sum())):
-        found.append(f"{alone:,} Gaussians float alone; --drop-floaters")
-    return found
+        yield f"{alone:,} Gaussians float alone", "--drop-floaters"
 
 
 def _vector(values: list[float]) -> str:

@@ -12,7 +12,7 @@ from img2world.doctor.findings import VideoFinding, findings_from_json, select_r
 from img2world.runs.files import quoted
 from img2world.runs.folder import MANIFEST, read_manifest
 from img2world.runs.recipe import load_recipe, options_of
-from img2world.runs.report import CAMERAS, FINDINGS
+from img2world.runs.report import CAMERAS, FINDINGS, REPORT, REPORT_PAGE, TWO_GRADES
 from img2world.runs.source import find_source
 from img2world.video.file import FileVideo
 
@@ -34,6 +34,8 @@ class Examination:
     """The report on the cameras of a run, if they have been found."""
     failures: dict[str, str] = field(default_factory=dict)
     """Why stages of a run failed, by their names."""
+    world: str = ""
+    """Grade of the world of a run and the reason for it, if there is a world that is up to date."""
     is_refused: bool = False
     """True if a stage of a run has refused the video or the cameras."""
 
@@ -44,11 +46,15 @@ class Examination:
         return self.is_refused or grade == "D" or bool(select_rejections(self.findings))
 
     def summary(self) -> Iterator[str]:
-        """Yield the closing lines: cameras, their grade, and the verdict."""
+        """Yield the closing lines: cameras, their grade, that of the world, and the verdict."""
         if self.cameras is not None:
             grade = f"grade {self.cameras['grade']}, " if "grade" in self.cameras else ""
             yield f"cameras: {grade}by {self.cameras['solver']}"
             yield from (f"{'':<9}{reason}" for reason in self.cameras.get("reasons", ()))
+        if self.world:
+            yield f"world:   quality {self.world}"
+            if "grade" in (self.cameras or {}):
+                yield f"{'':<9}{TWO_GRADES}"
         if self.subject:
             yield f"subject: {self.subject}"
         if not self.findings:
@@ -108,5 +114,30 @@ def _examine_run(run: Path) -> Examination:
         num_frames=0,
         cameras=cameras,
         failures={name: entry.get("error", "an unexpected error") for name, entry in failed.items()},
+        world="" if failed else _grade_of_world(run),
         is_refused=any(entry["state"] == "rejected" for entry in failed.values()),
     )
+
+
+def _grade_of_world(run: Path) -> str:
+    """Return the grade of the world and the reason for it, by the report of the run; empty without any."""
+    quality = _read_report(run).get("quality") or {}
+    return f"{quality['grade']}: {quality['reason']}" if {"grade", "reason"} <= set(quality) else ""
+
+
+def _read_report(run: Path) -> dict[str, Any]:
+    """Return the report of a run; empty where there is none that can be read."""
+    try:
+        report = json.loads((run / REPORT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return report if isinstance(report, dict) else {}
+
+
+def check_has_world(run: Path) -> None:
+    """Raise RunFolderError, which says where to read why, when a run was refused and has no page of a world."""
+    if not (run / "exports" / "world.html").exists() and _read_report(run).get("refused"):
+        raise RunFolderError(
+            f"the run was refused, so there is no world to look at: {run}",
+            hint=f"{quoted(run / REPORT_PAGE)} says why and what to do",
+        )

@@ -48,7 +48,7 @@ MIN_LINKED = 4096
 Make = Callable[[Path, Progress], Mapping[str, float | str]]
 """Writes the products of a stage into an empty folder, under their final relative paths, and returns its metrics.
 
-Text among them names what checked the products."""
+Text among them is for the report, such as what checked the products."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from img2world.core.supported_region import region_from_json
 from img2world.quality.grade import HELDOUT_VIEWS, grade_world
 from img2world.runs.files import has_digest, quoted, write_text
 from img2world.runs.folder import RunFolder, StageRecord
+from img2world.runs.next_steps import run_command
 
 FINDINGS, CAMERAS = "doctor.json", "views/transforms.json"
 """Files of the run folder that hold what the doctor found in the video, and the cameras of its frames."""
@@ -34,6 +35,9 @@ REPORT, REPORT_PAGE = "report.json", "report.html"
 
 MAX_NAMES = 3
 """Photos that the summary names."""
+
+TWO_GRADES = "(quality: how good the world looks; grade of the cameras: how far their positions can be trusted)"
+"""What the two grades of a run mean."""
 
 WORLD = "world.json"
 """File of the run folder that holds the measures of the scene."""
@@ -177,7 +181,11 @@ def summary_lines(out: Path, report: dict[str, Any]) -> Iterator[str]:
     elif "num_gaussians" in metrics and report["source"]["kind"] != "picture":
         yield f"  {'quality':<8}not graded: of so few views none was held out to test the world on"
     if stopped := metrics.get("stopped_at"):
-        yield f"  {'splat':<8}stopped early, at step {stopped:.0f}; --fresh trains it in full"
+        command = run_command(out, report["source"]["path"], "--fresh", program=shlex.quote(launcher()))
+        yield f"  {'splat':<8}stopped early, at step {stopped:.0f}; to train it in full: {command}"
+    if outdated := report["unfinished"]:
+        command = run_command(out, report["source"]["path"], program=shlex.quote(launcher()))
+        yield f"  {'to do':<8}out of date: {', '.join(outdated)}; to make them anew: {command}"
     if inventory := report.get("inventory"):
         yield f"  {'source':<8}{inventory['summary']}"
     if subject := report["subject"]:
@@ -185,21 +193,23 @@ def summary_lines(out: Path, report: dict[str, Any]) -> Iterator[str]:
         things = f", {count} {'thing' if count == 1 else 'things'} in front of it cut out" if count else ""
         yield f"  {'subject':<8}{subject['kind']} ({subject['reason']}){things}"
     for label, place in {"video": "video.mp4", "files": "exports", "report": REPORT_PAGE}.items():
-        if (out / place).exists():
-            yield f"  {label:<8}{out / place}"
+        if (out / place).exists() and not (place == "exports" and outdated):
+            yield f"  {label:<8}{quoted(out / place)}"
     yield f"  {'cost':<8}{metrics['seconds']:.0f} s, {metrics['peak_rss_gb']:.1f} GB"
     cameras = report["cameras"] or {}
     if "grade" in cameras:
         placed = f"{cameras['placed']} of {cameras['total']} frames"
         missing = _some(cameras.get("not_placed", []))
         yield f"  {'cameras':<8}grade {cameras['grade']}, by {cameras['solver']}, {placed}{missing}"
+        if report["quality"]:
+            yield f"  {'':<8}{TWO_GRADES}"
     for finding in report["findings"]:
         if finding["severity"] != "note":
             yield f"  {'doctor':<8}{finding['kind']}: {finding['found']}"
     if report["licence"]:
         yield f"  {'licence':<8}{report['licence']['model']}: {report['licence']['verdict']}"
-    if page.exists():
-        yield f"  {'look':<8}{shlex.quote(launcher())} view {quoted(out)}    or open {page} in a browser"
+    if page.exists() and not outdated:
+        yield f"  {'look':<8}{shlex.quote(launcher())} view {quoted(out)}    or open {quoted(page)} in a browser"
 
 
 def _some(names: list[str]) -> str:

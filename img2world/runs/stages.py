@@ -24,6 +24,7 @@ from img2world.core.views import Views
 from img2world.runs.files import write_text
 from img2world.runs.folder import RunFolder
 from img2world.runs.licences import licence_of, model_licences
+from img2world.runs.next_steps import refusal_hint
 from img2world.runs.product import Product, code_of, digests, value
 from img2world.runs.recipe import NeedsPrograms, Recipe, options_of
 from img2world.runs.report import COMPARISON, FINDINGS, INVENTORY, ISOLATED_FACTS, ISOLATION, WORLD
@@ -83,7 +84,7 @@ def generate(
     """Write frames/ and video.mp4, generated from the picture or read from files, and of these inventory.json."""
     from img2world.export.mp4 import write_mp4
 
-    def make(path: Path, progress: Progress) -> dict[str, float]:
+    def make(path: Path, progress: Progress) -> dict[str, float | str]:
         frames = recipe.video.generate(value(subject), value(trajectory), seed=recipe.seed, progress=progress)
         frames.save(path / "frames")
         if frames.inventory is not None:
@@ -93,7 +94,8 @@ def generate(
         write_mp4(frames.rgb, path / "video.mp4", frames_per_second(frames))
         if subject is None:
             save_picture(Image(rgb=frames.rgb[0]), path / PICTURE)
-        return {"frames": float(len(frames)), **seen_fractions(frames)}
+        selection = {"selection": frames.selection} if frames.selection else {}
+        return {"frames": float(len(frames)), **seen_fractions(frames), **selection}
 
     options = code_of(recipe.video, recipe.seed, source=folder.manifest["source"])
     reads = digests(subject=subject, trajectory=trajectory)
@@ -129,7 +131,7 @@ def examine(folder: RunFolder, subject: Product[Subject] | None, frames: Product
     if bad and not anyway and not (folder.path / "frames" / "cameras.json").exists():
         raise RejectedError(
             f"the doctor rejects the video: {'; '.join(finding.line() for finding in bad)}",
-            hint=f"{bad[0].advice}; --anyway continues regardless",
+            hint=refusal_hint(folder, bad[0].advice),
         )
 
 
@@ -173,7 +175,7 @@ def check_cameras(folder: RunFolder, *, anyway: bool) -> None:
             advice = "improve these cameras with --set poses.refine=true, or find others with --set poses.name=colmap"
         raise RejectedError(
             f"the cameras cannot be trusted (grade D, by {report.solver}): {why}",
-            hint=f"{advice}; --anyway continues regardless",
+            hint=refusal_hint(folder, advice),
         )
     warnings.warn(f"the cameras are uncertain (grade {report.grade}, by {report.solver}): {why}", stacklevel=2)
 

@@ -66,8 +66,8 @@ def decode(options: dict, progress: Progress) -> None:
     """Write the selected frames to options["folder"].
 
     rgb.npy [V, H, W, 3] on white, times.npy [V], alpha.npy [V, H, W] where the video is transparent, and notes.json,
-    what the user should know. Frames are selected at equal steps of camera motion, or of time if options["even"], the
-    sharpest of neighbours.
+    what the user should know: notes, and how frames were selected. Frames are selected at equal steps of camera motion,
+    or of time if options["even"], the sharpest of neighbours.
     """
     import av.error
 
@@ -81,6 +81,7 @@ def decode(options: dict, progress: Progress) -> None:
             )
         total = 2 * len(index.stamps)
         survey = survey_frames(path, form, index, lambda done: progress(done, total), even=options["even"])
+        in_video = len(survey.stamps)
         survey, notes = keep_one_shape(survey)
         count = options["num_frames"] if options["even"] else useful_count(survey.curve, options["num_frames"])
         selected = select(survey, count)
@@ -94,7 +95,8 @@ def decode(options: dict, progress: Progress) -> None:
         raise VideoError(f"the video needs too much memory: {path}", hint="resize it first") from error
     except av.error.FFmpegError as error:
         raise VideoError(f"the video is broken ({error.strerror}): {path}", hint=BROKEN_HINT) from error
-    _save(Path(options["folder"]), pictures, float(index.tick), notes)
+    told = {"notes": notes, "selection": selection_text(survey, selected, count, in_video, options["num_frames"])}
+    _save(Path(options["folder"]), pictures, float(index.tick), told)
 
 
 def survey_frames(path: Path, form: str, index: Index, report: Callable[[int], None], *, even: bool) -> Survey:
@@ -177,6 +179,25 @@ def select(survey: Survey, count: int) -> list[int]:
     return survey.stamps[chosen[~dull]].tolist()
 
 
+def selection_text(survey: Survey, selected: list[int], count: int, in_video: int, most: int) -> str:
+    """Return why only some of the frames of a video were selected, such as "40 of 49 frames were taken: …".
+
+    `count` is the number of frames that were looked for among those of the survey, `most` the number that is allowed.
+    Empty where all were taken.
+    """
+    if len(selected) == in_video:
+        return ""
+    candidates = len(set(assign_slots(survey.curve, count).tolist()) - {-1})
+    others = "close to frames that show nearly the same or are sharper"
+    reasons = {
+        "of another shape": in_video - len(survey.stamps),
+        "blurred": candidates - len(selected),
+        f"between them, as video.num_frames is {most}" if count == most else others: len(survey.stamps) - candidates,
+    }
+    told = ", ".join(f"{number} {reason}" for reason, number in reasons.items() if number)
+    return f"{len(selected)} of {in_video} frames were taken; left out were {told}"
+
+
 def _decode_pictures(
     path: Path, form: str, index: Index, selected: list[int], size: int, report: Callable[[int], None]
 ) -> dict[int, UInt8[np.ndarray, "H W 4"]]:
@@ -194,15 +215,15 @@ def _decode_pictures(
     return pictures
 
 
-def _save(folder: Path, pictures: dict[int, UInt8[np.ndarray, "H W 4"]], tick: float, notes: list[str]) -> None:
-    """Write the frames, their times, their transparency if there is any, and the notes."""
+def _save(folder: Path, pictures: dict[int, UInt8[np.ndarray, "H W 4"]], tick: float, told: dict[str, object]) -> None:
+    """Write the frames, their times, their transparency if there is any, and what the user should know."""
     times = np.array(list(pictures)) * tick
     alpha = np.stack([rgba[..., 3] for rgba in pictures.values()])
     np.save(folder / "times.npy", times - times[0])
     np.save(folder / "rgb.npy", np.stack([on_white(rgba) for rgba in pictures.values()]))
     if alpha.min() < OPAQUE:
         np.save(folder / "alpha.npy", alpha)
-    (folder / "notes.json").write_text(json.dumps(notes))
+    (folder / "notes.json").write_text(json.dumps(told))
 
 
 if __name__ == "__main__":

@@ -108,11 +108,13 @@ class FileVideo:
             run_child(
                 "img2world.video.decode", options, time_limit=self.time_limit, error=VideoError, progress=progress
             )
-            for note in json.loads((Path(folder) / "notes.json").read_text()):
+            told = json.loads((Path(folder) / "notes.json").read_text())
+            for note in told["notes"]:
                 warnings.warn(note, stacklevel=2)
             alpha = Path(folder) / "alpha.npy"
             return Frames(
                 rgb=np.load(Path(folder) / "rgb.npy"),
                 times=np.load(Path(folder) / "times.npy"),
                 alpha=np.load(alpha) if alpha.exists() else None,
+                selection=told["selection"],
             )

@@ -84,11 +84,11 @@ class LivePage:
             self._version += 1
             self._changed.notify_all()
 
-    def begin_stage(self, stage: str) -> None:
-        """Show that a stage has begun."""
+    def begin_stage(self, stage: str, label: str = "") -> None:
+        """Show that a stage has begun, and in words what it does."""
         self._steps.clear()
         no_figures = dict.fromkeys(("done", "total", "left", "psnr", "gaussians"))
-        self.report(stage=stage, part="", stop="", note="", **no_figures)
+        self.report(stage=stage, label=label or stage, part="", stop="", note="", **no_figures)
 
     def report_steps(self, part: str, done: int, total: int, **figures: float) -> None:
         """Show how far a stage is, with the time left at the present speed."""

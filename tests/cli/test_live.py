@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -103,4 +104,9 @@ def test_the_summary_says_where_a_training_was_stopped(finished):
     assert not any("stopped" in line for line in summary_lines(finished, report))
     report["metrics"]["stopped_at"] = 412.0
     lines = [line for line in summary_lines(finished, report) if "stopped" in line]
-    assert lines == ["  splat   stopped early, at step 412; --fresh trains it in full"]
+    assert len(lines) == 1
+    said, _, command = lines[0].partition("; to train it in full: ")
+    assert said == "  splat   stopped early, at step 412"
+    words = shlex.split(command)[1:]
+    assert words[:2] == ["run", report["source"]["path"]]
+    assert words[2:] == ["--recipe", f"{finished}/recipe.toml", "--out", str(finished), "--fresh"]

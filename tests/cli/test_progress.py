@@ -87,6 +87,19 @@ def test_a_run_of_a_batch_names_its_stage():
 def test_figures_are_words_and_units_that_people_read():
     assert format_quality({"watertight": 0.0, "max_error_in_steps": 0.49}) == "watertight no, max error in steps 0.49"
     assert format_quality({"watertight": 1.0, "faces": 40000.0}) == "watertight yes, faces 40000"
+    noise = {"rotation_error_deg": 3.831e-06, "psnr": 24.1378, "size": 23456.7, "shift": 0.0}
+    assert format_quality(noise) == "rotation error deg <0.001, psnr 24.1, size 23457, shift 0"
+
+
+def test_no_name_of_a_figure_is_cut_off_on_a_narrow_terminal():
+    screen = io.StringIO()
+    quality = {"rotation_error_deg": 0.25, "largest_error_in_steps": 0.5, "vertices": 12345.0}
+    with bar_listener(Console(file=screen, force_terminal=True, width=90)) as listen:
+        listen(Event(kind="done", stage="export.turntable", seconds=5.0, quality=quality))
+    last = screen.getvalue().rpartition("export.turntable")[2]
+    assert "…" not in screen.getvalue()
+    for word in ("rotation", "largest", "steps", "vertices", "12345"):
+        assert word in last
 
 
 def test_json_lines_are_objects_and_not_too_many():

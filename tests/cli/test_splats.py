@@ -361,6 +361,14 @@ def test_inspection_of_other_files_is_one_error(call, scene, tmp_path):
     assert call("inspect")[0] == 2
 
 
+def test_inspection_of_a_run_names_its_file(call, finished, tmp_path):
+    code, _, err = call("inspect", finished)
+    assert (code, "this is a run folder" in err) == (1, True)
+    assert f"img2world inspect {finished}/exports/scene.ply" in err
+    code, _, err = call("inspect", tmp_path)
+    assert (code, "this is a folder" in err) == (1, True)
+
+
 # ---- up and engine ----
 
 SIDE = {"x": (1, 0, 0), "y": (0, 1, 0), "z": (0, 0, 1)}

@@ -1,3 +1,4 @@
+import shlex
 from dataclasses import replace
 
 import numpy as np
@@ -39,6 +40,12 @@ def test_what_is_suspicious_is_named(scenes, tmp_path):
     assert "3 Gaussians are needles" in found
     assert "7 Gaussians cannot be seen" in found
     assert "float alone; --drop-floaters" in found
+    (tmp_path / "my scan.ply").touch()
+    remedy = inspect_splats(SplatFile(gaussians=odd, broken=1, details={}), tmp_path / "my scan.ply").remedy
+    assert shlex.split(remedy) == [
+        "img2world", "convert", str(tmp_path / "my scan.ply"), str(tmp_path / "clean-my scan.ply"),
+        "--drop-nan", "--sh", "1", "--opacity-min", "0.004", "--drop-floaters",
+    ]  # fmt: skip
 
 
 def test_nothing_and_one_are_inspected(tmp_path):

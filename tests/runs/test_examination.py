@@ -46,6 +46,10 @@ def test_a_run_stops_with_exit_code_3(call, frozen, tmp_path):
     code, stdout, _ = call("doctor", tmp_path / "run")
     assert code == 3
     assert "frozen" in stdout
+    code, _, stderr = call("view", tmp_path / "run", "--no-browser")
+    assert code == 1
+    assert "the run was refused" in stderr
+    assert str(tmp_path / "run" / "report.html") in stderr
 
 
 def pan(photo: np.ndarray, count: int) -> np.ndarray:
@@ -74,6 +78,8 @@ def test_run_is_examined_by_its_reports(finished, tmp_path):
     run = Path(shutil.copytree(finished, tmp_path / "run"))
     found = examine_path(run)
     assert found.cameras == {"solver": "commanded"}
+    grade = json.loads((run / "report.json").read_text())["quality"]["grade"]
+    assert any(line.startswith(f"world:   quality {grade}: ") for line in found.summary())
     table = json.loads((run / "views" / "transforms.json").read_text())
     (run / "views" / "transforms.json").write_text(
         json.dumps({**table, "pose_report": {"solver": "orbit", "grade": "D", "reasons": ["few points"]}})

@@ -14,6 +14,7 @@ REPORT = {
     "cameras": None,
     "findings": [],
     "licence": None,
+    "unfinished": [],
 }
 
 

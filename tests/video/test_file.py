@@ -128,6 +128,8 @@ def test_repeated_frames_are_left_out_unless_frames_are_even(tmp_path: Path):
     )
     assert even.times == pytest.approx(np.arange(11) * 0.4, abs=0.11)  # one frame
     assert (chosen.times > 2.05).sum() <= 1 < (even.times > 2.05).sum()
+    few = f"{len(chosen)} of 41 frames were taken; left out were {41 - len(chosen)} "
+    assert chosen.selection == few + "between them, as video.num_frames is 11"
 
 
 @pytest.mark.usefixtures("decoded_here")

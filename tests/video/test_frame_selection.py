@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 from itertools import pairwise
 
@@ -6,7 +7,7 @@ import pytest
 from skimage import data
 
 from img2world.tracking.sharpness import detail_map, sharpness_step
-from img2world.video.decode import Survey, select
+from img2world.video.decode import Survey, select, selection_text
 from img2world.video.frame_selection import (
     MIN_FRAMES,
     PLENTY,
@@ -113,6 +114,15 @@ def test_a_jerk_there_and_back_is_left_out():
     selected = select(survey, 40)
     assert len(selected) >= 25
     assert not set(selected) & set(range(60, 66))
+    said = selection_text(survey, selected, 40, len(frames) + 2, 120)
+    numbers = [int(number) for number in re.findall(r"\d+", said)]
+    # Taken, of all, then of another shape, blurred, and close to others.
+    assert numbers[:3] == [len(selected), len(frames) + 2, 2]
+    assert numbers[0] + sum(numbers[2:]) == numbers[1]
+    assert "2 of another shape" in said
+    assert "blurred" in said
+    assert said.endswith("close to frames that show nearly the same or are sharper")
+    assert selection_text(survey, list(range(len(frames))), 120, len(frames), 120) == ""
     # A jerk to another place is kept, or the chain of frames would break.
     survey = replace(survey, greys=[*frames[:66], *(np.rot90(frame, 2).copy() for frame in frames[66:])])
     assert set(select(survey, 40)) & set(range(60, 66))

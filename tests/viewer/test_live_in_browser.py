@@ -88,10 +88,13 @@ def test_a_training_is_watched_and_stopped_from_the_page(page, picture, tiny, tm
     assert process.returncode == 0, errors
     # The program has ended, and the page shows what it has.
     assert page.inner_text("#stage") == "Finished"
-    assert "exports/world.html" in page.inner_text("#files")
+    assert "exports/world.html" in page.text_content("#files")
+    assert "report.html" in page.inner_text("#report")
     assert "img2world view" in page.inner_text("#command").replace("\n", " ")
     assert "Stopped at step" in page.inner_text("#note")
     assert pixels(page).std() > 5
+    page.click("#close")
+    assert not page.is_visible("#panel")
     report = json.loads((out / "report.json").read_text())
     stopped_at = report["metrics"]["stopped_at"]
     assert 0 < stopped_at < 6000

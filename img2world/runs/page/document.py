@@ -46,15 +46,16 @@ def page_html(folder: RunFolder, report: dict[str, Any]) -> str:
         files_section(material),
         costs_section(material),
         repeat_section(material),
-        terms_section(),
     ]
+    header = headline(material)
+    sections.append(terms_section(join([header, *(part for part in sections if part)])))
     script = _static("report.js")
     parts = {
         "title": join(f"{title(material)}: report"),
         # Only this script runs, whatever a file name may contain.
         "script_digest": base64.b64encode(hashlib.sha256(f"\n{script}\n".encode()).digest()).decode("ascii"),
         "style": _static("report.css"),
-        "header": headline(material),
+        "header": header,
         "contents": _contents(part for part in sections if part),
         "sections": join(part for part in sections if part),
         "places": json_in_html(places.as_json() if places else {}),

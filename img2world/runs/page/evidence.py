@@ -180,6 +180,8 @@ def _finding(material: Material, finding: VideoFinding) -> Markup:
     shown = [pictures[step] for step in steps]
     where = f"{'Frames' if len(finding.frames) > 1 else 'Frame'} {format_ranges(finding.frames)}"
     items = [element("li", image(picture, f"Frame {i}"), element("small", f"Frame {i}")) for i, picture in shown]
+    # The start of the page of a refused run says it.
+    is_told = material.is_refused and finding.advice in material.report["refused"]["hint"]
     return element(
         "article",
         element(
@@ -188,7 +190,7 @@ def _finding(material: Material, finding: VideoFinding) -> Markup:
             element("span", SEVERITIES[finding.severity], class_=f"flag {finding.severity}"),
         ),
         element("p", sentence(finding.found), f" {finding.sure:.0%} sure."),
-        element("p", element("strong", "What to do: "), sentence(finding.advice)),
+        None if is_told else element("p", element("strong", "What to do: "), sentence(finding.advice)),
         element("p", where, class_="hint") if finding.frames else None,
         element("ol", items, class_="strip") if items else None,
         class_=f"finding {finding.severity}",

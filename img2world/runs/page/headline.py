@@ -4,12 +4,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 from img2world.quality.grade import Cost, find_costs
+from img2world.runs.next_steps import run_command
 from img2world.runs.page.elements import image, movie, section, table, term
 from img2world.runs.page.markup import Markup, element, join
 from img2world.runs.page.material import Material
 from img2world.runs.page.pictures import WHOLE, read_as_is, read_picture, read_video
 from img2world.runs.page.reading import attempt
-from img2world.runs.page.words import COSTS, SOURCES, STAGES, WORLD_GRADES, sentence
+from img2world.runs.page.words import COSTS, SOURCES, STAGES, WORLD_GRADES, sentence, stage_name
 from img2world.runs.report import COMPARISON
 
 WORLD_PAGE, TURNTABLE = "exports/world.html", "exports/turntable.mp4"
@@ -55,7 +56,7 @@ def _verdict(material: Material) -> Markup:
                 "div",
                 element("p", "No world was made of this", class_="judgement"),
                 element("p", sentence(refusal["reason"])),
-                element("p", element("strong", "What to do: "), sentence(refusal["hint"])),
+                _advice(refusal["hint"]),
             ),
             class_="verdict",
         )
@@ -77,9 +78,33 @@ def _verdict(material: Material) -> Markup:
     return element(
         "div",
         element("div", letter, class_=f"grade grade-{tone}", aria_label=f"Grade {letter}", role="img"),
-        element("div", element("p", words, class_="judgement"), element("p", reason)),
+        element("div", element("p", words, class_="judgement"), element("p", reason), _unfinished(material)),
         class_="verdict",
     )
+
+
+def _advice(hint: str) -> list[Markup]:
+    """Return the lines of a hint: what to do, and what else is possible with the command for it."""
+    first, *others = hint.splitlines()
+    parts = [element("p", element("strong", "What to do: "), sentence(first))]
+    for line in others:
+        purpose, _, command = line.partition(": ")
+        parts += [element("p", f"{purpose[:1].upper()}{purpose[1:]}:"), element("pre", element("code", command))]
+    return parts
+
+
+def _unfinished(material: Material) -> list[Markup] | None:
+    """Return what is out of date, and whether the training was stopped early, with the commands that mend it."""
+    report, run = material.report, material.path.resolve()
+    source, parts = report["source"]["path"], []
+    if stages := report["unfinished"]:
+        names = ", ".join(stage_name(stage, material.kind).lower() for stage in stages)
+        text = f"These steps are out of date, so that this page does not show what they made: {names}. To do them anew:"
+        parts += [element("p", text), element("pre", element("code", run_command(run, source)))]
+    if stopped := report["metrics"].get("stopped_at"):
+        text = f"The training was stopped early, at step {stopped:,.0f}. To train the world in full:"
+        parts += [element("p", text), element("pre", element("code", run_command(run, source, "--fresh")))]
+    return parts or None
 
 
 def _reason(material: Material) -> Markup | str:

@@ -13,7 +13,7 @@ from img2world.runs.page.elements import section, table
 from img2world.runs.page.markup import Markup, element
 from img2world.runs.page.material import Material
 from img2world.runs.page.reading import attempt, reading
-from img2world.runs.page.words import FORMATS, STAGES, TERMS, file_facts, seconds_text, size_text
+from img2world.runs.page.words import FORMATS, TERMS, file_facts, seconds_text, size_text, stage_name
 from img2world.runs.recipe import load_recipe, recipe_text
 from img2world.runs.source import RECIPES
 
@@ -37,10 +37,12 @@ OTHERS = {
 """Further files and folders of a run."""
 
 
-def files_section(material: Material) -> Markup:
+def files_section(material: Material) -> Markup | None:
     """Return the files of the world with their sizes and what read them back, and the other files of the run."""
     parts: list[Markup | None] = []
     exported = material.report["files"]
+    if not exported and material.is_refused:
+        return None
     if exported and not material.is_refused:
         rows = [_file(name, facts) for name, facts in exported.items()]
         caption = "Each file was read again after it was written, and compared with the world"
@@ -73,7 +75,7 @@ def costs_section(material: Material) -> Markup:
     longest = max((stage["seconds"] for stage in stages.values()), default=0.0)
     rows = [
         [
-            element("th", _stage_name(name, material), scope="row"),
+            element("th", stage_name(name, material.kind), scope="row"),
             element("td", seconds_text(stage["seconds"]), class_="number"),
             element("td", _bar(stage["seconds"] / max(longest, 1e-9)), class_="bar-cell"),
         ]
@@ -81,14 +83,6 @@ def costs_section(material: Material) -> Markup:
     ]
     caption = f"{seconds_text(metrics['seconds'])} in all, with {metrics['peak_rss_gb']:.1f} GB of memory at most"
     return section("costs", "Time", table(["Step", "Time", "Share"], rows, caption, class_="times"))
-
-
-def _stage_name(stage: str, material: Material) -> str:
-    """Return what a stage does."""
-    name, _, part = stage.partition(".")
-    if name == "video" and material.kind == "picture":
-        return "Making the video"
-    return f"Writing {part}" if part else STAGES.get(name, name)
 
 
 def _bar(fraction: float) -> Markup:
@@ -147,9 +141,10 @@ def _option(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def terms_section() -> Markup:
-    """Return the terms of the page and what they mean."""
-    entries = [
-        [element("dt", name, id=f"term-{key}"), element("dd", meaning)] for key, (name, meaning) in TERMS.items()
-    ]
+def terms_section(page: Markup) -> Markup | None:
+    """Return the terms that a page refers to and what they mean."""
+    used = {key: TERMS[key] for key in TERMS if f'href="#term-{key}"' in page}
+    if not used:
+        return None
+    entries = [[element("dt", name, id=f"term-{key}"), element("dd", meaning)] for key, (name, meaning) in used.items()]
     return section("terms", "What the words mean", element("dl", entries))

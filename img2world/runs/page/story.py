@@ -3,7 +3,7 @@
 from typing import Any
 
 from img2world.core.subject import FACTS as SUBJECT
-from img2world.runs.page.elements import image, movie, section, table
+from img2world.runs.page.elements import image, movie, section, table, term
 from img2world.runs.page.markup import Markup, element, join
 from img2world.runs.page.material import Material
 from img2world.runs.page.pictures import read_video
@@ -56,7 +56,9 @@ def frames_section(material: Material) -> Markup | None:
         found = attempt("the video", read_video, material.path / "video.mp4")
         if found.value:
             note = " This is a smaller copy of video.mp4." if found.value.is_reduced else ""
-            parts.append(element("p", made.format(plural(count, "frame")), f".{note}"))
+            selection = material.report["stages"].get("video", {}).get("selection")
+            taken = sentence(selection) if selection else f"{made.format(plural(count, 'frame'))}."
+            parts.append(element("p", taken, note))
             parts.append(element("div", movie(found.value, "The frames as a video"), class_="film"))
         else:
             parts.append(found.note or element("p", element("a", "video.mp4", href="video.mp4"), " is too large here."))
@@ -110,17 +112,20 @@ def _camera_words(report: dict[str, Any], material: Material) -> list[Markup]:
     words = [
         element(
             "p",
-            element("strong", f"Grade {grade}: {CAMERA_GRADES[grade]}."),
+            element("strong", term("camera-grade", f"Grade {grade}"), f": {CAMERA_GRADES[grade]}."),
             f" {placed} of {total} {noun} got a camera, by {report['solver']}.",
         )
     ]
     if report["reasons"]:
         words.append(element("ul", [element("li", sentence(reason)) for reason in report["reasons"]]))
+    error = f"{report['heldout_px']:.2g}"
+    pixels = f"{error} {'pixel' if error == '1' else 'pixels'}"
     facts = (
         f"Tested with {plural(report['tracks'], 'point')} that were kept aside: half of them appear within "
-        f"{report['heldout_px']:.2g} pixels of where the cameras say they must (in frames 256 pixels wide), and "
-        f"{report['inlier_share']:.0%} of all within 2. The camera moved around a typical point by "
-        f"{report['parallax_deg']:.0f}°; the more, the more certain is its depth."
+        f"{pixels} of where the cameras say they must (in frames 256 pixels wide), and "
+        f"{report['inlier_share']:.0%} of all within 2. Between the first and the last picture that "
+        f"shows a point, the direction from which it is seen turns by {report['parallax_deg']:.0f}° (median); the more "
+        "it turns, the more certain is the depth of the point."
     )
     words.append(element("p", facts, class_="hint"))
     if names := report.get("not_placed"):

@@ -52,6 +52,15 @@ STAGES = {
 }
 """What each stage does; those of exports are named by their format."""
 
+
+def stage_name(stage: str, kind: str) -> str:
+    """Return what a stage does for a source of a kind: picture, video, photos or dataset."""
+    name, _, part = stage.partition(".")
+    if name == "video" and kind == "picture":
+        return "Making the video"
+    return f"Writing {part}" if part else STAGES.get(name, name)
+
+
 FORMATS = {
     "world.html": "The world as a web page: double-click it, send it, host it anywhere",
     "scene.ply": "Gaussians for SuperSplat, Unity, Unreal, Blender",
@@ -68,6 +77,12 @@ TERMS = {
         "Grade",
         "A to D, for what one sees. A looks right from everywhere on the path, B has faults that one notices, "
         "C disappoints in places, D is a preview at most.",
+    ),
+    "camera-grade": (
+        "Grade of the cameras",
+        "A to D, for how far the positions of the cameras can be trusted, whatever the world looks like. A is "
+        "reliable, B is good enough for a reconstruction, C is doubtful, at D the run stops. It is measured on points "
+        "that were kept aside while the cameras were found.",
     ),
     "held-out": (
         "Held out",

@@ -1,18 +1,6 @@
 // Starts the page of a world in the making: follows the state of the run, and draws what the run shows. All addresses
 // are relative, so that the page works through any forwarded port.
 
-const STAGES = {
-  input: "Looking at the photo",
-  trajectory: "Planning the camera path",
-  video: "Making the video",
-  doctor: "Checking the video",
-  poses: "Finding the cameras",
-  isolation: "Cutting out the subject",
-  splat: "Training",
-  measure: "Measuring the world",
-  quality: "Judging the world",
-  export: "Writing the files",
-};
 const ENDS = { finished: "Finished", failed: "The run failed", rejected: "The run was ended", interrupted: "Interrupted" };
 const RETRY_MS = 1500;
 // Shortest pause after a scene, relative to the time it takes to draw: without a graphics card the training needs the
@@ -71,7 +59,7 @@ function showState(state) {
   const stopped = state.stopped_at ? `Stopped at step ${state.stopped_at.toLocaleString("en")}` : "";
   const fraction = state.total ? state.done / state.total : 0;
   setText("mode", "");
-  setText("stage", ENDS[state.state] ?? (state.stop === "done" ? "Coming to an end" : STAGES[stage] ?? "Starting"));
+  setText("stage", ENDS[state.state] ?? (state.stop === "done" ? "Coming to an end" : state.label ?? "Starting"));
   setText("figures", isOver() ? (state.message ?? "") : figuresText(state));
   setText("note", [isOver() || stage !== "splat" ? stopped : "", state.note].filter(Boolean).join(". "));
   element("fill").style.width = `${100 * fraction}%`;
@@ -99,6 +87,8 @@ function showStop(stop) {
 function showEnd(state) {
   document.body.dataset.over = state.state;
   live.end();
+  if (state.state !== "finished" && live.viewer) setText("empty", "The run ended before there were cameras to show.");
+  element("close").hidden = false;
   const rows = (state.files ?? []).map(([name, bytes]) => {
     const row = document.createElement("li");
     for (const text of [name, bytes === null ? "" : sizeText(bytes)]) row.append(Object.assign(document.createElement("span"), { textContent: text }));
@@ -107,6 +97,8 @@ function showEnd(state) {
   element("files").replaceChildren(...rows);
   setText("note", [element("note").textContent, state.hint].filter(Boolean).join(". "));
   setText("command", state.command ?? "");
+  // A browser does not follow links from a server to files, so that the path is text.
+  setText("report", state.report ? `Report: ${state.report}` : "");
   sayGoodbye();
 }
 
@@ -231,6 +223,7 @@ async function start() {
   }).observe(element("panel"));
   setText("count", "");
   connectStop();
+  element("close").onclick = () => { element("panel").hidden = true; };
   followState();
   document.body.dataset.state = "ready";
   if (!createContext(element("canvas"))) {

@@ -1,5 +1,6 @@
 import json
 import re
+import shlex
 import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -164,7 +165,13 @@ def test_a_refused_video_has_a_page_with_the_reason_and_the_frames_of_its_findin
     page = Page((tmp_path / "run" / "report.html").read_text(encoding="utf-8"))
     assert "No world was made" in page.text[""]
     assert str(refused.value)[1:] in page.text[""]
-    assert refused.value.hint[1:] in page.text[""]
+    advice, anyway, one_frame, pictures = refused.value.hint.splitlines()
+    assert advice[1:] in page.text[""]
+    assert anyway.partition(": ")[2] in page.text[""]
+    assert shlex.split(one_frame)[-3:] == ["img2world", "run", str(tmp_path / "run" / "frames" / "0000.png")]
+    assert pictures.endswith(str(tmp_path / "run" / "report.html"))
+    assert advice[1:] not in page.text["findings"]
+    assert not {"files", "terms"} & set(page.text)
     assert list(page.text)[1] == "findings"
     assert "Rules out a world" in page.text["findings"]
     assert not {"grade", "views", "origins"} & set(page.text)
@@ -176,6 +183,25 @@ def test_a_world_of_an_earlier_run_is_not_shown_as_that_of_a_refused_one(copy):
     assert "The doctor rejects the video: cut." in page.text[""]
     assert "earlier run" in page.text["files"]
     assert not any(link["href"].startswith("exports/") for link in page.all("a"))
+
+
+def test_a_training_that_was_stopped_and_the_grade_of_cameras_are_explained(copy):
+    assert "Grade of the cameras" not in copy().text["terms"]
+    cameras = {
+        "solver": "colmap", "grade": "A", "reasons": [], "frames": [0, 1], "placed": 6, "total": 6, "tracks": 200,
+        "heldout_px": 1.0, "inlier_share": 0.9, "parallax_deg": 91.0,
+    }  # fmt: skip
+    metrics = {"seconds": 3.0, "peak_rss_gb": 1.0, "stopped_at": 146.0}
+    page = copy(cameras=cameras, metrics=metrics)
+    assert "Grade of the cameras" in page.text["terms"]
+    assert "within 1 pixel of" in page.text["cameras"]
+    assert "stopped early, at step 146" in page.text[""]
+    assert "--fresh" in page.text[""]
+
+
+def test_the_page_says_why_frames_of_a_video_were_left_out(copy):
+    reason = "4 of 6 frames were taken; left out were 2 blurred"
+    assert reason in copy(stages={"video": {"seconds": 1.0, "selection": reason}}).text["frames"]
 
 
 def test_a_finding_shows_its_frames(copy):
