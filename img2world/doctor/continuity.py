@@ -27,6 +27,9 @@ NEIGHBORS = 3
 MIN_LINK = 0.2
 """Fraction of points below which a link holds nothing together, where most have no more."""
 
+MIN_USUAL_LINKS = 8
+"""Links from which a median tells what is usual: of fewer, each shows another side of an object."""
+
 WEAK_FRACTION = 0.8
 """As part of the usual one, below which mirrored frames may begin or end although the link is not broken …"""
 
@@ -92,7 +95,7 @@ def find_discontinuities(clip: Clip, transitions: list[Transition]) -> Iterator[
 def find_broken_links(transitions: list[Transition]) -> list[int]:
     """Return the links across which points cannot be followed and the picture changes."""
     fractions = np.array([transition.tracked_fraction for transition in transitions])
-    if np.isfinite(fractions).any() and np.nanmedian(fractions) < MIN_LINK:
+    if np.isfinite(fractions).sum() >= MIN_USUAL_LINKS and np.nanmedian(fractions) < MIN_LINK:
         return [int(i) + 1 for i in np.flatnonzero(fractions < MIN_LINK)]
     differences = np.array([transition.difference for transition in transitions])
     limit = max(BROKEN_DIFFERENCE * float(np.median(differences)), 1.0)
