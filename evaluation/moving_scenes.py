@@ -59,11 +59,11 @@ class MovingViews:
     """255 where a pixel shows something that moves."""
 
 
-def render_scene(scene: MovingScene, cameras: Cameras, times: Sequence[float]) -> MovingViews:
+def render_scene(scene: MovingScene, cameras: Cameras, times: Float[np.ndarray, "V"]) -> MovingViews:
     """Render one camera for each time: the i-th camera at the i-th time."""
     layers, moving = [], []
     still = _part(scene, ~scene.moving)
-    for i, time in enumerate(times):
+    for i, time in enumerate(times.tolist()):
         camera, mesh = cameras.select([i]), scene.at(time)
         view = render_asset(mesh, camera)
         layers.append(view)
@@ -75,7 +75,7 @@ def render_scene(scene: MovingScene, cameras: Cameras, times: Sequence[float]) -
             moving.append(differs & (view.alpha[0] > 127))
     return MovingViews(
         views=_stack(layers),
-        times=np.asarray(times, np.float64),
+        times=times.astype(np.float64),
         moving=np.where(np.stack(moving), 255, 0).astype(np.uint8),
     )
 
@@ -172,8 +172,8 @@ def _hinged_box(rng: np.random.Generator) -> MovingScene:
     from trimesh import creation
 
     width, depth, height = rng.uniform([0.9, 0.7, 0.4], [1.3, 1.0, 0.7])
-    body = creation.box(extents=(width, height, depth)).subdivide_to_size(0.25)
-    lid = creation.box(extents=(width, 0.1, depth)).subdivide_to_size(0.25)
+    body = _fine_box((width, height, depth), 0.25)
+    lid = _fine_box((width, 0.1, depth), 0.25)
     lid.apply_translation((0, height / 2 + 0.06, 0))
     ball = creation.icosphere(subdivisions=3, radius=0.18)
     ball.apply_translation((0.3 * width, height / 2 + 0.11 + 0.17, 0.1))
@@ -211,9 +211,7 @@ def _capsule_chain(rng: np.random.Generator) -> MovingScene:
 
 def _twisting_bar(rng: np.random.Generator) -> MovingScene:
     """Return a bar that twists about its own axis, which no few rigid parts can do exactly."""
-    from trimesh import creation
-
-    bar = creation.box(extents=(0.5, 1.4, 0.3)).subdivide_to_size(0.08)
+    bar = _fine_box((0.5, 1.4, 0.3), 0.08)
     most = rng.uniform(0.7, 1.2) * rng.choice([-1, 1])
 
     def motion(points: np.ndarray, time: float) -> np.ndarray:
@@ -229,19 +227,33 @@ def _bouncing_balls(rng: np.random.Generator) -> MovingScene:
     """Return balls that bounce on a plate."""
     from trimesh import creation
 
-    plate = creation.box(extents=(1.6, 0.12, 1.6)).subdivide_to_size(0.3)
+    plate = _fine_box((1.6, 0.12, 1.6), 0.3)
     parts: list[Part] = [(plate, None)]
     for angle in rng.uniform(0, 2 * np.pi) + np.array([0, 2.1, 4.2]):
         ball = creation.icosphere(subdivisions=3, radius=float(rng.uniform(0.18, 0.26)))
         ball.apply_translation((0.5 * np.cos(angle), 0.06 - ball.bounds[0, 1], 0.5 * np.sin(angle)))
-        height, phase, drift = rng.uniform(0.5, 0.9), rng.uniform(0, 1), rng.uniform(-0.25, 0.25, 2)
-
-        def motion(points: np.ndarray, time: float, height=height, phase=phase, drift=drift) -> np.ndarray:
-            part = (1.5 * time + phase) % 1
-            return points + np.array([drift[0] * (time - 0.5), 4 * height * part * (1 - part), drift[1] * (time - 0.5)])
-
-        parts.append((ball, motion))
+        parts.append((ball, _bounce(rng.uniform(0.5, 0.9), rng.uniform(0, 1), rng.uniform(-0.25, 0.25, 2))))
     return _scene_of(parts, rng)
+
+
+def _fine_box(extents: tuple[float, float, float], side: float) -> "Trimesh":
+    """Return a box whose edges are at most so long, so that it can bend."""
+    from trimesh import Trimesh, creation
+    from trimesh.remesh import subdivide_to_size
+
+    box = creation.box(extents=extents)
+    vertices, faces = subdivide_to_size(box.vertices, box.faces, side)[:2]
+    return Trimesh(vertices, faces)
+
+
+def _bounce(height: float, phase: float, drift: Float[np.ndarray, "2"]) -> Motion:
+    """Return the motion of a ball that bounces and drifts aside."""
+
+    def motion(points: np.ndarray, time: float) -> np.ndarray:
+        part = (1.5 * time + phase) % 1
+        return points + np.array([drift[0] * (time - 0.5), 4 * height * part * (1 - part), drift[1] * (time - 0.5)])
+
+    return motion
 
 
 def _upright() -> Float[np.ndarray, "4 4"]:
