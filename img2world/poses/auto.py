@@ -44,6 +44,15 @@ MAX_MASKED = 0.35
 UNVERIFIED_CONFIDENCE = 0.1
 """Confidence of views on the requested path that no solver could confirm."""
 
+STEPS = {
+    "orbit": "a circle",
+    "colmap": "matching pictures",
+    "flow-colmap": "following points",
+    "bundle adjustment": "adjusting the path",
+    "commanded": "checking the path",
+}
+"""What the progress calls each solver of the chain."""
+
 Solver = Callable[[], Views]
 
 
@@ -89,6 +98,7 @@ class AutoPoses:
         search = _Search(backend=self, frames=frames, prior_path=trajectory, seed=seed, progress=progress, work=work)
         found, failures = [], []
         for name, solve in search.solvers():
+            progress(0, 1, step=STEPS.get(name, name))
             try:
                 views = search.judged(solve())
             except PoseError as error:
@@ -185,6 +195,7 @@ class _Search:
             return views
         best, now, first = views, views, None
         for _ in range(MASKING_ROUNDS):
+            self.progress(0, 1, step="what moves")
             parts = find_moving_parts(now)
             if parts is None:
                 break
@@ -193,7 +204,8 @@ class _Search:
                 now = self.judged(self._again(parts.masks, now))
             except PoseError:
                 break
-            best = min(best, now, key=_rank)
+            # What is masked is not missed, so that figures of the rest look better than before; only grades compare.
+            best = min(best, now, key=lambda views: _report(views).grade)
             if not _shows_motion(now):
                 break
         report = _report(best)
@@ -240,6 +252,7 @@ class _Search:
         """Return what a solver found with a second opinion on it."""
         if _report(views).gain_db is not None:
             return views
+        self.progress(0, 1, step="second opinion")
         return with_second_opinion(views, ordered=self.frames.ordered, known_lens=has_known_lenses(self.frames))
 
     def _colmap(self) -> Views:

@@ -62,10 +62,18 @@ class LeftOut:
         return self.ratio > (MAX_RATIO if self.share >= MIN_LARGE_SHARE else MOVING_RATIO)
 
 
-def leave_out_parts(
-    tracks: Tracks, cameras: CameraParameters, width: int, height: int, *, seed: int = 0
-) -> list[LeftOut]:
-    """Return each part of the tracks with cameras found without it, the least explained part first.
+@dataclass(frozen=True, kw_only=True)
+class Support:
+    """How far the cameras rest on single parts, and on the lens being the same in all frames."""
+
+    parts: list[LeftOut]
+    """The least explained part first."""
+    lens_gain: float = 0.0
+    """Fraction by which errors fall when each frame has a focal length of its own."""
+
+
+def examine_support(tracks: Tracks, cameras: CameraParameters, width: int, height: int, *, seed: int = 0) -> Support:
+    """Find cameras without each part of the tracks, and with a focal length for each frame.
 
     The frames have the given size in pixels; all cameras get the intrinsics of the first. Parts without which no
     cameras are found are left out, and so is everything when there are too few tracks.
@@ -76,18 +84,19 @@ def leave_out_parts(
     usable &= rng.random(len(tracks)) * too_many < 1
     labels = np.full(len(tracks), -1, np.int32)
     if usable.sum() < 10 * NUM_PARTS:
-        return []
+        return Support(parts=[])
     labels[usable] = _divide(tracks.select(usable), width, seed)
     parts = [part for part in range(NUM_PARTS) if (labels == part).sum() >= MIN_SHARE * usable.sum()]
     found = []
-    for part, without in _adjust_without(tracks.select(usable), cameras, labels[usable], parts, width, height).items():
+    adjusted, lens_gain = _adjust_without(tracks.select(usable), cameras, labels[usable], parts, width, height)
+    for part, without in adjusted.items():
         errors = mean_track_errors(tracks, without)
         chosen, others = labels == part, usable & (labels != part)
         usual = max(float(np.median(errors[others])), USUAL_ERROR * max(width / 256, 1.0))
         ratio = float(np.median(errors[chosen])) / usual
         share = float(chosen.sum() / usable.sum())
         found.append(LeftOut(tracks=chosen, share=share, ratio=ratio, cameras=without))
-    return sorted(found, key=lambda part: -part.ratio)
+    return Support(parts=sorted(found, key=lambda part: -part.ratio), lens_gain=lens_gain)
 
 
 def _divide(tracks: Tracks, width: int, seed: int) -> Int32[np.ndarray, "T"]:
@@ -109,8 +118,8 @@ def _adjust_without(
     parts: list[int],
     width: int,
     height: int,
-) -> dict[int, CameraParameters]:
-    """Return the cameras after bundle adjustment without each part, by part, where there are any."""
+) -> tuple[dict[int, CameraParameters], float]:
+    """Return the cameras after bundle adjustment without each part, by part, where there are any, and the lens gain."""
     with tempfile.TemporaryDirectory(prefix="img2world-") as name:
         folder = Path(name)
         np.savez(folder / "tracks.npz", labels=labels, **vars(tracks))
@@ -124,7 +133,9 @@ def _adjust_without(
             poses: dict[int, Float64[np.ndarray, "V 3 4"]] = {
                 part: arrays[f"poses_{part}"] for part in parts if f"poses_{part}" in arrays
             }
-            return {
+            one, each = arrays["lens_errors"].tolist()
+            gain = 1 - each / one if 0 < one < np.inf else 0.0
+            without = {
                 part: CameraParameters(
                     cam_from_world=pose,
                     focal=np.full_like(cameras.focal, float(arrays[f"focal_{part}"])),
@@ -132,3 +143,4 @@ def _adjust_without(
                 )
                 for part, pose in poses.items()
             }
+            return without, gain

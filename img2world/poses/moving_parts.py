@@ -7,7 +7,7 @@ from jaxtyping import Bool, UInt8
 
 from img2world.core.views import Views
 from img2world.poses.camera_parameters import CameraParameters
-from img2world.poses.leave_out import MOVING_RATIO, leave_out_parts
+from img2world.poses.leave_out import MOVING_RATIO, examine_support
 from img2world.poses.rigidity import MIN_MOVING_FRACTION, find_moving_frames, find_moving_tracks
 from img2world.tracking.flow import prepare_gray_frames, track_by_flow
 from img2world.tracking.tracks import Tracks
@@ -48,7 +48,7 @@ def find_moving_parts(views: Views) -> MovingParts | None:
     cameras, width = CameraParameters.from_cameras(views.cameras), views.cameras.width
     moving = find_moving_tracks(tracks, cameras, width)
     for _ in range(MAX_PARTS):
-        parts = leave_out_parts(tracks.select(~moving), cameras, width, views.cameras.height)
+        parts = examine_support(tracks.select(~moving), cameras, width, views.cameras.height).parts
         if not parts or parts[0].ratio < MOVING_RATIO:
             break
         cameras = parts[0].cameras

@@ -15,7 +15,7 @@ from img2world.core.frames import Frames
 from img2world.core.pose_report import Grade, PoseReport
 from img2world.core.views import Views
 from img2world.poses.camera_parameters import CameraParameters
-from img2world.poses.leave_out import LeftOut, leave_out_parts
+from img2world.poses.leave_out import LeftOut, Support, examine_support
 from img2world.tracking.flow import prepare_gray_frames, track_by_flow
 from img2world.tracking.object_masks import find_background_color, object_masks
 from img2world.tracking.stillness import MAX_STILL, still_share
@@ -57,6 +57,10 @@ have 0.3 on circles and 0.4 where the camera swings to and fro; wrong cameras th
 MAX_MOVING = 0.08
 """Fraction of the points that may move by themselves: with more, nothing tells for sure which part stands still."""
 
+MAX_LENS_GAIN = 0.2
+"""Fraction by which errors may fall with a focal length for each frame: of rigid rooms 0 to 0.03, where the lens zooms
+0.6, where a room becomes deeper 0.3."""
+
 MAX_FOCAL = 4.5
 """Focal length in widths of the picture. A longer lens, of less than 13 degrees, films neither phones nor generators;
 it is what a solver finds where something moves in front of a camera that stands still."""
@@ -93,7 +97,8 @@ def with_second_opinion(views: Views, *, ordered: bool, known_lens: bool = False
     opinion = judge(views, ordered=ordered)
     is_object = shows_object(views.rgb, views.alpha)
     tracks = _follow(views) if ordered else Tracks.empty()
-    unsupported = _find_unsupported(tracks, views) if ordered and not is_object else None
+    support = _examine(tracks, views) if ordered and not is_object else Support(parts=[])
+    unsupported = max(support.parts, key=lambda part: (part.is_doubtful, part.ratio), default=None)
     report = replace(
         views.report,
         gain_db=round(opinion.gain, 2),
@@ -103,6 +108,7 @@ def with_second_opinion(views: Views, *, ordered: bool, known_lens: bool = False
         *_about_likeness(opinion),
         *(_about_path(views) if ordered and is_object else []),
         *_about_motion(tracks, views, report, unsupported),
+        *_about_zoom(support),
         *([] if known_lens else _about_lens(views)),
     ]
     if objections:
@@ -173,9 +179,10 @@ def _about_likeness(opinion: SecondOpinion) -> list[str]:
     """Return what the likeness of pictures tells against the cameras, in phrases."""
     found = []
     if opinion.gain < MIN_GAIN:
+        by = f"only {opinion.gain:.1f} dB better" if opinion.gain >= 0 else f"{-opinion.gain:.1f} dB worse"
         found.append(
-            f"a scene made with these cameras shows new views only {opinion.gain:.1f} dB better than the views next to "
-            f"them do, B needs {MIN_GAIN:g}"
+            f"a scene made with these cameras shows new views {by} than the views next to them do, B needs "
+            f"{MIN_GAIN:g} dB better"
         )
     if opinion.nearest < opinion.next_in_time - MAX_UNLIKE:
         found.append("views whose cameras are close look less alike than neighbours in the video")
@@ -188,7 +195,10 @@ def _about_path(views: Views) -> list[str]:
     if _is_torn(views):
         found.append("the first and the last view look alike, but their cameras are far apart")
     if (jerk := _jerk(views)) > MAX_JERK:
-        found.append(f"the camera moves around the object by fits and starts ({jerk:.1f}, B needs {MAX_JERK})")
+        found.append(
+            f"the camera moves around the object by fits and starts: its steps change by {jerk:.0%}, "
+            f"B needs {MAX_JERK:.0%} at most"
+        )
     return found
 
 
@@ -208,6 +218,16 @@ def _about_motion(tracks: Tracks, views: Views, report: PoseReport, unsupported:
     return found
 
 
+def _about_zoom(support: Support) -> list[str]:
+    """Return whether the lens seems to change in the course of the video, in phrases."""
+    if support.lens_gain > MAX_LENS_GAIN:
+        return [
+            f"points fit {support.lens_gain:.0%} better if each frame may have a focal length of its own, so that the "
+            "lens may zoom, or the scene change its shape"
+        ]
+    return []
+
+
 def _about_lens(views: Views) -> list[str]:
     """Return what is odd about the estimated focal length, in phrases."""
     focal = float(np.median(views.cameras.intrinsics[:, 0, 0])) / views.cameras.width
@@ -222,11 +242,10 @@ def _follow(views: Views) -> Tracks:
     return track_by_flow(prepare_gray_frames(views.rgb, masks, views.mask), closed=False)
 
 
-def _find_unsupported(tracks: Tracks, views: Views) -> LeftOut | None:
-    """Return the doubtful part of the tracks that other cameras explain worst, else the worst; None without parts."""
+def _examine(tracks: Tracks, views: Views) -> Support:
+    """Tell what the cameras of a scene rest on."""
     cameras = CameraParameters.from_cameras(views.cameras)
-    parts = leave_out_parts(tracks, cameras, views.cameras.width, views.cameras.height)
-    return max(parts, key=lambda part: (part.is_doubtful, part.ratio), default=None)
+    return examine_support(tracks, cameras, views.cameras.width, views.cameras.height)
 
 
 def _jerk(views: Views) -> float:

@@ -51,7 +51,7 @@ def live_server(page: LivePage, *, title: str, port: int = 0) -> Iterator[str]:
     Raises Img2WorldError when the port cannot be used.
     """
     name = secrets.token_urlsafe(12)
-    handler = partial(_LiveHandler, page, name, live_html(title).encode("utf-8"))
+    handler = partial(_LiveHandler, page, name, live_html(title).encode("utf-8", "replace"))
     with bound_server(_LiveServer, handler, host=LOOPBACK, port=port) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()

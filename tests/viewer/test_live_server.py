@@ -153,3 +153,10 @@ def test_connections_are_limited_and_come_back(url, monkeypatch):
 def test_a_port_in_use_is_an_error(url, page):
     with pytest.raises(Img2WorldError, match="cannot be served"), live_server(page, title="", port=urlsplit(url).port):
         pass
+
+
+def test_a_name_that_is_not_text_is_shown_as_far_as_it_is(page):
+    with live_server(page, title="caf\udce9.png") as url:
+        reply, content = ask(url)
+    assert reply.status == 200
+    assert b"<title>caf?.png</title>" in content
