@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int32
 
 from img2world.core.checks import check_finite, check_shapes
-from img2world.core.rotation import matrix_from_quat, quat_from_matrix, slerp
+from img2world.core.rotation import matrix_from_quat, quat_from_matrix, quat_product, slerp
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,12 +49,17 @@ class Motion:
     def move(
         self, means: Float32[np.ndarray, "N 3"], quats: Float32[np.ndarray, "N 4"], time: float
     ) -> tuple[Float32[np.ndarray, "N 3"], Float32[np.ndarray, "N 4"]]:
-        """Return the means and quaternions at a time in seconds, by linear-blend skinning."""
+        """Return the means and quaternions at a time in seconds, by linear-blend skinning.
+
+        The rotation of a Gaussian is the normalized mean of those of its bones, which shaders can evaluate, too.
+        """
         bones = self.bones_at(time)
-        blended = np.einsum("nk,nkij->nij", self.bone_weights, bones[self.bone_indices])  # [N, 4, 4]
+        weights = self.bone_weights.astype(np.float64)
+        blended = np.einsum("nk,nkij->nij", weights, bones[self.bone_indices])  # [N, 4, 4]
         moved = np.einsum("nij,nj->ni", blended[:, :3, :3], means) + blended[:, :3, 3]
-        # A blend of rotations is not a rotation; the nearest one is its polar factor.
-        u, _, vt = np.linalg.svd(blended[:, :3, :3])
-        u[:, :, 2] *= np.sign(np.linalg.det(u @ vt))[:, None]
-        turned = quat_from_matrix(u @ vt @ matrix_from_quat(quats))
+        turns = quat_from_matrix(bones[:, :3, :3])[self.bone_indices]  # [N, 4, 4]
+        # A quaternion and its negative are the same rotation; summed up, they must not cancel out.
+        signs = np.where(np.einsum("nkq,nq->nk", turns, turns[:, 0]) < 0, -1.0, 1.0)
+        turned = quat_product(np.einsum("nk,nkq->nq", weights * signs, turns), quats)
+        turned /= np.linalg.norm(turned, axis=1, keepdims=True)
         return moved.astype(np.float32), turned.astype(np.float32)

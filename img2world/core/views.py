@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, Int, UInt8
+from jaxtyping import Float32, Float64, Int, UInt8
 
 from img2world.core.cameras import Cameras, cameras_from_transforms, transforms_from_cameras
 from img2world.core.checks import check_finite, check_shapes
@@ -34,6 +34,8 @@ class Views:
     """255 where the object is; None when the views show a whole scene."""
     mask: UInt8[np.ndarray, "V H W"] | None = None
     """0 where a picture is to be ignored, as for a passer-by, else 255; None when all of it counts."""
+    times: Float64[np.ndarray, "V"] | None = None
+    """Seconds at which the views were taken, where something moves between them; None where all show the same."""
     report: PoseReport | None = None
     """Reliability of the cameras; None if they are known exactly, or the solver does not grade them."""
 
@@ -44,6 +46,9 @@ class Views:
         for name in ("depth", "alpha", "mask"):
             if (array := getattr(self, name)) is not None:
                 check_shapes(rgb=(self.rgb, "V H W 3"), **{name: (array, "V H W")})
+        if self.times is not None:
+            check_shapes(rgb=(self.rgb, "V H W 3"), times=(self.times, "V"))
+            check_finite(times=self.times)
         if (len(self.cameras), self.cameras.height, self.cameras.width) != self.rgb.shape[:3]:
             raise ValueError(f"{len(self.cameras)} cameras do not fit views of shape {self.rgb.shape}")
 
@@ -58,6 +63,7 @@ class Views:
             rgb=select_pictures(self.rgb, index),
             cameras=self.cameras.select(index),
             confidence=self.confidence[index],
+            times=None if self.times is None else self.times[index],
             report=None,
             **{name: None if array is None else select_pictures(array, index) for name, array in maps.items()},
         )
@@ -75,7 +81,9 @@ class Views:
         if self.report is not None:
             transforms["pose_report"] = self.report.as_json()
         (folder / "transforms.json").write_text(json.dumps(transforms, indent=1) + "\n")
-        save_arrays({"confidence": self.confidence, "depth": self.depth}, folder / "views.safetensors")
+        save_arrays(
+            {"confidence": self.confidence, "depth": self.depth, "times": self.times}, folder / "views.safetensors"
+        )
         # nerfstudio expects the points in the axes of transforms.json.
         points = (self.points @ Z_UP_FROM_WORLD[:3, :3].T).astype(np.float32)
         columns = {axis: points[:, i] for i, axis in enumerate("xyz")}

@@ -1,0 +1,277 @@
+"""Scenes that move, made from a seed, whose shape is known at any time: ground truth for reconstructions in 4D.
+
+Motion is continuous over times from 0 to 1. Lengths are such that an orbit at a distance of 1 sees the whole.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Int, UInt8
+
+from evaluation.assets import TexturedMesh, mesh_from_scene
+from evaluation.placement import square_cameras
+from evaluation.procedural import with_random_texture
+from evaluation.rendering import RenderedViews, render_asset
+from img2world.core.camera_paths import on_sphere
+from img2world.core.cameras import Cameras
+from img2world.core.conventions import Y_UP_FROM_WORLD
+from img2world.core.rotation import rotation_about
+
+if TYPE_CHECKING:
+    from trimesh import Trimesh
+
+RADIUS = 0.27
+"""Radius of the scene's bounding sphere at a distance of 1."""
+
+FOV_DEG = 38.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class MovingScene:
+    """A mesh whose vertices move."""
+
+    mesh: TexturedMesh
+    """The mesh at time 0."""
+    vertices_at: Callable[[float], Float32[np.ndarray, "M 3"]]
+    """Positions of its vertices at a time from 0 to 1."""
+    moving: Bool[np.ndarray, "M"]
+    """Which vertices ever move."""
+
+    def at(self, time: float) -> TexturedMesh:
+        """Return the mesh at a time from 0 to 1."""
+        return replace(self.mesh, vertices=self.vertices_at(time))
+
+
+def make_scene(kind: str, seed: int) -> MovingScene:
+    """Return the scene of a kind and a seed. Raises KeyError for an unknown kind."""
+    return KINDS[kind](np.random.default_rng([seed, sum(kind.encode())]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class MovingViews:
+    """Renders of a scene from each camera at each time, time by time."""
+
+    views: RenderedViews
+    times: Float[np.ndarray, "V"]
+    moving: UInt8[np.ndarray, "V H W"]
+    """255 where a pixel shows something that moves."""
+
+
+def render_scene(scene: MovingScene, cameras: Cameras, times: Float[np.ndarray, "V"]) -> MovingViews:
+    """Render one camera for each time: the i-th camera at the i-th time."""
+    layers, moving = [], []
+    still = _part(scene, ~scene.moving)
+    for i, time in enumerate(times.tolist()):
+        camera, mesh = cameras.select([i]), scene.at(time)
+        view = render_asset(mesh, camera)
+        layers.append(view)
+        if still is None:
+            moving.append(view.alpha[0] > 127)
+        else:
+            behind = render_asset(still, camera)
+            differs = np.abs(view.depth[0] - behind.depth[0]) > 1e-3
+            moving.append(differs & (view.alpha[0] > 127))
+    return MovingViews(
+        views=_stack(layers),
+        times=times.astype(np.float64),
+        moving=np.where(np.stack(moving), 255, 0).astype(np.uint8),
+    )
+
+
+def ring_of_cameras(
+    count: int, size: int, *, elevations: tuple[float, float] = (0.05, 0.5), offset: float = 0.0
+) -> Cameras:
+    """Return cameras evenly around the origin, alternately at two elevations in radians; `offset` in steps."""
+    azimuths = 2 * np.pi * (np.arange(count) + offset) / count
+    heights = np.where(np.arange(count) % 2 == 0, *elevations)
+    return square_cameras(on_sphere(azimuths, heights), float(np.radians(FOV_DEG)), size)
+
+
+def _part(scene: MovingScene, chosen: Bool[np.ndarray, "M"]) -> TexturedMesh | None:
+    """Return the faces of which all vertices are chosen; None without any."""
+    faces = chosen[scene.mesh.faces].all(1)
+    if not faces.any():
+        return None
+    return replace(scene.mesh, faces=scene.mesh.faces[faces], face_textures=scene.mesh.face_textures[faces])
+
+
+def _stack(views: Sequence[RenderedViews]) -> RenderedViews:
+    """Return renders of one camera each as those of all."""
+    first = views[0].cameras
+    cameras = Cameras(
+        world_from_cam=np.concatenate([each.cameras.world_from_cam for each in views]),
+        intrinsics=np.concatenate([each.cameras.intrinsics for each in views]),
+        width=first.width,
+        height=first.height,
+    )
+    rgb, alpha, depth = (np.concatenate([getattr(each, name) for each in views]) for name in ("rgb", "alpha", "depth"))
+    return RenderedViews(cameras=cameras, rgb=rgb, alpha=alpha, depth=depth)
+
+
+Part = tuple["Trimesh", "Motion | None"]
+Motion = Callable[[Float[np.ndarray, "M 3"], float], Float[np.ndarray, "M 3"]]
+"""Positions of vertices at a time from 0 to 1, from those in the mesh; +Y is up."""
+
+
+def _scene_of(parts: list[Part], rng: np.random.Generator) -> MovingScene:
+    """Return one scene of meshes with random textures, each with its motion, or None where it stands still."""
+    import trimesh
+
+    textured = [with_random_texture(mesh, rng) for mesh, _ in parts]
+    mesh = mesh_from_scene(trimesh.Scene(textured))
+    owner = _owners(mesh, textured)
+    rest = mesh.vertices.astype(np.float64) @ Y_UP_FROM_WORLD[:3, :3]
+    moved = np.stack([_moved(rest, owner, parts, float(time)) for time in np.linspace(0, 1, 9)]).reshape(-1, 3)
+    low, high = moved.min(0), moved.max(0)
+    center = (low + high) / 2
+    scale = RADIUS / np.linalg.norm(moved - center, axis=1).max()
+
+    def vertices_at(time: float) -> Float32[np.ndarray, "M 3"]:
+        placed = (_moved(rest, owner, parts, time) - center) * scale
+        return (placed @ Y_UP_FROM_WORLD[:3, :3].T).astype(np.float32)
+
+    moving = np.isin(owner, [i for i, (_, motion) in enumerate(parts) if motion is not None])
+    return MovingScene(mesh=replace(mesh, vertices=vertices_at(0.0)), vertices_at=vertices_at, moving=moving)
+
+
+def _moved(
+    rest: Float[np.ndarray, "M 3"], owner: Int[np.ndarray, "M"], parts: list[Part], time: float
+) -> Float[np.ndarray, "M 3"]:
+    """Return all vertices at a time."""
+    moved = rest.copy()
+    for i, (_, motion) in enumerate(parts):
+        if motion is not None:
+            moved[owner == i] = motion(rest[owner == i], time)
+    return moved
+
+
+def _owners(mesh: TexturedMesh, textured: list["Trimesh"]) -> Int[np.ndarray, "M"]:
+    """Return the index of the part of each vertex, which keep their order within a part."""
+    from scipy.spatial import KDTree
+
+    corners = np.concatenate([part.vertices for part in textured])
+    owner = np.repeat(np.arange(len(textured)), [len(part.vertices) for part in textured])
+    in_y_up = mesh.vertices @ Y_UP_FROM_WORLD[:3, :3]
+    return owner[KDTree(corners).query(in_y_up)[1]]
+
+
+def _about(axis: Sequence[float], pivot: Sequence[float], angle: Callable[[float], float]) -> Motion:
+    """Return a rotation by an angle in radians about an axis through a pivot."""
+
+    def motion(points: np.ndarray, time: float) -> np.ndarray:
+        turn = rotation_about(np.asarray(axis, float), angle(time))
+        return (points - np.asarray(pivot)) @ turn.T + np.asarray(pivot)
+
+    return motion
+
+
+def _hinged_box(rng: np.random.Generator) -> MovingScene:
+    """Return a box whose lid opens."""
+    from trimesh import creation
+
+    width, depth, height = rng.uniform([0.9, 0.7, 0.4], [1.3, 1.0, 0.7])
+    body = _fine_box((width, height, depth), 0.25)
+    lid = _fine_box((width, 0.1, depth), 0.25)
+    lid.apply_translation((0, height / 2 + 0.06, 0))
+    ball = creation.icosphere(subdivisions=3, radius=0.18)
+    ball.apply_translation((0.3 * width, height / 2 + 0.11 + 0.17, 0.1))
+    opens = _about((1, 0, 0), (0, height / 2, -depth / 2), lambda time: -np.radians(100) * _ease(time))
+    return _scene_of([(body, None), (lid, opens), (ball, opens)], rng)
+
+
+def _capsule_chain(rng: np.random.Generator) -> MovingScene:
+    """Return an arm of capsules that waves, on a base."""
+    from trimesh import creation
+
+    base = creation.cylinder(0.5, 0.2, sections=48)
+    base.apply_transform(_upright())
+    parts: list[Part] = [(base, None)]
+    length, swings = 0.45, rng.uniform(0.3, 0.8, 3) * rng.choice([-1, 1], 3)
+
+    def arm(link: int) -> Motion:
+        def motion(points: np.ndarray, time: float) -> np.ndarray:
+            for joint in range(link, -1, -1):
+                turn = _about(
+                    (0, 0, 1), (0, 0.1 + joint * length, 0), lambda t, j=joint: swings[j] * np.sin(2 * np.pi * t)
+                )
+                points = turn(points, time)
+            return points
+
+        return motion
+
+    for link in range(3):
+        bar = creation.capsule(length, 0.16 - 0.02 * link)
+        bar.apply_transform(_upright())
+        bar.apply_translation((0, 0.1 + (link + 0.5) * length - bar.bounds.mean(0)[1], 0))
+        parts.append((bar, arm(link)))
+    return _scene_of(parts, rng)
+
+
+def _twisting_bar(rng: np.random.Generator) -> MovingScene:
+    """Return a bar that twists about its own axis, which no few rigid parts can do exactly."""
+    bar = _fine_box((0.5, 1.4, 0.3), 0.08)
+    most = rng.uniform(0.7, 1.2) * rng.choice([-1, 1])
+
+    def motion(points: np.ndarray, time: float) -> np.ndarray:
+        angles = most * np.sin(np.pi * time) * (points[:, 1] + 0.7) / 1.4
+        cos, sin = np.cos(angles), np.sin(angles)
+        x, z = points[:, 0], points[:, 2]
+        return np.stack([cos * x + sin * z, points[:, 1], -sin * x + cos * z], 1)
+
+    return _scene_of([(bar, motion)], rng)
+
+
+def _bouncing_balls(rng: np.random.Generator) -> MovingScene:
+    """Return balls that bounce on a plate."""
+    from trimesh import creation
+
+    plate = _fine_box((1.6, 0.12, 1.6), 0.3)
+    parts: list[Part] = [(plate, None)]
+    for angle in rng.uniform(0, 2 * np.pi) + np.array([0, 2.1, 4.2]):
+        ball = creation.icosphere(subdivisions=3, radius=float(rng.uniform(0.18, 0.26)))
+        ball.apply_translation((0.5 * np.cos(angle), 0.06 - ball.bounds[0, 1], 0.5 * np.sin(angle)))
+        parts.append((ball, _bounce(rng.uniform(0.5, 0.9), rng.uniform(0, 1), rng.uniform(-0.25, 0.25, 2))))
+    return _scene_of(parts, rng)
+
+
+def _fine_box(extents: tuple[float, float, float], side: float) -> "Trimesh":
+    """Return a box whose edges are at most so long, so that it can bend."""
+    from trimesh import Trimesh, creation
+    from trimesh.remesh import subdivide_to_size
+
+    box = creation.box(extents=extents)
+    vertices, faces = subdivide_to_size(box.vertices, box.faces, side)[:2]
+    return Trimesh(vertices, faces)
+
+
+def _bounce(height: float, phase: float, drift: Float[np.ndarray, "2"]) -> Motion:
+    """Return the motion of a ball that bounces and drifts aside."""
+
+    def motion(points: np.ndarray, time: float) -> np.ndarray:
+        part = (1.5 * time + phase) % 1
+        return points + np.array([drift[0] * (time - 0.5), 4 * height * part * (1 - part), drift[1] * (time - 0.5)])
+
+    return motion
+
+
+def _upright() -> Float[np.ndarray, "4 4"]:
+    """Return the rotation that makes what stands along +Z stand along +Y."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = rotation_about(np.array([1.0, 0.0, 0.0]), -np.pi / 2)
+    return matrix
+
+
+def _ease(time: float) -> float:
+    """Return a smooth way from 0 to 1."""
+    return time * time * (3 - 2 * time)
+
+
+KINDS: dict[str, Callable[[np.random.Generator], MovingScene]] = {
+    "hinged box": _hinged_box,
+    "capsule chain": _capsule_chain,
+    "twisting bar": _twisting_bar,
+    "bouncing balls": _bouncing_balls,
+}
+"""How to make a scene of each kind."""

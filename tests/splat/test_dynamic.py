@@ -1,0 +1,96 @@
+"""A small scene in which one of two balls moves is reconstructed at its times."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from img2world.core.camera_paths import on_sphere
+from img2world.core.cameras import Cameras, intrinsics_from_fov
+from img2world.core.errors import SplatError
+from img2world.core.views import Views
+from img2world.render import render_each
+from img2world.splat.dynamic import DynamicSplat
+from img2world.splat.metrics import psnr, unit_rgb
+
+SIZE, CAMERAS, TIMES = 64, 6, 4
+STEP = np.array([0.04, 0.0, 0.03])
+"""Way of the ball from one time to the next."""
+
+
+def ball(
+    center: np.ndarray, color: tuple[float, float, float], cameras: Cameras, i: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Shaded picture [H, W, 3] and depth [H, W] (inf beside it) of a striped ball of radius 0.12 in one camera."""
+    row, column = np.mgrid[:SIZE, :SIZE] + 0.5
+    rays = np.stack([column, row, np.ones_like(row)], -1) @ np.linalg.inv(cameras.intrinsics[i]).T
+    pose = cameras.world_from_cam[i].astype(np.float64)
+    directions = rays @ pose[:3, :3].T
+    towards = center - pose[:3, 3]
+    along = (directions @ towards) / np.square(directions).sum(-1)
+    inside = along**2 - (towards @ towards - 0.12**2) / np.square(directions).sum(-1)
+    depth = np.where(inside > 0, along - np.sqrt(np.maximum(inside, 0)), np.inf)
+    place = pose[:3, 3] + np.where(np.isfinite(depth), depth, 0)[..., None] * directions - center
+    stripes = 0.6 + 0.4 * np.sign(np.sin(40 * place[..., :1]) * np.sin(40 * place[..., 1:2]))
+    return stripes * np.array(color), depth
+
+
+@pytest.fixture(scope="module")
+def moving() -> Views:
+    """Views of each camera at each time."""
+    azimuths = np.repeat(np.arange(CAMERAS) * 2 * np.pi / CAMERAS, TIMES)
+    cameras = Cameras(
+        world_from_cam=on_sphere(azimuths, np.full(len(azimuths), 0.3)).astype(np.float32),
+        intrinsics=np.repeat(intrinsics_from_fov(0.6, SIZE, SIZE)[None], len(azimuths), 0),
+        width=SIZE,
+        height=SIZE,
+    )
+    times = np.tile(np.arange(TIMES) / 2.0, CAMERAS)
+    rgb, alpha = [], []
+    for i, time in enumerate(times):
+        still = ball(np.array([-0.13, 0.0, 0.0]), (1.0, 0.4, 0.2), cameras, i)
+        mover = ball(np.array([0.1, 0.0, -0.05]) + 2 * time * STEP, (0.2, 0.5, 1.0), cameras, i)
+        depth = np.minimum(still[1], mover[1])
+        seen = np.isfinite(depth)
+        picture = np.where((still[1] <= mover[1])[..., None], still[0], mover[0])
+        rgb.append(np.where(seen[..., None], 255 * picture, 255).astype(np.uint8))
+        alpha.append(np.where(seen, 255, 0).astype(np.uint8))
+    rng = np.random.default_rng(0)
+    points = rng.normal(0, 0.06, (300, 3)) + np.where(rng.random(300) < 0.5, -0.13, 0.1)[:, None] * np.eye(3)[0]
+    return Views(
+        rgb=np.stack(rgb), alpha=np.stack(alpha), cameras=cameras, times=times, solver="true",
+        confidence=np.ones(len(times), np.float32), points=points.astype(np.float32),
+        point_colors=np.full((300, 3), 128, np.uint8),
+    )  # fmt: skip
+
+
+def test_what_moves_is_where_it_goes(moving):
+    splat = DynamicSplat(static_steps=120, sweep_steps=15, steps=150, max_gaussians=900, num_bones=6, holdout_every=0)
+    scene = splat.optimize(moving, seed=0)
+    values = []
+    for i, time in enumerate(moving.times):
+        picture = next(render_each(scene.at(float(time)), moving.cameras.select([i]), background=scene.background))[0]
+        at_rest = next(render_each(scene.at(0.0), moving.cameras.select([i]), background=scene.background))[0]
+        truth = unit_rgb(moving.rgb[i])
+        values.append((time, psnr(picture, truth), psnr(at_rest, truth)))
+    late = np.array([row[1:] for row in values if row[0] == moving.times.max()]).mean(0)
+    assert late[0] > 20
+    assert late[0] > late[1] + 4
+    # The blue ball has gone along; the other stands still.
+    rest, moved = scene.at(0.0).means, scene.at(float(moving.times.max())).means
+    right = rest[:, 0] > 0.03
+    np.testing.assert_allclose(np.median(moved[right] - rest[right], axis=0), 3 * STEP, atol=0.03)
+    assert np.linalg.norm(np.median(moved[~right] - rest[~right], axis=0)) < 0.02
+
+
+def test_views_without_times_do_not_move(moving):
+    for times in (None, np.zeros(len(moving))):
+        with pytest.raises(SplatError, match="nothing moves between them"):
+            DynamicSplat().optimize(replace(moving, times=times))
+
+
+def test_times_are_kept_with_the_views(moving, tmp_path):
+    (tmp_path / "views").mkdir()
+    moving.save(tmp_path / "views")
+    np.testing.assert_array_equal(Views.load(tmp_path / "views").times, moving.times)
+    np.testing.assert_array_equal(moving.select(np.array([3, 1])).times, moving.times[[3, 1]])
