@@ -81,7 +81,9 @@ def find_discontinuities(clip: Clip, transitions: list[Transition]) -> Iterator[
     for start, end in combinations(broken, 2):
         if end - start < 2 or {start, end} & explained:
             continue
-        if all(_is_linked(compare_frames(clip, i, j), usual) for i, j in ((start - 1, end - 1), (start, end))):
+        is_turned = all(_is_linked(compare_frames(clip, i, j), usual) for i, j in ((start - 1, end - 1), (start, end)))
+        # From front and back, something symmetric looks the same; but played backwards, it turns the other way.
+        if is_turned and (clip.masks is None or _turns_back(transitions, start, end - 1)):
             explained |= {start, end}
             yield _backwards(start, end - 1)
     for link in broken:
