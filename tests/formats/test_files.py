@@ -72,7 +72,7 @@ def test_gltf_is_read_and_not_written(tmp_path, gaussians):
 def test_missing_files_and_folders_are_one_error(tmp_path, gaussians):
     with pytest.raises(FormatError, match="cannot be read"):
         read_splats(tmp_path / "missing.ply")
-    with pytest.raises(FormatError, match="cannot be read"):
+    with pytest.raises(FormatError, match="this is a folder, not a splat file"):
         read_splats(tmp_path)
     with pytest.raises(FormatError, match="cannot be written"):
         write_splats(gaussians, tmp_path / "missing" / "a.ply")
