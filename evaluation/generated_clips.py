@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from evaluation.assets import TexturedMesh, mesh_from_scene, normalize_mesh, scale_and_translate
 from evaluation.placement import azimuth_rotation, square_cameras
 from evaluation.procedural import procedural_object, procedural_room, with_random_texture
-from evaluation.rendering import RenderedViews, render_asset
+from evaluation.rendering import RenderedViews, render_asset, stack_renders
 from img2world.core.camera_paths import look_at, on_sphere
 from img2world.core.cameras import Cameras
 from img2world.core.frames import Frames
@@ -134,14 +134,14 @@ def _soft(rng: np.random.Generator, seed: int, size: int) -> GeneratedClip:
     """Return an orbit of something whose shape drifts from frame to frame."""
     mesh, cameras = _object(seed), _orbit_cameras(rng, _azimuths(360.0, rng), size)
     shapes = _drifting(mesh, rng, 0.05 * RADIUS, periods=1.0)
-    return _clip(_stack([render_asset(shape, cameras.select([i])) for i, shape in enumerate(shapes)]))
+    return _clip(stack_renders([render_asset(shape, cameras.select([i])) for i, shape in enumerate(shapes)]))
 
 
 def _breathing(rng: np.random.Generator, seed: int, size: int) -> GeneratedClip:
     """Return a subject whose shape changes in front of a camera that stands still."""
     shapes = _drifting(_object(seed), rng, 0.25 * RADIUS, periods=1.0)
     cameras = _orbit_cameras(rng, np.zeros(NUM_FRAMES), size)
-    return _still(_stack([render_asset(shape, cameras.select([i])) for i, shape in enumerate(shapes)]))
+    return _still(stack_renders([render_asset(shape, cameras.select([i])) for i, shape in enumerate(shapes)]))
 
 
 def _drifting(mesh: TexturedMesh, rng: np.random.Generator, amount: float, periods: float) -> list[TexturedMesh]:
@@ -178,7 +178,7 @@ def _turning_part(rng: np.random.Generator, seed: int, cameras: Cameras) -> Gene
         render_asset(sails.transformed(place @ _rotation((0.0, 0.0, 1.0), turn)), cameras.select([i]))
         for i, turn in enumerate(turns)
     ]
-    return _with_moving(render_asset(body, cameras), _stack(parts))
+    return _with_moving(render_asset(body, cameras), stack_renders(parts))
 
 
 def _walking(rng: np.random.Generator, seed: int, size: int) -> GeneratedClip:
@@ -215,7 +215,7 @@ def _figure(rng: np.random.Generator, seed: int, cameras: Cameras, *, advance: f
             for each, place, angle in zip(limbs, places, swings, strict=True)
         ]
         views.append(_composite([render_asset(part, cameras.select([i])) for part in parts]))
-    return _stack(views)
+    return stack_renders(views)
 
 
 def _walk(rng: np.random.Generator, seed: int, size: int) -> GeneratedClip:
@@ -262,7 +262,7 @@ def _with_passer_by(rng: np.random.Generator, seed: int, cameras: Cameras, perce
         center = np.array([reach * (2 * time - 1), 0.15 + 0.05 * np.sin(9 * time), distance + 0.3 * np.sin(4 * time)])
         turned = mesh.transformed(_rotation((0.0, 1.0, 0.0), 0.8 * time))
         parts.append(render_asset(turned.transformed(scale_and_translate(1.0, center)), cameras.select([i])))
-    return _with_moving(render_asset(procedural_room(seed), cameras), _stack(parts))
+    return _with_moving(render_asset(procedural_room(seed), cameras), stack_renders(parts))
 
 
 def _rotation(axis: tuple[float, float, float], angle: float) -> Float[np.ndarray, "4 4"]:
@@ -300,19 +300,6 @@ def _composite(layers: Sequence[RenderedViews]) -> RenderedViews:
             depth=np.where(front, layer.depth, result.depth),
         )
     return result
-
-
-def _stack(views: Sequence[RenderedViews]) -> RenderedViews:
-    """Return renders of one camera each as those of all."""
-    first = views[0].cameras
-    cameras = Cameras(
-        world_from_cam=np.concatenate([each.cameras.world_from_cam for each in views]),
-        intrinsics=np.concatenate([each.cameras.intrinsics for each in views]),
-        width=first.width,
-        height=first.height,
-    )
-    rgb, alpha, depth = (np.concatenate([getattr(each, name) for each in views]) for name in ("rgb", "alpha", "depth"))
-    return RenderedViews(cameras=cameras, rgb=rgb, alpha=alpha, depth=depth)
 
 
 KINDS: dict[str, Callable[[np.random.Generator, int, int], GeneratedClip]] = {

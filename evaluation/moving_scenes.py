@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Float32, Int, UInt8
 from evaluation.assets import TexturedMesh, mesh_from_scene
 from evaluation.placement import square_cameras
 from evaluation.procedural import with_random_texture
-from evaluation.rendering import RenderedViews, render_asset
+from evaluation.rendering import RenderedViews, render_asset, stack_renders
 from img2world.core.camera_paths import on_sphere
 from img2world.core.cameras import Cameras
 from img2world.core.conventions import Y_UP_FROM_WORLD
@@ -74,7 +74,7 @@ def render_scene(scene: MovingScene, cameras: Cameras, times: Float[np.ndarray, 
             differs = np.abs(view.depth[0] - behind.depth[0]) > 1e-3
             moving.append(differs & (view.alpha[0] > 127))
     return MovingViews(
-        views=_stack(layers),
+        views=stack_renders(layers),
         times=times.astype(np.float64),
         moving=np.where(np.stack(moving), 255, 0).astype(np.uint8),
     )
@@ -95,19 +95,6 @@ def _part(scene: MovingScene, chosen: Bool[np.ndarray, "M"]) -> TexturedMesh | N
     if not faces.any():
         return None
     return replace(scene.mesh, faces=scene.mesh.faces[faces], face_textures=scene.mesh.face_textures[faces])
-
-
-def _stack(views: Sequence[RenderedViews]) -> RenderedViews:
-    """Return renders of one camera each as those of all."""
-    first = views[0].cameras
-    cameras = Cameras(
-        world_from_cam=np.concatenate([each.cameras.world_from_cam for each in views]),
-        intrinsics=np.concatenate([each.cameras.intrinsics for each in views]),
-        width=first.width,
-        height=first.height,
-    )
-    rgb, alpha, depth = (np.concatenate([getattr(each, name) for each in views]) for name in ("rgb", "alpha", "depth"))
-    return RenderedViews(cameras=cameras, rgb=rgb, alpha=alpha, depth=depth)
 
 
 Part = tuple["Trimesh", "Motion | None"]
@@ -177,7 +164,7 @@ def _hinged_box(rng: np.random.Generator) -> MovingScene:
     lid.apply_translation((0, height / 2 + 0.06, 0))
     ball = creation.icosphere(subdivisions=3, radius=0.18)
     ball.apply_translation((0.3 * width, height / 2 + 0.11 + 0.17, 0.1))
-    opens = _about((1, 0, 0), (0, height / 2, -depth / 2), lambda time: -np.radians(100) * _ease(time))
+    opens = _about((1.0, 0.0, 0.0), (0.0, height / 2, -depth / 2), lambda time: -np.radians(100) * _ease(time))
     return _scene_of([(body, None), (lid, opens), (ball, opens)], rng)
 
 
@@ -194,7 +181,9 @@ def _capsule_chain(rng: np.random.Generator) -> MovingScene:
         def motion(points: np.ndarray, time: float) -> np.ndarray:
             for joint in range(link, -1, -1):
                 turn = _about(
-                    (0, 0, 1), (0, 0.1 + joint * length, 0), lambda t, j=joint: swings[j] * np.sin(2 * np.pi * t)
+                    (0.0, 0.0, 1.0),
+                    (0.0, 0.1 + joint * length, 0.0),
+                    lambda t, j=joint: swings[j] * np.sin(2 * np.pi * t),
                 )
                 points = turn(points, time)
             return points

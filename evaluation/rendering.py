@@ -1,5 +1,6 @@
 """Render textured meshes with exact depth, alpha and the last surface behind all others."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -55,6 +56,19 @@ class RenderedViews:
     """Depth of the last surface on the same ray, where requested."""
     last_rgb: UInt8[np.ndarray, "V H W 3"] | None = None
     """Colours of the last surface seen from behind, blended with the background."""
+
+
+def stack_renders(views: Sequence[RenderedViews]) -> RenderedViews:
+    """Return renders of one camera each as those of all."""
+    first = views[0].cameras
+    cameras = Cameras(
+        world_from_cam=np.concatenate([each.cameras.world_from_cam for each in views]),
+        intrinsics=np.concatenate([each.cameras.intrinsics for each in views]),
+        width=first.width,
+        height=first.height,
+    )
+    rgb, alpha, depth = (np.concatenate([getattr(each, name) for each in views]) for name in ("rgb", "alpha", "depth"))
+    return RenderedViews(cameras=cameras, rgb=rgb, alpha=alpha, depth=depth)
 
 
 class SampleHits(NamedTuple):
