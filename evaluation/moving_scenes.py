@@ -37,7 +37,7 @@ class MovingScene:
     vertices_at: Callable[[float], Float32[np.ndarray, "M 3"]]
     """Positions of its vertices at a time from 0 to 1."""
     moving: Bool[np.ndarray, "M"]
-    """Which vertices ever move."""
+    """True for the vertices that move at some time."""
 
     def at(self, time: float) -> TexturedMesh:
         """Return the mesh at a time from 0 to 1."""
@@ -263,4 +263,4 @@ KINDS: dict[str, Callable[[np.random.Generator], MovingScene]] = {
     "twisting bar": _twisting_bar,
     "bouncing balls": _bouncing_balls,
 }
-"""How to make a scene of each kind."""
+"""Functions from a random generator to a scene, by the name of the kind."""

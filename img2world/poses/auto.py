@@ -51,7 +51,7 @@ STEPS = {
     "bundle adjustment": "adjusting the path",
     "commanded": "checking the path",
 }
-"""What the progress calls each solver of the chain."""
+"""Words for the progress, by the name of the solver that is tried."""
 
 Solver = Callable[[], Views]
 

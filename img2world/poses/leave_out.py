@@ -28,7 +28,7 @@ MIN_LENGTH = 4
 """Shorter tracks fit nearly any cameras."""
 
 MAX_OBSERVATIONS = 16_000
-"""Of more, tracks are drawn at random."""
+"""Number of observations of which bundle adjustment is quick; of more, tracks are drawn at random."""
 
 USUAL_ERROR = 0.7
 """Pixels of frames 256 pixels wide. Smaller errors of the rest count as this: of clean frames, they are nearly 0."""
@@ -49,7 +49,7 @@ class LeftOut:
     """One part of the tracks, and cameras that were found without it."""
 
     tracks: Bool[np.ndarray, "T"]
-    """Which tracks belong to the part."""
+    """True for the tracks of the part."""
     share: float
     """Fraction of all tracks that were divided."""
     ratio: float
@@ -64,7 +64,7 @@ class LeftOut:
 
 @dataclass(frozen=True, kw_only=True)
 class Support:
-    """How far the cameras rest on single parts, and on the lens being the same in all frames."""
+    """Cameras found without single parts of the tracks, and what a lens of its own for each frame would gain."""
 
     parts: list[LeftOut]
     """The least explained part first."""
@@ -72,8 +72,10 @@ class Support:
     """Fraction by which errors fall when each frame has a focal length of its own."""
 
 
-def examine_support(tracks: Tracks, cameras: CameraParameters, width: int, height: int, *, seed: int = 0) -> Support:
-    """Find cameras without each part of the tracks, and with a focal length for each frame.
+def examine_support(
+    tracks: Tracks, cameras: CameraParameters, width: int, height: int, *, lenses: bool = True, seed: int = 0
+) -> Support:
+    """Find cameras without each part of the tracks and, with `lenses`, with a focal length for each frame.
 
     The frames have the given size in pixels; all cameras get the intrinsics of the first. Parts without which no
     cameras are found are left out, and so is everything when there are too few tracks.
@@ -88,7 +90,8 @@ def examine_support(tracks: Tracks, cameras: CameraParameters, width: int, heigh
     labels[usable] = _divide(tracks.select(usable), width, seed)
     parts = [part for part in range(NUM_PARTS) if (labels == part).sum() >= MIN_SHARE * usable.sum()]
     found = []
-    adjusted, lens_gain = _adjust_without(tracks.select(usable), cameras, labels[usable], parts, width, height)
+    options = {"parts": parts, "width": width, "height": height, "lenses": lenses}
+    adjusted, lens_gain = _adjust_without(tracks.select(usable), cameras, labels[usable], options)
     for part, without in adjusted.items():
         errors = mean_track_errors(tracks, without)
         chosen, others = labels == part, usable & (labels != part)
@@ -112,28 +115,22 @@ def _divide(tracks: Tracks, width: int, seed: int) -> Int32[np.ndarray, "T"]:
 
 
 def _adjust_without(
-    tracks: Tracks,
-    cameras: CameraParameters,
-    labels: Int32[np.ndarray, "T"],
-    parts: list[int],
-    width: int,
-    height: int,
+    tracks: Tracks, cameras: CameraParameters, labels: Int32[np.ndarray, "T"], options: dict
 ) -> tuple[dict[int, CameraParameters], float]:
-    """Return the cameras after bundle adjustment without each part, by part, where there are any, and the lens gain."""
+    """Return the cameras after bundle adjustment without each part, by part, where there are any, and the lens gain.
+
+    The options are those of `leave_out_process`, without its folder.
+    """
     with tempfile.TemporaryDirectory(prefix="img2world-") as name:
         folder = Path(name)
         np.savez(folder / "tracks.npz", labels=labels, **vars(tracks))
         np.savez(folder / "cameras.npz", **vars(cameras))
-        run_child(
-            "img2world.poses.leave_out_process",
-            {"folder": name, "parts": parts, "width": width, "height": height},
-            error=PoseError,
-        )
+        run_child("img2world.poses.leave_out_process", {**options, "folder": name}, error=PoseError)
         with np.load(folder / "adjusted.npz") as arrays:
             poses: dict[int, Float64[np.ndarray, "V 3 4"]] = {
-                part: arrays[f"poses_{part}"] for part in parts if f"poses_{part}" in arrays
+                part: arrays[f"poses_{part}"] for part in options["parts"] if f"poses_{part}" in arrays
             }
-            one, each = arrays["lens_errors"].tolist()
+            one, each = arrays["lens_errors"].tolist() if options["lenses"] else (0.0, 0.0)
             gain = 1 - each / one if 0 < one < np.inf else 0.0
             without = {
                 part: CameraParameters(

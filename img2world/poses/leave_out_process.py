@@ -27,9 +27,9 @@ keeps the scale, and hardly anything else."""
 def adjust_without(options: dict, progress: Progress) -> None:
     """Write adjusted.npz: for each part k the arrays poses_k [V, 3, 4] and focal_k, in pixels; lens_errors [2].
 
-    These are the median errors of all tracks with one focal length, and with one for each camera. Options: folder,
-    parts, width, height. tracks.npz has the tracks and their labels, cameras.npz the cameras before. Parts without
-    which a camera is lost are missing.
+    These are the median errors of all tracks with one focal length, and with one for each camera, if the option
+    lenses is set. Other options: folder, parts, width, height. tracks.npz has the tracks and their labels, cameras.npz
+    the cameras before. Parts without which a camera is lost are missing.
     """
     configure_colmap(0)
     folder = Path(options["folder"])
@@ -45,8 +45,10 @@ def adjust_without(options: dict, progress: Progress) -> None:
         if kept.count_per_frame(len(cameras)).min() > 0:
             adjusted |= {f"{name}_{part}": value for name, value in _adjust(kept, cameras, options).items()}
         progress(done, len(options["parts"]))
-    errors = [_error(tracks.select(good), cameras, options, own_lenses=own) for own in (False, True)]
-    np.savez(folder / "adjusted.npz", allow_pickle=False, lens_errors=np.array(errors), **adjusted)
+    if options["lenses"]:
+        errors = [_error(tracks.select(good), cameras, options, own_lenses=own) for own in (False, True)]
+        adjusted["lens_errors"] = np.array(errors)
+    np.savez(folder / "adjusted.npz", allow_pickle=False, **adjusted)
 
 
 def _error(tracks: Tracks, cameras: CameraParameters, options: dict, *, own_lenses: bool) -> float:

@@ -29,7 +29,7 @@ MAX_PARTS = 3
 
 @dataclass(frozen=True, kw_only=True)
 class MovingParts:
-    """What moves by itself in the views of a video."""
+    """Masks of what moves by itself in the views of a video, and how much of them that is."""
 
     masks: UInt8[np.ndarray, "V H W"]
     """0 where it is, or where the views are masked; else 255."""
@@ -48,7 +48,7 @@ def find_moving_parts(views: Views) -> MovingParts | None:
     cameras, width = CameraParameters.from_cameras(views.cameras), views.cameras.width
     moving = find_moving_tracks(tracks, cameras, width)
     for _ in range(MAX_PARTS):
-        parts = examine_support(tracks.select(~moving), cameras, width, views.cameras.height).parts
+        parts = examine_support(tracks.select(~moving), cameras, width, views.cameras.height, lenses=False).parts
         if not parts or parts[0].ratio < MOVING_RATIO:
             break
         cameras = parts[0].cameras

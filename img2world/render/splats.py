@@ -75,7 +75,7 @@ def camera_tensors(
     )
 
 
-def matrices_from_quats(quats: Float[Tensor, "N 4"]) -> Float[Tensor, "N 3 3"]:
+def matrices_from_quats(quats: Float[Tensor, "*N 4"]) -> Float[Tensor, "*N 3 3"]:
     """Return the rotation matrices of wxyz quaternions of any length above zero."""
     w, x, y, z = (quats / quats.norm(dim=-1, keepdim=True)).unbind(-1)
     rows = [

@@ -1,4 +1,4 @@
-"""What can be done after a run that ended before its world was up to date: whole commands, and what they make anew."""
+"""Find the stages of a run that are out of date, and write whole commands that go on from there."""
 
 from pathlib import Path
 

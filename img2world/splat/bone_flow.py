@@ -36,16 +36,6 @@ class FlowObservations:
     """The one camera at the later time."""
 
 
-def project(
-    points: Float[np.ndarray, "M 3"], camera: Cameras
-) -> tuple[Float64[np.ndarray, "M 2"], Float64[np.ndarray, "M 3"]]:
-    """Return the pixels of points in one camera, and the points in its axes."""
-    pose, intrinsics = camera.cam_from_world[0].astype(np.float64), camera.intrinsics[0].astype(np.float64)
-    in_cam = points @ pose[:3, :3].T + pose[:3, 3]
-    homogeneous = in_cam @ intrinsics.T
-    return homogeneous[:, :2] / np.maximum(homogeneous[:, 2:], 1e-9), in_cam
-
-
 def observe_flow(
     points: Float[np.ndarray, "N 3"],
     depth: Float[np.ndarray, "H W"],
@@ -59,13 +49,10 @@ def observe_flow(
 
     `flow` leads from the picture of `camera` to that of `next_camera`.
     """
-    xy, in_cam = project(points, camera)
+    distance, xy, inside = camera.project(0, points)
     height, width = depth.shape
-    column, row = np.floor(xy).astype(np.int64).T
-    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height) & (in_cam[:, 2] > 0)
-    column, row = column.clip(0, width - 1), row.clip(0, height - 1)
-    visible = inside & (np.abs(depth[row, column] - in_cam[:, 2]) < same_depth)
-    chosen = np.flatnonzero(visible)
+    column, row = np.floor(xy.clip(0, [width - 1, height - 1])).astype(np.int64).T
+    chosen = np.flatnonzero(inside & (np.abs(depth[row, column] - distance) < same_depth))
     return FlowObservations(
         gaussians=chosen, targets=xy[chosen] + flow[row[chosen], column[chosen]], camera=next_camera
     )
@@ -86,8 +73,8 @@ def bone_twists(
     arms = points[indices] - pivots[bones]
     jacobians, residuals = [], []
     for each in observations:
-        xy, in_cam = project(points[each.gaussians], each.camera)
-        jacobians.append(_projection_gradient(in_cam, each.camera))
+        depth, xy, _ = each.camera.project(0, points[each.gaussians])
+        jacobians.append(_projection_gradient(depth, xy, each.camera))
         residuals.append(each.targets - xy)
     gradient, residual = np.concatenate(jacobians), np.concatenate(residuals)  # [M, 2, 3], [M, 2]
     design = np.concatenate([gradient @ -_cross_matrices(arms), gradient], -1)  # [M, 2, 6]
@@ -124,13 +111,15 @@ def _largest(blocks: Float64[np.ndarray, "B 3 3"]) -> Float64[np.ndarray, "B 3"]
     return np.repeat(np.diagonal(blocks, axis1=1, axis2=2).max(1, keepdims=True), 3, 1)
 
 
-def _projection_gradient(in_cam: Float64[np.ndarray, "M 3"], camera: Cameras) -> Float64[np.ndarray, "M 2 3"]:
-    """Return the gradient of the pixels of points by their positions in the world."""
-    focal = camera.intrinsics[0, [0, 1], [0, 1]].astype(np.float64)
-    depth = np.maximum(in_cam[:, 2], 1e-9)
-    gradient = np.zeros((len(in_cam), 2, 3))
-    gradient[:, [0, 1], [0, 1]] = focal / depth[:, None]
-    gradient[:, :, 2] = -focal * in_cam[:, :2] / depth[:, None] ** 2
+def _projection_gradient(
+    depth: Float[np.ndarray, "M"], xy: Float[np.ndarray, "M 2"], camera: Cameras
+) -> Float64[np.ndarray, "M 2 3"]:
+    """Return the gradient of the pixels of points by their positions in the world, from their depth and pixels."""
+    focal, center = camera.intrinsics[0, [0, 1], [0, 1]].astype(np.float64), camera.intrinsics[0, :2, 2]
+    depth = np.maximum(depth, 1e-9)[:, None]
+    gradient = np.zeros((len(depth), 2, 3))
+    gradient[:, [0, 1], [0, 1]] = focal / depth
+    gradient[:, :, 2] = -(xy - center) / depth
     return gradient @ camera.cam_from_world[0, :3, :3].astype(np.float64)
 
 

@@ -10,6 +10,7 @@ from jaxtyping import Float, Float32, Int
 from torch import Tensor
 
 from img2world.core.motion import Motion
+from img2world.render.splats import matrices_from_quats
 
 NUM_WEIGHTS = 4
 """Bones of each Gaussian."""
@@ -51,8 +52,8 @@ class Bones:
         self, means: Float[Tensor, "N 3"], quats: Float[Tensor, "N 4"], time: int
     ) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N 4"]]:
         """Return means and quaternions at the time of an index, differentiable in all that is trained."""
-        turns = self.quats[time] / self.quats[time].square().sum(-1, keepdim=True).sqrt()
-        rotations = matrices(turns)
+        turns = self.quats[time] / self.quats[time].norm(dim=-1, keepdim=True)
+        rotations = matrices_from_quats(turns)
         offsets = self.pivots + self.shifts[time] - (rotations * self.pivots[:, None]).sum(-1)
         values = torch.cat([rotations.reshape(-1, 9), offsets, turns], 1)[self.indices]  # [N, 4, 16]
         # A turn and its negative are the same; summed up, they must not cancel out.
@@ -96,8 +97,8 @@ class Bones:
 
     def motion(self, key_times: Float[np.ndarray, "T"]) -> Motion:
         """Return the motion as arrays. Gaussians of fewer than four bones get the first again, with no weight."""
-        turns = (self.quats / self.quats.square().sum(-1, keepdim=True).sqrt()).detach()
-        offsets = self.pivots + self.shifts.detach() - (matrices(turns) * self.pivots[:, None]).sum(-1)
+        turns = (self.quats / self.quats.norm(dim=-1, keepdim=True)).detach()
+        offsets = self.pivots + self.shifts.detach() - (matrices_from_quats(turns) * self.pivots[:, None]).sum(-1)
         weights, indices = self.weights.detach().numpy(), self.indices.numpy()
         missing = NUM_WEIGHTS - weights.shape[1]
         return Motion(
@@ -107,17 +108,6 @@ class Bones:
             bone_indices=np.pad(indices, ((0, 0), (0, missing)), mode="edge").astype(np.int32),
             bone_weights=np.pad(weights, ((0, 0), (0, missing))).astype(np.float32),
         )
-
-
-def matrices(turns: Float[Tensor, "*B 4"]) -> Float[Tensor, "*B 3 3"]:
-    """Return the rotation matrices of unit wxyz quaternions."""
-    w, x, y, z = turns.unbind(-1)
-    values = [
-        1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
-        2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
-        2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
-    ]  # fmt: skip
-    return torch.stack(values, -1).reshape(*turns.shape[:-1], 3, 3)
 
 
 def product(first: Float[Tensor, "N 4"], second: Float[Tensor, "N 4"]) -> Float[Tensor, "N 4"]:

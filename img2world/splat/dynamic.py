@@ -5,7 +5,6 @@ flow of all views from one time to the next, corrected by what they look like th
 Bones and weights as in sparse-controlled splatting (Huang et al. 2024, "SC-GS").
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -16,7 +15,6 @@ from torch import Tensor
 
 from img2world.core.errors import SplatError
 from img2world.core.gaussians import Gaussians
-from img2world.core.live import UNWATCHED, Live
 from img2world.core.motion import Motion
 from img2world.core.progress import Progress, silent
 from img2world.core.ranges import NonNegativeFloat, NonNegativeInt, PositiveInt
@@ -29,7 +27,7 @@ from img2world.render.splats import Rendering, Splats, camera_tensors
 from img2world.splat.bone_flow import bone_twists, observe_flow
 from img2world.splat.bones import Bones
 from img2world.splat.metrics import psnr, unit_rgb
-from img2world.splat.optimize import GaussianSplat
+from img2world.splat.optimize import REPORT_EVERY, GaussianSplat, running_mean, view_order
 from img2world.splat.parameters import Parameters
 from img2world.splat.views import halve, held_out_mask
 from img2world.tracking.flow import compute_flow
@@ -58,9 +56,6 @@ MIN_FIRST_VIEWS = 3
 
 MIN_NEIGHBOR_DISTANCE = 0.005
 """Distance in depths of the scene that is added to those of neighbours: at nearly none, a relative change is noise."""
-
-REPORT_EVERY = 10
-"""Steps between progress reports."""
 
 LATE_FRACTION = 0.3
 """Fraction of a static training that the Gaussians' learning rates begin with: they are trained already."""
@@ -91,7 +86,7 @@ class DynamicSplat:
         """Return the mask of the views that are never trained on."""
         return held_out_mask(num_views, self.holdout_every)
 
-    def optimize(self, views: Views, *, seed: int = 0, progress: Progress = silent, live: Live = UNWATCHED) -> Scene:
+    def optimize(self, views: Views, *, seed: int = 0, progress: Progress = silent) -> Scene:
         """Reconstruct the scene that the views show at their times.
 
         The same views and seed give the same bits for any number of threads. Raises SplatError when the views have no
@@ -100,7 +95,7 @@ class DynamicSplat:
         if views.times is None or np.ptp(views.times) == 0:
             raise SplatError(
                 "the views have no times, or all the same: nothing moves between them",
-                hint="use --set splat.name=gaussians, or give videos, or a dataset with times",
+                hint="a scene that stands still is reconstructed with --set splat.name=gaussians",
             )
         trained = views.select(np.flatnonzero(~self.held_out(len(views))))
         static = self._first_scene(trained, seed)
@@ -172,7 +167,7 @@ class _Training:
         rates = [JOINT_LR, JOINT_LR * self._depth, WEIGHTS_LR]
         optimizer = torch.optim.Adam(groups, lr=JOINT_LR)
         splat, mean_psnr = GaussianSplat(), 0.0
-        for step, i in enumerate(self._view_order(options.steps)):
+        for step, i in zip(range(options.steps), view_order(len(self._time_of), self._rng), strict=False):
             fraction = step / options.steps
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * LR_DECAY**fraction
@@ -185,7 +180,7 @@ class _Training:
             self._parameters.step(splat.learning_rates(late, self._depth), rendering.radii)
             if (step + 1) % REPORT_EVERY == 0:
                 value = psnr(rendering.rgb.detach().clamp(0, 1).numpy(), unit_rgb(self._levels[level].rgb[i]))
-                mean_psnr = value if mean_psnr == 0 else 0.8 * mean_psnr + 0.2 * value
+                mean_psnr = running_mean(mean_psnr, value)
                 progress(step + 1, options.steps, psnr=mean_psnr, gaussians=float(len(self._parameters)))
 
     def gaussians(self) -> Gaussians:
@@ -202,25 +197,23 @@ class _Training:
         means, quats = self._bones.move(values["means"], values["quats"], time)
         return Splats(**{**values, "means": means, "quats": quats})
 
-    def _render(self, i: int, level: str, time: int) -> Rendering:
-        """Render the camera of view i at the time of an index."""
-        camera = self._cameras[level][i]
-        return rasterize(self._splats(time), camera, background=self._background, backend="native")
+    def _render(self, splats: Splats, i: int, level: str) -> Rendering:
+        """Render what the camera of view i sees of Gaussians at a time."""
+        return rasterize(splats, self._cameras[level][i], background=self._background, backend="native")
 
     def _loss(self, i: int, level: str) -> tuple[Rendering, Tensor]:
         """Render view i and return that with its loss."""
-        views, time = self._levels[level], int(self._time_of[i])
-        rendering = self._render(i, level, time)
+        views, splats = self._levels[level], self._splats(int(self._time_of[i]))
+        rendering = self._render(splats, i, level)
         images = {"rgb": views.rgb, "alpha": views.alpha, "mask": views.mask}
         target = Target(**{name: torch.from_numpy(each[i]) for name, each in images.items() if each is not None})
         loss = view_loss(rendering.rgb, rendering.alpha, rendering.depth, target, self._weights)
-        return rendering, loss + self._options.rigidity * self._stretch(time)
+        return rendering, loss + self._options.rigidity * self._stretch(splats.means)
 
-    def _stretch(self, time: int) -> Tensor:
+    def _stretch(self, moved: Float[Tensor, "N 3"]) -> Float[Tensor, ""]:
         """Return the mean squared relative change of distances between neighbours, of some of the Gaussians."""
         chosen = torch.from_numpy(self._rng.integers(0, len(self._neighbors), RIGIDITY_SAMPLES))
         rest = self._parameters.values["means"].detach()
-        moved, _ = self._bones.move(self._parameters.values["means"], self._parameters.values["quats"], time)
         others = self._neighbors[chosen]
         now, before = (
             (each[others] - each[chosen][:, None]).square().sum(-1).add(1e-12).sqrt() for each in (moved, rest)
@@ -231,11 +224,12 @@ class _Training:
         """Return how the bones move from one time to another, by flow between the nearest views of the two."""
         views = self._levels["full"]
         with torch.no_grad():
-            points = self._splats(now).means.numpy().astype(np.float64)
+            splats = self._splats(now)
+        points = splats.means.numpy().astype(np.float64)
         observations = []
         for i, j in self._pairs(now, following):
             with torch.no_grad():
-                depth = self._render(i, "full", now).depth.numpy()
+                depth = self._render(splats, i, "full").depth.numpy()
             before, after = (cv2.cvtColor(views.rgb[k], cv2.COLOR_RGB2GRAY) for k in (i, j))
             cameras = views.cameras.select([i]), views.cameras.select([j])
             flow = compute_flow(before, after)
@@ -266,11 +260,6 @@ class _Training:
             optimizer.step()
             for value in (*self._parameters.values.values(), bones.logits):
                 value.grad = None
-
-    def _view_order(self, steps: int) -> Iterator[int]:
-        """Yield views in random order, each once per round."""
-        for _ in range(-(-steps // len(self._time_of))):
-            yield from self._rng.permutation(len(self._time_of)).tolist()[:steps]
 
 
 def _spread(points: Float32[np.ndarray, "N 3"], count: int) -> Float[np.ndarray, "B 3"]:

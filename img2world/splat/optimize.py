@@ -241,12 +241,12 @@ def train(
     def result() -> Result:
         return model.gaussians(), corrections.correct_cameras(views.cameras)
 
-    for step, i in enumerate(_view_order(len(views), rng)):
+    for step, i in enumerate(view_order(len(views), rng)):
         level = coarse if step < options.coarse_fraction * options.steps else views
         rgb = train_on_view(options, model, corrections, level, i, step=step, rng=rng)
         is_last = step + 1 == options.steps
         if (step + 1) % REPORT_EVERY == 0 or is_last:
-            mean_psnr = _running_mean(mean_psnr, psnr(rgb.clamp(0, 1).cpu().numpy(), unit_rgb(level.rgb[i])))
+            mean_psnr = running_mean(mean_psnr, psnr(rgb.clamp(0, 1).cpu().numpy(), unit_rgb(level.rgb[i])))
             progress(step + 1, options.steps, psnr=mean_psnr, gaussians=float(len(model)))
         if not (is_last or is_stopped) and look(step + 1, result):
             is_stopped = True
@@ -325,13 +325,13 @@ def _settling(options: GaussianSplat, done: int) -> GaussianSplat:
     return replace(options, steps=min(options.steps, last), coarse_fraction=0.0)
 
 
-def _view_order(num_views: int, rng: np.random.Generator) -> Iterator[int]:
+def view_order(num_views: int, rng: np.random.Generator) -> Iterator[int]:
     """Yield the views in random order again and again, each once per round."""
     while True:
         yield from rng.permutation(num_views).tolist()
 
 
-def _running_mean(mean: float, value: float) -> float:
+def running_mean(mean: float, value: float) -> float:
     """Update a mean over the last few values, as single views differ much."""
     return value if mean == 0 else 0.8 * mean + 0.2 * value
 

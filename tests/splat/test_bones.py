@@ -7,8 +7,9 @@ from scipy.spatial.transform import Rotation
 from img2world.core.camera_paths import on_sphere
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.rotation import matrix_from_quat
-from img2world.splat.bone_flow import FlowObservations, bone_twists, project
-from img2world.splat.bones import Bones, matrices, product
+from img2world.render.splats import matrices_from_quats
+from img2world.splat.bone_flow import FlowObservations, bone_twists
+from img2world.splat.bones import Bones, product
 
 
 def moved_bones(count: int = 60) -> tuple[Bones, np.ndarray, np.ndarray]:
@@ -65,8 +66,8 @@ def test_gradients_are_those_of_finite_differences():
 def test_quaternions_and_matrices_are_those_of_scipy():
     first, second = (Rotation.random(20, random_state=seed) for seed in (1, 2))
     quats = [torch.from_numpy(each.as_quat(scalar_first=True)) for each in (first, second)]
-    np.testing.assert_allclose(matrices(quats[0]).numpy(), first.as_matrix(), atol=1e-12)
-    np.testing.assert_allclose(matrices(product(*quats)).numpy(), (first * second).as_matrix(), atol=1e-12)
+    np.testing.assert_allclose(matrices_from_quats(quats[0]).numpy(), first.as_matrix(), atol=1e-12)
+    np.testing.assert_allclose(matrices_from_quats(product(*quats)).numpy(), (first * second).as_matrix(), atol=1e-12)
 
 
 def test_flow_in_several_views_tells_how_rigid_parts_move():
@@ -86,7 +87,7 @@ def test_flow_in_several_views_tells_how_rigid_parts_move():
     observations = []
     for i in range(4):
         seen = np.sort(rng.permutation(200)[:120])
-        targets = project(moved[seen], cameras.select([i]))[0]
+        targets = cameras.project(i, moved[seen])[1]
         # One in ten is wrong.
         targets[::10] += rng.normal(0, 30, (len(targets[::10]), 2))
         observations.append(FlowObservations(gaussians=seen, targets=targets, camera=cameras.select([i])))
