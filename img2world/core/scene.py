@@ -15,6 +15,9 @@ from img2world.core.gaussians import Gaussians
 from img2world.core.motion import Motion
 from img2world.core.supported_region import SupportedRegion
 
+MIN_OPACITY = 1e-6
+"""Opacity of a Gaussian that is not there: its logit must be finite."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
@@ -38,13 +41,18 @@ class Scene:
         if self.motion is None:
             return self.gaussians
         means, quats = self.motion.move(self.gaussians.means, self.gaussians.quats, time)
-        return replace(self.gaussians, means=means, quats=quats)
+        moved = replace(self.gaussians, means=means, quats=quats)
+        if self.motion.windows is None:
+            return moved
+        opacities = (self.gaussians.opacities * self.motion.presence(time)).clip(MIN_OPACITY, 1 - MIN_OPACITY)
+        return replace(moved, logit_opacities=np.log(opacities / (1 - opacities)).astype(np.float32))
 
     def save(self, path: Path) -> None:
         """Write one safetensors file, the same bytes for the same scene."""
         arrays = {field.name: getattr(self.gaussians, field.name) for field in fields(Gaussians)}
         if self.motion is not None:
-            arrays |= {f"motion.{field.name}": getattr(self.motion, field.name) for field in fields(Motion)}
+            motion = {f"motion.{field.name}": getattr(self.motion, field.name) for field in fields(Motion)}
+            arrays |= {name: array for name, array in motion.items() if array is not None}
         names = [""] * len(self.cameras)
         metadata = {"background": self.background, "is_object": self.is_object}
         metadata["cameras"] = transforms_from_cameras(self.cameras, names)

@@ -98,13 +98,13 @@ class Bones:
     def motion(self, key_times: Float[np.ndarray, "T"]) -> Motion:
         """Return the motion as arrays. Gaussians of fewer than four bones get the first again, with no weight."""
         turns = (self.quats / self.quats.norm(dim=-1, keepdim=True)).detach()
-        offsets = self.pivots + self.shifts.detach() - (matrices_from_quats(turns) * self.pivots[:, None]).sum(-1)
         weights, indices = self.weights.detach().numpy(), self.indices.numpy()
         missing = NUM_WEIGHTS - weights.shape[1]
         return Motion(
             key_times=key_times.astype(np.float64),
+            bone_pivots=self.pivots.numpy(),
             bone_quats=turns.numpy().transpose(1, 0, 2).copy(),
-            bone_translations=offsets.numpy().transpose(1, 0, 2).copy(),
+            bone_translations=self.shifts.detach().numpy().transpose(1, 0, 2).copy(),
             bone_indices=np.pad(indices, ((0, 0), (0, missing)), mode="edge").astype(np.int32),
             bone_weights=np.pad(weights, ((0, 0), (0, missing))).astype(np.float32),
         )

@@ -170,6 +170,7 @@ def test_views_survive_saving(tmp_path, whole):
 def test_scene_survives_saving_and_its_bytes_repeat(tmp_path):
     motion = Motion(
         key_times=np.array([0.0, 1.0]),
+        bone_pivots=np.zeros((2, 3), np.float32),
         bone_quats=np.tile(np.float32([1, 0, 0, 0]), (2, 2, 1)),
         bone_translations=np.zeros((2, 2, 3), np.float32),
         bone_indices=np.zeros((5, 4), np.int32),
@@ -207,6 +208,7 @@ def test_motion_moves_with_one_rigid_bone_as_a_rigid_body():
     half_turn = np.float32([0, 0, 0, 1])  # about Z
     motion = Motion(
         key_times=np.array([0.0, 2.0]),
+        bone_pivots=np.zeros((1, 3), np.float32),
         bone_quats=np.stack([np.float32([1, 0, 0, 0]), half_turn])[None],
         bone_translations=np.float32([[[0, 0, 0], [2, 0, 0]]]),
         bone_indices=np.zeros((5, 4), np.int32),

@@ -100,6 +100,7 @@ def test_moving_scene_shows_its_first_keyframe(scenes):
     still = scenes.three_blobs()
     motion = Motion(
         key_times=np.array([1.0, 2.0]),
+        bone_pivots=np.zeros((1, 3), np.float32),
         bone_quats=np.tile(np.array([1, 0, 0, 0], np.float32), (1, 2, 1)),
         bone_translations=np.array([[[0.5, 0, 0], [0.9, 0, 0]]], np.float32),
         bone_indices=np.zeros((3, 4), np.int32),

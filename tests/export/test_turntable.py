@@ -77,6 +77,7 @@ def test_motion_is_shown(balls_scene, balls_views, tmp_path):
     count = len(balls_scene.gaussians)
     motion = Motion(
         key_times=np.array([0.0, 0.5]),
+        bone_pivots=np.zeros((1, 3), np.float32),
         bone_quats=np.tile(np.array([1, 0, 0, 0], np.float32), (1, 2, 1)),
         bone_translations=np.array([[[0, 0, 0], [0, 0.1, 0]]], np.float32),
         bone_indices=np.zeros((count, 4), np.int32),

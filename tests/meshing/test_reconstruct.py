@@ -94,6 +94,7 @@ def test_a_moving_scene_is_taken_at_its_start(balls_scene):
     moves = np.array([[[0.1, 0, 0], [0.3, 0, 0]]], np.float32)
     motion = Motion(
         key_times=np.array([0.0, 1.0]),
+        bone_pivots=np.zeros((1, 3), np.float32),
         bone_quats=np.tile(np.array([1, 0, 0, 0], np.float32), (1, 2, 1)),
         bone_translations=moves,
         bone_indices=np.zeros((count, 4), np.int32),
