@@ -21,10 +21,10 @@ def quat_from_matrix(rotation: Float[np.ndarray, "*B 3 3"]) -> Float[np.ndarray,
     return Rotation.from_matrix(rotation).as_quat(canonical=True, scalar_first=True)
 
 
-def quat_product(first: Float[np.ndarray, "*#N 4"], second: Float[np.ndarray, "*#N 4"]) -> Float[np.ndarray, "N 4"]:
+def quat_product(first: Float[np.ndarray, "*#N 4"], second: Float[np.ndarray, "*#N 4"]) -> Float[np.ndarray, "*N 4"]:
     """Return the wxyz quaternions that rotate by `second` and then by `first`; half turns about an axis are exact."""
     w, x, y, z = np.moveaxis(np.where(np.abs(first) < 1e-12, 0, first), -1, 0)
-    a, b, c, d = second.astype(np.float64).T
+    a, b, c, d = np.moveaxis(second.astype(np.float64), -1, 0)
     return np.stack(
         [
             w * a - x * b - y * c - z * d,
