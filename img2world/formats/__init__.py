@@ -14,6 +14,7 @@ MODULES = {
     ".usda": "usd",
     ".usdz": "usd",
     ".usd": "usd",
+    ".i2w": "i2w",
 }
 """Module of each format by the end of the file's name; the longest one counts."""
 

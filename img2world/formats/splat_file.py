@@ -10,6 +10,8 @@ from jaxtyping import Float, Float32, Float64, Integer, Shaped
 from img2world.core.conventions import Y_UP_SIGNS
 from img2world.core.errors import FormatError, Img2WorldError
 from img2world.core.gaussians import Gaussians
+from img2world.core.motion import Motion
+from img2world.core.scene import gaussians_at
 from img2world.core.sh import sh_degree
 
 BLOCK = 1 << 16
@@ -40,6 +42,31 @@ class SplatFile:
     """Number of Gaussians that were left out, because a value is not finite or they have no orientation."""
     details: dict[str, object]
     """Further facts that the file states, for example its version."""
+    motion: Motion | None = None
+    """How the Gaussians move, if they do."""
+    background: tuple[float, float, float] | None = None
+    """The sRGB colour behind the Gaussians, 0 to 1, if the file states it."""
+    is_object: bool | None = None
+    """Whether it is an object to look at from around, if the file states it."""
+
+    @property
+    def start(self) -> float:
+        """Seconds of the first key, 0 where nothing moves."""
+        return 0.0 if self.motion is None else float(self.motion.key_times[0])
+
+    def at(self, time: float) -> Gaussians:
+        """Return the Gaussians at a time in seconds."""
+        return gaussians_at(self.gaussians, self.motion, time)
+
+    def select(self, index: np.ndarray | slice) -> "SplatFile":
+        """Return some of the Gaussians with their motion, by index or mask."""
+        motion = None if self.motion is None else self.motion.select(index)
+        return replace(self, gaussians=self.gaussians.select(index), motion=motion)
+
+    def moved(self, target_from_source: Float64[np.ndarray, "4 4"], gaussians: Gaussians) -> "SplatFile":
+        """Return the content with Gaussians that a similarity has moved, and their motion moved likewise."""
+        motion = None if self.motion is None else self.motion.transformed(target_from_source)
+        return replace(self, gaussians=gaussians, motion=motion)
 
 
 def assemble(
