@@ -58,14 +58,27 @@ class SplatFile:
         """Return the Gaussians at a time in seconds."""
         return gaussians_at(self.gaussians, self.motion, time)
 
+    def still(self, time: float) -> "SplatFile":
+        """Return the content as it is at a time in seconds, without motion."""
+        return replace(self, gaussians=self.at(time), motion=None)
+
     def select(self, index: np.ndarray | slice) -> "SplatFile":
         """Return some of the Gaussians with their motion, by index or mask."""
         motion = None if self.motion is None else self.motion.select(index)
         return replace(self, gaussians=self.gaussians.select(index), motion=motion)
 
-    def moved(self, target_from_source: Float64[np.ndarray, "4 4"], gaussians: Gaussians) -> "SplatFile":
-        """Return the content with Gaussians that a similarity has moved, and their motion moved likewise."""
-        motion = None if self.motion is None else self.motion.transformed(target_from_source)
+    def transformed(self, target_from_source: Float[np.ndarray, "4 4"]) -> "SplatFile":
+        """Return the content in another frame, which a similarity leads to."""
+        matrix = target_from_source.astype(np.float32)
+        return self._moved(target_from_source, self.gaussians.transformed(matrix))
+
+    def flipped(self, signs: Sequence[int]) -> "SplatFile":
+        """Return the content after half a turn, whose axes point the other way where a sign is -1; exact."""
+        return self._moved(np.diag([*signs, 1.0]), self.gaussians.flipped(signs))
+
+    def _moved(self, matrix: Float[np.ndarray, "4 4"], gaussians: Gaussians) -> "SplatFile":
+        """Return these Gaussians, which a similarity has moved, with their motion moved likewise."""
+        motion = None if self.motion is None else self.motion.transformed(matrix)
         return replace(self, gaussians=gaussians, motion=motion)
 
 
