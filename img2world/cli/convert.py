@@ -210,6 +210,7 @@ def _convert(
     from img2world.formats.actions import stand_up, turn_for_engine
     from img2world.formats.files import detect_suffix, find_suffix, read_whole, write_splats
 
+    levels = [] if is_sequence(target) else _levels(target, lod)
     with tempfile.TemporaryDirectory() if "-" in (source, target) else nullcontext(".") as folder:
         if source == "-":
             path = Path(folder) / "stdin.ply"
@@ -228,10 +229,10 @@ def _convert(
             raise FormatError(
                 "no Gaussians are left after the actions", hint="check their axes: `img2world inspect` tells the bounds"
             )
-        if file.motion is not None and is_sequence(target):
+        if not levels:
             write_frames(file, target, engine, times[1], spz_version=spz_version, as_json=as_json)
             return
-        for level, out in enumerate(_levels(target, lod)):
+        for level, out in enumerate(levels):
             place = Path(folder) / "stdout.ply" if out == "-" else Path(out)
             suffix = find_suffix(place)
             file, options = content_for(file, suffix, lod=lod, fps=times[1], spz_version=spz_version)

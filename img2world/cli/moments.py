@@ -66,13 +66,15 @@ def write_frames(
 ) -> None:
     """Write a file for each frame of what moves, and tell what was written.
 
-    Raises FormatError when the folder is not empty.
+    Raises FormatError when the folder is not empty, or nothing moves.
     """
     from img2world.core.errors import FormatError
     from img2world.formats.actions import turn_for_engine
     from img2world.formats.files import find_suffix
     from img2world.formats.sequence import write_sequence
 
+    if file.motion is None:
+        raise FormatError(f"nothing moves in it, so there is one file to write: {target}", hint="give its name")
     pattern = Path(target) if Path(target).name.startswith("*.") else Path(target) / "*.ply"
     suffix, folder = find_suffix(pattern), pattern.parent
     if folder.is_dir() and any(folder.iterdir()):
