@@ -10,6 +10,7 @@ frames a second; since December 2025 (after 0.3.0) it reads no delta frames, onl
 
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from jaxtyping import Float64
 from img2world.core.errors import FormatError
 from img2world.core.gaussians import Gaussians
 from img2world.core.motion import Motion
-from img2world.core.ply import Columns, read_header, write_elements
+from img2world.core.ply import Columns, read_elements, read_header, write_elements
 from img2world.core.scene import gaussians_at
 from img2world.formats import ply
 from img2world.formats.archive import HINT, read_member, write_archive
@@ -79,6 +80,22 @@ def read(path: Path) -> SplatFile:
     return replace(file, details={**file.details, "frames": frames, "seconds": round((frames - 1) / fps, 3), **left_out})
 
 
+def read_frames(path: Path, start: float = 0.0) -> Iterator[tuple[float, Float64[np.ndarray, "N 3"]]]:
+    """Yield the time of each frame, of which the first is at `start` seconds, and its positions."""
+    with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
+        for i, name in enumerate(sorted(archive.namelist())):
+            place = Path(archive.extract(name, folder))
+            elements = read_elements(place)
+            base = _stack(elements["vertex"])
+            names = sorted(element for element in elements if element.startswith("delta_vertex_"))
+            if not names:
+                yield start + i / FPS[False], base
+            for j, delta in enumerate(names):
+                low, high = (_stack(elements[delta.replace("delta_vertex", f"meta_delta_{end}")]) for end in ("min", "max"))
+                yield start + j / FPS[True], base + low + (high - low) * _stack(elements[delta]) / STEPS
+            place.unlink()
+
+
 def precision(gaussians: Gaussians, **options: object) -> Precision:
     """Return the largest errors of the first frame: none."""
     del options
@@ -115,3 +132,8 @@ def frame_at(gaussians: Gaussians, motion: Motion, time: float) -> Gaussians:
 def _columns(gaussians: Gaussians) -> Float64[np.ndarray, "N 10"]:
     """Return the values that change from frame to frame."""
     return np.concatenate([gaussians.means, gaussians.log_scales, unit_quats(gaussians.quats)], 1).astype(np.float64)
+
+
+def _stack(columns: Columns) -> Float64[np.ndarray, "N 3"]:
+    """Return the positions of an element."""
+    return np.stack([columns[axis].astype(np.float64) for axis in "xyz"], 1)

@@ -6,6 +6,7 @@ up. Needs the package usd-core (`pip install 'img2world[usd]'`). The suffix is .
 
 import json
 import tempfile
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,14 @@ def read(path: Path) -> SplatFile:
             facts = json.loads(str(arrays["details"]))
             gaussians = Gaussians(**{field.name: arrays[field.name] for field in fields(Gaussians)})
     return SplatFile(gaussians=gaussians, broken=facts["broken"], details=facts["details"])
+
+
+def read_positions(path: Path, times: Sequence[float]) -> list[Float32[np.ndarray, "N 3"]]:
+    """Return the positions in a file that `write` wrote at times in seconds, in our axes."""
+    _, usd, _, _, _ = modules()
+    stage = usd.Stage.Open(str(path))
+    positions, rate = stage.GetDefaultPrim().GetAttribute("positions"), stage.GetTimeCodesPerSecond()
+    return [np.array(positions.Get(time * rate), np.float32) * np.array(Y_UP_SIGNS, np.float32) for time in times]
 
 
 def modules() -> tuple[Any, Any, Any, Any, Any]:
