@@ -59,7 +59,7 @@ def convert(
         str,
         typer.Argument(
             metavar="OUT",
-            help="The file to write, or - for a PLY on stdout; FOLDER/*.EXT for a folder, and for all frames of what moves.",
+            help="The file to write, or - for a PLY on stdout; FOLDER/*.EXT for a folder, or all frames of what moves.",
         ),
     ],
     rotate: _values("Rotate by degrees about X, then Y, then Z.", "X,Y,Z") = None,

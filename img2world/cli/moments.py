@@ -26,7 +26,9 @@ def at_moment(file: "SplatFile", path: Path, time: float | None) -> "SplatFile":
         raise FormatError(f"--time chooses a moment, and nothing moves in the file: {path}", hint="leave it out")
     first, last = (float(key) for key in file.motion.key_times[[0, -1]])
     if not first <= time <= last:
-        raise FormatError(f"--time is {time:g} s, the motion lasts from {first:g} to {last:g} s", hint="give one of these")
+        raise FormatError(
+            f"--time is {time:g} s, the motion lasts from {first:g} to {last:g} s", hint="give one of these"
+        )
     return file.still(time)
 
 
@@ -61,9 +63,7 @@ def is_sequence(target: str) -> bool:
     return target != "-" and (target.endswith("/") or Path(target).name.startswith("*.") or Path(target).is_dir())
 
 
-def write_frames(
-    file: "SplatFile", target: str, engine: str, fps: float, *, spz_version: int, as_json: bool
-) -> None:
+def write_frames(file: "SplatFile", target: str, engine: str, fps: float, *, spz_version: int, as_json: bool) -> None:
     """Write a file for each frame of what moves, and tell what was written.
 
     Raises FormatError when the folder is not empty, or nothing moves.

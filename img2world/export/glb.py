@@ -6,7 +6,6 @@ Source: Khronos, "glTF 2.0 Specification", sections 3.6 to 3.9 and 4.4; KHR_mate
 import io
 import json
 import struct
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,39 +15,11 @@ from jaxtyping import Float32, UInt8
 from img2world.core.conventions import Y_UP_FROM_WORLD
 from img2world.core.errors import ExportError
 from img2world.core.mesh import Mesh
+from img2world.export.glb_content import Content
 from img2world.export.skin import Skin, add_skin, bone_name
 
-COMPONENTS = {"uint8": 5121, "uint16": 5123, "uint32": 5125, "float32": 5126}
-TYPES = {2: "VEC2", 3: "VEC3", 4: "VEC4", 16: "MAT4"}
 ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER = 34962, 34963
 LINEAR, LINEAR_MIPMAP_LINEAR, CLAMP_TO_EDGE = 9729, 9987, 33071
-
-
-@dataclass(frozen=True)
-class Content:
-    """The binary chunk of a file, and what describes it."""
-
-    accessors: list[dict[str, Any]] = field(default_factory=list)
-    views: list[dict[str, int]] = field(default_factory=list)
-    chunks: list[bytes] = field(default_factory=list)
-
-    def add(self, array: np.ndarray, *, target: int | None = None, limits: bool = False) -> int:
-        """Add an array, with its least and largest values if wanted, and return the index of its accessor."""
-        kind = "SCALAR" if array.ndim == 1 else TYPES[array.shape[1]]
-        accessor = {"bufferView": len(self.views), "count": len(array), "componentType": COMPONENTS[array.dtype.name]}
-        accessor["type"] = kind
-        if limits:
-            accessor |= {"min": np.atleast_1d(array.min(0)).tolist(), "max": np.atleast_1d(array.max(0)).tolist()}
-        self.accessors.append(accessor)
-        self.append(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes(), target)
-        return len(self.accessors) - 1
-
-    def append(self, content: bytes, target: int | None = None) -> int:
-        """Append content, padded to four bytes, and return the index of its buffer view."""
-        view = {"buffer": 0, "byteOffset": sum(map(len, self.chunks)), "byteLength": len(content)}
-        self.views.append(view if target is None else {**view, "target": target})
-        self.chunks.append(content + b"\0" * (-len(content) % 4))
-        return len(self.views) - 1
 
 
 def write_glb(mesh: Mesh, path: Path, *, unlit: bool, double_sided: bool, skin: Skin | None = None) -> None:
@@ -74,9 +45,7 @@ def write_glb(mesh: Mesh, path: Path, *, unlit: bool, double_sided: bool, skin: 
         "scene": 0,
         "scenes": [{"nodes": [0]}],
         "nodes": [{"mesh": 0, "name": "world"}],
-        "meshes": [
-            {"name": "world", "primitives": [{"indices": indices, "material": 0, "attributes": attributes}]}
-        ],
+        "meshes": [{"name": "world", "primitives": [{"indices": indices, "material": 0, "attributes": attributes}]}],
         "materials": [material],
         "accessors": content.accessors,
         "bufferViews": content.views,
@@ -95,7 +64,7 @@ def write_glb(mesh: Mesh, path: Path, *, unlit: bool, double_sided: bool, skin: 
         material["extensions"] = {"KHR_materials_unlit": {}}
         document["extensionsUsed"] = ["KHR_materials_unlit"]
     if skin is not None:
-        add_skin(document, skin, content.add, target=ARRAY_BUFFER)
+        add_skin(document, skin, content, target=ARRAY_BUFFER)
     document["buffers"] = [{"byteLength": sum(map(len, content.chunks))}]
     path.write_bytes(_container(json.dumps(document, separators=(",", ":")).encode(), b"".join(content.chunks)))
 

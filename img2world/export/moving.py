@@ -37,7 +37,7 @@ class SequenceExporter(Protocol):
 
 
 def gaussians_to_show(scene: Scene) -> Gaussians:
-    """Return the Gaussians at the first key of a scene, for a format that holds no motion, which a warning says once."""
+    """Return the Gaussians at a scene's first key, for a format that holds no motion; a warning says it once."""
     if scene.motion is not None:
         # The same text from the same line: Python shows it once.
         warnings.warn(
@@ -140,7 +140,8 @@ class I2wExport:
         error = np.inf if found is None else motion_error(motion, found)
         if not error <= (0 if self.exact else 1 / 255):
             raise ExportError(
-                f"the file reads back with another motion, by {error:.1e}", hint=f"check the disk and write it again ({path})"
+                f"the file reads back with another motion, by {error:.1e}",
+                hint=f"check the disk and write it again ({path})",
             )
         progress(2, 2)
         return {**_counts(content, motion, path), **errors, "reader": name_with_version("img2world")}

@@ -6,7 +6,7 @@ moves joints as `Motion` does: rotations slerped, translations linear.
 
 import warnings
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32, UInt16
@@ -15,6 +15,7 @@ from img2world.core.conventions import Y_UP_FROM_WORLD
 from img2world.core.gaussians import Gaussians
 from img2world.core.motion import Motion
 from img2world.core.scene import Scene
+from img2world.export.glb_content import Content
 
 NEIGHBORS = 8
 """Gaussians around a vertex whose bones it follows."""
@@ -44,18 +45,10 @@ class Skin:
         return replace(self, motion=self.motion.transformed(target_from_source))
 
 
-class AddArray(Protocol):
-    """Adds an array to a glTF file and returns the index of its accessor."""
-
-    def __call__(self, array: np.ndarray, *, target: int | None = None, limits: bool = False) -> int:
-        """Add an array; `limits` states its least and largest values."""
-        ...
-
-
 def scene_at_rest(scene: Scene) -> tuple[Scene, Motion]:
-    """Return a moving scene at rest, and the motion of its Gaussians: of those that are there half of the time at least.
+    """Return a moving scene at rest, and the motion of its Gaussians.
 
-    Warns of others.
+    Those that are there for less than half of the time are left out, which a warning says.
     """
     motion = scene.motion
     assert motion is not None
@@ -77,7 +70,10 @@ def skin_vertices(vertices: Float[np.ndarray, "M 3"], gaussians: Gaussians, moti
     solid = solid if solid.any() else np.ones(len(gaussians), bool)
     means, opacities = gaussians.means[solid].astype(np.float64), gaussians.opacities[solid].astype(np.float64)
     bones, shares = motion.bone_indices[solid], motion.bone_weights[solid].astype(np.float64)
-    distance, near = KDTree(means).query(vertices, list(range(1, min(NEIGHBORS, len(means)) + 1)))
+    nearest = min(NEIGHBORS, len(means))
+    found = KDTree(means).query(vertices, nearest)
+    # Of one neighbor, SciPy returns no axis.
+    distance, near = (np.asarray(values).reshape(-1, nearest) for values in found)
     # Half the way to the nearest few keeps one Gaussian from deciding alone.
     closeness = opacities[near] / (distance + 0.5 * distance.mean(1, keepdims=True) + 1e-12)  # [M, k]
     table = np.zeros((len(vertices), len(motion.bone_pivots)))
@@ -93,7 +89,7 @@ def skin_vertices(vertices: Float[np.ndarray, "M 3"], gaussians: Gaussians, moti
     return Skin(joints=joints, weights=weights.astype(np.float32), motion=motion)
 
 
-def add_skin(document: dict[str, Any], skin: Skin, add: AddArray, *, target: int) -> None:
+def add_skin(document: dict[str, Any], skin: Skin, content: Content, *, target: int) -> None:
     """Add the skin of its only mesh, the joints and the animation to a glTF document with +Y up.
 
     `target` is the one of vertex attributes.
@@ -101,8 +97,8 @@ def add_skin(document: dict[str, Any], skin: Skin, add: AddArray, *, target: int
     motion = skin.motion.transformed(Y_UP_FROM_WORLD)
     count = len(motion.bone_pivots)
     attributes = document["meshes"][0]["primitives"][0]["attributes"]
-    attributes["JOINTS_0"] = add(skin.joints.astype(np.uint8 if count <= 256 else np.uint16), target=target)
-    attributes["WEIGHTS_0"] = add(skin.weights, target=target)
+    attributes["JOINTS_0"] = content.add(skin.joints.astype(np.uint8 if count <= 256 else np.uint16), target=target)
+    attributes["WEIGHTS_0"] = content.add(skin.weights, target=target)
     first, pivots = len(document["nodes"]) + 1, motion.bone_pivots + np.float32(0)
     joints = list(range(first, first + count))
     document["nodes"][0]["skin"] = 0
@@ -112,15 +108,19 @@ def add_skin(document: dict[str, Any], skin: Skin, add: AddArray, *, target: int
     # Column-major: what brings a vertex from the mesh to a joint is a translation.
     inverse = np.tile(np.eye(4, dtype=np.float32), (count, 1, 1))
     inverse[:, 3, :3] = -pivots
-    document["skins"] = [{"joints": joints, "skeleton": first - 1, "inverseBindMatrices": add(inverse.reshape(-1, 16))}]
-    times = add((motion.key_times - motion.key_times[0]).astype(np.float32), limits=True)
+    document["skins"] = [
+        {"joints": joints, "skeleton": first - 1, "inverseBindMatrices": content.add(inverse.reshape(-1, 16))}
+    ]
+    times = content.add((motion.key_times - motion.key_times[0]).astype(np.float32), limits=True)
     channels, samplers = [], []
     for i in range(count):
         places = pivots[i] + motion.bone_translations[i]
         quats = aligned_quats(motion.bone_quats[i])[:, [1, 2, 3, 0]]  # xyzw
         for path, values in (("translation", places), ("rotation", quats)):
             channels.append({"sampler": len(samplers), "target": {"node": first + i, "path": path}})
-            samplers.append({"input": times, "interpolation": "LINEAR", "output": add(np.ascontiguousarray(values))})
+            samplers.append(
+                {"input": times, "interpolation": "LINEAR", "output": content.add(np.ascontiguousarray(values))}
+            )
     document["animations"] = [{"name": "motion", "channels": channels, "samplers": samplers}]
 
 
@@ -130,7 +130,7 @@ def bone_name(index: int) -> str:
 
 
 def aligned_quats(quats: Float32[np.ndarray, "T 4"]) -> Float32[np.ndarray, "T 4"]:
-    """Return unit quaternions of which each is on the same side as the one before, so that nothing turns the long way."""
+    """Return unit quaternions, each with the sign that is nearer to the one before: nothing turns the long way."""
     unit = quats / np.linalg.norm(quats, axis=1, keepdims=True)
     flips = np.where((unit[1:] * unit[:-1]).sum(1) < 0, -1, 1)
     return (unit * np.cumprod([1, *flips])[:, None]).astype(np.float32)

@@ -124,18 +124,17 @@ class GltfExport:
 
 @dataclass(frozen=True, kw_only=True)
 class UsdExport:
-    """scene.usdz: OpenUSD ParticleField3DGaussianSplat, +Y up, lossless, for Omniverse and other USD programs; what moves
-    has time samples."""
+    """scene.usdz: OpenUSD ParticleField3DGaussianSplat, +Y up, lossless, with time samples, for Omniverse."""
 
     fps: Annotated[float, Range(0, 240)] = 0.0
-    """Time samples a second of what moves, between which programs interpolate linearly; 0 takes the keys of the motion."""
+    """Time samples a second of what moves; 0 takes its keys. Programs interpolate between them linearly."""
 
     filename: ClassVar[str] = "scene.usdz"
 
     def write(
         self, scene: Scene, views: Views | None, path: Path, *, progress: Progress = silent
     ) -> dict[str, float | str]:
-        """Write the scene as `write_scene` does, with its motion, of which the first, middle and last sample are read back.
+        """Write the scene as `write_scene` does, with its motion, and read back three of its time samples.
 
         Raises ExportError when the file differs.
         """

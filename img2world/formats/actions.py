@@ -130,7 +130,7 @@ def merge(file: SplatFile, other: SplatFile) -> SplatFile:
 
 
 def merge_neighbors(file: SplatFile, count: Callable[[int], int]) -> SplatFile:
-    """Merge neighbors until so many Gaussians are left as `count` says of their number. Raises FormatError if they move."""
+    """Merge neighbors until `count` of their number are left. Raises FormatError when they move."""
     gaussians = _still(file, "--decimate")
     return replace(file, gaussians=decimate(gaussians, count(len(gaussians))))
 
@@ -195,7 +195,9 @@ def parse_action(option: str, text: str) -> Action:
         is_fraction = text.endswith("%")
         if value <= 0 or (is_fraction and value > 100) or (not is_fraction and value != int(value)):
             raise FormatError(f"--decimate has the value {text!r}", hint="give a number of Gaussians, or a percentage")
-        return partial(merge_neighbors, count=lambda own: max(1, round(value / 100 * own)) if is_fraction else int(value))
+        return partial(
+            merge_neighbors, count=lambda own: max(1, round(value / 100 * own)) if is_fraction else int(value)
+        )
     values = parse_numbers(text, NUMBERS.get(option, 1), option)
     if option == "--rotate":
         return partial(move, degrees=values)

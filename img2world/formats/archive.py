@@ -49,7 +49,8 @@ def read_member(archive: zipfile.ZipFile, name: str, title: str, *, room: int = 
         return archive.read(info)
     except KeyError as error:
         raise FormatError(
-            f"the {title} file lacks {name!r:.80}", hint="it is of another format, or incomplete; copy or write it again"
+            f"the {title} file lacks {name!r:.80}",
+            hint="it is of another format, or incomplete; copy or write it again",
         ) from error
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
         raise FormatError(f"the {title} file has a damaged member: {name!r:.80}", hint=HINT) from error

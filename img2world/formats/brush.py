@@ -1,11 +1,12 @@
-""".brush.zip: Gaussians that move, for the viewer Brush: a zip with one PLY of delta frames, or with a PLY for each frame.
+""".brush.zip: Gaussians that move, for the viewer Brush: a zip with one PLY of delta frames, or with many PLYs.
 
-Source: github.com/ArthurBrussee/brush, v0.3.0, crates/brush-serde/src/import.rs (`parse_delta_ply`) and crates/brush-process
-(`view_stream`). After its element `vertex`, a PLY of delta frames has for each frame the elements meta_delta_min_NNNNN,
-meta_delta_max_NNNNN and delta_vertex_NNNNN with the columns x to rot_3: what a frame adds to the means, logarithmic
-scales and quaternions of `vertex`, as a fraction of the range from min to max. 65534 stands for the whole range. Opacities
-and colours are those of `vertex`. Every file of the zip must be a .ply, or Brush takes it for photos. Brush plays 24
-frames a second; since December 2025 (after 0.3.0) it reads no delta frames, only a PLY for each frame, and plays 30.
+Source: github.com/ArthurBrussee/brush, v0.3.0, crates/brush-serde/src/import.rs (`parse_delta_ply`) and
+crates/brush-process/src/view_stream.rs. After its element `vertex`, a PLY of delta frames has for each frame the
+elements meta_delta_min_NNNNN, meta_delta_max_NNNNN and delta_vertex_NNNNN with the columns x to rot_3: what a frame adds
+to the means, logarithmic scales and quaternions of `vertex`, as a fraction of the range from min to max, of which 65534
+is the end. Opacities and colours are those of `vertex`. Every file of the zip must be a .ply, or Brush takes it for
+photos. Brush 0.3 plays 24 frames a second; since December 2025 (after 0.3.0) it reads no delta frames, only a PLY for
+each frame, and plays 30.
 """
 
 import tempfile
@@ -77,7 +78,9 @@ def read(path: Path) -> SplatFile:
         raise FormatError(f"the .brush.zip file is not a zip archive that can be read: {error}", hint=HINT) from error
     frames, fps = deltas or len(names), FPS[deltas > 0]
     left_out = {"left out": f"{frames - 1} of {frames} frames"} if frames > 1 else {}
-    return replace(file, details={**file.details, "frames": frames, "seconds": round((frames - 1) / fps, 3), **left_out})
+    return replace(
+        file, details={**file.details, "frames": frames, "seconds": round((frames - 1) / fps, 3), **left_out}
+    )
 
 
 def read_frames(path: Path, start: float = 0.0) -> Iterator[tuple[float, Float64[np.ndarray, "N 3"]]]:
@@ -91,7 +94,9 @@ def read_frames(path: Path, start: float = 0.0) -> Iterator[tuple[float, Float64
             if not names:
                 yield start + i / FPS[False], base
             for j, delta in enumerate(names):
-                low, high = (_stack(elements[delta.replace("delta_vertex", f"meta_delta_{end}")]) for end in ("min", "max"))
+                low, high = (
+                    _stack(elements[delta.replace("delta_vertex", f"meta_delta_{end}")]) for end in ("min", "max")
+                )
                 yield start + j / FPS[True], base + low + (high - low) * _stack(elements[delta]) / STEPS
             place.unlink()
 
@@ -124,9 +129,7 @@ def frame_at(gaussians: Gaussians, motion: Motion, time: float) -> Gaussians:
     """Return the Gaussians at a time, with opacities of rest: those that fade shrink."""
     moved = gaussians_at(gaussians, motion, time)
     shrunk = np.log(motion.presence(time).clip(MIN_PRESENCE, 1)).astype(np.float32)
-    return replace(
-        moved, logit_opacities=gaussians.logit_opacities, log_scales=gaussians.log_scales + shrunk[:, None]
-    )
+    return replace(moved, logit_opacities=gaussians.logit_opacities, log_scales=gaussians.log_scales + shrunk[:, None])
 
 
 def _columns(gaussians: Gaussians) -> Float64[np.ndarray, "N 10"]:

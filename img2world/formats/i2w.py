@@ -95,7 +95,8 @@ def read(path: Path) -> SplatFile:
             count = len(splats.gaussians)
             if splats.broken or header["gaussians"] != count:
                 raise FormatError(
-                    f"the .i2w file has motion for {header['gaussians']} Gaussians, and {count} that are whole", hint=HINT
+                    f"the .i2w file has motion for {header['gaussians']} Gaussians, and {count} that are whole",
+                    hint=HINT,
                 )
             content = read_member(archive, ARRAYS, ".i2w", room=ROOM + ROW * count)
     except (zipfile.BadZipFile, ValueError) as error:

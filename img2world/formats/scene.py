@@ -56,11 +56,7 @@ def scene_from_file(file: SplatFile, *, views: int = 96, width: int = 640, heigh
 
     Raises FormatError when there is nothing to see.
     """
-    gaussians = file.gaussians
-    if file.motion is not None:
-        times = np.linspace(file.motion.key_times[0], file.motion.key_times[-1], MOMENTS)
-        gaussians = join(*(file.at(float(time)) for time in times))
-    scene = scene_from_gaussians(gaussians, views=views, width=width, height=height)
+    scene = scene_from_gaussians(all_moments(file), views=views, width=width, height=height)
     return replace(
         scene,
         gaussians=file.gaussians,
@@ -68,6 +64,14 @@ def scene_from_file(file: SplatFile, *, views: int = 96, width: int = 640, heigh
         background=file.background or scene.background,
         is_object=scene.is_object if file.motion is None else file.is_object is not False,
     )
+
+
+def all_moments(content: Scene | SplatFile) -> Gaussians:
+    """Return the Gaussians of what moves at several moments together, to set cameras around; of what does not, once."""
+    if content.motion is None:
+        return content.gaussians
+    times = np.linspace(content.motion.key_times[0], content.motion.key_times[-1], MOMENTS)
+    return join(*(content.at(float(time)) for time in times))
 
 
 def cameras_on_all_sides(gaussians: Gaussians, size: int) -> Cameras:
