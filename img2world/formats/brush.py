@@ -2,7 +2,7 @@
 
 Source: github.com/ArthurBrussee/brush, v0.3.0, crates/brush-serde/src/import.rs (`parse_delta_ply`) and
 crates/brush-process/src/view_stream.rs. After its element `vertex`, a PLY of delta frames has for each frame the
-elements meta_delta_min_NNNNN, meta_delta_max_NNNNN and delta_vertex_NNNNN with the columns x to rot_3: what a frame adds
+elements meta_delta_min_NNNNN, meta_delta_max_NNNNN, delta_vertex_NNNNN with the columns x to rot_3: what a frame adds
 to the means, logarithmic scales and quaternions of `vertex`, as a fraction of the range from min to max, of which 65534
 is the end. Opacities and colours are those of `vertex`. Every file of the zip must be a .ply, or Brush takes it for
 photos. Brush 0.3 plays 24 frames a second; since December 2025 (after 0.3.0) it reads no delta frames, only a PLY for

@@ -471,7 +471,7 @@ def ball(tmp_path) -> Path:
 @pytest.fixture
 def small_pictures(monkeypatch):
     """Render small pictures of a splat file for its mesh."""
-    monkeypatch.setattr("img2world.runs.splat_export.SIZE", 128)
+    monkeypatch.setattr("img2world.export.pictures.SIZE", 128)
 
 
 def test_a_splat_file_becomes_a_mesh_a_turntable_and_a_page(call, ball, small_pictures, tmp_path):
