@@ -64,11 +64,13 @@ def test_brush_and_usd_hold_the_motion(scene, tmp_path):
 
 def test_other_formats_show_the_first_key_and_say_so_once(scene, tmp_path):
     late = replace(scene, motion=replace(scene.motion, key_times=scene.motion.key_times + 5))
-    with pytest.warns(UserWarning, match=r"first key \(5 s\)") as warned:
-        PlyExport().write(late, None, tmp_path / "scene.ply")
-        SpzExport().write(late, None, tmp_path / "scene.spz")
+    warned = []
+    for exporter in (PlyExport(), SpzExport()):
+        with pytest.warns(UserWarning, match=r"first key \(5 s\)") as caught:
+            exporter.write(late, None, tmp_path / exporter.filename)
+        warned += [(str(each.message), each.filename, each.lineno) for each in caught]
     # From the same line with the same text: outside of tests, Python shows only the first.
-    assert len({(str(each.message), each.filename, each.lineno) for each in warned}) == 1
+    assert len(set(warned)) == 1
     np.testing.assert_allclose(read_splats(tmp_path / "scene.ply").gaussians.means, placed_means(late, 5.0), atol=2e-6)
 
 

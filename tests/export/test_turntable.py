@@ -92,7 +92,8 @@ def test_motion_is_shown(balls_scene, balls_views, tmp_path):
     assert facts["frames"] == 8
     heights = [centroid_of(moving[i], 1)[1] - centroid_of(frames[i], 1)[1] for i in range(8)]  # +Y is down
     assert max(abs(heights[0]), abs(heights[7] - heights[1])) < 1.5  # half a second on, half a second back
-    assert np.argmax(heights) == 4 and heights[4] > heights[2] + 1 > heights[0] + 2
+    assert np.argmax(heights) == 4
+    assert heights[4] > heights[2] + 1 > heights[0] + 2
 
 
 @pytest.mark.parametrize(
@@ -116,7 +117,8 @@ def test_a_motion_loops_or_goes_back(balls_scene, angles, seconds, period, times
         bone_weights=np.tile(np.array([1, 0, 0, 0], np.float32), (count, 1)),
     )
     cycle = find_cycle(replace(balls_scene, motion=motion), seconds)
-    assert cycle is not None and cycle.period == pytest.approx(period)
+    assert cycle is not None
+    assert cycle.period == pytest.approx(period)
     for shown, time in times.items():
         assert cycle.time_at(float(shown)) == pytest.approx(time)
 

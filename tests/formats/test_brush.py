@@ -19,7 +19,7 @@ def scene():
 
 
 def elements_of(data: bytes):
-    """Yield each element of a PLY by the rules of Brush: what is an integer is a fraction of its largest value minus 1."""
+    """Yield each element of a PLY by the rules of Brush: integers are fractions of their largest value minus 1."""
     head, _, body = data.partition(b"end_header\n")
     lines = [line.split() for line in head.decode().splitlines()]
     assert lines[:2] == [["ply"], ["format", "binary_little_endian", "1.0"]]

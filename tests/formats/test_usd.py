@@ -325,6 +325,7 @@ def test_what_moves_has_time_samples(tmp_path):
         np.testing.assert_allclose(np.abs((quats * [1, 1, -1, -1] * unit).sum(1)), 1, atol=1e-4)
         np.testing.assert_allclose(prim.GetAttribute("opacities").Get(24 * time), expected.opacities, atol=0.05)
         low, high = np.array(prim.GetAttribute("extent").Get(24 * time))
-        assert (positions * [1, -1, -1] >= low).all() and (positions * [1, -1, -1] <= high).all()
+        assert (positions * [1, -1, -1] >= low).all()
+        assert (positions * [1, -1, -1] <= high).all()
     # Programs that know no time see the first key.
     np.testing.assert_array_equal(np.array(prim.GetAttribute("positions").Get()) * [1, -1, -1], scene.at(0.0).means)
