@@ -25,7 +25,7 @@ LINEAR, LINEAR_MIPMAP_LINEAR, CLAMP_TO_EDGE = 9729, 9987, 33071
 def write_glb(mesh: Mesh, path: Path, *, unlit: bool, double_sided: bool, skin: Skin | None = None) -> None:
     """Write the mesh with +Y up and its texture or vertex colors; `unlit` has viewers show them unshaded.
 
-    With a skin, it is at rest and has an animation, which begins at 0 seconds.
+    With a skin, it has an animation, which begins at 0 seconds.
     """
     content = Content()
     attributes = {
@@ -109,7 +109,7 @@ def linear_from_srgb(srgb: UInt8[np.ndarray, "M 3"]) -> Float32[np.ndarray, "M 3
 
 
 def check_glb(mesh: Mesh, path: Path, skin: Skin | None = None) -> None:
-    """Compare the mesh, and where its bones are at rest, with what trimesh reads. Raises ExportError if they differ."""
+    """Compare the mesh, and where its joints are, with what trimesh reads. Raises ExportError if they differ."""
     import trimesh
 
     with path.open("rb") as file:
@@ -132,8 +132,8 @@ def check_glb(mesh: Mesh, path: Path, skin: Skin | None = None) -> None:
     if skin is not None:
         joints = [bone_name(i) for i in range(len(skin.motion.bone_pivots))]
         known = set(scene.graph.nodes)
-        found_pivots = np.array([scene.graph.get(joint)[0][:3, 3] for joint in joints if joint in known])
-        if not _equal(found_pivots, skin.motion.transformed(Y_UP_FROM_WORLD).bone_pivots):
+        places = np.array([scene.graph.get(joint)[0] for joint in joints if joint in known], np.float32)
+        if not _equal(places, skin.transformed(Y_UP_FROM_WORLD).joint_matrices.astype(np.float32)):
             wrong.append("bones")
     if wrong or not np.array_equal(read.faces, mesh.faces):
         raise ExportError(
@@ -143,7 +143,7 @@ def check_glb(mesh: Mesh, path: Path, skin: Skin | None = None) -> None:
         )
 
 
-def _equal(found: np.ndarray, expected: Float32[np.ndarray, "M D"]) -> bool:
+def _equal(found: np.ndarray, expected: Float32[np.ndarray, "M ..."]) -> bool:
     """Return True if an attribute was read back; trimesh normalizes normals again, which changes their last bits."""
     return found.shape == expected.shape and float(np.abs(found - expected).max()) < 1e-6 * max(
         1.0, float(np.abs(expected).max())

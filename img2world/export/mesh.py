@@ -20,7 +20,7 @@ from img2world.export.collider import check_collider, write_collider
 from img2world.export.glb import check_glb, write_glb
 from img2world.export.obj import check_obj, write_obj
 from img2world.export.pictures import rendered_views
-from img2world.export.skin import Skin, scene_at_rest, skin_vertices
+from img2world.export.skin import Skin, scene_in_pose, skin_vertices
 from img2world.export.usdz import check_usdz, modules, write_usdz
 from img2world.meshing.convex import convex_pieces
 from img2world.meshing.outlines import fit_outlines
@@ -66,23 +66,25 @@ class MeshExport:
     """Add collider.glb: convex pieces of an object, or a simplified mesh of a scene."""
     unlit: bool = True
     """Show the colours unshaded; they already contain the photo's light."""
+    pose_time: float = -1.0
+    """Seconds of the motion of what moves at which the mesh is made, best where parts do not touch; -1 is at rest."""
 
     filename: ClassVar[str] = "mesh.glb"
 
     def write(self, scene: Scene, views: Views, path: Path, *, progress: Progress = silent) -> dict[str, float | str]:
         """Write the scene beside `path`, in files of its name, and compare them with what other readers read.
 
-        What moves is at rest, without Gaussians that are there for less than half of the time; `path` itself has bones
-        and an animation as well.
+        What moves is in one pose, without Gaussians that are there for less than half of the time; `path` itself has
+        bones and an animation as well.
 
         Returns the numbers of vertices, faces and bytes, whether the mesh is watertight, the deviation from the surface
         before simplification in grid steps, and the readers. Raises ExportError when the scene has no surface or a file
         reads back wrong, MissingPackageError when a package is missing.
         """
         self._check_options()
-        motion = scene.motion
+        motion, pose = scene.motion, None if self.pose_time < 0 else self.pose_time
         if motion is not None:
-            scene, motion = scene_at_rest(scene)
+            scene, motion = scene_in_pose(scene, pose)
             # Photos show it at other times.
             views = rendered_views(scene)
         measured = self.measure_surface(scene, progress=progress)
@@ -98,7 +100,8 @@ class MeshExport:
             mesh = self.mesh_from_surface(measured, scene, views, level=level, progress=progress)
             skin = None
             if motion is not None and level == 0:
-                skin = skin_vertices(mesh.vertices, scene.gaussians, motion).transformed(scene.asset_from_world)
+                skin = skin_vertices(mesh.vertices, scene.gaussians, motion, pose)
+                skin = skin.transformed(scene.asset_from_world)
             mesh = mesh.transformed(scene.asset_from_world)
             facts = mesh_statistics(mesh)
             if level == 0:

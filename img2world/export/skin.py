@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Float32, UInt16
+from jaxtyping import Float, Float32, Float64, UInt16
 
 from img2world.core.conventions import Y_UP_FROM_WORLD
 from img2world.core.gaussians import Gaussians
 from img2world.core.motion import Motion
-from img2world.core.scene import Scene
+from img2world.core.rotation import quat_from_matrix
+from img2world.core.scene import Scene, gaussians_at
 from img2world.export.glb_content import Content
 
 NEIGHBORS = 8
@@ -32,21 +33,30 @@ INFLUENCES = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Skin:
-    """How the vertices of a mesh at rest follow bones."""
+    """How the vertices of a mesh follow bones."""
 
     joints: UInt16[np.ndarray, "M 4"]
     weights: Float32[np.ndarray, "M 4"]
     """They sum to one."""
     motion: Motion
     """Its bones, in the frame of the mesh."""
+    pose: float | None = None
+    """Seconds of the motion at which the mesh was made; None if it is at rest."""
+
+    @property
+    def joint_matrices(self) -> Float64[np.ndarray, "B 4 4"]:
+        """Where the joints are in the pose of the mesh."""
+        at_rest = np.tile(np.eye(4), (len(self.motion.bone_pivots), 1, 1))
+        at_rest[:, :3, 3] = self.motion.bone_pivots
+        return at_rest if self.pose is None else self.motion.bones_at(self.pose) @ at_rest
 
     def transformed(self, target_from_source: Float[np.ndarray, "4 4"]) -> "Skin":
         """Return the skin of a mesh in another frame, which a similarity leads to."""
         return replace(self, motion=self.motion.transformed(target_from_source))
 
 
-def scene_at_rest(scene: Scene) -> tuple[Scene, Motion]:
-    """Return a moving scene at rest, and the motion of its Gaussians.
+def scene_in_pose(scene: Scene, pose: float | None) -> tuple[Scene, Motion]:
+    """Return a moving scene that stands still, at rest or at a time in seconds, and the motion of its Gaussians.
 
     Those that are there for less than half of the time are left out, which a warning says.
     """
@@ -59,11 +69,17 @@ def scene_at_rest(scene: Scene) -> tuple[Scene, Motion]:
             f"{others:,} of {len(there):,} Gaussians are there for less than half of the time and not in the mesh",
             stacklevel=2,
         )
-    return replace(scene, gaussians=scene.gaussians.select(there), motion=None), motion.select(there)
+    gaussians, motion = scene.gaussians.select(there), motion.select(there)
+    if pose is not None:
+        # All of them, whether or not they are there at this time.
+        gaussians = gaussians_at(gaussians, replace(motion, windows=None), pose)
+    return replace(scene, gaussians=gaussians, motion=None), motion
 
 
-def skin_vertices(vertices: Float[np.ndarray, "M 3"], gaussians: Gaussians, motion: Motion) -> Skin:
-    """Return the weights of vertices at rest: those of the nearest Gaussians, weighted by opacity over distance."""
+def skin_vertices(
+    vertices: Float[np.ndarray, "M 3"], gaussians: Gaussians, motion: Motion, pose: float | None = None
+) -> Skin:
+    """Return the weights of vertices: those of the nearest Gaussians in the same pose, by opacity over distance."""
     from scipy.spatial import KDTree
 
     solid = gaussians.opacities >= MIN_OPACITY
@@ -86,7 +102,7 @@ def skin_vertices(vertices: Float[np.ndarray, "M 3"], gaussians: Gaussians, moti
     weights /= weights.sum(1, keepdims=True)
     # A joint without weight has to be the first one (section 3.7.3.3).
     joints[:, :count] = np.where(weights[:, :count] > 0, order, 0)
-    return Skin(joints=joints, weights=weights.astype(np.float32), motion=motion)
+    return Skin(joints=joints, weights=weights.astype(np.float32), motion=motion, pose=pose)
 
 
 def add_skin(document: dict[str, Any], skin: Skin, content: Content, *, target: int) -> None:
@@ -94,7 +110,8 @@ def add_skin(document: dict[str, Any], skin: Skin, content: Content, *, target: 
 
     `target` is the one of vertex attributes.
     """
-    motion = skin.motion.transformed(Y_UP_FROM_WORLD)
+    skin = skin.transformed(Y_UP_FROM_WORLD)
+    motion, matrices = skin.motion, skin.joint_matrices
     count = len(motion.bone_pivots)
     attributes = document["meshes"][0]["primitives"][0]["attributes"]
     attributes["JOINTS_0"] = content.add(skin.joints.astype(np.uint8 if count <= 256 else np.uint16), target=target)
@@ -103,11 +120,15 @@ def add_skin(document: dict[str, Any], skin: Skin, content: Content, *, target: 
     joints = list(range(first, first + count))
     document["nodes"][0]["skin"] = 0
     document["nodes"].append({"name": "bones", "children": joints})
-    document["nodes"] += [{"name": bone_name(i), "translation": pivots[i].tolist()} for i in range(count)]
+    turns = quat_from_matrix(matrices[:, :3, :3])[:, [1, 2, 3, 0]]  # xyzw
+    document["nodes"] += [
+        {"name": bone_name(i), "translation": matrices[i, :3, 3].tolist(), "rotation": turns[i].tolist()}
+        for i in range(count)
+    ]
     document["scenes"][0]["nodes"].append(first - 1)
-    # Column-major: what brings a vertex from the mesh to a joint is a translation.
-    inverse = np.tile(np.eye(4, dtype=np.float32), (count, 1, 1))
-    inverse[:, 3, :3] = -pivots
+    # Column-major; the last row has to be exact.
+    inverse = np.linalg.inv(matrices).transpose(0, 2, 1).astype(np.float32)
+    inverse[:, :, 3] = 0, 0, 0, 1
     document["skins"] = [
         {"joints": joints, "skeleton": first - 1, "inverseBindMatrices": content.add(inverse.reshape(-1, 16))}
     ]

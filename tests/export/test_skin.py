@@ -13,7 +13,7 @@ from img2world.core.motion import Motion
 from img2world.export.glb import check_glb, write_glb
 from img2world.export.mesh import MeshExport
 from img2world.export.pictures import rendered_views
-from img2world.export.skin import scene_at_rest, skin_vertices
+from img2world.export.skin import scene_in_pose, skin_vertices
 from tests.moving import moving_scene
 
 DTYPES = {pygltflib.FLOAT: "<f4", pygltflib.UNSIGNED_SHORT: "<u2", pygltflib.UNSIGNED_BYTE: "<u1"}
@@ -33,7 +33,7 @@ def skinned(path, time: float) -> np.ndarray:
     """Return the vertices of a GLB file at a time of its animation, with +Y up."""
     document = pygltflib.GLTF2().load(str(path))
     (skin,), (animation,) = document.skins, document.animations
-    poses = {node: [np.array(document.nodes[node].translation), np.eye(3)] for node in skin.joints}
+    poses: dict[int, list] = {node: [np.array(document.nodes[node].translation), np.eye(3)] for node in skin.joints}
     for channel in animation.channels:
         sampler = animation.samplers[channel.sampler]
         assert sampler.interpolation == "LINEAR"
@@ -86,6 +86,29 @@ def test_vertices_on_gaussians_move_with_them(tmp_path):
         assert np.median(np.linalg.norm(found - expected, axis=1)) < 1e-5
 
 
+def test_a_mesh_may_be_made_in_another_pose(tmp_path):
+    """From there, it goes where the Gaussians go; and it stands there where nothing is animated."""
+    scene = moving_scene(30, appears=False)
+    moving = scene.motion
+    posed, motion = scene_in_pose(scene, 1.5)
+    np.testing.assert_array_equal(posed.gaussians.means, scene.at(1.5).means)
+    chosen = np.r_[0:30, 40:52]
+    mesh = triangles(posed.gaussians.means[chosen])
+    skin = skin_vertices(mesh.vertices, posed.gaussians, motion, 1.5)
+    write_glb(mesh, tmp_path / "a.glb", unlit=True, double_sided=True, skin=skin)
+    check_glb(mesh, tmp_path / "a.glb", skin)
+    for time in (0.0, 0.8, 2.0):
+        distance = np.linalg.norm(
+            skinned(tmp_path / "a.glb", time) * [1, -1, -1] - scene.at(time).means[chosen], axis=1
+        )
+        assert np.median(distance) < 1e-5
+    document = pygltflib.GLTF2().load(str(tmp_path / "a.glb"))
+    node = document.nodes[document.skins[0].joints[1]]
+    turned = Rotation.from_quat(node.rotation).as_matrix()
+    axes = np.diag([1, -1, -1])
+    np.testing.assert_allclose(axes @ turned @ axes, moving.bones_at(1.5)[1, :3, :3], atol=1e-6)
+
+
 def test_a_vertex_has_the_bones_of_its_neighbours_only():
     scene = moving_scene(30)
     skin = skin_vertices(np.float64([[-0.2, 0.1, 0], [0.48, 0, 0]]), scene.gaussians, scene.motion)
@@ -112,7 +135,7 @@ def test_what_is_rarely_there_is_not_in_the_mesh():
     scene = moving_scene(10)
     rare = replace(scene, motion=replace(scene.motion, windows=scene.motion.windows + np.float32([0.3, 0])))
     with pytest.warns(UserWarning, match="10 of 40 Gaussians are there for less than half"):
-        resting, motion = scene_at_rest(rare)
+        resting, motion = scene_in_pose(rare, None)
     assert (len(resting.gaussians), len(motion.bone_weights), resting.motion) == (30, 30, None)
 
 
