@@ -13,6 +13,9 @@ MAX_RATIO = 100
 ROOM = 1 << 20
 """Bytes that every file of the archive may have."""
 
+ERRORS = (zipfile.BadZipFile, RuntimeError, ValueError)
+"""What the standard library raises for what is no archive, or one that it cannot read."""
+
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """A fixed time, so that equal scenes give equal files."""
 

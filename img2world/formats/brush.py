@@ -24,7 +24,7 @@ from img2world.core.motion import Motion
 from img2world.core.ply import Columns, read_elements, read_header, write_elements
 from img2world.core.scene import gaussians_at
 from img2world.formats import ply
-from img2world.formats.archive import HINT, read_member, write_archive
+from img2world.formats.archive import ERRORS, HINT, read_member, write_archive
 from img2world.formats.precision import Precision
 from img2world.formats.sequence import frame_times
 from img2world.formats.splat_file import SplatFile, check_not_empty, unit_quats
@@ -74,7 +74,7 @@ def read(path: Path) -> SplatFile:
             elements = read_header(first).elements
             deltas = sum(element.name.startswith("delta_vertex_") for element in elements)
             file = ply.read(first)
-    except (zipfile.BadZipFile, ValueError) as error:
+    except ERRORS as error:
         raise FormatError(f"the .brush.zip file is not a zip archive that can be read: {error}", hint=HINT) from error
     frames, fps = deltas or len(names), FPS[deltas > 0]
     left_out = {"left out": f"{frames - 1} of {frames} frames"} if frames > 1 else {}

@@ -17,7 +17,7 @@ from img2world.core.errors import FormatError, Img2WorldError
 from img2world.core.gaussians import Gaussians
 from img2world.core.motion import Motion
 from img2world.formats import ply, spz
-from img2world.formats.archive import HINT, ROOM, read_member, write_archive
+from img2world.formats.archive import ERRORS, HINT, ROOM, read_member, write_archive
 from img2world.formats.precision import Precision
 from img2world.formats.splat_file import SplatFile, check_not_empty, reason
 
@@ -99,20 +99,20 @@ def read(path: Path) -> SplatFile:
                     hint=HINT,
                 )
             content = read_member(archive, ARRAYS, ".i2w", room=ROOM + ROW * count)
-    except (zipfile.BadZipFile, ValueError) as error:
+    except ERRORS as error:
         raise FormatError(f"the .i2w file is not a zip archive that can be read: {error}", hint=HINT) from error
     try:
         motion = _motion(header, content)
     except (KeyError, TypeError, ValueError, OverflowError, Img2WorldError) as error:
         raise FormatError(f"the .i2w file has a motion that cannot be read: {reason(error)}", hint=HINT) from error
-    background = header.get("background")
+    background, is_object = header.get("background"), header.get("is_object")
     return SplatFile(
         gaussians=splats.gaussians,
         broken=0,
         details={"version": header["version"], "splats": header["splats"]},
         motion=motion.transformed(Y_UP_FROM_WORLD) if header["splats"] == "splats.spz" else motion,
         background=None if background is None else _color(background),
-        is_object=header.get("is_object"),
+        is_object=is_object if isinstance(is_object, bool) else None,
     )
 
 
@@ -168,10 +168,11 @@ def _read_header(archive: zipfile.ZipFile) -> dict[str, Any]:
         raise FormatError("the zip archive is not an .i2w file", hint="needs the format of docs/formats.md")
     if header.get("version") != VERSION:
         raise FormatError(f"the .i2w file has version {header.get('version')!r:.20}", hint="update this program")
-    if header.get("splats") not in SPLATS or not isinstance(header.get("gaussians"), int):
-        raise FormatError(
-            f"the .i2w file has its Gaussians in {header.get('splats')!r:.80}", hint=f"needs {' or '.join(SPLATS)}"
-        )
+    if header.get("splats") not in list(SPLATS):
+        known = " or ".join(SPLATS)
+        raise FormatError(f"the .i2w file has its Gaussians in {header.get('splats')!r:.80}", hint=f"needs {known}")
+    if not isinstance(header.get("gaussians"), int):
+        raise FormatError("the .i2w file does not say how many Gaussians it has", hint=HINT)
     return header
 
 
@@ -200,6 +201,8 @@ def _motion(header: dict[str, Any], content: bytes) -> Motion:
         if offset < 0 or end > len(content):
             raise ValueError(f"{name} ends after {end} of {len(content)} bytes")
         arrays[name] = np.frombuffer(content[offset:end], dtype).reshape(shape)
+    if not sizes["keys"] or not sizes.get("bones"):
+        raise ValueError("there are no keys or no bones")
     indices = arrays["bone_indices"].astype(np.int32)
     if indices.size and int(indices.max()) >= sizes["bones"]:
         raise ValueError(f"bone {int(indices.max())} of {sizes['bones']}")

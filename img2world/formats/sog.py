@@ -22,7 +22,7 @@ from img2world.core.conventions import SH_C0
 from img2world.core.errors import FormatError
 from img2world.core.gaussians import Gaussians
 from img2world.core.sh import sh_degree
-from img2world.formats.archive import HINT, read_member, write_archive
+from img2world.formats.archive import ERRORS, HINT, read_member, write_archive
 from img2world.formats.codebook import BINS, find_levels, find_palette, nearest_level
 from img2world.formats.precision import BYTE, Precision, rotation_of_three
 from img2world.formats.splat_file import (
@@ -57,7 +57,7 @@ def read(path: Path) -> SplatFile:
         with zipfile.ZipFile(path) as archive:
             names = {Path(name).name: name for name in archive.namelist()}
             return _read(lambda name: read_member(archive, names.get(name, name), "SOG"), META)
-    except (zipfile.BadZipFile, RuntimeError, ValueError) as error:
+    except ERRORS as error:
         raise FormatError(f"the SOG file is not a zip archive that can be read: {error}", hint=HINT) from error
 
 

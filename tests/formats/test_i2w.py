@@ -161,6 +161,7 @@ def changed(source: Path, target: Path, **changes) -> Path:
         ({"gaussians": 47}, "motion for 47 Gaussians, and 48"),
         ({"key_times": [0, 1, 1, 2, 3]}, "ascending"),
         ({"key_times": [0, 1]}, "shape"),
+        ({"key_times": []}, "cannot be read"),
         ({"key_times": "soon"}, "cannot be read"),
         ({"arrays": []}, "bone_indices"),
         ({"arrays": [{"name": "bone_indices", "type": "uint8", "shape": [48, 4], "offset": 1 << 40}]}, "ends after"),
