@@ -87,6 +87,7 @@ class MeshExport:
             scene, motion = scene_in_pose(scene, pose)
             # Photos show it at other times.
             views = rendered_views(scene)
+            self._warn_of_stills()
         measured = self.measure_surface(scene, progress=progress)
         size, statistics = 0, {}
         for level in range(self.lods + 1):
@@ -112,6 +113,12 @@ class MeshExport:
             size += self._write_files(mesh, target, skin, double_sided=not facts["watertight"])
         readers = ["trimesh", "usd-core"] if "usdz" in self.files else ["trimesh"]
         return {**statistics, "bytes": float(size), "reader": ", ".join(map(name_with_version, readers))}
+
+    def _warn_of_stills(self) -> None:
+        """Warn of files of what moves that have no animation."""
+        stills = [kind for kind in self.files if kind != "glb"] + (["levels of detail"] if self.lods else [])
+        if stills:
+            warnings.warn(f"only mesh.glb is animated; {', '.join(stills)} keep the pose of the mesh", stacklevel=3)
 
     def check_programs(self) -> None:
         """Check that the packages which the options need are installed. Raises MissingPackageError if not."""
