@@ -163,7 +163,7 @@ def changed(source: Path, target: Path, **changes) -> Path:
         ({"key_times": [0, 1]}, "shape"),
         ({"key_times": []}, "cannot be read"),
         ({"key_times": "soon"}, "cannot be read"),
-        ({"arrays": []}, "bone_indices"),
+        ({"arrays": []}, "no bones"),
         ({"arrays": [{"name": "bone_indices", "type": "uint8", "shape": [48, 4], "offset": 1 << 40}]}, "ends after"),
         ({"arrays": [{"name": "bone_indices", "type": "uint8", "shape": [48, 1 << 62], "offset": 0}]}, "shape"),
         ({"arrays": [{"name": "bone_indices", "type": "text", "shape": [48, 4], "offset": 0}]}, "cannot be read"),
