@@ -163,7 +163,9 @@ def motion_errors(expected: Motion | None, header: dict, found: Motion | None) -
     """
     shapes = [None if each is None else (each.bone_quats.shape, len(each.bone_weights)) for each in (expected, found)]
     if shapes[0] != shapes[1]:
-        raise ExportError(f"the page holds a motion of shape {shapes[1]}, needs {shapes[0]}", hint="export the page again")
+        raise ExportError(
+            f"the page holds a motion of shape {shapes[1]}, needs {shapes[0]}", hint="export the page again"
+        )
     if expected is None or found is None:
         return {}
     table = {entry["name"]: entry for entry in header["fields"]}

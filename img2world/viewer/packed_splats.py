@@ -29,7 +29,7 @@ VERSION = 1
 
 SQUARE_LEVELS = 127
 
-Field = tuple[dict, Integer[np.ndarray, "N C"]]
+Field = tuple[dict, Integer[np.ndarray, "_ _"]]
 """The header entry of a field, without its offset, and its integers."""
 
 
@@ -89,7 +89,7 @@ def unpack_fields(header: dict, payload: bytes) -> dict[str, Float64[np.ndarray,
 
 def encode_linear(
     name: str,
-    values: Float[np.ndarray, "N C"],
+    values: Float[np.ndarray, "N C"] | Integer[np.ndarray, "N C"],
     width: int,
     low: np.ndarray | None = None,
     high: np.ndarray | None = None,
