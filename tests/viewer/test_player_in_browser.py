@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from img2world.core.scene import Scene
+from img2world.render import render
 from tests.moving import DURATION, moving_scene
 from tests.viewer.conftest import opened
 from tests.viewer.test_page_in_browser import TIMEOUT, assert_same_images, camera_of, pixels_of
@@ -68,7 +69,13 @@ def test_plays_and_pauses(page, scene):
     page.click("#play")
     assert page.get_attribute("#play", "aria-label") == "Play"
     paused = time_of(page)
-    assert_same_images(page, at(scene, paused), largest=6)
+    for i in range(len(scene.cameras)):
+        camera = scene.cameras.select([i])
+        expected = render(scene.at(paused), camera, background=scene.background).rgb[0] * 255
+        off = np.abs(pixels_of(page, camera) - expected).max(-1)
+        # At any time two Gaussians may be as far away and change places, which few pixels show. A sixtieth of a second
+        # changes at least one in sixty.
+        assert (off > 4).mean() < 0.01
     assert time_of(page) == paused
     assert page.inner_text("#clock") == f"{paused:.2f} / 2.00 s"
 
