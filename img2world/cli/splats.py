@@ -97,13 +97,11 @@ def _scene(source: Path, *, views: int, size: int) -> "Scene":
     from img2world.core.scene import Scene
     from img2world.export.turntable import TurntableExport
     from img2world.formats.files import read_whole
-    from img2world.formats.scene import scene_from_gaussians
+    from img2world.formats.scene import scene_from_file
     from img2world.runs.folder import check_inside
 
     if not source.is_dir():
-        return scene_from_gaussians(
-            read_whole(source).gaussians, views=views, width=size, height=2 * round(3 * size / 8)
-        )
+        return scene_from_file(read_whole(source), views=views, width=size, height=2 * round(3 * size / 8))
     check_inside(source, SCENE)
     scene = Scene.load(source / SCENE)
     return replace(scene, cameras=TurntableExport(size=size).path(scene, views))

@@ -48,7 +48,7 @@ class DatasetExport:
         # Depth is left out: no reader of this layout uses it, and it is larger than all images together.
         views = replace(views, depth=None)
         if len(views.points) == 0:
-            points, colors = points_from_gaussians(scene.gaussians, self.max_points)
+            points, colors = points_from_gaussians(scene.at(scene.start), self.max_points)
             views = replace(views, points=points, point_colors=colors)
         views = transformed_views(views, scene.asset_from_world)
         views.save(path)

@@ -6,6 +6,7 @@ Source: Khronos, "glTF 2.0 Specification", sections 3.6 to 3.9 and 4.4; KHR_mate
 import io
 import json
 import struct
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,24 +16,55 @@ from jaxtyping import Float32, UInt8
 from img2world.core.conventions import Y_UP_FROM_WORLD
 from img2world.core.errors import ExportError
 from img2world.core.mesh import Mesh
+from img2world.export.skin import Skin, add_skin, bone_name
 
-FLOAT, UNSIGNED_SHORT, UNSIGNED_INT = 5126, 5123, 5125
+COMPONENTS = {"uint8": 5121, "uint16": 5123, "uint32": 5125, "float32": 5126}
+TYPES = {2: "VEC2", 3: "VEC3", 4: "VEC4", 16: "MAT4"}
 ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER = 34962, 34963
 LINEAR, LINEAR_MIPMAP_LINEAR, CLAMP_TO_EDGE = 9729, 9987, 33071
 
 
-def write_glb(mesh: Mesh, path: Path, *, unlit: bool, double_sided: bool) -> None:
-    """Write the mesh with +Y up and its texture or vertex colors; `unlit` has viewers show them unshaded."""
-    arrays = gltf_attributes(mesh)
+@dataclass(frozen=True)
+class Content:
+    """The binary chunk of a file, and what describes it."""
+
+    accessors: list[dict[str, Any]] = field(default_factory=list)
+    views: list[dict[str, int]] = field(default_factory=list)
+    chunks: list[bytes] = field(default_factory=list)
+
+    def add(self, array: np.ndarray, *, target: int | None = None, limits: bool = False) -> int:
+        """Add an array, with its least and largest values if wanted, and return the index of its accessor."""
+        kind = "SCALAR" if array.ndim == 1 else TYPES[array.shape[1]]
+        accessor = {"bufferView": len(self.views), "count": len(array), "componentType": COMPONENTS[array.dtype.name]}
+        accessor["type"] = kind
+        if limits:
+            accessor |= {"min": np.atleast_1d(array.min(0)).tolist(), "max": np.atleast_1d(array.max(0)).tolist()}
+        self.accessors.append(accessor)
+        self.append(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes(), target)
+        return len(self.accessors) - 1
+
+    def append(self, content: bytes, target: int | None = None) -> int:
+        """Append content, padded to four bytes, and return the index of its buffer view."""
+        view = {"buffer": 0, "byteOffset": sum(map(len, self.chunks)), "byteLength": len(content)}
+        self.views.append(view if target is None else {**view, "target": target})
+        self.chunks.append(content + b"\0" * (-len(content) % 4))
+        return len(self.views) - 1
+
+
+def write_glb(mesh: Mesh, path: Path, *, unlit: bool, double_sided: bool, skin: Skin | None = None) -> None:
+    """Write the mesh with +Y up and its texture or vertex colors; `unlit` has viewers show them unshaded.
+
+    With a skin, it is at rest and has an animation, which begins at 0 seconds.
+    """
+    content = Content()
+    attributes = {
+        name: content.add(array, target=ARRAY_BUFFER, limits=name == "POSITION")
+        for name, array in gltf_attributes(mesh).items()
+    }
     # 65535 may not be an index (section 3.7.2.1).
     small = len(mesh.vertices) < 65535
-    arrays["indices"] = mesh.faces.reshape(-1).astype(np.uint16 if small else np.uint32)
-    accessors, views, chunks = [], [], []
-    for name, array in arrays.items():
-        accessors.append({"bufferView": len(views), **_accessor(name, array)})
-        target = ELEMENT_ARRAY_BUFFER if name == "indices" else ARRAY_BUFFER
-        content = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()
-        views.append({**_append(content, chunks), "target": target})
+    faces = mesh.faces.reshape(-1).astype(np.uint16 if small else np.uint32)
+    indices = content.add(faces, target=ELEMENT_ARRAY_BUFFER)
     material: dict[str, Any] = {
         "doubleSided": double_sided,
         "pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 1.0},
@@ -42,13 +74,13 @@ def write_glb(mesh: Mesh, path: Path, *, unlit: bool, double_sided: bool) -> Non
         "scene": 0,
         "scenes": [{"nodes": [0]}],
         "nodes": [{"mesh": 0, "name": "world"}],
-        "meshes": [{"name": "world", "primitives": [{"indices": len(arrays) - 1, "material": 0}]}],
+        "meshes": [
+            {"name": "world", "primitives": [{"indices": indices, "material": 0, "attributes": attributes}]}
+        ],
         "materials": [material],
-        "accessors": accessors,
-        "bufferViews": views,
+        "accessors": content.accessors,
+        "bufferViews": content.views,
     }
-    attributes = {name: i for i, name in enumerate(arrays) if name != "indices"}
-    document["meshes"][0]["primitives"][0]["attributes"] = attributes
     if mesh.texture is not None:
         material["pbrMetallicRoughness"]["baseColorTexture"] = {"index": 0}
         sampler = {
@@ -57,14 +89,15 @@ def write_glb(mesh: Mesh, path: Path, *, unlit: bool, double_sided: bool) -> Non
             "wrapS": CLAMP_TO_EDGE,
             "wrapT": CLAMP_TO_EDGE,
         }
-        document["images"] = [{"bufferView": len(views), "mimeType": "image/png"}]
+        document["images"] = [{"bufferView": content.append(png_bytes(mesh.texture)), "mimeType": "image/png"}]
         document |= {"textures": [{"sampler": 0, "source": 0}], "samplers": [sampler]}
-        views.append(_append(png_bytes(mesh.texture), chunks))
     if unlit:
         material["extensions"] = {"KHR_materials_unlit": {}}
         document["extensionsUsed"] = ["KHR_materials_unlit"]
-    document["buffers"] = [{"byteLength": sum(map(len, chunks))}]
-    path.write_bytes(_container(json.dumps(document, separators=(",", ":")).encode(), b"".join(chunks)))
+    if skin is not None:
+        add_skin(document, skin, content.add, target=ARRAY_BUFFER)
+    document["buffers"] = [{"byteLength": sum(map(len, content.chunks))}]
+    path.write_bytes(_container(json.dumps(document, separators=(",", ":")).encode(), b"".join(content.chunks)))
 
 
 def png_bytes(texture: UInt8[np.ndarray, "H W 3"]) -> bytes:
@@ -74,24 +107,6 @@ def png_bytes(texture: UInt8[np.ndarray, "H W 3"]) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(texture).save(buffer, format="PNG", compress_level=6)
     return buffer.getvalue()
-
-
-def _accessor(name: str, array: np.ndarray) -> dict[str, Any]:
-    """Return the accessor of an array, without its buffer view."""
-    if name == "indices":
-        component = UNSIGNED_SHORT if array.dtype == np.uint16 else UNSIGNED_INT
-        return {"count": len(array), "componentType": component, "type": "SCALAR"}
-    accessor = {"count": len(array), "componentType": FLOAT, "type": f"VEC{array.shape[1]}"}
-    if name == "POSITION":
-        accessor |= {"min": array.min(0).tolist(), "max": array.max(0).tolist()}
-    return accessor
-
-
-def _append(content: bytes, chunks: list[bytes]) -> dict[str, int]:
-    """Append content, padded to four bytes, to the binary chunk and return its buffer view."""
-    view = {"buffer": 0, "byteOffset": sum(map(len, chunks)), "byteLength": len(content)}
-    chunks.append(content + b"\0" * (-len(content) % 4))
-    return view
 
 
 def _container(text: bytes, binary: bytes) -> bytes:
@@ -124,8 +139,8 @@ def linear_from_srgb(srgb: UInt8[np.ndarray, "M 3"]) -> Float32[np.ndarray, "M 3
     return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4).astype(np.float32)
 
 
-def check_glb(mesh: Mesh, path: Path) -> None:
-    """Compare the mesh with what trimesh reads. Raises ExportError when they differ."""
+def check_glb(mesh: Mesh, path: Path, skin: Skin | None = None) -> None:
+    """Compare the mesh, and where its bones are at rest, with what trimesh reads. Raises ExportError if they differ."""
     import trimesh
 
     with path.open("rb") as file:
@@ -145,6 +160,12 @@ def check_glb(mesh: Mesh, path: Path) -> None:
         image = getattr(visual.material, "baseColorTexture", None)
         if image is None or not np.array_equal(np.asarray(image.convert("RGB")), mesh.texture):
             wrong.append("texture")
+    if skin is not None:
+        joints = [bone_name(i) for i in range(len(skin.motion.bone_pivots))]
+        known = set(scene.graph.nodes)
+        found_pivots = np.array([scene.graph.get(joint)[0][:3, 3] for joint in joints if joint in known])
+        if not _equal(found_pivots, skin.motion.transformed(Y_UP_FROM_WORLD).bone_pivots):
+            wrong.append("bones")
     if wrong or not np.array_equal(read.faces, mesh.faces):
         raise ExportError(
             f"the GLB file reads back as {len(read.faces)} faces, written were {len(mesh.faces)}, "

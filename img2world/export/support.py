@@ -147,7 +147,7 @@ def _rotated(rotation: Float64[np.ndarray, "3 3"], yaw: float, pitch: float) -> 
 
 def _comparison(scene: Scene, cameras: Cameras) -> tuple[Callable[[Float64[np.ndarray, "4 4"]], float], Outline]:
     """Return the function from a pose to its fraction of unsupported pixels, and the outline of the scene."""
-    gaussians = scene.at(0.0)
+    gaussians = scene.at(scene.start)
     own = cameras.select(np.unique(np.round(np.linspace(0, len(cameras) - 1, MAX_CAMERAS)).astype(int)))
     depths, covered = [], []
     for _, alpha, depth in render_each(gaussians, own):

@@ -67,7 +67,7 @@ class TurntableExport:
 
     def object_path(self, scene: Scene, num_frames: int) -> Cameras:
         """Return a closed circle around the centre of the object, at a distance that shows all of it."""
-        extent = opaque_extent(scene.at(0.0))
+        extent = opaque_extent(scene.at(scene.start))
         first = _resized(scene.cameras.select([0]), self.size)
         focal, half = first.intrinsics[0, 0, 0], min(first.width, first.height) / 2
         distance = 1.1 * extent.radius / np.sin(np.arctan(half / focal))
@@ -145,7 +145,7 @@ def _render_each_frame(scene: Scene, cameras: Cameras, fps: float) -> Iterator[F
     """Yield the frames, 0 to 1; a still scene is converted for the rasterizer only once."""
     duration = 0.0 if scene.motion is None else float(scene.motion.key_times[-1])
     if duration <= 0:
-        for rgb, _, _ in render_each(scene.at(0.0), cameras, background=scene.background):
+        for rgb, _, _ in render_each(scene.at(scene.start), cameras, background=scene.background):
             yield rgb
         return
     for i in range(len(cameras)):

@@ -12,6 +12,7 @@ from img2world.core.errors import FormatError
 from img2world.core.gaussians import Gaussians
 from img2world.core.scene import Scene
 from img2world.core.supported_region import SupportedRegion
+from img2world.formats.splat_file import SplatFile, join
 
 MIN_OPACITY = 0.1
 """Gaussians that are more transparent do not count."""
@@ -31,6 +32,9 @@ DISTANCE = 3.1
 RINGS = {10: 12, -25: 6, 40: 10, 75: 4}
 """Elevation in degrees and number of the cameras that look from all sides."""
 
+MOMENTS = 5
+"""Moments of what moves that the cameras show all of."""
+
 MIN_RADIUS = 1e-5
 """Cameras nearer to each other than that have no distinct positions in 32 bits."""
 
@@ -45,6 +49,25 @@ def scene_from_gaussians(gaussians: Gaussians, *, views: int = 96, width: int = 
     """
     cameras = _cameras_at(gaussians, orbit(views, elevation=float(ELEVATION)), width, height)
     return Scene(gaussians=gaussians, cameras=cameras, background=BACKGROUND, is_object=True)
+
+
+def scene_from_file(file: SplatFile, *, views: int = 96, width: int = 640, height: int = 480) -> Scene:
+    """Return a scene with the motion of a file, if it has one, and cameras that show all of it at any time.
+
+    Raises FormatError when there is nothing to see.
+    """
+    gaussians = file.gaussians
+    if file.motion is not None:
+        times = np.linspace(file.motion.key_times[0], file.motion.key_times[-1], MOMENTS)
+        gaussians = join(*(file.at(float(time)) for time in times))
+    scene = scene_from_gaussians(gaussians, views=views, width=width, height=height)
+    return replace(
+        scene,
+        gaussians=file.gaussians,
+        motion=file.motion,
+        background=file.background or scene.background,
+        is_object=scene.is_object if file.motion is None else file.is_object is not False,
+    )
 
 
 def cameras_on_all_sides(gaussians: Gaussians, size: int) -> Cameras:
