@@ -56,11 +56,7 @@ def scene_from_file(file: SplatFile, *, views: int = 96, width: int = 640, heigh
 
     Raises FormatError when there is nothing to see.
     """
-    gaussians = file.gaussians
-    if file.motion is not None:
-        times = np.linspace(file.motion.key_times[0], file.motion.key_times[-1], MOMENTS)
-        gaussians = join(*(file.at(float(time)) for time in times))
-    scene = scene_from_gaussians(gaussians, views=views, width=width, height=height)
+    scene = scene_from_gaussians(all_moments(file), views=views, width=width, height=height)
     return replace(
         scene,
         gaussians=file.gaussians,
@@ -68,6 +64,14 @@ def scene_from_file(file: SplatFile, *, views: int = 96, width: int = 640, heigh
         background=file.background or scene.background,
         is_object=scene.is_object if file.motion is None else file.is_object is not False,
     )
+
+
+def all_moments(content: Scene | SplatFile) -> Gaussians:
+    """Return the Gaussians of what moves at several moments together, to set cameras around; of what does not, once."""
+    if content.motion is None:
+        return content.gaussians
+    times = np.linspace(content.motion.key_times[0], content.motion.key_times[-1], MOMENTS)
+    return join(*(content.at(float(time)) for time in times))
 
 
 def cameras_on_all_sides(gaussians: Gaussians, size: int) -> Cameras:
@@ -91,16 +95,15 @@ def _cameras_at(gaussians: Gaussians, poses: Float32[np.ndarray, "V 4 4"], width
     )
 
 
-def viewer_scene(gaussians: Gaussians) -> Scene:
-    """Return the same scene in the units of the viewer, with its center at the origin, and with a free camera.
+def viewer_scene(scene: Scene) -> Scene:
+    """Return the scene of a file in the units of the viewer, with its center at the origin, and with a free camera.
 
     The viewer's units are such that the first camera is INPUT_DISTANCE away.
     """
-    center, radius = _middle(gaussians)
+    center, radius = _middle(all_moments(scene))
     matrix = np.eye(4)
     matrix[:3, :3] *= INPUT_DISTANCE / (DISTANCE * radius)
     matrix[:3, 3] = -matrix[:3, :3] @ center
-    scene = scene_from_gaussians(gaussians.transformed(matrix.astype(np.float32)))
     half = float(np.tan(FOV / 2))
     free = SupportedRegion(
         pivot=(0.0, 0.0, 0.0),
@@ -111,7 +114,13 @@ def viewer_scene(gaussians: Gaussians) -> Scene:
         turn_pitch=(-np.pi / 2, np.pi / 2),
         outline=(-half, -half, half, half),
     )
-    return replace(scene, supported=free)
+    return replace(
+        scene,
+        gaussians=scene.gaussians.transformed(matrix.astype(np.float32)),
+        motion=None if scene.motion is None else scene.motion.transformed(matrix),
+        cameras=scene.cameras.transformed(matrix),
+        supported=free,
+    )
 
 
 def _middle(gaussians: Gaussians) -> tuple[Float64[np.ndarray, "3"], float]:

@@ -12,25 +12,23 @@ bone_translations: 24 bits each. What they mean is said in core/motion.py; stati
 """
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64, UInt8
+from jaxtyping import Float32, Float64
 
 from img2world.core.motion import Motion
+from img2world.formats.i2w import WEIGHT_SUM, bytes_from_weights
 from img2world.viewer.packed_splats import Field, encode_linear, unpack_fields
-
-FULL = 255
-"""The weight 1."""
 
 
 def motion_fields(motion: Motion) -> list[Field]:
     """Return what is packed with the Gaussians of a motion, in their order."""
     bones = len(motion.bone_pivots)
-    width = 1 if bones <= FULL + 1 else 2
+    width = 1 if bones <= 256 else 2
     quats = motion.bone_quats / np.linalg.norm(motion.bone_quats.astype(np.float64), axis=-1, keepdims=True)
     zeros, ones = np.zeros(4), np.ones(4)
     fields = [
         # With as many steps as integers, a number stands for itself.
         encode_linear("bone_indices", motion.bone_indices, width, low=zeros, high=ones * (256**width - 1)),
-        encode_linear("bone_weights", weight_bytes(motion.bone_weights) / FULL, 1, low=zeros, high=ones),
+        encode_linear("bone_weights", bytes_from_weights(motion.bone_weights) / WEIGHT_SUM, 1, low=zeros, high=ones),
         _of_bones(encode_linear("bone_pivots", motion.bone_pivots, 3)),
         _of_bones(encode_linear("bone_quats", quats.reshape(-1, 4), 3, low=-ones, high=ones)),
         _of_bones(encode_linear("bone_translations", motion.bone_translations.reshape(-1, 3), 3)),
@@ -61,14 +59,6 @@ def unpack_motion(header: dict, splats: dict, payload: bytes) -> Motion:
         bone_weights=values["bone_weights"].astype(np.float32),
         windows=values["windows"].astype(np.float32) if "windows" in values else None,
     )
-
-
-def weight_bytes(weights: Float[np.ndarray, "N 4"]) -> UInt8[np.ndarray, "N 4"]:
-    """Return weights as bytes that sum to FULL: rounded down, and those with the largest remainders up."""
-    exact = FULL * weights.astype(np.float64) / weights.sum(1, dtype=np.float64, keepdims=True)
-    low = np.floor(exact)
-    ranks = np.argsort(np.argsort(low - exact, axis=1, kind="stable"), axis=1, kind="stable")
-    return (low + (ranks < FULL - low.sum(1, keepdims=True))).astype(np.uint8)
 
 
 def clamped_windows(motion: Motion) -> Float32[np.ndarray, "N 2"] | Float64[np.ndarray, "N 2"] | None:
