@@ -128,8 +128,8 @@ def page_of_file(path: Path) -> "Path | str":
     """Return the page to serve for a file: itself, if it is one, or the text of one that shows a splat file."""
     from img2world.export.html import world_html
     from img2world.formats.files import is_splat_file, read_whole
-    from img2world.formats.scene import viewer_scene
+    from img2world.formats.scene import scene_from_file, viewer_scene
 
     if not is_splat_file(path):
         return path
-    return world_html(viewer_scene(read_whole(path).gaussians), title=path.name)
+    return world_html(viewer_scene(scene_from_file(read_whole(path))), title=path.name)

@@ -180,7 +180,7 @@ def _parts_of(target: Target, scene: Scene, parts: dict[str, Part], folder: Path
         own[name] = parts.get(name) or _written(exporter, scene, folder / name)
     if target.page:
         # Without a region, the page needs the units and the free camera of the viewer.
-        shown = scene if scene.supported else viewer_scene(scene.at(scene.start))
+        shown = scene if scene.supported else viewer_scene(scene)
         own["world.html"] = _written(WorldPageExport(), shown, folder / WorldPageExport.filename)
     return own
 

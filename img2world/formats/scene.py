@@ -95,16 +95,15 @@ def _cameras_at(gaussians: Gaussians, poses: Float32[np.ndarray, "V 4 4"], width
     )
 
 
-def viewer_scene(gaussians: Gaussians) -> Scene:
-    """Return the same scene in the units of the viewer, with its center at the origin, and with a free camera.
+def viewer_scene(scene: Scene) -> Scene:
+    """Return the scene of a file in the units of the viewer, with its center at the origin, and with a free camera.
 
     The viewer's units are such that the first camera is INPUT_DISTANCE away.
     """
-    center, radius = _middle(gaussians)
+    center, radius = _middle(all_moments(scene))
     matrix = np.eye(4)
     matrix[:3, :3] *= INPUT_DISTANCE / (DISTANCE * radius)
     matrix[:3, 3] = -matrix[:3, :3] @ center
-    scene = scene_from_gaussians(gaussians.transformed(matrix.astype(np.float32)))
     half = float(np.tan(FOV / 2))
     free = SupportedRegion(
         pivot=(0.0, 0.0, 0.0),
@@ -115,7 +114,13 @@ def viewer_scene(gaussians: Gaussians) -> Scene:
         turn_pitch=(-np.pi / 2, np.pi / 2),
         outline=(-half, -half, half, half),
     )
-    return replace(scene, supported=free)
+    return replace(
+        scene,
+        gaussians=scene.gaussians.transformed(matrix.astype(np.float32)),
+        motion=None if scene.motion is None else scene.motion.transformed(matrix),
+        cameras=scene.cameras.transformed(matrix),
+        supported=free,
+    )
 
 
 def _middle(gaussians: Gaussians) -> tuple[Float64[np.ndarray, "3"], float]:

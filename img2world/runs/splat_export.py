@@ -64,7 +64,7 @@ def export_file(file: SplatFile, exporters: dict[str, Exporter], out: Path, list
                 start = time.perf_counter()
                 listen(Event(kind="start", stage=stage))
                 with writing_folder(out) as folder:
-                    shown = viewer_scene(file.at(file.start)) if stage == "html" else scene
+                    shown = viewer_scene(scene) if stage == "html" else scene
                     target = folder / exporter.filename
                     facts = exporter.write(shown, views, target, progress=report_steps(stage, listen))
                     # A mesh may have levels of detail and the like beside it.
