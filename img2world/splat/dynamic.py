@@ -5,7 +5,7 @@ flow of all views from one time to the next, corrected by what they look like th
 Bones and weights as in sparse-controlled splatting (Huang et al. 2024, "SC-GS").
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -25,12 +25,14 @@ from img2world.render import rasterize
 from img2world.render.loss import LossWeights, Target, view_loss
 from img2world.render.splats import Rendering, Splats, camera_tensors
 from img2world.splat.bone_flow import bone_twists, observe_flow
-from img2world.splat.bones import Bones
+from img2world.splat.bones import Bones, owners
+from img2world.splat.densify import Densification, ScreenGradients, densify
 from img2world.splat.metrics import psnr, unit_rgb
 from img2world.splat.optimize import REPORT_EVERY, GaussianSplat, running_mean, view_order
 from img2world.splat.parameters import Parameters
 from img2world.splat.views import halve, held_out_mask
 from img2world.tracking.flow import compute_flow
+from img2world.tracking.visual_hull import carve_hull
 
 NUM_NEIGHBORS = 5
 """Gaussians around one whose distances are to stay the same."""
@@ -53,6 +55,9 @@ HALF_FRACTION = 0.3
 
 MIN_FIRST_VIEWS = 3
 """Views of one time from which a scene can be made of it alone."""
+
+MIN_VOXELS = 100
+"""Fewer voxels are no hull."""
 
 MIN_NEIGHBOR_DISTANCE = 0.005
 """Distance in depths of the scene that is added to those of neighbours: at nearly none, a relative change is noise."""
@@ -113,20 +118,37 @@ class DynamicSplat:
         )
 
     def _first_scene(self, views: Views, seed: int) -> Scene:
-        """Return a static scene of the time that most views show, or of all views where no time has several."""
+        """Return a static scene of the best time, or of all views where no time has several."""
         assert views.times is not None
         first = views.select(np.flatnonzero(views.times == _best_time(views)))
         static = GaussianSplat(
             steps=self.static_steps, max_gaussians=self.max_gaussians, holdout_every=0, stereo=False, sh_degree=0
         )
-        return static.optimize(first if len(first) >= MIN_FIRST_VIEWS else views, seed=seed)
+        return static.optimize(_with_hull(first) if len(first) >= MIN_FIRST_VIEWS else views, seed=seed)
+
+
+def _with_hull(views: Views) -> Views:
+    """Return views of an object at one time with points inside its outlines: those given may be of another time."""
+    if views.alpha is None:
+        return views
+    points = carve_hull(views.alpha > 127, views.cameras).astype(np.float32)
+    if len(points) < MIN_VOXELS:
+        return views
+    return replace(views, points=points, point_colors=np.full((len(points), 3), 128, np.uint8))
 
 
 def _best_time(views: Views) -> float:
-    """Return the time that most views show; of several, the first."""
+    """Return the time that most views show; of several, that at which most is to be seen, else the middle one.
+
+    Surfaces that touch, or are hidden, are told apart only at other times.
+    """
     assert views.times is not None
-    times, counts = np.unique(views.times, return_counts=True)
-    return float(times[np.argmax(counts)])
+    times, time_of, counts = np.unique(views.times, return_inverse=True, return_counts=True)
+    best = np.flatnonzero(counts == counts.max())
+    if views.alpha is None:
+        return float(times[best[len(best) // 2]])
+    areas = np.bincount(time_of, [np.count_nonzero(each > 127) for each in views.alpha])
+    return float(times[best[areas[best].argmax()]])
 
 
 class _Training:
@@ -142,11 +164,11 @@ class _Training:
         }
         self.times, self._time_of = np.unique(views.times, return_inverse=True)
         self._first = int(np.searchsorted(self.times, _best_time(views)))
-        self._parameters = Parameters(static.gaussians)
         means = static.gaussians.means
+        self._bones = Bones(_spread(means, options.num_bones), len(self.times))
+        self._parameters = Parameters(static.gaussians, self._bones.weights_for(means))
         centers = views.cameras.centers_in_world
         self._depth = float(np.median(np.linalg.norm(centers - np.median(means, 0), axis=1)))
-        self._bones = Bones(_spread(means, options.num_bones), means, len(self.times))
         self._neighbors = _neighbors(means)
         self._weights = LossWeights(alpha=options.alpha_weight)
 
@@ -161,27 +183,42 @@ class _Training:
             progress(done, len(ways))
 
     def train_together(self, progress: Progress) -> None:
-        """Train Gaussians, bones and weights on all views."""
+        """Train Gaussians, bones and weights on all views, and add Gaussians where they lack detail."""
         options, bones = self._options, self._bones
-        groups = [{"params": [bones.quats]}, {"params": [bones.shifts]}, {"params": [bones.logits]}]
-        rates = [JOINT_LR, JOINT_LR * self._depth, WEIGHTS_LR]
-        optimizer = torch.optim.Adam(groups, lr=JOINT_LR)
-        splat, mean_psnr = GaussianSplat(), 0.0
+        rates = {"quats": JOINT_LR, "shifts": JOINT_LR * self._depth}
+        optimizer = torch.optim.Adam([{"params": getattr(bones, name)} for name in rates], lr=JOINT_LR)
+        densification = Densification(
+            steps=options.steps,
+            max_gaussians=options.max_gaussians,
+            min_gradient=GaussianSplat.densify_gradient,
+            scene_depth=self._depth,
+        )
+        gradients, mean_psnr = ScreenGradients(len(self._parameters)), 0.0
         for step, i in zip(range(options.steps), view_order(len(self._time_of), self._rng), strict=False):
-            fraction = step / options.steps
-            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            fraction, time = step / options.steps, int(self._time_of[i])
+            for group, rate in zip(optimizer.param_groups, rates.values(), strict=True):
                 group["lr"] = rate * LR_DECAY**fraction
             level = "half" if fraction < HALF_FRACTION else "full"
             optimizer.zero_grad()
             rendering, loss = self._loss(i, level)
-            (loss + options.smoothness * bones.roughness()).backward()
+            (loss + options.smoothness * bones.roughness(time)).backward()
+            gradients.accumulate(rendering)
             optimizer.step()
-            late = LATE_FRACTION + (1 - LATE_FRACTION) * fraction
-            self._parameters.step(splat.learning_rates(late, self._depth), rendering.radii)
+            self._parameters.step(self._rates(fraction), rendering.radii)
+            if densification.is_due(step):
+                densify(self._parameters, gradients.mean(), densification, self._rng)
+                gradients = ScreenGradients(len(self._parameters))
+                self._neighbors = _neighbors(self._parameters.values["means"].detach().numpy())
             if (step + 1) % REPORT_EVERY == 0:
                 value = psnr(rendering.rgb.detach().clamp(0, 1).numpy(), unit_rgb(self._levels[level].rgb[i]))
                 mean_psnr = running_mean(mean_psnr, value)
                 progress(step + 1, options.steps, psnr=mean_psnr, gaussians=float(len(self._parameters)))
+
+    def _rates(self, fraction: float) -> dict[str, float]:
+        """Return the learning rates of the Gaussians when a fraction of the training is done."""
+        late = LATE_FRACTION + (1 - LATE_FRACTION) * fraction
+        rates = GaussianSplat().learning_rates(late, self._depth)
+        return {**rates, "bone_logits": WEIGHTS_LR * LR_DECAY**fraction}
 
     def gaussians(self) -> Gaussians:
         """Return the Gaussians at rest."""
@@ -189,13 +226,12 @@ class _Training:
 
     def motion(self) -> Motion:
         """Return the motion."""
-        return self._bones.motion(self.times)
+        return self._bones.motion(self._parameters.values, self.times)
 
     def _splats(self, time: int) -> Splats:
         """Return the Gaussians at the time of an index."""
-        values = self._parameters.values
-        means, quats = self._bones.move(values["means"], values["quats"], time)
-        return Splats(**{**values, "means": means, "quats": quats})
+        means, quats = self._bones.move(self._parameters.values, time)
+        return replace(self._parameters.splats(), means=means, quats=quats)
 
     def _render(self, splats: Splats, i: int, level: str) -> Rendering:
         """Render what the camera of view i sees of Gaussians at a time."""
@@ -220,22 +256,20 @@ class _Training:
         )
         return ((now - before) / (before + MIN_NEIGHBOR_DISTANCE * self._depth)).square().mean()
 
+    @torch.no_grad()
     def _twists(self, now: int, following: int) -> Float[np.ndarray, "B 6"]:
         """Return how the bones move from one time to another, by flow between the nearest views of the two."""
-        views = self._levels["full"]
-        with torch.no_grad():
-            splats = self._splats(now)
+        views, splats = self._levels["full"], self._splats(now)
         points = splats.means.numpy().astype(np.float64)
         observations = []
         for i, j in self._pairs(now, following):
-            with torch.no_grad():
-                depth = self._render(splats, i, "full").depth.numpy()
+            depth = self._render(splats, i, "full").depth.numpy()
             before, after = (cv2.cvtColor(views.rgb[k], cv2.COLOR_RGB2GRAY) for k in (i, j))
             cameras = views.cameras.select([i]), views.cameras.select([j])
             flow = compute_flow(before, after)
             same_depth = SAME_DEPTH * self._depth
             observations.append(observe_flow(points, depth, flow, *cameras, same_depth=same_depth))
-        return bone_twists(points, self._bones.owners(), self._bones.positions(now), observations)
+        return bone_twists(points, owners(self._parameters.values), self._bones.positions(now), observations)
 
     def _pairs(self, now: int, following: int) -> list[tuple[int, int]]:
         """Return for each view of one time the view of another whose camera is nearest."""
@@ -248,17 +282,13 @@ class _Training:
     def _refine(self, time: int) -> None:
         """Correct the bones at one time by what its views show."""
         bones, here = self._bones, np.flatnonzero(self._time_of == time)
-        groups = [{"params": [bones.quats]}, {"params": [bones.shifts], "lr": SWEEP_LR * self._depth}]
+        groups = [{"params": [bones.quats[time]]}, {"params": [bones.shifts[time]], "lr": SWEEP_LR * self._depth}]
         optimizer = torch.optim.Adam(groups, lr=SWEEP_LR)
-        others = torch.arange(bones.num_times) != time
         for _ in range(self._options.sweep_steps):
             optimizer.zero_grad()
             self._loss(int(self._rng.choice(here)), "half")[1].backward()
-            for each in (bones.quats, bones.shifts):
-                assert each.grad is not None
-                each.grad[others] = 0
             optimizer.step()
-            for value in (*self._parameters.values.values(), bones.logits):
+            for value in self._parameters.values.values():
                 value.grad = None
 
 
