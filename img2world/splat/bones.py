@@ -10,11 +10,12 @@ from jaxtyping import Float, Float32, Int
 from torch import Tensor
 
 from img2world.core.motion import Motion
+from img2world.render.skinning import BONES_OF_EACH, product, skin
 from img2world.render.splats import matrices_from_quats
 from img2world.splat.parameters import Rows
 
-NUM_WEIGHTS = 4
-"""Bones of each Gaussian."""
+MIN_LOGIT = -30.0
+"""Logit of the weight of a bone that is far away, or of one that is missing where there are fewer than four."""
 
 
 class Bones:
@@ -40,25 +41,20 @@ class Bones:
         """Return rows by which Gaussians follow the bones whose pivots are nearest: `bone_indices`, `bone_logits`."""
         from scipy.spatial import KDTree
 
-        distances, nearest = KDTree(self.pivots.numpy()).query(means, min(NUM_WEIGHTS, len(self)))
-        distances, nearest = distances.reshape(len(means), -1), nearest.reshape(len(means), -1)
+        # Where there are fewer bones, the query counts infinitely distant ones behind the last.
+        distances, nearest = KDTree(self.pivots.numpy()).query(means, BONES_OF_EACH)
         reach = max(float(np.median(distances[:, 0])), 1e-9)
-        logits = torch.tensor(-(distances**2) / (2 * reach**2), dtype=torch.float32)
-        return {"bone_indices": torch.from_numpy(nearest), "bone_logits": logits}
+        logits = np.maximum(-(distances**2) / (2 * reach**2), MIN_LOGIT)
+        indices = np.minimum(nearest, len(self) - 1).astype(np.int32)
+        return {"bone_indices": torch.from_numpy(indices), "bone_logits": torch.tensor(logits, dtype=torch.float32)}
 
     def move(self, rows: Rows, time: int) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N 4"]]:
         """Return means and quaternions of Gaussians at the time of an index, differentiable in all that is trained."""
         turns = self.quats[time] / self.quats[time].norm(dim=-1, keepdim=True)
         rotations = matrices_from_quats(turns)
         offsets = self.pivots + self.shifts[time] - (rotations * self.pivots[:, None]).sum(-1)
-        values = torch.cat([rotations.reshape(-1, 9), offsets, turns], 1)[rows["bone_indices"]]  # [N, 4, 16]
-        # A turn and its negative are the same; summed up, they must not cancel out.
-        signs = torch.where((values[..., 12:] * values[:, :1, 12:]).sum(-1, keepdim=True) < 0, -1.0, 1.0).detach()
-        weights = rows["bone_logits"].softmax(1)[..., None]
-        affine = (values[..., :12] * weights).sum(1)
-        turned = (values[..., 12:] * signs * weights).sum(1)
-        moved = (affine[:, :9].reshape(-1, 3, 3) * rows["means"][:, None]).sum(-1) + affine[:, 9:]
-        return moved, product(turned, rows["quats"])
+        values = torch.cat([rotations.reshape(-1, 9), offsets, turns], 1)
+        return skin(values, rows["bone_indices"], rows["bone_logits"], rows["means"], rows["quats"])
 
     @torch.no_grad()
     def keep_as(self, source: int, target: int) -> None:
@@ -89,17 +85,15 @@ class Bones:
         return torch.stack(terms).sum()
 
     def motion(self, rows: Rows, key_times: Float[np.ndarray, "T"]) -> Motion:
-        """Return the motion as arrays. Gaussians of fewer than four bones get the last again, with no weight."""
+        """Return the motion as arrays."""
         quats = torch.stack([each.detach() for each in self.quats], 1)  # [B, T, 4]
-        weights = rows["bone_logits"].detach().softmax(1).numpy()
-        missing = NUM_WEIGHTS - weights.shape[1]
         return Motion(
             key_times=key_times.astype(np.float64),
             bone_pivots=self.pivots.numpy(),
             bone_quats=(quats / quats.norm(dim=-1, keepdim=True)).numpy(),
             bone_translations=torch.stack([each.detach() for each in self.shifts], 1).numpy(),
-            bone_indices=np.pad(rows["bone_indices"].numpy(), ((0, 0), (0, missing)), mode="edge").astype(np.int32),
-            bone_weights=np.pad(weights, ((0, 0), (0, missing))).astype(np.float32),
+            bone_indices=rows["bone_indices"].numpy(),
+            bone_weights=rows["bone_logits"].detach().softmax(1).numpy(),
         )
 
     def _has(self, time: int) -> bool:
@@ -111,18 +105,3 @@ def owners(rows: Rows) -> Int[np.ndarray, "N"]:
     """Return the bone that each Gaussian follows most."""
     best = rows["bone_logits"].detach().argmax(1, keepdim=True)
     return rows["bone_indices"].gather(1, best)[:, 0].numpy()
-
-
-def product(first: Float[Tensor, "N 4"], second: Float[Tensor, "N 4"]) -> Float[Tensor, "N 4"]:
-    """Return the wxyz quaternions that rotate by `second` and then by `first`."""
-    a, b, c, d = first.unbind(-1)
-    w, x, y, z = second.unbind(-1)
-    return torch.stack(
-        [
-            a * w - b * x - c * y - d * z,
-            a * x + b * w + c * z - d * y,
-            a * y - b * z + c * w + d * x,
-            a * z + b * y - c * x + d * w,
-        ],
-        -1,
-    )

@@ -7,9 +7,8 @@ from scipy.spatial.transform import Rotation
 from img2world.core.camera_paths import on_sphere
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.rotation import matrix_from_quat
-from img2world.render.splats import matrices_from_quats
 from img2world.splat.bone_flow import FlowObservations, bone_twists
-from img2world.splat.bones import Bones, product
+from img2world.splat.bones import Bones
 from img2world.splat.parameters import Rows
 
 
@@ -76,13 +75,6 @@ def test_only_the_time_that_is_asked_for_is_made_even():
     for time in range(4):
         straight.turn(time, np.tile([0, 0, 0, 0.1 * time, 0, 0], (2, 1)))
     assert straight.roughness(1).item() < 1e-12
-
-
-def test_quaternions_and_matrices_are_those_of_scipy():
-    first, second = (Rotation.random(20, random_state=seed) for seed in (1, 2))
-    quats = [torch.from_numpy(each.as_quat(scalar_first=True)) for each in (first, second)]
-    np.testing.assert_allclose(matrices_from_quats(quats[0]).numpy(), first.as_matrix(), atol=1e-12)
-    np.testing.assert_allclose(matrices_from_quats(product(*quats)).numpy(), (first * second).as_matrix(), atol=1e-12)
 
 
 def test_flow_in_several_views_tells_how_rigid_parts_move():

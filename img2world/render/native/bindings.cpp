@@ -14,6 +14,7 @@
 #include "layers.hpp"
 #include "loss.hpp"
 #include "rasterizer.hpp"
+#include "skinning.hpp"
 #include "texels.hpp"
 #include "triangles.hpp"
 
@@ -314,6 +315,42 @@ static void bind_texels(nb::module_& m) {
         "down"_a.noconvert(), "down_right"_a.noconvert(), "down_left"_a.noconvert(), "target"_a.noconvert());
 }
 
+static void bind_skinning(nb::module_& m) {
+    using Bones = Array<const float, nb::shape<-1, BONE_VALUES>>;
+    using Indices = Array<const int32_t, nb::shape<-1, BONES_OF_EACH>>;
+    static_assert(BONES_OF_EACH == 4);
+    const auto as_task = [](const Bones& bones, const Indices& indices, const Table<4>& logits, const Table<3>& means,
+                            const Table<4>& quats) {
+        return SkinTask{bones.data(), indices.data(), logits.data(), means.data(), quats.data(),
+                        static_cast<int64_t>(means.shape(0)), static_cast<int64_t>(bones.shape(0))};
+    };
+    m.def(
+        "skin",
+        [as_task](int threads, Bones bones, Indices indices, Table<4> logits, Table<3> means, Table<4> quats,
+                  Table<3> moved, Table<4> turned) {
+            const SkinTask task = as_task(bones, indices, logits, means, quats);
+            nb::gil_scoped_release release;
+            ThreadPoolLock pool(threads);
+            skin(pool.get(), task, moved.data(), turned.data());
+        },
+        "threads"_a, "bones"_a.noconvert(), "indices"_a.noconvert(), "logits"_a.noconvert(), "means"_a.noconvert(),
+        "quats"_a.noconvert(), "moved"_a.noconvert(), "turned"_a.noconvert());
+    m.def(
+        "skin_backward",
+        [as_task](int threads, Bones bones, Indices indices, Table<4> logits, Table<3> means, Table<4> quats,
+                  Table<3> moved, Table<4> turned, Table<BONE_VALUES> to_bones, Table<4> to_logits, Table<3> to_means,
+                  Table<4> to_quats) {
+            const SkinTask task = as_task(bones, indices, logits, means, quats);
+            const SkinGradients out{to_bones.data(), to_logits.data(), to_means.data(), to_quats.data()};
+            nb::gil_scoped_release release;
+            ThreadPoolLock pool(threads);
+            skin_backward(pool.get(), task, moved.data(), turned.data(), out);
+        },
+        "threads"_a, "bones"_a.noconvert(), "indices"_a.noconvert(), "logits"_a.noconvert(), "means"_a.noconvert(),
+        "quats"_a.noconvert(), "moved"_a.noconvert(), "turned"_a.noconvert(), "to_bones"_a.noconvert(),
+        "to_logits"_a.noconvert(), "to_means"_a.noconvert(), "to_quats"_a.noconvert());
+}
+
 NB_MODULE(_native, m) {
     // Images whose autograd graph is alive when Python exits would be reported as leaks.
     nb::set_leak_warnings(false);
@@ -325,6 +362,7 @@ NB_MODULE(_native, m) {
     bind_texels(m);
     bind_fusion(m);
     bind_layers(m);
+    bind_skinning(m);
     m.def("simd_levels", [] {
         const AvailableKernels available = available_kernels();
         std::vector<std::string> names;
