@@ -12,8 +12,13 @@ from img2world.core.checks import check_dtypes, check_finite, check_shapes
 from img2world.core.inventory import Inventory
 from img2world.core.pictures import load_arrays, load_pictures, save_arrays, save_pictures
 
-ARRAYS = ("times", "depth", "alpha", "seen", "mask", "sizes", "lenses", "focals", "locations", "points", "point_colors")
+ARRAYS = (
+    "times", "depth", "alpha", "seen", "mask", "sizes", "lenses", "focals", "locations", "points", "point_colors",
+    "viewpoints",
+)  # fmt: skip
 """Fields that are stored in frames.safetensors where they are known."""
+
+FLAGS = ("ordered", "is_rendered", "is_timed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +58,10 @@ class Frames:
     """Why only some frames of a video were taken, of frames that were just read from one; empty if all were."""
     is_rendered: bool = False
     """Rendered from known geometry, so that cameras and depth are exact by construction."""
+    viewpoints: Int64[np.ndarray, "V"] | None = None
+    """Index of the fixed camera that took each picture; None where one camera, which may move, took all."""
+    is_timed: bool = False
+    """True if the times are those of something that moves between the pictures, which may be in any order otherwise."""
 
     def __post_init__(self) -> None:
         check_shapes(rgb=(self.rgb, "V H W 3"), times=(self.times, "V"))
@@ -61,7 +70,13 @@ class Frames:
         for name in ("depth", "alpha", "seen", "mask"):
             if (array := getattr(self, name)) is not None:
                 check_shapes(rgb=(self.rgb, "V H W 3"), **{name: (array, "V H W")})
-        for name, shape in {"sizes": "V 2", "lenses": "V", "focals": "V", "locations": "V 3"}.items():
+        for name, shape in {
+            "sizes": "V 2",
+            "lenses": "V",
+            "focals": "V",
+            "locations": "V 3",
+            "viewpoints": "V",
+        }.items():
             if (array := getattr(self, name)) is not None:
                 check_shapes(rgb=(self.rgb, "V H W 3"), **{name: (array, shape)})
         if (self.points is None) != (self.point_colors is None):
@@ -84,7 +99,7 @@ class Frames:
         """Write PNGs, frames.safetensors and, where the cameras are known, cameras.json."""
         names = save_pictures(self.rgb, folder)
         maps = {name: getattr(self, name) for name in ARRAYS}
-        flags = {name: np.array([getattr(self, name)]) for name in ("ordered", "is_rendered")}
+        flags = {name: np.array([getattr(self, name)]) for name in FLAGS}
         save_arrays({**maps, **flags}, folder / "frames.safetensors")
         if self.cameras is not None:
             save_cameras(self.cameras, folder / "cameras.json", names)
@@ -93,8 +108,8 @@ class Frames:
     def load(cls, folder: Path) -> "Frames":
         """Read frames that `save` wrote, equal to the last bit."""
         arrays: dict[str, Any] = load_arrays(folder / "frames.safetensors")
-        ordered, is_rendered = (bool(arrays.pop(name)[0]) for name in ("ordered", "is_rendered"))
+        flags = {name: bool(arrays.pop(name)[0]) for name in FLAGS}
         rgb, _ = load_pictures(folder, [f"{i:04d}.png" for i in range(len(arrays["times"]))])
         path = folder / "cameras.json"
         cameras = load_cameras(path) if path.exists() else None
-        return cls(rgb=rgb, ordered=ordered, is_rendered=is_rendered, cameras=cameras, **arrays)
+        return cls(rgb=rgb, cameras=cameras, **flags, **arrays)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from img2world.core.errors import SplatError
 from img2world.core.gaussians import Gaussians
+from img2world.core.live import UNWATCHED, Live
 from img2world.core.motion import Motion
 from img2world.core.progress import Progress, silent
 from img2world.core.ranges import NonNegativeFloat, NonNegativeInt, PositiveInt
@@ -86,7 +87,7 @@ class DynamicSplat:
         """Return the mask of the views that are never trained on."""
         return held_out_mask(num_views, self.holdout_every)
 
-    def optimize(self, views: Views, *, seed: int = 0, progress: Progress = silent) -> Scene:
+    def optimize(self, views: Views, *, seed: int = 0, progress: Progress = silent, live: Live = UNWATCHED) -> Scene:
         """Reconstruct the scene that the views show at their times.
 
         The same views and seed give the same bits for any number of threads. Raises SplatError when the views have no
