@@ -1,16 +1,16 @@
 """The result of the video stage: pictures in time, with cameras and depth where they are known."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int64, UInt8
+from jaxtyping import Float32, Float64, Int, Int64, UInt8
 
 from img2world.core.cameras import Cameras, load_cameras, save_cameras
 from img2world.core.checks import check_dtypes, check_finite, check_shapes
 from img2world.core.inventory import Inventory
-from img2world.core.pictures import load_arrays, load_pictures, save_arrays, save_pictures
+from img2world.core.pictures import load_arrays, load_pictures, save_arrays, save_pictures, select_pictures
 
 ARRAYS = (
     "times", "depth", "alpha", "seen", "mask", "sizes", "lenses", "focals", "locations", "points", "point_colors",
@@ -19,6 +19,9 @@ ARRAYS = (
 """Fields that are stored in frames.safetensors where they are known."""
 
 FLAGS = ("ordered", "is_rendered", "is_timed")
+MAPS = ("rgb", "depth", "alpha", "seen", "mask")
+PER_FRAME = ("times", "sizes", "lenses", "focals", "locations", "viewpoints")
+"""Fields with a value for each pixel, and those with one for each frame, where they are known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +97,13 @@ class Frames:
 
     def __len__(self) -> int:
         return len(self.rgb)
+
+    def select(self, index: Int[np.ndarray, "K"]) -> "Frames":
+        """Return some of the frames, in the order of the index, with all points."""
+        chosen = {name: array[index] for name in PER_FRAME if (array := getattr(self, name)) is not None}
+        maps = {name: select_pictures(array, index) for name in MAPS if (array := getattr(self, name)) is not None}
+        cameras = None if self.cameras is None else self.cameras.select(index)
+        return replace(self, cameras=cameras, inventory=None, selection="", **chosen, **maps)
 
     def save(self, folder: Path) -> None:
         """Write PNGs, frames.safetensors and, where the cameras are known, cameras.json."""

@@ -80,7 +80,7 @@ class HomographyFit:
 def find_camera_faults(clip: Clip, transitions: list[Transition]) -> Iterator[VideoFinding]:
     """Yield a finding when the camera motion does not reveal depth."""
     # What looks alike from several sides seems to be where it was, but not from one frame to the next.
-    reach = max(_measure_reach(clip), float(np.percentile([each.motion for each in transitions], USUAL_PERCENTILE)))
+    reach = max(measure_reach(clip), float(np.percentile([each.motion for each in transitions], USUAL_PERCENTILE)))
     if reach < MIN_MOTION * clip.diagonal:
         # Unknown fractions, NaN, tell nothing and make no certainty.
         followed = np.median([each.tracked_fraction > MIN_FOLLOWED for each in transitions]) > 0.5
@@ -144,7 +144,7 @@ def _still_camera(share: float, *, is_scene: bool) -> VideoFinding:
     )
 
 
-def _measure_reach(clip: Clip) -> float:
+def measure_reach(clip: Clip) -> float:
     """Return the largest median displacement of points, in pixels, from the first frame to some later ones."""
     reach = []
     for j in np.unique(np.linspace(1, len(clip) - 1, NUM_PROBES).round().astype(int)):

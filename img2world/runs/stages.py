@@ -21,6 +21,7 @@ from img2world.core.scene import Scene
 from img2world.core.subject import PICTURE, Subject, save_picture
 from img2world.core.supported_region import region_from_json
 from img2world.core.views import Views
+from img2world.poses.coverage import seen_sides
 from img2world.runs.files import write_text
 from img2world.runs.folder import RunFolder
 from img2world.runs.licences import licence_of, model_licences
@@ -144,12 +145,15 @@ def estimate(
         views = recipe.poses.estimate(
             frames.value, value(trajectory), seed=recipe.seed, progress=progress, work=folder.work("poses")
         )
+        if frames.value.is_timed and views.times is None and views.report is not None:
+            views = replace(views, times=frames.value.times[list(views.report.frames)])
         views = upright(views)
         views.save(path / "views")
-        confidence = float(views.confidence.mean())
-        return {"views": float(len(views)), "points": float(len(views.points)), "confidence": confidence}
+        facts = {"views": float(len(views)), "points": float(len(views.points))}
+        return {**facts, "confidence": float(views.confidence.mean()), **seen_sides(views)}
 
-    options, reads = code_of(recipe.poses, recipe.seed), digests(frames=frames, trajectory=trajectory)
+    options = {**code_of(recipe.poses, recipe.seed), "coverage": code_of("img2world.poses.coverage")}
+    reads = digests(frames=frames, trajectory=trajectory)
     record = folder.stage("poses", options=options, reads=reads, make=make)
     return Product(digest=record.digest, load=lambda: Views.load(folder.path / "views"))
 
