@@ -87,7 +87,7 @@ def make_world(
     yield "doctor"
     views = stages.estimate(folder, recipe, frames, trajectory)
     live.show(lambda: views.value)
-    stages.check_cameras(folder, anyway=anyway)
+    stages.check_cameras(folder, recipe, anyway=anyway)
     yield "poses"
     trained = stages.isolate(folder, source, recipe, views)
     if trained is not views:

@@ -104,11 +104,22 @@ def find_camera_faults(clip: Clip, transitions: list[Transition]) -> Iterator[Vi
         yield _little_parallax(flattish)
 
 
-def moving_subject(fraction: float, frames: tuple[int, ...], *, masked: bool = False) -> VideoFinding:
+def moving_subject(
+    fraction: float, frames: tuple[int, ...], *, masked: bool = False, in_motion: bool = False
+) -> VideoFinding:
     """Return the finding that this fraction of the points moves independently of the scene in these frames.
 
-    Where that is masked, the fraction is that of the pixels.
+    Where that is masked, the fraction is that of the pixels. It does no harm where it is reconstructed `in_motion`.
     """
+    if in_motion:
+        return VideoFinding(
+            kind="moving subject",
+            severity="note",
+            frames=frames,
+            sure=float(np.clip(0.5 + 2 * fraction, 0.5, 0.95)),
+            found=f"{fraction:.0%} of the {'picture' if masked else 'points'} moves by itself, and is made in motion",
+            advice="nothing to do; of each moment, only the side that was seen is known",
+        )
     return VideoFinding(
         kind="moving subject",
         severity="warning",

@@ -18,7 +18,7 @@ from img2world.core.progress import Progress, silent
 from img2world.core.views import Views
 from img2world.poses.colmap import TAKE_PHOTOS, ColmapPoses
 from img2world.poses.given import GivenPoses
-from img2world.poses.hull_points import HullPoints, hull_points, with_hull_points
+from img2world.poses.hull_points import hull_points, with_hull_points
 from img2world.poses.orbit import OrbitPoses, mask_background
 from img2world.poses.second_opinion import has_known_lenses, with_second_opinion
 from img2world.poses.sparse_model import SparseModel, views_from_model
@@ -29,6 +29,9 @@ GOOD: tuple[Grade, ...] = ("A", "B")
 
 MORE_TIMES = 3
 """Times whose pictures are matched together where those of one have too little in common."""
+
+ENOUGH_PLACED = 0.75
+"""Fraction of the viewpoints that are placed from which those of one time do."""
 
 MIN_AGREEMENT, MAX_DISAGREEMENT = 0.8, 0.5
 """Overlap of outlines with the visual hull from which cameras are right, as far as outlines tell; and up to which they
@@ -62,23 +65,24 @@ def estimate_timed(
             raise PoseError("the pictures have times, but neither cameras nor fixed viewpoints", hint=TAKE_PHOTOS)
         return _one_view_each(frames, known, seed, progress)
     index = best_time(frames)
-    still = still_frames(frames, index)
+    still, first = still_frames(frames, index), float(frames.times[index[0]])
     if frames.cameras is not None:
         views = known.solve(known.prepare(still, progress), refine=known.refine, seed=seed)
-        return _replicated(_with_outlines(views), index, frames)
+        return _with_outlines(_replicated(views, index, frames), first, given=True)
     found, failures = [], []
     if still.alpha is not None and len(still) >= MIN_ORBIT:
         try:
             orbit = OrbitPoses().estimate(replace(still, ordered=True), None, seed=seed, progress=progress)
-            found.append(_replicated(_with_outlines(orbit), index, frames))
+            found.append(_with_outlines(_replicated(orbit, index, frames), first, given=False))
         except PoseError as error:
             failures.append(f"orbit: {error}")
     for chosen in (index, _several_times(frames, index)):
-        if any(_report(views).grade in GOOD for views in found):
+        if any(_suffices(views) for views in found):
             break
         try:
             colmap = ColmapPoses(min_views=min_views, time_limit=time_limit)
-            found.append(_with_outlines(_by_colmap(frames, chosen, colmap, seed, progress, work)))
+            views = _by_colmap(frames, chosen, colmap, seed, progress, work)
+            found.append(_with_outlines(views, first, given=False))
         except PoseError as error:
             failures.append(f"colmap at {len(np.unique(frames.times[chosen]))} times: {error}")
     if not found:
@@ -88,6 +92,12 @@ def estimate_timed(
         )
     best = min(found, key=lambda views: _report(views).grade)
     return replace(best, report=replace(_report(best), reasons=(*_report(best).reasons, *failures)))
+
+
+def _suffices(views: Views) -> bool:
+    """Tell whether no more pictures need to be matched to find cameras."""
+    report = _report(views)
+    return report.grade in GOOD or (report.grade == "C" and report.placed >= ENOUGH_PLACED * report.total)
 
 
 def best_time(frames: Frames) -> Int64[np.ndarray, "K"]:
@@ -115,22 +125,31 @@ def _report(views: Views) -> PoseReport:
     return views.report
 
 
-def _with_outlines(views: Views) -> Views:
-    """Return views of an object with the points of its visual hull, graded by its outlines where points are few."""
-    hull = None if views.alpha is None else hull_points(views)
+def _with_outlines(views: Views, first: float, *, given: bool) -> Views:
+    """Return views of an object with the points of its visual hull at the first time, graded by its outlines as well.
+
+    Outlines confirm cameras that were given; to others, which may fit them by chance, they only object.
+    """
+    hull = None if views.alpha is None else hull_points(_at(views, first))
     if hull is None:
         return views
-    return _graded_by_outlines(with_hull_points(views, hull), hull)
-
-
-def _graded_by_outlines(views: Views, hull: HullPoints) -> Views:
-    """Return views with a grade that takes the agreement of the outlines into account."""
-    report, told = _report(views), f"the outlines of {len(views)} views agree to {hull.agreement:.0%}"
-    if hull.agreement < MAX_DISAGREEMENT:
-        return add_reason(replace(views, report=replace(report, grade=max(report.grade, "C"))), told)
-    if report.grade not in GOOD and hull.agreement >= MIN_AGREEMENT:
-        return add_reason(replace(views, report=replace(report, grade="B")), told)
+    times = np.unique(views.times)
+    others = times[np.linspace(0, len(times) - 1, min(MORE_TIMES, len(times))).round().astype(int)]
+    hulls = [hull, *(hull_points(_at(views, time)) for time in others.tolist() if time != first)]
+    agreement = min(0.0 if each is None else each.agreement for each in hulls)
+    views, report = with_hull_points(views, hull), _report(views)
+    told = f"the outlines of the viewpoints agree to {agreement:.0%} at {len(hulls)} times"
+    if agreement < MAX_DISAGREEMENT:
+        return add_reason(replace(views, report=replace(report, grade="D")), told)
+    if given and report.grade not in GOOD and agreement >= MIN_AGREEMENT:
+        few = f"only {report.tracks} points in common, too few to tell"
+        return replace(views, report=replace(report, grade="B", reasons=(few, told)))
     return views
+
+
+def _at(views: Views, time: float) -> Views:
+    """Return the views of one time."""
+    return views.select(np.flatnonzero(views.times == time))
 
 
 def _replicated(views: Views, index: Int64[np.ndarray, "K"], frames: Frames) -> Views:

@@ -22,14 +22,15 @@ from img2world.core.subject import PICTURE, Subject, save_picture
 from img2world.core.supported_region import region_from_json
 from img2world.core.views import Views
 from img2world.poses.coverage import seen_sides
-from img2world.runs.files import write_text
+from img2world.runs.files import quoted, write_text
 from img2world.runs.folder import RunFolder
 from img2world.runs.licences import licence_of, model_licences
 from img2world.runs.next_steps import refusal_hint
 from img2world.runs.product import Product, code_of, digests, value
-from img2world.runs.recipe import NeedsPrograms, Recipe, options_of
+from img2world.runs.recipe import NeedsPrograms, Recipe, backend_name, options_of
 from img2world.runs.report import COMPARISON, FINDINGS, INVENTORY, ISOLATED_FACTS, ISOLATION, WORLD
-from img2world.runs.source import Source
+from img2world.runs.source import MOVING, Source
+from img2world.splat import OPTIMIZERS
 from img2world.video.diffusion.cards import licence_text
 
 MIN_PSNR = 20.0
@@ -158,16 +159,19 @@ def estimate(
     return Product(digest=record.digest, load=lambda: Views.load(folder.path / "views"))
 
 
-def check_cameras(folder: RunFolder, *, anyway: bool) -> None:
-    """Warn about cameras of grade C. Raises RejectedError at grade D, unless `anyway` is set."""
+def check_cameras(folder: RunFolder, recipe: Recipe, *, anyway: bool) -> None:
+    """Warn about cameras of grade C, and of what moves if the recipe is none for that.
+
+    Raises RejectedError at grade D, unless `anyway` is set.
+    """
     table = json.loads((folder.path / "views" / "transforms.json").read_text()).get("pose_report")
     report = None if table is None else PoseReport.from_json(table)
-    if report is not None and report.moving_frames:
+    if report is not None and report.moving_frames and backend_name(recipe.splat, OPTIMIZERS) != "dynamic":
         from img2world.doctor.camera_motion import moving_subject
 
-        warnings.warn(
-            moving_subject(report.moving_share, report.moving_frames, masked=report.moving_masked).line(), stacklevel=2
-        )
+        found = moving_subject(report.moving_share, report.moving_frames, masked=report.moving_masked).line()
+        command = f"img2world run {quoted(Path(folder.manifest['source']['path']))} --recipe {MOVING}"
+        warnings.warn(f"{found}; to reconstruct it in motion: {command}", stacklevel=2)
     if report is None or report.grade in ("A", "B"):
         return
     why = "; ".join(report.reasons)

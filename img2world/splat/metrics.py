@@ -63,7 +63,7 @@ def evaluate(scene: Scene, views: Views, held_out: Bool[np.ndarray, "V"]) -> dic
     Returns means over views: train_psnr in dB and, only if views were held out, heldout_psnr, heldout_ssim and their
     number heldout_views; of views with neither depth nor alpha also heldout_psnr_matched, for which each rendering was
     first matched to the brightness and tint of its view, as exposures of photos differ. Also num_gaussians and, only if
-    the views have depth, floaters.
+    the scene moves, its number of times, and if the views have depth, floaters.
     """
     views = replace(views, cameras=scene.cameras)
     trained = compare_scene(scene, views.select(np.flatnonzero(~held_out)))
@@ -78,6 +78,8 @@ def evaluate(scene: Scene, views: Views, held_out: Bool[np.ndarray, "V"]) -> dic
         facts["heldout_ssim"] = float(np.mean([ssim(*pair) for pair in unseen]))
         if views.depth is None and views.alpha is None:
             facts["heldout_psnr_matched"] = float(np.mean([psnr(match_colors(*pair), pair[1]) for pair in unseen]))
+    if scene.motion is not None:
+        facts["times"] = float(len(scene.motion.key_times))
     if views.depth is not None:
         facts["floaters"] = find_floaters(scene.gaussians, views)
     return facts

@@ -34,6 +34,8 @@ def input_section(material: Material) -> Markup | None:
         if left_out := subject["left_out"]:
             text += f" In {plural(len(left_out), 'view')} it was not found: {', '.join(map(str, left_out))}."
         parts.append(element("p", text))
+    if motion := material.report.get("motion"):
+        parts.append(element("p", f"What it shows moves, at {motion}."))
     if inventory:
         parts.append(element("p", sentence(inventory["summary"])))
         files = inventory["left_out"]

@@ -41,7 +41,7 @@ SOURCES = {
     "video": "a video",
     "photos": "photos",
     "dataset": "photos with cameras",
-    "videos": "videos of several cameras",
+    "videos": "pictures of several cameras at the same times",
     "matrix": "pictures from several sides at several times",
 }
 
