@@ -86,7 +86,7 @@ def find_camera_faults(clip: Clip, transitions: list[Transition]) -> Iterator[Vi
         followed = np.median([each.tracked_fraction > MIN_FOLLOWED for each in transitions]) > 0.5
         yield _no_motion(reach / clip.diagonal, transitions, sure=clip.masks is None or bool(followed))
         return
-    share = still_share(_follow(clip), clip.gray.shape[2])
+    share = still_share(follow(clip), clip.gray.shape[2])
     if share > MAX_STILL:
         yield _still_camera(share, is_scene=clip.masks is None)
         if clip.masks is None:
@@ -134,7 +134,7 @@ def moving_subject(
     )
 
 
-def _follow(clip: Clip) -> Tracks:
+def follow(clip: Clip) -> Tracks:
     """Return tracks through the clip."""
     frames = GrayFrames(images=clip.equalized_gray, masks=clip.masks, valid=None, scale=1.0)
     return track_by_flow(frames, closed=False)

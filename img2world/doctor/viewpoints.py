@@ -8,17 +8,18 @@ from jaxtyping import Int64
 
 from img2world.core.frames import Frames
 from img2world.doctor.blur import find_blur
-from img2world.doctor.camera_motion import measure_reach
+from img2world.doctor.camera_motion import follow, measure_reach
 from img2world.doctor.findings import VideoFinding
 from img2world.doctor.letterbox import find_letterbox
 from img2world.doctor.transitions import Clip, compare_frames, downscale
+from img2world.tracking.stillness import MAX_STILL, still_share
 
 MIN_TIMES = 3
 
 SAME_DIFFERENCE = 0.6
 """Grey levels. Frames that differ by less are the same."""
 
-MIN_CAMERA_MOTION = 0.05
+MIN_CAMERA_MOTION = 0.03
 """Diagonals of the picture that half of the points of a scene move by if the camera does."""
 
 MANY = 0.5
@@ -51,7 +52,9 @@ def examine_viewpoints(frames: Frames) -> list[VideoFinding]:
 
 def _camera_moves(clip: Clip) -> bool:
     """Tell whether what a camera shows moves as a whole; of an object alone nothing tells."""
-    return clip.masks is None and measure_reach(clip) > MIN_CAMERA_MOTION * clip.diagonal
+    if clip.masks is not None or measure_reach(clip) <= MIN_CAMERA_MOTION * clip.diagonal:
+        return False
+    return still_share(follow(clip), clip.gray.shape[2]) <= MAX_STILL
 
 
 def _of_viewpoint(finding: VideoFinding, name: int, index: Int64[np.ndarray, "K"]) -> VideoFinding:

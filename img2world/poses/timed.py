@@ -67,8 +67,7 @@ def estimate_timed(
     index = best_time(frames)
     still, first = still_frames(frames, index), float(frames.times[index[0]])
     if frames.cameras is not None:
-        views = known.solve(known.prepare(still, progress), refine=known.refine, seed=seed)
-        return _with_outlines(_replicated(views, index, frames), first, given=True)
+        return _given(frames, index, known, seed, progress)
     found, failures = [], []
     if still.alpha is not None and len(still) >= MIN_ORBIT:
         try:
@@ -92,6 +91,24 @@ def estimate_timed(
         )
     best = min(found, key=lambda views: _report(views).grade)
     return replace(best, report=replace(_report(best), reasons=(*_report(best).reasons, *failures)))
+
+
+def _given(frames: Frames, index: Int64[np.ndarray, "K"], known: GivenPoses, seed: int, progress: Progress) -> Views:
+    """Return the frames with the given cameras of their viewpoints, checked at one time by points and outlines.
+
+    Cameras far apart share too few points to tell, and false ones may contradict them; of an object, outlines overrule.
+    """
+    given = known.prepare(still_frames(frames, index), progress)
+    first = float(frames.times[index[0]])
+    views = known.solve(given, refine=known.refine, seed=seed)
+    report = _report(views)
+    if views.alpha is not None and not (report.grade in GOOD and report.placed == report.total):
+        doubtful = replace(report, grade="D", frames=tuple(range(report.total)))
+        whole = replace(known.unchecked(given, seed=seed), report=doubtful)
+        whole = _with_outlines(_replicated(whole, index, frames), first, given=True)
+        if _report(whole).grade in GOOD:
+            return whole
+    return _with_outlines(_replicated(views, index, frames), first, given=True)
 
 
 def _suffices(views: Views) -> bool:
@@ -130,18 +147,21 @@ def _with_outlines(views: Views, first: float, *, given: bool) -> Views:
 
     Outlines confirm cameras that were given; to others, which may fit them by chance, they only object.
     """
-    hull = None if views.alpha is None else hull_points(_at(views, first))
-    if hull is None:
+    if views.alpha is None or views.times is None:
         return views
+    if (hull := hull_points(_at(views, first))) is None:
+        report = replace(_report(views), grade="D")
+        return add_reason(replace(views, report=report), "the outlines of the viewpoints have no volume in common")
     times = np.unique(views.times)
     others = times[np.linspace(0, len(times) - 1, min(MORE_TIMES, len(times))).round().astype(int)]
     hulls = [hull, *(hull_points(_at(views, time)) for time in others.tolist() if time != first)]
     agreement = min(0.0 if each is None else each.agreement for each in hulls)
     views, report = with_hull_points(views, hull), _report(views)
     told = f"the outlines of the viewpoints agree to {agreement:.0%} at {len(hulls)} times"
-    if agreement < MAX_DISAGREEMENT:
-        return add_reason(replace(views, report=replace(report, grade="D")), told)
-    if given and report.grade not in GOOD and agreement >= MIN_AGREEMENT:
+    if agreement < MIN_AGREEMENT:
+        grade = "D" if agreement < MAX_DISAGREEMENT else report.grade
+        return add_reason(replace(views, report=replace(report, grade=grade)), told)
+    if given and report.grade not in GOOD:
         few = f"only {report.tracks} points in common, too few to tell"
         return replace(views, report=replace(report, grade="B", reasons=(few, told)))
     return views

@@ -134,9 +134,9 @@ def compare_scene(
     if scene.motion is None or views.times is None:
         yield from compare(scene.gaussians, views, scene.background)
         return
-    views = views.with_moving_part()
+    counted = views.with_moving_part()
     for i, time in enumerate(views.times.tolist()):
-        yield from compare(scene.at(time), views.select(np.array([i])), scene.background)
+        yield from compare(scene.at(time), counted.select(np.array([i])), scene.background)
 
 
 def compare(

@@ -28,7 +28,7 @@ def frames_from_grid(path: Path, grid: str, options: ViewpointOptions) -> Frames
     rows, columns = parse_grid(grid)
     notes = []
     if container_of(path) is None:
-        image = load_image(path, max_side=1 << 20, max_pixels=MAX_GRID_PIXELS)
+        image = load_image(path, max_side=1 << 20, max_pixels=MAX_PIXELS)
         cells = cut_grid(image, rows, columns, path)
         chosen = even_steps(columns, options.num_times)
         places = [

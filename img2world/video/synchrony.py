@@ -19,6 +19,10 @@ MIN_OVERLAP = 0.4
 MIN_CORRELATION, MIN_GAIN = 0.5, 0.15
 """Correlation that an offset must have, and by which it must be better than none."""
 
+MIN_SIGMAS = 3.0
+"""Standard deviations by which the correlation at an offset must exceed that of series that have nothing in common: of
+a hundred offsets the best of such series exceeds it by 2.5."""
+
 STEPS_PER_FRAME = 8
 """Offsets within a frame that are compared at last."""
 
@@ -100,7 +104,9 @@ def compare(first: Energy, second: Energy) -> Offset:
     k = int(finer.argmax())
     correlation, seconds = float(finer[k]), float((best + fractions[k]) * step)
     is_same = abs(seconds) < 0.5 * step
-    is_clear = correlation >= MIN_CORRELATION and (is_same or correlation >= at_start + MIN_GAIN)
+    overlap = min(len(a), len(b) + best) - max(0, best)
+    is_chance = correlation < MIN_CORRELATION or _sigmas(correlation, a, b, overlap) < MIN_SIGMAS
+    is_clear = not is_chance and (is_same or correlation >= at_start + MIN_GAIN)
     return Offset(seconds=0.0 if is_same else seconds, correlation=correlation, is_clear=is_clear)
 
 
@@ -111,6 +117,16 @@ def _resampled(energy: Energy, step: float, start: float) -> Float64[np.ndarray,
     times = start + np.arange(int(energy.seconds[-1] / step) + 1) * step
     values = np.interp(times, energy.seconds, np.log1p(energy.values))
     return gaussian_filter1d(values, 0.7)
+
+
+def _sigmas(correlation: float, a: Float64[np.ndarray, "N"], b: Float64[np.ndarray, "M"], overlap: int) -> float:
+    """Return how many standard deviations a correlation is above that of series with nothing in common.
+
+    Source: Fisher's transformation; Bartlett (1935) on the number of independent samples of series that change slowly.
+    """
+    slowness = max(0.0, _correlation(a[1:], a[:-1], 0) * _correlation(b[1:], b[:-1], 0))
+    independent = overlap * (1 - slowness) / (1 + slowness)
+    return float(np.arctanh(min(correlation, 1 - 1e-9)) * np.sqrt(max(independent - 3, 0.1)))
 
 
 def _correlation(a: Float64[np.ndarray, "N"], b: Float64[np.ndarray, "M"], shift: int) -> float:
