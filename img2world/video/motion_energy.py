@@ -16,21 +16,24 @@ from img2world.core.progress import Progress
 from img2world.video.packets import BROKEN_HINT, decoded_frames, read_index, too_short
 from img2world.video.pixels import luma
 
-SIDE = 96
+SIDE = 128
 """Longest side in pixels at which frames are compared."""
+
+NOISE = 1.0
+"""Grey levels by which pixels change that show the same: of compression and of rounding."""
 
 
 def energies(frames: Iterable[UInt8[np.ndarray, "h w"]]) -> Float64[np.ndarray, "N"]:
-    """Return the mean absolute change of each grey frame from the one before, in grey levels; the first has none.
+    """Return the mean change of each grey frame from the one before, in grey levels, beyond `NOISE`.
 
-    A change of brightness, which all pixels share, does not count.
+    A change of brightness, which all pixels share, does not count. The first frame is given the change of the second.
     """
     found, before = [0.0], None
     for frame in frames:
         grey = cv2.GaussianBlur(frame, (0, 0), 1.0).astype(np.float32)
         if before is not None:
             change = grey - before
-            found.append(float(np.abs(change - np.median(change)).mean()))
+            found.append(float(np.maximum(np.abs(change - np.median(change)) - NOISE, 0).mean()))
         before = grey
     if len(found) > 1:
         # Nothing is known of the first.
