@@ -26,13 +26,17 @@ class HullPoints:
     """Overlap of the hull and the outlines that it was carved from, 0 to 1: of wrong cameras, little is left of it."""
 
 
-def hull_points(views: Views, *, max_misses: int | None = None) -> HullPoints | None:
+def hull_points(views: Views, *, max_misses: int = 0) -> HullPoints | None:
     """Return the visual hull of what the views' alpha shows, in two steps from coarse to fine; None without any.
 
-    A voxel may be outside of `max_misses` outlines, or of one in twenty.
+    A voxel may be outside of `max_misses` outlines, each of which is a pixel wider than it is seen.
     """
+    import cv2
+
     assert views.alpha is not None
-    masks, cameras = views.alpha > 127, CameraParameters.from_cameras(views.cameras)
+    outlines, cameras = views.alpha > 127, CameraParameters.from_cameras(views.cameras)
+    window = np.ones((3, 3), np.uint8)
+    masks = np.stack([cv2.dilate(outline.astype(np.uint8), window) > 0 for outline in outlines])
     coarse = carve_hull(masks, cameras, max_misses=max_misses)
     if len(coarse) < 2:
         return None
@@ -80,7 +84,7 @@ def _overlap(
 
     scale = min(1.0, SIDE / max(mask.shape))
     width, height = max(round(mask.shape[1] * scale), 1), max(round(mask.shape[0] * scale), 1)
-    outline = cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_AREA) > 0
+    outline = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA) > 0.5
     depth, pixels, inside = views.cameras.resized(width, height).project(i, voxels)
     covered = np.zeros((height, width), np.uint8)
     column, row = pixels[inside].astype(np.int64).T
