@@ -20,6 +20,7 @@ from img2world.poses.colmap import TAKE_PHOTOS, ColmapPoses
 from img2world.poses.given import GivenPoses
 from img2world.poses.hull_points import hull_points, with_hull_points
 from img2world.poses.orbit import OrbitPoses, mask_background
+from img2world.poses.ring import ring_views
 from img2world.poses.second_opinion import has_known_lenses, with_second_opinion
 from img2world.poses.sparse_model import SparseModel, views_from_model
 from img2world.poses.validation import add_reason, validate_views
@@ -85,6 +86,12 @@ def estimate_timed(
             found.append(_with_outlines(views, first, given=False))
         except PoseError as error:
             failures.append(f"colmap at {len(np.unique(frames.times[chosen]))} times: {error}")
+    if still.alpha is not None and not any(_suffices(views) for views in found):
+        try:
+            ring = ring_views(frames, len(np.unique(frames.viewpoints)), progress)
+            found.append(_with_outlines(_replicated(ring, index, frames), first, given=False))
+        except PoseError as error:
+            failures.append(f"ring: {error}")
     if not found:
         raise RejectedError(
             f"no cameras could be found for {len(still)} viewpoints; {'; '.join(failures)}",
