@@ -29,17 +29,17 @@ FOVS_DEG = (20.0, 34.0, 50.0)
 STEPS = ((6.0, 1.2), (2.0, 1.06))
 """Degrees of elevation and factors of the lens by which a fit goes on, from coarse to fine."""
 
-MAX_FIT_STEPS = 12
+MAX_FIT_STEPS = 5
 
 MIN_VIEWPOINTS = 4
 
 MIN_AGREEMENT = 0.75
 """Overlap of the outlines with the hull below which the views are in no such circle."""
 
-SIDE = 96
+SIDE = 72
 """Longest side in pixels at which outlines are compared."""
 
-MAX_TIMES = 3
+MAX_TIMES = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,19 +96,21 @@ def ring_views(frames: Frames, count: int, progress: Progress) -> Views:
         scores.append(score(ring))
     first = frames.select(np.flatnonzero(frames.times == chosen[0]))
     height, width = first.rgb.shape[1:3]
+    start = int(np.argmax(scores))
+    best, agreement = _refined(starts[start], scores[start], score)
+    # Seen from afar, a mirrored object that turns the other way has the same outlines (the Necker reversal).
+    mirrored = replace(best, elevation_deg=-best.elevation_deg, direction=-best.direction)
     found = []
-    for direction in (1, -1):
-        best = max((i for i, ring in enumerate(starts) if ring.direction == direction), key=lambda i: scores[i])
-        ring, agreement = _refined(starts[best], scores[best], score)
-        if agreement < MIN_AGREEMENT:
+    for ring, value in ((best, agreement), (mirrored, score(mirrored))):
+        if value < MIN_AGREEMENT:
             continue
         views = _views(first, ring.cameras(count, width, height))
         hull = hull_points(views)
         views = views if hull is None else with_hull_points(views, hull)
-        found.append((judge(views, ordered=False).shown, agreement, ring, views))
+        found.append((judge(views, ordered=False).shown, value, ring, views))
     if not found:
         raise PoseError(
-            f"no circle in even steps explains the outlines of {count} viewpoints: they agree to {max(scores):.0%}",
+            f"no circle in even steps explains the outlines of {count} viewpoints: they agree to {agreement:.0%}",
             hint="tell the cameras with --set video.cameras=transforms.json",
         )
     _, agreement, ring, views = max(found, key=lambda item: item[0])

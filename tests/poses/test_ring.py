@@ -19,6 +19,7 @@ def frames_of(truth: Ring, count: int, times: tuple[float, ...]) -> Frames:
     )
 
 
+@pytest.mark.slow
 def test_elevation_lens_and_direction_follow_from_the_outlines(monkeypatch):
     # Fewer starts, so that it takes seconds; the truth is none of them.
     monkeypatch.setattr(ring, "ELEVATIONS_DEG", (0.0, 30.0))
