@@ -168,7 +168,7 @@ def _findings(material: Material) -> list[VideoFinding]:
     cameras = material.report["cameras"] or {}
     if cameras.get("moving_frames"):
         masked = cameras.get("moving_masked", False)
-        in_motion = "times" in material.report["metrics"]
+        in_motion = bool(material.report.get("motion"))
         share, frames = cameras["moving_share"], tuple(cameras["moving_frames"])
         findings.append(moving_subject(share, frames, masked=masked, in_motion=in_motion))
     order = list(SEVERITIES)
