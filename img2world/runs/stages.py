@@ -10,7 +10,6 @@ import numpy as np
 
 from img2world.captures.panorama import load_photo
 from img2world.core.cameras import Cameras, load_cameras, save_cameras
-from img2world.core.errors import RejectedError
 from img2world.core.frames import Frames
 from img2world.core.image import Image
 from img2world.core.live import UNWATCHED, Live
@@ -26,6 +25,7 @@ from img2world.runs.folder import RunFolder
 from img2world.runs.licences import licence_of, model_licences
 from img2world.runs.product import Product, code_of, digests, value
 from img2world.runs.recipe import NeedsPrograms, Recipe, options_of
+from img2world.runs.refusals import rejected_video
 from img2world.runs.report import COMPARISON, FINDINGS, INVENTORY, ISOLATED_FACTS, ISOLATION, WORLD
 from img2world.runs.source import Source
 from img2world.video.diffusion.cards import licence_text
@@ -130,10 +130,7 @@ def examine(
     bad = select_rejections(findings_from_json((folder.path / FINDINGS).read_text()))
     # The cameras of frames that were generated along exact cameras are known, whatever the frames show.
     if bad and not anyway and not (folder.path / "frames" / "cameras.json").exists():
-        hint = refusal_hint(folder, bad[0].advice)
-        if bad[0].kind in STILL_CAMERA and not _is_moving(recipe) and subject is None:
-            hint += f"\nto see it move, from the front alone: {_command_in_motion(folder)} --anyway"
-        raise RejectedError(f"the doctor rejects the video: {'; '.join(finding.line() for finding in bad)}", hint=hint)
+        raise rejected_video(folder, recipe, bad)
 
 
 def estimate(
