@@ -93,7 +93,7 @@ def run(
     browser: BrowserOption = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a world from a picture, a video, several videos, photos or a posed dataset.
+    """Make a world from a picture, videos, photos or a posed dataset.
 
     \b
     img2world run photo.jpg
