@@ -18,12 +18,11 @@ from img2world.core.gaussians import Gaussians
 from img2world.core.scene import Scene
 from img2world.core.views import Views
 from img2world.formats import spz
-from img2world.poses.camera_parameters import CameraParameters
-from img2world.poses.visual_hull import carve_hull
 from img2world.render import Color, render_each
 from img2world.splat.dynamic import DynamicSplat
 from img2world.splat.metrics import psnr, unit_rgb
 from img2world.splat.optimize import GaussianSplat
+from img2world.tracking.visual_hull import carve_hull
 
 TEST_CAMERAS = 4
 """Cameras between those of the training, at other heights."""
@@ -104,8 +103,7 @@ def training_views(scene: MovingScene, options: MotionOptions) -> Views:
     cameras = ring_of_cameras(options.cameras, options.size).select(np.repeat(np.arange(options.cameras), len(times)))
     seen = render_scene(scene, cameras, np.tile(times, options.cameras))
     first = np.flatnonzero(seen.times == 0)
-    outlines = seen.views.alpha[first] > 127
-    points = carve_hull(outlines, CameraParameters.from_cameras(cameras.select(first)))
+    points = carve_hull(seen.views.alpha[first] > 127, cameras.select(first))
     return Views(
         rgb=seen.views.rgb,
         alpha=seen.views.alpha,
@@ -195,7 +193,7 @@ def _per_time(views: Views) -> tuple[Render, Color, int]:
     for time in np.unique(views.times).tolist():
         here = views.select(np.flatnonzero(views.times == time))
         assert here.alpha is not None
-        points = carve_hull(here.alpha > 127, CameraParameters.from_cameras(here.cameras)).astype(np.float32)
+        points = carve_hull(here.alpha > 127, here.cameras).astype(np.float32)
         colors = np.full((len(points), 3), 128, np.uint8)
         here = replace(here, times=None, points=points, point_colors=colors)
         scenes[time] = _static_splat(PER_TIME_STEPS, options).optimize(here)

@@ -154,7 +154,7 @@ def test_the_supported_region_is_in_report_and_page(finished):
     from img2world.export.html import read_world_html
 
     region = json.loads((finished / "world.json").read_text())["supported"]
-    page, _ = read_world_html((finished / "exports" / "world.html").read_text(encoding="utf-8"))
+    page, *_ = read_world_html((finished / "exports" / "world.html").read_text(encoding="utf-8"))
     assert page["supported"] == region
     reported = json.loads((finished / "report.json").read_text())["supported"]
     assert reported["left"] == reported["right"] == 180

@@ -4,6 +4,7 @@ Heavy modules are imported inside the command, so that `--help` is fast.
 """
 
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +13,7 @@ import typer
 from typer.core import TyperCommand
 
 from img2world.cli.app import JsonOption, app
+from img2world.cli.moments import at_moment, content_for, is_sequence, write_frames
 from img2world.cli.output import exit_codes, say, say_json
 
 if TYPE_CHECKING:
@@ -55,7 +57,10 @@ def convert(
     ],
     target: Annotated[
         str,
-        typer.Argument(metavar="OUT", help="The file to write, or - for a PLY on stdout; for a folder FOLDER/*.EXT."),
+        typer.Argument(
+            metavar="OUT",
+            help="The file to write, or - for a PLY on stdout; FOLDER/*.EXT for a folder, or all frames of what moves.",
+        ),
     ],
     rotate: _values("Rotate by degrees about X, then Y, then Z.", "X,Y,Z") = None,
     translate: _values("Move.", "X,Y,Z") = None,
@@ -87,13 +92,21 @@ def convert(
             help="Turn the output so that it stands upright in three (with Spark), playcanvas or babylon as it is.",
         ),
     ] = None,
+    time: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="The moment of what moves.  [default: its first key]")
+    ] = None,
+    fps: Annotated[
+        float,
+        typer.Option(help="Frames a second of a sequence or USD file of what moves; 0 takes its keys.", min=0, max=240),
+    ] = 0.0,
     spz_version: Annotated[int, typer.Option(help="Version of SPZ files: 3, which more programs open, or 4.")] = 3,
     as_json: JsonOption = False,
 ) -> None:
     """Convert splat files of any format to any other.
 
     \b
-    .ply .compressed.ply .splat .ksplat .spz .sog meta.json .glb .usdc .usda .usdz; .gltf is read only
+    .ply .compressed.ply .splat .ksplat .spz .sog meta.json .glb .usdc .usda .usdz; .gltf is read only;
+    .i2w .brush.zip hold what moves
 
     Actions are applied in the order in which they are given, between --up and --engine. Their axes are +X right, +Y up,
     +Z to the viewer, whatever the format. Degrees turn counterclockwise.
@@ -106,6 +119,8 @@ def convert(
     img2world convert scene.ply web.ply --engine three
     img2world convert room.ply both.glb --merge chair.ply
     img2world convert scans/ 'web/*.sog'
+    img2world convert moving.i2w still.ply --time 0.5
+    img2world convert moving.i2w 'frames/*.ply' --fps 24
     cat scene.ply | img2world convert - - --sh 0 > plain.ply
     """
     del rotate, translate, scale, crop_box, crop_sphere, opacity_min, sh, decimate, merge, drop_floaters
@@ -116,23 +131,25 @@ def convert(
             raise FormatError(f"--spz-version is {spz_version}, needs 3 or 4", hint="leave it out for 3")
         actions = _actions(ctx.meta["actions"])
         for path, out in _pairs(source, target):
-            turns = (up or "", engine or "")
-            _convert(path, out, actions, turns, drop_nan=drop_nan, lod=lod, spz_version=spz_version, as_json=as_json)
+            turns, times = (up or "", engine or ""), (time, fps)
+            _convert(
+                path, out, actions, turns, times, drop_nan=drop_nan, lod=lod, spz_version=spz_version, as_json=as_json
+            )
 
 
 def _actions(given: Sequence[tuple[str, str]]) -> "list[Action]":
     """Return the actions in the order in which they were given."""
-    from img2world.formats.actions import drop_floaters, parse_action
+    from functools import partial
+
+    from img2world.formats.actions import drop_floaters, merge, parse_action
     from img2world.formats.files import read_whole
-    from img2world.formats.splat_file import join
 
     actions: list[Action] = []
     for option, value in given:
         if option == "--drop-floaters":
             actions.append(drop_floaters)
         elif option == "--merge":
-            other = read_whole(Path(value), drop_nan="--drop-nan" in dict(given)).gaussians
-            actions.append(lambda gaussians, other=other: join(gaussians, other))
+            actions.append(partial(merge, other=read_whole(Path(value), drop_nan="--drop-nan" in dict(given))))
         elif option != "--drop-nan":
             actions.append(parse_action(option, value))
     return actions
@@ -174,13 +191,18 @@ def _convert(
     target: str,
     actions: "Sequence[Action]",
     turns: tuple[str, str],
+    times: tuple[float | None, float],
     *,
     drop_nan: bool,
     lod: int,
     spz_version: int,
     as_json: bool,
 ) -> None:
-    """Convert one file, and tell what was written. `turns` are the up axis of the source and the engine, or empty."""
+    """Convert one file, and tell what was written.
+
+    `turns` are the up axis of the source and the engine, or empty; `times` the moment of what moves and the frames a
+    second.
+    """
     import tempfile
     from contextlib import nullcontext
 
@@ -188,7 +210,7 @@ def _convert(
     from img2world.formats.actions import stand_up, turn_for_engine
     from img2world.formats.files import detect_suffix, find_suffix, read_whole, write_splats
 
-    levels = _levels(target, lod)
+    levels = [] if is_sequence(target) else _levels(target, lod)
     with tempfile.TemporaryDirectory() if "-" in (source, target) else nullcontext(".") as folder:
         if source == "-":
             path = Path(folder) / "stdin.ply"
@@ -196,31 +218,41 @@ def _convert(
         else:
             path = Path(source)
         file = read_whole(path, drop_nan=drop_nan)
+        if "left out" in file.details:
+            warnings.warn(f"not read from {path.name}: {file.details['left out']}", stacklevel=2)
         up, engine = turns
-        gaussians = stand_up(file.gaussians, up, detect_suffix(path)) if up else file.gaussians
+        file = stand_up(file, up, detect_suffix(path)) if up else file
+        file = at_moment(file, path, times[0])
         for action in actions:
-            gaussians = action(gaussians)
-        if len(gaussians) == 0:
+            file = action(file)
+        if len(file.gaussians) == 0:
             raise FormatError(
                 "no Gaussians are left after the actions", hint="check their axes: `img2world inspect` tells the bounds"
             )
+        if not levels:
+            write_frames(file, target, engine, times[1], spz_version=spz_version, as_json=as_json)
+            return
         for level, out in enumerate(levels):
-            if level:
-                from img2world.formats.merge import decimate
-
-                gaussians = decimate(gaussians, max(1, len(gaussians) // 3))
             place = Path(folder) / "stdout.ply" if out == "-" else Path(out)
             suffix = find_suffix(place)
-            options = {"version": spz_version} if suffix == ".spz" else {}
-            write_splats(turn_for_engine(gaussians, engine, suffix) if engine else gaussians, place, options)
+            file, options = content_for(file, suffix, lod=lod, fps=times[1], spz_version=spz_version)
+            if level:
+                from img2world.formats.actions import merge_neighbors
+
+                file = merge_neighbors(file, lambda count: max(1, count // 3))
+            turned = turn_for_engine(file, engine, suffix) if engine else file
+            if "motion" in options:
+                options["motion"] = turned.motion
+            write_splats(turned.gaussians, place, options)
             if out == "-":
                 sys.stdout.buffer.write(place.read_bytes())
             elif as_json:
-                say_json({"event": "written", "file": out, "gaussians": len(gaussians), "bytes": place.stat().st_size})
+                count = len(file.gaussians)
+                say_json({"event": "written", "file": out, "gaussians": count, "bytes": place.stat().st_size})
             else:
                 left_out = f", {file.broken:,} broken ones left out" if file.broken else ""
                 say(
-                    f"{out}  {len(gaussians):,} Gaussians, {place.stat().st_size / 1e6:.1f} MB{left_out}",
+                    f"{out}  {len(file.gaussians):,} Gaussians, {place.stat().st_size / 1e6:.1f} MB{left_out}",
                     err=target == "-",
                 )
 

@@ -97,13 +97,11 @@ def _scene(source: Path, *, views: int, size: int) -> "Scene":
     from img2world.core.scene import Scene
     from img2world.export.turntable import TurntableExport
     from img2world.formats.files import read_whole
-    from img2world.formats.scene import scene_from_gaussians
+    from img2world.formats.scene import scene_from_file
     from img2world.runs.folder import check_inside
 
     if not source.is_dir():
-        return scene_from_gaussians(
-            read_whole(source).gaussians, views=views, width=size, height=2 * round(3 * size / 8)
-        )
+        return scene_from_file(read_whole(source), views=views, width=size, height=2 * round(3 * size / 8))
     check_inside(source, SCENE)
     scene = Scene.load(source / SCENE)
     return replace(scene, cameras=TurntableExport(size=size).path(scene, views))
@@ -130,8 +128,8 @@ def page_of_file(path: Path) -> "Path | str":
     """Return the page to serve for a file: itself, if it is one, or the text of one that shows a splat file."""
     from img2world.export.html import world_html
     from img2world.formats.files import is_splat_file, read_whole
-    from img2world.formats.scene import viewer_scene
+    from img2world.formats.scene import scene_from_file, viewer_scene
 
     if not is_splat_file(path):
         return path
-    return world_html(viewer_scene(read_whole(path).gaussians), title=path.name)
+    return world_html(viewer_scene(scene_from_file(read_whole(path))), title=path.name)

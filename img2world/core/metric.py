@@ -52,7 +52,7 @@ def measured(scene: Scene, height_m: float) -> Measures:
     camera.
     """
     up = UP_IN_WORLD
-    gaussians = scene.at(0.0)
+    gaussians = scene.at(scene.start)
     means = gaussians.means.astype(np.float64)
     subject = gaussians.opacities > MIN_OPACITY
     if not scene.is_object:
@@ -113,7 +113,7 @@ def asset_from_world(scene: Scene, measures: Measures, size: float) -> Float64[n
     middle = scene.cameras.centers_in_world[0].astype(np.float64)
     scale = measures.metres_per_unit or 1.0
     if scene.is_object:
-        gaussians = scene.at(0.0)
+        gaussians = scene.at(scene.start)
         opaque = gaussians.opacities > MIN_OPACITY
         means = (gaussians.means[opaque] if opaque.any() else gaussians.means).astype(np.float64)
         low, high = np.percentile(means, [OUTLIER_PERCENT, 100 - OUTLIER_PERCENT], axis=0)

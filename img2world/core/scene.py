@@ -36,16 +36,14 @@ class Scene:
     supported: SupportedRegion | None = None
     """Region in which the scene may be looked at, once it is measured; not saved."""
 
+    @property
+    def start(self) -> float:
+        """Seconds of the first key, 0 for a scene that stands still."""
+        return 0.0 if self.motion is None else float(self.motion.key_times[0])
+
     def at(self, time: float) -> Gaussians:
         """Return the Gaussians at a time in seconds."""
-        if self.motion is None:
-            return self.gaussians
-        means, quats = self.motion.move(self.gaussians.means, self.gaussians.quats, time)
-        moved = replace(self.gaussians, means=means, quats=quats)
-        if self.motion.windows is None:
-            return moved
-        opacities = (self.gaussians.opacities * self.motion.presence(time)).clip(MIN_OPACITY, 1 - MIN_OPACITY)
-        return replace(moved, logit_opacities=np.log(opacities / (1 - opacities)).astype(np.float32))
+        return gaussians_at(self.gaussians, self.motion, time)
 
     def save(self, path: Path) -> None:
         """Write one safetensors file, the same bytes for the same scene."""
@@ -80,3 +78,15 @@ class Scene:
             is_object=metadata["is_object"],
             motion=Motion(**motion) if motion else None,
         )
+
+
+def gaussians_at(gaussians: Gaussians, motion: Motion | None, time: float) -> Gaussians:
+    """Return Gaussians where their motion has brought them at a time in seconds, as opaque as they are then."""
+    if motion is None:
+        return gaussians
+    means, quats = motion.move(gaussians.means, gaussians.quats, time)
+    moved = replace(gaussians, means=means, quats=quats)
+    if motion.windows is None:
+        return moved
+    opacities = (gaussians.opacities * motion.presence(time)).clip(MIN_OPACITY, 1 - MIN_OPACITY)
+    return replace(moved, logit_opacities=np.log(opacities / (1 - opacities)).astype(np.float32))

@@ -13,6 +13,10 @@ EXPORTERS = {
     "sog": "img2world.export.splats:SogExport",
     "gltf": "img2world.export.splats:GltfExport",
     "usd": "img2world.export.splats:UsdExport",
+    "i2w": "img2world.export.moving:I2wExport",
+    "ply-sequence": "img2world.export.moving:PlySequenceExport",
+    "spz-sequence": "img2world.export.moving:SpzSequenceExport",
+    "brush": "img2world.export.moving:BrushExport",
     "bundle": "img2world.export.bundles:BundleExport",
 }
 """Name of each exporter and its "module:class"."""

@@ -78,7 +78,7 @@ def describe(name: str, parts: dict[str, Part], scene: Scene, origin: Origin) ->
 
 def _bounds(scene: Scene) -> Float64[np.ndarray, "2 3"]:
     """Return the corners of the box around the opaque Gaussians in the frame of the mesh file."""
-    gaussians = scene.at(0.0)
+    gaussians = scene.at(scene.start)
     opaque = gaussians.opacities > 0.5
     means = (gaussians.means[opaque] if opaque.any() else gaussians.means).astype(np.float64)
     matrix = Y_UP_FROM_WORLD @ scene.asset_from_world

@@ -158,7 +158,7 @@ def _preview_parts(scene: Scene, folder: Path) -> dict[str, Part]:
     for name, camera in cameras.items():
         scale = PREVIEW_SIZE / max(camera.width, camera.height)
         camera = camera.resized(round(camera.width * scale), round(camera.height * scale))
-        rgb = np.rint(255 * render(scene.at(0.0), camera, background=scene.background).rgb[0].clip(0, 1))
+        rgb = np.rint(255 * render(scene.at(scene.start), camera, background=scene.background).rgb[0].clip(0, 1))
         Image.fromarray(rgb.astype(np.uint8)).save(folder / name)
         with Image.open(folder / name) as image:
             if not np.array_equal(np.asarray(image), rgb):
@@ -180,7 +180,7 @@ def _parts_of(target: Target, scene: Scene, parts: dict[str, Part], folder: Path
         own[name] = parts.get(name) or _written(exporter, scene, folder / name)
     if target.page:
         # Without a region, the page needs the units and the free camera of the viewer.
-        shown = scene if scene.supported else viewer_scene(scene.gaussians)
+        shown = scene if scene.supported else viewer_scene(scene)
         own["world.html"] = _written(WorldPageExport(), shown, folder / WorldPageExport.filename)
     return own
 

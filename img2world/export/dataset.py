@@ -25,6 +25,7 @@ from img2world.core.rotation import matrix_from_quat, quat_from_matrix
 from img2world.core.scene import Scene
 from img2world.core.sh import rgb_from_dc
 from img2world.core.views import Views
+from img2world.export.moving import gaussians_to_show
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +49,7 @@ class DatasetExport:
         # Depth is left out: no reader of this layout uses it, and it is larger than all images together.
         views = replace(views, depth=None)
         if len(views.points) == 0:
-            points, colors = points_from_gaussians(scene.gaussians, self.max_points)
+            points, colors = points_from_gaussians(gaussians_to_show(scene), self.max_points)
             views = replace(views, points=points, point_colors=colors)
         views = transformed_views(views, scene.asset_from_world)
         views.save(path)

@@ -15,24 +15,27 @@ from jaxtyping import Float32, UInt8
 from img2world.core.conventions import Y_UP_FROM_WORLD
 from img2world.core.errors import ExportError
 from img2world.core.mesh import Mesh
+from img2world.export.glb_content import Content
+from img2world.export.skin import Skin, add_skin, bone_name
 
-FLOAT, UNSIGNED_SHORT, UNSIGNED_INT = 5126, 5123, 5125
 ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER = 34962, 34963
 LINEAR, LINEAR_MIPMAP_LINEAR, CLAMP_TO_EDGE = 9729, 9987, 33071
 
 
-def write_glb(mesh: Mesh, path: Path, *, unlit: bool, double_sided: bool) -> None:
-    """Write the mesh with +Y up and its texture or vertex colors; `unlit` has viewers show them unshaded."""
-    arrays = gltf_attributes(mesh)
+def write_glb(mesh: Mesh, path: Path, *, unlit: bool, double_sided: bool, skin: Skin | None = None) -> None:
+    """Write the mesh with +Y up and its texture or vertex colors; `unlit` has viewers show them unshaded.
+
+    With a skin, it has an animation, which begins at 0 seconds.
+    """
+    content = Content()
+    attributes = {
+        name: content.add(array, target=ARRAY_BUFFER, limits=name == "POSITION")
+        for name, array in gltf_attributes(mesh).items()
+    }
     # 65535 may not be an index (section 3.7.2.1).
     small = len(mesh.vertices) < 65535
-    arrays["indices"] = mesh.faces.reshape(-1).astype(np.uint16 if small else np.uint32)
-    accessors, views, chunks = [], [], []
-    for name, array in arrays.items():
-        accessors.append({"bufferView": len(views), **_accessor(name, array)})
-        target = ELEMENT_ARRAY_BUFFER if name == "indices" else ARRAY_BUFFER
-        content = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()
-        views.append({**_append(content, chunks), "target": target})
+    faces = mesh.faces.reshape(-1).astype(np.uint16 if small else np.uint32)
+    indices = content.add(faces, target=ELEMENT_ARRAY_BUFFER)
     material: dict[str, Any] = {
         "doubleSided": double_sided,
         "pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 1.0},
@@ -42,13 +45,11 @@ def write_glb(mesh: Mesh, path: Path, *, unlit: bool, double_sided: bool) -> Non
         "scene": 0,
         "scenes": [{"nodes": [0]}],
         "nodes": [{"mesh": 0, "name": "world"}],
-        "meshes": [{"name": "world", "primitives": [{"indices": len(arrays) - 1, "material": 0}]}],
+        "meshes": [{"name": "world", "primitives": [{"indices": indices, "material": 0, "attributes": attributes}]}],
         "materials": [material],
-        "accessors": accessors,
-        "bufferViews": views,
+        "accessors": content.accessors,
+        "bufferViews": content.views,
     }
-    attributes = {name: i for i, name in enumerate(arrays) if name != "indices"}
-    document["meshes"][0]["primitives"][0]["attributes"] = attributes
     if mesh.texture is not None:
         material["pbrMetallicRoughness"]["baseColorTexture"] = {"index": 0}
         sampler = {
@@ -57,14 +58,15 @@ def write_glb(mesh: Mesh, path: Path, *, unlit: bool, double_sided: bool) -> Non
             "wrapS": CLAMP_TO_EDGE,
             "wrapT": CLAMP_TO_EDGE,
         }
-        document["images"] = [{"bufferView": len(views), "mimeType": "image/png"}]
+        document["images"] = [{"bufferView": content.append(png_bytes(mesh.texture)), "mimeType": "image/png"}]
         document |= {"textures": [{"sampler": 0, "source": 0}], "samplers": [sampler]}
-        views.append(_append(png_bytes(mesh.texture), chunks))
     if unlit:
         material["extensions"] = {"KHR_materials_unlit": {}}
         document["extensionsUsed"] = ["KHR_materials_unlit"]
-    document["buffers"] = [{"byteLength": sum(map(len, chunks))}]
-    path.write_bytes(_container(json.dumps(document, separators=(",", ":")).encode(), b"".join(chunks)))
+    if skin is not None:
+        add_skin(document, skin, content, target=ARRAY_BUFFER)
+    document["buffers"] = [{"byteLength": sum(map(len, content.chunks))}]
+    path.write_bytes(_container(json.dumps(document, separators=(",", ":")).encode(), b"".join(content.chunks)))
 
 
 def png_bytes(texture: UInt8[np.ndarray, "H W 3"]) -> bytes:
@@ -74,24 +76,6 @@ def png_bytes(texture: UInt8[np.ndarray, "H W 3"]) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(texture).save(buffer, format="PNG", compress_level=6)
     return buffer.getvalue()
-
-
-def _accessor(name: str, array: np.ndarray) -> dict[str, Any]:
-    """Return the accessor of an array, without its buffer view."""
-    if name == "indices":
-        component = UNSIGNED_SHORT if array.dtype == np.uint16 else UNSIGNED_INT
-        return {"count": len(array), "componentType": component, "type": "SCALAR"}
-    accessor = {"count": len(array), "componentType": FLOAT, "type": f"VEC{array.shape[1]}"}
-    if name == "POSITION":
-        accessor |= {"min": array.min(0).tolist(), "max": array.max(0).tolist()}
-    return accessor
-
-
-def _append(content: bytes, chunks: list[bytes]) -> dict[str, int]:
-    """Append content, padded to four bytes, to the binary chunk and return its buffer view."""
-    view = {"buffer": 0, "byteOffset": sum(map(len, chunks)), "byteLength": len(content)}
-    chunks.append(content + b"\0" * (-len(content) % 4))
-    return view
 
 
 def _container(text: bytes, binary: bytes) -> bytes:
@@ -124,8 +108,8 @@ def linear_from_srgb(srgb: UInt8[np.ndarray, "M 3"]) -> Float32[np.ndarray, "M 3
     return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4).astype(np.float32)
 
 
-def check_glb(mesh: Mesh, path: Path) -> None:
-    """Compare the mesh with what trimesh reads. Raises ExportError when they differ."""
+def check_glb(mesh: Mesh, path: Path, skin: Skin | None = None) -> None:
+    """Compare the mesh, and where its joints are, with what trimesh reads. Raises ExportError if they differ."""
     import trimesh
 
     with path.open("rb") as file:
@@ -145,6 +129,12 @@ def check_glb(mesh: Mesh, path: Path) -> None:
         image = getattr(visual.material, "baseColorTexture", None)
         if image is None or not np.array_equal(np.asarray(image.convert("RGB")), mesh.texture):
             wrong.append("texture")
+    if skin is not None:
+        joints = [bone_name(i) for i in range(len(skin.motion.bone_pivots))]
+        known = set(scene.graph.nodes)
+        places = np.array([scene.graph.get(joint)[0] for joint in joints if joint in known], np.float32)
+        if not _equal(places, skin.transformed(Y_UP_FROM_WORLD).joint_matrices.astype(np.float32)):
+            wrong.append("bones")
     if wrong or not np.array_equal(read.faces, mesh.faces):
         raise ExportError(
             f"the GLB file reads back as {len(read.faces)} faces, written were {len(mesh.faces)}, "
@@ -153,7 +143,7 @@ def check_glb(mesh: Mesh, path: Path) -> None:
         )
 
 
-def _equal(found: np.ndarray, expected: Float32[np.ndarray, "M D"]) -> bool:
+def _equal(found: np.ndarray, expected: Float32[np.ndarray, "M ..."]) -> bool:
     """Return True if an attribute was read back; trimesh normalizes normals again, which changes their last bits."""
     return found.shape == expected.shape and float(np.abs(found - expected).max()) < 1e-6 * max(
         1.0, float(np.abs(expected).max())

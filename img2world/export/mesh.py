@@ -19,6 +19,8 @@ from img2world.core.views import Views
 from img2world.export.collider import check_collider, write_collider
 from img2world.export.glb import check_glb, write_glb
 from img2world.export.obj import check_obj, write_obj
+from img2world.export.pictures import rendered_views
+from img2world.export.skin import Skin, scene_in_pose, skin_vertices
 from img2world.export.usdz import check_usdz, modules, write_usdz
 from img2world.meshing.convex import convex_pieces
 from img2world.meshing.outlines import fit_outlines
@@ -44,7 +46,7 @@ the cameras see from the side need few texels."""
 
 @dataclass(frozen=True, kw_only=True)
 class MeshExport:
-    """mesh.glb: a triangle mesh with a texture baked from the views, +Y up; also as OBJ and USDZ."""
+    """mesh.glb: a triangle mesh with a texture baked from the views, +Y up, animated by bones; also as OBJ and USDZ."""
 
     files: tuple[Literal["glb", "obj", "usdz"], ...] = ("glb",)
     """Kinds of file: glb for engines and 3D programs, obj (with .mtl and .png) for older ones, usdz for Quick Look."""
@@ -64,17 +66,28 @@ class MeshExport:
     """Add collider.glb: convex pieces of an object, or a simplified mesh of a scene."""
     unlit: bool = True
     """Show the colours unshaded; they already contain the photo's light."""
+    pose_time: float = -1.0
+    """Seconds of the motion of what moves at which the mesh is made, best where parts do not touch; -1 is at rest."""
 
     filename: ClassVar[str] = "mesh.glb"
 
     def write(self, scene: Scene, views: Views, path: Path, *, progress: Progress = silent) -> dict[str, float | str]:
-        """Write the scene at time 0 beside `path`, in files of its name, and compare them with what other readers read.
+        """Write the scene beside `path`, in files of its name, and compare them with what other readers read.
+
+        What moves is in one pose, without Gaussians that are there for less than half of the time; `path` itself has
+        bones and an animation as well.
 
         Returns the numbers of vertices, faces and bytes, whether the mesh is watertight, the deviation from the surface
         before simplification in grid steps, and the readers. Raises ExportError when the scene has no surface or a file
         reads back wrong, MissingPackageError when a package is missing.
         """
         self._check_options()
+        motion, pose = scene.motion, None if self.pose_time < 0 else self.pose_time
+        if motion is not None:
+            scene, motion = scene_in_pose(scene, pose)
+            # Photos show it at other times.
+            views = rendered_views(scene)
+            self._warn_of_stills()
         measured = self.measure_surface(scene, progress=progress)
         size, statistics = 0, {}
         for level in range(self.lods + 1):
@@ -86,6 +99,10 @@ class MeshExport:
                     break
                 measured = measured.simplified(count)
             mesh = self.mesh_from_surface(measured, scene, views, level=level, progress=progress)
+            skin = None
+            if motion is not None and level == 0:
+                skin = skin_vertices(mesh.vertices, scene.gaussians, motion, pose)
+                skin = skin.transformed(scene.asset_from_world)
             mesh = mesh.transformed(scene.asset_from_world)
             facts = mesh_statistics(mesh)
             if level == 0:
@@ -93,9 +110,15 @@ class MeshExport:
                 if self.collider:
                     write_scene_collider(measured, scene.asset_from_world, path.with_name("collider.glb"))
             target = path.with_stem(f"{path.stem}_lod{level}") if level else path
-            size += self._write_files(mesh, target, double_sided=not facts["watertight"])
+            size += self._write_files(mesh, target, skin, double_sided=not facts["watertight"])
         readers = ["trimesh", "usd-core"] if "usdz" in self.files else ["trimesh"]
         return {**statistics, "bytes": float(size), "reader": ", ".join(map(name_with_version, readers))}
+
+    def _warn_of_stills(self) -> None:
+        """Warn of files of what moves that have no animation."""
+        stills = [kind for kind in self.files if kind != "glb"] + (["levels of detail"] if self.lods else [])
+        if stills:
+            warnings.warn(f"only mesh.glb is animated; {', '.join(stills)} keep the pose of the mesh", stacklevel=3)
 
     def check_programs(self) -> None:
         """Check that the packages which the options need are installed. Raises MissingPackageError if not."""
@@ -119,12 +142,12 @@ class MeshExport:
                 hint="set export.mesh.texture_size=1024",
             )
 
-    def _write_files(self, mesh: Mesh, path: Path, *, double_sided: bool) -> int:
+    def _write_files(self, mesh: Mesh, path: Path, skin: Skin | None, *, double_sided: bool) -> int:
         """Write each kind of file, check it, and return their size in bytes."""
         size = 0
         if "glb" in self.files:
-            write_glb(mesh, path, unlit=self.unlit, double_sided=double_sided)
-            check_glb(mesh, path)
+            write_glb(mesh, path, unlit=self.unlit, double_sided=double_sided, skin=skin)
+            check_glb(mesh, path, skin)
             size += path.stat().st_size
         if "obj" in self.files:
             write_obj(mesh, path.with_suffix(".obj"), unlit=self.unlit)

@@ -1,15 +1,23 @@
-"""Pictures of a scene from given cameras, as PNG files or as one video."""
+"""Pictures of a scene, from given cameras as PNG files or as one video, or in place of photos."""
 
 import shutil
 from pathlib import Path
+
+import numpy as np
 
 from img2world.core.cameras import Cameras, save_cameras
 from img2world.core.errors import ExportError
 from img2world.core.progress import Progress, silent
 from img2world.core.scene import Scene
+from img2world.core.views import Views
 from img2world.export.mp4 import write_mp4
 from img2world.export.turntable import render_frames
 from img2world.formats.files import writing_folder
+from img2world.formats.scene import cameras_on_all_sides
+from img2world.render import render
+
+SIZE = 512
+"""Pixels on each side of the pictures around an object."""
 
 FILES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".apng", ".mov", ".mkv", ".webm", ".avi")
 """Suffixes of files that are not written."""
@@ -51,3 +59,21 @@ def write_pictures(scene: Scene, cameras: Cameras, out: Path, *, fps: float, pro
     except OSError as error:
         raise ExportError(f"the pictures cannot be written: {error}", hint="check the folder and the disk") from error
     return len(frames)
+
+
+def rendered_views(scene: Scene) -> Views:
+    """Return pictures of the Gaussians with their exact cameras: of an object from all sides, else from its cameras."""
+    gaussians = scene.at(scene.start)
+    cameras = cameras_on_all_sides(gaussians, SIZE) if scene.is_object else scene.cameras
+    rendered = render(gaussians, cameras, background=scene.background)
+    alpha = np.rint(255 * rendered.alpha).astype(np.uint8)
+    return Views(
+        rgb=np.rint(255 * rendered.rgb.clip(0, 1)).astype(np.uint8),
+        cameras=cameras,
+        confidence=np.ones(len(cameras), np.float32),
+        points=np.zeros((0, 3), np.float32),
+        point_colors=np.zeros((0, 3), np.uint8),
+        solver="rendered",
+        depth=np.where(alpha > 0, rendered.depth, 0).astype(np.float32),
+        alpha=alpha,
+    )

@@ -55,6 +55,9 @@ SIZE = 96
 MAX_CAMERAS = 16
 """Number of the scene's cameras that views are compared with."""
 
+MOVING_TIMES = 5
+"""Times at which the outline of an object that moves is looked for."""
+
 HALVINGS = 4
 """Halvings of the interval that contains the limit."""
 
@@ -144,12 +147,16 @@ def _rotated(rotation: Float64[np.ndarray, "3 3"], yaw: float, pitch: float) -> 
 
 def _comparison(scene: Scene, cameras: Cameras) -> tuple[Callable[[Float64[np.ndarray, "4 4"]], float], Outline]:
     """Return the function from a pose to its fraction of unsupported pixels, and the outline of the scene."""
-    gaussians = scene.at(0.0)
+    gaussians = scene.at(scene.start)
     own = cameras.select(np.unique(np.round(np.linspace(0, len(cameras) - 1, MAX_CAMERAS)).astype(int)))
     depths, covered = [], []
     for _, alpha, depth in render_each(gaussians, own):
         depths.append(depth)
         covered.append(alpha >= 0.5)
+    for time in _other_times(scene):
+        # What moves must stay in the window.
+        for seen, (_, alpha, _) in zip(covered, render_each(scene.at(time), own), strict=True):
+            seen |= alpha >= 0.5
     outline = _outline(own, np.stack(covered)) if scene.is_object and np.any(covered) else _edges(cameras)
 
     def unsupported(pose: Float64[np.ndarray, "4 4"]) -> float:
@@ -160,6 +167,14 @@ def _comparison(scene: Scene, cameras: Cameras) -> tuple[Callable[[Float64[np.nd
         return float((counted & ~good).sum() / max(counted.sum(), 1))
 
     return unsupported, outline
+
+
+def _other_times(scene: Scene) -> list[float]:
+    """Return times in seconds besides 0 at which an object that moves may be elsewhere."""
+    if scene.motion is None or not scene.is_object:
+        return []
+    keys = scene.motion.key_times
+    return np.linspace(keys[0], keys[-1], MOVING_TIMES).tolist() if len(keys) > 1 else []
 
 
 def _points(camera: Cameras, depth: Float32[np.ndarray, "H W"]) -> Float64[np.ndarray, "H W 3"]:

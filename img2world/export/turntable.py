@@ -1,4 +1,7 @@
-"""A short looping video: once around an object, or back and forth along a scene's own camera path."""
+"""A short looping video: once around an object, or back and forth along a scene's own camera path.
+
+What moves does so at its own speed: in a loop where its end leads to its beginning, otherwise back and forth.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -12,6 +15,7 @@ from img2world.core.camera_paths import interpolate, orbit
 from img2world.core.cameras import Cameras
 from img2world.core.conventions import INPUT_DISTANCE
 from img2world.core.errors import ExportError
+from img2world.core.motion import Motion
 from img2world.core.packages import name_with_version
 from img2world.core.progress import Progress, silent
 from img2world.core.ranges import NonNegativeFloat, Range
@@ -19,11 +23,18 @@ from img2world.core.scene import Scene
 from img2world.core.views import Views
 from img2world.export.mp4 import write_mp4
 from img2world.export.support import supported_elevations
+from img2world.formats.scene import all_moments
 from img2world.meshing.viewpoints import opaque_extent
 from img2world.render import render_each
 
 DENSITY = 40
 """Interpolated cameras per frame, from which the frames of an eased motion are picked."""
+
+MAX_STRETCH = 3.0
+"""Cycle of a motion relative to the length of the video up to which the video is made longer for it."""
+
+MAX_KEYS = 49
+"""Keys at which it is looked at whether a motion ends where it begins."""
 
 SMOOTHING = 0.03
 """Standard deviation of the smoothing of estimated cameras, as a fraction of the path."""
@@ -34,6 +45,7 @@ class TurntableExport:
     """turntable.mp4: a looping video from cameras near those that the scene was made from."""
 
     seconds: NonNegativeFloat = 5.0
+    """Of what moves, about that: whole cycles of the motion."""
     fps: Annotated[float, Range(1, 240)] = 24.0
     size: Annotated[int, Range(16)] = 512
     """Pixels on the long side."""
@@ -52,7 +64,9 @@ class TurntableExport:
         Returns the figures of `write_mp4`, and the reader. Raises ExportError when an option is out of range or the
         video reads back wrong.
         """
-        num_frames = round(self.seconds * self.fps)
+        cycle = find_cycle(scene, self.seconds)
+        seconds = self.seconds if cycle is None else cycle.period * max(1, round(self.seconds / cycle.period))
+        num_frames = round(seconds * self.fps)
         if num_frames < 2 or self.size < 16 or not -80 <= self.elevation_deg <= 80:
             raise ExportError(
                 f"a turntable of {num_frames} frames of {self.size} pixels at {self.elevation_deg:g}° cannot be made",
@@ -67,7 +81,7 @@ class TurntableExport:
 
     def object_path(self, scene: Scene, num_frames: int) -> Cameras:
         """Return a closed circle around the centre of the object, at a distance that shows all of it."""
-        extent = opaque_extent(scene.at(0.0))
+        extent = opaque_extent(all_moments(scene))
         first = _resized(scene.cameras.select([0]), self.size)
         focal, half = first.intrinsics[0, 0, 0], min(first.width, first.height) / 2
         distance = 1.1 * extent.radius / np.sin(np.arctan(half / focal))
@@ -132,7 +146,7 @@ def _resized(cameras: Cameras, size: int) -> Cameras:
 def render_frames(
     scene: Scene, cameras: Cameras, fps: float, *, progress: Progress = silent
 ) -> UInt8[np.ndarray, "V H W 3"]:
-    """Render one frame per camera; the motion of a moving scene is repeated."""
+    """Render one frame per camera; the motion of a moving scene is repeated, or played back and forth."""
     frames = np.empty((len(cameras), cameras.height, cameras.width, 3), np.uint8)
     for i, rgb in enumerate(_render_each_frame(scene, cameras, fps)):
         rgb *= 255
@@ -143,12 +157,60 @@ def render_frames(
 
 def _render_each_frame(scene: Scene, cameras: Cameras, fps: float) -> Iterator[Float32[np.ndarray, "H W 3"]]:
     """Yield the frames, 0 to 1; a still scene is converted for the rasterizer only once."""
-    duration = 0.0 if scene.motion is None else float(scene.motion.key_times[-1])
-    if duration <= 0:
-        for rgb, _, _ in render_each(scene.at(0.0), cameras, background=scene.background):
+    cycle = find_cycle(scene, len(cameras) / fps)
+    if cycle is None:
+        for rgb, _, _ in render_each(scene.at(scene.start), cameras, background=scene.background):
             yield rgb
         return
     for i in range(len(cameras)):
-        gaussians = scene.at(i / fps % duration)
+        gaussians = scene.at(cycle.time_at(i / fps))
         for rgb, _, _ in render_each(gaussians, cameras.select([i]), background=scene.background):
             yield rgb
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """How a video repeats a motion."""
+
+    start: float
+    """Seconds of the first key."""
+    duration: float
+    """Seconds of the motion that are played."""
+    closed: bool
+    """True if its end leads to its beginning; otherwise it is played back and forth."""
+
+    @property
+    def period(self) -> float:
+        """Seconds after which the video repeats itself."""
+        return self.duration if self.closed else 2 * self.duration
+
+    def time_at(self, seconds: float) -> float:
+        """Return the time of the motion at a time of the video."""
+        phase = seconds % self.period
+        return self.start + (phase if phase < self.duration else self.period - phase)
+
+
+def find_cycle(scene: Scene, seconds: float) -> Cycle | None:
+    """Return how a video of about so many seconds repeats the motion of a scene; None if nothing moves.
+
+    Of a motion that is much longer than the video, the beginning is played, back and forth.
+    """
+    motion = scene.motion
+    if motion is None or len(motion.key_times) < 2:
+        return None
+    duration = float(motion.key_times[-1] - motion.key_times[0])
+    cycle = Cycle(scene.start, duration, _is_closed(scene, motion))
+    return cycle if cycle.period <= MAX_STRETCH * seconds else Cycle(scene.start, seconds / 2, False)
+
+
+def _is_closed(scene: Scene, motion: Motion) -> bool:
+    """Return whether a motion ends where it begins, compared with its longest step and with how far it goes."""
+    keys = motion.key_times[np.unique(np.linspace(0, len(motion.key_times) - 1, MAX_KEYS).astype(int))]
+    states = [(scene.at(float(key)).means, motion.presence(float(key))) for key in keys]
+
+    def change(i: int, j: int) -> float:
+        (a, there), (b, then) = states[i], states[j]
+        return float(np.sqrt(np.square(a - b).sum(1).mean()) + np.abs(there - then).mean())
+
+    gap, far = change(-1, 0), max(change(i, 0) for i in range(len(states)))
+    return gap <= max(change(i, i - 1) for i in range(1, len(states))) and gap <= 0.25 * far

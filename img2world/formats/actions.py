@@ -1,6 +1,6 @@
 """Changes to splats between reading and writing.
 
-Axes are those of glTF: +X right, +Y up, +Z to the viewer.
+Axes are those of glTF: +X right, +Y up, +Z to the viewer. What moves is moved with its motion, and cropped at rest.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ from img2world.core.rotation import rotation_about
 from img2world.core.sh import sh_degree
 from img2world.formats.frames import engine_from_file, file_from_world
 from img2world.formats.merge import decimate
-from img2world.formats.splat_file import with_degree
+from img2world.formats.splat_file import SplatFile, join, with_degree
 
 FLOATER_NEIGHBORS = 16
 """Neighbors by whose distance a Gaussian that floats alone is told from a surface."""
@@ -34,26 +34,26 @@ ENGINES = {
 }
 """Engines in which splats have been measured, and the transform from our world to what stands upright in each."""
 
-Action = Callable[[Gaussians], Gaussians]
+Action = Callable[[SplatFile], SplatFile]
 
 
 def move(
-    gaussians: Gaussians,
+    file: SplatFile,
     *,
     degrees: Sequence[float] = (0.0, 0.0, 0.0),
     factor: float = 1.0,
     offset: Sequence[float] = (0.0, 0.0, 0.0),
-) -> Gaussians:
+) -> SplatFile:
     """Rotate by degrees about X, then Y, then Z, scale, and translate."""
     from scipy.spatial.transform import Rotation
 
     matrix = np.eye(4)
     matrix[:3, :3] = factor * Rotation.from_euler("xyz", degrees, degrees=True).as_matrix()
     matrix[:3, 3] = offset
-    return gaussians.transformed((Y_UP_FROM_WORLD @ matrix @ Y_UP_FROM_WORLD).astype(np.float32))
+    return file.transformed(Y_UP_FROM_WORLD @ matrix @ Y_UP_FROM_WORLD)
 
 
-def stand_up(gaussians: Gaussians, up: str, suffix: str) -> Gaussians:
+def stand_up(file: SplatFile, up: str, suffix: str) -> SplatFile:
     """Rotate content whose up axis in its file is x, y, z or the opposite of one, such as -y, until it stands upright.
 
     What was +Y in a file with +Z up points away afterwards, as in Blender and nerfstudio. Raises FormatError for
@@ -66,10 +66,10 @@ def stand_up(gaussians: Gaussians, up: str, suffix: str) -> Gaussians:
     cosine = float(up_in_world @ UP_IN_WORLD)
     # Half a turn has no axis of its own.
     axis = np.cross(up_in_world, UP_IN_WORLD) if abs(cosine) < 0.5 else np.array([1.0, 0, 0])
-    return _rotated(gaussians, rotation_about(axis, float(np.arccos(cosine))))
+    return _rotated(file, rotation_about(axis, float(np.arccos(cosine))))
 
 
-def turn_for_engine(gaussians: Gaussians, engine: str, suffix: str) -> Gaussians:
+def turn_for_engine(file: SplatFile, engine: str, suffix: str) -> SplatFile:
     """Rotate content such that an engine shows a file of this format upright and from its front, without a turn.
 
     Raises FormatError for an engine in which no splats have been measured.
@@ -79,46 +79,69 @@ def turn_for_engine(gaussians: Gaussians, engine: str, suffix: str) -> Gaussians
             f"how {engine} loads splats has not been measured", hint=f"one of {', '.join(ENGINES)}, or --rotate"
         )
     loaded_from_world = engine_from_file(engine, suffix) @ file_from_world(suffix)
-    return _rotated(gaussians, (np.linalg.inv(loaded_from_world) @ ENGINES[engine])[:3, :3])
+    return _rotated(file, (np.linalg.inv(loaded_from_world) @ ENGINES[engine])[:3, :3])
 
 
-def _rotated(gaussians: Gaussians, rotation: Float64[np.ndarray, "3 3"]) -> Gaussians:
-    """Return rotated Gaussians, exact to the last bit for half turns about an axis."""
+def _rotated(file: SplatFile, rotation: Float64[np.ndarray, "3 3"]) -> SplatFile:
+    """Return rotated content, exact to the last bit for half turns about an axis."""
     rounded = np.rint(rotation)
     signs = np.diag(rounded).astype(int).tolist()
     if np.allclose(rotation, np.diag(signs), rtol=0, atol=1e-9):
-        return gaussians.flipped(signs)
-    matrix = np.eye(4, dtype=np.float32)
+        return file.flipped(signs)
+    matrix = np.eye(4)
     # Axes are exchanged by right angles only.
     matrix[:3, :3] = rounded
-    return gaussians.transformed(matrix)
+    return file.transformed(matrix)
 
 
-def crop_box(gaussians: Gaussians, low: Sequence[float], high: Sequence[float]) -> Gaussians:
+def crop_box(file: SplatFile, low: Sequence[float], high: Sequence[float]) -> SplatFile:
     """Keep the Gaussians whose centers lie in a box."""
-    points = y_up_means(gaussians)
-    return gaussians.select(np.all((points >= low) & (points <= high), axis=1))
+    points = y_up_means(file.gaussians)
+    return file.select(np.all((points >= low) & (points <= high), axis=1))
 
 
-def crop_sphere(gaussians: Gaussians, center: Sequence[float], radius: float) -> Gaussians:
+def crop_sphere(file: SplatFile, center: Sequence[float], radius: float) -> SplatFile:
     """Keep the Gaussians whose centers lie in a sphere."""
-    return gaussians.select(np.linalg.norm(y_up_means(gaussians) - center, axis=1) <= radius)
+    return file.select(np.linalg.norm(y_up_means(file.gaussians) - center, axis=1) <= radius)
 
 
-def drop_transparent(gaussians: Gaussians, opacity: float) -> Gaussians:
+def drop_transparent(file: SplatFile, opacity: float) -> SplatFile:
     """Leave out the Gaussians that are more transparent."""
-    return gaussians.select(gaussians.opacities >= opacity)
+    return file.select(file.gaussians.opacities >= opacity)
 
 
-def limit_degree(gaussians: Gaussians, degree: int) -> Gaussians:
+def limit_degree(file: SplatFile, degree: int) -> SplatFile:
     """Leave out the spherical harmonics above a degree, 0 to 3."""
+    gaussians = file.gaussians
     own = sh_degree(gaussians.sh.shape[1])
-    return replace(gaussians, sh=np.ascontiguousarray(with_degree(gaussians.sh, min(own, degree))))
+    sh = np.ascontiguousarray(with_degree(gaussians.sh, min(own, degree)))
+    return replace(file, gaussians=replace(gaussians, sh=sh))
 
 
-def drop_floaters(gaussians: Gaussians) -> Gaussians:
+def drop_floaters(file: SplatFile) -> SplatFile:
     """Leave out Gaussians that float alone, far from all others."""
-    return gaussians if len(gaussians) <= FLOATER_NEIGHBORS else gaussians.select(~find_floaters(gaussians.means))
+    few = len(file.gaussians) <= FLOATER_NEIGHBORS
+    return file if few else file.select(~find_floaters(file.gaussians.means))
+
+
+def merge(file: SplatFile, other: SplatFile) -> SplatFile:
+    """Add the Gaussians of another file. Raises FormatError when one of them moves."""
+    return replace(file, gaussians=join(_still(file, "--merge"), _still(other, "--merge")))
+
+
+def merge_neighbors(file: SplatFile, count: Callable[[int], int]) -> SplatFile:
+    """Merge neighbors until `count` of their number are left. Raises FormatError when they move."""
+    gaussians = _still(file, "--decimate")
+    return replace(file, gaussians=decimate(gaussians, count(len(gaussians))))
+
+
+def _still(file: SplatFile, option: str) -> Gaussians:
+    """Return the Gaussians of a file in which nothing moves."""
+    if file.motion is not None:
+        raise FormatError(
+            f"{option} cannot join Gaussians that move apart", hint="convert the file with --time first, to one moment"
+        )
+    return file.gaussians
 
 
 def find_floaters(means: Float32[np.ndarray, "N 3"]) -> Bool[np.ndarray, "N"]:
@@ -172,9 +195,9 @@ def parse_action(option: str, text: str) -> Action:
         is_fraction = text.endswith("%")
         if value <= 0 or (is_fraction and value > 100) or (not is_fraction and value != int(value)):
             raise FormatError(f"--decimate has the value {text!r}", hint="give a number of Gaussians, or a percentage")
-        if is_fraction:
-            return lambda gaussians: decimate(gaussians, max(1, round(value / 100 * len(gaussians))))
-        return partial(decimate, count=int(value))
+        return partial(
+            merge_neighbors, count=lambda own: max(1, round(value / 100 * own)) if is_fraction else int(value)
+        )
     values = parse_numbers(text, NUMBERS.get(option, 1), option)
     if option == "--rotate":
         return partial(move, degrees=values)

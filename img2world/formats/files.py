@@ -16,7 +16,7 @@ import numpy as np
 
 from img2world.core.errors import FormatError
 from img2world.core.gaussians import Gaussians
-from img2world.formats import MODULES, READ_ONLY
+from img2world.formats import MODULES, MOVING, READ_ONLY
 from img2world.formats.splat_file import SplatFile
 
 MARKS = {b"ply": ".ply", b"NGSP": ".spz", b"\x1f\x8b": ".spz", b"glTF": ".glb", b"PXR-USDC": ".usdc", b"#usda": ".usda"}
@@ -79,6 +79,13 @@ def write_splats(gaussians: Gaussians, path: Path, options: Mapping[str, Any] | 
         raise FormatError(
             f"the file cannot be written: {error}", hint="check the folder and the space on the disk"
         ) from error
+
+
+def motion_options(file: SplatFile, suffix: str, fps: float = 0.0) -> dict[str, Any]:
+    """Return the options with which a format of TIMED is given the motion of a file."""
+    if suffix == ".i2w":
+        return {"motion": file.motion, "background": file.background, "is_object": file.is_object}
+    return {"motion": file.motion, **({} if suffix in MOVING else {"fps": fps})}
 
 
 @contextmanager

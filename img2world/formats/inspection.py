@@ -2,15 +2,17 @@
 
 import shlex
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from img2world.core.motion import Motion
 from img2world.core.sh import sh_degree
 from img2world.formats import READ_ONLY
 from img2world.formats.actions import FLOATER_NEIGHBORS, find_floaters, y_up_means
 from img2world.formats.files import read_splats
+from img2world.formats.sequence import read_manifest
 from img2world.formats.splat_file import SplatFile, used_degree
 
 QUANTILES = (0, 5, 50, 95, 100)
@@ -20,6 +22,12 @@ HUGE_RATIO = 0.1
 
 NEEDLE_RATIO = 100.0
 """Ratio of the longest to the middle axis above which a Gaussian is a needle."""
+
+MIN_WAY = 0.005
+"""Way relative to the extent of the scene above which a Gaussian moves."""
+
+MAX_KEYS = 17
+"""Keys at which that is looked at."""
 
 MAX_FLOATER_COUNT = 2_000_000
 """Gaussians above which nobody waits for the search for floaters."""
@@ -40,6 +48,8 @@ class Inspection:
     quantiles: dict[str, list[float]]
     """Values of scale, opacity and brightness at QUANTILES percent."""
     details: dict[str, object]
+    motion: dict[str, float] | None
+    """Of what moves: seconds, keys, bones, and the shares of the Gaussians that move, and that come or go."""
     warnings: list[str]
     remedy: str
     """The command that writes the file without what can be dropped; empty if there is nothing to drop."""
@@ -60,14 +70,30 @@ class Inspection:
             f"{'bounds':<12}{_vector(self.low)} to {_vector(self.high)}  (+Y up)",
             f"{'quantiles':<12}{''.join(f'{q} %'.rjust(10) for q in QUANTILES)}",
         ]
+        if self.motion:
+            facts = self.motion
+            lines.insert(
+                3,
+                f"{'motion':<12}{facts['seconds']:g} s, {facts['keys']:g} keys, {facts['bones']:g} bones; "
+                f"{facts['moving']:.0%} of the Gaussians move, {facts['passing']:.0%} come or go",
+            )
         lines += [f"  {name:<10}" + "".join(f"{value:>10.4g}" for value in row) for name, row in self.quantiles.items()]
         lines += [f"{'warning':<12}{text}" for text in self.warnings]
         return lines + ([f"{'remedy':<12}{self.remedy}"] if self.remedy else [])
 
 
 def inspect_file(path: Path) -> Inspection:
-    """Return facts about a splat file. Raises FormatError when it cannot be read."""
-    return inspect_splats(read_splats(path), path)
+    """Return facts about a splat file, or the first one of a sequence. Raises FormatError when it cannot be read."""
+    manifest = read_manifest(path) if path.is_dir() else None
+    if manifest is None:
+        return inspect_splats(read_splats(path), path)
+    first = path / Path(manifest["frames"][0]).name
+    found = inspect_splats(read_splats(first), first)
+    missing = [name for name in manifest["frames"] if not (path / Path(name).name).is_file()]
+    lacks = [f"{len(missing)} frames are missing, the first is {missing[0]:.80}"] if missing else []
+    facts = {fact: manifest[fact] for fact in ("fps", "seconds") if manifest.get(fact) is not None}
+    details = {**found.details, "frames": len(manifest["frames"]), **facts}
+    return replace(found, details=details, warnings=[*lacks, *found.warnings])
 
 
 def inspect_splats(file: SplatFile, path: Path) -> Inspection:
@@ -94,9 +120,29 @@ def inspect_splats(file: SplatFile, path: Path) -> Inspection:
             for name, array in values.items()
         },
         details=file.details,
+        motion=None if file.motion is None else _motion_facts(file, file.motion),
         warnings=[f"{text}; {option}" if option else text for text, option in found],
         remedy=_remedy(path, [option for _, option in found if option]),
     )
+
+
+def _motion_facts(file: SplatFile, motion: Motion) -> dict[str, float]:
+    """Return how long a motion is and how much it moves."""
+    low, high = np.percentile(file.gaussians.means, (1, 99), axis=0)
+    limit = MIN_WAY * max(float(np.linalg.norm(high - low)), 1e-12)
+    some = motion.key_times[np.unique(np.linspace(0, len(motion.key_times) - 1, MAX_KEYS).astype(int))]
+    first = file.at(float(some[0])).means
+    ways = np.max([np.linalg.norm(file.at(float(time)).means - first, axis=1) for time in some], axis=0)
+    passing = np.zeros(len(first), bool)
+    if motion.windows is not None:
+        passing = np.min([motion.presence(float(time)) for time in some], axis=0) < 0.5
+    return {
+        "seconds": round(float(np.ptp(motion.key_times)), 6),
+        "keys": len(motion.key_times),
+        "bones": len(motion.bone_pivots),
+        "moving": round(float((ways > limit).mean()), 4),
+        "passing": round(float(passing.mean()), 4),
+    }
 
 
 def _remedy(path: Path, options: list[str]) -> str:

@@ -12,6 +12,7 @@ from img2world.core.errors import FormatError
 from img2world.core.gaussians import Gaussians
 from img2world.core.scene import Scene
 from img2world.core.supported_region import SupportedRegion
+from img2world.formats.splat_file import SplatFile, join
 
 MIN_OPACITY = 0.1
 """Gaussians that are more transparent do not count."""
@@ -31,6 +32,9 @@ DISTANCE = 3.1
 RINGS = {10: 12, -25: 6, 40: 10, 75: 4}
 """Elevation in degrees and number of the cameras that look from all sides."""
 
+MOMENTS = 5
+"""Moments of what moves that the cameras show all of."""
+
 MIN_RADIUS = 1e-5
 """Cameras nearer to each other than that have no distinct positions in 32 bits."""
 
@@ -45,6 +49,29 @@ def scene_from_gaussians(gaussians: Gaussians, *, views: int = 96, width: int = 
     """
     cameras = _cameras_at(gaussians, orbit(views, elevation=float(ELEVATION)), width, height)
     return Scene(gaussians=gaussians, cameras=cameras, background=BACKGROUND, is_object=True)
+
+
+def scene_from_file(file: SplatFile, *, views: int = 96, width: int = 640, height: int = 480) -> Scene:
+    """Return a scene with the motion of a file, if it has one, and cameras that show all of it at any time.
+
+    Raises FormatError when there is nothing to see.
+    """
+    scene = scene_from_gaussians(all_moments(file), views=views, width=width, height=height)
+    return replace(
+        scene,
+        gaussians=file.gaussians,
+        motion=file.motion,
+        background=file.background or scene.background,
+        is_object=scene.is_object if file.motion is None else file.is_object is not False,
+    )
+
+
+def all_moments(content: Scene | SplatFile) -> Gaussians:
+    """Return the Gaussians of what moves at several moments together, to set cameras around; of what does not, once."""
+    if content.motion is None:
+        return content.gaussians
+    times = np.linspace(content.motion.key_times[0], content.motion.key_times[-1], MOMENTS)
+    return join(*(content.at(float(time)) for time in times))
 
 
 def cameras_on_all_sides(gaussians: Gaussians, size: int) -> Cameras:
@@ -68,16 +95,15 @@ def _cameras_at(gaussians: Gaussians, poses: Float32[np.ndarray, "V 4 4"], width
     )
 
 
-def viewer_scene(gaussians: Gaussians) -> Scene:
-    """Return the same scene in the units of the viewer, with its center at the origin, and with a free camera.
+def viewer_scene(scene: Scene) -> Scene:
+    """Return the scene of a file in the units of the viewer, with its center at the origin, and with a free camera.
 
     The viewer's units are such that the first camera is INPUT_DISTANCE away.
     """
-    center, radius = _middle(gaussians)
+    center, radius = _middle(all_moments(scene))
     matrix = np.eye(4)
     matrix[:3, :3] *= INPUT_DISTANCE / (DISTANCE * radius)
     matrix[:3, 3] = -matrix[:3, :3] @ center
-    scene = scene_from_gaussians(gaussians.transformed(matrix.astype(np.float32)))
     half = float(np.tan(FOV / 2))
     free = SupportedRegion(
         pivot=(0.0, 0.0, 0.0),
@@ -88,7 +114,13 @@ def viewer_scene(gaussians: Gaussians) -> Scene:
         turn_pitch=(-np.pi / 2, np.pi / 2),
         outline=(-half, -half, half, half),
     )
-    return replace(scene, supported=free)
+    return replace(
+        scene,
+        gaussians=scene.gaussians.transformed(matrix.astype(np.float32)),
+        motion=None if scene.motion is None else scene.motion.transformed(matrix),
+        cameras=scene.cameras.transformed(matrix),
+        supported=free,
+    )
 
 
 def _middle(gaussians: Gaussians) -> tuple[Float64[np.ndarray, "3"], float]:

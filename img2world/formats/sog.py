@@ -10,7 +10,6 @@ import json
 import math
 import os
 import zipfile
-import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +22,7 @@ from img2world.core.conventions import SH_C0
 from img2world.core.errors import FormatError
 from img2world.core.gaussians import Gaussians
 from img2world.core.sh import sh_degree
+from img2world.formats.archive import ERRORS, HINT, read_member, write_archive
 from img2world.formats.codebook import BINS, find_levels, find_palette, nearest_level
 from img2world.formats.precision import BYTE, Precision, rotation_of_three
 from img2world.formats.splat_file import (
@@ -46,10 +46,6 @@ MAX_PALETTE = 1 << 16
 TAG = 252
 """Alpha of the picture of rotations where w is the largest component; x, y and z follow."""
 
-MAX_RATIO = 100
-"""Ratio by which a file of the archive unpacks above which it is made to fill the memory."""
-
-HINT = "the file is damaged or was made by a faulty program; write it again"
 Load = Callable[[str], bytes]
 
 
@@ -60,8 +56,8 @@ def read(path: Path) -> SplatFile:
     try:
         with zipfile.ZipFile(path) as archive:
             names = {Path(name).name: name for name in archive.namelist()}
-            return _read(lambda name: _read_member(archive, names.get(name, name)), META)
-    except (zipfile.BadZipFile, RuntimeError, ValueError) as error:
+            return _read(lambda name: read_member(archive, names.get(name, name), "SOG"), META)
+    except ERRORS as error:
         raise FormatError(f"the SOG file is not a zip archive that can be read: {error}", hint=HINT) from error
 
 
@@ -73,10 +69,7 @@ def write(gaussians: Gaussians, path: Path) -> None:
         for name, data in files.items():
             (path if name == META else path.with_name(name)).write_bytes(data)
         return
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        for name, data in files.items():
-            # A fixed time, so that equal scenes give equal files.
-            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data)
+    write_archive(files, path, stored=tuple(files))
 
 
 def order(gaussians: Gaussians) -> Integer[np.ndarray, "N"]:
@@ -274,18 +267,3 @@ def _read_beside(meta: Path, name: str) -> bytes:
         raise FormatError(
             f"the SOG file lacks {path.name!r:.80}: {meta}", hint="copy all files of the folder"
         ) from error
-
-
-def _read_member(archive: zipfile.ZipFile, name: str) -> bytes:
-    """Return a file of the archive."""
-    try:
-        info = archive.getinfo(name)
-        is_bomb = info.file_size > MAX_RATIO * info.compress_size + (1 << 20)
-        if is_bomb or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            found = f"{info.file_size} bytes from {info.compress_size}, by method {info.compress_type}"
-            raise FormatError(f"the SOG file has a member of {found}: {name!r:.80}", hint=HINT)
-        return archive.read(info)
-    except KeyError as error:
-        raise FormatError(f"the SOG file lacks {name!r:.80}", hint="needs a zip archive with a meta.json") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
-        raise FormatError(f"the SOG file has a damaged member: {name!r:.80}", hint=HINT) from error

@@ -10,6 +10,8 @@ from jaxtyping import Float, Float32, Float64, Integer, Shaped
 from img2world.core.conventions import Y_UP_SIGNS
 from img2world.core.errors import FormatError, Img2WorldError
 from img2world.core.gaussians import Gaussians
+from img2world.core.motion import Motion
+from img2world.core.scene import gaussians_at
 from img2world.core.sh import sh_degree
 
 BLOCK = 1 << 16
@@ -40,6 +42,44 @@ class SplatFile:
     """Number of Gaussians that were left out, because a value is not finite or they have no orientation."""
     details: dict[str, object]
     """Further facts that the file states, for example its version."""
+    motion: Motion | None = None
+    """How the Gaussians move, if they do."""
+    background: tuple[float, float, float] | None = None
+    """The sRGB colour behind the Gaussians, 0 to 1, if the file states it."""
+    is_object: bool | None = None
+    """Whether it is an object to look at from around, if the file states it."""
+
+    @property
+    def start(self) -> float:
+        """Seconds of the first key, 0 where nothing moves."""
+        return 0.0 if self.motion is None else float(self.motion.key_times[0])
+
+    def at(self, time: float) -> Gaussians:
+        """Return the Gaussians at a time in seconds."""
+        return gaussians_at(self.gaussians, self.motion, time)
+
+    def still(self, time: float) -> "SplatFile":
+        """Return the content as it is at a time in seconds, without motion."""
+        return replace(self, gaussians=self.at(time), motion=None)
+
+    def select(self, index: np.ndarray | slice) -> "SplatFile":
+        """Return some of the Gaussians with their motion, by index or mask."""
+        motion = None if self.motion is None else self.motion.select(index)
+        return replace(self, gaussians=self.gaussians.select(index), motion=motion)
+
+    def transformed(self, target_from_source: Float[np.ndarray, "4 4"]) -> "SplatFile":
+        """Return the content in another frame, which a similarity leads to."""
+        matrix = target_from_source.astype(np.float32)
+        return self._moved(target_from_source, self.gaussians.transformed(matrix))
+
+    def flipped(self, signs: Sequence[int]) -> "SplatFile":
+        """Return the content after half a turn, whose axes point the other way where a sign is -1; exact."""
+        return self._moved(np.diag([*signs, 1.0]), self.gaussians.flipped(signs))
+
+    def _moved(self, matrix: Float[np.ndarray, "4 4"], gaussians: Gaussians) -> "SplatFile":
+        """Return these Gaussians, which a similarity has moved, with their motion moved likewise."""
+        motion = None if self.motion is None else self.motion.transformed(matrix)
+        return replace(self, gaussians=gaussians, motion=motion)
 
 
 def assemble(

@@ -4,6 +4,7 @@ OpenUSD crashes on some damaged files.
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,18 @@ def _parts(stage: Any) -> list[SplatFile]:
     for prim in stage.Traverse(usd.TraverseInstanceProxies()):
         if prim.GetTypeName() == TYPE:
             matrix = y_up @ np.array(cache.GetLocalToWorldTransform(prim)).T
-            parts.append(place(_read_prim(prim, usd.TimeCode.EarliestTime()), matrix))
+            file = place(_read_prim(prim, usd.TimeCode.EarliestTime()), matrix)
+            samples = prim.GetAttribute("positions").GetNumTimeSamples()
+            timed = _times(stage, samples) if samples > 1 else {}
+            parts.append(replace(file, details={**file.details, **timed}))
     return parts
+
+
+def _times(stage: Any, samples: int) -> dict[str, object]:
+    """Return what a stage says of its time."""
+    seconds = (stage.GetEndTimeCode() - stage.GetStartTimeCode()) / stage.GetTimeCodesPerSecond()
+    left_out = f"{samples - 1} of {samples} time samples"
+    return {"time samples": samples, "seconds": round(seconds, 3), "left out": left_out}
 
 
 def _read_prim(prim: Any, time: Any) -> SplatFile:

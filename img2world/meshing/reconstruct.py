@@ -100,13 +100,13 @@ def reconstruct_surface(
     picture_size: int,
     progress: Progress = silent,
 ) -> MeasuredSurface:
-    """Return the surface of a scene at time 0, with at most about `max_faces` faces.
+    """Return the surface of a scene at its first key, with at most about `max_faces` faces.
 
     `resolution` is the number of grid points along the longest side, `picture_size` that of pixels of the depth maps.
     `method` is how the depth maps are fused: averaged, or by `poisson_surface`. Fewer faces suffice for a simple shape.
     An object's surface is closed. Raises ExportError when there is none.
     """
-    gaussians, solid = scene.at(0.0), scene.is_object
+    gaussians, solid = scene.at(scene.start), scene.is_object
     if not solid:
         gaussians = remove_far_background(gaussians, scene.cameras)
     extent = opaque_extent(gaussians)

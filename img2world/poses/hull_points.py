@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, UInt8
 
 from img2world.core.views import Views
-from img2world.poses.camera_parameters import CameraParameters
-from img2world.poses.visual_hull import GRID_SIZE, MIN_VOXELS, carve_hull
+from img2world.poses.visual_hull import MIN_VOXELS
+from img2world.tracking.visual_hull import GRID_SIZE, carve_hull
 
 SIDE = 96
 """Longest side in pixels at which outlines are compared: a voxel of a small object is about as large."""
@@ -34,7 +34,7 @@ def hull_points(views: Views, *, max_misses: int = 0) -> HullPoints | None:
     import cv2
 
     assert views.alpha is not None
-    outlines, cameras = views.alpha > 127, CameraParameters.from_cameras(views.cameras)
+    outlines, cameras = views.alpha > 127, views.cameras
     window = np.ones((3, 3), np.uint8)
     masks = np.stack([cv2.dilate(outline.astype(np.uint8), window) > 0 for outline in outlines])
     coarse = carve_hull(masks, cameras, max_misses=max_misses)

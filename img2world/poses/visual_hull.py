@@ -1,22 +1,14 @@
-"""A visual hull carved from object masks, which predicts where points move from frame to frame.
-
-Source: Laurentini, "The visual hull concept for silhouette-based image understanding", PAMI 1994.
-"""
+"""Where points move from frame to frame, predicted from a visual hull of object masks."""
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64
 
 from img2world.poses.camera_parameters import CameraParameters
 from img2world.tracking.flow import InitialFlow
-
-GRID_SIZE = 40
-"""Voxels along each side of the cube that is carved."""
+from img2world.tracking.visual_hull import carve_hull
 
 CELL_SIZE = 4
 """Pixels along each side of the cells in which flow is predicted."""
-
-FRAMES_PER_MISS = 20
-"""One in so many frames may not contain a voxel: masks of generated frames are not consistent to the pixel."""
 
 DILATIONS = (3, 9)
 """Sizes in pixels by which the masks are dilated, the second where the first leaves no hull."""
@@ -43,44 +35,11 @@ def predict_hull_flow(masks: Bool[np.ndarray, "V H W"], cameras: CameraParameter
     for size in DILATIONS:
         kernel = np.ones((size, size), np.uint8)
         dilated = np.stack([cv2.dilate(mask.astype(np.uint8), kernel) > 0 for mask in masks])
-        voxels = carve_hull(dilated, small)
+        voxels = carve_hull(dilated, small.to_cameras(masks.shape[2], masks.shape[1]))
         if len(voxels) >= MIN_VOXELS:
             shape: tuple[int, int] = masks.shape[1:]
             return lambda i, j: _splat_flow(voxels, small, i, j, shape)
     return None
-
-
-def carve_hull(
-    masks: Bool[np.ndarray, "V H W"],
-    cameras: CameraParameters,
-    *,
-    bounds: tuple[Float64[np.ndarray, "3"], Float64[np.ndarray, "3"]] | None = None,
-    max_misses: int | None = None,
-) -> Float64[np.ndarray, "N 3"]:
-    """Return the centres of the voxels that nearly all masks contain: all but `max_misses`, or one in 20.
-
-    The voxels lie between `bounds`, or in a cube about the origin.
-    """
-    height, width = masks.shape[1:]
-    if bounds is None:
-        # Masks say nothing about what no camera sees, so the cube is as large as the field of view at the origin.
-        distances = np.linalg.norm(cameras.centers, axis=1)
-        half = np.full(3, np.median(distances * 0.55 * max(height, width) / cameras.focal[:, 0]))
-        bounds = (-half, half)
-    if max_misses is None:
-        max_misses = max(1, len(masks) // FRAMES_PER_MISS)
-    axes = [np.linspace(low, high, GRID_SIZE) for low, high in zip(*bounds, strict=True)]
-    voxels = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
-    misses = np.zeros(len(voxels), np.int64)
-    for i, mask in enumerate(masks):
-        column, row = np.floor(_project(voxels, cameras, i)[0]).astype(np.int64).T
-        inside = (column >= 0) & (row >= 0) & (column < width) & (row < height)
-        inside[inside] = mask[row[inside], column[inside]]
-        misses += ~inside
-        # Most voxels are outside the first masks already.
-        keep = misses <= max_misses
-        voxels, misses = voxels[keep], misses[keep]
-    return voxels
 
 
 def _project(

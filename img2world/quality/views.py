@@ -57,7 +57,7 @@ def draw(scene: Scene, cameras: Cameras, side: int) -> list[View]:
 
 def views_of(scene: Scene, cameras: Cameras) -> Iterable[View]:
     """Yield the views of cameras, one after the other."""
-    drawn = render_each(scene.at(0.0), cameras, background=scene.background)
+    drawn = render_each(scene.at(scene.start), cameras, background=scene.background)
     for i, (rgb, alpha, depth) in enumerate(drawn):
         yield View(camera=cameras.select([i]), rgb=rgb, alpha=alpha, depth=depth)
 

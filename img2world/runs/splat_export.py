@@ -6,16 +6,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
-
 from img2world.core.errors import ExportError, RecipeError
-from img2world.core.scene import Scene
-from img2world.core.views import Views
 from img2world.export.bundles import MANIFEST
+from img2world.export.pictures import rendered_views
 from img2world.formats.files import writing_folder
-from img2world.formats.scene import cameras_on_all_sides, scene_from_gaussians, viewer_scene
+from img2world.formats.scene import scene_from_file, viewer_scene
 from img2world.formats.splat_file import SplatFile
-from img2world.render import render
 from img2world.runs.files import clear_disk_errors
 from img2world.runs.folder import Event, Listener, report_steps
 from img2world.runs.recipe import Exporter, load_recipe
@@ -23,9 +19,6 @@ from img2world.runs.stages import check_programs
 
 NEED_VIEWS = {"mesh", "dataset", "bundle"}
 """Formats that are made from pictures, too."""
-
-SIZE = 512
-"""Pixels on each side of the pictures that are rendered for them."""
 
 FORMATS = ("mesh", "turntable", "html")
 """Formats that are exported if none is named."""
@@ -57,7 +50,7 @@ def export_file(file: SplatFile, exporters: dict[str, Exporter], out: Path, list
     the place of photos; the web page is in units of its own, other files in those of the splat file. Raises an
     Img2WorldError when an exporter does.
     """
-    scene = scene_from_gaussians(file.gaussians)
+    scene = scene_from_file(file)
     views = rendered_views(scene) if NEED_VIEWS & set(exporters) else None
     with clear_disk_errors(out):
         try:
@@ -71,7 +64,7 @@ def export_file(file: SplatFile, exporters: dict[str, Exporter], out: Path, list
                 start = time.perf_counter()
                 listen(Event(kind="start", stage=stage))
                 with writing_folder(out) as folder:
-                    shown = viewer_scene(file.gaussians) if stage == "html" else scene
+                    shown = viewer_scene(scene) if stage == "html" else scene
                     target = folder / exporter.filename
                     facts = exporter.write(shown, views, target, progress=report_steps(stage, listen))
                     # A mesh may have levels of detail and the like beside it.
@@ -97,20 +90,3 @@ def _put_in_place(made: Path, out: Path) -> Path:
         raise ExportError(f"the folder is not empty: {target}", hint="empty or move it, or give another one to --out")
     os.replace(made, target)
     return target
-
-
-def rendered_views(scene: Scene) -> Views:
-    """Return pictures of the Gaussians from all sides, with their exact cameras."""
-    cameras = cameras_on_all_sides(scene.gaussians, SIZE)
-    rendered = render(scene.gaussians, cameras, background=scene.background)
-    alpha = np.rint(255 * rendered.alpha).astype(np.uint8)
-    return Views(
-        rgb=np.rint(255 * rendered.rgb.clip(0, 1)).astype(np.uint8),
-        cameras=cameras,
-        confidence=np.ones(len(cameras), np.float32),
-        points=np.zeros((0, 3), np.float32),
-        point_colors=np.zeros((0, 3), np.uint8),
-        solver="rendered",
-        depth=np.where(alpha > 0, rendered.depth, 0).astype(np.float32),
-        alpha=alpha,
-    )

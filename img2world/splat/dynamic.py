@@ -5,61 +5,25 @@ flow of all views from one time to the next, corrected by what they look like th
 Bones and weights as in sparse-controlled splatting (Huang et al. 2024, "SC-GS").
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
-import torch
-from jaxtyping import Bool, Float, Float32, Int
-from torch import Tensor
+from jaxtyping import Bool
 
 from img2world.core.errors import SplatError
-from img2world.core.gaussians import Gaussians
 from img2world.core.live import UNWATCHED, Live
-from img2world.core.motion import Motion
 from img2world.core.progress import Progress, silent
 from img2world.core.ranges import NonNegativeFloat, NonNegativeInt, PositiveInt
 from img2world.core.scene import Scene
 from img2world.core.threads import one_torch_thread
 from img2world.core.views import Views
-from img2world.render import rasterize
-from img2world.render.loss import LossWeights, Target, view_loss
-from img2world.render.splats import Rendering, Splats, camera_tensors
-from img2world.splat.bone_flow import bone_twists, observe_flow
-from img2world.splat.bones import Bones
-from img2world.splat.metrics import psnr, unit_rgb
-from img2world.splat.optimize import REPORT_EVERY, GaussianSplat, running_mean, view_order
-from img2world.splat.parameters import Parameters
-from img2world.splat.views import halve, held_out_mask
-from img2world.tracking.flow import compute_flow
-
-NUM_NEIGHBORS = 5
-"""Gaussians around one whose distances are to stay the same."""
-
-RIGIDITY_SAMPLES = 1000
-"""Gaussians of which this is asked in each step."""
-
-SAME_DEPTH = 0.02
-"""Distance behind what is seen, relative to the depth of the scene, at which a Gaussian still is."""
-
-SWEEP_LR, JOINT_LR, WEIGHTS_LR = 3e-3, 1e-3, 3e-2
-"""Learning rates: of bones in radians and in depths of the scene, from one time to the next and all together, and of
-the logarithms of weights."""
-
-LR_DECAY = 0.1
-"""Last learning rate of bones and weights as a fraction of the first."""
-
-HALF_FRACTION = 0.3
-"""Fraction of the steps on all times that come first, on views of half the size."""
+from img2world.splat.views import held_out_mask
 
 MIN_FIRST_VIEWS = 3
 """Views of one time from which a scene can be made of it alone."""
 
-MIN_NEIGHBOR_DISTANCE = 0.005
-"""Distance in depths of the scene that is added to those of neighbours: at nearly none, a relative change is noise."""
-
-LATE_FRACTION = 0.3
-"""Fraction of a static training that the Gaussians' learning rates begin with: they are trained already."""
+MIN_VOXELS = 100
+"""Fewer voxels are no hull."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,196 +54,71 @@ class DynamicSplat:
     def optimize(self, views: Views, *, seed: int = 0, progress: Progress = silent, live: Live = UNWATCHED) -> Scene:
         """Reconstruct the scene that the views show at their times.
 
-        The same views and seed give the same bits for any number of threads. Raises SplatError when the views have no
-        times, or all the same, and as `GaussianSplat.optimize` does.
+        The same views and seed give the same bits for any number of threads. Someone who looks on may stop the last
+        part of the training, on all times together. Raises SplatError when the views have no times, or all the same,
+        and as `GaussianSplat.optimize` does.
         """
+        from img2world.splat.dynamic_training import DynamicTraining
+
         if views.times is None or np.ptp(views.times) == 0:
             raise SplatError(
                 "the views have no times, or all the same: nothing moves between them",
                 hint="a scene that stands still is reconstructed with --set splat.name=gaussians",
             )
-        trained = views.select(np.flatnonzero(~self.held_out(len(views))))
-        static = self._first_scene(trained, seed)
+        trained = views.select(np.flatnonzero(~self.held_out(len(views)))).with_moving_part()
+        first, static = self._first_scene(trained, seed)
         with one_torch_thread():
-            training = _Training(self, trained, static, np.random.default_rng(seed))
-            training.sweep(progress)
-            training.train_together(progress)
-            gaussians, motion = training.gaussians(), training.motion()
-        return Scene(
-            gaussians=gaussians,
-            cameras=views.cameras,
-            background=static.background,
-            is_object=views.alpha is not None,
-            motion=motion,
-        )
+            training = DynamicTraining(self, trained, static, first, np.random.default_rng(seed))
 
-    def _first_scene(self, views: Views, seed: int) -> Scene:
-        """Return a static scene of the time that most views show, or of all views where no time has several."""
-        assert views.times is not None
-        first = views.select(np.flatnonzero(views.times == _best_time(views)))
+            def result() -> Scene:
+                gaussians, motion = training.result()
+                return replace(
+                    static, gaussians=gaussians, cameras=views.cameras, is_object=views.alpha is not None, motion=motion
+                )
+
+            def look(done: int) -> bool:
+                if live.is_looking():
+                    now = result()
+                    live.show(lambda: now)
+                return live.stops(done)
+
+            training.sweep(progress)
+            training.train_together(progress, look)
+            return result()
+
+    def _first_scene(self, views: Views, seed: int) -> tuple[float, Scene]:
+        """Return the best time and a static scene of it, made of all views where no time has several."""
+        from img2world.splat.optimize import GaussianSplat
+
+        time, first = _best_time(views)
         static = GaussianSplat(
             steps=self.static_steps, max_gaussians=self.max_gaussians, holdout_every=0, stereo=False, sh_degree=0
         )
-        return static.optimize(first if len(first) >= MIN_FIRST_VIEWS else views, seed=seed)
+        return time, static.optimize(_with_hull(first) if len(first) >= MIN_FIRST_VIEWS else views, seed=seed)
 
 
-def _best_time(views: Views) -> float:
-    """Return the time that most views show; of several, the first."""
+def _with_hull(views: Views) -> Views:
+    """Return views of an object at one time with points inside its outlines: those given may be of another time."""
+    if views.alpha is None:
+        return views
+    from img2world.tracking.visual_hull import carve_hull
+
+    points = carve_hull(views.alpha > 127, views.cameras).astype(np.float32)
+    if len(points) < MIN_VOXELS:
+        return views
+    return replace(views, points=points, point_colors=np.full((len(points), 3), 128, np.uint8))
+
+
+def _best_time(views: Views) -> tuple[float, Views]:
+    """Return the time that most views show, with these; of several, that at which most is to be seen, else the middle.
+
+    Surfaces that touch, or are hidden, are told apart only at other times.
+    """
     assert views.times is not None
-    times, counts = np.unique(views.times, return_counts=True)
-    return float(times[np.argmax(counts)])
-
-
-class _Training:
-    """Gaussians and bones under training, with the views by their times."""
-
-    def __init__(self, options: DynamicSplat, views: Views, static: Scene, rng: np.random.Generator) -> None:
-        assert views.times is not None
-        self._options, self._rng, self._background = options, rng, static.background
-        self._levels = {"full": views, "half": halve(views)}
-        self._cameras = {
-            name: [camera_tensors(level.cameras.select([i])) for i in range(len(level))]
-            for name, level in self._levels.items()
-        }
-        self.times, self._time_of = np.unique(views.times, return_inverse=True)
-        self._first = int(np.searchsorted(self.times, _best_time(views)))
-        self._parameters = Parameters(static.gaussians)
-        means = static.gaussians.means
-        centers = views.cameras.centers_in_world
-        self._depth = float(np.median(np.linalg.norm(centers - np.median(means, 0), axis=1)))
-        self._bones = Bones(_spread(means, options.num_bones), means, len(self.times))
-        self._neighbors = _neighbors(means)
-        self._weights = LossWeights(alpha=options.alpha_weight)
-
-    def sweep(self, progress: Progress) -> None:
-        """Let the bones follow from the first time on, outwards to the first and the last."""
-        last = len(self.times) - 1
-        ways = [(t, t + 1) for t in range(self._first, last)] + [(t, t - 1) for t in range(self._first, 0, -1)]
-        for done, (now, following) in enumerate(ways, start=1):
-            self._bones.keep_as(now, following)
-            self._bones.turn(following, self._twists(now, following))
-            self._refine(following)
-            progress(done, len(ways))
-
-    def train_together(self, progress: Progress) -> None:
-        """Train Gaussians, bones and weights on all views."""
-        options, bones = self._options, self._bones
-        groups = [{"params": [bones.quats]}, {"params": [bones.shifts]}, {"params": [bones.logits]}]
-        rates = [JOINT_LR, JOINT_LR * self._depth, WEIGHTS_LR]
-        optimizer = torch.optim.Adam(groups, lr=JOINT_LR)
-        splat, mean_psnr = GaussianSplat(), 0.0
-        for step, i in zip(range(options.steps), view_order(len(self._time_of), self._rng), strict=False):
-            fraction = step / options.steps
-            for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate * LR_DECAY**fraction
-            level = "half" if fraction < HALF_FRACTION else "full"
-            optimizer.zero_grad()
-            rendering, loss = self._loss(i, level)
-            (loss + options.smoothness * bones.roughness()).backward()
-            optimizer.step()
-            late = LATE_FRACTION + (1 - LATE_FRACTION) * fraction
-            self._parameters.step(splat.learning_rates(late, self._depth), rendering.radii)
-            if (step + 1) % REPORT_EVERY == 0:
-                value = psnr(rendering.rgb.detach().clamp(0, 1).numpy(), unit_rgb(self._levels[level].rgb[i]))
-                mean_psnr = running_mean(mean_psnr, value)
-                progress(step + 1, options.steps, psnr=mean_psnr, gaussians=float(len(self._parameters)))
-
-    def gaussians(self) -> Gaussians:
-        """Return the Gaussians at rest."""
-        return self._parameters.gaussians()
-
-    def motion(self) -> Motion:
-        """Return the motion."""
-        return self._bones.motion(self.times)
-
-    def _splats(self, time: int) -> Splats:
-        """Return the Gaussians at the time of an index."""
-        values = self._parameters.values
-        means, quats = self._bones.move(values["means"], values["quats"], time)
-        return Splats(**{**values, "means": means, "quats": quats})
-
-    def _render(self, splats: Splats, i: int, level: str) -> Rendering:
-        """Render what the camera of view i sees of Gaussians at a time."""
-        return rasterize(splats, self._cameras[level][i], background=self._background, backend="native")
-
-    def _loss(self, i: int, level: str) -> tuple[Rendering, Tensor]:
-        """Render view i and return that with its loss."""
-        views, splats = self._levels[level], self._splats(int(self._time_of[i]))
-        rendering = self._render(splats, i, level)
-        images = {"rgb": views.rgb, "alpha": views.alpha, "mask": views.mask}
-        target = Target(**{name: torch.from_numpy(each[i]) for name, each in images.items() if each is not None})
-        loss = view_loss(rendering.rgb, rendering.alpha, rendering.depth, target, self._weights)
-        return rendering, loss + self._options.rigidity * self._stretch(splats.means)
-
-    def _stretch(self, moved: Float[Tensor, "N 3"]) -> Float[Tensor, ""]:
-        """Return the mean squared relative change of distances between neighbours, of some of the Gaussians."""
-        chosen = torch.from_numpy(self._rng.integers(0, len(self._neighbors), RIGIDITY_SAMPLES))
-        rest = self._parameters.values["means"].detach()
-        others = self._neighbors[chosen]
-        now, before = (
-            (each[others] - each[chosen][:, None]).square().sum(-1).add(1e-12).sqrt() for each in (moved, rest)
-        )
-        return ((now - before) / (before + MIN_NEIGHBOR_DISTANCE * self._depth)).square().mean()
-
-    def _twists(self, now: int, following: int) -> Float[np.ndarray, "B 6"]:
-        """Return how the bones move from one time to another, by flow between the nearest views of the two."""
-        views = self._levels["full"]
-        with torch.no_grad():
-            splats = self._splats(now)
-        points = splats.means.numpy().astype(np.float64)
-        observations = []
-        for i, j in self._pairs(now, following):
-            with torch.no_grad():
-                depth = self._render(splats, i, "full").depth.numpy()
-            before, after = (cv2.cvtColor(views.rgb[k], cv2.COLOR_RGB2GRAY) for k in (i, j))
-            cameras = views.cameras.select([i]), views.cameras.select([j])
-            flow = compute_flow(before, after)
-            same_depth = SAME_DEPTH * self._depth
-            observations.append(observe_flow(points, depth, flow, *cameras, same_depth=same_depth))
-        return bone_twists(points, self._bones.owners(), self._bones.positions(now), observations)
-
-    def _pairs(self, now: int, following: int) -> list[tuple[int, int]]:
-        """Return for each view of one time the view of another whose camera is nearest."""
-        first, second = (np.flatnonzero(self._time_of == time) for time in (now, following))
-        poses = self._levels["full"].cameras.world_from_cam.astype(np.float64)
-        features = np.concatenate([poses[:, :3, 3] / self._depth, poses[:, :3, 2]], 1)
-        distances = np.linalg.norm(features[first][:, None] - features[second], axis=-1)
-        return list(zip(first.tolist(), second[distances.argmin(1)].tolist(), strict=True))
-
-    def _refine(self, time: int) -> None:
-        """Correct the bones at one time by what its views show."""
-        bones, here = self._bones, np.flatnonzero(self._time_of == time)
-        groups = [{"params": [bones.quats]}, {"params": [bones.shifts], "lr": SWEEP_LR * self._depth}]
-        optimizer = torch.optim.Adam(groups, lr=SWEEP_LR)
-        others = torch.arange(bones.num_times) != time
-        for _ in range(self._options.sweep_steps):
-            optimizer.zero_grad()
-            self._loss(int(self._rng.choice(here)), "half")[1].backward()
-            for each in (bones.quats, bones.shifts):
-                assert each.grad is not None
-                each.grad[others] = 0
-            optimizer.step()
-            for value in (*self._parameters.values.values(), bones.logits):
-                value.grad = None
-
-
-def _spread(points: Float32[np.ndarray, "N 3"], count: int) -> Float[np.ndarray, "B 3"]:
-    """Return so many points that lie evenly among others: k-means, from the farthest points."""
-    from scipy.cluster.vq import kmeans2
-
-    points = points.astype(np.float64)
-    chosen = [0]
-    distances = np.linalg.norm(points - points[0], axis=1)
-    while len(chosen) < min(count, len(points)):
-        chosen.append(int(distances.argmax()))
-        distances = np.minimum(distances, np.linalg.norm(points - points[chosen[-1]], axis=1))
-    return kmeans2(points, points[chosen], minit="matrix", iter=10)[0]
-
-
-def _neighbors(points: Float32[np.ndarray, "N 3"]) -> Int[Tensor, "N K"]:
-    """Return the indices of the nearest others of each point."""
-    from scipy.spatial import KDTree
-
-    nearest = np.asarray(KDTree(points).query(points, NUM_NEIGHBORS + 1)[1])
-    # The nearest is the point itself.
-    return torch.from_numpy(nearest[:, 1:])
+    times, time_of, counts = np.unique(views.times, return_inverse=True, return_counts=True)
+    best = np.flatnonzero(counts == counts.max())
+    index = best[len(best) // 2]
+    if views.alpha is not None:
+        areas = np.bincount(time_of, [np.count_nonzero(each > 127) for each in views.alpha])
+        index = best[areas[best].argmax()]
+    return float(times[index]), views.select(np.flatnonzero(time_of == index))

@@ -12,6 +12,8 @@ from img2world.core.sh import sh_degree
 from img2world.render.adam import adam_step
 from img2world.render.splats import Splats, gaussians_from_splats
 
+SPLAT_FIELDS = tuple(Splats.__dataclass_fields__)
+
 Rows = dict[str, Tensor]
 """Tensors by name with one row for each Gaussian: means, quats, log_scales, logit_opacities and sh."""
 
@@ -19,10 +21,12 @@ Rows = dict[str, Tensor]
 class Parameters:
     """Gaussians under training."""
 
-    def __init__(self, gaussians: Gaussians) -> None:
-        self.values: Rows = {name: torch.tensor(getattr(gaussians, name)) for name in Splats.__dataclass_fields__}
+    def __init__(self, gaussians: Gaussians, extra: Mapping[str, Tensor] = {}) -> None:
+        """Take Gaussians and further rows of theirs, of which those of floating point are trained, too."""
+        self.values: Rows = {name: torch.tensor(getattr(gaussians, name)) for name in SPLAT_FIELDS}
+        self.values |= {name: value.clone() for name, value in extra.items()}
         for value in self.values.values():
-            value.requires_grad_()
+            value.requires_grad_(value.is_floating_point())
         # Running means of the gradients and of their squares.
         self._moments = {name: (torch.zeros_like(v), torch.zeros_like(v)) for name, v in self.values.items()}
         self._steps = 0
@@ -37,7 +41,7 @@ class Parameters:
 
     def splats(self) -> Splats:
         """Return the Gaussians to rasterize, differentiable back to these parameters."""
-        return Splats(**self.values)
+        return Splats(**{name: self.values[name] for name in SPLAT_FIELDS})
 
     def gaussians(self) -> Gaussians:
         """Return a copy as plain arrays, with unit quaternions."""
@@ -77,6 +81,7 @@ class Parameters:
 
     def _replace(self, name: str, change: Callable[[Tensor], Tensor], change_state: Callable[[Tensor], Tensor]) -> None:
         """Replace a tensor and its moments by changed ones."""
-        self.values[name] = change(self.values[name].detach()).requires_grad_()
+        changed = change(self.values[name].detach())
+        self.values[name] = changed.requires_grad_(changed.is_floating_point())
         mean, square = self._moments[name]
         self._moments[name] = (change_state(mean), change_state(square))

@@ -12,7 +12,11 @@ The fields are means, log_scales, opacities (0 to 1), turns, sh_first (the const
 sh_rest (basis-major, rgb together). Turns are rotations as modified Rodrigues parameters (x y z) / (1 + w) with w >= 0
 (Marandi and Modi 1987, "A preferred coordinate system and the associated orientation representation in attitude
 dynamics"): three smooth numbers between -1 and 1 of even precision, unlike three of the four quaternion components.
+
+Further fields may follow, as those of packed_motion.py; one that is not of Gaussians tells its own count.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float, Float32, Float64, Integer
@@ -25,23 +29,26 @@ VERSION = 1
 
 SQUARE_LEVELS = 127
 
+Field = tuple[dict, Integer[np.ndarray, "_ _"]]
+"""The header entry of a field, without its offset, and its integers."""
 
-def pack(gaussians: Gaussians) -> tuple[dict, bytes]:
-    """Return the header, which holds JSON values only, and the payload."""
+
+def pack(gaussians: Gaussians, more: Sequence[Field] = ()) -> tuple[dict, bytes]:
+    """Return the header, which holds JSON values only, and the payload, which ends with `more` fields."""
     count, bases = gaussians.sh.shape[:2]
     opacities = gaussians.opacities[:, None]
     fields = [
         # 24 bits keep a hundredth of a pixel even if a few Gaussians are a thousand units away.
-        _encode_linear("means", gaussians.means, 3),
-        _encode_linear("log_scales", gaussians.log_scales, 2),
-        _encode_linear("opacities", opacities, 1, low=np.zeros(1), high=np.ones(1)),
-        _encode_linear("turns", _rodrigues_from_quats(gaussians.quats), 2, low=-np.ones(3), high=np.ones(3)),
-        _encode_linear("sh_first", gaussians.sh[:, 0], 2),
+        encode_linear("means", gaussians.means, 3),
+        encode_linear("log_scales", gaussians.log_scales, 2),
+        encode_linear("opacities", opacities, 1, low=np.zeros(1), high=np.ones(1)),
+        encode_linear("turns", _rodrigues_from_quats(gaussians.quats), 2, low=-np.ones(3), high=np.ones(3)),
+        encode_linear("sh_first", gaussians.sh[:, 0], 2),
     ]
     if bases > 1:
         fields.append(_encode_signed_square("sh_rest", gaussians.sh[:, 1:].reshape(count, 3 * (bases - 1))))
     table, planes, offset = [], [], 0
-    for entry, integers in fields:
+    for entry, integers in (*fields, *more):
         table.append({**entry, "offset": offset})
         planes.append(_planes(integers, entry["bytes"]))
         offset += len(planes[-1])
@@ -56,10 +63,7 @@ def unpack(header: dict, payload: bytes) -> Gaussians:
     """
     if (header["format"], header["version"]) != (FORMAT, VERSION) or len(payload) != header["bytes"]:
         raise ValueError(f"{header['format']} {header['version']} with {len(payload)} of {header['bytes']} bytes")
-    values = {}
-    for entry in header["fields"]:
-        integers = _integers(payload, entry, header["count"])
-        values[entry["name"]] = DECODERS[entry["kind"]](integers, entry)
+    values = unpack_fields(header, payload)
     opacities = values["opacities"][:, 0].astype(np.float64)
     first, rest = values["sh_first"], values.get("sh_rest", np.zeros((header["count"], 0)))
     # 0 and 1 have no finite logit, so the middle of the outermost step stands for them.
@@ -75,14 +79,22 @@ def unpack(header: dict, payload: bytes) -> Gaussians:
     )
 
 
-def _encode_linear(
+def unpack_fields(header: dict, payload: bytes) -> dict[str, Float64[np.ndarray, "N C"]]:
+    """Return the values of all fields by their names."""
+    return {
+        entry["name"]: DECODERS[entry["kind"]](_integers(payload, entry, entry.get("count", header["count"])), entry)
+        for entry in header["fields"]
+    }
+
+
+def encode_linear(
     name: str,
-    values: Float[np.ndarray, "N C"],
+    values: Float[np.ndarray, "N C"] | Integer[np.ndarray, "N C"],
     width: int,
     low: np.ndarray | None = None,
     high: np.ndarray | None = None,
-) -> tuple[dict, Integer[np.ndarray, "N C"]]:
-    """Return the header entry and the integers of a linear field of `width` bytes.
+) -> Field:
+    """Return a linear field of `width` bytes.
 
     The bounds of each component default to its minimum and maximum.
     """
@@ -104,8 +116,8 @@ def _decode_linear(integers: Integer[np.ndarray, "N C"], entry: dict) -> np.ndar
     return low + integers / (256 ** entry["bytes"] - 1) * (high - low)
 
 
-def _encode_signed_square(name: str, values: Float32[np.ndarray, "N C"]) -> tuple[dict, Integer[np.ndarray, "N C"]]:
-    """Return the header entry and the integers of a signed_square field."""
+def _encode_signed_square(name: str, values: Float32[np.ndarray, "N C"]) -> Field:
+    """Return a signed_square field."""
     high = np.abs(values).max(0, initial=0).astype(np.float64)
     ratio = values / np.where(high > 0, high, 1.0)
     integers = np.rint(np.sign(ratio) * np.sqrt(np.abs(ratio)) * SQUARE_LEVELS) + SQUARE_LEVELS

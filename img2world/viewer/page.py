@@ -11,17 +11,33 @@ SCRIPTS = ("splat_data", "math", "shaders", "renderer", "region", "navigation", 
 """Scripts that every page needs, in the order in which they are concatenated to one module, and before the one that
 starts it."""
 
+PLAYER_SCRIPTS = ("motion", "player")
+"""Further ones of a page that plays a motion."""
+
 LIGHT = 150
 """Brightness, 0 to 255, above which the text on a background is dark."""
 
 
-def page_html(parts: Mapping[str, str], *, start: str) -> str:
-    """Return the text of the page. `start` is the script that starts it, and `parts` fill the markers of its own."""
+def page_html(parts: Mapping[str, str], *, start: str, moves: bool = False) -> str:
+    """Return the text of the page, with a player if the scene `moves`.
+
+    `start` is the script that starts it, and `parts` fill the markers of its own.
+    """
+    scripts = (*SCRIPTS, *(PLAYER_SCRIPTS if moves else ()), start)
     common = {
         "style": static_text("page.css"),
-        "script": "\n".join(static_text(f"{name}.js") for name in (*SCRIPTS, start)),
+        "script": "\n".join(static_text(f"{name}.js") for name in scripts),
         "sort_worker": static_text("sort_worker.js"),
+        "idle_key": "space",
+        "panel": "",
     }
+    if moves:
+        common |= {
+            "style": "\n".join(static_text(name) for name in ("page.css", "player.css")),
+            "sort_worker": "\n".join(static_text(name) for name in ("sort_worker.js", "motion_worker.js")),
+            "idle_key": "I",
+            "panel": static_text("player.html") + "\n",
+        }
     texts = {**common, **parts}
     # In a single pass, so that a marker inside the title is not replaced.
     return re.sub("@@([a-z_]+)@@", lambda marker: texts[marker[1]], static_text("page.html"))

@@ -29,7 +29,7 @@ SMALL = [
 @pytest.fixture
 def ball(tmp_path, monkeypatch) -> Path:
     """A splat file of a ball, of which small pictures are rendered."""
-    monkeypatch.setattr("img2world.runs.splat_export.SIZE", 96)
+    monkeypatch.setattr("img2world.export.pictures.SIZE", 96)
     normals = np.random.default_rng(0).normal(size=(3000, 3))
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     gaussians = Gaussians(

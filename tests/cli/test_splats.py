@@ -16,10 +16,13 @@ import trimesh
 from known_scene import Tolerance, appearance, check_same, gaussians_from, known_splats, splats_from
 from PIL import Image
 
+from img2world.cli.splats import page_of_file
 from img2world.core.gaussians import Gaussians
 from img2world.core.ply import write_ply
+from img2world.export.html import read_world_html
 from img2world.formats.files import read_splats, write_splats
 from img2world.formats.ply import columns_from_gaussians
+from tests.moving import moving_scene
 
 PROGRAM = [sys.executable, "-m", "img2world.cli"]
 
@@ -471,7 +474,7 @@ def ball(tmp_path) -> Path:
 @pytest.fixture
 def small_pictures(monkeypatch):
     """Render small pictures of a splat file for its mesh."""
-    monkeypatch.setattr("img2world.runs.splat_export.SIZE", 128)
+    monkeypatch.setattr("img2world.export.pictures.SIZE", 128)
 
 
 def test_a_splat_file_becomes_a_mesh_a_turntable_and_a_page(call, ball, small_pictures, tmp_path):
@@ -609,3 +612,21 @@ def test_an_export_needs_a_folder_that_can_be_made(call, ball):
     assert code == 1
     assert "no folder can be made here" in stderr
     assert "--out" in stderr
+
+
+def test_a_file_of_what_moves_is_played(tmp_path):
+    scene = moving_scene(20)
+    write_splats(scene.gaussians, tmp_path / "arm.i2w", {"motion": scene.motion})
+    text = page_of_file(tmp_path / "arm.i2w")
+    assert 'id="player"' in text
+    _, gaussians, motion = read_world_html(text)
+    # The page has units of its own; what does not change is how far it goes, relative to the whole.
+    sizes = (
+        np.ptp(scene.at(0.0).means, axis=0).max(),
+        np.ptp(motion.move(gaussians.means, gaussians.quats, 0.0)[0], axis=0).max(),
+    )
+    way = scene.at(1.5).means - scene.at(0.0).means
+    found = (
+        motion.move(gaussians.means, gaussians.quats, 1.5)[0] - motion.move(gaussians.means, gaussians.quats, 0.0)[0]
+    )
+    np.testing.assert_allclose(found / sizes[1], way / sizes[0], atol=2e-3)

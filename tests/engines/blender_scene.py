@@ -11,6 +11,10 @@ job = json.loads(os.environ["ENGINE_JOB"])
 bpy.ops.wm.read_factory_settings(use_empty=True)
 bpy.ops.import_scene.gltf(filepath=job["file"])
 scene = bpy.context.scene
+if job["time"] is not None:
+    # The importer puts 0 seconds at frame 0.
+    frame = job["time"] * scene.render.fps / scene.render.fps_base
+    scene.frame_set(math.floor(frame), subframe=frame % 1)
 
 lens = bpy.data.cameras.new("view")
 lens.sensor_fit = "VERTICAL"

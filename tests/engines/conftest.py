@@ -7,7 +7,17 @@ import numpy as np
 import pytest
 from browser_engines import Engines, NodeMissingError, check_node, open_engines
 from engine_protocol import MIN_PSNR, compare
-from known_asset import BACKGROUND, MAGENTA, draw_mesh, make_camera, make_gaussians, make_mesh, read_glb, textured
+from known_asset import (
+    BACKGROUND,
+    MAGENTA,
+    draw_mesh,
+    make_camera,
+    make_gaussians,
+    make_mesh,
+    make_skin,
+    read_glb,
+    textured,
+)
 
 from img2world.core.cameras import Cameras, concatenate_cameras
 from img2world.core.gaussians import Gaussians
@@ -49,6 +59,22 @@ class Asset:
             mesh = textured(self.mesh) if kind == "texture" else self.mesh
             write_glb(mesh, path, unlit=True, double_sided=False)
         return path
+
+    def animated_file(self) -> Path:
+        """Return a GLB of the textured mesh that moves."""
+        path = self.folder / "animated.glb"
+        if not path.exists():
+            mesh = textured(self.mesh)
+            write_glb(mesh, path, unlit=True, double_sided=False, skin=make_skin(mesh))
+        return path
+
+    def animated_picture(self, time: float) -> np.ndarray:
+        """Return our picture of the mesh, moved as we move Gaussians, at a time after the first key."""
+        mesh = textured(self.mesh)
+        motion = make_skin(mesh).motion
+        turns = np.tile(np.float32([1, 0, 0, 0]), (len(mesh.vertices), 1))
+        moved, _ = motion.move(mesh.vertices, turns, float(motion.key_times[0]) + time)
+        return draw_mesh(replace(mesh, vertices=moved), self.camera)
 
     def mesh_picture(self, shown: Callable[[np.ndarray], np.ndarray] = lambda colors: colors) -> np.ndarray:
         """Return our picture of the mesh, its colours as a program shows them."""

@@ -10,7 +10,9 @@ from jaxtyping import Float32
 from img2world.core.cameras import Cameras, intrinsics_from_fov
 from img2world.core.gaussians import Gaussians
 from img2world.core.mesh import Mesh
+from img2world.core.motion import Motion
 from img2world.core.rotation import rotation_about
+from img2world.export.skin import Skin
 from img2world.meshing.surface import Surface, vertex_normals
 from img2world.meshing.texture import draw_colors
 from img2world.meshing.unwrap import unwrap
@@ -62,6 +64,27 @@ def textured(mesh: Mesh) -> Mesh:
         uvs=charts.uvs,
         texture=np.rint(255 * texture).astype(np.uint8),
     )
+
+
+def make_skin(mesh: Mesh) -> Skin:
+    """Return a skin by which everything above the slab turns, and its front shifts and turns, in 2 seconds."""
+    count = len(mesh.vertices)
+    front = np.clip(mesh.vertices[:, 2] / 0.3 + 0.5, 0, 1)
+    above = mesh.vertices[:, 1] < 0.24
+    table = np.stack([~above, above * (1 - front), above * front, np.zeros(count)], 1)
+    angles = np.radians([[0, 0, 0], [0, 35, 20], [0, -30, 60]])
+    motion = Motion(
+        key_times=np.array([1.0, 1.5, 3.0]),
+        bone_pivots=np.array([[0, 0, 0], [0, 0.2, 0], [-0.2, 0.2, 0.2]], np.float32),
+        bone_quats=np.stack([np.cos(angles / 2), 0 * angles, np.sin(angles / 2), 0 * angles], -1).astype(np.float32),
+        bone_translations=np.array(
+            [[[0] * 3] * 3, [[0] * 3] * 3, [[0] * 3, [0, -0.1, 0], [0.1, -0.1, 0.1]]], np.float32
+        ),
+        bone_indices=np.tile(np.int32([0, 1, 2, 0]), (count, 1)),
+        bone_weights=table.astype(np.float32),
+    )
+    joints = np.where(table > 0, motion.bone_indices, 0).astype(np.uint16)
+    return Skin(joints=joints, weights=motion.bone_weights, motion=motion)
 
 
 def make_gaussians(mesh: Mesh, degree: int, count: int = 4000) -> Gaussians:

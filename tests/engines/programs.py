@@ -43,12 +43,14 @@ def draw_with_f3d(path: Path, camera: Cameras, background: Color) -> Float32[np.
         return _run([sys.executable, FOLDER / "f3d_scene.py"], {**job, "file": str(path)})
 
 
-def draw_with_blender(path: Path, camera: Cameras, background: Color) -> Float32[np.ndarray, "H W 3"]:
-    """Return a mesh as Blender's Cycles draws it."""
+def draw_with_blender(
+    path: Path, camera: Cameras, background: Color, time: float | None = None
+) -> Float32[np.ndarray, "H W 3"]:
+    """Return a mesh as Blender's Cycles draws it, of an animated one the pose at a time."""
     _check_blender()
     with tempfile.TemporaryDirectory() as folder:
         job = _job(view_of(camera, "blender", path), camera, background, Path(folder) / "picture.png")
-        return _run([BLENDER, FOLDER / "blender_scene.py"], {**job, "file": str(path)})
+        return _run([BLENDER, FOLDER / "blender_scene.py"], {**job, "file": str(path), "time": time})
 
 
 def places_in_blender(splats: Path, mesh: Path, turn: dict) -> dict[str, list]:
@@ -66,8 +68,10 @@ def _check_blender() -> None:
         raise ProgramMissingError("no Blender: make .venv-blender/ready")
 
 
-def draw_with_godot(path: Path, camera: Cameras, background: Color) -> Float32[np.ndarray, "H W 3"]:
-    """Return a mesh as Godot 3 draws it in white light, after its editor has imported it."""
+def draw_with_godot(
+    path: Path, camera: Cameras, background: Color, time: float | None = None
+) -> Float32[np.ndarray, "H W 3"]:
+    """Return a mesh as Godot 3 draws it in white light, after its editor has imported it, animated at a time."""
     if shutil.which("godot3") is None or shutil.which("xvfb-run") is None:
         raise ProgramMissingError("no Godot: apt-get install godot3 xvfb xauth")
     with tempfile.TemporaryDirectory() as folder:
@@ -80,7 +84,7 @@ def draw_with_godot(path: Path, camera: Cameras, background: Color) -> Float32[n
         # Home is where the editor keeps its settings.
         environment = {"HOME": folder, "LIBGL_ALWAYS_SOFTWARE": "1"}
         _wait([*words, "--editor", "--quit"], environment)
-        return _run([*words, *size], job, **environment)
+        return _run([*words, *size], {**job, "time": time}, **environment)
 
 
 def _job(view: View, camera: Cameras, background: Color, out: Path) -> dict:

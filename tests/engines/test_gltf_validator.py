@@ -34,6 +34,10 @@ def test_meshes_are_valid(node, asset, kind):
     assert issues_of(asset.mesh_file(kind)) == []
 
 
+def test_skins_and_animations_are_valid(node, asset):
+    assert issues_of(asset.animated_file()) == []
+
+
 def test_faults_are_found(node, asset, tmp_path):
     data = asset.splats(".glb").read_bytes()
     (tmp_path / "fault.glb").write_bytes(data.replace(b'"POSITION"', b'"POSITIOM"'))

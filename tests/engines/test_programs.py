@@ -48,3 +48,16 @@ def test_meshes_look_the_same(asset, check, draw, kind, shown):
 @pytest.mark.parametrize("suffix", [".ply", ".splat"])
 def test_splats_look_the_same_in_f3d(asset, check, suffix):
     check(drawn(draw_with_f3d, asset.splats(suffix), asset.camera), asset.splat_picture(degree=0), "splats")
+
+
+@pytest.mark.engines
+@pytest.mark.parametrize("draw", [draw_with_blender, draw_with_godot])
+@pytest.mark.parametrize("time", [0.0, 0.9, 2.0])
+def test_meshes_move_the_same_way(asset, check, draw, time):
+    """At the first and last key, and between keys."""
+    try:
+        picture = draw(asset.animated_file(), asset.camera, BACKGROUND, time)
+    except ProgramMissingError as error:
+        pytest.skip(str(error))
+    check(picture, asset.animated_picture(time), "texture")
+    assert np.abs(picture - asset.animated_picture(2.0 - time)).mean() > 0.02 or time == 0.9

@@ -1,6 +1,7 @@
 """The page as a file: data, text and errors."""
 
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -10,7 +11,15 @@ from img2world.core.errors import ExportError
 from img2world.core.motion import Motion
 from img2world.core.scene import Scene
 from img2world.core.views import Views
-from img2world.export.html import WorldPageExport, quantization_errors, read_world_html, sway_ranges, world_html
+from img2world.export.html import (
+    WorldPageExport,
+    motion_errors,
+    quantization_errors,
+    read_world_html,
+    sway_ranges,
+    world_html,
+)
+from tests.moving import moving_scene
 
 
 def views_of(scene: Scene) -> Views:
@@ -52,7 +61,7 @@ def test_export_reads_back(scenes, tmp_path, degree):
     facts = WorldPageExport(title="A cup").write(
         scene, views_of(scene), path, progress=lambda done, total: steps.append(done)
     )
-    world, found = read_world_html(path.read_text(encoding="utf-8"))
+    world, found, _ = read_world_html(path.read_text(encoding="utf-8"))
     assert Tags(path.read_text(encoding="utf-8")).texts["title"] == "A cup"
     assert path.name == "world.html"
     assert facts["gaussians"] == len(found) == 400
@@ -96,21 +105,59 @@ def test_page_is_self_contained(scenes):
     assert "//cdn" not in text
 
 
-def test_moving_scene_shows_its_first_keyframe(scenes):
-    still = scenes.three_blobs()
-    motion = Motion(
-        key_times=np.array([1.0, 2.0]),
-        bone_pivots=np.zeros((1, 3), np.float32),
-        bone_quats=np.tile(np.array([1, 0, 0, 0], np.float32), (1, 2, 1)),
-        bone_translations=np.array([[[0.5, 0, 0], [0.9, 0, 0]]], np.float32),
-        bone_indices=np.zeros((3, 4), np.int32),
-        bone_weights=np.tile(np.array([1, 0, 0, 0], np.float32), (3, 1)),
+def test_moving_scene_reads_back(tmp_path):
+    scene = moving_scene(150)
+    path = tmp_path / "world.html"
+    facts = WorldPageExport().write(scene, None, path)
+    _, found, motion = read_world_html(path.read_text(encoding="utf-8"))
+    assert (facts["gaussians"], facts["bones"], facts["keys"]) == (600, 3, 5)
+    for time in (0.0, 0.7, 1.05, 2.0):
+        expected, read = scene.at(time), replace(scene, gaussians=found, motion=motion).at(time)
+        # A weight of a byte is off by 1/500; here the bones are less than half a unit apart.
+        np.testing.assert_allclose(read.means, expected.means, atol=1e-3)
+        np.testing.assert_allclose(read.opacities, expected.opacities, atol=0.6 / 255)
+
+
+def test_a_wrong_motion_is_detected():
+    scene = moving_scene(20)
+    text = world_html(scene, title="t")
+    world, _, motion = read_world_html(text)
+    errors = motion_errors(scene.motion, world["splats"], motion)
+    assert 0.01 < errors["bone_weights_error"] <= 0.51
+    assert errors["bone_indices_error"] == errors["key_times_error"] == 0
+    order = np.roll(np.arange(80), 20)
+    assert motion_errors(scene.motion, world["splats"], motion.select(order))["bone_indices_error"] >= 1
+    with pytest.raises(ExportError, match="motion of shape"):
+        motion_errors(scene.motion, world["splats"], None)
+    with pytest.raises(ExportError, match="windows"):
+        motion_errors(replace(scene.motion, windows=None), world["splats"], motion)
+    with pytest.raises(ExportError, match="not a world page"):
+        read_world_html(text.replace('"bone_quats"', '"bone_quatz"'))
+
+
+def test_only_what_moves_has_a_player():
+    moving = moving_scene(5)
+    still = replace(moving, motion=None)
+    alone = replace(moving, motion=first_key(moving.motion))
+    assert 'id="player"' in world_html(moving, title="t")
+    for scene in (still, alone):
+        text = world_html(scene, title="t")
+        assert not [
+            word for word in ('"player"', "class Player", "class Motion", "#player", "skinningShader =") if word in text
+        ]
+        assert "(space)" in text
+        assert "motion" not in read_world_html(text)[0]
+    _, found, _ = read_world_html(world_html(alone, title="t"))
+    np.testing.assert_allclose(found.means, alone.at(0.0).means, atol=1e-6)
+
+
+def first_key(motion: Motion) -> Motion:
+    return replace(
+        motion,
+        key_times=motion.key_times[2:3],
+        bone_quats=motion.bone_quats[:, 2:3],
+        bone_translations=motion.bone_translations[:, 2:3],
     )
-    scene = Scene(
-        gaussians=still, cameras=scenes.cameras([0.0]), background=(0.0, 0.0, 0.0), is_object=False, motion=motion
-    )
-    _, found = read_world_html(world_html(scene, title="t"))
-    np.testing.assert_allclose(found.means, still.means + np.array([0.5, 0, 0]), atol=1e-6)
 
 
 def test_sway_stays_where_the_cameras_were(scenes):
@@ -133,7 +180,7 @@ def test_damage_is_detected(scenes):
         read_world_html(text[:start] + "AAAA" + text[start + 4 :])
     with pytest.raises(ExportError, match="not a world page"):
         read_world_html("<html></html>")
-    world, found = read_world_html(text)
+    world, found, _ = read_world_html(text)
     found.means[1, 0] += 1e-4
     assert quantization_errors(scene.gaussians, world["splats"], found)["means_error"] > 100
     with pytest.raises(ExportError, match="shape"):

@@ -8,7 +8,7 @@ from img2world.core.camera_paths import arc, orbit
 from img2world.core.errors import ExportError
 from img2world.core.motion import Motion
 from img2world.export.support import supported_region
-from img2world.export.turntable import TurntableExport
+from img2world.export.turntable import TurntableExport, find_cycle, render_frames
 
 
 def decoded(path) -> np.ndarray:
@@ -83,12 +83,44 @@ def test_motion_is_shown(balls_scene, balls_views, tmp_path):
         bone_indices=np.zeros((count, 4), np.int32),
         bone_weights=np.tile(np.array([1, 0, 0, 0], np.float32), (count, 1)),
     )
-    export = TurntableExport(seconds=0.5, fps=8.0, size=96)
-    export.write(balls_scene, balls_views, tmp_path / "still.mp4")
-    export.write(replace(balls_scene, motion=motion), balls_views, tmp_path / "moving.mp4")
-    still, moving = decoded(tmp_path / "still.mp4"), decoded(tmp_path / "moving.mp4")
-    assert np.abs(centroid_of(still[0], 1)[1] - centroid_of(moving[0], 1)[1]) < 1.5
-    assert centroid_of(moving[3], 1)[1] > centroid_of(still[3], 1)[1] + 3  # +Y is down
+    export = TurntableExport(seconds=1.0, fps=8.0, size=96)
+    moving_scene = replace(balls_scene, motion=motion)
+    facts = export.write(moving_scene, balls_views, tmp_path / "moving.mp4")
+    # The same cameras, which have room for all of the motion.
+    frames = render_frames(balls_scene, export.path(moving_scene, 8), 8.0).astype(int)
+    moving = decoded(tmp_path / "moving.mp4")
+    assert facts["frames"] == 8
+    heights = [centroid_of(moving[i], 1)[1] - centroid_of(frames[i], 1)[1] for i in range(8)]  # +Y is down
+    assert max(abs(heights[0]), abs(heights[7] - heights[1])) < 1.5  # half a second on, half a second back
+    assert np.argmax(heights) == 4
+    assert heights[4] > heights[2] + 1 > heights[0] + 2
+
+
+@pytest.mark.parametrize(
+    ("angles", "seconds", "period", "times"),
+    [
+        ([0, 10, 20, 30], 5.0, 6.0, {0: 1.0, 2: 3.0, 4: 3.0, 5.5: 1.5}),  # it does not come back
+        ([0, 90, 180, 270, 360], 5.0, 4.0, {0: 1.0, 3.9: 4.9, 4.1: 1.1}),  # a whole turn
+        ([0, 50, 0, -50, -5], 5.0, 4.0, {3: 4.0, 5: 2.0}),  # nearly back, by less than a step
+        (list(range(0, 3000, 10)), 5.0, 5.0, {0: 1.0, 2: 3.0, 4: 2.0}),  # too long for the video
+    ],
+)
+def test_a_motion_loops_or_goes_back(balls_scene, angles, seconds, period, times):
+    count, half = len(balls_scene.gaussians), np.radians(np.array(angles)) / 2
+    quats = np.stack([np.cos(half), 0 * half, np.sin(half), 0 * half], -1).astype(np.float32)
+    motion = Motion(
+        key_times=1.0 + np.arange(len(angles), dtype=np.float64),
+        bone_pivots=np.zeros((1, 3), np.float32),
+        bone_quats=quats[None],
+        bone_translations=np.zeros((1, len(angles), 3), np.float32),
+        bone_indices=np.zeros((count, 4), np.int32),
+        bone_weights=np.tile(np.array([1, 0, 0, 0], np.float32), (count, 1)),
+    )
+    cycle = find_cycle(replace(balls_scene, motion=motion), seconds)
+    assert cycle is not None
+    assert cycle.period == pytest.approx(period)
+    for shown, time in times.items():
+        assert cycle.time_at(float(shown)) == pytest.approx(time)
 
 
 def test_a_still_scene_is_converted_once(balls_scene, balls_views, tmp_path, monkeypatch):

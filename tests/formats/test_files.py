@@ -7,7 +7,7 @@ import pytest
 from known_scene import gaussians_from, known_splats
 
 from img2world.core.errors import FormatError
-from img2world.formats import MODULES, READ_ONLY
+from img2world.formats import MODULES, MOVING, READ_ONLY
 from img2world.formats.files import find_suffix, read_splats, write_splats, writing_folder
 
 
@@ -31,7 +31,7 @@ def test_the_longest_suffix_counts(name, suffix, tmp_path):
     assert find_suffix(tmp_path / name) == suffix
 
 
-@pytest.mark.parametrize("suffix", [suffix for suffix in MODULES if suffix not in READ_ONLY])
+@pytest.mark.parametrize("suffix", [suffix for suffix in MODULES if suffix not in READ_ONLY + MOVING])
 def test_capital_letters_are_no_other_format(suffix, tmp_path, gaussians):
     path = tmp_path / f"A{suffix.upper()}"
     write_splats(gaussians, path)
@@ -78,7 +78,7 @@ def test_missing_files_and_folders_are_one_error(tmp_path, gaussians):
         write_splats(gaussians, tmp_path / "missing" / "a.ply")
 
 
-@pytest.mark.parametrize("suffix", [suffix for suffix in MODULES if suffix not in READ_ONLY])
+@pytest.mark.parametrize("suffix", [suffix for suffix in MODULES if suffix not in READ_ONLY + MOVING])
 def test_an_existing_file_is_kept_when_writing_fails(suffix, tmp_path, gaussians):
     path = tmp_path / (suffix if suffix == "meta.json" else f"a{suffix}")
     path.write_bytes(b"old")

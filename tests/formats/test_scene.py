@@ -51,7 +51,7 @@ def test_large_gaussians_are_seen_whole():
 
 
 def test_the_viewer_has_its_own_units():
-    scene = viewer_scene(gaussians_at(person()))
+    scene = viewer_scene(scene_from_gaussians(gaussians_at(person())))
     np.testing.assert_allclose(np.linalg.norm(scene.cameras.centers_in_world, axis=1), 1, atol=1e-4)
     assert scene.supported is not None
 

@@ -13,6 +13,7 @@ from img2world.core.errors import FormatError, MissingPackageError
 from img2world.formats.files import read_splats, write_splats
 from img2world.formats.usd import read, write
 from img2world.formats.usd_process import load
+from tests.moving import moving_scene
 
 TYPE = "ParticleField3DGaussianSplat"
 SH = "radiance:sphericalHarmonics"
@@ -304,3 +305,27 @@ def test_without_the_package_it_says_so(tmp_path, monkeypatch):
             action()
         assert "img2world[usd]" in error.value.hint
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_moves_has_time_samples(tmp_path):
+    """Read by OpenUSD at three times, of which one is between samples."""
+    scene = moving_scene(10)
+    write(scene.gaussians, tmp_path / "a.usdc", motion=scene.motion, fps=24.0)
+    stage = Usd.Stage.Open(str(tmp_path / "a.usdc"))
+    assert (stage.GetTimeCodesPerSecond(), stage.GetStartTimeCode(), stage.GetEndTimeCode()) == (24, 0, 48)
+    prim = stage.GetDefaultPrim()
+    assert prim.GetAttribute("positions").GetNumTimeSamples() == 49
+    for time in (0.0, 0.99, 2.0):
+        expected = scene.at(time)
+        # Between two of 24 samples a second, an arc of 70° in 2 s and its chord are nearly the same.
+        positions = np.array(prim.GetAttribute("positions").Get(24 * time)) * [1, -1, -1]
+        np.testing.assert_allclose(positions, expected.means, atol=1e-4)
+        quats = np.array([[q.GetReal(), *q.GetImaginary()] for q in prim.GetAttribute("orientations").Get(24 * time)])
+        unit = expected.quats / np.linalg.norm(expected.quats, axis=1, keepdims=True)
+        np.testing.assert_allclose(np.abs((quats * [1, 1, -1, -1] * unit).sum(1)), 1, atol=1e-4)
+        np.testing.assert_allclose(prim.GetAttribute("opacities").Get(24 * time), expected.opacities, atol=0.05)
+        low, high = np.array(prim.GetAttribute("extent").Get(24 * time))
+        assert (positions * [1, -1, -1] >= low).all()
+        assert (positions * [1, -1, -1] <= high).all()
+    # Programs that know no time see the first key.
+    np.testing.assert_array_equal(np.array(prim.GetAttribute("positions").Get()) * [1, -1, -1], scene.at(0.0).means)

@@ -5,7 +5,8 @@ import pytest
 
 from img2world.core.camera_paths import orbit
 from img2world.poses.camera_parameters import CameraParameters
-from img2world.poses.visual_hull import GRID_SIZE, carve_hull, predict_hull_flow
+from img2world.poses.visual_hull import predict_hull_flow
+from img2world.tracking.visual_hull import GRID_SIZE, carve_hull
 
 RADIUS, CENTER = 0.2, np.array([0.05, 0.02, 0.0])
 
@@ -29,8 +30,7 @@ def masks(cameras) -> np.ndarray:
 
 
 def test_the_hull_is_the_ball(cameras, masks):
-    parameters = CameraParameters.from_cameras(cameras)
-    voxels = carve_hull(masks, parameters)
+    voxels = carve_hull(masks, cameras)
     # Cameras on one circle see neither pole from the side, so the hull is a little taller than the ball.
     distances = np.linalg.norm(voxels - CENTER, axis=1)
     assert distances.max() < 1.35 * RADIUS
@@ -41,12 +41,11 @@ def test_the_hull_is_the_ball(cameras, masks):
 
 
 def test_one_bad_mask_in_twenty_does_not_matter(cameras, masks):
-    parameters = CameraParameters.from_cameras(cameras)
     spoilt = masks.copy()
     spoilt[3] = False
-    assert len(carve_hull(spoilt, parameters)) > 0.9 * len(carve_hull(masks, parameters))
+    assert len(carve_hull(spoilt, cameras)) > 0.9 * len(carve_hull(masks, cameras))
     spoilt[4:6] = False
-    assert len(carve_hull(spoilt, parameters)) == 0
+    assert len(carve_hull(spoilt, cameras)) == 0
 
 
 def test_the_predicted_flow_is_that_of_the_surface(cameras, masks):

@@ -1,5 +1,7 @@
 """A browser that opens world pages."""
 
+from contextlib import contextmanager
+
 import pytest
 from chromium import WINDOW
 
@@ -16,6 +18,13 @@ def browser(launch, tmp_path_factory):
 @pytest.fixture
 def open_scene(browser, tmp_path):
     """Opens the page of a scene as a file; it must cause no error and no request for anything else."""
+    with opened(browser, tmp_path) as open_it:
+        yield open_it
+
+
+@contextmanager
+def opened(browser, folder):
+    """Yield the function that opens scenes in a page of its own, and check it at the end."""
     page = browser.new_page()
     problems, requests = [], []
     page.on("console", lambda message: problems.append(message.text) if message.type in ("error", "warning") else None)
@@ -24,7 +33,7 @@ def open_scene(browser, tmp_path):
 
     def open_it(scene, *, motion="reduce", free=False, size=WINDOW):
         page.set_viewport_size(size)
-        path = tmp_path / "world.html"
+        path = folder / "world.html"
         path.write_text(world_html(scene, title="Test"), encoding="utf-8")
         page.emulate_media(reduced_motion=motion)
         page.goto(path.as_uri())

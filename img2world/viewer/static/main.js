@@ -11,10 +11,14 @@ async function start() {
   const payload = await inflate(bytesFromBase64(element("splats").textContent), world.splats.bytes, (fraction) => showProgress(0.8 * fraction));
   element("splats").remove();
   await nextPaint();
-  const viewer = new Viewer(canvas, world, decodeSplats(world.splats, payload));
+  const splats = decodeSplats(world.splats, payload);
+  // motion.js and player.js are only in the page of a scene that moves.
+  if (world.motion) splats.skin = decodeSkin(world.splats, payload);
+  const viewer = new Viewer(canvas, world, splats, world.motion && new Motion(world.motion, world.splats, payload));
+  if (world.motion) viewer.player = new Player(viewer);
   await viewer.show(viewer.camera());
   showProgress(1);
-  run(viewer);
+  run(viewer, world.motion && { idleKey: "KeyI", more: viewer.player.keys() });
 }
 
 window.img2world = { state: "loading" };

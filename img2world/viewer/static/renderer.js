@@ -55,19 +55,34 @@ class Renderer {
   /** Sets the Gaussians, in place of those before; nothing is drawn until they have an order. */
   setSplats(splats, background) {
     const { gl } = this;
-    for (const texture of [this.geometry, this.colors, this.order]) gl.deleteTexture(texture ?? null);
+    for (const name of ["geometry", "colors", "order", "skin", "bones"]) {
+      gl.deleteTexture(this[name] ?? null);
+      this[name] = null;
+    }
     this.background = background;
     this.drawn = 0;
     this.geometry = createDataTexture(gl, gl.RGBA32F, splats.geometry);
     this.colors = createDataTexture(gl, gl.RGBA16F, splats.colors);
     this.#createOrder(splats.count);
-    if (splats.bases !== this.bases) this.#createSplatProgram(splats.bases);
+    if (splats.skin) this.skin = createDataTexture(gl, gl.RGBA32F, splats.skin.texture);
+    const skinning = splats.skin ? skinningShader(splats.skin.hasWindows) : "";
+    if (splats.bases !== this.bases || skinning !== this.skinning) this.#createSplatProgram(splats.bases, skinning);
   }
 
-  #createSplatProgram(bases) {
+  /** Sets the bones of a scene that moves, and the seconds of the time and of a fade. */
+  setBones(bones, time, fade) {
+    const { gl } = this;
+    gl.activeTexture(gl.TEXTURE0);
+    gl.deleteTexture(this.bones);
+    this.bones = createDataTexture(gl, gl.RGBA32F, bones);
+    [this.time, this.fade] = [time, fade];
+  }
+
+  #createSplatProgram(bases, skinning) {
     const { gl } = this;
     this.bases = bases;
-    this.splatProgram = createProgram(gl, splatVertexShader(bases), SPLAT_FRAGMENT_SHADER);
+    this.skinning = skinning;
+    this.splatProgram = createProgram(gl, splatVertexShader(bases, skinning), SPLAT_FRAGMENT_SHADER);
     this.uniforms = {};
     const count = gl.getProgramParameter(this.splatProgram, gl.ACTIVE_UNIFORMS);
     for (let i = 0; i < count; i++) {
@@ -145,10 +160,15 @@ class Renderer {
     gl.clearColor(...clearColor);
     gl.clear(gl.COLOR_BUFFER_BIT);
     gl.useProgram(this.splatProgram);
-    for (const [unit, name] of ["geometry", "colors", "order"].entries()) {
+    const names = ["geometry", "colors", "order", ...(this.skin ? ["skin", "bones"] : [])];
+    for (const [unit, name] of names.entries()) {
       gl.activeTexture(gl.TEXTURE0 + unit);
       gl.bindTexture(gl.TEXTURE_2D, this[name]);
       gl.uniform1i(uniforms[name], unit);
+    }
+    if (this.skin) {
+      gl.uniform1f(uniforms.time ?? null, this.time);
+      gl.uniform1f(uniforms.fade ?? null, this.fade);
     }
     gl.uniform1i(uniforms.drawn, this.drawn);
     // The row-major world-from-camera rotation, read as columns, is its transpose: camera-from-world.

@@ -7,7 +7,8 @@ const NEAR = 0.01;
 // Gaussians per instance. Instances of a single quad would leave most of a graphics card idle.
 const BATCH = 128;
 
-const splatVertexShader = (bases) => `#version 300 es
+/** `skinning` is the source of a function that moves mean and opacity, and a quaternion; none if nothing moves. */
+const splatVertexShader = (bases, skinning = "") => `#version 300 es
 precision highp float;
 precision highp int;
 precision highp sampler2D;
@@ -68,13 +69,15 @@ ${bases > 9 ? `
   rgb += -0.5900435899266435 * x * (x * x - 3.0 * y * y) * coefficient(15);` : ""}
   return max(rgb, 0.0);
 }
-
+${skinning}
 void main() {
   gl_Position = vec4(2.0, 2.0, 0.0, 1.0);
   int place = gl_InstanceID * ${BATCH} + gl_VertexID / 4;
   if (place >= drawn) return;
   index = int(texelFetch(order, at(place), 0).r);
   vec4 first = texelFetch(geometry, at(3 * index), 0);
+  vec4 quat = texelFetch(geometry, at(3 * index + 1), 0);${skinning ? `
+  move(first, quat);` : ""}
   vec3 fromCamera = first.xyz - center;
   vec3 mean = camFromWorld * fromCamera;
   opacity = first.w;
@@ -83,7 +86,7 @@ void main() {
   // Far outside the image the linear approximation of the projection diverges, so its position is clamped.
   vec2 margin = 0.15 * size / focal;
   vec2 ray = clamp(mean.xy / mean.z, -principal / focal - margin, (size - principal) / focal + margin);
-  mat3 axes = camFromWorld * matrixFromQuat(texelFetch(geometry, at(3 * index + 1), 0));
+  mat3 axes = camFromWorld * matrixFromQuat(quat);
   vec3 scales = texelFetch(geometry, at(3 * index + 2), 0).xyz;
   mat3 spread = mat3(axes[0] * scales.x, axes[1] * scales.y, axes[2] * scales.z);
   vec3 row0 = focal.x / mean.z * (vec3(1.0, 0.0, -ray.x) * spread);

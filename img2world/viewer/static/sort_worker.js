@@ -45,10 +45,16 @@ function sort({ axis, offset, near, order }) {
 }
 
 onmessage = ({ data }) => {
+  // motion_worker.js, in the page of a scene that moves, has the functions for bones.
+  if (data.skin) {
+    rig(data);
+    return;
+  }
   if (data.means) {
     prepare(data.means);
     return;
   }
+  if (data.bones) move(data.bones);
   const drawn = sort(data);
   postMessage({ order: data.order, drawn }, [data.order.buffer]);
 };

@@ -14,23 +14,24 @@ const nextPaint = () => new Promise((resolve) => requestAnimationFrame(() => set
 
 /** The sort worker, with at most one request in flight. */
 class Sorter {
-  constructor(means) {
+  constructor(splats) {
     const url = URL.createObjectURL(new Blob([element("sort-worker").textContent], { type: "text/javascript" }));
     this.worker = new Worker(url);
     URL.revokeObjectURL(url);
     this.busy = null;
-    this.setMeans(means);
+    this.setSplats(splats);
   }
 
-  /** Replaces the Gaussians to sort, while the sorter is not busy; their array is given away. */
-  setMeans(means) {
+  /** Replaces the Gaussians to sort, while the sorter is not busy; the arrays it needs are given away. */
+  setSplats({ means, skin }) {
     const rows = Math.ceil(means.length / 3 / TEXTURE_WIDTH);
     this.order = new Uint32Array(rows * TEXTURE_WIDTH);
-    this.worker.postMessage({ means }, [means.buffer]);
+    const rig = skin && { indices: skin.indices, weights: skin.weights };
+    this.worker.postMessage({ means, skin: rig }, [means, ...Object.values(rig ?? {})].map((array) => array.buffer));
   }
 
-  /** Returns a promise of {order, drawn}, or null when the sorter is busy. */
-  sort(camera) {
+  /** Returns a promise of {order, drawn}, or null when the sorter is busy. `bones` is null if nothing moves. */
+  sort(camera, bones) {
     if (this.busy) return null;
     const [m, c] = [camera.rotation, camera.center];
     const axis = [m[2], m[5], m[8]];
@@ -41,18 +42,22 @@ class Sorter {
         resolve(data);
       };
     });
-    const request = { axis, offset: -dot(axis, c), near: NEAR, order: this.order };
+    const request = { axis, offset: -dot(axis, c), near: NEAR, order: this.order, bones };
     this.worker.postMessage(request, [this.order.buffer]);
     return this.busy;
   }
 }
 
 class Viewer {
-  constructor(canvas, world, splats) {
+  constructor(canvas, world, splats, motion = null) {
     this.canvas = canvas;
     this.world = world;
     this.splats = splats;
-    this.sorter = new Sorter(splats.means);
+    this.motion = motion;
+    this.player = null;
+    this.time = 0;
+    this.bones = null;
+    this.sorter = new Sorter(splats);
     this.navigation = new Navigation(this.home(), world);
     this.input = { keys: new Set(), isHeld: () => false };
     this.fixedCamera = null;
@@ -62,6 +67,7 @@ class Viewer {
     this.frameMs = 0;
     this.stillMs = 0;
     this.connect();
+    if (motion) this.setTime(motion.start);
   }
 
   home() {
@@ -72,8 +78,8 @@ class Viewer {
   /** Shows another world, as soon as it is sorted. What is in view stays there: only the start is another. */
   async replace(world, splats) {
     while (this.sorter.busy) await this.sorter.busy;
-    this.sorter.setMeans(splats.means);
-    const sorted = await this.sorter.sort(this.camera());
+    this.sorter.setSplats(splats);
+    const sorted = await this.sorter.sort(this.camera(), this.bones);
     this.world = world;
     this.splats = splats;
     this.navigation.settle(this.home(), world);
@@ -85,7 +91,16 @@ class Viewer {
   /** Creates the renderer, also after the WebGL context was lost. */
   connect() {
     this.renderer = new Renderer(createContext(this.canvas), this.splats, this.world.background);
+    if (this.bones) this.renderer.setBones(this.bones, this.time, this.motion.fade);
     this.sortedFor = null;
+    this.needsDraw = true;
+  }
+
+  /** Moves the scene to a time in seconds, which the next frame shows. */
+  setTime(time) {
+    this.time = time;
+    this.bones = this.motion.bonesAt(time);
+    this.renderer.setBones(this.bones, time, this.motion.fade);
     this.needsDraw = true;
   }
 
@@ -124,11 +139,11 @@ class Viewer {
     return [Math.atan(-left) - Math.atan(cx / fx), Math.atan(-top) - Math.atan(cy / fy)].map((angle) => Math.max(0, angle));
   }
 
-  /** Requests a sort if the camera has moved since the last one; the order is drawn as soon as it arrives. */
+  /** Requests a sort if camera or scene has moved since the last one; the order is drawn as soon as it arrives. */
   requestSort(camera) {
-    const key = [...camera.rotation, ...camera.center].join();
+    const key = [...camera.rotation, ...camera.center, this.time].join();
     if (this.sortedFor === key) return;
-    const sorting = this.sorter.sort(camera);
+    const sorting = this.sorter.sort(camera, this.bones);
     if (!sorting) return;
     this.sortedFor = key;
     sorting.then((sorted) => this.take(sorted));
@@ -142,8 +157,9 @@ class Viewer {
   frame(milliseconds) {
     if (this.fixedCamera || this.renderer.gl.isContextLost()) return;
     this.navigation.region.slack = this.slack(this.camera());
+    const played = this.player?.step(milliseconds / 1000) ?? false;
     const moved = this.navigation.step(Math.min(milliseconds, 100) / 1000, this.input.keys, this.input.isHeld());
-    this.adaptQuality(milliseconds, moved);
+    this.adaptQuality(milliseconds, moved || played);
     const camera = this.camera();
     this.requestSort(camera);
     if (!moved && !this.needsDraw) return;
@@ -181,15 +197,18 @@ class Viewer {
   /** Sorts for and draws exactly this camera. */
   async show(camera) {
     while (this.sorter.busy) await this.sorter.busy;
-    const sorted = await this.sorter.sort(camera);
+    const sorted = await this.sorter.sort(camera, this.bones);
     this.sortedFor = null;
     this.take(sorted);
     this.renderer.draw(camera);
   }
 }
 
-/** `idle` tells whether the view moves by itself at first, and `more` lists further keys and what they do. */
-function connectControls(viewer, { idle = true, more = [] }) {
+/**
+ * `idle` tells whether the view moves by itself at first, `idleKey` starts and stops that, and `more` lists further keys
+ * and what they do.
+ */
+function connectControls(viewer, { idle = true, idleKey = "Space", more = [] }) {
   const { navigation, canvas } = viewer;
   const setIdle = (idle) => {
     navigation.setIdle(idle);
@@ -218,7 +237,7 @@ function connectControls(viewer, { idle = true, more = [] }) {
     element("free").setAttribute("aria-pressed", String(navigation.isFree));
     element("mode").textContent = navigation.isFree ? "Free movement: no limits" : "";
   };
-  const keys = new Map([["KeyR", reset], ["KeyL", toggleFree], ["KeyF", toggleFullscreen], ["Space", toggleIdle], ...more]);
+  const keys = new Map([["KeyR", reset], ["KeyL", toggleFree], ["KeyF", toggleFullscreen], [idleKey, toggleIdle], ...more]);
   viewer.input = listen(canvas, navigation, {
     focalInCss: () => (viewer.camera().fx * window.innerWidth) / viewer.camera().width,
     onUse: takeControl,

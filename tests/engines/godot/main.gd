@@ -3,7 +3,13 @@ extends Spatial
 
 func _ready():
 	var job = JSON.parse(OS.get_environment("ENGINE_JOB")).result
-	add_child(load("res://asset.glb").instance())
+	var asset = load("res://asset.glb").instance()
+	add_child(asset)
+	if job["time"] != null:
+		var player = asset.get_node("AnimationPlayer")
+		player.play("motion")
+		player.seek(job["time"], true)
+		player.stop(false)
 	add_child(camera(job))
 	var light = WorldEnvironment.new()
 	light.environment = Environment.new()

@@ -1,0 +1,233 @@
+"""The training of Gaussians that move with bones, from a static scene of one of the times."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Int
+from torch import Tensor
+
+from img2world.core.gaussians import Gaussians
+from img2world.core.motion import Motion
+from img2world.core.progress import Progress
+from img2world.core.scene import Scene
+from img2world.core.views import Views
+from img2world.render import rasterize
+from img2world.render.loss import LossWeights, Target, view_loss
+from img2world.render.splats import Rendering, Splats, camera_tensors
+from img2world.splat.bone_flow import bone_twists, observe_flow
+from img2world.splat.bones import Bones, owners
+from img2world.splat.densify import MIN_OPACITY, Densification, ScreenGradients, densify
+from img2world.splat.metrics import psnr, unit_rgb
+from img2world.splat.optimize import REPORT_EVERY, GaussianSplat, running_mean, view_order
+from img2world.splat.parameters import Parameters
+from img2world.splat.views import halve
+from img2world.tracking.flow import compute_flow
+
+if TYPE_CHECKING:
+    from img2world.splat.dynamic import DynamicSplat
+
+NUM_NEIGHBORS = 5
+"""Gaussians around one whose distances are to stay the same."""
+
+RIGIDITY_SAMPLES = 1000
+"""Gaussians of which this is asked in each step."""
+
+SAME_DEPTH = 0.02
+"""Distance behind what is seen, relative to the depth of the scene, at which a Gaussian still is."""
+
+SWEEP_LR, JOINT_LR, WEIGHTS_LR = 3e-3, 1e-3, 3e-2
+"""Learning rates: of bones in radians and in depths of the scene, from one time to the next and all together, and of
+the logarithms of weights."""
+
+LR_DECAY = 0.1
+"""Last learning rate of bones and weights as a fraction of the first."""
+
+HALF_FRACTION = 0.3
+"""Fraction of the steps on all times that come first, on views of half the size."""
+
+MIN_NEIGHBOR_DISTANCE = 0.005
+"""Distance in depths of the scene that is added to those of neighbours: at nearly none, a relative change is noise."""
+
+LATE_FRACTION = 0.3
+"""Fraction of a static training that the Gaussians' learning rates begin with: they are trained already."""
+
+
+class DynamicTraining:
+    """Gaussians and bones under training, with the views by their times."""
+
+    def __init__(
+        self, options: "DynamicSplat", views: Views, static: Scene, first: float, rng: np.random.Generator
+    ) -> None:
+        assert views.times is not None
+        self._options, self._rng, self._background = options, rng, static.background
+        self._levels = {"full": views, "half": halve(views)}
+        self._cameras = {
+            name: [camera_tensors(level.cameras.select([i])) for i in range(len(level))]
+            for name, level in self._levels.items()
+        }
+        self.times, self._time_of = np.unique(views.times, return_inverse=True)
+        self._first = int(np.searchsorted(self.times, first))
+        means = static.gaussians.means
+        self._bones = Bones(_spread(means, options.num_bones), len(self.times))
+        self._parameters = Parameters(static.gaussians, self._bones.weights_for(means))
+        centers = views.cameras.centers_in_world
+        self._depth = float(np.median(np.linalg.norm(centers - np.median(means, 0), axis=1)))
+        self._neighbors = _neighbors(means)
+        self._weights = LossWeights(alpha=options.alpha_weight)
+        self._gradients = ScreenGradients(len(self._parameters))
+        groups = [{"params": each} for each in (self._bones.quats, self._bones.shifts)]
+        self._optimizer = torch.optim.Adam(groups)
+
+    def sweep(self, progress: Progress) -> None:
+        """Let the bones follow from the first time on, outwards to the first and the last."""
+        last = len(self.times) - 1
+        ways = [(t, t + 1) for t in range(self._first, last)] + [(t, t - 1) for t in range(self._first, 0, -1)]
+        for done, (now, following) in enumerate(ways, start=1):
+            self._bones.keep_as(now, following)
+            self._bones.turn(following, self._twists(now, following))
+            self._refine(following)
+            progress(done, len(ways))
+
+    def train_together(self, progress: Progress, look: Callable[[int], bool] = lambda done: False) -> None:
+        """Train Gaussians, bones and weights on all views, and add Gaussians where they lack detail.
+
+        `look` is given the number of steps done; where it returns True, the training ends.
+        """
+        options = self._options
+        densification = Densification(
+            steps=options.steps,
+            max_gaussians=options.max_gaussians,
+            min_gradient=GaussianSplat.densify_gradient,
+            scene_depth=self._depth,
+        )
+        mean_psnr = 0.0
+        for step, i in zip(range(options.steps), view_order(len(self._time_of), self._rng), strict=False):
+            level = "half" if step < HALF_FRACTION * options.steps else "full"
+            rgb = self._step(i, level, step / options.steps)
+            if densification.is_due(step):
+                self._densify(densification)
+            if (step + 1) % REPORT_EVERY == 0:
+                value = psnr(rgb.clamp(0, 1).numpy(), unit_rgb(self._levels[level].rgb[i]))
+                mean_psnr = running_mean(mean_psnr, value)
+                progress(step + 1, options.steps, psnr=mean_psnr, gaussians=float(len(self._parameters)))
+            if step + 1 < options.steps and look(step + 1):
+                break
+
+    def result(self) -> tuple[Gaussians, Motion]:
+        """Return the Gaussians at rest that are visible at all, and their motion."""
+        gaussians, motion = self._parameters.gaussians(), self._bones.motion(self._parameters.values, self.times)
+        visible = gaussians.opacities >= MIN_OPACITY
+        return gaussians.select(visible), motion.select(visible)
+
+    def _step(self, i: int, level: str, fraction: float) -> Float[Tensor, "H W 3"]:
+        """Take one step on view i when a fraction of the training is done, and return its image from before that."""
+        for group, rate in zip(self._optimizer.param_groups, (JOINT_LR, JOINT_LR * self._depth), strict=True):
+            group["lr"] = rate * LR_DECAY**fraction
+        self._optimizer.zero_grad()
+        rendering, loss = self._loss(i, level)
+        (loss + self._options.smoothness * self._bones.roughness(int(self._time_of[i]))).backward()
+        self._gradients.accumulate(rendering)
+        self._optimizer.step()
+        self._parameters.step(self._rates(fraction), rendering.radii)
+        return rendering.rgb.detach()
+
+    def _densify(self, settings: Densification) -> None:
+        """Add Gaussians where detail is missing, and remove those of no use."""
+        densify(self._parameters, self._gradients.mean(), settings, self._rng)
+        self._gradients = ScreenGradients(len(self._parameters))
+        self._neighbors = _neighbors(self._parameters.values["means"].detach().numpy())
+
+    def _rates(self, fraction: float) -> dict[str, float]:
+        """Return the learning rates of the Gaussians when a fraction of the training is done."""
+        late = LATE_FRACTION + (1 - LATE_FRACTION) * fraction
+        rates = GaussianSplat().learning_rates(late, self._depth)
+        return {**rates, "bone_logits": WEIGHTS_LR * LR_DECAY**fraction}
+
+    def _splats(self, time: int) -> Splats:
+        """Return the Gaussians at the time of an index."""
+        means, quats = self._bones.move(self._parameters.values, time)
+        return replace(self._parameters.splats(), means=means, quats=quats)
+
+    def _render(self, splats: Splats, i: int, level: str) -> Rendering:
+        """Render what the camera of view i sees of Gaussians at a time."""
+        return rasterize(splats, self._cameras[level][i], background=self._background, backend="native")
+
+    def _loss(self, i: int, level: str) -> tuple[Rendering, Tensor]:
+        """Render view i and return that with its loss."""
+        views, splats = self._levels[level], self._splats(int(self._time_of[i]))
+        rendering = self._render(splats, i, level)
+        images = {"rgb": views.rgb, "alpha": views.alpha, "mask": views.mask}
+        target = Target(**{name: torch.from_numpy(each[i]) for name, each in images.items() if each is not None})
+        loss = view_loss(rendering.rgb, rendering.alpha, rendering.depth, target, self._weights)
+        return rendering, loss + self._options.rigidity * self._stretch(splats.means)
+
+    def _stretch(self, moved: Float[Tensor, "N 3"]) -> Float[Tensor, ""]:
+        """Return the mean squared relative change of distances between neighbours, of some of the Gaussians."""
+        chosen = torch.from_numpy(self._rng.integers(0, len(self._neighbors), RIGIDITY_SAMPLES))
+        rest = self._parameters.values["means"].detach()
+        others = self._neighbors[chosen]
+        now, before = (
+            (each[others] - each[chosen][:, None]).square().sum(-1).add(1e-12).sqrt() for each in (moved, rest)
+        )
+        return ((now - before) / (before + MIN_NEIGHBOR_DISTANCE * self._depth)).square().mean()
+
+    @torch.no_grad()
+    def _twists(self, now: int, following: int) -> Float[np.ndarray, "B 6"]:
+        """Return how the bones move from one time to another, by flow between the nearest views of the two."""
+        views, splats = self._levels["full"], self._splats(now)
+        points = splats.means.numpy().astype(np.float64)
+        observations = []
+        for i, j in self._pairs(now, following):
+            depth = self._render(splats, i, "full").depth.numpy()
+            before, after = (cv2.cvtColor(views.rgb[k], cv2.COLOR_RGB2GRAY) for k in (i, j))
+            cameras = views.cameras.select([i]), views.cameras.select([j])
+            flow = compute_flow(before, after)
+            same_depth = SAME_DEPTH * self._depth
+            observations.append(observe_flow(points, depth, flow, *cameras, same_depth=same_depth))
+        return bone_twists(points, owners(self._parameters.values), self._bones.positions(now), observations)
+
+    def _pairs(self, now: int, following: int) -> list[tuple[int, int]]:
+        """Return for each view of one time the view of another whose camera is nearest."""
+        first, second = (np.flatnonzero(self._time_of == time) for time in (now, following))
+        poses = self._levels["full"].cameras.world_from_cam.astype(np.float64)
+        features = np.concatenate([poses[:, :3, 3] / self._depth, poses[:, :3, 2]], 1)
+        distances = np.linalg.norm(features[first][:, None] - features[second], axis=-1)
+        return list(zip(first.tolist(), second[distances.argmin(1)].tolist(), strict=True))
+
+    def _refine(self, time: int) -> None:
+        """Correct the bones at one time by what its views show."""
+        bones, here = self._bones, np.flatnonzero(self._time_of == time)
+        groups = [{"params": [bones.quats[time]]}, {"params": [bones.shifts[time]], "lr": SWEEP_LR * self._depth}]
+        optimizer = torch.optim.Adam(groups, lr=SWEEP_LR)
+        for _ in range(self._options.sweep_steps):
+            optimizer.zero_grad()
+            self._loss(int(self._rng.choice(here)), "half")[1].backward()
+            optimizer.step()
+            for value in self._parameters.values.values():
+                value.grad = None
+
+
+def _spread(points: Float32[np.ndarray, "N 3"], count: int) -> Float[np.ndarray, "B 3"]:
+    """Return so many points that lie evenly among others: k-means, from the farthest points."""
+    from scipy.cluster.vq import kmeans2
+
+    points = points.astype(np.float64)
+    chosen = [0]
+    distances = np.linalg.norm(points - points[0], axis=1)
+    while len(chosen) < min(count, len(points)):
+        chosen.append(int(distances.argmax()))
+        distances = np.minimum(distances, np.linalg.norm(points - points[chosen[-1]], axis=1))
+    return kmeans2(points, points[chosen], minit="matrix", iter=10)[0]
+
+
+def _neighbors(points: Float32[np.ndarray, "N 3"]) -> Int[Tensor, "N K"]:
+    """Return the indices of the nearest others of each point."""
+    from scipy.spatial import KDTree
+
+    nearest = np.asarray(KDTree(points).query(points, NUM_NEIGHBORS + 1)[1])
+    # The nearest is the point itself.
+    return torch.from_numpy(nearest[:, 1:])
