@@ -22,7 +22,7 @@ from img2world.runs.source import find_source
 COUNT, TIMES, SIZE = 4, 4, 48
 TINY = (
     "splat.steps=4", "splat.static_steps=10", "splat.sweep_steps=1", "splat.max_gaussians=300", "splat.num_bones=4",
-    "export.formats=ply",
+    "export.formats=i2w",
 )  # fmt: skip
 
 
