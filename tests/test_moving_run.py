@@ -99,3 +99,9 @@ def test_a_grid_is_chosen_on_the_command_line(pictures, tmp_path, call):
     code, told, more = call("run", tmp_path / "grid.png", "--out", out, "--recipe", out / "recipe.toml")
     assert code == 0
     assert "splat  kept" in told + more
+
+
+def test_qualities_of_what_stands_still_are_refused_in_one_line(folder, call):
+    code, _, told = call("run", folder, "--quality", "draft")
+    assert code == 1
+    assert "--quality is for what stands still" in told

@@ -120,15 +120,22 @@ def run(
         found = find_source(source)
         # Options that are set one by one count more than the quality.
         alone = ["subject.kind=object"] if subject else []
-        changes = [*_quality(quality, found), *alone, *(changes or []), *([] if seed is None else [f"seed={seed}"])]
+        if grid is not None:
+            found = replace(found, kind="matrix")
+        name = recipe or (picture_recipe() if found.kind == "picture" else found.default_recipe)
+        changes = [
+            *_quality(quality, found, name),
+            *alone,
+            *(changes or []),
+            *([] if seed is None else [f"seed={seed}"]),
+        ]
         changes += _measures(metric, size)
         if image is not None:
             if found.kind != "video":
                 raise ImageError(f"--image needs a video, this is a {found.kind}: {source}", hint="leave --image out")
             changes.append(f"video.still={json.dumps(str(image))}")
         if grid is not None:
-            found, changes = replace(found, kind="matrix"), [*changes, f"video.grid={json.dumps(grid)}"]
-        name = recipe or (picture_recipe() if found.kind == "picture" else found.default_recipe)
+            changes.append(f"video.grid={json.dumps(grid)}")
         changes += _added_exports(name, changes, [], bundle, zipped=zipped)
         loaded = load_recipe(name, changes)
         if found.kind in ("picture", "video") and options_of(loaded.video).get("grid"):
@@ -323,10 +330,11 @@ def _run(
         say(line)
 
 
-def _quality(quality: str | None, source: "Source") -> list[str]:
+def _quality(quality: str | None, source: "Source", recipe: str) -> list[str]:
     """Return the changes to a recipe that a quality means. Raises RecipeError when there is no such quality."""
     from img2world.runs.options import did_you_mean
     from img2world.runs.recipe import QUALITIES
+    from img2world.runs.source import MOVING
 
     if quality is None:
         return []
@@ -336,6 +344,11 @@ def _quality(quality: str | None, source: "Source") -> list[str]:
         raise RecipeError(
             "--quality is for videos, photos and datasets, this is a picture",
             hint="for a first look use --recipe fast; `img2world recipes` lists the others",
+        )
+    if recipe == MOVING:
+        raise RecipeError(
+            "--quality is for what stands still, this is reconstructed in motion",
+            hint="set --set video.num_frames, video.size and splat.steps instead",
         )
     return list(QUALITIES[quality])
 
