@@ -24,6 +24,7 @@ from img2world.runs.licences import licence_of
 from img2world.runs.next_steps import name_page, outdated_stages
 from img2world.runs.page.document import write_page
 from img2world.runs.recipe import Recipe, backend_name, options_of, recipe_text, with_options
+from img2world.runs.refusals import check_cameras
 from img2world.runs.report import REPORT_PAGE, write_report
 from img2world.runs.source import Source
 from img2world.video import VIDEOS
@@ -83,11 +84,11 @@ def make_world(
     yield "trajectory"
     frames = stages.generate(folder, recipe, subject, trajectory)
     yield "video"
-    stages.examine(folder, subject, frames, anyway=anyway)
+    stages.examine(folder, recipe, subject, frames, anyway=anyway)
     yield "doctor"
     views = stages.estimate(folder, recipe, frames, trajectory)
     live.show(lambda: views.value)
-    stages.check_cameras(folder, anyway=anyway)
+    check_cameras(folder, recipe, anyway=anyway)
     yield "poses"
     trained = stages.isolate(folder, source, recipe, views)
     if trained is not views:

@@ -21,9 +21,9 @@ from img2world.core.views import Views
 from img2world.pipeline import STAGES, run
 from img2world.runs.folder import RunFolder, read_manifest
 from img2world.runs.recipe import load_recipe
+from img2world.runs.refusals import check_cameras
 from img2world.runs.report import summary_lines
 from img2world.runs.source import find_source, source_of_run
-from img2world.runs.stages import check_cameras
 
 
 def product_hashes(folder: Path) -> dict[str, str]:
@@ -436,11 +436,11 @@ def test_uncertain_cameras_stop_a_run_or_warn(finished, tmp_path):
     with RunFolder.open(run_path) as folder:
         transforms.write_text(json.dumps({**table, "pose_report": report.as_json()}))
         with pytest.raises(RejectedError, match=r"grade D, by orbit.*points are 9 px off"):
-            check_cameras(folder, anyway=False)
+            check_cameras(folder, load_recipe("video"), anyway=False)
         with pytest.warns(UserWarning, match="uncertain"):
-            check_cameras(folder, anyway=True)
+            check_cameras(folder, load_recipe("video"), anyway=True)
         transforms.write_text(json.dumps({**table, "pose_report": replace(report, grade="A").as_json()}))
-        check_cameras(folder, anyway=False)
+        check_cameras(folder, load_recipe("video"), anyway=False)
 
 
 def test_a_scene_that_reproduces_held_out_views_badly_is_noted(again, finished):

@@ -56,6 +56,12 @@ class Dataset:
     notes: tuple[str, ...] = ()
 
     @property
+    def has_times(self) -> bool:
+        """Tell whether all pictures have times, which differ: something moves between them."""
+        times = {picture.time for picture in self.pictures}
+        return len(times) > 1 and None not in times
+
+    @property
     def files(self) -> list[Path]:
         """All files whose content matters."""
         return sorted({*self.camera_files, *self.paths, *(path for path in self.masks if path)})
@@ -245,13 +251,16 @@ def _cases(suffixes: tuple[str, ...]) -> list[str]:
     return [case for suffix in suffixes for case in (suffix, suffix.upper())]
 
 
-def read_transforms(path: Path) -> Layout:
-    """Read a transforms.json of nerfstudio or instant-ngp, or a transforms_train.json of NeRF-synthetic."""
+def read_transforms(path: Path, size: tuple[int, int] | None = None) -> Layout:
+    """Read a transforms.json of nerfstudio or instant-ngp, or a transforms_train.json of NeRF-synthetic.
+
+    `size` is that of pictures which do not exist; without it they are left out.
+    """
     table, root = read_json(path), path.parent
 
     def find_size(name: str) -> tuple[int, int] | None:
         file = find_picture((root,), name)
-        return None if file is None else stored_size(file)
+        return size if file is None else stored_size(file)
 
     pictures = posed_pictures(table, find_size)
     known = {picture.name for picture in pictures}

@@ -105,7 +105,7 @@ def list_photos(root: Path) -> Listing:
             reason = "raw photos are not read; develop it as JPEG or TIFF"
             left_out.append(LeftOut(name=name, kind="raw photo that cannot be read", reason=reason))
         elif kinds[path] == "video":
-            reason = "of a folder only pictures are read; give the video by itself"
+            reason = "of a folder with photos only these are read; give the video by itself"
             left_out.append(LeftOut(name=name, kind="video", reason=reason))
         elif kinds[path] == "file":
             left_out.append(LeftOut(name=name, kind="other file", reason="not a picture", is_picture=False))
@@ -126,7 +126,7 @@ def _walk(root: Path) -> tuple[list[Path], list[LeftOut]]:
     found, left_out = [], []
     for folder, subfolders, names in os.walk(root, onerror=fail):
         for subfolder in [*subfolders]:
-            reason = _reason_to_skip(Path(folder) / subfolder)
+            reason = reason_to_skip(Path(folder) / subfolder)
             if reason is None:
                 continue
             subfolders.remove(subfolder)
@@ -148,7 +148,7 @@ def _walk(root: Path) -> tuple[list[Path], list[LeftOut]]:
     return sorted(files, key=lambda path: natural_key(relative_name(path, root))), left_out
 
 
-def _reason_to_skip(folder: Path) -> str | None:
+def reason_to_skip(folder: Path) -> str | None:
     """Return why a subfolder is not searched for photos; empty when nobody needs to know, None to search it."""
     if folder.name.startswith(".") or folder.name.lower() in MASK_FOLDERS or (folder / RUN_MANIFEST).exists():
         return ""

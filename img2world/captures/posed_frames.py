@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float64, UInt8
+from jaxtyping import Float64, Int64, UInt8
 from PIL import Image as PillowImage
 
 from img2world.captures.dataset import Dataset, orientation_to_undo, read_dataset
@@ -41,12 +41,13 @@ def frames_from_dataset(path: Path, *, size: int, max_photos: int, progress: Pro
     """Read the pictures of a dataset with their cameras, in the dataset's world with our axes.
 
     `size` is the longest side in pixels, `max_photos` the number of pictures of a larger dataset that are used, in even
-    steps. Distortion is undone. Pictures that cannot be read, or have another shape than their cameras, are left out.
+    steps. Distortion is undone. Pictures with times are in the order of these. Pictures that cannot be read, or have
+    another shape than their cameras, are left out.
     Raises CameraError as `read_dataset` does, and when fewer than half of the pictures can be used.
     """
     dataset = read_dataset(path)
     left_out = [*dataset.left_out]
-    chosen = np.unique(np.linspace(0, len(dataset.paths) - 1, min(max_photos, len(dataset.paths))).round().astype(int))
+    chosen = _at_even_times(dataset, max_photos) if dataset.has_times else even_steps(len(dataset.paths), max_photos)
     for i in set(range(len(dataset.paths))) - set(chosen.tolist()):
         reason = f"at most {max_photos} are used, see video.max_photos"
         left_out.append(LeftOut(name=_name(dataset, i), kind="picture beyond the limit", reason=reason))
@@ -77,6 +78,8 @@ def frames_from_dataset(path: Path, *, size: int, max_photos: int, progress: Pro
     if distorted := sum(not lens.is_pinhole for lens in lenses):
         notes.append(f"the distortion of {distorted} pictures was undone")
     names = tuple(_name(dataset, i) for i in index)
+    if dataset.has_times:
+        notes.append(f"{len({dataset.pictures[i].time for i in index})} times")
     poses = np.stack([dataset.pictures[i].world_from_cam for i in index])
     offset = world_offset(poses[:, :3, 3])
     poses[:, :3, 3] -= offset
@@ -89,10 +92,35 @@ def frames_from_dataset(path: Path, *, size: int, max_photos: int, progress: Pro
     )
     inventory = Inventory(used=names, left_out=tuple(left_out), notes=tuple(notes))
     frames = frames_from_shots(shots, ordered=False, inventory=inventory, cameras=cameras)
+    if dataset.has_times:
+        times = np.array([dataset.pictures[i].time for i in index], np.float64)
+        frames = replace(frames, times=times - times[0], viewpoints=_fixed_viewpoints(cameras), is_timed=True)
     if dataset.points is None:
         return frames
     points = (dataset.points.xyz - offset).astype(np.float32)
     return replace(frames, points=points, point_colors=dataset.points.colors)
+
+
+def even_steps(count: int, most: int) -> Int64[np.ndarray, "K"]:
+    """Return at most so many indices of `count`, in even steps, the first and the last among them."""
+    return np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(np.int64))
+
+
+def _at_even_times(dataset: Dataset, most: int) -> Int64[np.ndarray, "K"]:
+    """Return the indices of the pictures at as many times as give at most so many pictures, in the order of time."""
+    times = np.array([picture.time for picture in dataset.pictures], np.float64)
+    distinct, counts = np.unique(times, return_counts=True)
+    chosen = distinct[even_steps(len(distinct), max(2, most // int(counts.max())))]
+    order = np.argsort(times, kind="stable")
+    return order[np.isin(times[order], chosen)]
+
+
+def _fixed_viewpoints(cameras: Cameras) -> Int64[np.ndarray, "V"] | None:
+    """Return the index of the camera that took each picture, if each stood still for several; None otherwise."""
+    rows = np.concatenate([cameras.world_from_cam.reshape(-1, 16), cameras.intrinsics.reshape(-1, 9)], 1)
+    first: dict[bytes, int] = {}
+    index = np.array([first.setdefault(row.tobytes(), len(first)) for row in rows], np.int64)
+    return index if np.bincount(index).min() > 1 else None
 
 
 def _name(dataset: Dataset, index: int) -> str:

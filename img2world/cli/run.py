@@ -4,6 +4,7 @@ Heavy modules are imported inside the commands, so that `--help` is fast.
 """
 
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -40,7 +41,10 @@ WORLD_PAGE = "exports/world.html"
 def run(
     source: Annotated[
         Path,
-        typer.Argument(metavar="IMAGE|VIDEO|FOLDER", help="A picture, a video, photos or a posed dataset."),
+        typer.Argument(
+            metavar="IMAGE|VIDEO|FOLDER",
+            help="A picture, a video, photos, a posed dataset, or a folder of several videos.",
+        ),
     ],
     out: Annotated[Path | None, typer.Option(help="The run folder to write.  [default: runs/NAME]")] = None,
     recipe: Annotated[
@@ -58,6 +62,14 @@ def run(
         typer.Option(
             metavar="draft|normal|high",
             help="Of videos, photos and datasets: steps and Gaussians by the number of views, and size of pictures.",
+        ),
+    ] = None,
+    grid: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ROWSxCOLUMNS",
+            help="Of a picture or video that shows a moving thing from several sides, as SV4D makes it: in a picture "
+            "each row is a viewpoint and each column a time, in a video each cell is a viewpoint.",
         ),
     ] = None,
     subject: Annotated[
@@ -81,7 +93,7 @@ def run(
     browser: BrowserOption = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a world from a picture, a video, photos or a posed dataset.
+    """Make a world from a picture, videos, photos or a posed dataset.
 
     \b
     img2world run photo.jpg
@@ -93,29 +105,44 @@ def run(
     img2world run folder-of-photos/ --quality draft
     img2world run folder-of-photos/ --subject     only the thing that they turn around, as an object
     img2world run dataset/                        photos with cameras: COLMAP, nerfstudio, Blender, Polycam, …
+    img2world run cameras/                        in motion: cam_00.mp4, cam_01.mp4, … of the same moments
+    img2world run views.mp4 --grid 2x4            in motion: a video of 8 views, side by side
+    img2world run around-a-dancer.mp4 --recipe moving
 
     Run the same command again to resume a run that was interrupted, even by a power cut.
     """
     with exit_codes(as_json):
         from img2world.cli.video_models import picture_recipe
         from img2world.pipeline import STAGES
-        from img2world.runs.recipe import load_recipe
-        from img2world.runs.source import RECIPES, find_source
+        from img2world.runs.recipe import load_recipe, options_of
+        from img2world.runs.source import find_source
 
         found = find_source(source)
         # Options that are set one by one count more than the quality.
         alone = ["subject.kind=object"] if subject else []
-        changes = [*_quality(quality, found), *alone, *(changes or []), *([] if seed is None else [f"seed={seed}"])]
+        if grid is not None:
+            found = replace(found, kind="matrix")
+        name = recipe or (picture_recipe() if found.kind == "picture" else found.default_recipe)
+        changes = [
+            *_quality(quality, found, name),
+            *alone,
+            *(changes or []),
+            *([] if seed is None else [f"seed={seed}"]),
+        ]
         changes += _measures(metric, size)
         if image is not None:
             if found.kind != "video":
                 raise ImageError(f"--image needs a video, this is a {found.kind}: {source}", hint="leave --image out")
             changes.append(f"video.still={json.dumps(str(image))}")
-        name = recipe or (picture_recipe() if found.kind == "picture" else RECIPES[found.kind])
+        if grid is not None:
+            changes.append(f"video.grid={json.dumps(grid)}")
         changes += _added_exports(name, changes, [], bundle, zipped=zipped)
+        loaded = load_recipe(name, changes)
+        if found.kind in ("picture", "video") and options_of(loaded.video).get("grid"):
+            found = replace(found, kind="matrix")
         folder = out or Path("runs") / found.name
         watch = live_options(live, port, browser=browser)
-        _run(found, load_recipe(name, changes), folder, as_json, watch, fresh=STAGES if fresh else (), anyway=anyway)
+        _run(found, loaded, folder, as_json, watch, fresh=STAGES if fresh else (), anyway=anyway)
 
 
 @app.command()
@@ -303,10 +330,11 @@ def _run(
         say(line)
 
 
-def _quality(quality: str | None, source: "Source") -> list[str]:
+def _quality(quality: str | None, source: "Source", recipe: str) -> list[str]:
     """Return the changes to a recipe that a quality means. Raises RecipeError when there is no such quality."""
     from img2world.runs.options import did_you_mean
     from img2world.runs.recipe import QUALITIES
+    from img2world.runs.source import MOVING
 
     if quality is None:
         return []
@@ -316,6 +344,11 @@ def _quality(quality: str | None, source: "Source") -> list[str]:
         raise RecipeError(
             "--quality is for videos, photos and datasets, this is a picture",
             hint="for a first look use --recipe fast; `img2world recipes` lists the others",
+        )
+    if recipe == MOVING:
+        raise RecipeError(
+            "--quality is for what stands still, this is reconstructed in motion",
+            hint="set --set video.num_frames, video.size and splat.steps instead",
         )
     return list(QUALITIES[quality])
 

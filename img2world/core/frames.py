@@ -1,19 +1,27 @@
 """The result of the video stage: pictures in time, with cameras and depth where they are known."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int64, UInt8
+from jaxtyping import Float32, Float64, Int, Int64, UInt8
 
 from img2world.core.cameras import Cameras, load_cameras, save_cameras
 from img2world.core.checks import check_dtypes, check_finite, check_shapes
 from img2world.core.inventory import Inventory
-from img2world.core.pictures import load_arrays, load_pictures, save_arrays, save_pictures
+from img2world.core.pictures import load_arrays, load_pictures, save_arrays, save_pictures, select_pictures
 
-ARRAYS = ("times", "depth", "alpha", "seen", "mask", "sizes", "lenses", "focals", "locations", "points", "point_colors")
+ARRAYS = (
+    "times", "depth", "alpha", "seen", "mask", "sizes", "lenses", "focals", "locations", "points", "point_colors",
+    "viewpoints",
+)  # fmt: skip
 """Fields that are stored in frames.safetensors where they are known."""
+
+FLAGS = ("ordered", "is_rendered", "is_timed")
+MAPS = ("rgb", "depth", "alpha", "seen", "mask")
+PER_FRAME = ("times", "sizes", "lenses", "focals", "locations", "viewpoints")
+"""Fields with a value for each pixel, and those with one for each frame, where they are known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +61,10 @@ class Frames:
     """Why only some frames of a video were taken, of frames that were just read from one; empty if all were."""
     is_rendered: bool = False
     """Rendered from known geometry, so that cameras and depth are exact by construction."""
+    viewpoints: Int64[np.ndarray, "V"] | None = None
+    """Index of the fixed camera that took each picture; None where one camera, which may move, took all."""
+    is_timed: bool = False
+    """True if the times are those of something that moves between the pictures, which may be in any order otherwise."""
 
     def __post_init__(self) -> None:
         check_shapes(rgb=(self.rgb, "V H W 3"), times=(self.times, "V"))
@@ -61,7 +73,13 @@ class Frames:
         for name in ("depth", "alpha", "seen", "mask"):
             if (array := getattr(self, name)) is not None:
                 check_shapes(rgb=(self.rgb, "V H W 3"), **{name: (array, "V H W")})
-        for name, shape in {"sizes": "V 2", "lenses": "V", "focals": "V", "locations": "V 3"}.items():
+        for name, shape in {
+            "sizes": "V 2",
+            "lenses": "V",
+            "focals": "V",
+            "locations": "V 3",
+            "viewpoints": "V",
+        }.items():
             if (array := getattr(self, name)) is not None:
                 check_shapes(rgb=(self.rgb, "V H W 3"), **{name: (array, shape)})
         if (self.points is None) != (self.point_colors is None):
@@ -80,11 +98,18 @@ class Frames:
     def __len__(self) -> int:
         return len(self.rgb)
 
+    def select(self, index: Int[np.ndarray, "K"]) -> "Frames":
+        """Return some of the frames, in the order of the index, with all points."""
+        chosen = {name: array[index] for name in PER_FRAME if (array := getattr(self, name)) is not None}
+        maps = {name: select_pictures(array, index) for name in MAPS if (array := getattr(self, name)) is not None}
+        cameras = None if self.cameras is None else self.cameras.select(index)
+        return replace(self, cameras=cameras, inventory=None, selection="", **chosen, **maps)
+
     def save(self, folder: Path) -> None:
         """Write PNGs, frames.safetensors and, where the cameras are known, cameras.json."""
         names = save_pictures(self.rgb, folder)
         maps = {name: getattr(self, name) for name in ARRAYS}
-        flags = {name: np.array([getattr(self, name)]) for name in ("ordered", "is_rendered")}
+        flags = {name: np.array([getattr(self, name)]) for name in FLAGS}
         save_arrays({**maps, **flags}, folder / "frames.safetensors")
         if self.cameras is not None:
             save_cameras(self.cameras, folder / "cameras.json", names)
@@ -93,8 +118,8 @@ class Frames:
     def load(cls, folder: Path) -> "Frames":
         """Read frames that `save` wrote, equal to the last bit."""
         arrays: dict[str, Any] = load_arrays(folder / "frames.safetensors")
-        ordered, is_rendered = (bool(arrays.pop(name)[0]) for name in ("ordered", "is_rendered"))
+        flags = {name: bool(arrays.pop(name)[0]) for name in FLAGS}
         rgb, _ = load_pictures(folder, [f"{i:04d}.png" for i in range(len(arrays["times"]))])
         path = folder / "cameras.json"
         cameras = load_cameras(path) if path.exists() else None
-        return cls(rgb=rgb, ordered=ordered, is_rendered=is_rendered, cameras=cameras, **arrays)
+        return cls(rgb=rgb, cameras=cameras, **flags, **arrays)

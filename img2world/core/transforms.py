@@ -54,6 +54,8 @@ class PosedPicture:
     lens: Lens
     mask: str = ""
     """Path of its mask relative to the dataset; empty where there is none."""
+    time: float | None = None
+    """When it was taken, in the file's unit, which is the second or the duration of the whole; None where not told."""
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -107,6 +109,7 @@ def _posed_picture(row: dict[str, Any], index: int, find_size: FindSize) -> Pose
             world_from_cam=world_from_opengl(check_pose(pose, where), Z_UP_FROM_WORLD),
             lens=_lens(row, size[0], size[1], where),
             mask=picture_name(row, "mask_path"),
+            time=_time(row, where),
         )
     except KeyError as error:
         raise CameraError(f"{where} of the camera file lacks {error.args[0]}", hint=HINT) from error
@@ -114,6 +117,16 @@ def _posed_picture(row: dict[str, Any], index: int, find_size: FindSize) -> Pose
         raise CameraError(
             f"the camera file cannot be used, {where}: {type(error).__name__} {error}", hint=HINT
         ) from error
+
+
+def _time(row: dict[str, Any], where: str) -> float | None:
+    """Return the time of a frame; None where it has none. Raises CameraError when it is no number."""
+    if "time" not in row:
+        return None
+    time = float(row["time"])
+    if not abs(time) < MAX_NUMBER:
+        raise CameraError(f"{where} has the time {time}", hint="times are numbers, from 0 to 1 or in seconds")
+    return time
 
 
 def picture_name(row: dict[str, Any], key: str) -> str:

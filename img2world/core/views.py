@@ -14,6 +14,9 @@ from img2world.core.pictures import load_arrays, load_masks, load_pictures, save
 from img2world.core.ply import read_ply, write_ply
 from img2world.core.pose_report import PoseReport
 
+MAPS = ("depth", "alpha", "mask", "moving")
+"""Fields with a value for each pixel, where they are known."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Views:
@@ -34,6 +37,8 @@ class Views:
     """255 where the object is; None when the views show a whole scene."""
     mask: UInt8[np.ndarray, "V H W"] | None = None
     """0 where a picture is to be ignored, as for a passer-by, else 255; None when all of it counts."""
+    moving: UInt8[np.ndarray, "V H W"] | None = None
+    """255 where a picture shows something that moves by itself, which may be masked; None where that is not known."""
     times: Float64[np.ndarray, "V"] | None = None
     """Seconds at which the views were taken, where something moves between them; None where all show the same."""
     report: PoseReport | None = None
@@ -43,7 +48,7 @@ class Views:
         check_shapes(rgb=(self.rgb, "V H W 3"), confidence=(self.confidence, "V"))
         check_shapes(points=(self.points, "P 3"), point_colors=(self.point_colors, "P 3"))
         check_finite(confidence=self.confidence, points=self.points)
-        for name in ("depth", "alpha", "mask"):
+        for name in MAPS:
             if (array := getattr(self, name)) is not None:
                 check_shapes(rgb=(self.rgb, "V H W 3"), **{name: (array, "V H W")})
         if self.times is not None:
@@ -57,7 +62,7 @@ class Views:
 
     def select(self, index: Int[np.ndarray, "K"]) -> "Views":
         """Return some of the views, in the order of the index, with all points, without the report on all views."""
-        maps = {name: getattr(self, name) for name in ("depth", "alpha", "mask")}
+        maps = {name: getattr(self, name) for name in MAPS}
         return replace(
             self,
             rgb=select_pictures(self.rgb, index),
@@ -68,6 +73,12 @@ class Views:
             **{name: None if array is None else select_pictures(array, index) for name, array in maps.items()},
         )
 
+    def with_moving_part(self) -> "Views":
+        """Return the views for a reconstruction of what moves, in which that counts although it was masked."""
+        if self.mask is None or self.moving is None:
+            return self
+        return replace(self, mask=np.maximum(self.mask, self.moving))
+
     def save(self, folder: Path) -> None:
         """Write a nerfstudio dataset (transforms.json, images/, masks/, points.ply) and views.safetensors."""
         names = save_pictures(self.rgb, folder / "images", self.alpha)
@@ -77,6 +88,13 @@ class Views:
             masks = save_pictures(self.mask, folder / "masks")
             for frame, mask in zip(transforms["frames"], masks, strict=True):
                 frame["mask_path"] = f"masks/{mask}"
+        if self.moving is not None:
+            moving = save_pictures(self.moving, folder / "moving")
+            for frame, name in zip(transforms["frames"], moving, strict=True):
+                frame["moving_path"] = f"moving/{name}"
+        if self.times is not None:
+            for frame, time in zip(transforms["frames"], self.times.tolist(), strict=True):
+                frame["time"] = time
         transforms["solver"] = self.solver
         if self.report is not None:
             transforms["pose_report"] = self.report.as_json()
@@ -95,12 +113,15 @@ class Views:
         """Read views that `save` wrote, equal to the last bit."""
         transforms = json.loads((folder / "transforms.json").read_text())
         rgb, alpha = load_pictures(folder, [frame["file_path"] for frame in transforms["frames"]])
-        masks = [frame["mask_path"] for frame in transforms["frames"] if "mask_path" in frame]
+        masks, moving = (
+            [frame[key] for frame in transforms["frames"] if key in frame] for key in ("mask_path", "moving_path")
+        )
         columns = read_ply(folder / "points.ply")
         return cls(
             rgb=rgb,
             alpha=alpha,
             mask=load_masks(folder, masks) if masks else None,
+            moving=load_masks(folder, moving) if moving else None,
             cameras=cameras_from_transforms(transforms),
             points=(np.stack([columns[axis] for axis in "xyz"], -1) @ Z_UP_FROM_WORLD[:3, :3]).astype(np.float32),
             point_colors=np.stack([columns[name] for name in ("red", "green", "blue")], -1),

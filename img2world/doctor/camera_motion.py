@@ -80,13 +80,13 @@ class HomographyFit:
 def find_camera_faults(clip: Clip, transitions: list[Transition]) -> Iterator[VideoFinding]:
     """Yield a finding when the camera motion does not reveal depth."""
     # What looks alike from several sides seems to be where it was, but not from one frame to the next.
-    reach = max(_measure_reach(clip), float(np.percentile([each.motion for each in transitions], USUAL_PERCENTILE)))
+    reach = max(measure_reach(clip), float(np.percentile([each.motion for each in transitions], USUAL_PERCENTILE)))
     if reach < MIN_MOTION * clip.diagonal:
         # Unknown fractions, NaN, tell nothing and make no certainty.
         followed = np.median([each.tracked_fraction > MIN_FOLLOWED for each in transitions]) > 0.5
         yield _no_motion(reach / clip.diagonal, transitions, sure=clip.masks is None or bool(followed))
         return
-    share = still_share(_follow(clip), clip.gray.shape[2])
+    share = still_share(follow(clip), clip.gray.shape[2])
     if share > MAX_STILL:
         yield _still_camera(share, is_scene=clip.masks is None)
         if clip.masks is None:
@@ -104,11 +104,22 @@ def find_camera_faults(clip: Clip, transitions: list[Transition]) -> Iterator[Vi
         yield _little_parallax(flattish)
 
 
-def moving_subject(fraction: float, frames: tuple[int, ...], *, masked: bool = False) -> VideoFinding:
+def moving_subject(
+    fraction: float, frames: tuple[int, ...], *, masked: bool = False, in_motion: bool = False
+) -> VideoFinding:
     """Return the finding that this fraction of the points moves independently of the scene in these frames.
 
-    Where that is masked, the fraction is that of the pixels.
+    Where that is masked, the fraction is that of the pixels. It does no harm where it is reconstructed `in_motion`.
     """
+    if in_motion:
+        return VideoFinding(
+            kind="moving subject",
+            severity="note",
+            frames=frames,
+            sure=float(np.clip(0.5 + 2 * fraction, 0.5, 0.95)),
+            found=f"{fraction:.0%} of the {'picture' if masked else 'points'} moves by itself, and is made in motion",
+            advice="nothing to do; of each moment, only the side that was seen is known",
+        )
     return VideoFinding(
         kind="moving subject",
         severity="warning",
@@ -123,7 +134,7 @@ def moving_subject(fraction: float, frames: tuple[int, ...], *, masked: bool = F
     )
 
 
-def _follow(clip: Clip) -> Tracks:
+def follow(clip: Clip) -> Tracks:
     """Return tracks through the clip."""
     frames = GrayFrames(images=clip.equalized_gray, masks=clip.masks, valid=None, scale=1.0)
     return track_by_flow(frames, closed=False)
@@ -144,7 +155,7 @@ def _still_camera(share: float, *, is_scene: bool) -> VideoFinding:
     )
 
 
-def _measure_reach(clip: Clip) -> float:
+def measure_reach(clip: Clip) -> float:
     """Return the largest median displacement of points, in pixels, from the first frame to some later ones."""
     reach = []
     for j in np.unique(np.linspace(1, len(clip) - 1, NUM_PROBES).round().astype(int)):

@@ -12,6 +12,7 @@ from img2world.doctor.findings import VideoFinding, select_rejections
 from img2world.doctor.janus import find_janus
 from img2world.doctor.letterbox import find_letterbox
 from img2world.doctor.transitions import Transition, compare_frames, downscale
+from img2world.doctor.viewpoints import examine_viewpoints
 
 MIN_FRAMES = 3
 
@@ -29,9 +30,11 @@ FLICKER = 0.035
 
 
 def examine_video(frames: Frames) -> list[VideoFinding]:
-    """Return all findings, the most severe first. Of photos only the number is checked."""
+    """Return all findings, the most severe first. Of photos only the number is checked, of fixed cameras each."""
     if len(frames) < MIN_FRAMES:
         return [_too_short(len(frames))]
+    if frames.viewpoints is not None:
+        return examine_viewpoints(frames)
     if not frames.ordered:
         return []
     clip = downscale(frames)

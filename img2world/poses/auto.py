@@ -27,6 +27,8 @@ from img2world.poses.orbit import OrbitPoses, views_on_path
 from img2world.poses.rigidity import MIN_MOVING_FRACTION
 from img2world.poses.second_opinion import DOUBTFUL, has_known_lenses, shows_object, with_second_opinion
 from img2world.poses.sparse_model import views_from_model
+from img2world.poses.still_camera import camera_stands_still, still_camera_views
+from img2world.poses.timed import estimate_timed
 from img2world.poses.validation import add_reason
 from img2world.tracking.flow import prepare_gray_frames
 from img2world.tracking.object_masks import object_masks
@@ -63,9 +65,12 @@ class AutoPoses:
     Frames with cameras keep them, adjusted if they are not good. With a requested camera path: that path with a few
     free parameters, then with harmonics, then COLMAP on flow tracks, then bundle adjustment near the path, at last the
     path itself, graded C at best. Photos and videos of scenes: COLMAP, then COLMAP on flow tracks. Videos of an object
-    in front of a plain background: search for a circle, then COLMAP on flow tracks. The report names what was tried.
+    in front of a plain background: search for a circle, then COLMAP on flow tracks. Fixed cameras: those of one time,
+    see `timed`. The report names what was tried.
     """
 
+    moving: bool = False
+    """The video is to be reconstructed in motion: its times are kept, and one of a camera that stands still is 2.5D."""
     min_views: Annotated[int, Range(2)] = 3
     """Fewer placed frames are an error."""
     time_limit: NonNegativeFloat = 0.0
@@ -85,6 +90,15 @@ class AutoPoses:
 
         What COLMAP finds in the frames is kept in the folder `work`, see `ColmapPoses`.
         """
+        if frames.is_timed:
+            return estimate_timed(
+                frames,
+                min_views=self.min_views,
+                time_limit=self.time_limit,
+                seed=seed,
+                progress=progress,
+                work=work,
+            )
         if frames.cameras is not None:
             # Frames in order were generated along their cameras; those of a posed dataset may be wrong.
             if frames.ordered:
@@ -95,6 +109,8 @@ class AutoPoses:
             if _report(views).grade in GOOD:
                 return views
             return min((views, known.solve(given, refine=True, seed=seed)), key=_rank)
+        if self.moving and trajectory is None and frames.ordered and camera_stands_still(frames):
+            return still_camera_views(frames)
         search = _Search(backend=self, frames=frames, prior_path=trajectory, seed=seed, progress=progress, work=work)
         found, failures = [], []
         for name, solve in search.solvers():
@@ -121,6 +137,8 @@ class AutoPoses:
             f"tried {_describe(_report(views))}" for views in found if _report(views).solver != _report(best).solver
         ]
         best = search.without_moving(best)
+        if best.times is None and self.moving and frames.ordered:
+            best = replace(best, times=frames.times[list(_report(best).frames)])
         reasons = (*_report(best).reasons, *tried, *failures)
         return replace(best, report=replace(_report(best), reasons=reasons))
 
@@ -193,15 +211,17 @@ class _Search:
         is_scene = self.frames.ordered and not shows_object(self.frames.rgb, self.frames.alpha)
         if not (is_scene and _shows_motion(views)):
             return views
-        best, now, first = views, views, None
+        best, now, first, first_moving = views, views, None, None
         for _ in range(MASKING_ROUNDS):
             self.progress(0, 1, step="what moves")
             parts = find_moving_parts(now)
             if parts is None:
                 break
-            first = first or parts
+            if first is None:
+                first, first_moving = parts, self._moving(parts.masks, now)
             try:
                 now = self.judged(self._again(parts.masks, now))
+                now = self._with_motion(now)
             except PoseError:
                 break
             # What is masked is not missed, so that figures of the rest look better than before; only grades compare.
@@ -218,6 +238,7 @@ class _Search:
                 reason += ", but with so much of it nothing tells which of both stands still"
                 report = replace(report, grade=max(report.grade, DOUBTFUL))
         elif first is not None:
+            best = replace(best, moving=first_moving, times=self.frames.times[list(report.frames)])
             share, frames = first.share, tuple(report.frames[i] for i in first.views)
             reason = f"{share:.0%} of the points move by themselves, and cameras without them are no better"
         else:
@@ -225,6 +246,18 @@ class _Search:
         masked = best is not views
         report = replace(report, moving_share=share, moving_frames=frames, moving_masked=masked)
         return add_reason(replace(best, report=report), reason)
+
+    def _moving(self, masks: UInt8[np.ndarray, "K H W"], views: Views) -> UInt8[np.ndarray, "K H W"]:
+        """Return 255 where masks of views hide what moves, and not what the frames' own masks hide."""
+        own = 255 if self.frames.mask is None else self.frames.mask[list(_report(views).frames)]
+        return np.where((masks == 0) & (own > 0), np.uint8(255), np.uint8(0))
+
+    def _with_motion(self, views: Views) -> Views:
+        """Return masked views with what moves in them, and their times."""
+        assert views.mask is not None
+        return replace(
+            views, moving=self._moving(views.mask, views), times=self.frames.times[list(_report(views).frames)]
+        )
 
     def _masked_share(self, views: Views) -> tuple[float, tuple[int, ...]]:
         """Return the fraction of pixels that are masked in views and not in the frames, and the frames with many."""

@@ -111,6 +111,10 @@ class GivenPoses:
 
         The trajectory is not used. Raises PoseError when the frames have no cameras.
         """
+        if frames.is_timed:
+            from img2world.poses.timed import estimate_timed
+
+            return estimate_timed(frames, known=self, seed=seed, progress=progress)
         return self.solve(self.prepare(frames, progress), refine=self.refine, seed=seed)
 
     def prepare(self, frames: Frames, progress: Progress = silent) -> "GivenFrames":
@@ -141,21 +145,26 @@ class GivenPoses:
         if not len(points):
             points, colors = triangulated_points(frames, cameras, own)
             cameras, points = in_own_world(cameras, points, focus_distance(cameras, points))
+        solved = replace(given, cameras=cameras, points=points, colors=colors)
+        return check_views(replace(self.unchecked(solved, seed=seed), solver=solver), validation, own)
+
+    def unchecked(self, given: "GivenFrames", *, seed: int = 0) -> Views:
+        """Return the views with their cameras and points as given, or with random points, and without a report."""
+        frames, points, colors = given.frames, given.points, given.colors
         height, width = frames.rgb.shape[1:3]
-        in_own = cameras.to_cameras(width, height)
+        cameras = given.cameras.to_cameras(width, height)
         if not len(points):
-            points, colors = sample_random_points(frames, in_own, MAX_RANDOM, np.random.default_rng(seed))
-        views = Views(
+            points, colors = sample_random_points(frames, cameras, MAX_RANDOM, np.random.default_rng(seed))
+        return Views(
             rgb=frames.rgb,
-            cameras=in_own,
+            cameras=cameras,
             confidence=np.ones(len(frames), np.float32),
             points=points.astype(np.float32),
             point_colors=colors,
-            solver=solver,
+            solver="given",
             alpha=frames.alpha,
             mask=frames.mask,
         )
-        return check_views(views, validation, own)
 
     def _refined(self, frames: Frames, cameras: CameraParameters, tracks: Tracks, seed: int) -> CameraParameters:
         """Return the cameras after bundle adjustment that stays near them and keeps their intrinsics."""

@@ -108,7 +108,9 @@ def _examine_run(run: Path) -> Examination:
         from img2world.doctor.camera_motion import moving_subject
 
         masked = cameras.get("moving_masked", False)
-        findings.append(moving_subject(cameras["moving_share"], tuple(cameras["moving_frames"]), masked=masked))
+        in_motion = bool(_read_report(run).get("motion"))
+        share, frames = cameras["moving_share"], tuple(cameras["moving_frames"])
+        findings.append(moving_subject(share, frames, masked=masked, in_motion=in_motion))
     return Examination(
         findings=findings,
         num_frames=0,

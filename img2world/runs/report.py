@@ -33,6 +33,9 @@ ISOLATION, ISOLATED_FACTS = "isolation", "isolated/isolation.json"
 REPORT, REPORT_PAGE = "report.json", "report.html"
 """Files of the run folder that tell how the run went: for programs, and for people."""
 
+ALL_SIDES = 0.99
+"""Fraction of the sides of a scene from which all were seen."""
+
 MAX_NAMES = 3
 """Photos that the summary names."""
 
@@ -74,6 +77,7 @@ def write_report(folder: RunFolder, refusal: Img2WorldError | None = None) -> di
         "shares": _pixel_fractions(records),
         "findings": _read_product(folder, records.get("doctor"), FINDINGS) or [],
         "cameras": cameras,
+        "motion": _motion(records),
         "supported": _supported(_read_product(folder, records.get("measure"), WORLD)),
         "stages": {name: {"seconds": record.seconds, **record.metrics} for name, record in records.items()},
         "files": _files(records),
@@ -147,6 +151,19 @@ def _pixel_fractions(records: dict[str, StageRecord]) -> dict[str, float]:
     return {name: metrics[name] for name in ("seen", "continued", "invented") if name in metrics}
 
 
+def _motion(records: dict[str, StageRecord]) -> str | None:
+    """Return at how many times a scene moves, and how many of its sides were never seen; None for one that is still."""
+    if "splat" not in records or "times" not in records["splat"].figures:
+        return None
+    seen = records["poses"].figures if "poses" in records else {}
+    words = f"{records['splat'].figures['times']:.0f} times"
+    if "sides_seen" not in seen:
+        return words
+    always, ever = seen["sides_seen_at_a_time"], seen["sides_seen"]
+    words += f"; {ever:.0%} of the sides were seen at some time, {always:.0%} at any one time"
+    return words if always > ALL_SIDES else f"{words}: what the others looked like then is not known"
+
+
 def _files(records: dict[str, StageRecord]) -> dict[str, dict[str, float | str]]:
     """Return, for the main file or folder of each exporter, which reader read it back and what it found."""
     exported = {name: record for name, record in records.items() if name.startswith("export.") and record.metrics}
@@ -186,6 +203,8 @@ def summary_lines(out: Path, report: dict[str, Any]) -> Iterator[str]:
     if outdated := report["unfinished"]:
         command = run_command(out, report["source"]["path"], program=shlex.quote(launcher()))
         yield f"  {'to do':<8}out of date: {', '.join(outdated)}; to make them anew: {command}"
+    if motion := report.get("motion"):
+        yield f"  {'motion':<8}{motion}"
     if inventory := report.get("inventory"):
         yield f"  {'source':<8}{inventory['summary']}"
     if subject := report["subject"]:

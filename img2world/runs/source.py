@@ -1,4 +1,4 @@
-"""The input of a run: a picture, a video, a folder of photos or a posed dataset, recognised by content."""
+"""The input of a run, recognised by content: a picture, one or several videos, photos or a posed dataset."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,14 +7,25 @@ from typing import Literal
 
 from img2world.captures.dataset import dataset_root, find_layout, read_dataset
 from img2world.captures.listing import list_photos, looks_like_picture, relative_name
+from img2world.captures.viewpoints import find_viewpoints
 from img2world.core.errors import ImageError, RunFolderError, VideoError
 from img2world.core.text_file import expanded
 from img2world.runs.files import digest_of, file_digest, path_digest
 from img2world.runs.folder import MANIFEST, read_manifest
 from img2world.video.containers import container_of
 
-SourceKind = Literal["picture", "video", "photos", "dataset"]
-RECIPES: dict[SourceKind, str] = {"picture": "auto", "video": "video", "photos": "photos", "dataset": "dataset"}
+MOVING = "moving"
+"""Name of the recipe for what moves."""
+
+SourceKind = Literal["picture", "video", "photos", "dataset", "videos", "matrix"]
+RECIPES: dict[SourceKind, str] = {
+    "picture": "auto",
+    "video": "video",
+    "photos": "photos",
+    "dataset": "dataset",
+    "videos": MOVING,
+    "matrix": MOVING,
+}
 """The default recipe for each kind of source."""
 
 PHOTOS_FOLDER = "images"
@@ -23,7 +34,10 @@ PHOTOS_FOLDER = "images"
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A picture, a video, a folder of photos, or a posed dataset: a folder or its camera file."""
+    """A picture, a video, a folder of photos, or a posed dataset: a folder or its camera file.
+
+    `videos` is a folder of what several fixed cameras saw at the same times, `matrix` one picture or video of that.
+    """
 
     kind: SourceKind
     path: Path
@@ -37,6 +51,13 @@ class Source:
             return dataset_root(self.path).name or "world"
         folder = self.path.parent if self.path.name == PHOTOS_FOLDER else self.path
         return (self.path.stem if self.path.is_file() else folder.name) or "world"
+
+    @property
+    def default_recipe(self) -> str:
+        """Name of the recipe that suits the source."""
+        if self.kind == "dataset" and read_dataset(self.path).has_times:
+            return MOVING
+        return RECIPES[self.kind]
 
     @cached_property
     def digest(self) -> str:
@@ -60,6 +81,8 @@ def find_source(path: Path) -> Source:
                 f"this is a run folder, not a picture, video or folder of photos: {path}",
                 hint="look at it with `img2world view`, or continue it with `img2world splat` or `img2world export`",
             )
+        if find_viewpoints(path) is not None:
+            return Source(kind="videos", path=path)
         if find_layout(path) is not None:
             return Source(kind="dataset", path=path)
         # A folder of photos may have a subfolder of this name among others.
@@ -68,7 +91,10 @@ def find_source(path: Path) -> Source:
         ):
             path = path / PHOTOS_FOLDER
         if not list_photos(path).pictures:
-            raise ImageError(f"the folder holds no pictures: {path}", hint="give a folder of photos or a posed dataset")
+            raise ImageError(
+                f"the folder holds no pictures: {path}",
+                hint="give a folder of photos, of videos taken at the same time, or a posed dataset",
+            )
         return Source(kind="photos", path=path)
     if path.suffix.lower() == ".json":
         return Source(kind="dataset", path=path)
@@ -83,6 +109,8 @@ def source_digest(path: Path) -> str:
 
     Nothing else in the folder counts: run folders may lie in it, and file managers keep files of their own there.
     """
+    if (listing := find_viewpoints(path)) is not None:
+        return digest_of({relative_name(file, listing.root): file_digest(file) for file in listing.files})
     if find_layout(path) is not None:
         dataset = read_dataset(path)
         return digest_of({relative_name(file, dataset.root): file_digest(file) for file in dataset.files})

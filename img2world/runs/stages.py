@@ -10,23 +10,22 @@ import numpy as np
 
 from img2world.captures.panorama import load_photo
 from img2world.core.cameras import Cameras, load_cameras, save_cameras
-from img2world.core.errors import RejectedError
 from img2world.core.frames import Frames
 from img2world.core.image import Image
 from img2world.core.live import UNWATCHED, Live
 from img2world.core.metric import asset_from_world, measured, upright
-from img2world.core.pose_report import PoseReport
 from img2world.core.progress import Progress
 from img2world.core.scene import Scene
 from img2world.core.subject import PICTURE, Subject, save_picture
 from img2world.core.supported_region import region_from_json
 from img2world.core.views import Views
+from img2world.poses.coverage import seen_sides
 from img2world.runs.files import write_text
 from img2world.runs.folder import RunFolder
 from img2world.runs.licences import licence_of, model_licences
-from img2world.runs.next_steps import refusal_hint
 from img2world.runs.product import Product, code_of, digests, value
 from img2world.runs.recipe import NeedsPrograms, Recipe, options_of
+from img2world.runs.refusals import rejected_video
 from img2world.runs.report import COMPARISON, FINDINGS, INVENTORY, ISOLATED_FACTS, ISOLATION, WORLD
 from img2world.runs.source import Source
 from img2world.video.diffusion.cards import licence_text
@@ -103,7 +102,9 @@ def generate(
     return Product(digest=record.digest, load=lambda: Frames.load(folder.path / "frames"))
 
 
-def examine(folder: RunFolder, subject: Product[Subject] | None, frames: Product[Frames], *, anyway: bool) -> None:
+def examine(
+    folder: RunFolder, recipe: Recipe, subject: Product[Subject] | None, frames: Product[Frames], *, anyway: bool
+) -> None:
     """Write doctor.json, the problems found in the photo and in the frames.
 
     Raises RejectedError when they rule out finding cameras.
@@ -129,10 +130,7 @@ def examine(folder: RunFolder, subject: Product[Subject] | None, frames: Product
     bad = select_rejections(findings_from_json((folder.path / FINDINGS).read_text()))
     # The cameras of frames that were generated along exact cameras are known, whatever the frames show.
     if bad and not anyway and not (folder.path / "frames" / "cameras.json").exists():
-        raise RejectedError(
-            f"the doctor rejects the video: {'; '.join(finding.line() for finding in bad)}",
-            hint=refusal_hint(folder, bad[0].advice),
-        )
+        raise rejected_video(folder, recipe, bad)
 
 
 def estimate(
@@ -144,40 +142,17 @@ def estimate(
         views = recipe.poses.estimate(
             frames.value, value(trajectory), seed=recipe.seed, progress=progress, work=folder.work("poses")
         )
+        if frames.value.is_timed and views.times is None and views.report is not None:
+            views = replace(views, times=frames.value.times[list(views.report.frames)])
         views = upright(views)
         views.save(path / "views")
-        confidence = float(views.confidence.mean())
-        return {"views": float(len(views)), "points": float(len(views.points)), "confidence": confidence}
+        facts = {"views": float(len(views)), "points": float(len(views.points))}
+        return {**facts, "confidence": float(views.confidence.mean()), **seen_sides(views)}
 
-    options, reads = code_of(recipe.poses, recipe.seed), digests(frames=frames, trajectory=trajectory)
+    options = {**code_of(recipe.poses, recipe.seed), "coverage": code_of("img2world.poses.coverage")}
+    reads = digests(frames=frames, trajectory=trajectory)
     record = folder.stage("poses", options=options, reads=reads, make=make)
     return Product(digest=record.digest, load=lambda: Views.load(folder.path / "views"))
-
-
-def check_cameras(folder: RunFolder, *, anyway: bool) -> None:
-    """Warn about cameras of grade C. Raises RejectedError at grade D, unless `anyway` is set."""
-    table = json.loads((folder.path / "views" / "transforms.json").read_text()).get("pose_report")
-    report = None if table is None else PoseReport.from_json(table)
-    if report is not None and report.moving_frames:
-        from img2world.doctor.camera_motion import moving_subject
-
-        warnings.warn(
-            moving_subject(report.moving_share, report.moving_frames, masked=report.moving_masked).line(), stacklevel=2
-        )
-    if report is None or report.grade in ("A", "B"):
-        return
-    why = "; ".join(report.reasons)
-    if report.grade == "D" and not anyway:
-        advice = "film things with texture, and move the camera farther around them"
-        if folder.manifest["source"]["kind"] == "photos":
-            advice = "take more photos of things with texture, from places that are close to each other"
-        if report.solver.startswith("given"):
-            advice = "improve these cameras with --set poses.refine=true, or find others with --set poses.name=colmap"
-        raise RejectedError(
-            f"the cameras cannot be trusted (grade D, by {report.solver}): {why}",
-            hint=refusal_hint(folder, advice),
-        )
-    warnings.warn(f"the cameras are uncertain (grade {report.grade}, by {report.solver}): {why}", stacklevel=2)
 
 
 def isolate(folder: RunFolder, source: Source, recipe: Recipe, views: Product[Views]) -> Product[Views]:

@@ -12,7 +12,7 @@ from PIL import Image as PillowImage
 
 from img2world.core.scene import Scene
 from img2world.core.views import Views
-from img2world.splat.metrics import compare, match_colors, psnr
+from img2world.splat.metrics import compare_scene, match_colors, psnr
 
 MAX_TESTED, MAX_HELD_OUT, MAX_SHOWN = 16, 6, 8
 """Views that are rendered to choose from, held-out views that are shown, and views that are shown in all."""
@@ -102,8 +102,10 @@ def _compare_each(
     if not index:
         return
     chosen = replace(views, cameras=scene.cameras).select(np.array(index))
+    if scene.motion is not None:
+        chosen = chosen.with_moving_part()
     may_differ = views.depth is None and views.alpha is None
-    for k, (image, truth) in enumerate(compare(scene.gaussians, chosen, scene.background)):
+    for k, (image, truth) in enumerate(compare_scene(scene, chosen)):
         matched, i = match_colors(image, truth) if may_differ else image, index[k]
         part = (slice(None), slice(None)) if chosen.mask is None else _used_part(chosen.mask[k])
         seen, rendered, compared = (_reduced(picture[part]) for picture in (truth, image, matched))

@@ -65,7 +65,7 @@ class DynamicSplat:
                 "the views have no times, or all the same: nothing moves between them",
                 hint="a scene that stands still is reconstructed with --set splat.name=gaussians",
             )
-        trained = views.select(np.flatnonzero(~self.held_out(len(views))))
+        trained = views.select(np.flatnonzero(~self.held_out(len(views)))).with_moving_part()
         first, static = self._first_scene(trained, seed)
         with one_torch_thread():
             training = DynamicTraining(self, trained, static, first, np.random.default_rng(seed))

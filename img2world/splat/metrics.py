@@ -63,21 +63,23 @@ def evaluate(scene: Scene, views: Views, held_out: Bool[np.ndarray, "V"]) -> dic
     Returns means over views: train_psnr in dB and, only if views were held out, heldout_psnr, heldout_ssim and their
     number heldout_views; of views with neither depth nor alpha also heldout_psnr_matched, for which each rendering was
     first matched to the brightness and tint of its view, as exposures of photos differ. Also num_gaussians and, only if
-    the views have depth, floaters.
+    the scene moves, its number of times, and if the views have depth, floaters.
     """
     views = replace(views, cameras=scene.cameras)
-    trained = compare(scene.gaussians, views.select(np.flatnonzero(~held_out)), scene.background)
+    trained = compare_scene(scene, views.select(np.flatnonzero(~held_out)))
     facts = {
         "num_gaussians": float(len(scene.gaussians)),
         "train_psnr": float(np.mean([psnr(*pair) for pair in trained])),
     }
     if held_out.any():
-        unseen = list(compare(scene.gaussians, views.select(np.flatnonzero(held_out)), scene.background))
+        unseen = list(compare_scene(scene, views.select(np.flatnonzero(held_out))))
         facts["heldout_views"] = float(len(unseen))
         facts["heldout_psnr"] = float(np.mean([psnr(*pair) for pair in unseen]))
         facts["heldout_ssim"] = float(np.mean([ssim(*pair) for pair in unseen]))
         if views.depth is None and views.alpha is None:
             facts["heldout_psnr_matched"] = float(np.mean([psnr(match_colors(*pair), pair[1]) for pair in unseen]))
+    if scene.motion is not None:
+        facts["times"] = float(len(scene.motion.key_times))
     if views.depth is not None:
         facts["floaters"] = find_floaters(scene.gaussians, views)
     return facts
@@ -123,6 +125,18 @@ def _nearest_surface(views: Views, i: int) -> Float32[np.ndarray, "H W"]:
         surface[views.mask[i] == 0] = 0
     radius = int(np.ceil(EDGE_WIDTH * max(surface.shape)))
     return cv2.erode(surface, np.ones((2 * radius + 1, 2 * radius + 1), np.uint8))
+
+
+def compare_scene(
+    scene: Scene, views: Views
+) -> Iterator[tuple[Float32[np.ndarray, "H W 3"], Float32[np.ndarray, "H W 3"]]]:
+    """Yield what `compare` does, of a scene that moves at the time of each view, in which what moves counts."""
+    if scene.motion is None or views.times is None:
+        yield from compare(scene.gaussians, views, scene.background)
+        return
+    counted = views.with_moving_part()
+    for i, time in enumerate(views.times.tolist()):
+        yield from compare(scene.at(time), counted.select(np.array([i])), scene.background)
 
 
 def compare(

@@ -79,6 +79,7 @@ def halve(views: Views) -> Views:
         alpha=None if views.alpha is None else _downscale(views.alpha, width, height),
         depth=None if views.depth is None else _downscale_depth(views.depth, width, height),
         mask=None if views.mask is None else _downscale_mask(views.mask, width, height),
+        moving=None if views.moving is None else _downscale_moving(views.moving, width, height),
     )
 
 
@@ -93,6 +94,11 @@ def _downscale(images: UInt8[np.ndarray, "V H W *C"], width: int, height: int) -
 def _downscale_mask(masks: UInt8[np.ndarray, "V H W"], width: int, height: int) -> UInt8[np.ndarray, "V h w"]:
     """Ignore each new pixel that covers an ignored one."""
     return np.where(_downscale(masks, width, height) == 255, 255, 0).astype(np.uint8)
+
+
+def _downscale_moving(moving: UInt8[np.ndarray, "V H W"], width: int, height: int) -> UInt8[np.ndarray, "V h w"]:
+    """Mark each new pixel that covers something moving."""
+    return np.where(_downscale(moving, width, height) > 0, 255, 0).astype(np.uint8)
 
 
 def _downscale_depth(depth: Float32[np.ndarray, "V H W"], width: int, height: int) -> Float32[np.ndarray, "V h w"]:

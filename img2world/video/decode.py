@@ -74,6 +74,13 @@ def decode(options: dict, progress: Progress) -> None:
     path, form = Path(options["path"]), options["format"]
     try:
         index = read_index(path, form)
+        if options.get("stamps"):
+            wanted, size = options["stamps"], options["size"]
+            pictures = _decode_pictures(path, form, index, wanted, size, lambda done: progress(done, len(wanted)))
+            if not pictures:
+                raise too_short(0, path)
+            _save(Path(options["folder"]), pictures, float(index.tick), {"stamps": list(pictures)})
+            return
         if index.seconds > options["max_seconds"]:
             raise VideoError(
                 f"the video is {index.seconds:.0f} seconds long, needs at most {options['max_seconds']:g}: {path}",

@@ -1,4 +1,4 @@
-"""Read frames from a video made elsewhere, a folder of its frames, a folder of photos, or a posed dataset."""
+"""Read frames from a video made elsewhere or several, a folder of frames or photos, or a posed dataset."""
 
 import json
 import tempfile
@@ -12,6 +12,7 @@ import numpy as np
 from img2world.captures.dataset import find_layout
 from img2world.captures.photos import frames_from_folder
 from img2world.captures.posed_frames import frames_from_dataset
+from img2world.captures.viewpoints import find_viewpoints
 from img2world.core.cameras import Cameras
 from img2world.core.child_process import run_child
 from img2world.core.errors import VideoError
@@ -21,7 +22,9 @@ from img2world.core.progress import Progress, silent
 from img2world.core.ranges import NonNegativeFloat, PositiveInt, Range
 from img2world.core.subject import Subject
 from img2world.video.containers import needed_container
+from img2world.video.grid import frames_from_grid
 from img2world.video.reference_image import insert_reference_image
+from img2world.video.viewpoints import ViewpointOptions, frames_from_viewpoints
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +35,8 @@ class FileVideo:
     equal steps of camera motion, the sharpest of neighbours. A folder counts as the frames of a video when it holds at
     least 20 pictures of one size with consecutive numbers, and as unordered photos otherwise. Posed datasets, whose
     cameras are read with their pictures, are those of COLMAP, nerfstudio, instant-ngp, NeRF-synthetic, Polycam and
-    Record3D.
+    Record3D. A folder with two or more videos, or folders of like frames, is what several fixed cameras saw at the same
+    times.
     """
 
     path: Path | None = None
@@ -51,7 +55,14 @@ class FileVideo:
     max_photos: PositiveInt = 400
     """Number of photos in the largest folder that is accepted. Of a larger dataset so many are used, in even steps."""
     even: bool = False
-    """Select frames evenly in time, repeated ones too: for the examination of the video itself."""
+    """Select frames evenly in time, repeated ones too: for what moves, and to examine the video itself."""
+    grid: str = ""
+    """Rows x columns of a picture or video that shows several viewpoints, such as 4x12. In a picture each row is a
+    viewpoint and each column a time; in a video each cell is a viewpoint."""
+    cameras: Path | None = None
+    """Cameras of fixed viewpoints, one each: a transforms.json, or a path as of `trajectory.name=file`."""
+    offsets: tuple[float, ...] = ()
+    """Seconds at which each of several videos began; without, they are aligned by the motion that they show."""
     time_limit: NonNegativeFloat = 1800.0
     """Seconds after which decoding is stopped."""
 
@@ -81,6 +92,18 @@ class FileVideo:
 
     def _frames(self, path: Path, progress: Progress) -> Frames:
         """Return the frames of a file, a folder or a posed dataset."""
+        several = ViewpointOptions(
+            num_times=self.num_frames,
+            size=self.size,
+            max_seconds=self.max_seconds,
+            time_limit=self.time_limit,
+            offsets=self.offsets,
+            cameras=self.cameras,
+        )
+        if self.grid:
+            return frames_from_grid(path, self.grid, several)
+        if (listing := find_viewpoints(path)) is not None:
+            return frames_from_viewpoints(listing, several, progress)
         if find_layout(path) is not None:
             return frames_from_dataset(path, size=self.photo_size, max_photos=self.max_photos, progress=progress)
         if path.is_dir():

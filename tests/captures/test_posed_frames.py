@@ -18,6 +18,7 @@ from img2world.captures.posed_frames import frames_from_dataset
 from img2world.core.errors import CameraError
 from img2world.core.frames import Frames
 from img2world.core.progress import silent
+from img2world.runs.source import find_source
 
 WRITERS = {
     "nerfstudio": dialects.write_nerfstudio,
@@ -442,3 +443,41 @@ def test_a_camera_file_may_be_named(tmp_path: Path):
     (folder / "transforms.json").rename(folder / "transforms_undistorted.json")
     assert np.array_equal(read(folder / "transforms_undistorted.json").rgb, truth.rgb)
     assert json.loads((folder / "transforms_undistorted.json").read_text())["frames"]
+
+
+def with_times(folder: Path, times: list[float]) -> Path:
+    """Give the pictures of a transforms.json, in its order, times."""
+    table = json.loads((folder / "transforms.json").read_text())
+    for row, time in zip(table["frames"], times, strict=True):
+        row["time"] = time
+    (folder / "transforms.json").write_text(json.dumps(table))
+    return folder
+
+
+def test_pictures_with_times_are_in_their_order(tmp_path: Path):
+    truth = dialects.some_truth()
+    folder = with_times(dialects.write_nerfstudio(tmp_path, truth), [0.5, 0.0, 1.0, 0.25, 0.75])
+    frames = read(folder)
+    assert frames.is_timed
+    assert frames.viewpoints is None
+    assert frames.times.tolist() == [0, 0.25, 0.5, 0.75, 1]
+    assert np.array_equal(frames.rgb, truth.rgb[[1, 3, 0, 4, 2]])
+    assert find_source(folder).default_recipe == "moving"
+    # At most so many pictures, at times in even steps.
+    assert frames_from_dataset(folder, size=960, max_photos=3, progress=silent).times.tolist() == [0, 0.5, 1]
+
+
+def test_equal_times_are_no_motion(tmp_path: Path):
+    folder = with_times(dialects.write_nerfstudio(tmp_path, dialects.some_truth()), [0.5] * 5)
+    assert not read(folder).is_timed
+    assert find_source(folder).default_recipe == "dataset"
+
+
+def test_cameras_that_take_several_pictures_are_viewpoints(tmp_path: Path):
+    truth = dialects.some_truth(6)
+    truth = replace(truth, poses=truth.poses[[0, 1, 2, 0, 1, 2]])
+    frames = read(with_times(dialects.write_nerfstudio(tmp_path, truth), [0.0, 0, 0, 1, 1, 1]))
+    assert frames.viewpoints is not None
+    assert frames.viewpoints.tolist() == [0, 1, 2, 0, 1, 2]
+    with pytest.raises(CameraError, match="the time nan"):
+        read(with_times(tmp_path, [float("nan")] * 6))

@@ -137,6 +137,8 @@ def test_frames_survive_saving(tmp_path, known):
         "points": rng.normal(size=(4, 3)).astype(np.float32),
         "point_colors": rng.integers(0, 255, (4, 3), np.uint8),
         "cameras": some_cameras(),
+        "viewpoints": np.array([0, 1, 0]),
+        "is_timed": True,
     }
     rgb = rng.integers(0, 255, (3, 8, 12, 3), np.uint8)
     frames = Frames(rgb=rgb, times=np.arange(3) / 7, ordered=known, **(maps if known else {}))
@@ -162,6 +164,8 @@ def test_views_survive_saving(tmp_path, whole):
         depth=None if whole else rng.random((3, 8, 12), np.float32),
         alpha=None if whole else rng.integers(0, 255, (3, 8, 12), np.uint8),
         mask=None if whole else 255 * rng.integers(0, 2, (3, 8, 12), np.uint8),
+        moving=None if whole else 255 * rng.integers(0, 2, (3, 8, 12), np.uint8),
+        times=None if whole else np.array([0, 0, 1 / 3]),
     )
     views.save(tmp_path)
     assert same(Views.load(tmp_path), views)

@@ -48,7 +48,8 @@ REACHES = {
         "img2world.export.html",
     },  # a table names it
     "img2world/viewer/static/main.js": {"img2world.export.html"},
-    "assets/nano/nano_geo_scene.safetensors": {"img2world.video.nano"},
+    # A video of a camera that stands still gets its depth from the network, too.
+    "assets/nano/nano_geo_scene.safetensors": {"img2world.video.nano", "img2world.poses.auto"},
     "img2world/core/cameras.py": set(STAGES),
     "img2world/cli/output.py": set(),
 }

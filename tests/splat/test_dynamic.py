@@ -94,3 +94,19 @@ def test_times_are_kept_with_the_views(moving, tmp_path):
     moving.save(tmp_path / "views")
     np.testing.assert_array_equal(Views.load(tmp_path / "views").times, moving.times)
     np.testing.assert_array_equal(moving.select(np.array([3, 1])).times, moving.times[[3, 1]])
+
+
+def test_a_masked_mover_is_reconstructed_all_the_same_and_stiffness_holds_it_back(moving):
+    blue = (moving.rgb[..., 2] > moving.rgb[..., 0]) & (moving.alpha > 127)
+    masks = {"mask": np.where(blue, 0, 255).astype(np.uint8), "moving": np.where(blue, 255, 0).astype(np.uint8)}
+    quick = {"static_steps": 40, "sweep_steps": 4, "steps": 30, "max_gaussians": 300, "num_bones": 4}
+    free = DynamicSplat(**quick, rigidity=0.0, smoothness=0.0, alpha_weight=0.0, holdout_every=0)
+    stiff = DynamicSplat(**quick, rigidity=50.0, smoothness=500.0, holdout_every=0)
+    ways = []
+    for options in (free, stiff):
+        scene = options.optimize(replace(moving, **masks), seed=0)
+        rest, moved = scene.at(0.0).means, scene.at(float(moving.times.max())).means
+        ways.append(np.linalg.norm(moved - rest, axis=1))
+    assert np.percentile(ways[0], 90) > 0.04
+    # Unevenness and stretch are punished so hard that less of it remains.
+    assert np.percentile(ways[0], 90) > np.percentile(ways[1], 90)

@@ -168,7 +168,9 @@ def _findings(material: Material) -> list[VideoFinding]:
     cameras = material.report["cameras"] or {}
     if cameras.get("moving_frames"):
         masked = cameras.get("moving_masked", False)
-        findings.append(moving_subject(cameras["moving_share"], tuple(cameras["moving_frames"]), masked=masked))
+        in_motion = bool(material.report.get("motion"))
+        share, frames = cameras["moving_share"], tuple(cameras["moving_frames"])
+        findings.append(moving_subject(share, frames, masked=masked, in_motion=in_motion))
     order = list(SEVERITIES)
     return sorted(findings, key=lambda finding: order.index(finding.severity))
 

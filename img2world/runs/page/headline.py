@@ -160,7 +160,7 @@ def _reach(material: Material) -> Markup | None:
 def _links(material: Material) -> Markup | None:
     """Return the links to what people want first."""
     wanted = {WORLD_PAGE: "Open the world", TURNTABLE: "Video of the world", "video.mp4": "Video of the frames"}
-    if material.kind in ("photos", "dataset"):
+    if material.kind not in ("picture", "video"):
         # That video shows one photo after the other, too quickly to look at.
         del wanted["video.mp4"]
     there = {name: label for name, label in wanted.items() if (material.path / name).is_file()}
@@ -177,7 +177,9 @@ def _pair(material: Material) -> Markup:
     """Return the input beside the finished world; the input alone where there is none."""
     path, extent = material.path / "input.png", (material.extents or [WHOLE])[0]
     picture = attempt("the picture that it was made from", read_picture, path, LARGE, extent)
-    label = {"picture": "The photo", "video": "First frame of the video"}.get(material.kind, "One of the photos")
+    label = {"picture": "The photo", "video": "First frame of the video"}.get(
+        material.kind, f"One of the {material.noun}s"
+    )
     figures = [_figure(image(picture.value, label), label) if picture.value else picture.note]
     if material.world:
         figures.append(_world(material))

@@ -27,8 +27,13 @@ class Material:
 
     @property
     def kind(self) -> SourceKind:
-        """Kind of the source: picture, video, photos or dataset."""
+        """Kind of the source."""
         return self.report["source"]["kind"]
+
+    @property
+    def noun(self) -> str:
+        """What the pictures that were read are called."""
+        return {"video": "frame", "videos": "picture", "matrix": "picture"}.get(self.kind, "photo")
 
     @property
     def is_refused(self) -> bool:
@@ -73,7 +78,7 @@ class Material:
     def extents(self) -> list[Extent]:
         """Part of each frame that its picture covers; empty if each fills its frame."""
         frames = self.path / "frames"
-        return attempt("sizes", read_extents, frames).value or [] if self.kind in ("photos", "dataset") else []
+        return attempt("sizes", read_extents, frames).value or [] if self.kind not in ("picture", "video") else []
 
     @cached_property
     def thumbnails(self) -> Read[dict[int, Picture]]:

@@ -34,6 +34,8 @@ def input_section(material: Material) -> Markup | None:
         if left_out := subject["left_out"]:
             text += f" In {plural(len(left_out), 'view')} it was not found: {', '.join(map(str, left_out))}."
         parts.append(element("p", text))
+    if motion := material.report.get("motion"):
+        parts.append(element("p", f"What it shows moves, at {motion}."))
     if inventory:
         parts.append(element("p", sentence(inventory["summary"])))
         files = inventory["left_out"]
@@ -63,7 +65,7 @@ def frames_section(material: Material) -> Markup | None:
         else:
             parts.append(found.note or element("p", element("a", "video.mp4", href="video.mp4"), " is too large here."))
     parts.append(_strip(material) if material.thumbnails.value else None if is_video else material.thumbnails.note)
-    return section("frames", "The video" if is_video else "The photos", parts)
+    return section("frames", "The video" if is_video else f"The {material.noun}s", parts)
 
 
 def _strip(material: Material) -> Markup:
@@ -104,11 +106,11 @@ def _camera_words(report: dict[str, Any], material: Material) -> list[Markup]:
     if "grade" not in report:
         known = {
             "commanded": "The frames were generated along this path, so their cameras are known exactly.",
-            "given": "The cameras came with the photos.",
+            "given": f"The cameras came with the {material.noun}s.",
         }
         return [element("p", known.get(report["solver"], f"The cameras come from {report['solver']}."))]
     grade, placed, total = report["grade"], report["placed"], report["total"]
-    noun = "frames" if material.kind == "video" else "photos"
+    noun = f"{material.noun}s"
     words = [
         element(
             "p",

@@ -36,7 +36,14 @@ COSTS = {
 }
 """What each figure that costs points means."""
 
-SOURCES = {"picture": "one photo", "video": "a video", "photos": "photos", "dataset": "photos with cameras"}
+SOURCES = {
+    "picture": "one photo",
+    "video": "a video",
+    "photos": "photos",
+    "dataset": "photos with cameras",
+    "videos": "pictures of several cameras at the same times",
+    "matrix": "pictures from several sides at several times",
+}
 
 STAGES = {
     "input": "Looking at the photo",
@@ -54,7 +61,7 @@ STAGES = {
 
 
 def stage_name(stage: str, kind: str) -> str:
-    """Return what a stage does for a source of a kind: picture, video, photos or dataset."""
+    """Return what a stage does for a source of a kind."""
     name, _, part = stage.partition(".")
     if name == "video" and kind == "picture":
         return "Making the video"
