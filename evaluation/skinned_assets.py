@@ -7,6 +7,8 @@ Read are embedded buffers, four bones a vertex, and samplers that are linear or 
 import io
 import json
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -115,13 +117,23 @@ def load_skinned(path: Path) -> SkinnedAsset:
     Characters come with all that they can hold in the same hand: of the parts that hang on one joint, the first stays.
     Raises AssetError when the file cannot be read, holds no clips, or what is not supported.
     """
-    try:
+    with _readable(path):
         return _Reader(path).asset()
-    # The file is not validated: broken ones raise any of these.
+
+
+def has_clips(path: Path) -> bool:
+    """Tell whether a file is a GLB file with clips. Raises AssetError when it cannot be read."""
+    with _readable(path):
+        return path.suffix.lower() == ".glb" and _Reader(path).has_clips
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Raise AssetError for what broken files raise: they are not validated."""
+    try:
+        yield
     except (OSError, ValueError, KeyError, IndexError, TypeError, struct.error) as error:
-        raise AssetError(
-            f"the character cannot be read: {type(error).__name__} {error} ({path})", hint=HINT
-        ) from error
+        raise AssetError(f"the character cannot be read: {type(error).__name__} {error} ({path})", hint=HINT) from error
 
 
 class _Reader:
@@ -135,18 +147,23 @@ class _Reader:
         self._path, self._json = path, json.loads(data[20 : 20 + length])
         self._images: dict[int, Any] = {}
         self._binary = memoryview(data)[28 + length :]
-        self._require(not self._json.get("extensionsRequired"), f"extensions: {self._json.get('extensionsRequired')}")
-        self._require(all("uri" not in buffer for buffer in self._json["buffers"]), "buffers in other files")
-        self._require(bool(self._json.get("animations")), "no clips")
 
     def _require(self, is_met: bool, problem: str) -> None:
         """Raise AssetError when the file holds what is not supported."""
         if not is_met:
             raise AssetError(f"the character has {problem} ({self._path})", hint=HINT)
 
+    @property
+    def has_clips(self) -> bool:
+        """Whether anything moves."""
+        return bool(self._json.get("animations"))
+
     def asset(self) -> SkinnedAsset:
         """Return the character."""
         nodes = self._json["nodes"]
+        self._require(self.has_clips, "no clips")
+        self._require(not self._json.get("extensionsRequired"), f"extensions: {self._json.get('extensionsRequired')}")
+        self._require(all("uri" not in buffer for buffer in self._json["buffers"]), "buffers in other files")
         self._require(not any("matrix" in node for node in nodes), "nodes with matrices")
         parents = [-1] * len(nodes)
         for i, node in enumerate(nodes):
