@@ -1,6 +1,6 @@
 """Moving scenes of animated characters, such as the CC0 ones of KayKit, one for each clip."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -36,9 +36,10 @@ def character_kinds(assets: Path) -> Kinds:
     return kinds
 
 
-def usual_kinds(kinds: Kinds) -> tuple[str, ...]:
+def usual_kinds(kinds: Iterable[str]) -> tuple[str, ...]:
     """Return the kinds of the usual clips, or all if there are none of these."""
-    return tuple(kind for kind in kinds if kind.endswith(USUAL_CLIPS)) or tuple(kinds)
+    kinds = tuple(kinds)
+    return tuple(kind for kind in kinds if kind.endswith(USUAL_CLIPS)) or kinds
 
 
 def _scene_of(asset: SkinnedAsset, clip: str) -> Callable[[np.random.Generator], MovingScene]:

@@ -135,9 +135,7 @@ def fitted_scene(
         return ((place(time) - center) * scale @ Y_UP_FROM_WORLD[:3, :3].T).astype(np.float32)
 
     lit = (mesh.tints * irradiance(mesh.normals, mesh.normals, Lighting())).astype(np.float32)
-    return MovingScene(
-        mesh=replace(mesh, vertices=vertices_at(0.0), tints=lit), vertices_at=vertices_at, moving=moving
-    )
+    return MovingScene(mesh=replace(mesh, vertices=vertices_at(0.0), tints=lit), vertices_at=vertices_at, moving=moving)
 
 
 def _moved(

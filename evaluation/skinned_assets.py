@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float64, Int, Shaped
 
-from evaluation.assets import AssetError, MeshPart, TexturedMesh, TextureCollector, merge_parts
+from evaluation.assets import AssetError, MeshPart, TextureCollector, TexturedMesh, merge_parts
 from img2world.core.conventions import Y_UP_FROM_WORLD
 from img2world.core.rotation import matrix_from_quat, slerp
 
@@ -97,7 +97,7 @@ class SkinnedAsset:
         if turning:
             before, after, fractions = zip(*(channel.around(time) for channel in turning), strict=True)
             ends = [matrix_from_quat(_wxyz(np.stack(each))) for each in (before, after)]
-            rotations[[channel.node for channel in turning]] = slerp(*ends, np.array(fractions))
+            rotations[[channel.node for channel in turning]] = slerp(ends[0], ends[1], np.array(fractions))
         locals_ = np.tile(np.eye(4), (len(rotations), 1, 1))
         locals_[:, :3, :3] = rotations * scales[:, None]
         locals_[:, :3, 3] = translations

@@ -91,11 +91,14 @@ class DynamicSplat:
         """Return the mask of the views that are never trained on."""
         return held_out_mask(num_views, self.holdout_every)
 
-    def optimize(self, views: Views, *, seed: int = 0, progress: Progress = silent) -> Scene:
+    def optimize(
+        self, views: Views, *, seed: int = 0, progress: Progress = silent, known: tuple[Scene, Bones] | None = None
+    ) -> Scene:
         """Reconstruct the scene that the views show at their times.
 
-        The same views and seed give the same bits for any number of threads. Raises SplatError when the views have no
-        times, or all the same, and as `GaussianSplat.optimize` does.
+        The same views and seed give the same bits for any number of threads. With `known`, training starts from that
+        scene, and bones that are at rest in it are not trained: their motion is known. Raises SplatError when the views
+        have no times, or all the same, and as `GaussianSplat.optimize` does.
         """
         if views.times is None or np.ptp(views.times) == 0:
             raise SplatError(
@@ -103,10 +106,11 @@ class DynamicSplat:
                 hint="a scene that stands still is reconstructed with --set splat.name=gaussians",
             )
         trained = views.select(np.flatnonzero(~self.held_out(len(views))))
-        static = self._first_scene(trained, seed)
+        static, bones = known or (self._first_scene(trained, seed), None)
         with one_torch_thread():
-            training = _Training(self, trained, static, np.random.default_rng(seed))
-            training.sweep(progress)
+            training = _Training(self, trained, static, np.random.default_rng(seed), bones)
+            if bones is None:
+                training.sweep(progress)
             training.train_together(progress)
             gaussians, motion = training.gaussians(), training.motion()
         return Scene(
@@ -154,7 +158,14 @@ def _best_time(views: Views) -> float:
 class _Training:
     """Gaussians and bones under training, with the views by their times."""
 
-    def __init__(self, options: DynamicSplat, views: Views, static: Scene, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        options: DynamicSplat,
+        views: Views,
+        static: Scene,
+        rng: np.random.Generator,
+        bones: Bones | None = None,
+    ) -> None:
         assert views.times is not None
         self._options, self._rng, self._background = options, rng, static.background
         self._levels = {"full": views, "half": halve(views)}
@@ -165,7 +176,7 @@ class _Training:
         self.times, self._time_of = np.unique(views.times, return_inverse=True)
         self._first = int(np.searchsorted(self.times, _best_time(views)))
         means = static.gaussians.means
-        self._bones = Bones(_spread(means, options.num_bones), len(self.times))
+        self._bones = Bones(_spread(means, options.num_bones), len(self.times)) if bones is None else bones
         self._parameters = Parameters(static.gaussians, self._bones.weights_for(means))
         centers = views.cameras.centers_in_world
         self._depth = float(np.median(np.linalg.norm(centers - np.median(means, 0), axis=1)))
