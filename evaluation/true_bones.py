@@ -22,6 +22,9 @@ NUM_BONES = 200
 
 NUM_POINTS = 8000
 
+ROUNDS = 3
+"""Bones are fitted so often, each time to the points that they carry best."""
+
 CANDIDATES = 12
 """Bones near a point of which it follows those that take it where it goes."""
 
@@ -44,34 +47,21 @@ class TrueBones(Bones):
         # The distance of two points is the root mean square over all times: what touches at one time may part later.
         features = ways.reshape(num_points, -1) / np.sqrt(num_times)
         # The points are in no order, so the first are a fair sample.
-        centers, owner = kmeans2(features, features[:num_bones], minit="matrix", iter=10)
-        used, owner = np.unique(owner, return_inverse=True)
-        places = centers[used].reshape(len(used), num_times, 3) * np.sqrt(num_times)
+        _, owner = kmeans2(features, features[:num_bones], minit="matrix", iter=10)
+        for _ in range(ROUNDS):
+            places, turns = rigid_motions(ways, owner, rest)
+            centers = KDTree(places.reshape(len(places), -1) / np.sqrt(num_times))
+            nearest = np.reshape(centers.query(features, min(CANDIDATES, len(places)))[1], (num_points, -1))
+            errors = np.stack([_errors(ways, rest, places, turns, bones) for bones in nearest.T], 1)  # [P, C]
+            best = errors.argsort(1, kind="stable")[:, :NUM_WEIGHTS]
+            errors, nearest = np.take_along_axis(errors, best, 1), np.take_along_axis(nearest, best, 1)
+            owner = nearest[:, 0]
         super().__init__(places[:, rest], num_times)
-        turns = rigid_turns(ways, owner, rest)
         shifts = places - places[:, rest : rest + 1]
         self.quats = [torch.tensor(quat_from_matrix(turns[:, t]), dtype=torch.float32) for t in range(num_times)]
         self.shifts = [torch.tensor(shifts[:, t], dtype=torch.float32) for t in range(num_times)]
-        nearest = np.reshape(KDTree(centers[used]).query(features, min(CANDIDATES, len(used)))[1], (num_points, -1))
-        errors = np.stack([self._errors(ways, rest, turns, places, bones) for bones in nearest.T], 1)  # [P, C]
-        best = errors.argsort(1, kind="stable")[:, :NUM_WEIGHTS]
-        errors, self._nearest = np.take_along_axis(errors, best, 1), np.take_along_axis(nearest, best, 1)
         reach = max(float(np.median(errors)), MIN_REACH * float(np.ptp(ways[:, rest])))
-        self._logits = -(errors**2) / (2 * reach**2)
-        self._points = KDTree(ways[:, rest])
-
-    @staticmethod
-    def _errors(
-        ways: Float64[np.ndarray, "P T 3"],
-        rest: int,
-        turns: Float64[np.ndarray, "B T 3 3"],
-        places: Float64[np.ndarray, "B T 3"],
-        bones: Int[np.ndarray, "P"],
-    ) -> Float64[np.ndarray, "P"]:
-        """Return the root mean squared distance of points from where one bone each would take them."""
-        offsets = ways[:, rest] - places[bones, rest]
-        moved = np.einsum("ptij,pj->pti", turns[bones], offsets) + places[bones]
-        return np.sqrt(np.square(moved - ways).sum(-1).mean(1))
+        self._points, self._nearest, self._logits = KDTree(ways[:, rest]), nearest, -(errors**2) / (2 * reach**2)
 
     def weights_for(self, means: Float32[np.ndarray, "N 3"]) -> dict[str, Tensor]:
         """Return rows by which Gaussians follow the bones of the nearest point at rest."""
@@ -80,21 +70,35 @@ class TrueBones(Bones):
         return {"bone_indices": torch.from_numpy(self._nearest[nearest]), "bone_logits": logits}
 
 
-def rigid_turns(
+def rigid_motions(
     ways: Float64[np.ndarray, "P T 3"], owner: Int[np.ndarray, "P"], rest: int
-) -> Float64[np.ndarray, "B T 3 3"]:
-    """Return the rotation of each cluster from one time to all that fits its points best."""
-    count = int(owner.max()) + 1
-    sizes = np.bincount(owner, minlength=count)
-    means = np.stack([np.bincount(owner, each, count) for each in ways.reshape(len(ways), -1).T], 1) / sizes[:, None]
-    offsets = ways - means.reshape(count, *ways.shape[1:])[owner]
+) -> tuple[Float64[np.ndarray, "B T 3"], Float64[np.ndarray, "B T 3 3"]]:
+    """Return where the middle of each cluster is, and the rotations from one time to all that fit its points best."""
+    names, owner = np.unique(owner, return_inverse=True)
+    count, sizes = len(names), np.bincount(owner)
+    sums = np.stack([np.bincount(owner, each, count) for each in ways.reshape(len(ways), -1).T], 1)
+    places = (sums / sizes[:, None]).reshape(count, *ways.shape[1:])
+    offsets = ways - places[owner]
     covariances = np.zeros((count, ways.shape[1], 3, 3))
     np.add.at(covariances, owner, np.einsum("pti,pj->ptij", offsets, offsets[:, rest]))
-    extents = np.einsum("btii->b", np.abs(covariances[:, rest : rest + 1]))
+    extents = np.einsum("bii->b", covariances[:, rest])
     covariances += (MIN_STIFFNESS * extents + 1e-12)[:, None, None, None] * np.eye(3)
     left, _, right = np.linalg.svd(covariances)
     left[..., :, 2] *= np.linalg.det(left @ right)[..., None]
-    return left @ right
+    return places, left @ right
+
+
+def _errors(
+    ways: Float64[np.ndarray, "P T 3"],
+    rest: int,
+    places: Float64[np.ndarray, "B T 3"],
+    turns: Float64[np.ndarray, "B T 3 3"],
+    bones: Int[np.ndarray, "P"],
+) -> Float64[np.ndarray, "P"]:
+    """Return the root mean squared distance of points from where one bone each would take them."""
+    offsets = ways[:, rest] - places[bones, rest]
+    moved = np.einsum("ptij,pj->pti", turns[bones], offsets) + places[bones]
+    return np.sqrt(np.square(moved - ways).sum(-1).mean(1))
 
 
 def train_on_true_bones(scene: MovingScene, views: Views, options: DynamicSplat) -> Scene:

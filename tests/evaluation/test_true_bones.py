@@ -6,7 +6,7 @@ from scipy.spatial.transform import Rotation
 
 from evaluation.motion_benchmark import MotionOptions, training_views
 from evaluation.moving_scenes import make_scene
-from evaluation.true_bones import TrueBones, rigid_turns, train_on_true_bones
+from evaluation.true_bones import TrueBones, rigid_motions, train_on_true_bones
 from img2world.splat.dynamic import DynamicSplat
 
 
@@ -17,7 +17,7 @@ def test_turns_of_rigid_clusters_are_found():
     # The second cluster is flat.
     rest = rng.normal(size=(2, 20, 3)) * [[[1, 1, 1]], [[1, 1, 0]]]
     ways = np.einsum("btij,bpj->bpti", turns, rest) + rng.normal(size=(2, 1, 3, 3))
-    found = rigid_turns(ways.reshape(40, 3, 3), np.repeat([0, 1], 20), 1)
+    found = rigid_motions(ways.reshape(40, 3, 3), np.repeat([0, 1], 20), 1)[1]
     np.testing.assert_allclose(found, turns, atol=1e-4)  # open rotations are kept from turning
 
 
