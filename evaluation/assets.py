@@ -163,7 +163,7 @@ def mesh_from_scene(scene: "Scene") -> TexturedMesh:
                 parts.append(part)
     if not parts:
         raise AssetError("the 3D model has no visible triangles", hint="use another file")
-    mesh = _merge_parts(parts, textures)
+    mesh = merge_parts(parts, textures)
     if not np.ptp(mesh.vertices, axis=0).any():
         # trimesh returns zeros for data that it cannot decompress.
         raise AssetError(
@@ -265,7 +265,7 @@ def _to_unit_range(values: Any) -> Float[np.ndarray, "*S"]:
     return array.astype(np.float64) / 255 if array.dtype.kind in "ui" else array.astype(np.float64)
 
 
-def _merge_parts(parts: list[MeshPart], textures: TextureCollector) -> TexturedMesh:
+def merge_parts(parts: list[MeshPart], textures: TextureCollector) -> TexturedMesh:
     """Return all parts as one mesh."""
     starts = np.cumsum([0, *(len(part.vertices) for part in parts)])
     faces = np.concatenate([part.faces + start for part, start in zip(parts, starts[:-1], strict=True)])

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -45,7 +44,7 @@ def main() -> None:
     python -m evaluation poses --count 4      pose solvers, on orbits with known cameras
     python -m evaluation depth photos/        depth of scenes, on photos with marked points
     python -m evaluation doctor --seeds 1     the doctor, on videos with known faults
-    python -m evaluation motion               what moves, seen by several cameras
+    python -m evaluation motion               what moves, seen by several cameras or by one that goes around
 
     \b
     Only depth needs data: objects, rooms and faults are generated from seeds. `--assets` takes your own models.
@@ -280,39 +279,64 @@ def motion(
     scene: Annotated[list[str] | None, typer.Option(help="A kind of scene; may be repeated.  [default: all]")] = None,
     method: Annotated[
         list[str] | None,
-        typer.Option(help="dynamic, static or 'per time'; may be repeated.  [default: the first two]"),
+        typer.Option(help="dynamic, static, 'true bones' or 'per time'; may be repeated.  [default: the first two]"),
     ] = None,
+    assets: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER|FILE", help="GLB files of characters with clips, instead of the made scenes."),
+    ] = None,
+    rig: Annotated[str, typer.Option(help="ring: cameras all around.  orbit: one that goes around once.")] = "ring",
+    cameras: Annotated[int, typer.Option(help="Number of cameras of the ring.", min=3)] = 12,
+    times: Annotated[
+        int, typer.Option(help="Number of times.  [default: 24, or 72 in an orbit]", show_default=False, min=0)
+    ] = 0,
     first: FirstOption = 0,
     seeds: Annotated[int, typer.Option(help="Number of scenes of each kind.", min=1)] = 1,
     size: Annotated[int, typer.Option(help="Pixels along each side of the views.", min=64)] = 256,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare reconstructions of what moves with the truth, from 12 cameras at 24 times.
+    """Compare reconstructions of what moves with the truth.
 
     \b
     python -m evaluation motion --scene "hinged box" --method dynamic
+    python -m evaluation motion --assets characters/ --scene "knight cheer" --method dynamic --method "true bones"
+    python -m evaluation motion --rig orbit                one camera that goes around while things move
 
-    Scenes: hinged box, capsule chain, twisting bar, bouncing balls.  static: one scene for all times.  per time: a
-    scene for each, which is what a reconstruction could reach at the cost of as many files.
-    Drift: how far Gaussians leave the surface that they begin on, relative to its way.
+    Scenes: hinged box, capsule chain, twisting bar, bouncing balls, and each clip of the characters as "knight cheer";
+    by default some usual clips.
+
+    \b
+    static: one scene for all times.  per time: a scene for each, at the cost of as many files.
+    true bones: Gaussians whose motion is known, which is what bones could reach.
+
+    \b
+    PSNR: from other cameras, of all pixels and of those that show what moves.
+    drift: how far Gaussians leave the surface that they begin on, relative to its way.
+    flow error: of where what moves is seen to go until the next tested time, in pixels; of none: if it stood still.
     """
     with exit_codes(as_json):
         from dataclasses import asdict
 
         from evaluation.motion_benchmark import MotionOptions, evaluate_motion, table_lines
 
-        options = MotionOptions(first=first, seeds=seeds, size=size)
-        if scene:
-            options = replace(options, kinds=tuple(scene))
-        if method:
-            options = replace(options, methods=tuple(method))
+        options = MotionOptions(
+            kinds=tuple(scene) if scene else None,
+            methods=tuple(method) if method else MotionOptions.methods,
+            assets=assets,
+            rig=rig,
+            cameras=cameras,
+            times=times,
+            first=first,
+            seeds=seeds,
+            size=size,
+        )
         rows = []
         for row in evaluate_motion(options):
             rows.append(row)
             if as_json:
                 say_json(asdict(row))
             else:
-                say(f"{row.kind:<16}{row.seed:>3} {row.method:<9}{row.psnr:6.1f}{row.psnr_moving:6.1f} dB", err=True)
+                say(f"{row.kind:<28}{row.seed:>3} {row.method:<11}{row.psnr:6.1f}{row.psnr_moving:6.1f} dB", err=True)
         if not as_json:
             for line in table_lines(rows):
                 say(line)

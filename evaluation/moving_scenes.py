@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int, UInt8
+from jaxtyping import Bool, Float, Float32, Float64, Int, UInt8
 
 from evaluation.assets import TexturedMesh, mesh_from_scene
 from evaluation.placement import square_cameras
 from evaluation.procedural import with_random_texture
-from evaluation.rendering import RenderedViews, render_asset, stack_renders
+from evaluation.rendering import UNLIT, Lighting, RenderedViews, irradiance, render_asset, stack_renders
 from img2world.core.camera_paths import on_sphere
 from img2world.core.cameras import Cameras
 from img2world.core.conventions import Y_UP_FROM_WORLD
@@ -44,9 +44,9 @@ class MovingScene:
         return replace(self.mesh, vertices=self.vertices_at(time))
 
 
-def make_scene(kind: str, seed: int) -> MovingScene:
-    """Return the scene of a kind and a seed. Raises KeyError for an unknown kind."""
-    return KINDS[kind](np.random.default_rng([seed, sum(kind.encode())]))
+def make_scene(kind: str, seed: int, kinds: "Kinds | None" = None) -> MovingScene:
+    """Return the scene of a kind and a seed; `kinds` are KINDS by default. Raises KeyError for an unknown kind."""
+    return (kinds or KINDS)[kind](np.random.default_rng([seed, sum(kind.encode())]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ def render_scene(scene: MovingScene, cameras: Cameras, times: Float[np.ndarray, 
     still = _part(scene, ~scene.moving)
     for i, time in enumerate(times.tolist()):
         camera, mesh = cameras.select([i]), scene.at(time)
-        view = render_asset(mesh, camera)
+        view = render_asset(mesh, camera, lighting=UNLIT)
         layers.append(view)
         if still is None:
             moving.append(view.alpha[0] > 127)
@@ -97,6 +97,9 @@ def _part(scene: MovingScene, chosen: Bool[np.ndarray, "M"]) -> TexturedMesh | N
     return replace(scene.mesh, faces=scene.mesh.faces[faces], face_textures=scene.mesh.face_textures[faces])
 
 
+Kinds = dict[str, Callable[[np.random.Generator], MovingScene]]
+"""Functions from a random generator to a scene, by the name of the kind."""
+
 Part = tuple["Trimesh", "Motion | None"]
 Motion = Callable[[Float[np.ndarray, "M 3"], float], Float[np.ndarray, "M 3"]]
 """Positions of vertices at a time from 0 to 1, from those in the mesh; +Y is up."""
@@ -110,17 +113,29 @@ def _scene_of(parts: list[Part], rng: np.random.Generator) -> MovingScene:
     mesh = mesh_from_scene(trimesh.Scene(textured))
     owner = _owners(mesh, textured)
     rest = mesh.vertices.astype(np.float64) @ Y_UP_FROM_WORLD[:3, :3]
-    moved = np.stack([_moved(rest, owner, parts, float(time)) for time in np.linspace(0, 1, 9)]).reshape(-1, 3)
-    low, high = moved.min(0), moved.max(0)
-    center = (low + high) / 2
+    moving = np.isin(owner, [i for i, (_, motion) in enumerate(parts) if motion is not None])
+    return fitted_scene(mesh, lambda time: _moved(rest, owner, parts, time), moving)
+
+
+def fitted_scene(
+    mesh: TexturedMesh,
+    place: Callable[[float], Float64[np.ndarray, "M 3"]],
+    moving: Bool[np.ndarray, "M"],
+) -> MovingScene:
+    """Return a scene that stays in a sphere of RADIUS about the origin, lit as the mesh is at rest.
+
+    `place` returns the vertices at a time from 0 to 1, with +Y up and in any unit. Light is part of the colours and
+    moves along: what turns looks the same from everywhere, so that its motion is all that a reconstruction must find.
+    """
+    moved = np.concatenate([place(float(time)) for time in np.linspace(0, 1, 9)])
+    center = (moved.min(0) + moved.max(0)) / 2
     scale = RADIUS / np.linalg.norm(moved - center, axis=1).max()
 
     def vertices_at(time: float) -> Float32[np.ndarray, "M 3"]:
-        placed = (_moved(rest, owner, parts, time) - center) * scale
-        return (placed @ Y_UP_FROM_WORLD[:3, :3].T).astype(np.float32)
+        return ((place(time) - center) * scale @ Y_UP_FROM_WORLD[:3, :3].T).astype(np.float32)
 
-    moving = np.isin(owner, [i for i, (_, motion) in enumerate(parts) if motion is not None])
-    return MovingScene(mesh=replace(mesh, vertices=vertices_at(0.0)), vertices_at=vertices_at, moving=moving)
+    lit = (mesh.tints * irradiance(mesh.normals, mesh.normals, Lighting())).astype(np.float32)
+    return MovingScene(mesh=replace(mesh, vertices=vertices_at(0.0), tints=lit), vertices_at=vertices_at, moving=moving)
 
 
 def _moved(
@@ -257,10 +272,10 @@ def _ease(time: float) -> float:
     return time * time * (3 - 2 * time)
 
 
-KINDS: dict[str, Callable[[np.random.Generator], MovingScene]] = {
+KINDS: Kinds = {
     "hinged box": _hinged_box,
     "capsule chain": _capsule_chain,
     "twisting bar": _twisting_bar,
     "bouncing balls": _bouncing_balls,
 }
-"""Functions from a random generator to a scene, by the name of the kind."""
+"""Scenes that need no data."""

@@ -168,7 +168,7 @@ def _shade(
     mips = mesh.atlas.mip_index(mesh.face_textures, _mip_levels(mesh, camera))
     albedo = mesh.atlas.sample_linear(mips[hits.face], uv) * tints
     return srgb_from_linear(
-        albedo * _irradiance(normals, _facing_normals(mesh, camera, behind=behind)[hits.face], lighting)
+        albedo * irradiance(normals, _facing_normals(mesh, camera, behind=behind)[hits.face], lighting)
     )
 
 
@@ -208,7 +208,7 @@ def _facing_normals(mesh: TexturedMesh, camera: Cameras, *, behind: bool) -> Flo
     return planes
 
 
-def _irradiance(
+def irradiance(
     normals: Float32[np.ndarray, "C 3"], sides: Float32[np.ndarray, "C 3"], lighting: Lighting
 ) -> Float32[np.ndarray, "C _"]:
     """Return the linear light on each sample."""

@@ -17,6 +17,7 @@ from img2world.core.ranges import NonNegativeFloat, NonNegativeInt, PositiveInt
 from img2world.core.scene import Scene
 from img2world.core.threads import one_torch_thread
 from img2world.core.views import Views
+from img2world.splat.bones import Bones
 from img2world.splat.views import held_out_mask
 
 MIN_FIRST_VIEWS = 3
@@ -51,11 +52,20 @@ class DynamicSplat:
         """Return the mask of the views that are never trained on."""
         return held_out_mask(num_views, self.holdout_every)
 
-    def optimize(self, views: Views, *, seed: int = 0, progress: Progress = silent, live: Live = UNWATCHED) -> Scene:
+    def optimize(
+        self,
+        views: Views,
+        *,
+        seed: int = 0,
+        progress: Progress = silent,
+        live: Live = UNWATCHED,
+        known: tuple[Scene, Bones] | None = None,
+    ) -> Scene:
         """Reconstruct the scene that the views show at their times.
 
         The same views and seed give the same bits for any number of threads. Someone who looks on may stop the last
-        part of the training, on all times together. Raises SplatError when the views have no times, or all the same,
+        part of the training, on all times together. With `known`, training starts from that scene, and bones that are
+        at rest in it are not trained: their motion is known. Raises SplatError when the views have no times, or all the same,
         and as `GaussianSplat.optimize` does.
         """
         from img2world.splat.dynamic_training import DynamicTraining
@@ -66,9 +76,12 @@ class DynamicSplat:
                 hint="a scene that stands still is reconstructed with --set splat.name=gaussians",
             )
         trained = views.select(np.flatnonzero(~self.held_out(len(views)))).with_moving_part()
-        first, static = self._first_scene(trained, seed)
+        if known is None:
+            (first, static), bones = self._first_scene(trained, seed), None
+        else:
+            (static, bones), first = known, _best_time(trained)[0]
         with one_torch_thread():
-            training = DynamicTraining(self, trained, static, first, np.random.default_rng(seed))
+            training = DynamicTraining(self, trained, static, first, np.random.default_rng(seed), bones)
 
             def result() -> Scene:
                 gaussians, motion = training.result()
@@ -82,7 +95,8 @@ class DynamicSplat:
                     live.show(lambda: now)
                 return live.stops(done)
 
-            training.sweep(progress)
+            if bones is None:
+                training.sweep(progress)
             training.train_together(progress, look)
             return result()
 

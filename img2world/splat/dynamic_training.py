@@ -72,7 +72,7 @@ class DynamicTraining:
         self.times, self._time_of = np.unique(views.times, return_inverse=True)
         self._first = int(np.searchsorted(self.times, first))
         means = static.gaussians.means
-        self._bones = Bones(_spread(means, options.num_bones), len(self.times))
+        self._bones = Bones(_spread(means, options.num_bones), len(self.times)) if bones is None else bones
         self._parameters = Parameters(static.gaussians, self._bones.weights_for(means))
         centers = views.cameras.centers_in_world
         self._depth = float(np.median(np.linalg.norm(centers - np.median(means, 0), axis=1)))
