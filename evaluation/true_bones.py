@@ -13,7 +13,8 @@ from evaluation.moving_scenes import MovingScene
 from img2world.core.rotation import quat_from_matrix
 from img2world.core.scene import Scene
 from img2world.core.views import Views
-from img2world.splat.bones import NUM_WEIGHTS, Bones
+from img2world.render.skinning import BONES_OF_EACH
+from img2world.splat.bones import MIN_LOGIT, Bones
 from img2world.splat.dynamic import DynamicSplat
 from img2world.splat.initialize import gaussians_from_surface
 
@@ -53,7 +54,7 @@ class TrueBones(Bones):
             centers = KDTree(places.reshape(len(places), -1) / np.sqrt(num_times))
             nearest = np.reshape(centers.query(features, min(CANDIDATES, len(places)))[1], (num_points, -1))
             errors = np.stack([_errors(ways, rest, places, turns, bones) for bones in nearest.T], 1)  # [P, C]
-            best = errors.argsort(1, kind="stable")[:, :NUM_WEIGHTS]
+            best = errors.argsort(1, kind="stable")[:, :BONES_OF_EACH]
             errors, nearest = np.take_along_axis(errors, best, 1), np.take_along_axis(nearest, best, 1)
             owner = nearest[:, 0]
         super().__init__(places[:, rest], num_times)
@@ -67,7 +68,10 @@ class TrueBones(Bones):
         """Return rows by which Gaussians follow the bones of the nearest point at rest."""
         nearest = np.asarray(self._points.query(means)[1])
         logits = torch.tensor(self._logits[nearest], dtype=torch.float32)
-        return {"bone_indices": torch.from_numpy(self._nearest[nearest]), "bone_logits": logits}
+        indices = torch.from_numpy(self._nearest[nearest].astype(np.int32))
+        missing = (0, BONES_OF_EACH - indices.shape[1])
+        pad = torch.nn.functional.pad
+        return {"bone_indices": pad(indices, missing), "bone_logits": pad(logits, missing, value=MIN_LOGIT)}
 
 
 def rigid_motions(

@@ -65,8 +65,8 @@ class DynamicSplat:
 
         The same views and seed give the same bits for any number of threads. Someone who looks on may stop the last
         part of the training, on all times together. With `known`, training starts from that scene, and bones that are
-        at rest in it are not trained: their motion is known. Raises SplatError when the views have no times, or all the same,
-        and as `GaussianSplat.optimize` does.
+        at rest in it are not trained: their motion is known. Raises SplatError when the views have no times, or all
+        the same, and as `GaussianSplat.optimize` does.
         """
         from img2world.splat.dynamic_training import DynamicTraining
 

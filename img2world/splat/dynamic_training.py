@@ -60,7 +60,13 @@ class DynamicTraining:
     """Gaussians and bones under training, with the views by their times."""
 
     def __init__(
-        self, options: "DynamicSplat", views: Views, static: Scene, first: float, rng: np.random.Generator
+        self,
+        options: "DynamicSplat",
+        views: Views,
+        static: Scene,
+        first: float,
+        rng: np.random.Generator,
+        bones: Bones | None = None,
     ) -> None:
         assert views.times is not None
         self._options, self._rng, self._background = options, rng, static.background
