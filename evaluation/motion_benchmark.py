@@ -44,8 +44,8 @@ TEST_TIMES = 8
 """Times that are tested, evenly over the motion."""
 
 RIGS = {"ring": 24, "orbit": 72}
-"""What sees the scene, and at how many times unless told: cameras all around that see each time, or one that goes
-around once while things move, so that each time is seen from one side."""
+"""Numbers of times by the kind of cameras: a ring of them, which all see each time, or one that goes around once while
+things move, so that each time is seen from one side."""
 
 ORBIT_ELEVATION = 0.25
 """Height of the one camera, in radians."""
@@ -71,7 +71,7 @@ class MotionOptions:
     size: int = 256
     rig: str = "ring"
     cameras: int = 12
-    """Of the ring."""
+    """Number of cameras in the ring."""
     times: int = 0
     """0 takes what is usual for the rig."""
 

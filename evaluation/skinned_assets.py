@@ -155,7 +155,7 @@ class _Reader:
 
     @property
     def has_clips(self) -> bool:
-        """Whether anything moves."""
+        """Tell whether anything moves."""
         return bool(self._json.get("animations"))
 
     def asset(self) -> SkinnedAsset:

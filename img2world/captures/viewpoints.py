@@ -37,7 +37,7 @@ that moves changes most of the picture."""
 
 @dataclass(frozen=True, kw_only=True)
 class Viewpoint:
-    """What one fixed camera saw."""
+    """Video or folder of frames of one fixed camera."""
 
     name: str
     """Name of the video without its suffix, or of the folder."""

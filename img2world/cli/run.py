@@ -28,7 +28,14 @@ from img2world.cli.app import (
 )
 from img2world.cli.live import LiveOptions, followed, live_options
 from img2world.cli.output import exit_codes, listening, say, say_json
-from img2world.core.errors import ImageError, RecipeError, RunFolderError
+from img2world.cli.recipe_changes import (
+    bundle_changes,
+    bundle_targets,
+    export_changes,
+    measure_changes,
+    quality_changes,
+)
+from img2world.core.errors import ImageError, RunFolderError
 
 if TYPE_CHECKING:
     from img2world.runs.recipe import Recipe
@@ -124,19 +131,19 @@ def run(
             found = replace(found, kind="matrix")
         name = recipe or (picture_recipe() if found.kind == "picture" else found.default_recipe)
         changes = [
-            *_quality(quality, found, name),
+            *quality_changes(quality, found, name),
             *alone,
             *(changes or []),
             *([] if seed is None else [f"seed={seed}"]),
         ]
-        changes += _measures(metric, size)
+        changes += measure_changes(metric, size)
         if image is not None:
             if found.kind != "video":
                 raise ImageError(f"--image needs a video, this is a {found.kind}: {source}", hint="leave --image out")
             changes.append(f"video.still={json.dumps(str(image))}")
         if grid is not None:
             changes.append(f"video.grid={json.dumps(grid)}")
-        changes += _added_exports(name, changes, [], bundle, zipped=zipped)
+        changes += export_changes(name, changes, [], bundle, zipped=zipped)
         loaded = load_recipe(name, changes)
         if found.kind in ("picture", "video") and options_of(loaded.video).get("grid"):
             found = replace(found, kind="matrix")
@@ -226,7 +233,7 @@ def export(
     img2world export runs/photo --bundle unity,godot --size 100
     img2world export scan.spz mesh turntable --out files/
     """
-    measures = _measures(metric, size)
+    measures = measure_changes(metric, size)
     if run.is_file():
         from img2world.cli.splats import export_splats
 
@@ -330,37 +337,6 @@ def _run(
         say(line)
 
 
-def _quality(quality: str | None, source: "Source", recipe: str) -> list[str]:
-    """Return the changes to a recipe that a quality means. Raises RecipeError when there is no such quality."""
-    from img2world.runs.options import did_you_mean
-    from img2world.runs.recipe import QUALITIES
-    from img2world.runs.source import MOVING
-
-    if quality is None:
-        return []
-    if quality not in QUALITIES:
-        raise RecipeError(f"there is no quality {quality}", hint=did_you_mean(quality, list(QUALITIES)))
-    if source.kind == "picture":
-        raise RecipeError(
-            "--quality is for videos, photos and datasets, this is a picture",
-            hint="for a first look use --recipe fast; `img2world recipes` lists the others",
-        )
-    if recipe == MOVING:
-        raise RecipeError(
-            "--quality is for what stands still, this is reconstructed in motion",
-            hint="set --set video.num_frames, video.size and splat.steps instead",
-        )
-    return list(QUALITIES[quality])
-
-
-def _measures(metric: float | None, size: float | None) -> list[str]:
-    """Return the changes to a recipe that set the measures of exported files."""
-    if metric is not None and size is not None:
-        raise typer.BadParameter("--metric and --size exclude each other: metres give the size")
-    # The one that is given takes the place of the other in the recipe of a run.
-    return [f"{metric=}", "size=1"] if metric is not None else [f"{size=}", "metric=0"] if size is not None else []
-
-
 def _run_stage(
     run: Path,
     stage: str,
@@ -385,7 +361,7 @@ def _run_stage(
         if not saved.is_file():
             raise RunFolderError(f"the run has no recipe.toml: {run}", hint="run `img2world run` again")
         changes = list(changes or [])
-        changes += _added_exports(str(saved), changes, formats or [], bundle, zipped=zipped)
+        changes += export_changes(str(saved), changes, formats or [], bundle, zipped=zipped)
         _run(
             source,
             load_recipe(str(saved), changes),
@@ -396,34 +372,3 @@ def _run_stage(
             fresh=(stage,) if fresh else (),
             anyway=anyway,
         )
-
-
-def _added_exports(
-    recipe: str, changes: list[str], formats: list[str], bundle: list[str] | None, *, zipped: bool
-) -> list[str]:
-    """Return the changes that add formats and bundles to those of a recipe."""
-    from img2world.runs.recipe import load_recipe, options_of
-
-    named = bundle_targets(bundle, zipped=zipped)
-    formats = [*formats, *(["bundle"] if named else [])]
-    if not formats:
-        return []
-    present = load_recipe(recipe, changes).exports
-    if named and "bundle" in present:
-        # A target becomes a zip or a folder when it is named again.
-        targets = [*options_of(present["bundle"])["targets"], *named]
-        named = list({name.removesuffix(".zip"): name for name in targets}.values())
-    return [*bundle_changes(named), "export.formats=" + ",".join(dict.fromkeys([*present, *formats]))]
-
-
-def bundle_changes(targets: list[str]) -> list[str]:
-    """Return the changes to a recipe that set the targets of bundles."""
-    return [f"export.bundle.targets={','.join(targets)}"] if targets else []
-
-
-def bundle_targets(bundle: list[str] | None, *, zipped: bool) -> list[str]:
-    """Return the targets that --bundle and --zip name."""
-    names = [name.strip() for names in bundle or [] for name in names.split(",")]
-    if zipped and not names:
-        raise typer.BadParameter("--zip needs --bundle")
-    return list(dict.fromkeys(f"{name.removesuffix('.zip')}.zip" if zipped else name for name in names))

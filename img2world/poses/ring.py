@@ -19,8 +19,8 @@ from img2world.core.frames import Frames
 from img2world.core.pose_report import PoseReport
 from img2world.core.progress import Progress
 from img2world.core.views import Views
-from img2world.poses.hull_points import hull_points, with_hull_points
 from img2world.poses.second_opinion import judge
+from img2world.tracking.hull_points import hull_points, with_hull_points
 
 ELEVATIONS_DEG = (-15.0, 0.0, 15.0, 30.0, 45.0)
 FOVS_DEG = (20.0, 34.0, 50.0)

@@ -18,12 +18,12 @@ from img2world.core.progress import Progress, silent
 from img2world.core.views import Views
 from img2world.poses.colmap import TAKE_PHOTOS, ColmapPoses
 from img2world.poses.given import GivenPoses
-from img2world.poses.hull_points import hull_points, with_hull_points
 from img2world.poses.orbit import OrbitPoses, mask_background
 from img2world.poses.ring import ring_views
 from img2world.poses.second_opinion import has_known_lenses, with_second_opinion
 from img2world.poses.sparse_model import SparseModel, views_from_model
 from img2world.poses.validation import add_reason, validate_views
+from img2world.tracking.hull_points import hull_points, with_hull_points
 from img2world.tracking.object_masks import object_masks
 
 GOOD: tuple[Grade, ...] = ("A", "B")

@@ -5,16 +5,13 @@ from jaxtyping import Bool, Float32, Float64
 
 from img2world.poses.camera_parameters import CameraParameters
 from img2world.tracking.flow import InitialFlow
-from img2world.tracking.visual_hull import carve_hull
+from img2world.tracking.visual_hull import MIN_VOXELS, carve_hull
 
 CELL_SIZE = 4
 """Pixels along each side of the cells in which flow is predicted."""
 
 DILATIONS = (3, 9)
 """Sizes in pixels by which the masks are dilated, the second where the first leaves no hull."""
-
-MIN_VOXELS = 100
-"""Fewer voxels are no hull."""
 
 NEAR = 1e-3
 """Smallest depth in world units that is divided by."""

@@ -23,8 +23,10 @@ def skin(
 
     A bone is a rotation matrix by rows, a translation, and its wxyz quaternion; weights are the softmax of the logits.
     The quaternions returned are not of unit length. Native code works on float32 on the CPU, torch on all others; the
-    former gives the same bits for any number of threads.
+    former gives the same bits for any number of threads. Raises IndexError when there is no bone of an index.
     """
+    if len(indices) and not (int(indices.min()) >= 0 and int(indices.max()) < len(bones)):
+        raise IndexError(f"Gaussians follow bones {indices.min()} to {indices.max()}, there are {len(bones)}")
     if means.dtype == torch.float32 and means.device.type == "cpu":
         return Skin.apply(bones, indices, logits, means, quats)
     return skin_by_torch(bones, indices, logits, means, quats)

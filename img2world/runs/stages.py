@@ -142,8 +142,9 @@ def estimate(
         views = recipe.poses.estimate(
             frames.value, value(trajectory), seed=recipe.seed, progress=progress, work=folder.work("poses")
         )
-        if frames.value.is_timed and views.times is None and views.report is not None:
-            views = replace(views, times=frames.value.times[list(views.report.frames)])
+        if frames.value.is_timed and views.times is None:
+            placed = range(len(views)) if views.report is None else views.report.frames
+            views = replace(views, times=frames.value.times[list(placed)])
         views = upright(views)
         views.save(path / "views")
         facts = {"views": float(len(views)), "points": float(len(views.points))}

@@ -23,9 +23,6 @@ from img2world.splat.views import held_out_mask
 MIN_FIRST_VIEWS = 3
 """Views of one time from which a scene can be made of it alone."""
 
-MIN_VOXELS = 100
-"""Fewer voxels are no hull."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class DynamicSplat:
@@ -103,24 +100,17 @@ class DynamicSplat:
     def _first_scene(self, views: Views, seed: int) -> tuple[float, Scene]:
         """Return the best time and a static scene of it, made of all views where no time has several."""
         from img2world.splat.optimize import GaussianSplat
+        from img2world.tracking.hull_points import hull_points, with_hull_points
 
         time, first = _best_time(views)
         static = GaussianSplat(
             steps=self.static_steps, max_gaussians=self.max_gaussians, holdout_every=0, stereo=False, sh_degree=0
         )
-        return time, static.optimize(_with_hull(first) if len(first) >= MIN_FIRST_VIEWS else views, seed=seed)
-
-
-def _with_hull(views: Views) -> Views:
-    """Return views of an object at one time with points inside its outlines: those given may be of another time."""
-    if views.alpha is None:
-        return views
-    from img2world.tracking.visual_hull import carve_hull
-
-    points = carve_hull(views.alpha > 127, views.cameras).astype(np.float32)
-    if len(points) < MIN_VOXELS:
-        return views
-    return replace(views, points=points, point_colors=np.full((len(points), 3), 128, np.uint8))
+        if len(first) < MIN_FIRST_VIEWS:
+            return time, static.optimize(views, seed=seed)
+        # Points that were given may be of another time.
+        hull = None if first.alpha is None else hull_points(first)
+        return time, static.optimize(first if hull is None else with_hull_points(first, hull), seed=seed)
 
 
 def _best_time(views: Views) -> tuple[float, Views]:

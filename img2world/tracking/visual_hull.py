@@ -11,6 +11,9 @@ from img2world.core.cameras import Cameras
 GRID_SIZE = 40
 """Voxels along each side of the cube that is carved."""
 
+MIN_VOXELS = 100
+"""Fewer voxels are no hull."""
+
 FRAMES_PER_MISS = 20
 """One in so many frames may not contain a voxel: masks of generated frames are not consistent to the pixel."""
 

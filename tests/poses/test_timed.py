@@ -12,10 +12,10 @@ from img2world.poses.auto import AutoPoses
 from img2world.poses.camera_parameters import CameraParameters
 from img2world.poses.coverage import seen_sides
 from img2world.poses.given import GivenPoses
-from img2world.poses.hull_points import hull_points
 from img2world.poses.sparse_model import SparseModel
 from img2world.poses.timed import _for_all_times
 from img2world.poses.triangulation import project
+from img2world.tracking.hull_points import hull_points
 
 TIMES, COUNT, SIZE = (0.0, 0.4, 0.8), 6, 64
 

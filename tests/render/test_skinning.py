@@ -1,6 +1,7 @@
 """Skinning by native code is that of torch, and its gradients those of finite differences."""
 
 import numpy as np
+import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
@@ -35,6 +36,14 @@ def test_values_and_gradients_are_those_of_torch():
 
 def test_gradients_of_torch_are_those_of_finite_differences():
     assert torch.autograd.gradcheck(skin_by_torch, case(5, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("wrong", [-1, 7])
+def test_bones_that_are_not_there_are_refused(wrong):
+    bones, indices, *rows = case(5)
+    indices[3, 1] = wrong
+    with pytest.raises(IndexError, match="there are 7"):
+        skin(bones, indices, *rows)
 
 
 def test_bits_do_not_depend_on_threads(monkeypatch):

@@ -35,6 +35,23 @@ def moved(page, before: np.ndarray) -> np.ndarray:
     return camera_of(page)
 
 
+def lose_graphics_card(page) -> None:
+    """Take the graphics card from a page, and give it back."""
+    page.evaluate(
+        """async () => {
+            const canvas = document.getElementById("canvas");
+            const switchOff = canvas.getContext("webgl2").getExtension("WEBGL_lose_context");
+            const happened = (name) => new Promise((resolve) => canvas.addEventListener(name, resolve, { once: true }));
+            const lost = happened("webglcontextlost");
+            switchOff.loseContext();
+            await lost;
+            const restored = happened("webglcontextrestored");
+            setTimeout(() => switchOff.restoreContext());
+            await restored;
+        }"""
+    )
+
+
 def pixels_of(page, camera: Cameras) -> np.ndarray:
     """Return the page's image of one camera, [H, W, 3] uint8."""
     (fx, _, cx), (_, fy, cy), _ = camera.intrinsics[0].tolist()
@@ -233,19 +250,7 @@ def test_lost_graphics_card_comes_back(open_scene, scenes):
     scene = scenes.scene_of(scenes.three_blobs())
     page = open_scene(scene)
     before = pixels_of(page, scene.cameras.select([1]))
-    page.evaluate(
-        """async () => {
-            const canvas = document.getElementById("canvas");
-            const switchOff = canvas.getContext("webgl2").getExtension("WEBGL_lose_context");
-            const happened = (name) => new Promise((resolve) => canvas.addEventListener(name, resolve, { once: true }));
-            const lost = happened("webglcontextlost");
-            switchOff.loseContext();
-            await lost;
-            const restored = happened("webglcontextrestored");
-            setTimeout(() => switchOff.restoreContext());
-            await restored;
-        }"""
-    )
+    lose_graphics_card(page)
     np.testing.assert_array_equal(pixels_of(page, scene.cameras.select([1])), before)
 
 

@@ -10,7 +10,7 @@ from img2world.core.scene import Scene
 from img2world.render import render
 from tests.moving import DURATION, moving_scene
 from tests.viewer.conftest import opened
-from tests.viewer.test_page_in_browser import TIMEOUT, assert_same_images, camera_of, pixels_of
+from tests.viewer.test_page_in_browser import TIMEOUT, assert_same_images, camera_of, lose_graphics_card, pixels_of
 
 pytestmark = pytest.mark.browser
 
@@ -246,17 +246,5 @@ def test_bar_fits(page, width, smallest):
 def test_bones_come_back_with_a_lost_graphics_card(page, scene):
     page.evaluate("img2world.setTime(1.3)")
     before = pixels_of(page, scene.cameras.select([0]))
-    page.evaluate(
-        """async () => {
-            const canvas = document.getElementById("canvas");
-            const switchOff = canvas.getContext("webgl2").getExtension("WEBGL_lose_context");
-            const happened = (name) => new Promise((resolve) => canvas.addEventListener(name, resolve, { once: true }));
-            const lost = happened("webglcontextlost");
-            switchOff.loseContext();
-            await lost;
-            const restored = happened("webglcontextrestored");
-            setTimeout(() => switchOff.restoreContext());
-            await restored;
-        }"""
-    )
+    lose_graphics_card(page)
     np.testing.assert_array_equal(pixels_of(page, scene.cameras.select([0])), before)

@@ -6,8 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, UInt8
 
 from img2world.core.views import Views
-from img2world.poses.visual_hull import MIN_VOXELS
-from img2world.tracking.visual_hull import GRID_SIZE, carve_hull
+from img2world.tracking.visual_hull import GRID_SIZE, MIN_VOXELS, carve_hull
 
 SIDE = 96
 """Longest side in pixels at which outlines are compared: a voxel of a small object is about as large."""
