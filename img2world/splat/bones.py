@@ -48,11 +48,16 @@ class Bones:
         indices = np.minimum(nearest, len(self) - 1).astype(np.int32)
         return {"bone_indices": torch.from_numpy(indices), "bone_logits": torch.tensor(logits, dtype=torch.float32)}
 
+    def pose(self, time: int) -> tuple[Float[Tensor, "B 4"], Float[Tensor, "B 3"]]:
+        """Return the quaternions, of any length, and the displacements of the pivots at the time of an index."""
+        return self.quats[time], self.shifts[time]
+
     def move(self, rows: Rows, time: int) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N 4"]]:
         """Return means and quaternions of Gaussians at the time of an index, differentiable in all that is trained."""
-        turns = self.quats[time] / self.quats[time].norm(dim=-1, keepdim=True)
+        quats, shifts = self.pose(time)
+        turns = quats / quats.norm(dim=-1, keepdim=True)
         rotations = matrices_from_quats(turns)
-        offsets = self.pivots + self.shifts[time] - (rotations * self.pivots[:, None]).sum(-1)
+        offsets = self.pivots + shifts - (rotations * self.pivots[:, None]).sum(-1)
         values = torch.cat([rotations.reshape(-1, 9), offsets, turns], 1)
         return skin(values, rows["bone_indices"], rows["bone_logits"], rows["means"], rows["quats"])
 
@@ -73,7 +78,7 @@ class Bones:
 
     def positions(self, time: int) -> Float[np.ndarray, "B 3"]:
         """Return where the pivots are at a time."""
-        return (self.pivots + self.shifts[time].detach()).numpy().astype(np.float64)
+        return (self.pivots + self.pose(time)[1].detach()).numpy().astype(np.float64)
 
     def roughness(self, time: int) -> Float[Tensor, ""]:
         """Return the mean squared acceleration of the bones about a time, per step in time; only that time can give."""
@@ -86,12 +91,13 @@ class Bones:
 
     def motion(self, rows: Rows, key_times: Float[np.ndarray, "T"]) -> Motion:
         """Return the motion as arrays."""
-        quats = torch.stack([each.detach() for each in self.quats], 1)  # [B, T, 4]
+        with torch.no_grad():
+            quats, shifts = (torch.stack(each, 1) for each in zip(*map(self.pose, range(self.num_times)), strict=True))
         return Motion(
             key_times=key_times.astype(np.float64),
             bone_pivots=self.pivots.numpy(),
             bone_quats=(quats / quats.norm(dim=-1, keepdim=True)).numpy(),
-            bone_translations=torch.stack([each.detach() for each in self.shifts], 1).numpy(),
+            bone_translations=shifts.numpy(),
             bone_indices=rows["bone_indices"].numpy(),
             bone_weights=rows["bone_logits"].detach().softmax(1).numpy(),
         )

@@ -5,7 +5,8 @@ flow of all views from one time to the next, corrected by what they look like th
 Bones and weights as in sparse-controlled splatting (Huang et al. 2024, "SC-GS").
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool
@@ -19,6 +20,10 @@ from img2world.core.threads import one_torch_thread
 from img2world.core.views import Views
 from img2world.splat.bones import Bones
 from img2world.splat.views import held_out_mask
+
+if TYPE_CHECKING:
+    from img2world.splat.dynamic_training import DynamicTraining
+    from img2world.splat.optimize import GaussianSplat
 
 MIN_FIRST_VIEWS = 3
 """Views of one time from which a scene can be made of it alone."""
@@ -65,25 +70,23 @@ class DynamicSplat:
         at rest in it are not trained: their motion is known. Raises SplatError when the views have no times, or all
         the same, and as `GaussianSplat.optimize` does.
         """
-        from img2world.splat.dynamic_training import DynamicTraining
-
         if views.times is None or np.ptp(views.times) == 0:
             raise SplatError(
                 "the views have no times, or all the same: nothing moves between them",
                 hint="a scene that stands still is reconstructed with --set splat.name=gaussians",
             )
         trained = views.select(np.flatnonzero(~self.held_out(len(views)))).with_moving_part()
-        if known is None:
-            (first, static), bones = self._first_scene(trained, seed), None
-        else:
-            (static, bones), first = known, _best_time(trained)[0]
         with one_torch_thread():
-            training = DynamicTraining(self, trained, static, first, np.random.default_rng(seed), bones)
+            training = self._begin(trained, np.random.default_rng(seed), seed, known)
 
             def result() -> Scene:
                 gaussians, motion = training.result()
-                return replace(
-                    static, gaussians=gaussians, cameras=views.cameras, is_object=views.alpha is not None, motion=motion
+                return Scene(
+                    gaussians=gaussians,
+                    cameras=views.cameras,
+                    background=training.background,
+                    is_object=views.alpha is not None,
+                    motion=motion,
                 )
 
             def look(done: int) -> bool:
@@ -92,25 +95,42 @@ class DynamicSplat:
                     live.show(lambda: now)
                 return live.stops(done)
 
-            if bones is None:
+            if known is None:
                 training.sweep(progress)
             training.train_together(progress, look)
             return result()
 
-    def _first_scene(self, views: Views, seed: int) -> tuple[float, Scene]:
-        """Return the best time and a static scene of it, made of all views where no time has several."""
+    def _begin(
+        self, views: Views, rng: np.random.Generator, seed: int, known: tuple[Scene, Bones] | None
+    ) -> "DynamicTraining":
+        """Return a training that starts from what is known, or else from what static trainings show."""
+        from img2world.splat.dynamic_training import DynamicTraining
         from img2world.splat.optimize import GaussianSplat
-        from img2world.tracking.hull_points import hull_points, with_hull_points
+        from img2world.splat.orbit_training import OrbitTraining
+        from img2world.splat.still_part import tell_apart
 
         time, first = _best_time(views)
+        if known is not None:
+            return DynamicTraining(self, views, known[0], time, rng, known[1])
         static = GaussianSplat(
             steps=self.static_steps, max_gaussians=self.max_gaussians, holdout_every=0, stereo=False, sh_degree=0
         )
-        if len(first) < MIN_FIRST_VIEWS:
-            return time, static.optimize(views, seed=seed)
-        # Points that were given may be of another time.
-        hull = None if first.alpha is None else hull_points(first)
-        return time, static.optimize(first if hull is None else with_hull_points(first, hull), seed=seed)
+        if len(first) < MIN_FIRST_VIEWS and views.alpha is not None:
+            parts = tell_apart(views, static, seed)
+            if parts is not None:
+                return OrbitTraining(self, views, parts, rng)
+        return DynamicTraining(self, views, _first_scene(views, first, static, seed), time, rng)
+
+
+def _first_scene(views: Views, first: Views, static: "GaussianSplat", seed: int) -> Scene:
+    """Return a static scene of the best time, made of all views where that has too few."""
+    from img2world.tracking.hull_points import hull_points, with_hull_points
+
+    if len(first) < MIN_FIRST_VIEWS:
+        return static.optimize(views, seed=seed)
+    # Points that were given may be of another time.
+    hull = None if first.alpha is None else hull_points(first)
+    return static.optimize(first if hull is None else with_hull_points(first, hull), seed=seed)
 
 
 def _best_time(views: Views) -> tuple[float, Views]:

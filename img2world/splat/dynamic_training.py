@@ -59,6 +59,8 @@ LATE_FRACTION = 0.3
 class DynamicTraining:
     """Gaussians and bones under training, with the views by their times."""
 
+    _bones_lr = JOINT_LR
+
     def __init__(
         self,
         options: "DynamicSplat",
@@ -69,7 +71,8 @@ class DynamicTraining:
         bones: Bones | None = None,
     ) -> None:
         assert views.times is not None
-        self._options, self._rng, self._background = options, rng, static.background
+        self._options, self._rng, self.background = options, rng, static.background
+        self._rigidity = options.rigidity
         self._levels = {"full": views, "half": halve(views)}
         self._cameras = {
             name: [camera_tensors(level.cameras.select([i])) for i in range(len(level))]
@@ -78,15 +81,14 @@ class DynamicTraining:
         self.times, self._time_of = np.unique(views.times, return_inverse=True)
         self._first = int(np.searchsorted(self.times, first))
         means = static.gaussians.means
-        self._bones = Bones(_spread(means, options.num_bones), len(self.times)) if bones is None else bones
+        self._bones = Bones(spread(means, options.num_bones), len(self.times)) if bones is None else bones
         self._parameters = Parameters(static.gaussians, self._bones.weights_for(means))
         centers = views.cameras.centers_in_world
         self._depth = float(np.median(np.linalg.norm(centers - np.median(means, 0), axis=1)))
         self._neighbors = _neighbors(means)
         self._weights = LossWeights(alpha=options.alpha_weight)
         self._gradients = ScreenGradients(len(self._parameters))
-        groups = [{"params": each} for each in (self._bones.quats, self._bones.shifts)]
-        self._optimizer = torch.optim.Adam(groups)
+        self._optimizer = self._new_optimizer()
 
     def sweep(self, progress: Progress) -> None:
         """Let the bones follow from the first time on, outwards to the first and the last."""
@@ -131,15 +133,24 @@ class DynamicTraining:
 
     def _step(self, i: int, level: str, fraction: float) -> Float[Tensor, "H W 3"]:
         """Take one step on view i when a fraction of the training is done, and return its image from before that."""
-        for group, rate in zip(self._optimizer.param_groups, (JOINT_LR, JOINT_LR * self._depth), strict=True):
-            group["lr"] = rate * LR_DECAY**fraction
+        rate = self._bones_lr * LR_DECAY**fraction
+        for group, unit in zip(self._optimizer.param_groups, (1.0, self._depth), strict=True):
+            group["lr"] = rate * unit
         self._optimizer.zero_grad()
         rendering, loss = self._loss(i, level)
-        (loss + self._options.smoothness * self._bones.roughness(int(self._time_of[i]))).backward()
+        (loss + self._unlikeliness(i)).backward()
         self._gradients.accumulate(rendering)
         self._optimizer.step()
         self._parameters.step(self._rates(fraction), rendering.radii)
         return rendering.rgb.detach()
+
+    def _unlikeliness(self, i: int) -> Float[Tensor, ""]:
+        """Return what the motion about the time of view i costs by itself."""
+        return self._options.smoothness * self._bones.roughness(int(self._time_of[i]))
+
+    def _new_optimizer(self) -> torch.optim.Optimizer:
+        """Return one that trains the bones from here on."""
+        return torch.optim.Adam([{"params": each} for each in (self._bones.quats, self._bones.shifts)])
 
     def _densify(self, settings: Densification) -> None:
         """Add Gaussians where detail is missing, and remove those of no use."""
@@ -160,7 +171,7 @@ class DynamicTraining:
 
     def _render(self, splats: Splats, i: int, level: str) -> Rendering:
         """Render what the camera of view i sees of Gaussians at a time."""
-        return rasterize(splats, self._cameras[level][i], background=self._background, backend="native")
+        return rasterize(splats, self._cameras[level][i], background=self.background, backend="native")
 
     def _loss(self, i: int, level: str) -> tuple[Rendering, Tensor]:
         """Render view i and return that with its loss."""
@@ -169,7 +180,7 @@ class DynamicTraining:
         images = {"rgb": views.rgb, "alpha": views.alpha, "mask": views.mask}
         target = Target(**{name: torch.from_numpy(each[i]) for name, each in images.items() if each is not None})
         loss = view_loss(rendering.rgb, rendering.alpha, rendering.depth, target, self._weights)
-        return rendering, loss + self._options.rigidity * self._stretch(splats.means)
+        return rendering, loss + self._rigidity * self._stretch(splats.means)
 
     def _stretch(self, moved: Float[Tensor, "N 3"]) -> Float[Tensor, ""]:
         """Return the mean squared relative change of distances between neighbours, of some of the Gaussians."""
@@ -217,7 +228,7 @@ class DynamicTraining:
                 value.grad = None
 
 
-def _spread(points: Float32[np.ndarray, "N 3"], count: int) -> Float[np.ndarray, "B 3"]:
+def spread(points: Float32[np.ndarray, "N 3"], count: int) -> Float[np.ndarray, "B 3"]:
     """Return so many points that lie evenly among others: k-means, from the farthest points."""
     from scipy.cluster.vq import kmeans2
 

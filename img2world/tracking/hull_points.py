@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, UInt8
 
+from img2world.core.cameras import Cameras
 from img2world.core.views import Views
 from img2world.tracking.visual_hull import GRID_SIZE, MIN_VOXELS, carve_hull
 
@@ -25,10 +26,13 @@ class HullPoints:
     """Overlap of the hull and the outlines that it was carved from, 0 to 1: of wrong cameras, little is left of it."""
 
 
-def hull_points(views: Views, *, max_misses: int = 0) -> HullPoints | None:
+def hull_points(
+    views: Views, *, max_misses: int = 0, hidden_behind: Float32[np.ndarray, "V H W"] | None = None
+) -> HullPoints | None:
     """Return the visual hull of what the views' alpha shows, in two steps from coarse to fine; None without any.
 
-    A voxel may be outside of `max_misses` outlines, each of which is a pixel wider than it is seen.
+    A voxel may be outside of `max_misses` outlines, each of which is a pixel wider than it is seen. Behind the depths
+    `hidden_behind` it may be anywhere.
     """
     import cv2
 
@@ -36,19 +40,22 @@ def hull_points(views: Views, *, max_misses: int = 0) -> HullPoints | None:
     outlines, cameras = views.alpha > 127, views.cameras
     window = np.ones((3, 3), np.uint8)
     masks = np.stack([cv2.dilate(outline.astype(np.uint8), window) > 0 for outline in outlines])
-    coarse = carve_hull(masks, cameras, max_misses=max_misses)
+    coarse = carve_hull(masks, cameras, max_misses=max_misses, hidden_behind=hidden_behind)
     if len(coarse) < 2:
         return None
     spacing = _spacing(coarse)
     bounds = (coarse.min(0) - MARGIN * spacing, coarse.max(0) + MARGIN * spacing)
-    voxels = carve_hull(masks, cameras, bounds=bounds, max_misses=max_misses)
+    voxels = carve_hull(masks, cameras, bounds=bounds, max_misses=max_misses, hidden_behind=hidden_behind)
     if len(voxels) < MIN_VOXELS:
         return None
     size = float((bounds[1] - bounds[0]).max()) / (GRID_SIZE - 1)
+    overlaps = [
+        _overlap(views, i, mask, _shown(voxels, cameras, i, hidden_behind), size) for i, mask in enumerate(masks)
+    ]
     return HullPoints(
         points=voxels.astype(np.float32),
         colors=mean_colors(views, voxels),
-        agreement=float(np.mean([_overlap(views, i, mask, voxels, size) for i, mask in enumerate(masks)])),
+        agreement=float(np.mean(overlaps)),
     )
 
 
@@ -73,6 +80,17 @@ def mean_colors(views: Views, points: Float64[np.ndarray, "N 3"]) -> UInt8[np.nd
         sums[inside] += views.rgb[i, row, column]
         counts[inside] += 1
     return np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], 128).round().astype(np.uint8)
+
+
+def _shown(
+    voxels: Float64[np.ndarray, "N 3"], cameras: Cameras, i: int, hidden_behind: Float32[np.ndarray, "V H W"] | None
+) -> Float64[np.ndarray, "M 3"]:
+    """Return the voxels that nothing hides in view i."""
+    if hidden_behind is None:
+        return voxels
+    depth, pixels, inside = cameras.project(i, voxels)
+    column, row = np.where(inside[:, None], pixels, 0).astype(np.int64).T
+    return voxels[~inside | (depth <= hidden_behind[i, row, column])]
 
 
 def _overlap(

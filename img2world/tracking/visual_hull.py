@@ -4,7 +4,7 @@ Source: Laurentini, "The visual hull concept for silhouette-based image understa
 """
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float, Float64
 
 from img2world.core.cameras import Cameras
 
@@ -24,10 +24,12 @@ def carve_hull(
     *,
     bounds: tuple[Float64[np.ndarray, "3"], Float64[np.ndarray, "3"]] | None = None,
     max_misses: int | None = None,
+    hidden_behind: Float[np.ndarray, "V H W"] | None = None,
 ) -> Float64[np.ndarray, "N 3"]:
     """Return the centres of the voxels that nearly all masks contain: all but `max_misses`, or one in 20.
 
-    The voxels lie between `bounds`, or in a cube around the origin.
+    The voxels lie between `bounds`, or in a cube around the origin. What is behind the depths `hidden_behind` no mask
+    can show, so that it counts as inside.
     """
     height, width = masks.shape[1:]
     if bounds is None:
@@ -41,9 +43,12 @@ def carve_hull(
     voxels = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
     misses = np.zeros(len(voxels), np.int64)
     for i, mask in enumerate(masks):
-        _, xy, inside = cameras.project(i, voxels)
+        depth, xy, inside = cameras.project(i, voxels)
         column, row = np.floor(xy[inside]).astype(np.int64).T
-        inside[inside] = mask[row, column]
+        shown = mask[row, column]
+        if hidden_behind is not None:
+            shown |= depth[inside] > hidden_behind[i, row, column]
+        inside[inside] = shown
         misses += ~inside
         # Most voxels are outside the first masks already.
         keep = misses <= max_misses

@@ -48,6 +48,20 @@ def test_one_bad_mask_in_twenty_does_not_matter(cameras, masks):
     assert len(carve_hull(spoilt, cameras)) == 0
 
 
+def test_what_something_hides_may_be_there(cameras, masks):
+    # Half of the views show nothing of the ball, as there is a wall in front of it.
+    half = masks.copy()
+    half[:8] = False
+    wall = np.full(masks.shape, np.inf, np.float32)
+    wall[:8] = 0.3
+    assert len(carve_hull(half, cameras)) == 0
+    seen = carve_hull(half, cameras, hidden_behind=wall)
+    assert len(seen) == len(carve_hull(masks[8:], cameras.select(np.arange(8, 16)), max_misses=1))
+    # A wall behind the ball hides nothing.
+    wall[:8] = 1.6
+    assert len(carve_hull(half, cameras, hidden_behind=wall)) == 0
+
+
 def test_the_predicted_flow_is_that_of_the_surface(cameras, masks):
     flow_between = predict_hull_flow(masks, CameraParameters.from_cameras(cameras), 1.0)
     assert flow_between is not None
