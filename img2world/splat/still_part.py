@@ -82,9 +82,7 @@ def tell_apart(views: Views, static: GaussianSplat, seed: int) -> Parts | None:
     mask = np.where(moving, 0, 255).astype(np.uint8)
     scene = static.optimize(replace(everything, mask=mask), seed=seed)
     outside = _share(scene.gaussians, small.alpha <= 127, small.cameras)
-    still = scene.gaussians.select(
-        (_share(scene.gaussians, moving, small.cameras) < MOSTLY) & (outside < MAX_OUTSIDE)
-    )
+    still = scene.gaussians.select((_share(scene.gaussians, moving, small.cameras) < MOSTLY) & (outside < MAX_OUTSIDE))
     found = _best_window(small, still, moving)
     if found is None:
         return None
