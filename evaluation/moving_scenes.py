@@ -259,7 +259,7 @@ def _bouncing_balls(rng: np.random.Generator) -> MovingScene:
 
 
 def _appearing_ball(rng: np.random.Generator) -> MovingScene:
-    """Return a ball that bounces on a plate, and one beside it that appears at a time of 0.4 and glides."""
+    """Return a ball that bounces on a plate, and one that appears in the air at a time of 0.4 and glides."""
     return _balls_with_spans(rng, [(-1, 2), (0.4, 2)])
 
 
@@ -269,7 +269,7 @@ def _passing_balls(rng: np.random.Generator) -> MovingScene:
 
 
 def _balls_with_spans(rng: np.random.Generator, spans: list[tuple[float, float]]) -> MovingScene:
-    """Return balls on a plate, each there for a span of time: the first bounces, the others glide."""
+    """Return balls on a plate, each there for a span of time: the first bounces, the others glide in the air."""
     from trimesh import creation
 
     parts: list[Part] = [(_fine_box((1.6, 0.12, 1.6), 0.3), None)]
@@ -277,6 +277,8 @@ def _balls_with_spans(rng: np.random.Generator, spans: list[tuple[float, float]]
     for i in range(len(spans)):
         ball, angle = creation.icosphere(subdivisions=3, radius=float(rng.uniform(0.2, 0.26))), start + 2.1 * i
         ball.apply_translation((0.5 * np.cos(angle), 0.06 - ball.bounds[0, 1], 0.5 * np.sin(angle)))
+        if i:
+            ball.apply_translation((0, 0.45, 0))
         height, drift = (0.7, np.zeros(2)) if i == 0 else (0.0, rng.uniform(-0.4, 0.4, 2))
         parts.append((ball, _bounce(height, 0.0, drift)))
     return _scene_of(parts, rng, [(-1, 2), *spans])
