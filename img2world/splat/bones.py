@@ -37,6 +37,13 @@ class Bones:
         """Number of times."""
         return len(self.quats)
 
+    def add(self, pivots: Float[np.ndarray, "A 3"]) -> None:
+        """Add bones that are at rest at all times."""
+        others = Bones(pivots, self.num_times)
+        self.pivots = torch.cat([self.pivots, others.pivots])
+        for mine, new in ((self.quats, others.quats), (self.shifts, others.shifts)):
+            mine[:] = [torch.cat([a.detach(), b.detach()]).requires_grad_() for a, b in zip(mine, new, strict=True)]
+
     def weights_for(self, means: Float32[np.ndarray, "N 3"]) -> dict[str, Tensor]:
         """Return rows by which Gaussians follow the bones whose pivots are nearest: `bone_indices`, `bone_logits`."""
         from scipy.spatial import KDTree
@@ -57,10 +64,10 @@ class Bones:
         return skin(values, rows["bone_indices"], rows["bone_logits"], rows["means"], rows["quats"])
 
     @torch.no_grad()
-    def keep_as(self, source: int, target: int) -> None:
-        """Copy the pose of all bones from one time to another."""
-        self.quats[target].copy_(self.quats[source])
-        self.shifts[target].copy_(self.shifts[source])
+    def keep_as(self, source: int, target: int, chosen: Int[np.ndarray, "S"] | slice = slice(None)) -> None:
+        """Copy the pose of all bones, or of some, from one time to another."""
+        for each in (self.quats, self.shifts):
+            each[target][chosen] = each[source][chosen]
 
     @torch.no_grad()
     def turn(self, time: int, twists: Float[np.ndarray, "B 6"]) -> None:
@@ -84,7 +91,12 @@ class Bones:
             terms += [bend.square().mean() for bend in bends]
         return torch.stack(terms).sum()
 
-    def motion(self, rows: Rows, key_times: Float[np.ndarray, "T"]) -> Motion:
+    def motion(
+        self,
+        rows: Rows,
+        key_times: Float[np.ndarray, "T"],
+        windows: Float32[np.ndarray, "N 2"] | None = None,
+    ) -> Motion:
         """Return the motion as arrays."""
         quats = torch.stack([each.detach() for each in self.quats], 1)  # [B, T, 4]
         return Motion(
@@ -94,6 +106,7 @@ class Bones:
             bone_translations=torch.stack([each.detach() for each in self.shifts], 1).numpy(),
             bone_indices=rows["bone_indices"].numpy(),
             bone_weights=rows["bone_logits"].detach().softmax(1).numpy(),
+            windows=windows,
         )
 
     def _has(self, time: int) -> bool:

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Bool, Float, Float32, Int
 from torch import Tensor
 
 from img2world.core.gaussians import Gaussians
@@ -21,9 +22,11 @@ from img2world.render.splats import Rendering, Splats, camera_tensors
 from img2world.splat.bone_flow import bone_twists, observe_flow
 from img2world.splat.bones import Bones, owners
 from img2world.splat.densify import MIN_OPACITY, Densification, ScreenGradients, densify
+from img2world.splat.initialize import gaussians_from_points
 from img2world.splat.metrics import psnr, unit_rgb
 from img2world.splat.optimize import REPORT_EVERY, GaussianSplat, running_mean, view_order
 from img2world.splat.parameters import Parameters
+from img2world.splat.presence import (MIN_UNCOVERED, POINTS_OF_BONE, MAX_NEW_BONES, MIN_VIEWS_TO_TELL, NOTHING, Observation, all_times, are_gone, observe, suspects, uncovered_points, windows_of_spans)
 from img2world.splat.views import halve
 from img2world.tracking.flow import compute_flow
 
@@ -79,24 +82,31 @@ class DynamicTraining:
         self._first = int(np.searchsorted(self.times, first))
         means = static.gaussians.means
         self._bones = Bones(_spread(means, options.num_bones), len(self.times)) if bones is None else bones
-        self._parameters = Parameters(static.gaussians, self._bones.weights_for(means))
+        self._parameters = Parameters(
+            static.gaussians, {**self._bones.weights_for(means), "span": all_times(len(means), len(self.times))}
+        )
         centers = views.cameras.centers_in_world
         self._depth = float(np.median(np.linalg.norm(centers - np.median(means, 0), axis=1)))
         self._neighbors = _neighbors(means)
         self._weights = LossWeights(alpha=options.alpha_weight)
         self._gradients = ScreenGradients(len(self._parameters))
-        groups = [{"params": each} for each in (self._bones.quats, self._bones.shifts)]
-        self._optimizer = torch.optim.Adam(groups)
 
     def sweep(self, progress: Progress) -> None:
         """Let the bones follow from the first time on, outwards to the first and the last."""
         last = len(self.times) - 1
         ways = [(t, t + 1) for t in range(self._first, last)] + [(t, t - 1) for t in range(self._first, 0, -1)]
+        self._observations = {self._first: self._observe(self._first)}
+        self._first_seen = np.bincount(owners(self._parameters.values), self._observations[self._first].seen, len(self._bones))
         for done, (now, following) in enumerate(ways, start=1):
             self._bones.keep_as(now, following)
             self._bones.turn(following, self._twists(now, following))
             self._refine(following)
+            if (np.bincount(self._time_of)[[now, following]] >= MIN_VIEWS_TO_TELL).all():
+                self._note_changes(now, following)
             progress(done, len(ways))
+        if len(self._neighbors) != len(self._parameters):
+            self._gradients = ScreenGradients(len(self._parameters))
+            self._neighbors = _neighbors(self._parameters.values["means"].detach().numpy())
 
     def train_together(self, progress: Progress, look: Callable[[int], bool] = lambda done: False) -> None:
         """Train Gaussians, bones and weights on all views, and add Gaussians where they lack detail.
@@ -104,6 +114,8 @@ class DynamicTraining:
         `look` is given the number of steps done; where it returns True, the training ends.
         """
         options = self._options
+        groups = [{"params": each} for each in (self._bones.quats, self._bones.shifts)]
+        self._optimizer = torch.optim.Adam(groups)
         densification = Densification(
             steps=options.steps,
             max_gaussians=options.max_gaussians,
@@ -125,7 +137,9 @@ class DynamicTraining:
 
     def result(self) -> tuple[Gaussians, Motion]:
         """Return the Gaussians at rest that are visible at all, and their motion."""
-        gaussians, motion = self._parameters.gaussians(), self._bones.motion(self._parameters.values, self.times)
+        values = self._parameters.values
+        windows = windows_of_spans(values["span"].numpy(), self.times)
+        gaussians, motion = self._parameters.gaussians(), self._bones.motion(values, self.times, windows)
         visible = gaussians.opacities >= MIN_OPACITY
         return gaussians.select(visible), motion.select(visible)
 
@@ -155,8 +169,11 @@ class DynamicTraining:
 
     def _splats(self, time: int) -> Splats:
         """Return the Gaussians at the time of an index."""
-        means, quats = self._bones.move(self._parameters.values, time)
-        return replace(self._parameters.splats(), means=means, quats=quats)
+        values = self._parameters.values
+        means, quats = self._bones.move(values, time)
+        absent = (values["span"][:, 0] > time) | (values["span"][:, 1] < time)
+        opacities = values["logit_opacities"].masked_fill(absent, NOTHING)
+        return replace(self._parameters.splats(), means=means, quats=quats, logit_opacities=opacities)
 
     def _render(self, splats: Splats, i: int, level: str) -> Rendering:
         """Render what the camera of view i sees of Gaussians at a time."""
@@ -203,6 +220,54 @@ class DynamicTraining:
         features = np.concatenate([poses[:, :3, 3] / self._depth, poses[:, :3, 2]], 1)
         distances = np.linalg.norm(features[first][:, None] - features[second], axis=-1)
         return list(zip(first.tolist(), second[distances.argmin(1)].tolist(), strict=True))
+
+    def _observe(self, time: int, hidden: Bool[np.ndarray, "N"] | None = None) -> Observation:
+        """Compare the Gaussians at a time with its views, in half the size, without hidden ones."""
+        here, level, splats = np.flatnonzero(self._time_of == time), self._levels["half"], self._splats(time)
+        if hidden is not None:
+            opacities = splats.logit_opacities.masked_fill(torch.from_numpy(hidden), NOTHING)
+            splats = replace(splats, logit_opacities=opacities)
+        draw = partial(rasterize, background=self._background, backend="native")
+        return observe(splats, level.select(here), [self._cameras["half"][i] for i in here], draw)
+
+    def _note_changes(self, now: int, following: int) -> None:
+        """Find what has appeared from one time to the next, and what has vanished, and let Gaussians begin or end."""
+        before, present = self._observations[now], self._observe(following)
+        if present.uncovered_fraction > before.uncovered_fraction + MIN_UNCOVERED and self._start(now, following, present):
+            present = self._observe(following)
+        own = owners(self._parameters.values)
+        missing = len(self._bones) - len(self._first_seen)
+        self._first_seen = np.append(self._first_seen, np.bincount(own, present.seen, len(self._bones))[len(self._bones) - missing :])
+        chosen, area = suspects(present, self._first_seen, own)
+        if len(chosen):
+            hidden = np.isin(own, chosen)
+            without = self._observe(following, hidden)
+            if are_gone(before, present, without, area):
+                # Whatever its bones did there is not motion.
+                self._bones.keep_as(now, following, chosen)
+                spans = self._parameters.values["span"]
+                rows = torch.from_numpy(hidden)
+                spans[rows, 1 if following > now else 0] = now
+                present = without
+        self._observations[following] = present
+
+    def _start(self, now: int, following: int, present: Observation) -> bool:
+        """Add Gaussians and bones for what appears at a time; return False where there are no points of it."""
+        assert present.uncovered is not None
+        here = np.flatnonzero(self._time_of == following)
+        views = uncovered_points(self._levels["full"].select(here), present.uncovered)
+        if views is None:
+            return False
+        added = gaussians_from_points(views, self._options.max_gaussians // 2)
+        pivots = _spread(added.means, int(np.clip(len(added) // POINTS_OF_BONE, 1, MAX_NEW_BONES)))
+        rows = Bones(pivots, 1).weights_for(added.means)
+        rows["bone_indices"] += len(self._bones)
+        self._bones.add(pivots)
+        last = len(self.times) - 1
+        span = [following, last] if following > now else [0, following]
+        rows["span"] = torch.tensor([span], dtype=torch.int32).repeat(len(added), 1)
+        self._parameters.append(added, rows, self._options.max_gaussians)
+        return True
 
     def _refine(self, time: int) -> None:
         """Correct the bones at one time by what its views show."""

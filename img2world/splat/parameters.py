@@ -79,6 +79,13 @@ class Parameters:
                 lambda old, rows=rows: torch.cat([old[keep], torch.zeros_like(rows)]),
             )
 
+    def append(self, gaussians: Gaussians, extra: Mapping[str, Tensor], max_gaussians: int) -> None:
+        """Append Gaussians with their further rows; where there are too many, the faintest of the others make room."""
+        excess = max(len(self) + len(gaussians) - max_gaussians, 0)
+        keep = torch.ones(len(self), dtype=torch.bool)
+        keep[torch.argsort(self.values["logit_opacities"].detach(), stable=True)[:excess]] = False
+        self.edit(keep, {name: torch.tensor(getattr(gaussians, name)) for name in SPLAT_FIELDS} | dict(extra))
+
     def _replace(self, name: str, change: Callable[[Tensor], Tensor], change_state: Callable[[Tensor], Tensor]) -> None:
         """Replace a tensor and its moments by changed ones."""
         changed = change(self.values[name].detach())
