@@ -27,6 +27,9 @@ RADIUS = 0.27
 
 FOV_DEG = 38.0
 
+ALWAYS = (-np.inf, np.inf)
+"""Times from which and before which something is there."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class MovingScene:
@@ -260,12 +263,12 @@ def _bouncing_balls(rng: np.random.Generator) -> MovingScene:
 
 def _appearing_ball(rng: np.random.Generator) -> MovingScene:
     """Return a ball that bounces on a plate, and one that appears in the air at a time of 0.4 and glides."""
-    return _balls_with_spans(rng, [(-1, 2), (0.4, 2)])
+    return _balls_with_spans(rng, [ALWAYS, (0.4, np.inf)])
 
 
 def _passing_balls(rng: np.random.Generator) -> MovingScene:
     """Return a ball that bounces on a plate, one that is gone from 0.35 on, and one that appears at 0.6."""
-    return _balls_with_spans(rng, [(-1, 2), (-1, 0.35), (0.6, 2)])
+    return _balls_with_spans(rng, [ALWAYS, (-np.inf, 0.35), (0.6, np.inf)])
 
 
 def _balls_with_spans(rng: np.random.Generator, spans: list[tuple[float, float]]) -> MovingScene:
@@ -281,7 +284,7 @@ def _balls_with_spans(rng: np.random.Generator, spans: list[tuple[float, float]]
             ball.apply_translation((0, 0.45, 0))
         height, drift = (0.7, np.zeros(2)) if i == 0 else (0.0, rng.uniform(-0.4, 0.4, 2))
         parts.append((ball, _bounce(height, 0.0, drift)))
-    return _scene_of(parts, rng, [(-1, 2), *spans])
+    return _scene_of(parts, rng, [ALWAYS, *spans])
 
 
 def _fine_box(extents: tuple[float, float, float], side: float) -> "Trimesh":

@@ -37,9 +37,16 @@ class Bones:
         """Number of times."""
         return len(self.quats)
 
+    def to(self, device: torch.device | str) -> "Bones":
+        """Move the bones to a device, and return them."""
+        self.pivots = self.pivots.to(device)
+        for each in (self.quats, self.shifts):
+            each[:] = [value.detach().to(device).requires_grad_(value.requires_grad) for value in each]
+        return self
+
     def add(self, pivots: Float[np.ndarray, "A 3"]) -> None:
         """Add bones that are at rest at all times."""
-        others = Bones(pivots, self.num_times)
+        others = Bones(pivots, self.num_times).to(self.pivots.device)
         self.pivots = torch.cat([self.pivots, others.pivots])
         for mine, new in ((self.quats, others.quats), (self.shifts, others.shifts)):
             mine[:] = [torch.cat([a.detach(), b.detach()]).requires_grad_() for a, b in zip(mine, new, strict=True)]
@@ -49,7 +56,7 @@ class Bones:
         from scipy.spatial import KDTree
 
         # Where there are fewer bones, the query counts infinitely distant ones behind the last.
-        distances, nearest = KDTree(self.pivots.numpy()).query(means, BONES_OF_EACH)
+        distances, nearest = KDTree(self.pivots.cpu().numpy()).query(means, BONES_OF_EACH)
         reach = max(float(np.median(distances[:, 0])), 1e-9)
         logits = np.maximum(-(distances**2) / (2 * reach**2), MIN_LOGIT)
         indices = np.minimum(nearest, len(self) - 1).astype(np.int32)
@@ -75,12 +82,12 @@ class Bones:
         from scipy.spatial.transform import Rotation
 
         turn = Rotation.from_rotvec(twists[:, :3]).as_quat(canonical=True, scalar_first=True)
-        self.quats[time].copy_(product(torch.tensor(turn, dtype=torch.float32), self.quats[time]))
-        self.shifts[time] += torch.tensor(twists[:, 3:], dtype=torch.float32)
+        self.quats[time].copy_(product(torch.tensor(turn).to(self.pivots), self.quats[time]))
+        self.shifts[time] += torch.tensor(twists[:, 3:]).to(self.pivots)
 
     def positions(self, time: int) -> Float[np.ndarray, "B 3"]:
         """Return where the pivots are at a time."""
-        return (self.pivots + self.shifts[time].detach()).numpy().astype(np.float64)
+        return (self.pivots + self.shifts[time].detach()).cpu().numpy().astype(np.float64)
 
     def roughness(self, time: int) -> Float[Tensor, ""]:
         """Return the mean squared acceleration of the bones about a time, per step in time; only that time can give."""
@@ -101,11 +108,11 @@ class Bones:
         quats = torch.stack([each.detach() for each in self.quats], 1)  # [B, T, 4]
         return Motion(
             key_times=key_times.astype(np.float64),
-            bone_pivots=self.pivots.numpy(),
-            bone_quats=(quats / quats.norm(dim=-1, keepdim=True)).numpy(),
-            bone_translations=torch.stack([each.detach() for each in self.shifts], 1).numpy(),
-            bone_indices=rows["bone_indices"].numpy(),
-            bone_weights=rows["bone_logits"].detach().softmax(1).numpy(),
+            bone_pivots=self.pivots.cpu().numpy(),
+            bone_quats=(quats / quats.norm(dim=-1, keepdim=True)).cpu().numpy(),
+            bone_translations=torch.stack([each.detach() for each in self.shifts], 1).cpu().numpy(),
+            bone_indices=rows["bone_indices"].cpu().numpy(),
+            bone_weights=rows["bone_logits"].detach().softmax(1).cpu().numpy(),
             windows=windows,
         )
 
@@ -117,4 +124,4 @@ class Bones:
 def owners(rows: Rows) -> Int[np.ndarray, "N"]:
     """Return the bone that each Gaussian follows most."""
     best = rows["bone_logits"].detach().argmax(1, keepdim=True)
-    return rows["bone_indices"].gather(1, best)[:, 0].numpy()
+    return rows["bone_indices"].gather(1, best)[:, 0].cpu().numpy()

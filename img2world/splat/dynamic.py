@@ -6,6 +6,8 @@ Bones and weights as in sparse-controlled splatting (Huang et al. 2024, "SC-GS")
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool
@@ -17,6 +19,7 @@ from img2world.core.ranges import NonNegativeFloat, NonNegativeInt, PositiveInt
 from img2world.core.scene import Scene
 from img2world.core.threads import one_torch_thread
 from img2world.core.views import Views
+from img2world.render import rasterize, resolve_backend
 from img2world.splat.bones import Bones
 from img2world.splat.views import held_out_mask
 
@@ -42,6 +45,8 @@ class DynamicSplat:
     """Weight of bones moving evenly, relative to colour."""
     alpha_weight: NonNegativeFloat = 0.1
     """Weight of the silhouette, relative to colour."""
+    backend: Literal["auto", "native", "gsplat", "reference"] = "auto"
+    """The rasterizer; gsplat trains on CUDA, the others on the CPU."""
     holdout_every: NonNegativeInt = 8
     """Every so many views one is held out from training, to test the scene on. 0 trains on all views."""
 
@@ -60,7 +65,7 @@ class DynamicSplat:
     ) -> Scene:
         """Reconstruct the scene that the views show at their times.
 
-        The same views and seed give the same bits for any number of threads. Someone who looks on may stop the last
+        The same views and seed give the same bits for any number of threads, but not on CUDA. Someone who looks on may stop the last
         part of the training, on all times together. With `known`, training starts from that scene, and bones that are
         at rest in it are not trained: their motion is known. Raises SplatError when the views have no times, or all
         the same, and as `GaussianSplat.optimize` does.
@@ -78,7 +83,10 @@ class DynamicSplat:
         else:
             (static, bones), first = known, _best_time(trained)[0]
         with one_torch_thread():
-            training = DynamicTraining(self, trained, static, first, np.random.default_rng(seed), bones)
+            rng, rasterizer = np.random.default_rng(seed), resolve_backend(self.backend)
+            device = "cuda" if rasterizer == "gsplat" else "cpu"
+            draw = partial(rasterize, backend=rasterizer)
+            training = DynamicTraining(self, trained, static, first, rng, bones, draw=draw, device=device)
 
             def result() -> Scene:
                 gaussians, motion = training.result()
@@ -104,7 +112,12 @@ class DynamicSplat:
 
         time, first = _best_time(views)
         static = GaussianSplat(
-            steps=self.static_steps, max_gaussians=self.max_gaussians, holdout_every=0, stereo=False, sh_degree=0
+            steps=self.static_steps,
+            max_gaussians=self.max_gaussians,
+            holdout_every=0,
+            stereo=False,
+            sh_degree=0,
+            backend=self.backend,
         )
         if len(first) < MIN_FIRST_VIEWS:
             return time, static.optimize(views, seed=seed)

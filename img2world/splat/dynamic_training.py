@@ -16,7 +16,7 @@ from img2world.core.motion import Motion
 from img2world.core.progress import Progress
 from img2world.core.scene import Scene
 from img2world.core.views import Views
-from img2world.render import rasterize
+from img2world.render.adam import Adam
 from img2world.render.loss import LossWeights, Target, view_loss
 from img2world.render.splats import Rendering, Splats, camera_tensors
 from img2world.splat.bone_flow import bone_twists, observe_flow
@@ -70,26 +70,33 @@ class DynamicTraining:
         first: float,
         rng: np.random.Generator,
         bones: Bones | None = None,
+        *,
+        draw: Callable[..., Rendering],
+        device: str = "cpu",
     ) -> None:
+        """Begin with a static scene of the time `first`; `draw` is a `rasterize` of tensors on the device."""
         assert views.times is not None
-        self._options, self._rng, self._background = options, rng, static.background
+        self._options, self._rng, self._device = options, rng, device
+        self._draw = partial(draw, background=static.background)
         self._levels = {"full": views, "half": halve(views)}
         self._cameras = {
-            name: [camera_tensors(level.cameras.select([i])) for i in range(len(level))]
+            name: [camera_tensors(level.cameras.select([i]), device=device) for i in range(len(level))]
             for name, level in self._levels.items()
         }
         self.times, self._time_of = np.unique(views.times, return_inverse=True)
         self._first = int(np.searchsorted(self.times, first))
         means = static.gaussians.means
-        self._bones = Bones(_spread(means, options.num_bones), len(self.times)) if bones is None else bones
+        bones = Bones(_spread(means, options.num_bones), len(self.times)) if bones is None else bones
+        self._bones = bones.to(device)
+        spans = all_times(len(means), len(self.times))
         self._parameters = Parameters(
-            static.gaussians, {**self._bones.weights_for(means), "span": all_times(len(means), len(self.times))}
+            static.gaussians, {**bones.weights_for(means), "span": spans}, device=device
         )
         centers = views.cameras.centers_in_world
         self._depth = float(np.median(np.linalg.norm(centers - np.median(means, 0), axis=1)))
-        self._neighbors = _neighbors(means)
         self._weights = LossWeights(alpha=options.alpha_weight)
-        self._gradients = ScreenGradients(len(self._parameters))
+        self._optimizer = Adam()
+        self._count_anew()
 
     def sweep(self, progress: Progress) -> None:
         """Let the bones follow from the first time on, outwards to the first and the last."""
@@ -104,9 +111,6 @@ class DynamicTraining:
             if (np.bincount(self._time_of)[[now, following]] >= MIN_VIEWS_TO_TELL).all():
                 self._note_changes(now, following)
             progress(done, len(ways))
-        if len(self._neighbors) != len(self._parameters):
-            self._gradients = ScreenGradients(len(self._parameters))
-            self._neighbors = _neighbors(self._parameters.values["means"].detach().numpy())
 
     def train_together(self, progress: Progress, look: Callable[[int], bool] = lambda done: False) -> None:
         """Train Gaussians, bones and weights on all views, and add Gaussians where they lack detail.
@@ -114,8 +118,6 @@ class DynamicTraining:
         `look` is given the number of steps done; where it returns True, the training ends.
         """
         options = self._options
-        groups = [{"params": each} for each in (self._bones.quats, self._bones.shifts)]
-        self._optimizer = torch.optim.Adam(groups)
         densification = Densification(
             steps=options.steps,
             max_gaussians=options.max_gaussians,
@@ -129,7 +131,7 @@ class DynamicTraining:
             if densification.is_due(step):
                 self._densify(densification)
             if (step + 1) % REPORT_EVERY == 0:
-                value = psnr(rgb.clamp(0, 1).numpy(), unit_rgb(self._levels[level].rgb[i]))
+                value = psnr(rgb.clamp(0, 1).cpu().numpy(), unit_rgb(self._levels[level].rgb[i]))
                 mean_psnr = running_mean(mean_psnr, value)
                 progress(step + 1, options.steps, psnr=mean_psnr, gaussians=float(len(self._parameters)))
             if step + 1 < options.steps and look(step + 1):
@@ -138,28 +140,35 @@ class DynamicTraining:
     def result(self) -> tuple[Gaussians, Motion]:
         """Return the Gaussians at rest that are visible at all, and their motion."""
         values = self._parameters.values
-        windows = windows_of_spans(values["span"].numpy(), self.times)
+        windows = windows_of_spans(values["span"].cpu().numpy(), self.times)
         gaussians, motion = self._parameters.gaussians(), self._bones.motion(values, self.times, windows)
         visible = gaussians.opacities >= MIN_OPACITY
         return gaussians.select(visible), motion.select(visible)
 
     def _step(self, i: int, level: str, fraction: float) -> Float[Tensor, "H W 3"]:
         """Take one step on view i when a fraction of the training is done, and return its image from before that."""
-        for group, rate in zip(self._optimizer.param_groups, (JOINT_LR, JOINT_LR * self._depth), strict=True):
-            group["lr"] = rate * LR_DECAY**fraction
-        self._optimizer.zero_grad()
         rendering, loss = self._loss(i, level)
-        (loss + self._options.smoothness * self._bones.roughness(int(self._time_of[i]))).backward()
+        time = int(self._time_of[i])
+        (loss + self._options.smoothness * self._bones.roughness(time)).backward()
         self._gradients.accumulate(rendering)
-        self._optimizer.step()
+        self._step_bones(self._optimizer, time, JOINT_LR * LR_DECAY**fraction)
         self._parameters.step(self._rates(fraction), rendering.radii)
         return rendering.rgb.detach()
+
+    def _step_bones(self, optimizer: Adam, time: int, rate: float) -> None:
+        """Move the bones at a time at a rate in radians and in depths of the scene."""
+        optimizer.step(self._bones.quats[time], rate)
+        optimizer.step(self._bones.shifts[time], rate * self._depth)
 
     def _densify(self, settings: Densification) -> None:
         """Add Gaussians where detail is missing, and remove those of no use."""
         densify(self._parameters, self._gradients.mean(), settings, self._rng)
-        self._gradients = ScreenGradients(len(self._parameters))
-        self._neighbors = _neighbors(self._parameters.values["means"].detach().numpy())
+        self._count_anew()
+
+    def _count_anew(self) -> None:
+        """Find the neighbours of the Gaussians that there are now, and forget gradients of others."""
+        self._gradients = ScreenGradients(len(self._parameters), device=self._device)
+        self._neighbors = _neighbors(self._parameters.values["means"].detach().cpu().numpy()).to(self._device)
 
     def _rates(self, fraction: float) -> dict[str, float]:
         """Return the learning rates of the Gaussians when a fraction of the training is done."""
@@ -177,20 +186,21 @@ class DynamicTraining:
 
     def _render(self, splats: Splats, i: int, level: str) -> Rendering:
         """Render what the camera of view i sees of Gaussians at a time."""
-        return rasterize(splats, self._cameras[level][i], background=self._background, backend="native")
+        return self._draw(splats, self._cameras[level][i])
 
     def _loss(self, i: int, level: str) -> tuple[Rendering, Tensor]:
         """Render view i and return that with its loss."""
         views, splats = self._levels[level], self._splats(int(self._time_of[i]))
         rendering = self._render(splats, i, level)
         images = {"rgb": views.rgb, "alpha": views.alpha, "mask": views.mask}
-        target = Target(**{name: torch.from_numpy(each[i]) for name, each in images.items() if each is not None})
+        known = {name: torch.from_numpy(each[i]) for name, each in images.items() if each is not None}
+        target = Target(**{name: each.to(self._device) for name, each in known.items()})
         loss = view_loss(rendering.rgb, rendering.alpha, rendering.depth, target, self._weights)
         return rendering, loss + self._options.rigidity * self._stretch(splats.means)
 
     def _stretch(self, moved: Float[Tensor, "N 3"]) -> Float[Tensor, ""]:
         """Return the mean squared relative change of distances between neighbours, of some of the Gaussians."""
-        chosen = torch.from_numpy(self._rng.integers(0, len(self._neighbors), RIGIDITY_SAMPLES))
+        chosen = torch.from_numpy(self._rng.integers(0, len(self._neighbors), RIGIDITY_SAMPLES)).to(self._device)
         rest = self._parameters.values["means"].detach()
         others = self._neighbors[chosen]
         now, before = (
@@ -202,10 +212,10 @@ class DynamicTraining:
     def _twists(self, now: int, following: int) -> Float[np.ndarray, "B 6"]:
         """Return how the bones move from one time to another, by flow between the nearest views of the two."""
         views, splats = self._levels["full"], self._splats(now)
-        points = splats.means.numpy().astype(np.float64)
+        points = splats.means.cpu().numpy().astype(np.float64)
         observations = []
         for i, j in self._pairs(now, following):
-            depth = self._render(splats, i, "full").depth.numpy()
+            depth = self._render(splats, i, "full").depth.cpu().numpy()
             before, after = (cv2.cvtColor(views.rgb[k], cv2.COLOR_RGB2GRAY) for k in (i, j))
             cameras = views.cameras.select([i]), views.cameras.select([j])
             flow = compute_flow(before, after)
@@ -225,10 +235,9 @@ class DynamicTraining:
         """Compare the Gaussians at a time with its views, in half the size, without hidden ones."""
         here, level, splats = np.flatnonzero(self._time_of == time), self._levels["half"], self._splats(time)
         if hidden is not None:
-            opacities = splats.logit_opacities.masked_fill(torch.from_numpy(hidden), NOTHING)
+            opacities = splats.logit_opacities.masked_fill(torch.from_numpy(hidden).to(self._device), NOTHING)
             splats = replace(splats, logit_opacities=opacities)
-        draw = partial(rasterize, background=self._background, backend="native")
-        return observe(splats, level.select(here), [self._cameras["half"][i] for i in here], draw)
+        return observe(splats, level.select(here), [self._cameras["half"][i] for i in here], self._draw)
 
     def _note_changes(self, now: int, following: int) -> None:
         """Find what has appeared from one time to the next, and what has vanished, and let Gaussians begin or end."""
@@ -246,8 +255,7 @@ class DynamicTraining:
                 # Whatever its bones did there is not motion.
                 self._bones.keep_as(now, following, chosen)
                 spans = self._parameters.values["span"]
-                rows = torch.from_numpy(hidden)
-                spans[rows, 1 if following > now else 0] = now
+                spans[torch.from_numpy(hidden).to(self._device), 1 if following > now else 0] = now
                 present = without
         self._observations[following] = present
 
@@ -267,17 +275,16 @@ class DynamicTraining:
         span = [following, last] if following > now else [0, following]
         rows["span"] = torch.tensor([span], dtype=torch.int32).repeat(len(added), 1)
         self._parameters.append(added, rows, self._options.max_gaussians)
+        self._count_anew()
         return True
 
     def _refine(self, time: int) -> None:
         """Correct the bones at one time by what its views show."""
-        bones, here = self._bones, np.flatnonzero(self._time_of == time)
-        groups = [{"params": [bones.quats[time]]}, {"params": [bones.shifts[time]], "lr": SWEEP_LR * self._depth}]
-        optimizer = torch.optim.Adam(groups, lr=SWEEP_LR)
+        here = np.flatnonzero(self._time_of == time)
+        optimizer = Adam()
         for _ in range(self._options.sweep_steps):
-            optimizer.zero_grad()
             self._loss(int(self._rng.choice(here)), "half")[1].backward()
-            optimizer.step()
+            self._step_bones(optimizer, time, SWEEP_LR)
             for value in self._parameters.values.values():
                 value.grad = None
 
