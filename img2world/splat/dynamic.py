@@ -10,7 +10,7 @@ from functools import partial
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float64
 
 from img2world.core.errors import SplatError
 from img2world.core.live import UNWATCHED, Live
@@ -50,9 +50,9 @@ class DynamicSplat:
     holdout_every: NonNegativeInt = 8
     """Every so many views one is held out from training, to test the scene on. 0 trains on all views."""
 
-    def held_out(self, num_views: int) -> Bool[np.ndarray, "V"]:
-        """Return the mask of the views that are never trained on."""
-        return held_out_mask(num_views, self.holdout_every)
+    def held_out(self, num_views: int, times: Float64[np.ndarray, "V"] | None = None) -> Bool[np.ndarray, "V"]:
+        """Return the mask of the views that are never trained on, of each camera and each time some."""
+        return held_out_mask(num_views, self.holdout_every, times)
 
     def optimize(
         self,
@@ -65,8 +65,8 @@ class DynamicSplat:
     ) -> Scene:
         """Reconstruct the scene that the views show at their times.
 
-        The same views and seed give the same bits for any number of threads, but not on CUDA. Someone who looks on may stop the last
-        part of the training, on all times together. With `known`, training starts from that scene, and bones that are
+        The same views and seed give the same bits for any number of threads, but not on CUDA. Someone who looks on may
+        stop the last part, on all times together. With `known`, training starts from that scene, and bones that are
         at rest in it are not trained: their motion is known. Raises SplatError when the views have no times, or all
         the same, and as `GaussianSplat.optimize` does.
         """
@@ -77,7 +77,7 @@ class DynamicSplat:
                 "the views have no times, or all the same: nothing moves between them",
                 hint="a scene that stands still is reconstructed with --set splat.name=gaussians",
             )
-        trained = views.select(np.flatnonzero(~self.held_out(len(views)))).with_moving_part()
+        trained = views.select(np.flatnonzero(~self.held_out(len(views), views.times))).with_moving_part()
         if known is None:
             (first, static), bones = self._first_scene(trained, seed), None
         else:

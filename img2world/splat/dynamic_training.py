@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Int
+from jaxtyping import Bool, Float, Float32, Float64, Int
 from torch import Tensor
 
 from img2world.core.gaussians import Gaussians
@@ -22,11 +22,23 @@ from img2world.render.splats import Rendering, Splats, camera_tensors
 from img2world.splat.bone_flow import bone_twists, observe_flow
 from img2world.splat.bones import Bones, owners
 from img2world.splat.densify import MIN_OPACITY, Densification, ScreenGradients, densify
-from img2world.splat.initialize import gaussians_from_points
+from img2world.splat.initialize import MIN_POINTS, gaussians_from_points
 from img2world.splat.metrics import psnr, unit_rgb
 from img2world.splat.optimize import REPORT_EVERY, GaussianSplat, running_mean, view_order
 from img2world.splat.parameters import Parameters
-from img2world.splat.presence import (MIN_UNCOVERED, POINTS_OF_BONE, MAX_NEW_BONES, MIN_VIEWS_TO_TELL, NOTHING, Observation, all_times, are_gone, observe, suspects, uncovered_points, windows_of_spans)
+from img2world.splat.presence import (
+    MAX_NEW_BONES,
+    MIN_VIEWS_TO_TELL,
+    NOTHING,
+    POINTS_OF_BONE,
+    Observation,
+    all_times,
+    are_gone,
+    observe,
+    suspects,
+    uncovered_points,
+    windows_of_spans,
+)
 from img2world.splat.views import halve
 from img2world.tracking.flow import compute_flow
 
@@ -89,26 +101,27 @@ class DynamicTraining:
         bones = Bones(_spread(means, options.num_bones), len(self.times)) if bones is None else bones
         self._bones = bones.to(device)
         spans = all_times(len(means), len(self.times))
-        self._parameters = Parameters(
-            static.gaussians, {**bones.weights_for(means), "span": spans}, device=device
-        )
+        self._parameters = Parameters(static.gaussians, {**bones.weights_for(means), "span": spans}, device=device)
         centers = views.cameras.centers_in_world
         self._depth = float(np.median(np.linalg.norm(centers - np.median(means, 0), axis=1)))
         self._weights = LossWeights(alpha=options.alpha_weight)
         self._optimizer = Adam()
+        self._observations: dict[int, Observation] = {}
         self._count_anew()
 
     def sweep(self, progress: Progress) -> None:
         """Let the bones follow from the first time on, outwards to the first and the last."""
         last = len(self.times) - 1
         ways = [(t, t + 1) for t in range(self._first, last)] + [(t, t - 1) for t in range(self._first, 0, -1)]
-        self._observations = {self._first: self._observe(self._first)}
-        self._first_seen = np.bincount(owners(self._parameters.values), self._observations[self._first].seen, len(self._bones))
+        enough = np.bincount(self._time_of) >= MIN_VIEWS_TO_TELL
+        if enough[self._first]:
+            self._observations[self._first] = self._observe(self._first)
+            self._first_seen = self._seen(self._observations[self._first])
         for done, (now, following) in enumerate(ways, start=1):
             self._bones.keep_as(now, following)
             self._bones.turn(following, self._twists(now, following))
             self._refine(following)
-            if (np.bincount(self._time_of)[[now, following]] >= MIN_VIEWS_TO_TELL).all():
+            if enough[following] and now in self._observations:
                 self._note_changes(now, following)
             progress(done, len(ways))
 
@@ -242,22 +255,25 @@ class DynamicTraining:
     def _note_changes(self, now: int, following: int) -> None:
         """Find what has appeared from one time to the next, and what has vanished, and let Gaussians begin or end."""
         before, present = self._observations[now], self._observe(following)
-        if present.uncovered_fraction > before.uncovered_fraction + MIN_UNCOVERED and self._start(now, following, present):
+        if before.lacks_less_than(present) and self._start(now, following, present):
             present = self._observe(following)
-        own = owners(self._parameters.values)
-        missing = len(self._bones) - len(self._first_seen)
-        self._first_seen = np.append(self._first_seen, np.bincount(own, present.seen, len(self._bones))[len(self._bones) - missing :])
-        chosen, area = suspects(present, self._first_seen, own)
+            self._first_seen = np.append(self._first_seen, self._seen(present)[len(self._first_seen) :])
+        bones = owners(self._parameters.values)
+        chosen, area = suspects(present, self._first_seen, bones)
         if len(chosen):
-            hidden = np.isin(own, chosen)
+            hidden = np.isin(bones, chosen)
             without = self._observe(following, hidden)
             if are_gone(before, present, without, area):
-                # Whatever its bones did there is not motion.
+                # Whatever the bones did there was not motion.
                 self._bones.keep_as(now, following, chosen)
-                spans = self._parameters.values["span"]
-                spans[torch.from_numpy(hidden).to(self._device), 1 if following > now else 0] = now
+                end = 1 if following > now else 0
+                self._parameters.values["span"][torch.from_numpy(hidden).to(self._device), end] = now
                 present = without
         self._observations[following] = present
+
+    def _seen(self, observation: Observation) -> Float64[np.ndarray, "B"]:
+        """Return the number of pixels that show the Gaussians of each bone."""
+        return np.bincount(owners(self._parameters.values), observation.seen, len(self._bones))
 
     def _start(self, now: int, following: int, present: Observation) -> bool:
         """Add Gaussians and bones for what appears at a time; return False where there are no points of it."""
@@ -266,17 +282,29 @@ class DynamicTraining:
         views = uncovered_points(self._levels["full"].select(here), present.uncovered)
         if views is None:
             return False
-        added = gaussians_from_points(views, self._options.max_gaussians // 2)
+        assert views.alpha is not None
+        share = present.uncovered.mean() / (views.alpha > 127).mean()
+        added = gaussians_from_points(views, max(int(share * self._options.max_gaussians), MIN_POINTS))
         pivots = _spread(added.means, int(np.clip(len(added) // POINTS_OF_BONE, 1, MAX_NEW_BONES)))
         rows = Bones(pivots, 1).weights_for(added.means)
         rows["bone_indices"] += len(self._bones)
         self._bones.add(pivots)
-        last = len(self.times) - 1
-        span = [following, last] if following > now else [0, following]
-        rows["span"] = torch.tensor([span], dtype=torch.int32).repeat(len(added), 1)
+        rows["span"] = all_times(len(added), len(self.times))
+        rows["span"][:, 0 if following > now else 1] = following
         self._parameters.append(added, rows, self._options.max_gaussians)
         self._count_anew()
+        self._settle(following, len(added))
         return True
+
+    def _settle(self, time: int, added: int) -> None:
+        """Train the last Gaussians, which were added, by the views of a time; all else stays."""
+        here, fresh = np.flatnonzero(self._time_of == time), torch.zeros(len(self._parameters), dtype=torch.bool)
+        fresh[-added:] = True
+        for _ in range(self._options.sweep_steps):
+            rendering, loss = self._loss(int(self._rng.choice(here)), "half")
+            loss.backward()
+            self._parameters.step(self._rates(0.0), torch.where(fresh.to(self._device), rendering.radii, 0))
+            self._bones.quats[time].grad = self._bones.shifts[time].grad = None
 
     def _refine(self, time: int) -> None:
         """Correct the bones at one time by what its views show."""

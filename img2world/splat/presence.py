@@ -1,4 +1,8 @@
-"""What appears and vanishes: at which of the times Gaussians under training are there."""
+"""What appears and vanishes: at which of the times Gaussians under training are there.
+
+A bone whose Gaussians are seen where the views show something else may have lost track of them, or they are gone. Then
+nothing is wrong without them; else a hole remains where they have moved to. What no Gaussian covers has appeared.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -28,7 +32,7 @@ MIN_WRONG = 0.5
 MIN_SEEN, MIN_PIXELS = 0.1, 1.0
 """Fraction of what was seen of them at first, and pixels, without which nothing can be told."""
 
-MAX_HOLE = 0.25
+MAX_HOLE = 0.5
 """Wrong pixels that remain without what is gone, as a fraction of those that it covered."""
 
 MIN_UNCOVERED = 0.005
@@ -73,15 +77,14 @@ class Observation:
     uncovered: Bool[np.ndarray, "V H W"] | None
     """Pixels of each view at which there is an object, but no Gaussian; None where all of a view counts."""
 
-    @property
-    def uncovered_fraction(self) -> float:
-        """Uncovered pixels as a fraction of all."""
-        return 0.0 if self.uncovered is None else float(self.uncovered.mean())
+    def lacks_less_than(self, other: "Observation") -> bool:
+        """Tell whether so much less is uncovered than at another time that something must have appeared there."""
+        if self.uncovered is None or other.uncovered is None:
+            return False
+        return bool(other.uncovered.mean() > self.uncovered.mean() + MIN_UNCOVERED)
 
 
-def observe(
-    splats: Splats, views: Views, cameras: list[CameraTensors], draw: Callable[..., Rendering]
-) -> Observation:
+def observe(splats: Splats, views: Views, cameras: list[CameraTensors], draw: Callable[..., Rendering]) -> Observation:
     """Compare Gaussians at one time with all of its views; `draw` is that of `rasterize`, without a background."""
     device = splats.means.device
     splats = Splats(**{name: getattr(splats, name).detach() for name in Splats.__dataclass_fields__})

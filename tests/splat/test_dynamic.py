@@ -1,5 +1,6 @@
 """A small scene in which one of two balls moves is reconstructed at its times."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -19,7 +20,7 @@ STEP = np.array([0.04, 0.0, 0.03])
 
 
 def ball(
-    center: np.ndarray, color: tuple[float, float, float], cameras: Cameras, i: int
+    center: np.ndarray, color: tuple[float, float, float], cameras: Cameras, i: int, contrast: float = 0.4
 ) -> tuple[np.ndarray, np.ndarray]:
     """Shaded picture [H, W, 3] and depth [H, W] (inf beside it) of a striped ball of radius 0.12 in one camera."""
     row, column = np.mgrid[:SIZE, :SIZE] + 0.5
@@ -31,13 +32,26 @@ def ball(
     inside = along**2 - (towards @ towards - 0.12**2) / np.square(directions).sum(-1)
     depth = np.where(inside > 0, along - np.sqrt(np.maximum(inside, 0)), np.inf)
     place = pose[:3, 3] + np.where(np.isfinite(depth), depth, 0)[..., None] * directions - center
-    stripes = 0.6 + 0.4 * np.sign(np.sin(40 * place[..., :1]) * np.sin(40 * place[..., 1:2]))
+    stripes = 0.6 + contrast * np.sign(np.sin(40 * place[..., :1]) * np.sin(40 * place[..., 1:2]))
     return stripes * np.array(color), depth
 
 
 @pytest.fixture(scope="module")
 def moving() -> Views:
-    """Views of each camera at each time."""
+    """Views of each camera at each time of a ball that stands still and one that moves."""
+    return views_of_balls(
+        lambda time: [
+            (np.array([-0.13, 0.0, 0.0]), (1.0, 0.4, 0.2)),
+            (np.array([0.1, 0.0, -0.05]) + 2 * time * STEP, (0.2, 0.5, 1.0)),
+        ]
+    )
+
+
+Balls = list[tuple[np.ndarray, tuple[float, float, float]]]
+
+
+def views_of_balls(balls_at: Callable[[float], Balls], contrast: float = 0.4) -> Views:
+    """Views of each camera at each time of the balls that there are then: their centres and colours."""
     azimuths = np.repeat(np.arange(CAMERAS) * 2 * np.pi / CAMERAS, TIMES)
     cameras = Cameras(
         world_from_cam=on_sphere(azimuths, np.full(len(azimuths), 0.3)).astype(np.float32),
@@ -48,11 +62,10 @@ def moving() -> Views:
     times = np.tile(np.arange(TIMES) / 2.0, CAMERAS)
     rgb, alpha = [], []
     for i, time in enumerate(times):
-        still = ball(np.array([-0.13, 0.0, 0.0]), (1.0, 0.4, 0.2), cameras, i)
-        mover = ball(np.array([0.1, 0.0, -0.05]) + 2 * time * STEP, (0.2, 0.5, 1.0), cameras, i)
-        depth = np.minimum(still[1], mover[1])
-        seen = np.isfinite(depth)
-        picture = np.where((still[1] <= mover[1])[..., None], still[0], mover[0])
+        pictures, depths = zip(*(ball(*each, cameras, i, contrast) for each in balls_at(float(time))), strict=True)
+        nearest = np.argmin(depths, 0)
+        seen = np.isfinite(np.min(depths, 0))
+        picture = np.take_along_axis(np.stack(pictures), nearest[None, ..., None], 0)[0]
         rgb.append(np.where(seen[..., None], 255 * picture, 255).astype(np.uint8))
         alpha.append(np.where(seen, 255, 0).astype(np.uint8))
     rng = np.random.default_rng(0)
@@ -81,6 +94,39 @@ def test_what_moves_is_where_it_goes(moving):
     right = rest[:, 0] > 0.03
     np.testing.assert_allclose(np.median(moved[right] - rest[right], axis=0), 3 * STEP, atol=0.03)
     assert np.linalg.norm(np.median(moved[~right] - rest[~right], axis=0)) < 0.02
+
+
+def test_what_appears_and_vanishes_is_there_in_its_time_only():
+    gone_from, there_from = 1.0, 1.0
+
+    def balls_at(time: float) -> Balls:
+        balls = [(np.array([0.0, 0.0, 0.13]), (1.0, 0.4, 0.2))]
+        if time < gone_from:
+            balls.append((np.array([-0.2, 0.02, -0.1]) + time * STEP, (0.2, 0.5, 1.0)))
+        if time >= there_from:
+            balls.append((np.array([0.2, -0.02, -0.1]) - time * STEP, (0.1, 0.8, 0.2)))
+        return balls
+
+    views = views_of_balls(balls_at, contrast=0.1)
+    splat = DynamicSplat(static_steps=80, sweep_steps=12, steps=60, max_gaussians=900, num_bones=9, holdout_every=0)
+    scene = splat.optimize(views, seed=0)
+    assert scene.motion is not None
+    assert scene.motion.windows is not None
+    step = 0.5
+    place = scene.at(there_from).means if scene.motion.fade == step else None
+    assert place is not None
+    blue = (scene.gaussians.means[:, 0] < -0.08) & (scene.gaussians.means[:, 2] < 0.02)
+    begins, ends = scene.motion.windows.T
+    # Half way between the last time with it and the first without.
+    assert np.median(ends[blue]) == pytest.approx(gone_from - step / 2)
+    started = begins > 0
+    assert np.median(begins[started]) == pytest.approx(there_from - step / 2)
+    assert np.linalg.norm(np.median(place[started], 0) - balls_at(there_from)[-1][0]) < 0.05
+    for i in np.flatnonzero(np.isin(views.times, [0.5, 1.5])):
+        gaussians = scene.at(float(views.times[i]))
+        picture = next(render_each(gaussians, views.cameras.select([i]), background=scene.background))[0]
+        assert psnr(picture, unit_rgb(views.rgb[i])) > 18
+    # Of the times at which all are there nothing is said, so that files need not keep it.
 
 
 def test_views_without_times_do_not_move(moving):
