@@ -25,10 +25,13 @@ GaussiansAt = Callable[[float], Gaussians]
 
 
 def drift(scene: MovingScene, gaussians_at: GaussiansAt, times: Float[np.ndarray, "T"]) -> float:
-    """Return how far Gaussians leave the moving vertices next to them at first, relative to the way of these."""
+    """Return how far Gaussians leave the moving vertices next to them at first, relative to the way of these.
+
+    Vertices that are not there all the time do not count.
+    """
     from scipy.spatial import KDTree
 
-    moving = np.flatnonzero(scene.moving)
+    moving = np.flatnonzero(scene.moving & np.all([scene.is_there(time) for time in times.tolist()], 0))
     chosen = moving[:: max(1, len(moving) // MAX_TRACKED)]
     start = scene.vertices_at(float(times[0]))[chosen]
     means = gaussians_at(float(times[0])).means
@@ -82,12 +85,13 @@ def surface_points(
 ) -> tuple[Float64[np.ndarray, "H W 3"], Float64[np.ndarray, "H W 3"]]:
     """Return the point that each pixel shows at the first time, and where it is at the second; NaN where none is."""
     before, after = (scene.vertices_at(time) for time in times)
+    faces = scene.at(times[0]).faces
     cam_from_world = camera.cam_from_world[0]
     in_cam = np.ascontiguousarray(before @ cam_from_world[:3, :3].T + cam_from_world[:3, 3])
-    hits = rasterize_triangles(in_cam, scene.mesh.faces, np.ones(len(in_cam), np.float32), camera)
+    hits = rasterize_triangles(in_cam, faces, np.ones(len(in_cam), np.float32), camera)
     weights = np.concatenate([1 - hits.barycentric.sum(-1, keepdims=True), hits.barycentric], -1).astype(np.float64)
     weights[hits.face < 0] = np.nan
-    corners = scene.mesh.faces[hits.face]  # [H, W, 3]
+    corners = faces[hits.face]  # [H, W, 3]
     first, second = (np.einsum("hwk,hwkd->hwd", weights, each[corners]) for each in (before, after))
     return first, second
 

@@ -27,6 +27,9 @@ RADIUS = 0.27
 
 FOV_DEG = 38.0
 
+ALWAYS = (-np.inf, np.inf)
+"""Times from which and before which something is there."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class MovingScene:
@@ -38,10 +41,22 @@ class MovingScene:
     """Positions of its vertices at a time from 0 to 1."""
     moving: Bool[np.ndarray, "M"]
     """True for the vertices that move at some time."""
+    spans: Float64[np.ndarray, "M 2"] | None = None
+    """Times from which and before which each vertex is there; None where all are there all the time."""
 
     def at(self, time: float) -> TexturedMesh:
-        """Return the mesh at a time from 0 to 1."""
-        return replace(self.mesh, vertices=self.vertices_at(time))
+        """Return the mesh at a time from 0 to 1, with the faces that are there."""
+        mesh, here = replace(self.mesh, vertices=self.vertices_at(time)), self.is_there(time)
+        if here.all():
+            return mesh
+        faces = here[mesh.faces].all(1)
+        return replace(mesh, faces=mesh.faces[faces], face_textures=mesh.face_textures[faces])
+
+    def is_there(self, time: float) -> Bool[np.ndarray, "M"]:
+        """Tell which vertices are there at a time from 0 to 1."""
+        if self.spans is None:
+            return np.ones(len(self.moving), bool)
+        return (self.spans[:, 0] <= time) & (time < self.spans[:, 1])
 
 
 def make_scene(kind: str, seed: int, kinds: "Kinds | None" = None) -> MovingScene:
@@ -105,8 +120,13 @@ Motion = Callable[[Float[np.ndarray, "M 3"], float], Float[np.ndarray, "M 3"]]
 """Positions of vertices at a time from 0 to 1, from those in the mesh; +Y is up."""
 
 
-def _scene_of(parts: list[Part], rng: np.random.Generator) -> MovingScene:
-    """Return one scene of meshes with random textures, each with its motion, or None where it stands still."""
+def _scene_of(
+    parts: list[Part], rng: np.random.Generator, spans: Sequence[tuple[float, float]] | None = None
+) -> MovingScene:
+    """Return one scene of meshes with random textures, each with its motion, or None where it stands still.
+
+    `spans` are the times from which and before which each part is there.
+    """
     import trimesh
 
     textured = [with_random_texture(mesh, rng) for mesh, _ in parts]
@@ -114,7 +134,8 @@ def _scene_of(parts: list[Part], rng: np.random.Generator) -> MovingScene:
     owner = _owners(mesh, textured)
     rest = mesh.vertices.astype(np.float64) @ Y_UP_FROM_WORLD[:3, :3]
     moving = np.isin(owner, [i for i, (_, motion) in enumerate(parts) if motion is not None])
-    return fitted_scene(mesh, lambda time: _moved(rest, owner, parts, time), moving)
+    scene = fitted_scene(mesh, lambda time: _moved(rest, owner, parts, time), moving)
+    return scene if spans is None else replace(scene, spans=np.array(spans, np.float64)[owner])
 
 
 def fitted_scene(
@@ -240,6 +261,32 @@ def _bouncing_balls(rng: np.random.Generator) -> MovingScene:
     return _scene_of(parts, rng)
 
 
+def _appearing_ball(rng: np.random.Generator) -> MovingScene:
+    """Return a ball that bounces on a plate, and one that appears in the air at a time of 0.4 and glides."""
+    return _balls_with_spans(rng, [ALWAYS, (0.4, np.inf)])
+
+
+def _passing_balls(rng: np.random.Generator) -> MovingScene:
+    """Return a ball that bounces on a plate, one that is gone from 0.35 on, and one that appears at 0.6."""
+    return _balls_with_spans(rng, [ALWAYS, (-np.inf, 0.35), (0.6, np.inf)])
+
+
+def _balls_with_spans(rng: np.random.Generator, spans: list[tuple[float, float]]) -> MovingScene:
+    """Return balls on a plate, each there for a span of time: the first bounces, the others glide in the air."""
+    from trimesh import creation
+
+    parts: list[Part] = [(_fine_box((1.6, 0.12, 1.6), 0.3), None)]
+    start = rng.uniform(0, 2 * np.pi)
+    for i in range(len(spans)):
+        ball, angle = creation.icosphere(subdivisions=3, radius=float(rng.uniform(0.2, 0.26))), start + 2.1 * i
+        ball.apply_translation((0.5 * np.cos(angle), 0.06 - ball.bounds[0, 1], 0.5 * np.sin(angle)))
+        if i:
+            ball.apply_translation((0, 0.45, 0))
+        height, drift = (0.7, np.zeros(2)) if i == 0 else (0.0, rng.uniform(-0.4, 0.4, 2))
+        parts.append((ball, _bounce(height, 0.0, drift)))
+    return _scene_of(parts, rng, [ALWAYS, *spans])
+
+
 def _fine_box(extents: tuple[float, float, float], side: float) -> "Trimesh":
     """Return a box whose edges are at most so long, so that it can bend."""
     from trimesh import Trimesh, creation
@@ -277,5 +324,7 @@ KINDS: Kinds = {
     "capsule chain": _capsule_chain,
     "twisting bar": _twisting_bar,
     "bouncing balls": _bouncing_balls,
+    "appearing ball": _appearing_ball,
+    "passing balls": _passing_balls,
 }
 """Scenes that need no data."""

@@ -24,6 +24,8 @@ def adam_step(
     radii: Int32[Tensor, "N"] | None,
     step: int,
     rates: Float32[np.ndarray, "C"],
+    betas: tuple[float, float] = (BETA1, BETA2),
+    epsilon: float = EPSILON,
 ) -> None:
     """Update `values` and their moments in place, except rows whose radius is 0.
 
@@ -37,12 +39,37 @@ def adam_step(
     if values.dtype == torch.float32 and values.device.type == "cpu" and gradients.is_contiguous():
         rows = [tensor.detach().reshape(len(values), -1).numpy() for tensor in tensors]
         seen = None if radii is None else radii.numpy()
-        native_module().adam(simd_level(), num_threads(), *rows, seen, rates, step, BETA1, BETA2, EPSILON)
+        native_module().adam(simd_level(), num_threads(), *rows, seen, rates, step, *betas, epsilon)
         return
     drawn = slice(None) if radii is None else radii > 0
     gradient = gradients[drawn]
-    means[drawn] = mean = means[drawn].lerp(gradient, 1 - BETA1)
-    squares[drawn] = square = squares[drawn].lerp(gradient.square(), 1 - BETA2)
-    move = (mean / (1 - BETA1**step)) / ((square / (1 - BETA2**step)).sqrt() + EPSILON)
+    means[drawn] = mean = means[drawn].lerp(gradient, 1 - betas[0])
+    squares[drawn] = square = squares[drawn].lerp(gradient.square(), 1 - betas[1])
+    move = (mean / (1 - betas[0] ** step)) / ((square / (1 - betas[1] ** step)).sqrt() + epsilon)
     rate = torch.from_numpy(rates).to(values).reshape(values.shape[1:])
     values[drawn] -= rate * move
+
+
+class Adam:
+    """Adam as usual, for tensors that take steps of their own.
+
+    The same as `torch.optim.Adam`, which needs seconds to start: it imports a compiler.
+    """
+
+    BETAS, EPSILON = (0.9, 0.999), 1e-8
+
+    def __init__(self) -> None:
+        self._states: dict[Tensor, tuple[Tensor, Tensor]] = {}
+        self._steps: dict[Tensor, int] = {}
+
+    def step(self, values: Float[Tensor, "N *S"], rate: float) -> None:
+        """Take one step down the gradient that `backward` left, if there is one, and clear it."""
+        if values.grad is None:
+            return
+        if values not in self._states:
+            self._states[values] = torch.zeros_like(values), torch.zeros_like(values)
+        self._steps[values] = step = self._steps.get(values, 0) + 1
+        rates = np.full(values.shape[1:].numel(), rate, np.float32)
+        settings = {"betas": self.BETAS, "epsilon": self.EPSILON}
+        adam_step(values, values.grad, *self._states[values], radii=None, step=step, rates=rates, **settings)
+        values.grad = None

@@ -1,5 +1,6 @@
 """The gsplat rasterizer, for CUDA (Ye et al. 2024, "gsplat: An Open-Source Library for Gaussian Splatting")."""
 
+from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
 
@@ -35,6 +36,19 @@ def rasterize(
         raise TypeError(f"the tensors are {splats.means.dtype} on {splats.means.device}, needs float32 on CUDA")
     from gsplat import rasterization
 
+    return rasterize_by(rasterization, splats, camera, background=background, antialiased=antialiased, colors=colors)
+
+
+def rasterize_by(
+    rasterization: Callable[..., tuple[Tensor, Tensor, dict[str, Any]]],
+    splats: Splats,
+    camera: CameraTensors,
+    *,
+    background: tuple[float, float, float],
+    antialiased: bool = False,
+    colors: Float[Tensor, "N 3"] | None = None,
+) -> Rendering:
+    """Draw Gaussians as one camera sees them by `gsplat.rasterization`, or what does the same on another device."""
     splats.check_finite()
     arguments = rasterization_arguments(splats, camera, background, antialiased=antialiased, colors=colors)
     pictures, alphas, info = rasterization(**arguments)

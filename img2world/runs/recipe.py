@@ -155,8 +155,8 @@ class SplatBackend(Protocol):
         """Fit Gaussians to the views, show them to whoever looks on, and stop early where that is asked for."""
         ...
 
-    def held_out(self, num_views: int) -> np.ndarray:
-        """Return the mask of the views that are never trained on, but tested on."""
+    def held_out(self, num_views: int, times: np.ndarray | None = None) -> np.ndarray:
+        """Return the mask of the views that are never trained on, but tested on, by their times if they have some."""
         ...
 
 

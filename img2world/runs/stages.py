@@ -212,7 +212,7 @@ def optimize(folder: RunFolder, recipe: Recipe, views: Product[Views], live: Liv
         (path / "scene").mkdir()
         scene.save(path / "scene" / "scene.safetensors")
         stopped = {} if live.stopped_at is None else {"stopped_at": float(live.stopped_at)}
-        return {**evaluate(scene, views.value, recipe.splat.held_out(len(views.value))), **stopped}
+        return {**evaluate(scene, views.value, recipe.splat.held_out(len(views.value), views.value.times)), **stopped}
 
     record = folder.stage("splat", options=code_of(recipe.splat, recipe.seed), reads=digests(views=views), make=make)
     psnr = record.figures.get("heldout_psnr_matched", record.figures.get("heldout_psnr", MIN_PSNR))
@@ -229,7 +229,9 @@ def compare(folder: RunFolder, recipe: Recipe, scene: Product[Scene], views: Pro
     from img2world.splat.comparison import compare_views, save_comparisons
 
     def make(path: Path, progress: Progress) -> dict[str, float]:
-        comparisons = compare_views(scene.value, views.value, recipe.splat.held_out(len(views.value)))
+        comparisons = compare_views(
+            scene.value, views.value, recipe.splat.held_out(len(views.value), views.value.times)
+        )
         save_comparisons(comparisons, path / COMPARISON)
         return {"compared": float(len(comparisons))}
 

@@ -37,12 +37,26 @@ class Bones:
         """Number of times."""
         return len(self.quats)
 
+    def to(self, device: torch.device | str) -> "Bones":
+        """Move the bones to a device, and return them."""
+        self.pivots = self.pivots.to(device)
+        for each in (self.quats, self.shifts):
+            each[:] = [value.detach().to(device).requires_grad_(value.requires_grad) for value in each]
+        return self
+
+    def add(self, pivots: Float[np.ndarray, "A 3"]) -> None:
+        """Add bones that are at rest at all times."""
+        others = Bones(pivots, self.num_times).to(self.pivots.device)
+        self.pivots = torch.cat([self.pivots, others.pivots])
+        for mine, new in ((self.quats, others.quats), (self.shifts, others.shifts)):
+            mine[:] = [torch.cat([a.detach(), b.detach()]).requires_grad_() for a, b in zip(mine, new, strict=True)]
+
     def weights_for(self, means: Float32[np.ndarray, "N 3"]) -> dict[str, Tensor]:
         """Return rows by which Gaussians follow the bones whose pivots are nearest: `bone_indices`, `bone_logits`."""
         from scipy.spatial import KDTree
 
         # Where there are fewer bones, the query counts infinitely distant ones behind the last.
-        distances, nearest = KDTree(self.pivots.numpy()).query(means, BONES_OF_EACH)
+        distances, nearest = KDTree(self.pivots.cpu().numpy()).query(means, BONES_OF_EACH)
         reach = max(float(np.median(distances[:, 0])), 1e-9)
         logits = np.maximum(-(distances**2) / (2 * reach**2), MIN_LOGIT)
         indices = np.minimum(nearest, len(self) - 1).astype(np.int32)
@@ -62,10 +76,10 @@ class Bones:
         return skin(values, rows["bone_indices"], rows["bone_logits"], rows["means"], rows["quats"])
 
     @torch.no_grad()
-    def keep_as(self, source: int, target: int) -> None:
-        """Copy the pose of all bones from one time to another."""
-        self.quats[target].copy_(self.quats[source])
-        self.shifts[target].copy_(self.shifts[source])
+    def keep_as(self, source: int, target: int, chosen: Int[np.ndarray, "S"] | slice = slice(None)) -> None:
+        """Copy the pose of all bones, or of some, from one time to another."""
+        for each in (self.quats, self.shifts):
+            each[target][chosen] = each[source][chosen]
 
     @torch.no_grad()
     def turn(self, time: int, twists: Float[np.ndarray, "B 6"]) -> None:
@@ -73,12 +87,12 @@ class Bones:
         from scipy.spatial.transform import Rotation
 
         turn = Rotation.from_rotvec(twists[:, :3]).as_quat(canonical=True, scalar_first=True)
-        self.quats[time].copy_(product(torch.tensor(turn, dtype=torch.float32), self.quats[time]))
-        self.shifts[time] += torch.tensor(twists[:, 3:], dtype=torch.float32)
+        self.quats[time].copy_(product(torch.tensor(turn).to(self.pivots), self.quats[time]))
+        self.shifts[time] += torch.tensor(twists[:, 3:]).to(self.pivots)
 
     def positions(self, time: int) -> Float[np.ndarray, "B 3"]:
         """Return where the pivots are at a time."""
-        return (self.pivots + self.pose(time)[1].detach()).numpy().astype(np.float64)
+        return (self.pivots + self.pose(time)[1].detach()).cpu().numpy().astype(np.float64)
 
     def roughness(self, time: int) -> Float[Tensor, ""]:
         """Return the mean squared acceleration of the bones about a time, per step in time; only that time can give."""
@@ -89,17 +103,23 @@ class Bones:
             terms += [bend.square().mean() for bend in bends]
         return torch.stack(terms).sum()
 
-    def motion(self, rows: Rows, key_times: Float[np.ndarray, "T"]) -> Motion:
+    def motion(
+        self,
+        rows: Rows,
+        key_times: Float[np.ndarray, "T"],
+        windows: Float32[np.ndarray, "N 2"] | None = None,
+    ) -> Motion:
         """Return the motion as arrays."""
         with torch.no_grad():
             quats, shifts = (torch.stack(each, 1) for each in zip(*map(self.pose, range(self.num_times)), strict=True))
         return Motion(
             key_times=key_times.astype(np.float64),
-            bone_pivots=self.pivots.numpy(),
-            bone_quats=(quats / quats.norm(dim=-1, keepdim=True)).numpy(),
-            bone_translations=shifts.numpy(),
-            bone_indices=rows["bone_indices"].numpy(),
-            bone_weights=rows["bone_logits"].detach().softmax(1).numpy(),
+            bone_pivots=self.pivots.cpu().numpy(),
+            bone_quats=(quats / quats.norm(dim=-1, keepdim=True)).cpu().numpy(),
+            bone_translations=shifts.cpu().numpy(),
+            bone_indices=rows["bone_indices"].cpu().numpy(),
+            bone_weights=rows["bone_logits"].detach().softmax(1).cpu().numpy(),
+            windows=windows,
         )
 
     def _has(self, time: int) -> bool:
@@ -110,4 +130,4 @@ class Bones:
 def owners(rows: Rows) -> Int[np.ndarray, "N"]:
     """Return the bone that each Gaussian follows most."""
     best = rows["bone_logits"].detach().argmax(1, keepdim=True)
-    return rows["bone_indices"].gather(1, best)[:, 0].numpy()
+    return rows["bone_indices"].gather(1, best)[:, 0].cpu().numpy()

@@ -54,9 +54,9 @@ class Densification:
 class ScreenGradients:
     """Gradients of the loss with respect to screen-space positions, accumulated over views."""
 
-    def __init__(self, num_gaussians: int) -> None:
-        self._sums = torch.zeros(num_gaussians)
-        self._counts = torch.zeros(num_gaussians)
+    def __init__(self, num_gaussians: int, *, device: str = "cpu") -> None:
+        self._sums = torch.zeros(num_gaussians, device=device)
+        self._counts = torch.zeros(num_gaussians, device=device)
 
     def accumulate(self, rendering: Rendering) -> None:
         """Add one view, after `backward()`."""
@@ -92,9 +92,9 @@ def densify(
 
 def _largest(gradients: Float[Tensor, "N"], minimum: float, room: int) -> Bool[Tensor, "N"]:
     """Mark at most `room` Gaussians whose gradient exceeds the minimum, the largest first, ties by index."""
-    order = np.argsort(-gradients.numpy(), kind="stable")[: max(room, 0)]
+    order = np.argsort(-gradients.cpu().numpy(), kind="stable")[: max(room, 0)]
     chosen = torch.zeros_like(gradients, dtype=torch.bool)
-    chosen[torch.from_numpy(order)] = True
+    chosen[torch.from_numpy(order).to(gradients.device)] = True
     return chosen & (gradients > minimum)
 
 
@@ -105,7 +105,7 @@ def _select(values: Rows, chosen: Bool[Tensor, "N"]) -> Rows:
 
 def _sample_half(rows: Rows, rng: np.random.Generator) -> Rows:
     """Draw one smaller Gaussian from the distribution of each given one."""
-    noise = torch.from_numpy(rng.standard_normal((len(rows["means"]), 3), np.float32))
+    noise = torch.from_numpy(rng.standard_normal((len(rows["means"]), 3), np.float32)).to(rows["means"].device)
     offsets = rotate(rows["quats"], noise * rows["log_scales"].exp())
     shrunk = rows["log_scales"] - float(np.log(SPLIT_SHRINK))
     return {**rows, "means": rows["means"] + offsets, "log_scales": shrunk}

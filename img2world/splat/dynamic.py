@@ -6,10 +6,11 @@ Bones and weights as in sparse-controlled splatting (Huang et al. 2024, "SC-GS")
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float64
 
 from img2world.core.errors import SplatError
 from img2world.core.live import UNWATCHED, Live
@@ -18,6 +19,7 @@ from img2world.core.ranges import NonNegativeFloat, NonNegativeInt, PositiveInt
 from img2world.core.scene import Scene
 from img2world.core.threads import one_torch_thread
 from img2world.core.views import Views
+from img2world.render import rasterize, resolve_backend
 from img2world.splat.bones import Bones
 from img2world.splat.views import held_out_mask
 
@@ -47,12 +49,14 @@ class DynamicSplat:
     """Weight of bones moving evenly, relative to colour."""
     alpha_weight: NonNegativeFloat = 0.1
     """Weight of the silhouette, relative to colour."""
+    backend: Literal["auto", "native", "gsplat", "reference"] = "auto"
+    """The rasterizer; gsplat trains on CUDA, the others on the CPU."""
     holdout_every: NonNegativeInt = 8
     """Every so many views one is held out from training, to test the scene on. 0 trains on all views."""
 
-    def held_out(self, num_views: int) -> Bool[np.ndarray, "V"]:
-        """Return the mask of the views that are never trained on."""
-        return held_out_mask(num_views, self.holdout_every)
+    def held_out(self, num_views: int, times: Float64[np.ndarray, "V"] | None = None) -> Bool[np.ndarray, "V"]:
+        """Return the mask of the views that are never trained on, of each camera and each time some."""
+        return held_out_mask(num_views, self.holdout_every, times)
 
     def optimize(
         self,
@@ -65,8 +69,8 @@ class DynamicSplat:
     ) -> Scene:
         """Reconstruct the scene that the views show at their times.
 
-        The same views and seed give the same bits for any number of threads. Someone who looks on may stop the last
-        part of the training, on all times together. With `known`, training starts from that scene, and bones that are
+        The same views and seed give the same bits for any number of threads, but not on CUDA. Someone who looks on may
+        stop the last part, on all times together. With `known`, training starts from that scene, and bones that are
         at rest in it are not trained: their motion is known. Raises SplatError when the views have no times, or all
         the same, and as `GaussianSplat.optimize` does.
         """
@@ -75,9 +79,9 @@ class DynamicSplat:
                 "the views have no times, or all the same: nothing moves between them",
                 hint="a scene that stands still is reconstructed with --set splat.name=gaussians",
             )
-        trained = views.select(np.flatnonzero(~self.held_out(len(views)))).with_moving_part()
+        trained = views.select(np.flatnonzero(~self.held_out(len(views), views.times))).with_moving_part()
         with one_torch_thread():
-            training = self._begin(trained, np.random.default_rng(seed), seed, known)
+            training = self._begin(trained, seed, known)
 
             def result() -> Scene:
                 gaussians, motion = training.result()
@@ -100,9 +104,7 @@ class DynamicSplat:
             training.train_together(progress, look)
             return result()
 
-    def _begin(
-        self, views: Views, rng: np.random.Generator, seed: int, known: tuple[Scene, Bones] | None
-    ) -> "DynamicTraining":
+    def _begin(self, views: Views, seed: int, known: tuple[Scene, Bones] | None) -> "DynamicTraining":
         """Return a training that starts from what is known, or else from what static trainings show."""
         from img2world.splat.dynamic_training import DynamicTraining
         from img2world.splat.optimize import GaussianSplat
@@ -110,16 +112,23 @@ class DynamicSplat:
         from img2world.splat.still_part import tell_apart
 
         time, first = _best_time(views)
+        rng, rasterizer = np.random.default_rng(seed), resolve_backend(self.backend)
+        on = {"draw": partial(rasterize, backend=rasterizer), "device": "cuda" if rasterizer == "gsplat" else "cpu"}
         if known is not None:
-            return DynamicTraining(self, views, known[0], time, rng, known[1])
+            return DynamicTraining(self, views, known[0], time, rng, known[1], **on)
         static = GaussianSplat(
-            steps=self.static_steps, max_gaussians=self.max_gaussians, holdout_every=0, stereo=False, sh_degree=0
+            steps=self.static_steps,
+            max_gaussians=self.max_gaussians,
+            holdout_every=0,
+            stereo=False,
+            sh_degree=0,
+            backend=self.backend,
         )
         if len(first) < MIN_FIRST_VIEWS and views.alpha is not None:
             parts = tell_apart(views, static, seed)
             if parts is not None:
-                return OrbitTraining(self, views, parts, rng)
-        return DynamicTraining(self, views, _first_scene(views, first, static, seed), time, rng)
+                return OrbitTraining(self, views, parts, rng, **on)
+        return DynamicTraining(self, views, _first_scene(views, first, static, seed), time, rng, **on)
 
 
 def _first_scene(views: Views, first: Views, static: "GaussianSplat", seed: int) -> Scene:

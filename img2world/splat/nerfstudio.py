@@ -72,8 +72,8 @@ class NerfstudioSplat:
     time_limit: NonNegativeFloat = 24 * 3600.0
     """Seconds after which training or export is aborted."""
 
-    def held_out(self, num_views: int) -> Bool[np.ndarray, "V"]:
-        """Return the mask of the views that are never trained on."""
+    def held_out(self, num_views: int, times: np.ndarray | None = None) -> Bool[np.ndarray, "V"]:
+        """Return the mask of the views that are never trained on, whatever their times."""
         return held_out_mask(num_views, self.holdout_every)
 
     def optimize(self, views: Views, *, seed: int = 0, progress: Progress = silent, live: Live = UNWATCHED) -> Scene:

@@ -99,8 +99,8 @@ class GaussianSplat:
     patience: NonNegativeInt = 0
     """Stop when the held-out views have not improved for so many twentieths of the steps. 0 never stops early."""
 
-    def held_out(self, num_views: int) -> Bool[np.ndarray, "V"]:
-        """Return the mask of the views that are never trained on."""
+    def held_out(self, num_views: int, times: np.ndarray | None = None) -> Bool[np.ndarray, "V"]:
+        """Return the mask of the views that are never trained on, whatever their times."""
         return held_out_mask(num_views, self.holdout_every)
 
     def optimize(self, views: Views, *, seed: int = 0, progress: Progress = silent, live: Live = UNWATCHED) -> Scene:

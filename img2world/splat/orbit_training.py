@@ -4,6 +4,7 @@ A false motion explains any one view. Of all that explain the flow from view to 
 with few keys, and the slowest is nearly always the true one.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import cv2
@@ -16,6 +17,7 @@ from img2world.core.progress import Progress
 from img2world.core.scene import Scene
 from img2world.core.views import Views
 from img2world.formats.splat_file import join
+from img2world.render.adam import Adam
 from img2world.render.splats import Rendering
 from img2world.splat.densify import Densification
 from img2world.splat.dynamic_training import SAME_DEPTH, DynamicTraining, spread
@@ -72,7 +74,17 @@ class OrbitTraining(DynamicTraining):
 
     _bones_lr = BONES_LR
 
-    def __init__(self, options: "DynamicSplat", views: Views, parts: Parts, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        options: "DynamicSplat",
+        views: Views,
+        parts: Parts,
+        rng: np.random.Generator,
+        *,
+        draw: Callable[..., Rendering],
+        device: str = "cpu",
+    ) -> None:
+        """Begin with the parts; `draw` is a `rasterize` of tensors on the device."""
         assert views.times is not None
         gaussians = join(parts.still, parts.movers)
         static = Scene(gaussians=gaussians, cameras=views.cameras, background=parts.background, is_object=True)
@@ -80,9 +92,10 @@ class OrbitTraining(DynamicTraining):
         pivots = np.concatenate([middle, spread(parts.movers.means, min(NUM_BONES, options.num_bones))])
         self._curves = SplineBones(pivots, np.unique(views.times), KEYS[0], len(parts.still))
         first = float(views.times[parts.window[len(parts.window) // 2]])
-        super().__init__(options, views, static, first, rng, self._curves)
+        super().__init__(options, views, static, first, rng, self._curves, draw=draw, device=device)
         self._rigidity = STIFFER * options.rigidity
-        self._moving = torch.from_numpy(_resized(parts.moving, views.cameras.height, views.cameras.width))
+        moving = _resized(parts.moving, views.cameras.height, views.cameras.width)
+        self._moving = torch.from_numpy(moving).to(device)
         self._window = np.unique(self._time_of[parts.window])
         self._reached = (int(self._window[0]), int(self._window[-1]))
         self._keys_left = list(KEYS[1:])
@@ -116,7 +129,7 @@ class OrbitTraining(DynamicTraining):
         """Take one step on view i; the curves get more keys as the training on all times goes on."""
         if self._keys_left and fraction >= 1 - len(self._keys_left) / (len(KEYS) - 1) and fraction > 0:
             self._curves.refine(self._keys_left.pop(0))
-            self._optimizer = self._new_optimizer()
+            self._optimizer = Adam()
         return super()._step(i, level, fraction)
 
     def _any_of(self, start: int, end: int) -> int:
@@ -134,9 +147,14 @@ class OrbitTraining(DynamicTraining):
             )
         )
 
-    def _unlikeliness(self, i: int) -> Float[Tensor, ""]:
+    def _unlikeliness(self, time: int) -> Float[Tensor, ""]:
         """Return what the motion costs by its speed."""
         return SLOWNESS / self._depth * self._curves.slowness(REACH * self._depth)
+
+    def _step_bones(self, optimizer: Adam, time: int, rate: float) -> None:
+        """Move the keys of all bones at a rate in radians and in depths of the scene."""
+        optimizer.step(self._bones.quats[0], rate)
+        optimizer.step(self._bones.shifts[0], rate * self._depth)
 
     def _loss(self, i: int, level: str) -> tuple[Rendering, Tensor]:
         """Render view i and return that with its loss, also of the flow to another one."""
@@ -170,7 +188,7 @@ class OrbitTraining(DynamicTraining):
             visible = inside & ((depth[row, column] - distance).abs() < SAME_DEPTH * self._depth)
             chosen = (visible & self._moving[i][row, column] & (rows["bone_indices"][:, 0] > 0)).nonzero()[:, 0]
             if not len(chosen):
-                return torch.zeros(())
+                return depth.sum() * 0
             flow = self._flow(i, j)[row[chosen], column[chosen]]
             weights = rows["logit_opacities"][chosen].sigmoid().reshape(-1)
         some = {name: value[chosen] for name, value in rows.items()}
@@ -192,7 +210,7 @@ class OrbitTraining(DynamicTraining):
         if (i, j) not in self._flows:
             rgb = self._levels["full"].rgb
             before, after = (cv2.cvtColor(rgb[k], cv2.COLOR_RGB2GRAY) for k in (i, j))
-            self._flows[i, j] = torch.from_numpy(compute_flow(before, after)).half()
+            self._flows[i, j] = torch.from_numpy(compute_flow(before, after)).half().to(self._device)
         return self._flows[i, j]
 
 

@@ -1,4 +1,4 @@
-"""The tensors that are trained on the CPU, with their Adam state; rows can be added and removed in between."""
+"""The tensors that are trained, with their Adam state; rows can be added and removed in between."""
 
 from collections.abc import Callable, Mapping
 
@@ -21,10 +21,9 @@ Rows = dict[str, Tensor]
 class Parameters:
     """Gaussians under training."""
 
-    def __init__(self, gaussians: Gaussians, extra: Mapping[str, Tensor] = {}) -> None:
+    def __init__(self, gaussians: Gaussians, extra: Mapping[str, Tensor] = {}, *, device: str = "cpu") -> None:
         """Take Gaussians and further rows of theirs, of which those of floating point are trained, too."""
-        self.values: Rows = {name: torch.tensor(getattr(gaussians, name)) for name in SPLAT_FIELDS}
-        self.values |= {name: value.clone() for name, value in extra.items()}
+        self.values: Rows = _rows(gaussians, extra, device)
         for value in self.values.values():
             value.requires_grad_(value.is_floating_point())
         # Running means of the gradients and of their squares.
@@ -79,9 +78,23 @@ class Parameters:
                 lambda old, rows=rows: torch.cat([old[keep], torch.zeros_like(rows)]),
             )
 
+    def append(self, gaussians: Gaussians, extra: Mapping[str, Tensor], max_gaussians: int) -> None:
+        """Append Gaussians with their further rows; where there are too many, the faintest of the others make room."""
+        excess = max(len(self) + len(gaussians) - max_gaussians, 0)
+        opacities = self.values["logit_opacities"].detach()
+        keep = torch.ones_like(opacities, dtype=torch.bool)
+        keep[torch.argsort(opacities, stable=True)[:excess]] = False
+        self.edit(keep, _rows(gaussians, extra, opacities.device))
+
     def _replace(self, name: str, change: Callable[[Tensor], Tensor], change_state: Callable[[Tensor], Tensor]) -> None:
         """Replace a tensor and its moments by changed ones."""
         changed = change(self.values[name].detach())
         self.values[name] = changed.requires_grad_(changed.is_floating_point())
         mean, square = self._moments[name]
         self._moments[name] = (change_state(mean), change_state(square))
+
+
+def _rows(gaussians: Gaussians, extra: Mapping[str, Tensor], device: torch.device | str) -> Rows:
+    """Return copies of Gaussians and of further rows of theirs on a device."""
+    rows = {name: torch.tensor(getattr(gaussians, name), device=device) for name in SPLAT_FIELDS}
+    return rows | {name: value.clone().to(device) for name, value in extra.items()}

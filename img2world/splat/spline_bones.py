@@ -42,9 +42,15 @@ class SplineBones(Bones):
         """Number of times."""
         return len(self._times)
 
+    def to(self, device: torch.device | str) -> "SplineBones":
+        """Move the bones to a device, and return them."""
+        super().to(device)
+        self._curve = self._curve.to(device)
+        return self
+
     def weights_for(self, means: Float32[np.ndarray, "N 3"]) -> dict[str, Tensor]:
         """Return rows by which the first Gaussians rest, and others follow the moving bones that are nearest."""
-        moving = Bones(self.pivots[1:].numpy().astype(np.float64), 1)
+        moving = Bones(self.pivots[1:].cpu().numpy().astype(np.float64), 1)
         rows = moving.weights_for(means)
         rows["bone_indices"] += 1
         still = slice(0, self._num_still)
@@ -73,8 +79,8 @@ class SplineBones(Bones):
     def refine(self, num_keys: int) -> None:
         """Draw the same curves through other keys, as nearly as these can."""
         curve = self._curve_of(num_keys)
-        change = torch.linalg.lstsq(curve.double(), self._curve.double()).solution.float()
-        self._curve = curve
+        change = torch.linalg.lstsq(curve.double(), self._curve.cpu().double()).solution.float().to(self.pivots)
+        self._curve = curve.to(self.pivots)
         for values in (self.quats, self.shifts):
             values[0] = torch.tensordot(change, values[0].detach(), 1).requires_grad_()
 
@@ -82,8 +88,8 @@ class SplineBones(Bones):
         """Return quaternions and displacements of all bones at several times."""
         curve = self._curve[times]
         quats, shifts = (torch.tensordot(curve, values[0], 1) for values in (self.quats, self.shifts))
-        resting = torch.tensor([1.0, 0, 0, 0]).expand(len(curve), 1, 4)
-        return torch.cat([resting, quats], 1), torch.cat([torch.zeros(len(curve), 1, 3), shifts], 1)
+        resting = torch.tensor([1.0, 0, 0, 0]).to(curve).expand(len(curve), 1, 4)
+        return torch.cat([resting, quats], 1), torch.cat([curve.new_zeros(len(curve), 1, 3), shifts], 1)
 
     def _curve_of(self, num_keys: int) -> Float[Tensor, "T K"]:
         """Return the weights of keys at the times."""

@@ -81,6 +81,7 @@ def tell_apart(views: Views, static: GaussianSplat, seed: int) -> Parts | None:
         moving |= small.moving > 0
     mask = np.where(moving, 0, 255).astype(np.uint8)
     scene = static.optimize(replace(everything, mask=mask), seed=seed)
+    assert small.alpha is not None
     outside = _share(scene.gaussians, small.alpha <= 127, small.cameras)
     still = scene.gaussians.select((_share(scene.gaussians, moving, small.cameras) < MOSTLY) & (outside < MAX_OUTSIDE))
     found = _best_window(small, still, moving)

@@ -1,9 +1,10 @@
 """Views as a training needs them: held out or not, at half the size, and with a background behind them."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int, UInt8
+from jaxtyping import Bool, Float32, Float64, Int, UInt8
 
 from img2world.core.cameras import Cameras
 from img2world.core.errors import SplatError
@@ -18,15 +19,26 @@ MIN_VIEWS_TO_HOLD_OUT = 4
 """With fewer, each view is worth more for training than for testing."""
 
 
-def held_out_mask(num_views: int, every: int) -> Bool[np.ndarray, "V"]:
+def held_out_mask(num_views: int, every: int, times: Float64[np.ndarray, "V"] | None = None) -> Bool[np.ndarray, "V"]:
     """Mark every `every`-th view as held out, but never the first, from which the world was made.
 
-    Of four or more views at least one is held out, unless `every` is 0.
+    Of four or more views at least one is held out, unless `every` is 0. With `times`, of each as many of its
+    views are held out, but from the cameras in turn: every camera is trained on, and every time that several see.
     """
     mask = np.zeros(num_views, bool)
     if every > 0 and num_views >= MIN_VIEWS_TO_HOLD_OUT:
         mask[max(1, min(every, num_views) // 2) :: every] = True
-    return mask
+    if times is None:
+        return mask
+    held_out, begin, turn = np.zeros(num_views, bool), 0, 0
+    for time in np.unique(times):
+        here = np.flatnonzero(times == time)
+        cameras, chosen = len(here), np.count_nonzero(mask[begin : begin + len(here)])
+        # Nearly half way around the cameras, in steps that come by all of them.
+        step = next(each for each in range(cameras // 2, -1, -1) if math.gcd(each, cameras) == 1)
+        held_out[here[(cameras // 2 + step * (turn + np.arange(chosen))) % cameras]] = True
+        begin, turn = begin + cameras, turn + chosen
+    return held_out
 
 
 def training_views(views: Views, held_out: Bool[np.ndarray, "V"]) -> Views:

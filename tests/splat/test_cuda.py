@@ -49,9 +49,10 @@ def rasterization(**arguments):
     radii, means2d, depths, conics, _ = torch_impl._fully_fused_projection(
         means, covariances, viewmats, arguments["Ks"], *size.values(), arguments["eps2d"], arguments["near_plane"]
     )
-    center = torch.linalg.inv(viewmats[0])[:3, 3]
-    bases = (degree + 1) ** 2
-    colors = torch_impl._spherical_harmonics(degree, means - center, arguments["colors"][:, :bases])
+    center, colors = torch.linalg.inv(viewmats[0])[:3, 3], arguments["colors"]
+    if degree is not None:
+        harmonics = torch_impl._spherical_harmonics(degree, means - center, colors[:, : (degree + 1) ** 2])
+        colors = torch.clamp_min(harmonics + 0.5, 0.0)
     # The inverse of a conic is the covariance.
     a, b, c = conics[0].unbind(-1)
     determinant = 1 / (a * c - b * b)
@@ -61,7 +62,7 @@ def rasterization(**arguments):
         determinants=determinant,
         depths=depths[0],
         opacities=arguments["opacities"] * (radii[0] > 0).all(-1),
-        rgb=torch.clamp_min(colors + 0.5, 0.0),
+        rgb=colors,
     )
     camera = CameraTensors(cam_from_world=viewmats[0], intrinsics=arguments["Ks"][0], **size)
     channels = reference.blend(seen, camera, tuple(arguments["backgrounds"][0].tolist()))

@@ -1,5 +1,6 @@
 """A small scene in which one of two balls moves is reconstructed at its times."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from img2world.core.views import Views
 from img2world.render import render_each
 from img2world.splat.dynamic import DynamicSplat
 from img2world.splat.metrics import psnr, unit_rgb
-from tests.two_balls import two_balls
+from tests.balls import Balls, views_of_balls
 
 CAMERAS, TIMES = 6, 4
 STEP = np.array([0.04, 0.0, 0.03])
@@ -19,9 +20,19 @@ STEP = np.array([0.04, 0.0, 0.03])
 
 @pytest.fixture(scope="module")
 def moving() -> Views:
-    """Views of each camera at each time."""
+    """Views of each camera at each time of a ball that stands still and one that moves."""
+    return views_at_times(
+        lambda time: [
+            (np.array([-0.13, 0.0, 0.0]), (1.0, 0.4, 0.2)),
+            (np.array([0.1, 0.0, -0.05]) + 2 * time * STEP, (0.2, 0.5, 1.0)),
+        ]
+    )
+
+
+def views_at_times(balls_at: Callable[[float], Balls], contrast: float = 0.4) -> Views:
+    """Views of each camera at each time of the balls that there are then: their centres and colours."""
     azimuths = np.repeat(np.arange(CAMERAS) * 2 * np.pi / CAMERAS, TIMES)
-    return two_balls(azimuths, np.tile(np.arange(TIMES) / 2.0, CAMERAS), 2 * STEP)
+    return views_of_balls(azimuths, np.tile(np.arange(TIMES) / 2.0, CAMERAS), balls_at, contrast)
 
 
 def test_what_moves_is_where_it_goes(moving):
@@ -41,6 +52,39 @@ def test_what_moves_is_where_it_goes(moving):
     right = rest[:, 0] > 0.03
     np.testing.assert_allclose(np.median(moved[right] - rest[right], axis=0), 3 * STEP, atol=0.03)
     assert np.linalg.norm(np.median(moved[~right] - rest[~right], axis=0)) < 0.02
+
+
+def test_what_appears_and_vanishes_is_there_in_its_time_only():
+    gone_from, there_from = 1.0, 1.0
+
+    def balls_at(time: float) -> Balls:
+        balls = [(np.array([0.0, 0.0, 0.13]), (1.0, 0.4, 0.2))]
+        if time < gone_from:
+            balls.append((np.array([-0.2, 0.02, -0.1]) + time * STEP, (0.2, 0.5, 1.0)))
+        if time >= there_from:
+            balls.append((np.array([0.2, -0.02, -0.1]) - time * STEP, (0.1, 0.8, 0.2)))
+        return balls
+
+    views = views_at_times(balls_at, contrast=0.1)
+    splat = DynamicSplat(static_steps=80, sweep_steps=12, steps=60, max_gaussians=900, num_bones=9, holdout_every=0)
+    scene = splat.optimize(views, seed=0)
+    assert scene.motion is not None
+    assert scene.motion.windows is not None
+    step = 0.5
+    place = scene.at(there_from).means if scene.motion.fade == step else None
+    assert place is not None
+    blue = (scene.gaussians.means[:, 0] < -0.08) & (scene.gaussians.means[:, 2] < 0.02)
+    begins, ends = scene.motion.windows.T
+    # Half way between the last time with it and the first without.
+    assert np.median(ends[blue]) == pytest.approx(gone_from - step / 2)
+    started = begins > 0
+    assert np.median(begins[started]) == pytest.approx(there_from - step / 2)
+    assert np.linalg.norm(np.median(place[started], 0) - balls_at(there_from)[-1][0]) < 0.05
+    for i in np.flatnonzero(np.isin(views.times, [0.5, 1.5])):
+        gaussians = scene.at(float(views.times[i]))
+        picture = next(render_each(gaussians, views.cameras.select([int(i)]), background=scene.background))[0]
+        assert psnr(picture, unit_rgb(views.rgb[i])) > 18
+    # Of the times at which all are there nothing is said, so that files need not keep it.
 
 
 def test_views_without_times_do_not_move(moving):

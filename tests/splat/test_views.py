@@ -15,6 +15,27 @@ def test_held_out_mask(num_views, every, held_out):
     assert np.flatnonzero(held_out_mask(num_views, every)).tolist() == held_out
 
 
+@pytest.mark.parametrize(
+    ("cameras", "times", "every"), [(8, 12, 8), (7, 3, 8), (9, 3, 8), (12, 24, 8), (2, 2, 8), (5, 4, 2)]
+)
+@pytest.mark.parametrize("by_time", [True, False])
+def test_of_what_moves_every_camera_and_every_time_is_trained_on(cameras, times, every, by_time):
+    table = np.arange(times, dtype=np.float64)[:, None].repeat(cameras, 1)
+    if not by_time:
+        table = table.T
+    held_out = held_out_mask(cameras * times, every, table.ravel()).reshape(table.shape)
+    held_out = held_out if by_time else held_out.T
+    assert not held_out.all(0).any()
+    assert not held_out.all(1).any()
+    assert not held_out[0, 0]
+    assert held_out.sum() == held_out_mask(cameras * times, every).sum()
+    assert np.ptp(held_out.sum(0)) <= 1  # No camera is tested more than others.
+
+
+def test_times_that_one_view_shows_are_held_out_as_if_nothing_moved():
+    np.testing.assert_array_equal(held_out_mask(36, 8, np.linspace(0, 1, 36)), held_out_mask(36, 8))
+
+
 def test_training_views_are_all_others(wall_views):
     held_out = np.array([False, True, False, False, True])
     np.testing.assert_array_equal(training_views(wall_views, held_out).rgb, wall_views.rgb[[0, 2, 3]])
