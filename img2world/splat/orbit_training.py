@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from img2world.core.progress import Progress
@@ -94,8 +94,6 @@ class OrbitTraining(DynamicTraining):
         first = float(views.times[parts.window[len(parts.window) // 2]])
         super().__init__(options, views, static, first, rng, self._curves, draw=draw, device=device)
         self._rigidity = STIFFER * options.rigidity
-        moving = _resized(parts.moving, views.cameras.height, views.cameras.width)
-        self._moving = torch.from_numpy(moving).to(device)
         self._window = np.unique(self._time_of[parts.window])
         self._reached = (int(self._window[0]), int(self._window[-1]))
         self._keys_left = list(KEYS[1:])
@@ -163,7 +161,8 @@ class OrbitTraining(DynamicTraining):
         if following is None:
             return rendering, loss
         depth = rendering.depth.detach()
-        full = torch.nn.functional.interpolate(depth[None, None], self._moving.shape[1:])[0, 0]
+        camera = self._cameras["full"][i]
+        full = torch.nn.functional.interpolate(depth[None, None], (camera.height, camera.width))[0, 0]
         return rendering, loss + FLOW * self._flow_error(i, following, full)
 
     def _near(self, i: int) -> int | None:
@@ -178,7 +177,7 @@ class OrbitTraining(DynamicTraining):
         return int(there[cosines.argmax()]) if cosines.max() > np.cos(MAX_ANGLE) else None
 
     def _flow_error(self, i: int, j: int, depth: Float[Tensor, "H W"]) -> Float[Tensor, ""]:
-        """Return the mean error of where visible Gaussians of what moves go from view i to view j."""
+        """Return the mean error of where visible Gaussians go from view i to view j."""
         rows, height, width = self._parameters.values, *depth.shape
         with torch.no_grad():
             distance, xy = self._project(i, self._splats(int(self._time_of[i])).means)
@@ -186,7 +185,7 @@ class OrbitTraining(DynamicTraining):
             inside = (xy >= 0).all(1) & (column < width) & (row < height) & (distance > 0)
             column, row = column.clamp(0, width - 1), row.clamp(0, height - 1)
             visible = inside & ((depth[row, column] - distance).abs() < SAME_DEPTH * self._depth)
-            chosen = (visible & self._moving[i][row, column] & (rows["bone_indices"][:, 0] > 0)).nonzero()[:, 0]
+            chosen = visible.nonzero()[:, 0]
             if not len(chosen):
                 return depth.sum() * 0
             flow = self._flow(i, j)[row[chosen], column[chosen]]
@@ -212,9 +211,3 @@ class OrbitTraining(DynamicTraining):
             before, after = (cv2.cvtColor(rgb[k], cv2.COLOR_RGB2GRAY) for k in (i, j))
             self._flows[i, j] = torch.from_numpy(compute_flow(before, after)).half().to(self._device)
         return self._flows[i, j]
-
-
-def _resized(masks: Bool[np.ndarray, "V h w"], height: int, width: int) -> Bool[np.ndarray, "V H W"]:
-    """Return masks at another size."""
-    sized = (cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) for mask in masks)
-    return np.stack([mask > 0 for mask in sized])

@@ -7,10 +7,14 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from img2world.splat.bones import MIN_LOGIT, Bones
+from img2world.render.skinning import BONES_OF_EACH
+from img2world.splat.bones import Bones
 
 DEGREE = 3
 """Of the B-splines: cubic, so that speeds have no jumps."""
+
+LOOSE = -4.0
+"""Logit of the weights by which Gaussians at rest follow moving bones: so little that views can still decide."""
 
 SMALL_SPEED = 0.01
 """Speed in world units per duration below which slowing down gains nothing."""
@@ -54,10 +58,9 @@ class SplineBones(Bones):
         rows = moving.weights_for(means)
         rows["bone_indices"] += 1
         still = slice(0, self._num_still)
-        # Those at rest may leave it with the bones that are nearest, if the views insist.
         rows["bone_indices"][still] = rows["bone_indices"][still].roll(1, 1)
         rows["bone_indices"][still, 0] = 0
-        rows["bone_logits"][still] = torch.tensor([0.0, MIN_LOGIT, MIN_LOGIT, MIN_LOGIT])
+        rows["bone_logits"][still] = torch.tensor([0.0, *[LOOSE] * (BONES_OF_EACH - 1)])
         return rows
 
     def pose(self, time: int) -> tuple[Float[Tensor, "B 4"], Float[Tensor, "B 3"]]:

@@ -69,5 +69,5 @@ def test_gaussians_at_rest_follow_the_first_bone_and_others_the_nearest_of_the_r
     weights = rows["bone_logits"].softmax(1)
     best = rows["bone_indices"].gather(1, weights.argmax(1, keepdim=True))[:, 0]
     assert best.tolist() == [0, 0, 1, 2]
-    assert weights[:2, 0].min() > 0.999
+    assert weights[:2, 0].min() > 0.9
     assert (rows["bone_indices"][2:] > 0).all()
