@@ -36,9 +36,7 @@ def rasterize(
         raise TypeError(f"the tensors are {splats.means.dtype} on {splats.means.device}, needs float32 on CUDA")
     from gsplat import rasterization
 
-    return rasterize_by(
-        rasterization, splats, camera, background=background, antialiased=antialiased, colors=colors
-    )
+    return rasterize_by(rasterization, splats, camera, background=background, antialiased=antialiased, colors=colors)
 
 
 def rasterize_by(
