@@ -349,7 +349,7 @@ STEP = np.array([0.05, -0.03, 0.0], np.float32)
 
 def test_what_moves_is_trained_by_gsplat_as_by_ours(small_views, monkeypatch):
     views = moving_wall(small_views)
-    options = DynamicSplat(steps=40, sweep_steps=8, max_gaussians=300, num_bones=4)
+    options = DynamicSplat(steps=60, sweep_steps=8, max_gaussians=200, num_bones=4)
     start = Scene(
         gaussians=initialize(small_views, 200),
         cameras=views.cameras,
@@ -380,9 +380,10 @@ def test_what_moves_is_trained_by_gsplat_as_by_ours(small_views, monkeypatch):
     assert len(by_torch) > 40
     before = evaluate(start, views, held_out)["train_psnr"]
     assert figures[0][0] > before + 3
-    # Blending stops at another transmittance, so that densification may choose others.
-    assert figures[1][0] == pytest.approx(figures[0][0], abs=0.5)
-    np.testing.assert_allclose([each[1:3] for each in figures], np.tile(STEP[:2], (2, 1)), atol=0.02)
+    assert figures[1][0] == pytest.approx(figures[0][0], abs=0.1)
+    # Both go the same way, which is that of the wall, though not yet to its end.
+    np.testing.assert_allclose(figures[1][1:], figures[0][1:], atol=5e-4)
+    assert np.dot(figures[1][1:], STEP) > 0
 
 
 @pytest.mark.gpu
