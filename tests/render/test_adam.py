@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from img2world.render.adam import BETA1, BETA2, EPSILON, adam_step
+from img2world.render.adam import BETA1, BETA2, EPSILON, Adam, adam_step
 from img2world.render.extension import native_module
 
 LEVELS = native_module().simd_levels()
@@ -73,3 +73,21 @@ def test_threads_do_not_change_a_bit(monkeypatch):
         results.append(values)
     assert torch.equal(results[0], results[1])
     assert torch.equal(results[0], results[2])
+
+
+def test_tensors_with_steps_of_their_own_match_torch():
+    shapes, ours = [(5, 4), (7, 3)], Adam()
+    mine = [torch.linspace(-1, 1, int(np.prod(shape))).reshape(shape).requires_grad_() for shape in shapes]
+    theirs = [each.detach().clone().requires_grad_() for each in mine]
+    adam = torch.optim.Adam([{"params": [theirs[0]], "lr": 0.01}, {"params": [theirs[1]], "lr": 0.03}])
+    for step in range(6):
+        for k in (0, 1) if step % 2 else (1,):
+            gradient = gradients_of(shapes[k], step + 1)[-1]
+            mine[k].grad, theirs[k].grad = gradient.clone(), gradient
+        adam.step()
+        adam.zero_grad()
+        ours.step(mine[0], 0.01)
+        ours.step(mine[1], 0.03)
+        assert mine[0].grad is None
+    for k in (0, 1):
+        torch.testing.assert_close(mine[k], theirs[k], rtol=2e-6, atol=2e-6)

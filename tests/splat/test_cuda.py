@@ -4,6 +4,7 @@ Blending, for which gsplat has no CPU code, is that of our reference rasterizer.
 """
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,9 +14,11 @@ from img2world.core.errors import MissingPackageError, SplatError
 from img2world.core.progress import silent
 from img2world.core.scene import Scene
 from img2world.core.threads import one_torch_thread
-from img2world.render import reference
+from img2world.render import rasterize, reference
+from img2world.render.gsplat import rasterize_by
+from img2world.render.skinning import skin_by_torch
 from img2world.render.splats import CameraTensors
-from img2world.splat import limits
+from img2world.splat import bones, limits
 from img2world.splat.cuda import (
     CudaModel,
     Kernels,
@@ -27,6 +30,8 @@ from img2world.splat.cuda import (
     splats_from_parameters,
 )
 from img2world.splat.densify import Densification
+from img2world.splat.dynamic import DynamicSplat
+from img2world.splat.dynamic_training import DynamicTraining
 from img2world.splat.initialize import initialize, median_scene_depth
 from img2world.splat.metrics import evaluate
 from img2world.splat.optimize import GaussianSplat, train
@@ -320,7 +325,76 @@ def test_without_cuda_it_says_so(wall_views):
         gsplat_kernels()
     with pytest.raises(MissingPackageError, match="needs a CUDA device") as error:
         GaussianSplat(backend="gsplat", steps=5).optimize(wall_views)
+    with pytest.raises(MissingPackageError, match="needs a CUDA device"):
+        DynamicSplat(backend="gsplat").optimize(moving_wall(wall_views))
     assert "native" in error.value.hint
+
+
+def moving_wall(wall_views):
+    """The wall at two times, between which it moves by STEP: the same pictures, from cameras that have moved along."""
+    cameras = wall_views.cameras.select(np.tile(np.arange(len(wall_views)), 2))
+    cameras.world_from_cam[len(wall_views) :, :3, 3] += STEP
+    return replace(
+        wall_views,
+        rgb=np.concatenate([wall_views.rgb, wall_views.rgb]),
+        cameras=cameras,
+        confidence=np.ones(2 * len(wall_views), np.float32),
+        times=np.repeat([0.0, 1.0], len(wall_views)),
+        depth=None,
+    )
+
+
+STEP = np.array([0.05, -0.03, 0.0], np.float32)
+
+
+def test_what_moves_is_trained_by_gsplat_as_by_ours(small_views, monkeypatch):
+    views = moving_wall(small_views)
+    options = DynamicSplat(steps=60, sweep_steps=8, max_gaussians=200, num_bones=4)
+    start = Scene(
+        gaussians=initialize(small_views, 200),
+        cameras=views.cameras,
+        background=BACKGROUND,
+        is_object=False,
+    )
+    # Off the CPU bones move Gaussians in torch.
+    figures, by_torch = [], []
+
+    def skin_here(*tensors):
+        by_torch.append(True)
+        return skin_by_torch(*tensors)
+
+    for draw, skin in (
+        (partial(rasterize, backend="native"), bones.skin),
+        (partial(rasterize_by, rasterization), skin_here),
+    ):
+        monkeypatch.setattr(bones, "skin", skin)
+        training = DynamicTraining(options, views, start, 0.0, np.random.default_rng(0), draw=draw)
+        with one_torch_thread():
+            training.sweep(silent)
+            training.train_together(silent)
+        gaussians, motion = training.result()
+        scene = replace(start, gaussians=gaussians, motion=motion)
+        held_out = np.zeros(len(views), bool)
+        moved = motion.move(gaussians.means, gaussians.quats, 1.0)[0] - gaussians.means
+        figures.append((evaluate(scene, views, held_out)["train_psnr"], *np.median(moved, 0)))
+    assert len(by_torch) > 40
+    before = evaluate(start, views, held_out)["train_psnr"]
+    assert figures[0][0] > before + 3
+    assert figures[1][0] == pytest.approx(figures[0][0], abs=0.1)
+    # Both go the same way, which is that of the wall, though not yet to its end.
+    np.testing.assert_allclose(figures[1][1:], figures[0][1:], atol=5e-4)
+    assert np.dot(figures[1][1:], STEP) > 0
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_what_moves_is_learnt_on_cuda(wall_views):
+    views = moving_wall(wall_views)
+    facts = []
+    for backend in ("native", "gsplat"):
+        splat = DynamicSplat(backend=backend, static_steps=150, steps=300, max_gaussians=3000, num_bones=4)
+        facts.append(evaluate(splat.optimize(views), views, splat.held_out(len(views), views.times))["heldout_psnr"])
+    assert facts[1] > facts[0] - 1
 
 
 @pytest.mark.gpu
