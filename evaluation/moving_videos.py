@@ -2,6 +2,8 @@
 
     python -m evaluation.moving_videos cameras/
     python -m evaluation.moving_videos cameras/ --assets Mage.glb --scene "mage cheer"
+
+Its pictures are made from a seed, or of a character with clips, such as the CC0 ones of KayKit.
 """
 
 import argparse
@@ -42,7 +44,7 @@ def write_videos(
 
 def main() -> None:
     """Write the videos that the command line asks for."""
-    parser = argparse.ArgumentParser(prog="python -m evaluation.moving_videos", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m evaluation.moving_videos", description="Write videos of a scene that moves.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--scene", default="capsule chain", help="as of `python -m evaluation motion`")
     parser.add_argument("--assets", type=Path, help="a GLB file with clips, or a folder of such")

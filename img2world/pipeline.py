@@ -56,6 +56,8 @@ def run(
     recipe or the folder cannot be used, and RejectedError when the video or the estimated cameras are too bad for a
     reconstruction, unless the run is to continue `anyway`.
     """
+    if last == STAGES[-1]:
+        check_moves(recipe.exports, moves=is_in_motion(recipe))
     with RunFolder.open(out, listen) as folder:
         recipe = begin(folder, source, recipe, fresh=fresh, last=last)
         try:
@@ -142,7 +144,6 @@ def begin(folder: RunFolder, source: Source, recipe: Recipe, *, fresh: Collectio
         stages.check_programs(recipe.splat)
     if last == STAGES[-1]:
         stages.check_programs(*recipe.exports.values())
-        check_moves(recipe.exports, moves=is_in_motion(recipe))
     if changes.remade and last == STAGES[-1] and not fresh:
         warnings.warn(changes.line(), stacklevel=2)
     folder.manifest["licence"] = licence_of(recipe)

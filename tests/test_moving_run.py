@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
@@ -66,7 +67,13 @@ def test_a_folder_of_cameras_becomes_a_scene_that_moves(finished, pictures):
     assert (report["source"]["kind"], report["cameras"]["grade"]) == ("videos", "B")
     assert report["motion"] == "4 times; 100% of the sides were seen at some time, 100% at any one time"
     assert any(line.split()[0] == "motion" for line in summary_lines(finished, report) if line)
+    with av.open(str(finished / "video.mp4")) as video:
+        stream = video.streams.video[0]
+        assert (stream.frames, stream.width, stream.height) == (TIMES, 2 * SIZE, 2 * SIZE)
+        assert float(stream.average_rate) == pytest.approx(24)
     page = (finished / "report.html").read_text()
+    assert "from all viewpoints at the same times" in page
+    assert page.count('id="frame-') == COUNT * TIMES
     assert "pictures of several cameras at the same times" in page
     assert "What it shows moves, at 4 times" in page
 
