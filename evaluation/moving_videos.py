@@ -44,7 +44,9 @@ def write_videos(
 
 def main() -> None:
     """Write the videos that the command line asks for."""
-    parser = argparse.ArgumentParser(prog="python -m evaluation.moving_videos", description="Write videos of a scene that moves.")
+    parser = argparse.ArgumentParser(
+        prog="python -m evaluation.moving_videos", description="Write videos of a scene that moves."
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--scene", default="capsule chain", help="as of `python -m evaluation motion`")
     parser.add_argument("--assets", type=Path, help="a GLB file with clips, or a folder of such")
