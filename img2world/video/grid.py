@@ -22,6 +22,9 @@ MAX_PIXELS = 400_000_000
 TILED_SIDE = 1280
 """Longest side in pixels of pictures of all viewpoints."""
 
+EMPTY = 2.5
+"""What an empty tile costs, as the difference between the sides in heights of tiles that is accepted to avoid it."""
+
 MISSING = 128
 """Grey level where a viewpoint has no picture."""
 
@@ -98,15 +101,23 @@ def cut_grid(image: Image, rows: int, columns: int, path: Path) -> list[Image]:
     ]
 
 
+def layout(count: int, aspect: float) -> tuple[int, int]:
+    """Return the rows and columns of an about square picture of tiles of width over height `aspect`, few of them empty."""
+
+    def cost(columns: int) -> float:
+        rows = -(-count // columns)
+        return EMPTY * (rows * columns - count) + abs(rows - columns * aspect)
+
+    columns = min(range(count, 0, -1), key=cost)
+    return -(-count // columns), columns
+
+
 def tile_frames(frames: Frames) -> UInt8[np.ndarray, "T H W 3"]:
     """Return what all fixed viewpoints saw at each time beside each other, row by row, reduced to TILED_SIDE."""
     assert frames.viewpoints is not None
     times, moment = np.unique(frames.times, return_inverse=True)
-    count = int(frames.viewpoints.max()) + 1
     height, width = frames.rgb.shape[1:3]
-    # As many columns as make the whole about square.
-    columns = min(max(round(float(np.sqrt(count * height / width))), 1), count)
-    rows = -(-count // columns)
+    rows, columns = layout(int(frames.viewpoints.max()) + 1, width / height)
     side = max(max(height, width) * TILED_SIDE // max(rows * height, columns * width), 1)
     tile = reduced(Image(rgb=frames.rgb[0]), side)
     tiled = np.full((len(times), rows * tile.height, columns * tile.width, 3), MISSING, np.uint8)
