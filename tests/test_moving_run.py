@@ -90,6 +90,24 @@ def test_a_finished_run_is_kept_and_another_frame_makes_it_anew(finished, folder
         run(find_source(copy), load_recipe("moving", TINY), out, last="splat")
 
 
+def test_a_run_that_is_stopped_in_its_stages_ends_with_the_same_bytes(finished, folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("IMG2WORLD_THREADS", "1")
+    out, stopped = tmp_path / "run", []
+
+    def stop(event):
+        if event.stage in ("poses", "splat", "export.i2w") and event.stage not in stopped and event.kind != "start":
+            stopped.append(event.stage)
+            raise KeyboardInterrupt
+
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            run(find_source(folder), load_recipe("moving", TINY), out, listen=stop)
+    run(find_source(folder), load_recipe("moving", TINY), out, listen=stop)
+    assert stopped == ["poses", "splat", "export.i2w"]
+    for name in ("video.mp4", "views/transforms.json", "scene/scene.safetensors", "exports/scene.i2w"):
+        assert (out / name).read_bytes() == (finished / name).read_bytes(), name
+
+
 def test_a_grid_is_chosen_on_the_command_line(pictures, tmp_path, call):
     PillowImage.fromarray(np.concatenate([np.concatenate(list(row), 1) for row in pictures])).save(
         tmp_path / "grid.png"

@@ -102,7 +102,7 @@ def cut_grid(image: Image, rows: int, columns: int, path: Path) -> list[Image]:
 
 
 def layout(count: int, aspect: float) -> tuple[int, int]:
-    """Return the rows and columns of an about square picture of tiles of width over height `aspect`, few of them empty."""
+    """Return the rows and columns of an about square picture of tiles of this width over height, few of them empty."""
 
     def cost(columns: int) -> float:
         rows = -(-count // columns)
