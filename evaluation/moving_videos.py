@@ -48,7 +48,7 @@ def main() -> None:
         prog="python -m evaluation.moving_videos", description="Write videos of a scene that moves."
     )
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--scene", default="capsule chain", help="as of `python -m evaluation motion`")
+    parser.add_argument("--scene", default="hinged box", help="as of `python -m evaluation motion`")
     parser.add_argument("--assets", type=Path, help="a GLB file with clips, or a folder of such")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cameras", type=int, default=8)
