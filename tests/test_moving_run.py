@@ -70,7 +70,7 @@ def test_a_folder_of_cameras_becomes_a_scene_that_moves(finished, pictures):
     with av.open(str(finished / "video.mp4")) as video:
         stream = video.streams.video[0]
         assert (stream.frames, stream.width, stream.height) == (TIMES, 2 * SIZE, 2 * SIZE)
-        assert float(stream.average_rate) == pytest.approx(24)
+        assert stream.average_rate == 24
     page = (finished / "report.html").read_text()
     assert "from all viewpoints at the same times" in page
     assert page.count('id="frame-') == COUNT * TIMES
