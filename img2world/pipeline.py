@@ -16,6 +16,7 @@ from typing import Any
 
 from img2world.core.errors import PoseError, RecipeError, RejectedError, RunFolderError, SplatError, SubjectError
 from img2world.core.live import UNWATCHED, Live
+from img2world.export.moving import check_moves
 from img2world.runs import stages
 from img2world.runs.changes import find_changes
 from img2world.runs.files import write_text
@@ -24,7 +25,7 @@ from img2world.runs.licences import licence_of
 from img2world.runs.next_steps import name_page, outdated_stages
 from img2world.runs.page.document import write_page
 from img2world.runs.recipe import Recipe, backend_name, options_of, recipe_text, with_options
-from img2world.runs.refusals import check_cameras
+from img2world.runs.refusals import check_cameras, is_in_motion
 from img2world.runs.report import REPORT_PAGE, write_report
 from img2world.runs.source import Source
 from img2world.video import VIDEOS
@@ -55,6 +56,8 @@ def run(
     recipe or the folder cannot be used, and RejectedError when the video or the estimated cameras are too bad for a
     reconstruction, unless the run is to continue `anyway`.
     """
+    if last == STAGES[-1]:
+        check_moves(recipe.exports, moves=is_in_motion(recipe))
     with RunFolder.open(out, listen) as folder:
         recipe = begin(folder, source, recipe, fresh=fresh, last=last)
         try:

@@ -142,6 +142,7 @@ def test_stages_run_alone(finished, call, tmp_path):
         (["view", "none"], "nothing at none"),
         (["run", "photo.png", "--quality", "high"], "--quality is for videos"),
         (["run", "photo.png", "--quality", "hihg"], "no quality hihg"),
+        (["run", "photo.png", "--set", "export.formats=ply,i2w,brush"], "i2w, brush are for what moves"),
         (["view", "photo.png"], "not a page"),
         (["export", "photo.png"], "no splat format"),
         (["run", "/dev/zero"], "neither a file nor a folder"),

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
@@ -66,7 +67,13 @@ def test_a_folder_of_cameras_becomes_a_scene_that_moves(finished, pictures):
     assert (report["source"]["kind"], report["cameras"]["grade"]) == ("videos", "B")
     assert report["motion"] == "4 times; 100% of the sides were seen at some time, 100% at any one time"
     assert any(line.split()[0] == "motion" for line in summary_lines(finished, report) if line)
+    with av.open(str(finished / "video.mp4")) as video:
+        stream = video.streams.video[0]
+        assert (stream.frames, stream.width, stream.height) == (TIMES, 2 * SIZE, 2 * SIZE)
+        assert stream.average_rate == 24
     page = (finished / "report.html").read_text()
+    assert "from all viewpoints at the same times" in page
+    assert page.count('id="frame-') == COUNT * TIMES
     assert "pictures of several cameras at the same times" in page
     assert "What it shows moves, at 4 times" in page
 
@@ -81,6 +88,24 @@ def test_a_finished_run_is_kept_and_another_frame_makes_it_anew(finished, folder
         picture.transpose(PillowImage.Transpose.FLIP_LEFT_RIGHT).save(copy / "cam_3" / "03.png")
     with pytest.raises(RunFolderError, match="as it was before it changed"):
         run(find_source(copy), load_recipe("moving", TINY), out, last="splat")
+
+
+def test_a_run_that_is_stopped_in_its_stages_ends_with_the_same_bytes(finished, folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("IMG2WORLD_THREADS", "1")
+    out, stopped = tmp_path / "run", []
+
+    def stop(event):
+        if event.stage in ("poses", "splat", "export.i2w") and event.stage not in stopped and event.kind != "start":
+            stopped.append(event.stage)
+            raise KeyboardInterrupt
+
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            run(find_source(folder), load_recipe("moving", TINY), out, listen=stop)
+    run(find_source(folder), load_recipe("moving", TINY), out, listen=stop)
+    assert stopped == ["poses", "splat", "export.i2w"]
+    for name in ("video.mp4", "views/transforms.json", "scene/scene.safetensors", "exports/scene.i2w"):
+        assert (out / name).read_bytes() == (finished / name).read_bytes(), name
 
 
 def test_a_grid_is_chosen_on_the_command_line(pictures, tmp_path, call):

@@ -1,6 +1,7 @@
 """Scenes that move, in formats that hold the motion; and what formats show that hold none."""
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Protocol, runtime_checkable
@@ -46,6 +47,19 @@ def gaussians_to_show(scene: Scene) -> Gaussians:
             stacklevel=1,
         )
     return scene.at(scene.start)
+
+
+def check_moves(exporters: Mapping[str, object], *, moves: bool) -> None:
+    """Check that a scene moves, or is about to be made in motion, where a format needs that.
+
+    Raises ExportError when it stands still.
+    """
+    named = [name for name, exporter in exporters.items() if getattr(exporter, "needs_motion", False)]
+    if named and not moves:
+        raise ExportError(
+            f"the scene stands still, and {', '.join(named)} {'is' if len(named) == 1 else 'are'} for what moves",
+            hint="export ply, spz or another format; --recipe moving makes scenes that move, of videos",
+        )
 
 
 def placed_content(scene: Scene) -> SplatFile:
@@ -95,6 +109,7 @@ class PlySequenceExport:
     fps: FrameRate = 0.0
     """Frames a second; 0 takes the keys of the motion."""
 
+    needs_motion: ClassVar[bool] = True
     filename: ClassVar[str] = "ply-sequence"
     suffix: ClassVar[str] = ".ply"
     write = write_frames
@@ -109,6 +124,7 @@ class SpzSequenceExport:
     version: Annotated[int, Range(3, 4)] = 3
     """3, which more programs open, or 4."""
 
+    needs_motion: ClassVar[bool] = True
     filename: ClassVar[str] = "spz-sequence"
     suffix: ClassVar[str] = ".spz"
     write = write_frames
@@ -121,6 +137,7 @@ class I2wExport:
     exact: bool = False
     """Store the Gaussians as PLY instead of SPZ and weights as floats: no loss, two to five times the size."""
 
+    needs_motion: ClassVar[bool] = True
     filename: ClassVar[str] = "scene.i2w"
 
     def write(self, scene: Scene, views: Views | None, path: Path, *, progress: Progress = silent) -> Facts:
@@ -154,6 +171,7 @@ class BrushExport:
     deltas: bool = True
     """Delta frames, which Brush 0.3 reads; false writes a PLY for each frame, which later versions read as well."""
 
+    needs_motion: ClassVar[bool] = True
     filename: ClassVar[str] = "scene.brush.zip"
 
     def write(self, scene: Scene, views: Views | None, path: Path, *, progress: Progress = silent) -> Facts:

@@ -4,7 +4,6 @@ Source: openusd.org, "UsdPreviewSurface Specification" 2.6 and "Usdz File Format
 usd-core (`pip install 'img2world[usd]'`). Work is done in a child process, since OpenUSD crashes on some damaged files.
 """
 
-import struct
 import tempfile
 import zipfile
 from pathlib import Path
@@ -17,6 +16,7 @@ from img2world.core.errors import ExportError, MissingPackageError
 from img2world.core.mesh import Mesh
 from img2world.core.progress import Progress
 from img2world.export.glb import gltf_attributes, png_bytes
+from img2world.formats.archive import write_usd_package
 
 TIME_LIMIT = 600.0
 """Seconds that writing or reading a file may take."""
@@ -24,15 +24,6 @@ TIME_LIMIT = 600.0
 ROOT = "/world"
 MESH, MATERIAL = f"{ROOT}/mesh", f"{ROOT}/material"
 TEXTURE = "texture.png"
-
-ALIGNMENT = 64
-LOCAL_HEADER = 30
-"""Bytes before the name of a file in a package."""
-
-PADDING_FIELD = 0x1986
-"""Identifier of an extra field that holds nothing, as OpenUSD uses it."""
-
-EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def write_usdz(mesh: Mesh, path: Path, *, unlit: bool, double_sided: bool) -> None:
@@ -63,7 +54,7 @@ def modules() -> Any:
     """Return the package pxr with its modules. Raises MissingPackageError when it is missing."""
     try:
         import pxr
-        from pxr import Sdf, Tf, Usd, UsdGeom, UsdShade, UsdUtils, Vt  # noqa: F401
+        from pxr import Sdf, Tf, Usd, UsdGeom, UsdShade, Vt  # noqa: F401
     except ImportError as error:
         raise MissingPackageError(
             "USDZ files need the package usd-core", hint="pip install 'img2world[usd]'"
@@ -91,20 +82,8 @@ def _work(options: dict, progress: Progress) -> None:
         surface.CreateDoubleSidedAttr(options["double_sided"])
         pxr.UsdShade.MaterialBindingAPI.Apply(surface.GetPrim()).Bind(_define_material(stage, unlit=options["unlit"]))
         stage.GetRootLayer().Save()
-        _pack({layer.name: layer.read_bytes(), TEXTURE: picture}, path)
+        write_usd_package({layer.name: layer.read_bytes(), TEXTURE: picture}, path)
     return None
-
-
-def _pack(files: dict[str, bytes], path: Path) -> None:
-    """Write a package of uncompressed, aligned files; OpenUSD would put the time into it."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as package:
-        for name, content in files.items():
-            info = zipfile.ZipInfo(name, EPOCH)
-            # An extra field fills the space before the content; it has a header of its own.
-            start = package.start_dir + LOCAL_HEADER + len(name) + 4
-            padding = -start % ALIGNMENT
-            info.extra = struct.pack("<HH", PADDING_FIELD, padding) + bytes(padding)
-            package.writestr(info, content)
 
 
 def _define_mesh(stage: Any, mesh: Mesh) -> Any:

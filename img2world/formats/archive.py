@@ -1,5 +1,6 @@
 """Zip archives: written with equal bytes for equal content, read without filling the memory."""
 
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -19,6 +20,13 @@ ERRORS = (zipfile.BadZipFile, RuntimeError, ValueError)
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """A fixed time, so that equal scenes give equal files."""
 
+ALIGNMENT = 64
+LOCAL_HEADER = 30
+"""Bytes before the name of a file in an archive."""
+
+PADDING_FIELD = 0x1986
+"""Identifier of an extra field that holds nothing, as OpenUSD uses it."""
+
 HINT = "the file is damaged or was made by a faulty program; write it again"
 
 
@@ -36,6 +44,21 @@ def write_archive(files: Mapping[str, bytes | Path], path: Path, *, stored: tupl
                         target.write(block)
             else:
                 archive.writestr(info, content)
+
+
+def write_usd_package(files: Mapping[str, bytes], path: Path) -> None:
+    """Write a package of uncompressed, aligned files, in this order; OpenUSD itself would put the time into it.
+
+    Source: openusd.org, "Usdz File Format Specification" 1.3.
+    """
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as package:
+        for name, content in files.items():
+            info = zipfile.ZipInfo(name, EPOCH)
+            # An extra field fills the space before the content; it has a header of its own.
+            start = package.start_dir + LOCAL_HEADER + len(name) + 4
+            padding = -start % ALIGNMENT
+            info.extra = struct.pack("<HH", PADDING_FIELD, padding) + bytes(padding)
+            package.writestr(info, content)
 
 
 def read_member(archive: zipfile.ZipFile, name: str, title: str, *, room: int = ROOM) -> bytes:

@@ -21,6 +21,7 @@ from img2world.core.gaussians import Gaussians
 from img2world.core.motion import Motion
 from img2world.core.scene import gaussians_at
 from img2world.core.sh import rgb_from_dc, sh_degree
+from img2world.formats.archive import write_usd_package
 from img2world.formats.precision import Precision
 from img2world.formats.sequence import frame_rate, frame_times
 from img2world.formats.splat_file import (
@@ -49,7 +50,7 @@ def write(
     USD interpolates between samples linearly; programs that know no time see the first. Time codes are frames where
     those are evenly spaced, else 1/24 seconds. Raises MissingPackageError without usd-core.
     """
-    _, usd, geometry, tools, arrays = modules()
+    _, usd, geometry, arrays = modules()
     check_not_empty(gaussians)
     turned = gaussians.flipped(Y_UP_SIGNS)
     turned_motion = None if motion is None else motion.transformed(Y_UP_FROM_WORLD)
@@ -81,13 +82,13 @@ def write(
         put("sortingModeHint", "cameraDistance")
         _put_poses(stage, prim, turned, turned_motion, fps)
         stage.GetRootLayer().Save()
-        if path.suffix.lower() == ".usdz" and not tools.CreateNewUsdzPackage(str(target), str(path)):
-            raise FormatError(f"the USDZ package cannot be written: {path}", hint="check the disk")
+        if target != path:
+            write_usd_package({target.name: target.read_bytes()}, path)
 
 
 def _put_poses(stage: Any, prim: Any, gaussians: Gaussians, motion: Motion | None, fps: float) -> None:
     """Set what a motion changes: for all times and, of what moves, as time samples."""
-    _, usd, _, _, _ = modules()
+    _, usd, _, _ = modules()
     start = gaussians if motion is None else gaussians_at(gaussians, motion, float(motion.key_times[0]))
     quats = _put_pose(prim, start, usd.TimeCode.Default())
     if motion is None:
@@ -110,7 +111,7 @@ def _put_poses(stage: Any, prim: Any, gaussians: Gaussians, motion: Motion | Non
 
 def _put_pose(prim: Any, gaussians: Gaussians, code: Any, *, fades: bool = True) -> Float32[np.ndarray, "N 4"]:
     """Set positions, orientations and, if they fade, opacities at a time, and return the quaternions."""
-    _, _, _, _, arrays = modules()
+    _, _, _, arrays = modules()
     vectors = arrays.Vec3fArray.FromNumpy
     prim.GetAttribute("positions").Set(vectors(gaussians.means), code)
     quats = unit_quats(gaussians.quats).astype(np.float32)
@@ -150,20 +151,20 @@ def read(path: Path) -> SplatFile:
 
 def read_positions(path: Path, times: Sequence[float]) -> list[Float32[np.ndarray, "N 3"]]:
     """Return the positions in a file that `write` wrote at times in seconds, in our axes."""
-    _, usd, _, _, _ = modules()
+    _, usd, _, _ = modules()
     stage = usd.Stage.Open(str(path))
     positions, rate = stage.GetDefaultPrim().GetAttribute("positions"), stage.GetTimeCodesPerSecond()
     return [np.array(positions.Get(time * rate), np.float32) * np.array(Y_UP_SIGNS, np.float32) for time in times]
 
 
-def modules() -> tuple[Any, Any, Any, Any, Any]:
+def modules() -> tuple[Any, Any, Any, Any]:
     """Return the modules of usd-core. Raises MissingPackageError when it is missing or too old."""
     try:
-        from pxr import Tf, Usd, UsdGeom, UsdUtils, UsdVol, Vt
+        from pxr import Tf, Usd, UsdGeom, UsdVol, Vt
     except ImportError as error:
         raise MissingPackageError("USD files need the package usd-core", hint="pip install 'img2world[usd]'") from error
     if not hasattr(UsdVol, TYPE):
         raise MissingPackageError(
             "USD files of splats need usd-core 26.3 or newer", hint="pip install --upgrade usd-core"
         )
-    return Tf, Usd, UsdGeom, UsdUtils, Vt
+    return Tf, Usd, UsdGeom, Vt

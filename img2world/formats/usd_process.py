@@ -35,7 +35,7 @@ def read_stage(options: dict, progress: Progress) -> None:
 
 def load(path: Path) -> SplatFile:
     """Read a USD file in this process. Raises FormatError when it has no Gaussians, or is damaged."""
-    tf, usd, _, _, _ = modules()
+    tf, usd, _, _ = modules()
     if path.suffix.lower() not in SUFFIXES:
         known = ", ".join(SUFFIXES)
         raise FormatError(f"the USD file has another name: {path}", hint=f"give it one that ends with {known}")
@@ -53,7 +53,7 @@ def load(path: Path) -> SplatFile:
 
 def _parts(stage: Any) -> list[SplatFile]:
     """Return the content of each prim of splats, in our axes."""
-    _, usd, geometry, _, _ = modules()
+    _, usd, geometry, _ = modules()
     cache = geometry.XformCache(usd.TimeCode.EarliestTime())
     # With +Z up, +Y points away from the viewer.
     is_z_up = geometry.GetStageUpAxis(stage) == geometry.Tokens.z

@@ -42,6 +42,9 @@ cameras are wrong. Right cameras of 4 to 12 views of made objects have 0.94 to 1
 MISSED_OUTLINES = 4
 """One in so many outlines, at different times, may not contain a point of a thing that moves."""
 
+EVEN_STEPS = 0.02
+"""Overlap of outlines that is forgiven to cameras in even steps: they have three parameters, others many."""
+
 MIN_ORBIT = 4
 """Viewpoints from which a circle is looked for."""
 
@@ -70,7 +73,8 @@ def estimate_timed(
     still, first = still_frames(frames, index), float(frames.times[index[0]])
     if frames.cameras is not None:
         return _given(frames, index, known, seed, progress)
-    found, failures = [], []
+    found: list[tuple[Views, float]] = []
+    failures = []
     if still.alpha is not None and len(still) >= MIN_ORBIT:
         try:
             orbit = OrbitPoses().estimate(replace(still, ordered=True), None, seed=seed, progress=progress)
@@ -78,7 +82,7 @@ def estimate_timed(
         except PoseError as error:
             failures.append(f"orbit: {error}")
     for chosen in (index, _several_times(frames, index)):
-        if any(_suffices(views) for views in found):
+        if any(_suffices(views) for views, _ in found):
             break
         try:
             colmap = ColmapPoses(min_views=min_views, time_limit=time_limit)
@@ -86,10 +90,12 @@ def estimate_timed(
             found.append(_with_outlines(views, first, given=False))
         except PoseError as error:
             failures.append(f"colmap at {len(np.unique(frames.times[chosen]))} times: {error}")
-    if still.alpha is not None and not any(_suffices(views) for views in found):
+    # Points in common of few pictures fit wrong cameras, too.
+    if still.alpha is not None and not any(_report(views).grade in GOOD for views, _ in found):
         try:
             ring = ring_views(frames, len(np.unique(frames.viewpoints)), progress)
-            found.append(_with_outlines(_replicated(ring, index, frames), first, given=False))
+            views, agreement = _with_outlines(_replicated(ring, index, frames), first, given=False)
+            found.append((views, agreement + EVEN_STEPS))
         except PoseError as error:
             failures.append(f"ring: {error}")
     if not found:
@@ -97,7 +103,7 @@ def estimate_timed(
             f"no cameras could be found for {len(still)} viewpoints; {'; '.join(failures)}",
             hint="tell them with --set video.cameras=transforms.json, one for each video, or put that into the folder",
         )
-    best = min(found, key=lambda views: _report(views).grade)
+    best, _ = min(found, key=lambda each: (_report(each[0]).grade, -each[1]))
     return replace(best, report=replace(_report(best), reasons=(*_report(best).reasons, *failures)))
 
 
@@ -113,10 +119,10 @@ def _given(frames: Frames, index: Int64[np.ndarray, "K"], known: GivenPoses, see
     if views.alpha is not None and not (report.grade in GOOD and report.placed == report.total):
         doubtful = replace(report, grade="D", frames=tuple(range(report.total)))
         whole = replace(known.unchecked(given, seed=seed), report=doubtful)
-        whole = _with_outlines(_replicated(whole, index, frames), first, given=True)
+        whole, _ = _with_outlines(_replicated(whole, index, frames), first, given=True)
         if _report(whole).grade in GOOD:
             return whole
-    return _with_outlines(_replicated(views, index, frames), first, given=True)
+    return _with_outlines(_replicated(views, index, frames), first, given=True)[0]
 
 
 def _suffices(views: Views) -> bool:
@@ -150,16 +156,18 @@ def _report(views: Views) -> PoseReport:
     return views.report
 
 
-def _with_outlines(views: Views, first: float, *, given: bool) -> Views:
+def _with_outlines(views: Views, first: float, *, given: bool) -> tuple[Views, float]:
     """Return views of an object with the points of its visual hull at the first time, graded by its outlines as well.
 
-    Outlines confirm cameras that were given; to others, which may fit them by chance, they only object.
+    Outlines confirm cameras that were given; to others, which may fit them by chance, they only object. The number says
+    how far the outlines agree, 0 to 1, 0 of a scene.
     """
     if views.alpha is None or views.times is None:
-        return views
+        return views, 0.0
     if (hull := hull_points(_at(views, first))) is None:
         report = replace(_report(views), grade="D")
-        return add_reason(replace(views, report=report), "the outlines of the viewpoints have no volume in common")
+        views = replace(views, report=report)
+        return add_reason(views, "the outlines of the viewpoints have no volume in common"), 0.0
     times = np.unique(views.times)
     others = times[np.linspace(0, len(times) - 1, min(MORE_TIMES, len(times))).round().astype(int)]
     hulls = [hull, *(hull_points(_at(views, time)) for time in others.tolist() if time != first)]
@@ -167,12 +175,12 @@ def _with_outlines(views: Views, first: float, *, given: bool) -> Views:
     views, report = with_hull_points(views, hull), _report(views)
     told = f"the outlines of the viewpoints agree to {agreement:.0%} at {len(hulls)} times"
     if agreement < MIN_AGREEMENT:
-        return add_reason(replace(views, report=replace(report, grade="D")), told)
+        return add_reason(replace(views, report=replace(report, grade="D")), told), agreement
     if not given or report.grade in GOOD:
-        return views if agreement >= SURE_AGREEMENT else add_reason(views, told)
+        return views if agreement >= SURE_AGREEMENT else add_reason(views, told), agreement
     few = f"only {report.tracks} points in common, too few to tell"
     grade = "B" if agreement >= SURE_AGREEMENT else "C"
-    return replace(views, report=replace(report, grade=grade, reasons=(few, told)))
+    return replace(views, report=replace(report, grade=grade, reasons=(few, told))), agreement
 
 
 def _at(views: Views, time: float) -> Views:

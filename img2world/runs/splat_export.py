@@ -8,6 +8,7 @@ from pathlib import Path
 
 from img2world.core.errors import ExportError, RecipeError
 from img2world.export.bundles import MANIFEST
+from img2world.export.moving import check_moves
 from img2world.export.pictures import rendered_views
 from img2world.formats.files import writing_folder
 from img2world.formats.scene import scene_from_file, viewer_scene
@@ -48,9 +49,10 @@ def export_file(file: SplatFile, exporters: dict[str, Exporter], out: Path, list
 
     Cameras are set around what most of its Gaussians are part of, since no others are known, and what they see takes
     the place of photos; the web page is in units of its own, other files in those of the splat file. Raises an
-    Img2WorldError when an exporter does.
+    Img2WorldError when an exporter does, and at once where one is for what moves and nothing does.
     """
     scene = scene_from_file(file)
+    check_moves(exporters, moves=scene.motion is not None)
     views = rendered_views(scene) if NEED_VIEWS & set(exporters) else None
     with clear_disk_errors(out):
         try:

@@ -82,6 +82,7 @@ def generate(
 ) -> Product[Frames]:
     """Write frames/ and video.mp4, generated from the picture or read from files, and of these inventory.json."""
     from img2world.export.mp4 import write_mp4
+    from img2world.video.grid import tile_frames
 
     def make(path: Path, progress: Progress) -> dict[str, float | str]:
         frames = recipe.video.generate(value(subject), value(trajectory), seed=recipe.seed, progress=progress)
@@ -90,7 +91,8 @@ def generate(
             write_text(path / INVENTORY, json.dumps(frames.inventory.as_json(), indent=1) + "\n")
             if not frames.inventory.is_complete:
                 warnings.warn(f"{frames.inventory.line()}; see {INVENTORY}", stacklevel=2)
-        write_mp4(frames.rgb, path / "video.mp4", frames_per_second(frames))
+        shown = frames.rgb if frames.viewpoints is None else tile_frames(frames)
+        write_mp4(shown, path / "video.mp4", frames_per_second(frames))
         if subject is None:
             save_picture(Image(rgb=frames.rgb[0]), path / PICTURE)
         selection = {"selection": frames.selection} if frames.selection else {}
@@ -326,11 +328,12 @@ def export(folder: RunFolder, recipe: Recipe, scene: Product[Scene], views: Prod
 
 
 def frames_per_second(frames: Frames) -> float:
-    """Return the mean frame rate; a fixed one for photos, whatever the times of their capture."""
+    """Return the mean frame rate, of several viewpoints that of each; of photos a fixed one, whatever their times."""
     if not frames.ordered:
         return PHOTOS_PER_SECOND
     seconds = float(frames.times[-1] - frames.times[0])
-    return min((len(frames) - 1) / seconds, 60.0) if seconds > 0 else 1.0
+    count = len(frames) if frames.viewpoints is None else len(np.unique(frames.times))
+    return min((count - 1) / seconds, 60.0) if seconds > 0 else 1.0
 
 
 def seen_fractions(frames: Frames) -> dict[str, float]:

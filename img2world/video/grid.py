@@ -1,9 +1,10 @@
-"""Frames of several viewpoints in one picture or video, as models write them that generate views of a motion."""
+"""Frames of several viewpoints in one picture or video: as models write them, and to look at."""
 
 import re
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import UInt8
 
 from img2world.captures.posed_frames import even_steps
 from img2world.captures.shots import FRAME_SECONDS
@@ -17,6 +18,15 @@ from img2world.video.viewpoints import TakenFrame, ViewpointOptions, frames_at_t
 
 MAX_PIXELS = 400_000_000
 """Of a picture of many."""
+
+TILED_SIDE = 1280
+"""Longest side in pixels of pictures of all viewpoints."""
+
+EMPTY = 2.5
+"""What an empty tile costs, as the difference between the sides in heights of tiles that is accepted to avoid it."""
+
+MISSING = 128
+"""Grey level where a viewpoint has no picture."""
 
 
 def frames_from_grid(path: Path, grid: str, options: ViewpointOptions) -> Frames:
@@ -89,3 +99,29 @@ def cut_grid(image: Image, rows: int, columns: int, path: Path) -> list[Image]:
         )
         for y, x in corners
     ]
+
+
+def layout(count: int, aspect: float) -> tuple[int, int]:
+    """Return the rows and columns of an about square picture of tiles of this width over height, few of them empty."""
+
+    def cost(columns: int) -> float:
+        rows = -(-count // columns)
+        return EMPTY * (rows * columns - count) + abs(rows - columns * aspect)
+
+    columns = min(range(count, 0, -1), key=cost)
+    return -(-count // columns), columns
+
+
+def tile_frames(frames: Frames) -> UInt8[np.ndarray, "T H W 3"]:
+    """Return what all fixed viewpoints saw at each time beside each other, row by row, reduced to TILED_SIDE."""
+    assert frames.viewpoints is not None
+    times, moment = np.unique(frames.times, return_inverse=True)
+    height, width = frames.rgb.shape[1:3]
+    rows, columns = layout(int(frames.viewpoints.max()) + 1, width / height)
+    side = max(max(height, width) * TILED_SIDE // max(rows * height, columns * width), 1)
+    tile = reduced(Image(rgb=frames.rgb[0]), side)
+    tiled = np.full((len(times), rows * tile.height, columns * tile.width, 3), MISSING, np.uint8)
+    for rgb, i, cell in zip(frames.rgb, moment, frames.viewpoints, strict=True):
+        y, x = cell // columns * tile.height, cell % columns * tile.width
+        tiled[i, y : y + tile.height, x : x + tile.width] = reduced(Image(rgb=rgb), side).rgb
+    return tiled

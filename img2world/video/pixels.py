@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 UNSPECIFIED, ITU709 = 2, 1
 """Matrix coefficients (ITU-T H.273, table 4)."""
 
+GIF = "bgra"
+"""Pixel format in which FFmpeg decodes GIFs."""
+
+DITHER_SIGMA, DITHER_LEVELS = 1.0, 5.0
+"""Smoothing in pixels that undoes dithering, and the mean difference between chroma and its smoothed copy above which a
+picture was dithered: 11 to 14 levels where a model's clip was reduced to 80 colours, at most 3 in other GIFs."""
+
 PLANAR_LUMA = ("yuv4", "yuvj4", "yuva4", "nv1", "nv2", "gray")
 """Beginnings of the names of pixel formats that keep luma in a plane of its own."""
 
@@ -40,6 +47,8 @@ def to_rgba(frame: "VideoFrame", pixel_aspect: float, size: int) -> UInt8[np.nda
     transfer, primaries = int(frame.color_trc), int(frame.color_primaries)
     if is_srgb(transfer, primaries):
         stored = frame.reformat(format="rgba" if has_alpha(frame) else "rgb24", src_colorspace=matrix).to_ndarray()
+        if frame.format.name == GIF:
+            stored = without_dither(stored)
         if target != (frame.width, frame.height):
             # Reduced first by whole numbers, which is many times faster for 4K and differs by less than a level.
             picture = PillowImage.fromarray(stored)
@@ -59,6 +68,22 @@ def to_rgba(frame: "VideoFrame", pixel_aspect: float, size: int) -> UInt8[np.nda
         if displayed is None
         else apply_display_matrix(stored, np.frombuffer(bytes(displayed), np.int32).reshape(3, 3))
     )
+
+
+def without_dither(rgba: UInt8[np.ndarray, "H W 4"]) -> UInt8[np.ndarray, "H W 4"]:
+    """Return a picture of few dithered colours with smooth chroma, any other and one that is transparent unchanged.
+
+    Losses that take the median of what neighbouring pixels and frames show would give it another hue.
+    """
+    if rgba[..., 3].min() < 255:
+        return rgba
+    ycc = cv2.cvtColor(rgba[..., :3].astype(np.float32), cv2.COLOR_RGB2YCrCb)
+    smooth = cv2.GaussianBlur(ycc[..., 1:], (0, 0), DITHER_SIGMA)
+    if np.abs(ycc[..., 1:] - smooth).mean((0, 1)).max() < DITHER_LEVELS:
+        return rgba
+    ycc[..., 1:] = smooth
+    rgb = cv2.cvtColor(ycc, cv2.COLOR_YCrCb2RGB).clip(0, 255).round().astype(np.uint8)
+    return np.dstack([rgb, rgba[..., 3]])
 
 
 def on_white(rgba: UInt8[np.ndarray, "H W 4"]) -> UInt8[np.ndarray, "H W 3"]:

@@ -1,6 +1,7 @@
 """OpenUSD splats: stages are made here by usd-core and checked by NVIDIA's validator."""
 
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -82,6 +83,17 @@ def test_files_obey_the_rules_for_all_stages(suffix, tmp_path):
     messages = [issue.message for issue in ValidationEngine().validate(str(path)).issues()]
     # Text files are for people.
     assert [message for message in messages if "should be stored in crate files" not in message] == []
+
+
+def test_packages_are_the_same_at_any_time(tmp_path):
+    gaussians = gaussians_from(known_splats(1))
+    write(gaussians, tmp_path / "scene.usdz")
+    with zipfile.ZipFile(tmp_path / "scene.usdz") as package:
+        entries = [(entry.filename, entry.date_time, entry.compress_type) for entry in package.infolist()]
+    assert entries == [("splats.usdc", (1980, 1, 1, 0, 0, 0), zipfile.ZIP_STORED)]
+    first = (tmp_path / "scene.usdz").read_bytes()
+    write(gaussians, tmp_path / "scene.usdz")
+    assert (tmp_path / "scene.usdz").read_bytes() == first
 
 
 def test_the_stage_says_what_it_is(tmp_path):

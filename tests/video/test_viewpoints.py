@@ -15,7 +15,7 @@ from img2world.export.mp4 import write_mp4
 from img2world.video import clips
 from img2world.video.decode import decode
 from img2world.video.file import FileVideo
-from img2world.video.grid import parse_grid
+from img2world.video.grid import layout, parse_grid, tile_frames
 from img2world.video.motion_energy import survey
 
 SIDE = 48
@@ -121,6 +121,24 @@ def test_cells_of_a_video_are_viewpoints(tmp_path):
     frames = FileVideo(path=tmp_path / "grid.mp4", grid="2x2", num_frames=3).generate(None, None)
     assert viewpoints(frames.rgb) == [0, 1, 0, 1] * 3
     assert moments(frames.rgb) == np.repeat([0, 2, 5], 4).tolist()
+
+
+def test_viewpoints_are_seen_beside_each_other_at_each_time(tmp_path):
+    frames = FileVideo(path=write_grid(tmp_path / "grid.png", 3, 4), grid="3x4").generate(None, None)
+    tiled = tile_frames(frames.select(np.arange(1, 12)))
+    assert tiled.shape == (4, SIDE, 3 * SIDE, 3)
+    for i in range(3):
+        cell = tiled[:, :, i * SIDE : (i + 1) * SIDE]
+        assert viewpoints(cell[1:]) == [i] * 3
+        assert moments(cell[1:]) == [1, 2, 3]
+    # The first picture of the first viewpoint is not there.
+    assert (tiled[0, :, :SIDE] == 128).all()
+
+
+def test_tiles_make_an_about_square_picture():
+    squares = {2: (1, 2), 4: (2, 2), 5: (2, 3), 7: (2, 4), 8: (2, 4), 12: (3, 4), 21: (3, 7)}
+    assert {count: layout(count, 1.0) for count in squares} == squares
+    assert layout(8, 16 / 9) == (4, 2)
 
 
 def test_grids_that_do_not_fit_are_refused(tmp_path):

@@ -160,7 +160,7 @@ def _reach(material: Material) -> Markup | None:
 def _links(material: Material) -> Markup | None:
     """Return the links to what people want first."""
     wanted = {WORLD_PAGE: "Open the world", TURNTABLE: "Video of the world", "video.mp4": "Video of the frames"}
-    if material.kind not in ("picture", "video"):
+    if material.kind not in ("picture", "video") and not material.is_tiled:
         # That video shows one photo after the other, too quickly to look at.
         del wanted["video.mp4"]
     there = {name: label for name, label in wanted.items() if (material.path / name).is_file()}

@@ -8,7 +8,7 @@ from typing import Any
 from img2world.runs.files import has_digest
 from img2world.runs.folder import RunFolder
 from img2world.runs.page.markup import Markup, element
-from img2world.runs.page.pictures import Extent, Picture, read_extents, thumbnails
+from img2world.runs.page.pictures import Extent, Picture, read_extents, thumbnails, thumbnails_of_files
 from img2world.runs.page.reading import Read, attempt
 from img2world.runs.source import SourceKind
 
@@ -34,6 +34,11 @@ class Material:
     def noun(self) -> str:
         """What the pictures that were read are called."""
         return {"video": "frame", "videos": "picture", "matrix": "picture"}.get(self.kind, "photo")
+
+    @property
+    def is_tiled(self) -> bool:
+        """True if the video shows several viewpoints at once."""
+        return self.kind in ("videos", "matrix")
 
     @property
     def is_refused(self) -> bool:
@@ -83,7 +88,11 @@ class Material:
     @cached_property
     def thumbnails(self) -> Read[dict[int, Picture]]:
         """Small pictures of the frames by their index."""
-        return attempt("pictures of the frames", thumbnails, self.path / "video.mp4", self.num_frames, self.extents)
+        if self.is_tiled:
+            read, path = thumbnails_of_files, self.path / "frames"
+        else:
+            read, path = thumbnails, self.path / "video.mp4"
+        return attempt("pictures of the frames", read, path, self.num_frames, self.extents)
 
     def thumbnail(self, i: int) -> Picture | None:
         """Return the small picture of a frame, if the page has one."""

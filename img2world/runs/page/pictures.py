@@ -89,7 +89,7 @@ def thumbnails(video: Path, count: int, extents: list[Extent]) -> dict[int, Pict
 
     Raises FormatError when the video is missing, damaged, or has another number of frames.
     """
-    wanted = set(np.linspace(0, count - 1, min(count, MAX_THUMBNAILS)).round().astype(int).tolist())
+    wanted = set(_even_steps(count))
     found, i = {}, -1
     for i, frame in enumerate(_frames(video, THUMBNAIL)):
         if i in wanted:
@@ -98,6 +98,19 @@ def thumbnails(video: Path, count: int, extents: list[Extent]) -> dict[int, Pict
     if i + 1 != count:
         raise FormatError(f"{video.name} has {i + 1} frames, needs {count}", hint="run the same command again")
     return found
+
+
+def thumbnails_of_files(frames: Path, count: int, extents: list[Extent]) -> dict[int, Picture]:
+    """Return the same of the files of `Frames.save`. Raises FormatError when one is missing or damaged."""
+    return {
+        i: read_picture(frames / f"{i:04d}.png", THUMBNAIL, extents[i] if i < len(extents) else WHOLE)
+        for i in _even_steps(count)
+    }
+
+
+def _even_steps(count: int) -> list[int]:
+    """Return the indices of the frames that have a small picture."""
+    return np.linspace(0, count - 1, min(count, MAX_THUMBNAILS)).round().astype(int).tolist()
 
 
 @dataclass(frozen=True, kw_only=True)

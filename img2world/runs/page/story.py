@@ -47,25 +47,32 @@ def input_section(material: Material) -> Markup | None:
 
 
 def frames_section(material: Material) -> Markup | None:
-    """Return the video and its frames, or the photos."""
+    """Return the video and its frames, the videos of all viewpoints and their pictures, or the photos."""
     count = material.num_frames
     if count == 0:
         return None
     is_video = material.kind in ("picture", "video")
     parts: list[Markup | None] = []
-    if is_video:
-        made = "These {} were generated from the photo" if material.kind == "picture" else "These {} were taken from it"
+    if is_video or material.is_tiled:
         found = attempt("the video", read_video, material.path / "video.mp4")
         if found.value:
             note = " This is a smaller copy of video.mp4." if found.value.is_reduced else ""
             selection = material.report["stages"].get("video", {}).get("selection")
-            taken = sentence(selection) if selection else f"{made.format(plural(count, 'frame'))}."
+            taken = sentence(selection) if selection else _origin(material, count)
             parts.append(element("p", taken, note))
             parts.append(element("div", movie(found.value, "The frames as a video"), class_="film"))
         else:
             parts.append(found.note or element("p", element("a", "video.mp4", href="video.mp4"), " is too large here."))
     parts.append(_strip(material) if material.thumbnails.value else None if is_video else material.thumbnails.note)
     return section("frames", "The video" if is_video else f"The {material.noun}s", parts)
+
+
+def _origin(material: Material, count: int) -> str:
+    """Return where the frames are from."""
+    if material.is_tiled:
+        return "What was seen from all viewpoints at the same times."
+    made = "were generated from the photo" if material.kind == "picture" else "were taken from it"
+    return f"These {plural(count, 'frame')} {made}."
 
 
 def _strip(material: Material) -> Markup:
