@@ -85,7 +85,7 @@ class Observation:
 
 
 def observe(splats: Splats, views: Views, cameras: list[CameraTensors], draw: Callable[..., Rendering]) -> Observation:
-    """Compare Gaussians at one time with all of its views; `draw` is that of `rasterize`, without a background."""
+    """Compare Gaussians at one time with all of its views; `draw` is a `rasterize` that knows the background."""
     device = splats.means.device
     splats = Splats(**{name: getattr(splats, name).detach() for name in Splats.__dataclass_fields__})
     sums, num_wrong, uncovered = torch.zeros(len(splats), 3, device=device), 0.0, []
@@ -93,10 +93,10 @@ def observe(splats: Splats, views: Views, cameras: list[CameraTensors], draw: Ca
         with torch.no_grad():
             rendering = draw(splats, camera)
         wrong = (rendering.rgb - torch.from_numpy(views.rgb[i]).to(device) / 255).abs().amax(-1) > WRONG_COLOR
-        if views.mask is not None:
-            wrong &= torch.from_numpy(views.mask[i]).to(device) > 0
+        counts = np.ones(wrong.shape, bool) if views.mask is None else views.mask[i] > 0
+        wrong &= torch.from_numpy(counts).to(device)
         if views.alpha is not None:
-            uncovered.append((views.alpha[i] > 127) & (rendering.alpha.cpu().numpy() < 0.5))
+            uncovered.append(counts & (views.alpha[i] > 127) & (rendering.alpha.cpu().numpy() < 0.5))
         # The gradient of the picture's sum by the colour of a Gaussian is how much of the picture shows it.
         colors = torch.zeros(len(splats), 3, device=device, requires_grad=True)
         shown = draw(splats, camera, colors=colors).rgb

@@ -24,6 +24,14 @@ def test_scenes_move_where_they_say_and_stay_in_the_frame(kind):
     assert 0 < (seen.moving > 0).mean() <= (seen.views.alpha > 0).mean()
 
 
+def test_a_ball_is_seen_from_the_time_on_at_which_it_appears():
+    scene, camera = make_scene("appearing ball", 0), ring_of_cameras(1, 64).select([0, 0, 0])
+    before, just, after = (render_scene(scene, camera, np.array([0.0, 0.399, 0.4])).views.alpha > 127).sum((1, 2))
+    assert before <= just
+    assert after > just + 30
+    assert scene.is_there(0.0).sum() < scene.is_there(0.5).sum() == len(scene.moving)
+
+
 def test_views_are_those_of_all_cameras_at_all_times():
     views = training_views(make_scene("hinged box", 0), MotionOptions(size=64, cameras=3, times=2))
     assert views.times.tolist() == [0, 1, 0, 1, 0, 1]
