@@ -285,7 +285,10 @@ def motion(
         Path | None,
         typer.Option(metavar="FOLDER|FILE", help="GLB files of characters with clips, instead of the made scenes."),
     ] = None,
-    rig: Annotated[str, typer.Option(help="ring: cameras all around.  orbit: one that goes around once.")] = "ring",
+    rig: Annotated[
+        str,
+        typer.Option(help="ring: cameras all around.  orbit: one that goes around once.  anywhere: one that jumps."),
+    ] = "ring",
     cameras: Annotated[int, typer.Option(help="Number of cameras of the ring.", min=3)] = 12,
     times: Annotated[
         int, typer.Option(help="Number of times.  [default: 24, or 72 in an orbit]", show_default=False, min=0)

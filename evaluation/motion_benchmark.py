@@ -24,6 +24,7 @@ from evaluation.moving_scenes import (
     make_scene,
     render_scene,
     ring_of_cameras,
+    scattered_cameras,
 )
 from evaluation.true_bones import train_on_true_bones
 from img2world.core.errors import RecipeError
@@ -43,9 +44,9 @@ TEST_CAMERAS = 4
 TEST_TIMES = 8
 """Times that are tested, evenly over the motion."""
 
-RIGS = {"ring": 24, "orbit": 72}
+RIGS = {"ring": 24, "orbit": 72, "anywhere": 72}
 """Numbers of times by the kind of cameras: a ring of them, which all see each time, or one that goes around once while
-things move, so that each time is seen from one side."""
+things move, or jumps from one time to the next (Pumarola et al. 2021, "D-NeRF"): so each time is seen from one side."""
 
 ORBIT_ELEVATION = 0.25
 """Height of the one camera, in radians."""
@@ -79,9 +80,9 @@ class MotionOptions:
         check_names("scene", self.kinds or (), self.known_kinds())
         check_names("method", self.methods, METHODS)
         check_names("rig", [self.rig], RIGS)
-        if self.rig == "orbit" and "per time" in self.methods:
+        if self.rig != "ring" and "per time" in self.methods:
             raise RecipeError(
-                "one orbiting camera shows each time from one side only, of which no scene can be made",
+                "one camera shows each time from one side only, of which no scene can be made",
                 hint="leave out --method 'per time', or take --rig ring",
             )
 
@@ -148,10 +149,13 @@ def evaluate_motion(options: MotionOptions) -> Iterator[MotionRow]:
 
 
 def training_views(scene: MovingScene, options: MotionOptions) -> Views:
-    """Return what the cameras see, with points of a visual hull: of the ring at first, of the orbit all in all."""
+    """Return what the cameras see, with points of a visual hull: of the ring at first, of one camera all in all."""
     times = options.all_times
-    if options.rig == "orbit":
-        cameras = ring_of_cameras(len(times), options.size, elevations=(ORBIT_ELEVATION, ORBIT_ELEVATION))
+    if options.rig != "ring":
+        if options.rig == "orbit":
+            cameras = ring_of_cameras(len(times), options.size, elevations=(ORBIT_ELEVATION, ORBIT_ELEVATION))
+        else:
+            cameras = scattered_cameras(len(times), options.size)
         seen = render_scene(scene, cameras, times)
         whole = np.arange(len(times))
     else:

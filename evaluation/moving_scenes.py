@@ -27,6 +27,9 @@ RADIUS = 0.27
 
 FOV_DEG = 38.0
 
+MAX_SINE = 0.9
+"""Sine of the greatest height of scattered cameras: none looks straight down."""
+
 ALWAYS = (-np.inf, np.inf)
 """Times from which and before which something is there."""
 
@@ -102,6 +105,13 @@ def ring_of_cameras(
     azimuths = 2 * np.pi * (np.arange(count) + offset) / count
     heights = np.where(np.arange(count) % 2 == 0, *elevations)
     return square_cameras(on_sphere(azimuths, heights), float(np.radians(FOV_DEG)), size)
+
+
+def scattered_cameras(count: int, size: int) -> Cameras:
+    """Return cameras anywhere on the upper half of a sphere around the origin, in no order."""
+    rng = np.random.default_rng(count)
+    azimuths, sines = rng.uniform(0, 2 * np.pi, count), rng.uniform(0, MAX_SINE, count)
+    return square_cameras(on_sphere(azimuths, np.arcsin(sines)), float(np.radians(FOV_DEG)), size)
 
 
 def _part(scene: MovingScene, chosen: Bool[np.ndarray, "M"]) -> TexturedMesh | None:

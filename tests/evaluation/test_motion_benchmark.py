@@ -51,6 +51,10 @@ def test_an_orbit_sees_each_time_once_on_the_way_around():
     assert len(views.points) > 10
     with pytest.raises(RecipeError, match="one side"):
         MotionOptions(rig="orbit", methods=("per time",))
+    scattered = training_views(make_scene("hinged box", 0), MotionOptions(size=64, rig="anywhere", times=8))
+    assert len(scattered) == 8
+    heights = -scattered.cameras.centers_in_world[:, 1]
+    assert (heights > 0).all()
 
 
 def test_what_turns_keeps_its_light():
