@@ -304,6 +304,7 @@ def motion(
     python -m evaluation motion --scene "hinged box" --method dynamic
     python -m evaluation motion --assets characters/ --scene "knight cheer" --method dynamic --method "true bones"
     python -m evaluation motion --rig orbit                one camera that goes around while things move
+    python -m evaluation motion --rig anywhere             one camera that jumps from one time to the next, as in D-NeRF
 
     Scenes: hinged box, capsule chain, twisting bar, bouncing balls, and each clip of the characters as "knight cheer";
     by default some usual clips.
