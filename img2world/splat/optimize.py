@@ -118,7 +118,9 @@ class GaussianSplat:
         if not (self.steps and self.max_gaussians):
             return self.with_budget(views).optimize(views, seed=seed, progress=progress, live=live)
         if self.max_gaussians < MIN_POINTS:
-            raise SplatError(f"{self.max_gaussians} Gaussians make no scene", hint=f"set splat.max_gaussians to {MIN_POINTS} or more")
+            raise SplatError(
+                f"{self.max_gaussians} Gaussians make no scene", hint=f"set splat.max_gaussians to {MIN_POINTS} or more"
+            )
         rasterizer = resolve_backend(self.backend)
         if self.strategy == "mcmc" and rasterizer != "gsplat":
             raise SplatError(

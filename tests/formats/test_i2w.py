@@ -167,8 +167,12 @@ def changed(source: Path, target: Path, **changes) -> Path:
         ({"arrays": [{"name": "bone_indices", "type": "uint8", "shape": [48, 4], "offset": 1 << 40}]}, "ends after"),
         ({"arrays": [{"name": "bone_indices", "type": "uint8", "shape": [48, 1 << 62], "offset": 0}]}, "shape"),
         ({"arrays": [{"name": "bone_indices", "type": "text", "shape": [48, 4], "offset": 0}]}, "cannot be read"),
+        # As floats, indices may be no numbers.
+        ({"arrays": [{"name": "bone_indices", "type": "float32", "shape": [48, 4], "offset": 0}]}, "type 'float32'"),
+        ({"arrays": [{"name": "bone_weights", "type": "uint16", "shape": [48, 4], "offset": 0}]}, "type 'uint16'"),
         ({"arrays": 5}, "cannot be read"),
         ({"background": "red"}, "background"),
+        ({"background": [float("nan"), 0, 0]}, "background"),
     ],
 )
 def test_damaged_headers_are_one_error(write, tmp_path, changes, message):
@@ -182,6 +186,13 @@ def test_damaged_files_are_one_error(write, tmp_path):
         (tmp_path / "bad.i2w").write_bytes(bad)
         with pytest.raises(FormatError):
             read_splats(tmp_path / "bad.i2w")
+
+
+def test_negative_weights_are_refused(scene, write):
+    weights = np.tile(np.float32([2, -1, 0, 0]), (len(scene.gaussians), 1))
+    path = write(exact=True, motion=replace(scene.motion, bone_weights=weights))
+    with pytest.raises(FormatError, match="negative"):
+        read_splats(path)
 
 
 def test_a_file_that_would_fill_the_memory_is_refused(write, tmp_path):
