@@ -145,6 +145,15 @@ def _motion_facts(file: SplatFile, motion: Motion) -> dict[str, float]:
     }
 
 
+def _never_there(motion: Motion) -> int:
+    """Return the number of Gaussians whose windows are beside all times, or end before they begin."""
+    if motion.windows is None:
+        return 0
+    (begin, end), half = motion.windows.T.astype(np.float64), motion.fade / 2
+    never = (begin - half >= motion.key_times[-1]) | (end + half <= motion.key_times[0]) | (begin - half >= end + half)
+    return int(never.sum())
+
+
 def _remedy(path: Path, options: list[str]) -> str:
     """Return the command that writes a file anew with some options of `img2world convert`; empty without any."""
     if not options:
@@ -183,6 +192,8 @@ def _warnings(file: SplatFile) -> Iterator[tuple[str, str]]:
         yield f"{needles:,} Gaussians are needles, more than {NEEDLE_RATIO:.0f} times as long as wide", ""
     if faint := int((gaussians.opacities < 1 / 255).sum()):
         yield f"{faint:,} Gaussians cannot be seen, below an opacity of 1/255", "--opacity-min 0.004"
+    if file.motion is not None and (never := _never_there(file.motion)):
+        yield f"{never:,} Gaussians are there at none of the times", ""
     if FLOATER_NEIGHBORS < count <= MAX_FLOATER_COUNT and (alone := int(find_floaters(gaussians.means).sum())):
         yield f"{alone:,} Gaussians float alone", "--drop-floaters"
 

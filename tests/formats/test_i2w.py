@@ -96,6 +96,14 @@ readI2w(new Uint8Array(fs.readFileSync(job.path))).then((file) => console.log(JS
         np.testing.assert_allclose(np.abs((turns * expected).sum(1)), 1, atol=1e-6)
 
 
+@pytest.mark.parametrize("window", [(-9, -8), (1, -4), (99, 100)])
+def test_inspection_warns_of_what_is_never_there(scene, write, window):
+    windows = np.tile(np.float32([0, 1]), (len(scene.gaussians), 1))
+    windows[:7] = window
+    found = inspect_file(write(motion=replace(scene.motion, windows=windows))).warnings
+    assert [text for text in found if "none of the times" in text] == ["7 Gaussians are there at none of the times"]
+
+
 def test_inspection_tells_how_much_moves(write):
     facts = inspect_file(write()).motion
     assert {name: facts[name] for name in ("seconds", "keys", "bones")} == {"seconds": 2.0, "keys": 5, "bones": 3}
