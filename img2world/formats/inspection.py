@@ -128,21 +128,27 @@ def inspect_splats(file: SplatFile, path: Path) -> Inspection:
 
 def _motion_facts(file: SplatFile, motion: Motion) -> dict[str, float]:
     """Return how long a motion is and how much it moves."""
+    moving, passing = _shares(file, motion) if len(file.gaussians) else (0.0, 0.0)
+    return {
+        "seconds": round(float(np.ptp(motion.key_times)), 6),
+        "keys": len(motion.key_times),
+        "bones": len(motion.bone_pivots),
+        "moving": round(moving, 4),
+        "passing": round(passing, 4),
+    }
+
+
+def _shares(file: SplatFile, motion: Motion) -> tuple[float, float]:
+    """Return the shares of the Gaussians that move, and that come or go; there is at least one Gaussian."""
     low, high = np.percentile(file.gaussians.means, (1, 99), axis=0)
     limit = MIN_WAY * max(float(np.linalg.norm(high - low)), 1e-12)
     some = motion.key_times[np.unique(np.linspace(0, len(motion.key_times) - 1, MAX_KEYS).astype(int))]
     first = file.at(float(some[0])).means
     ways = np.max([np.linalg.norm(file.at(float(time)).means - first, axis=1) for time in some], axis=0)
-    passing = np.zeros(len(first), bool)
+    passing = 0.0
     if motion.windows is not None:
-        passing = np.min([motion.presence(float(time)) for time in some], axis=0) < 0.5
-    return {
-        "seconds": round(float(np.ptp(motion.key_times)), 6),
-        "keys": len(motion.key_times),
-        "bones": len(motion.bone_pivots),
-        "moving": round(float((ways > limit).mean()), 4),
-        "passing": round(float(passing.mean()), 4),
-    }
+        passing = float((np.min([motion.presence(float(time)) for time in some], axis=0) < 0.5).mean())
+    return float((ways > limit).mean()), passing
 
 
 def _never_there(motion: Motion) -> int:

@@ -104,6 +104,22 @@ def test_inspection_warns_of_what_is_never_there(scene, write, window):
     assert [text for text in found if "none of the times" in text] == ["7 Gaussians are there at none of the times"]
 
 
+def test_a_file_without_gaussians_is_inspected(scene, tmp_path):
+    i2w.write(scene.gaussians, tmp_path / "some.i2w", motion=scene.motion, exact=True)
+    with zipfile.ZipFile(tmp_path / "some.i2w") as old, zipfile.ZipFile(tmp_path / "none.i2w", "w") as new:
+        header = json.loads(old.read("motion.json"))
+        for entry in header["arrays"]:
+            if entry["shape"][0] == header["gaussians"]:
+                entry["shape"][0] = 0
+        new.writestr("motion.json", json.dumps({**header, "gaussians": 0}))
+        new.writestr("motion.bin", old.read("motion.bin"))
+        start, mark, _ = old.read("splats.ply").partition(b"end_header\n")
+        new.writestr("splats.ply", start.replace(b"vertex %d" % len(scene.gaussians), b"vertex 0") + mark)
+    found = inspect_file(tmp_path / "none.i2w")
+    assert (found.motion["moving"], found.motion["keys"]) == (0, len(scene.motion.key_times))
+    assert "the file has no Gaussians" in found.warnings
+
+
 def test_inspection_tells_how_much_moves(write):
     facts = inspect_file(write()).motion
     assert {name: facts[name] for name in ("seconds", "keys", "bones")} == {"seconds": 2.0, "keys": 5, "bones": 3}
