@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
+from img2world.core.checks import check_finite
 from img2world.core.conventions import Y_UP_FROM_WORLD
 from img2world.core.errors import FormatError, Img2WorldError
 from img2world.core.gaussians import Gaussians
@@ -38,6 +39,9 @@ SHAPES = {
     "windows": ("gaussians", 2),
 }
 """The arrays and what their axes count; only `windows` may be missing."""
+
+SMALL_TYPES = {"bone_indices": ("uint8", "uint16"), "bone_weights": ("uint8", "float32")}
+"""Types of the arrays that may have another one than float32."""
 
 WEIGHT_SUM = 255
 """Sum of the weights of a Gaussian that are stored as bytes."""
@@ -196,6 +200,8 @@ def _motion(header: dict[str, Any], content: bytes) -> Motion:
         for axis, size in zip(SHAPES[name], shape, strict=True):
             if size != (axis if isinstance(axis, int) else sizes.setdefault(axis, size)) or size < 0:
                 raise ValueError(f"{name} has the shape {shape}")
+        if entry["type"] not in SMALL_TYPES.get(name, ("float32",)):
+            raise ValueError(f"{name} has the type {entry['type']!r:.20}")
         dtype = np.dtype(TYPES[entry["type"]])
         end = offset + dtype.itemsize * int(np.prod(shape, dtype=object))
         if offset < 0 or end > len(content):
@@ -226,10 +232,12 @@ def _floats(array: Float[np.ndarray, "..."]) -> Float32[np.ndarray, "..."]:
 
 
 def _weights(stored: np.ndarray) -> Float32[np.ndarray, "N 4"]:
-    """Return weights that sum to one. Raises ValueError when they are not even near."""
+    """Return weights that sum to one. Raises ValueError when they are not even near, or some are negative."""
     weights = stored.astype(np.float64) / (WEIGHT_SUM if stored.dtype.kind == "u" else 1)
     if stored.size and not (np.abs(weights.sum(1) - 1) < 0.01).all():
         raise ValueError("bone_weights do not sum to one")
+    if (weights < 0).any():
+        raise ValueError("some bone_weights are negative")
     return weights.astype(np.float32)
 
 
@@ -237,6 +245,7 @@ def _color(values: Any) -> tuple[float, float, float]:
     """Return a colour. Raises FormatError when it is none."""
     try:
         red, green, blue = (float(np.clip(value, 0, 1)) for value in values)
-    except (TypeError, ValueError) as error:
+        check_finite(background=np.array([red, green, blue]))
+    except (TypeError, ValueError, Img2WorldError) as error:
         raise FormatError(f"the .i2w file has the background {values!r:.60}", hint="needs three numbers") from error
     return red, green, blue

@@ -128,21 +128,36 @@ def inspect_splats(file: SplatFile, path: Path) -> Inspection:
 
 def _motion_facts(file: SplatFile, motion: Motion) -> dict[str, float]:
     """Return how long a motion is and how much it moves."""
+    moving, passing = _shares(file, motion) if len(file.gaussians) else (0.0, 0.0)
+    return {
+        "seconds": round(float(np.ptp(motion.key_times)), 6),
+        "keys": len(motion.key_times),
+        "bones": len(motion.bone_pivots),
+        "moving": round(moving, 4),
+        "passing": round(passing, 4),
+    }
+
+
+def _shares(file: SplatFile, motion: Motion) -> tuple[float, float]:
+    """Return the shares of the Gaussians that move, and that come or go; there is at least one Gaussian."""
     low, high = np.percentile(file.gaussians.means, (1, 99), axis=0)
     limit = MIN_WAY * max(float(np.linalg.norm(high - low)), 1e-12)
     some = motion.key_times[np.unique(np.linspace(0, len(motion.key_times) - 1, MAX_KEYS).astype(int))]
     first = file.at(float(some[0])).means
     ways = np.max([np.linalg.norm(file.at(float(time)).means - first, axis=1) for time in some], axis=0)
-    passing = np.zeros(len(first), bool)
+    passing = 0.0
     if motion.windows is not None:
-        passing = np.min([motion.presence(float(time)) for time in some], axis=0) < 0.5
-    return {
-        "seconds": round(float(np.ptp(motion.key_times)), 6),
-        "keys": len(motion.key_times),
-        "bones": len(motion.bone_pivots),
-        "moving": round(float((ways > limit).mean()), 4),
-        "passing": round(float(passing.mean()), 4),
-    }
+        passing = float((np.min([motion.presence(float(time)) for time in some], axis=0) < 0.5).mean())
+    return float((ways > limit).mean()), passing
+
+
+def _never_there(motion: Motion) -> int:
+    """Return the number of Gaussians whose windows are beside all times, or end before they begin."""
+    if motion.windows is None:
+        return 0
+    (begin, end), half = motion.windows.T.astype(np.float64), motion.fade / 2
+    never = (begin - half >= motion.key_times[-1]) | (end + half <= motion.key_times[0]) | (begin - half >= end + half)
+    return int(never.sum())
 
 
 def _remedy(path: Path, options: list[str]) -> str:
@@ -183,6 +198,8 @@ def _warnings(file: SplatFile) -> Iterator[tuple[str, str]]:
         yield f"{needles:,} Gaussians are needles, more than {NEEDLE_RATIO:.0f} times as long as wide", ""
     if faint := int((gaussians.opacities < 1 / 255).sum()):
         yield f"{faint:,} Gaussians cannot be seen, below an opacity of 1/255", "--opacity-min 0.004"
+    if file.motion is not None and (never := _never_there(file.motion)):
+        yield f"{never:,} Gaussians are there at none of the times", ""
     if FLOATER_NEIGHBORS < count <= MAX_FLOATER_COUNT and (alone := int(find_floaters(gaussians.means).sum())):
         yield f"{alone:,} Gaussians float alone", "--drop-floaters"
 

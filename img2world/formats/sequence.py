@@ -29,7 +29,7 @@ def frame_times(motion: Motion, fps: float = 0.0) -> Float64[np.ndarray, "F"]:
         return times
     count = int((times[-1] - times[0]) * fps + 1e-6) + 1
     if count > MAX_FRAMES:
-        raise FormatError(f"{count:,} frames are more than {MAX_FRAMES:,}", hint="give fewer frames a second")
+        raise FormatError(f"{count:,.6g} frames are more than {MAX_FRAMES:,}", hint="give fewer frames a second")
     return times[0] + np.arange(count) / fps
 
 

@@ -21,7 +21,7 @@ from img2world.core.threads import one_torch_thread
 from img2world.core.views import Views
 from img2world.render import rasterize, resolve_backend
 from img2world.splat.bones import Bones
-from img2world.splat.views import held_out_mask
+from img2world.splat.views import held_out_mask, training_views
 
 if TYPE_CHECKING:
     from img2world.splat.dynamic_training import DynamicTraining
@@ -35,13 +35,13 @@ MIN_FIRST_VIEWS = 3
 class DynamicSplat:
     """Gaussians that move with a few bones, trained on views of several times (Huang et al. 2024, SC-GS)."""
 
-    static_steps: NonNegativeInt = 400
+    static_steps: PositiveInt = 400
     """Steps at the first time alone."""
     sweep_steps: NonNegativeInt = 24
     """Steps at each further time as the bones get there."""
     steps: NonNegativeInt = 2500
     """Steps on all times together."""
-    max_gaussians: NonNegativeInt = 15_000
+    max_gaussians: PositiveInt = 15_000
     num_bones: PositiveInt = 32
     rigidity: NonNegativeFloat = 0.01
     """Weight of distances between neighbours staying the same, relative to colour."""
@@ -79,7 +79,12 @@ class DynamicSplat:
                 "the views have no times, or all the same: nothing moves between them",
                 hint="a scene that stands still is reconstructed with --set splat.name=gaussians",
             )
-        trained = views.select(np.flatnonzero(~self.held_out(len(views), views.times))).with_moving_part()
+        trained = training_views(views, self.held_out(len(views), views.times)).with_moving_part()
+        if trained.times is None or np.ptp(trained.times) == 0:
+            raise SplatError(
+                f"of {len(views)} views, the {len(trained)} that are trained on show a single time",
+                hint="raise splat.holdout_every, or set it to 0 to train on all views",
+            )
         with one_torch_thread():
             training = self._begin(trained, seed, known)
 

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Float32, Float64, Int
 from torch import Tensor
 
+from img2world.core.errors import SplatError
 from img2world.core.gaussians import Gaussians
 from img2world.core.motion import Motion
 from img2world.core.progress import Progress
@@ -188,6 +189,11 @@ class DynamicTraining:
 
     def _count_anew(self) -> None:
         """Find the neighbours of the Gaussians that there are now, and forget gradients of others."""
+        if len(self._parameters) <= NUM_NEIGHBORS:
+            raise SplatError(
+                f"{len(self._parameters)} Gaussians are left, too few to move together",
+                hint="raise splat.max_gaussians, or give pictures in which the object is larger",
+            )
         self._gradients = ScreenGradients(len(self._parameters), device=self._device)
         self._neighbors = _neighbors(self._parameters.values["means"].detach().cpu().numpy()).to(self._device)
 

@@ -108,15 +108,19 @@ class GaussianSplat:
 
         The same views and seed give the same bits for any number of threads, but not on CUDA. Someone who looks on
         changes nothing, unless the training is stopped early. Raises SplatError when there are fewer than two views,
-        nothing to start from, no held-out views to stop early by, the training diverges, or the strategy is not
-        available here, and MissingPackageError when the rasterizer is not.
+        nothing to start from or in view, too few Gaussians allowed, no held-out views to stop early by, the training
+        diverges, or the strategy is not available here, and MissingPackageError when the rasterizer is not.
         """
         from img2world.formats.splat_file import join
         from img2world.splat.far_shell import FarShell
-        from img2world.splat.initialize import initialize, median_scene_depth, with_stereo_depth
+        from img2world.splat.initialize import MIN_POINTS, initialize, median_scene_depth, with_stereo_depth
 
         if not (self.steps and self.max_gaussians):
             return self.with_budget(views).optimize(views, seed=seed, progress=progress, live=live)
+        if self.max_gaussians < MIN_POINTS:
+            raise SplatError(
+                f"{self.max_gaussians} Gaussians make no scene", hint=f"set splat.max_gaussians to {MIN_POINTS} or more"
+            )
         rasterizer = resolve_backend(self.backend)
         if self.strategy == "mcmc" and rasterizer != "gsplat":
             raise SplatError(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, Float64
 from torch import Tensor
 
 from img2world.render.skinning import BONES_OF_EACH
@@ -15,6 +15,9 @@ DEGREE = 3
 
 LOOSE = -4.0
 """Logit of the weights by which Gaussians at rest follow moving bones: so little that views can still decide."""
+
+PLACES_PER_KEY = 4
+"""Places at which curves through other keys are to agree."""
 
 SMALL_SPEED = 0.01
 """Speed in world units per duration below which slowing down gains nothing."""
@@ -81,9 +84,11 @@ class SplineBones(Bones):
     @torch.no_grad()
     def refine(self, num_keys: int) -> None:
         """Draw the same curves through other keys, as nearly as these can."""
-        curve = self._curve_of(num_keys)
-        change = torch.linalg.lstsq(curve.double(), self._curve.cpu().double()).solution.float().to(self.pivots)
-        self._curve = curve.to(self.pivots)
+        # Many even places tell all keys, which a few times do not. lstsq of PyTorch gives other bits each time.
+        places = np.linspace(0, 1, PLACES_PER_KEY * num_keys)
+        before, after = (_curve_at(places, keys) for keys in (len(self.quats[0]), num_keys))
+        change = torch.tensor(np.linalg.lstsq(after, before, rcond=None)[0], dtype=torch.float32).to(self.pivots)
+        self._curve = self._curve_of(num_keys).to(self.pivots)
         for values in (self.quats, self.shifts):
             values[0] = torch.tensordot(change, values[0].detach(), 1).requires_grad_()
 
@@ -96,9 +101,14 @@ class SplineBones(Bones):
 
     def _curve_of(self, num_keys: int) -> Float[Tensor, "T K"]:
         """Return the weights of keys at the times."""
-        from scipy.interpolate import BSpline
-
         span = (self._times - self._times[0]) / (self._times[-1] - self._times[0])
-        inner = np.linspace(0, 1, max(num_keys - DEGREE, 1) + 1)
-        knots: Sequence[float] = [*[0.0] * DEGREE, *inner, *[1.0] * DEGREE]
-        return torch.tensor(BSpline.design_matrix(span, knots, DEGREE).toarray(), dtype=torch.float32)
+        return torch.tensor(_curve_at(span, num_keys), dtype=torch.float32)
+
+
+def _curve_at(places: Float[np.ndarray, "P"], num_keys: int) -> Float64[np.ndarray, "P K"]:
+    """Return the weights of keys at places from 0 to 1 along a B-spline."""
+    from scipy.interpolate import BSpline
+
+    inner = np.linspace(0, 1, max(num_keys - DEGREE, 1) + 1)
+    knots: Sequence[float] = [*[0.0] * DEGREE, *inner, *[1.0] * DEGREE]
+    return BSpline.design_matrix(places, knots, DEGREE).toarray()

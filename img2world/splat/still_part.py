@@ -104,7 +104,7 @@ def _unexplained(gaussians: Gaussians, views: Views, background: Color) -> Bool[
     rgb = render(gaussians, views.cameras, background=background).rgb
     side = (NEIGHBORHOOD, NEIGHBORHOOD)
     errors = np.stack([cv2.blur(np.abs(a - unit_rgb(b)).mean(-1), side) for a, b in zip(rgb, views.rgb, strict=True)])
-    limit = max(MIN_ERROR, MIN_RATIO * float(np.median(errors[views.alpha > 127])))
+    limit = max(MIN_ERROR, MIN_RATIO * float(np.median(errors[views.alpha >= min(128, views.alpha.max())])))
     return np.stack([cv2.dilate((error > limit).astype(np.uint8), np.ones(side, np.uint8)) > 0 for error in errors])
 
 

@@ -42,12 +42,21 @@ def held_out_mask(num_views: int, every: int, times: Float64[np.ndarray, "V"] | 
 
 
 def training_views(views: Views, held_out: Bool[np.ndarray, "V"]) -> Views:
-    """Select the views that are not held out. Raises SplatError when there are fewer than two views in all."""
+    """Select the views that are not held out.
+
+    Raises SplatError when there are fewer than two views in all, or none of those of an object shows it.
+    """
     if len(views) < MIN_VIEWS:
         raise SplatError(
             f"{len(views)} view, needs at least {MIN_VIEWS}", hint="raise video.num_frames, or add pictures"
         )
-    return views.select(np.flatnonzero(~held_out))
+    trained = views.select(np.flatnonzero(~held_out))
+    if trained.alpha is not None and not any(alpha.any() for alpha in trained.alpha):
+        raise SplatError(
+            "the object is in none of the views: they are transparent everywhere",
+            hint="check the alpha of the pictures, or give them without it",
+        )
+    return trained
 
 
 def farthest_first(cameras: Cameras) -> Int[np.ndarray, "V"]:

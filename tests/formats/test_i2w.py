@@ -96,6 +96,30 @@ readI2w(new Uint8Array(fs.readFileSync(job.path))).then((file) => console.log(JS
         np.testing.assert_allclose(np.abs((turns * expected).sum(1)), 1, atol=1e-6)
 
 
+@pytest.mark.parametrize("window", [(-9, -8), (1, -4), (99, 100)])
+def test_inspection_warns_of_what_is_never_there(scene, write, window):
+    windows = np.tile(np.float32([0, 1]), (len(scene.gaussians), 1))
+    windows[:7] = window
+    found = inspect_file(write(motion=replace(scene.motion, windows=windows))).warnings
+    assert [text for text in found if "none of the times" in text] == ["7 Gaussians are there at none of the times"]
+
+
+def test_a_file_without_gaussians_is_inspected(scene, tmp_path):
+    i2w.write(scene.gaussians, tmp_path / "some.i2w", motion=scene.motion, exact=True)
+    with zipfile.ZipFile(tmp_path / "some.i2w") as old, zipfile.ZipFile(tmp_path / "none.i2w", "w") as new:
+        header = json.loads(old.read("motion.json"))
+        for entry in header["arrays"]:
+            if entry["shape"][0] == header["gaussians"]:
+                entry["shape"][0] = 0
+        new.writestr("motion.json", json.dumps({**header, "gaussians": 0}))
+        new.writestr("motion.bin", old.read("motion.bin"))
+        start, mark, _ = old.read("splats.ply").partition(b"end_header\n")
+        new.writestr("splats.ply", start.replace(b"vertex %d" % len(scene.gaussians), b"vertex 0") + mark)
+    found = inspect_file(tmp_path / "none.i2w")
+    assert (found.motion["moving"], found.motion["keys"]) == (0, len(scene.motion.key_times))
+    assert "the file has no Gaussians" in found.warnings
+
+
 def test_inspection_tells_how_much_moves(write):
     facts = inspect_file(write()).motion
     assert {name: facts[name] for name in ("seconds", "keys", "bones")} == {"seconds": 2.0, "keys": 5, "bones": 3}
@@ -167,8 +191,12 @@ def changed(source: Path, target: Path, **changes) -> Path:
         ({"arrays": [{"name": "bone_indices", "type": "uint8", "shape": [48, 4], "offset": 1 << 40}]}, "ends after"),
         ({"arrays": [{"name": "bone_indices", "type": "uint8", "shape": [48, 1 << 62], "offset": 0}]}, "shape"),
         ({"arrays": [{"name": "bone_indices", "type": "text", "shape": [48, 4], "offset": 0}]}, "cannot be read"),
+        # As floats, indices may be no numbers.
+        ({"arrays": [{"name": "bone_indices", "type": "float32", "shape": [48, 4], "offset": 0}]}, "type 'float32'"),
+        ({"arrays": [{"name": "bone_weights", "type": "uint16", "shape": [48, 4], "offset": 0}]}, "type 'uint16'"),
         ({"arrays": 5}, "cannot be read"),
         ({"background": "red"}, "background"),
+        ({"background": [float("nan"), 0, 0]}, "background"),
     ],
 )
 def test_damaged_headers_are_one_error(write, tmp_path, changes, message):
@@ -182,6 +210,13 @@ def test_damaged_files_are_one_error(write, tmp_path):
         (tmp_path / "bad.i2w").write_bytes(bad)
         with pytest.raises(FormatError):
             read_splats(tmp_path / "bad.i2w")
+
+
+def test_negative_weights_are_refused(scene, write):
+    weights = np.tile(np.float32([2, -1, 0, 0]), (len(scene.gaussians), 1))
+    path = write(exact=True, motion=replace(scene.motion, bone_weights=weights))
+    with pytest.raises(FormatError, match="negative"):
+        read_splats(path)
 
 
 def test_a_file_that_would_fill_the_memory_is_refused(write, tmp_path):

@@ -95,6 +95,20 @@ def test_views_without_times_do_not_move(moving):
             DynamicSplat().optimize(replace(moving, times=times))
 
 
+@pytest.mark.parametrize(
+    ("changes", "options", "message"),
+    [
+        ({"alpha": 0}, {}, "in none of the views"),
+        ({}, {"holdout_every": 1}, "show a single time"),
+        ({}, {"max_gaussians": 9}, "9 Gaussians make no scene"),
+    ],
+)
+def test_views_that_nothing_can_be_made_of_are_one_error(moving, changes, options, message):
+    views = replace(moving, **{name: np.full_like(getattr(moving, name), value) for name, value in changes.items()})
+    with pytest.raises(SplatError, match=message):
+        DynamicSplat(static_steps=1, **options).optimize(views)
+
+
 def test_times_are_kept_with_the_views(moving, tmp_path):
     (tmp_path / "views").mkdir()
     moving.save(tmp_path / "views")

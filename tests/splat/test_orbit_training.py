@@ -59,6 +59,8 @@ def test_one_camera_finds_where_the_ball_goes(orbit):
     assert np.mean(values) > 17
     indices = scene.motion.bone_indices
     mover = indices[np.arange(len(indices)), scene.motion.bone_weights.argmax(1)] > 0
-    way = np.median(scene.at(0.9).means[mover], axis=0) - np.median(scene.at(0.1).means[mover], axis=0)
-    assert np.linalg.norm(way - 0.8 * SPEED) < 0.3 * np.linalg.norm(0.8 * SPEED)
+    # Where those go that hardly show, no view tells.
+    shown = mover & (scene.gaussians.opacities > 0.5)
+    way = np.median(scene.at(0.9).means[shown], axis=0) - np.median(scene.at(0.1).means[shown], axis=0)
+    assert np.linalg.norm(way - 0.8 * SPEED) < 0.2 * np.linalg.norm(0.8 * SPEED)
     np.testing.assert_allclose(scene.at(0.0).means[~mover], scene.at(1.0).means[~mover], atol=0.02)

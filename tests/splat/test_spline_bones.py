@@ -71,3 +71,17 @@ def test_gaussians_at_rest_follow_the_first_bone_and_others_the_nearest_of_the_r
     assert best.tolist() == [0, 0, 1, 2]
     assert weights[:2, 0].min() > 0.9
     assert (rows["bone_indices"][2:] > 0).all()
+
+
+def test_keys_are_the_same_each_time_and_moderate_where_there_are_fewer_times():
+    keys = []
+    for _ in range(20):
+        bones = SplineBones(PIVOTS, TIMES[:5], 8, num_still=0)
+        with torch.no_grad():
+            bones.shifts[0][:] = torch.linspace(0, 1, 8)[:, None, None]
+        bones.refine(12)
+        # A curve that rises from 0 to 1 has keys that do so.
+        assert (bones.shifts[0].diff(dim=0) > 0).all()
+        np.testing.assert_allclose(bones.quats[0].detach().norm(dim=-1).numpy(), 1, atol=1e-5)
+        keys.append(bones.shifts[0].detach().numpy().tobytes())
+    assert len(set(keys)) == 1
