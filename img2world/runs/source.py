@@ -1,12 +1,13 @@
 """The input of a run, recognised by content: a picture, one or several videos, photos or a posed dataset."""
 
+import shlex
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 from img2world.captures.dataset import dataset_root, find_layout, read_dataset
-from img2world.captures.listing import list_photos, looks_like_picture, relative_name
+from img2world.captures.listing import VIDEO_SUFFIXES, list_photos, looks_like_picture, relative_name
 from img2world.captures.viewpoints import find_viewpoints
 from img2world.core.errors import ImageError, RunFolderError, VideoError
 from img2world.core.text_file import expanded
@@ -91,6 +92,12 @@ def find_source(path: Path) -> Source:
         ):
             path = path / PHOTOS_FOLDER
         if not list_photos(path).pictures:
+            videos = [item for item in path.iterdir() if item.suffix.lower() in VIDEO_SUFFIXES]
+            if len(videos) == 1:
+                raise ImageError(
+                    f"the folder holds a single video: {path}",
+                    hint=f"give the video itself: img2world run {shlex.quote(str(videos[0]))}",
+                )
             raise ImageError(
                 f"the folder holds no pictures: {path}",
                 hint="give a folder of photos, of videos taken at the same time, or a posed dataset",

@@ -16,6 +16,9 @@ from img2world.video.clips import open_video, reduced
 from img2world.video.containers import container_of
 from img2world.video.viewpoints import TakenFrame, ViewpointOptions, frames_at_times, spare_times
 
+CODEC_SLACK = 2
+"""Pixels by which video codecs round the sides of frames."""
+
 MAX_PIXELS = 400_000_000
 """Of a picture of many."""
 
@@ -55,7 +58,7 @@ def frames_from_grid(path: Path, grid: str, options: ViewpointOptions) -> Frames
         places = [
             (cell, float(clip.energy.seconds[i]), tile)
             for i, picture in pictures.items()
-            for cell, tile in enumerate(cut_grid(picture, rows, columns, path))
+            for cell, tile in enumerate(cut_grid(picture, rows, columns, path, slack=CODEC_SLACK))
         ]
         names = [f"cell {cell + 1}" for cell in range(rows * columns)]
         notes.append(f"a video of {rows} rows and {columns} columns of viewpoints")
@@ -77,8 +80,12 @@ def parse_grid(grid: str) -> tuple[int, int]:
     return rows, columns
 
 
-def cut_grid(image: Image, rows: int, columns: int, path: Path) -> list[Image]:
-    """Return the cells of a picture, row by row. Raises VideoError when they would be smaller than 16 pixels."""
+def cut_grid(image: Image, rows: int, columns: int, path: Path, *, slack: int = 0) -> list[Image]:
+    """Return the cells of a picture, row by row.
+
+    Raises VideoError when they would be smaller than 16 pixels, or when more than `slack` pixels are left over or
+    missing along a side.
+    """
     height, width = image.height // rows, image.width // columns
     if min(height, width) < 16:
         raise VideoError(
@@ -86,6 +93,12 @@ def cut_grid(image: Image, rows: int, columns: int, path: Path) -> list[Image]:
             f"{width}x{height} pixels, needs at least 16: {path}",
             hint="give rows x columns: in a picture rows are viewpoints and columns times",
         )
+    for side, count, name in ((image.height, rows, "rows"), (image.width, columns, "columns")):
+        if min(side % count, -side % count) > slack:
+            raise VideoError(
+                f"{side} pixels do not divide into {count} {name}: {path}",
+                hint="give rows x columns, as in --grid 4x12: in a picture rows are viewpoints and columns times",
+            )
     # A frame that is not a multiple of the cells has been rounded by a video codec.
     corners = [
         (round(row * image.height / rows), round(column * image.width / columns))

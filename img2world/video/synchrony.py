@@ -23,6 +23,10 @@ MIN_SIGMAS = 4.0
 """Standard deviations by which the correlation at an offset must exceed that of series that have nothing in common: of
 a hundred offsets the best of such series exceeds it by 2.5."""
 
+MIN_SIGMAS_OF_MANY = 1.5
+"""Where many clips agree, this is enough. Less have motions that only swell and fade away: when they are strongest
+depends on the side from which they are seen, so that clips may well agree on a false offset."""
+
 MIN_AGREEING, NEARLY = 0.7, 0.8
 """Fraction of the pairs of clips that must agree with offsets which others gave them, and fraction of their own best
 correlation that they must have there."""
@@ -86,12 +90,19 @@ def find_offsets(clips: Sequence[Energy]) -> list[Offset]:
         ]
         best, known, other = max(candidates, key=lambda item: (item[0].is_clear, item[0].sigmas))
         used.add((min(known, other), max(known, other)))
-        is_clear = best.is_clear and found[known].is_clear
-        found[other] = replace(best, seconds=found[known].seconds + best.seconds, is_clear=is_clear)
+        to_known = found[known]
+        found[other] = replace(
+            best,
+            seconds=to_known.seconds + best.seconds,
+            # A chain is as strong as its weakest link.
+            sigmas=min(best.sigmas, to_known.sigmas),
+            is_clear=best.is_clear and to_known.is_clear,
+        )
     offsets = [found[i] for i in range(count)]
     if others := [pair for pair in pairs if pair not in used]:
         agreeing = np.mean([_agrees(clips, offsets, pair, pairs[pair]) for pair in others])
-        offsets = [replace(offset, is_clear=offset.is_clear or bool(agreeing >= MIN_AGREEING)) for offset in offsets]
+        believed = MIN_SIGMAS_OF_MANY if agreeing >= MIN_AGREEING else np.inf
+        offsets = [replace(offset, is_clear=offset.is_clear or offset.sigmas >= believed) for offset in offsets]
     if not all(offset.is_clear for offset in offsets):
         return [offset if offset.is_clear else replace(offset, seconds=0.0) for offset in offsets]
     return _balanced(clips, offsets, [*pairs])

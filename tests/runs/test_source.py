@@ -25,6 +25,13 @@ def test_photos_of_a_dataset_are_found_in_its_images_folder(tmp_path, picture):
     assert (found.kind, found.name, found.path.name) == ("photos", "buddha", "images")
 
 
+def test_a_folder_of_one_video_names_the_command_for_it(tmp_path):
+    (tmp_path / "one clip.mp4").write_bytes(b"")
+    with pytest.raises(ImageError, match="a single video") as caught:
+        find_source(tmp_path)
+    assert caught.value.hint.endswith(f"img2world run '{tmp_path}/one clip.mp4'")
+
+
 def test_pipes_and_devices_are_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     for path in (tmp_path / "pipe.png", Path("/dev/zero")):

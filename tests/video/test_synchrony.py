@@ -58,3 +58,12 @@ def test_a_clip_is_aligned_by_the_one_that_it_shares_most_with():
     # The first and the last have too little in common, but both overlap the one between them.
     found = find_offsets([clip(0.0), clip(2.0), clip(4.0)])
     assert [offset.seconds for offset in found] == pytest.approx([0, 2, 4], abs=0.5 / FPS)
+
+
+def test_what_swells_and_fades_only_once_is_not_moved():
+    # Seen along its way, something that turns moves most at another time than seen from the side.
+    seconds = np.arange(24) / 12
+    clips = [
+        Energy(seconds=seconds, values=0.2 + 2 * np.exp(-(((seconds - peak) / 0.5) ** 2))) for peak in (1.3, *[0.9] * 7)
+    ]
+    assert [offset.seconds for offset in find_offsets(clips)] == [0.0] * 8

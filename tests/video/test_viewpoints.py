@@ -10,12 +10,13 @@ from PIL import Image as PillowImage
 from img2world.core.camera_paths import orbit
 from img2world.core.cameras import Cameras, intrinsics_from_fov, save_cameras
 from img2world.core.errors import VideoError
+from img2world.core.image import Image
 from img2world.core.progress import silent
 from img2world.export.mp4 import write_mp4
 from img2world.video import clips
 from img2world.video.decode import decode
 from img2world.video.file import FileVideo
-from img2world.video.grid import layout, parse_grid, tile_frames
+from img2world.video.grid import cut_grid, layout, parse_grid, tile_frames
 from img2world.video.motion_energy import survey
 
 SIDE = 48
@@ -158,3 +159,13 @@ def test_a_path_for_a_grid_tells_its_cameras(tmp_path):
     assert frames.cameras is not None
     assert np.allclose(frames.cameras.world_from_cam, np.tile(orbit(2), (3, 1, 1)))
     assert frames.cameras.intrinsics[0, 0, 0] == pytest.approx(intrinsics_from_fov(0.8, SIDE, SIDE)[0, 0])
+
+
+def test_a_grid_has_to_divide_a_picture_and_nearly_a_frame():
+    image = Image(rgb=np.zeros((100, 202, 3), np.uint8), alpha=None)
+    assert len(cut_grid(image, 5, 2, Path("a.png"))) == 10
+    with pytest.raises(VideoError, match="202 pixels do not divide into 4 columns: a.png"):
+        cut_grid(image, 5, 4, Path("a.png"))
+    assert len(cut_grid(image, 5, 4, Path("a.mp4"), slack=2)) == 20
+    with pytest.raises(VideoError, match="100 pixels do not divide into 6 rows"):
+        cut_grid(image, 6, 2, Path("a.png"), slack=3)
