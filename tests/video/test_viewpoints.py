@@ -164,8 +164,8 @@ def test_a_path_for_a_grid_tells_its_cameras(tmp_path):
 def test_a_grid_has_to_divide_a_picture_and_nearly_a_frame():
     image = Image(rgb=np.zeros((100, 202, 3), np.uint8), alpha=None)
     assert len(cut_grid(image, 5, 2, Path("a.png"))) == 10
-    with pytest.raises(VideoError, match="202 pixels do not divide into 4 columns: a.png"):
+    with pytest.raises(VideoError, match="202 pixels do not divide into 4 columns"):
         cut_grid(image, 5, 4, Path("a.png"))
     assert len(cut_grid(image, 5, 4, Path("a.mp4"), slack=2)) == 20
     with pytest.raises(VideoError, match="100 pixels do not divide into 6 rows"):
-        cut_grid(image, 6, 2, Path("a.png"), slack=3)
+        cut_grid(image, 6, 2, Path("a.png"), slack=1)
