@@ -80,6 +80,8 @@ def frames_from_dataset(path: Path, *, size: int, max_photos: int, progress: Pro
     names = tuple(_name(dataset, i) for i in index)
     if dataset.has_times:
         notes.append(f"{len({dataset.pictures[i].time for i in index})} times")
+    elif untimed := sum(picture.time is None for picture in dataset.pictures) % len(dataset.pictures):
+        notes.append(f"times not used: {untimed} of {len(dataset.pictures)} pictures have none")
     poses = np.stack([dataset.pictures[i].world_from_cam for i in index])
     offset = world_offset(poses[:, :3, 3])
     poses[:, :3, 3] -= offset

@@ -473,6 +473,12 @@ def test_equal_times_are_no_motion(tmp_path: Path):
     assert find_source(folder).default_recipe == "dataset"
 
 
+def test_times_of_some_pictures_only_are_said_to_be_unused(tmp_path: Path):
+    frames = read(with_times(dialects.write_nerfstudio(tmp_path, dialects.some_truth()), [0.5, None, 1.0, 0.25, 0.75]))
+    assert not frames.is_timed
+    assert "times not used: 1 of 5 pictures have none" in frames.inventory.notes
+
+
 def test_cameras_that_take_several_pictures_are_viewpoints(tmp_path: Path):
     truth = dialects.some_truth(6)
     truth = replace(truth, poses=truth.poses[[0, 1, 2, 0, 1, 2]])
