@@ -11,7 +11,7 @@ from img2world.core.views import Views
 from img2world.render import render_each
 from img2world.splat.dynamic import DynamicSplat
 from img2world.splat.metrics import psnr, unit_rgb
-from tests.balls import Balls, views_of_balls
+from tests.striped_balls import Balls, views_of_balls
 
 CAMERAS, TIMES = 6, 4
 STEP = np.array([0.04, 0.0, 0.03])

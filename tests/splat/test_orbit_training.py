@@ -9,7 +9,7 @@ from img2world.splat.dynamic import DynamicSplat
 from img2world.splat.metrics import psnr, unit_rgb
 from img2world.splat.optimize import GaussianSplat
 from img2world.splat.still_part import tell_apart
-from tests.balls import RADIUS, Balls, views_of_balls
+from tests.striped_balls import RADIUS, Balls, views_of_balls
 
 TIMES = 24
 STILL, MOVER = np.array([-0.13, 0.0, 0.0]), np.array([0.1, 0.0, -0.05])
