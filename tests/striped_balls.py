@@ -18,7 +18,7 @@ Balls = list[tuple[np.ndarray, tuple[float, float, float]]]
 def ball(
     center: np.ndarray, color: tuple[float, float, float], cameras: Cameras, i: int, contrast: float = 0.4
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Shaded picture [H, W, 3] and depth [H, W] (inf beside it) of a striped ball in one camera."""
+    """Return the shaded picture [H, W, 3] and depth [H, W] (inf beside it) of a striped ball in one camera."""
     row, column = np.mgrid[:SIZE, :SIZE] + 0.5
     rays = np.stack([column, row, np.ones_like(row)], -1) @ np.linalg.inv(cameras.intrinsics[i]).T
     pose = cameras.world_from_cam[i].astype(np.float64)
@@ -35,7 +35,7 @@ def ball(
 def views_of_balls(
     azimuths: np.ndarray, times: np.ndarray, balls_at: Callable[[float], Balls], contrast: float = 0.4
 ) -> Views:
-    """What a camera at each azimuth, in radians, sees at its time of the balls that there are then."""
+    """Return what a camera at each azimuth, in radians, sees of the balls at its time."""
     cameras = Cameras(
         world_from_cam=on_sphere(azimuths, np.full(len(azimuths), 0.3)).astype(np.float32),
         intrinsics=np.repeat(intrinsics_from_fov(0.6, SIZE, SIZE)[None], len(azimuths), 0),

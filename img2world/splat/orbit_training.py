@@ -147,7 +147,7 @@ class OrbitTraining(DynamicTraining):
 
     def _unlikeliness(self, time: int) -> Float[Tensor, ""]:
         """Return what the motion costs by its speed."""
-        return SLOWNESS / self._depth * self._curves.slowness(REACH * self._depth)
+        return SLOWNESS / self._depth * self._curves.mean_speed(REACH * self._depth)
 
     def _step_bones(self, optimizer: Adam, time: int, rate: float) -> None:
         """Move the keys of all bones at a rate in radians and in depths of the scene."""
@@ -180,7 +180,7 @@ class OrbitTraining(DynamicTraining):
         """Return the mean error of where visible Gaussians go from view i to view j."""
         rows, height, width = self._parameters.values, *depth.shape
         with torch.no_grad():
-            distance, xy = self._project(i, self._splats(int(self._time_of[i])).means)
+            distance, xy = self._project(i, self._bones.move(rows, int(self._time_of[i]))[0])
             column, row = xy.long().T
             inside = (xy >= 0).all(1) & (column < width) & (row < height) & (distance > 0)
             column, row = column.clamp(0, width - 1), row.clamp(0, height - 1)

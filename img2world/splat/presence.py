@@ -1,4 +1,4 @@
-"""What appears and vanishes: at which of the times Gaussians under training are there.
+"""Find what appears and vanishes, and at which times Gaussians under training are therefore there.
 
 A bone whose Gaussians are seen where the views show something else may have lost track of them, or they are gone. Then
 nothing is wrong without them; else a hole remains where they have moved to. What no Gaussian covers has appeared.
@@ -66,7 +66,7 @@ def windows_of_spans(
 
 @dataclass(frozen=True, kw_only=True)
 class Observation:
-    """What the views of one time say of Gaussians; all numbers are means over the views."""
+    """Agreement of Gaussians with the views of one time; all numbers are means over the views."""
 
     seen: Float64[np.ndarray, "N"]
     """Pixels that show each Gaussian."""

@@ -11,7 +11,7 @@ from img2world.render.skinning import BONES_OF_EACH
 from img2world.splat.bones import Bones
 
 DEGREE = 3
-"""Of the B-splines: cubic, so that speeds have no jumps."""
+"""Degree of the B-splines: cubic, so that speeds have no jumps."""
 
 LOOSE = -4.0
 """Logit of the weights by which Gaussians at rest follow moving bones: so little that views can still decide."""
@@ -71,8 +71,8 @@ class SplineBones(Bones):
         quats, shifts = self._poses(slice(time, time + 1))
         return quats[0], shifts[0]
 
-    def slowness(self, reach: float) -> Float[Tensor, ""]:
-        """Return the mean speed per duration of the whole of the moving bones, `reach` away from their pivots."""
+    def mean_speed(self, reach: float) -> Float[Tensor, ""]:
+        """Return the mean speed of moving bones at `reach` from their pivots, in units per duration of all."""
         quats, shifts = self._poses(slice(None))
         terms = []
         # A quaternion changes half as fast as the angle.

@@ -1,4 +1,4 @@
-"""What rests and what moves in views of which each shows another time: told apart by what a static scene leaves open.
+"""Tell what rests from what moves in views of different times, by what a static scene does not explain.
 
 Points on what moves can only be had from a few successive views, in which it has hardly moved: those, of all, whose
 outlines of it agree best.

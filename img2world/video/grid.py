@@ -26,7 +26,7 @@ TILED_SIDE = 1280
 """Longest side in pixels of pictures of all viewpoints."""
 
 EMPTY = 2.5
-"""What an empty tile costs, as the difference between the sides in heights of tiles that is accepted to avoid it."""
+"""Cost of an empty tile in a layout, where a picture that is wider than high costs the difference in tile heights."""
 
 MISSING = 128
 """Grey level where a viewpoint has no picture."""

@@ -24,8 +24,8 @@ MIN_SIGMAS = 4.0
 a hundred offsets the best of such series exceeds it by 2.5."""
 
 MIN_SIGMAS_OF_MANY = 1.5
-"""Where many clips agree, this is enough. Less have motions that only swell and fade away: when they are strongest
-depends on the side from which they are seen, so that clips may well agree on a false offset."""
+"""Standard deviations that are enough where many clips agree. Motion that only swells and fades away has fewer: when it
+is strongest depends on the side that it is seen from, so that clips may well agree on a false offset."""
 
 MIN_AGREEING, NEARLY = 0.7, 0.8
 """Fraction of the pairs of clips that must agree with offsets which others gave them, and fraction of their own best

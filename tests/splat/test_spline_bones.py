@@ -49,17 +49,17 @@ def test_more_keys_draw_the_same_curve():
 
 def test_speed_is_that_of_points_away_from_the_pivots():
     bones = SplineBones(PIVOTS, TIMES, 4, num_still=0)
-    assert bones.slowness(0.1).item() == pytest.approx(2 * SMALL_SPEED, rel=1e-3)
+    assert bones.mean_speed(0.1).item() == pytest.approx(2 * SMALL_SPEED, rel=1e-3)
     with torch.no_grad():
         # Keys of a cubic spline without inner knots at thirds of the way make it even.
         bones.shifts[0][:, 0] = torch.linspace(0, 1, 4)[:, None] * torch.tensor([0.0, 0.6, 0.8])
-    assert bones.slowness(0.1).item() == pytest.approx((1 + 3 * SMALL_SPEED) / 2, rel=1e-2)
+    assert bones.mean_speed(0.1).item() == pytest.approx((1 + 3 * SMALL_SPEED) / 2, rel=1e-2)
     with torch.no_grad():
         bones.shifts[0].zero_()
         # A turn by 0.2 radians takes a point that is 0.1 away along by 0.02, and another by 0.06 if it is 0.3 away.
         angle = 0.1 * torch.linspace(0, 1, 4)
         bones.quats[0][:, 1] = torch.stack([angle.cos(), angle.sin(), 0 * angle, 0 * angle], 1)
-    spans = [bones.slowness(reach).item() for reach in (3.0, 6.0)]
+    spans = [bones.mean_speed(reach).item() for reach in (3.0, 6.0)]
     assert spans[1] - spans[0] == pytest.approx(0.3, rel=0.02)
 
 
